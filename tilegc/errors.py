@@ -1,0 +1,70 @@
+"""What can go wrong, each with its remedy.
+
+Every message is one line: what is wrong, in which file or key, and what to do about it.
+"""
+
+from __future__ import annotations
+
+__all__ = [
+    "AstrometryError",
+    "ConfigError",
+    "ConvergenceError",
+    "GridError",
+    "InputError",
+    "ResourceError",
+    "RunFailedError",
+    "RunFolderError",
+    "TileGCError",
+    "TilesFailedError",
+    "UnitError",
+]
+
+
+class TileGCError(Exception):
+    """Base of all errors that tilegc raises on purpose; `exit_code` is what the CLI ends with."""
+
+    exit_code = 1
+
+
+class InputError(TileGCError):
+    """An input file is absent, truncated, not FITS, or holds nothing that can be used."""
+
+    exit_code = 2
+
+
+class ConfigError(InputError):
+    """The run file or a command's option is wrong: unknown key, wrong type, impossible value."""
+
+
+class UnitError(InputError):
+    """An image's unit is unknown; units are never guessed."""
+
+
+class GridError(InputError):
+    """The bands of a field do not share one pixel grid."""
+
+
+class AstrometryError(InputError):
+    """No celestial WCS, or a cluster centre that is on none of the fields."""
+
+
+class ConvergenceError(InputError):
+    """A kappa map that cannot be used: undeclared scaling, no WCS, no overlap."""
+
+
+class RunFolderError(InputError):
+    """A run folder that may not be written, resumed or overwritten as asked."""
+
+
+class ResourceError(InputError):
+    """What was asked for does not fit into the memory or the disk there is."""
+
+
+class RunFailedError(TileGCError):
+    """A run that began and could not end."""
+
+
+class TilesFailedError(RunFailedError):
+    """Some tiles of a pass failed after all retries; the others are finished and recorded."""
+
+    exit_code = 3
