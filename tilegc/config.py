@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import difflib
 import hashlib
+import itertools
 import json
 import math
 import re
@@ -190,7 +191,7 @@ class Tiles(Section):
 
 
 class Mask(Section):
-    """Each mask is off, auto or a number (edge: arcsec; bright: nJy per pixel of D1; extended: nJy per pixel)."""
+    """Each mask is off, auto or a number: edge in arcsec, bright and extended in nJy per pixel."""
 
     edge: Switch = "auto"
     bright: Switch = "auto"
@@ -307,7 +308,7 @@ class Profile(Section):
     @classmethod
     def _rising(cls, value: tuple[float, ...] | None) -> tuple[float, ...] | None:
         if value is not None and (
-            len(value) < 2 or any(b <= a for a, b in zip(value, value[1:], strict=False))
+            len(value) < 2 or any(b <= a for a, b in itertools.pairwise(value))
         ):
             raise ValueError("edges must be two numbers or more, each larger than the one before")
         return value
