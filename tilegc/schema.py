@@ -120,6 +120,9 @@ ARRAYS: Final = (
     Array("sci", ("band", "y", "x"), "float32", "nJy", "the bands, nJy per pixel; NaN: no data"),
     Array("err", ("band", "y", "x"), "float32", "nJy", "their errors, where given"),
     Array("wht", ("band", "y", "x"), "float32", "nJy-2", "their weights, where given; 0: no data"),
+    Array("flags", ("y", "x"), "uint8", "", "bits 1 and 4, and 8 where the mid-scale map is high"),
+    Array("objects", ("y", "x"), "uint8", "", "1 inside extended objects, before they are grown"),
+    Array("regions", ("y", "x"), "uint8", "", "1 inside the user's masks"),
     Array("mask", ("y", "x"), "uint8", "", "bits of tilegc.schema.Bit"),
     Array("detection", ("y", "x"), "float32", "nJy", "detection map; NaN where nothing was filtered"),
     Array("light", ("y", "x"), "float32", "nJy", "sum of the bands, nJy per pixel; NaN: no data"),
@@ -136,6 +139,11 @@ SKY_GRID: Final = (
     Array("light", ("field", "eta", "xi"), "float64", "nJy", "mean of the summed bands over good pixels"),
     Array("rho", ("field", "eta", "xi"), "float64", "", "mean of rho over pixels without bits 1 and 2"),
     Array("kappa", ("eta", "xi"), "float64", "", "convergence at the reference redshift, bilinear"),
+    Array("box_xi", ("box",), "float64", "arcsec", "centre of a box of the relation, east"),
+    Array("box_eta", ("box",), "float64", "arcsec", "centre of a box of the relation, north"),
+    Array("box_area", ("box",), "float64", "arcsec2", "its good area"),
+    Array("box_count", ("box",), "int64", "", "its sources"),
+    Array("box_kappa", ("box",), "float64", "", "mean kappa of its cells"),
 )
 """Arrays of store/sky-grid.zarr: coordinates xi (east) and eta (north), arcsec from the cluster's centre."""
 
