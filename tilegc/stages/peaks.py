@@ -6,6 +6,7 @@ decide; the few undecided ones of all tiles are settled by one sparse greedy ove
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -19,7 +20,7 @@ from tilegc.sky import cosmology, kpc_per_arcsec, pixel_to_world, separation_arc
 from tilegc.stages.noise import Noise
 from tilegc.stages.setup import Setup
 
-__all__ = ["PEAK_HALO", "Candidates", "PeakParams", "candidates", "find_peaks", "peaks_rule", "threshold"]
+__all__ = ["PEAK_HALO", "Candidates", "PeakParams", "candidates", "at_least", "find_peaks", "keep", "peaks_rule", "threshold"]
 
 PEAK_HALO = 16
 """Halo, pixels: in noise nothing is left undecided with it; exactness does not depend on it."""
@@ -128,3 +129,11 @@ def candidates(setup: Setup, peaks: Table, noise: dict[str, Noise]) -> Candidate
         "radius_arcsec": radius,
         "radius_kpc": radius * scale,
     }
+
+
+def keep(found: Candidates, thresholds: Mapping[str, float], factor: float) -> Candidates:
+    """Return the rows of candidates whose peak is at least `factor` x T of their field: the catalogue."""
+    limits = {name: at_least(factor * value) for name, value in thresholds.items()}
+    limit = np.array([limits[name] for name in found["field"]], np.float32)
+    rows = found["peak"] >= limit
+    return {name: column[rows] for name, column in found.items()}

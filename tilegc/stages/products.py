@@ -53,6 +53,7 @@ class Results:
     catalogue: Table
     inpainted: Table
     cells: SkyCells
+    boxes: Boxes | None
     relation: Relation | None
     """None without a kappa map."""
     comparison: Comparison | None
@@ -108,9 +109,10 @@ def _map_unit(common: None, task: _Map) -> None:  # noqa: ARG001
     write_map(task.path, source.wcs, rows, source.shape, array.dtype, array.unit, task.name, meta)
 
 
-def write_sky_grid(setup: Setup, cells: SkyCells, found: Boxes | None) -> None:
+def write_sky_grid(setup: Setup, results: Results) -> None:
     """Write the sky grid, and the boxes of the relation, as store/sky-grid.zarr; coordinates are arcsec."""
-    boxes = {} if found is None else {f"box_{name}": getattr(found, name) for name in BOX}
+    cells = results.cells
+    boxes = {} if results.boxes is None else {f"box_{name}": getattr(results.boxes, name) for name in BOX}
     values = {array.name: getattr(cells, array.name, np.zeros(0, array.dtype)) for array in SKY_GRID} | boxes
     dataset = xr.Dataset(
         {

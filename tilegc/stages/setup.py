@@ -10,7 +10,7 @@ from tilegc.engine import Engine, FieldTiles
 from tilegc.io.fits import FieldSource
 from tilegc.run_folder import Ledger, RunFolder
 from tilegc.schema import ARRAYS, Array
-from tilegc.sky import SkyGrid
+from tilegc.sky import SkyGrid, contains
 
 __all__ = ["Setup", "arrays"]
 
@@ -30,6 +30,12 @@ class Setup:
     def source(self, name: str) -> FieldSource:
         """Return the field of this name."""
         return next(field.source for field in self.fields if field.source.name == name)
+
+    def field_of_centre(self) -> int:
+        """Return the position of the field that holds the cluster's centre; of the first where none does."""
+        cluster = self.config.cluster
+        inside = (contains(f.source.wcs, f.source.shape, cluster.ra, cluster.dec) for f in self.fields)
+        return next((index for index, on in enumerate(inside) if on), 0)
 
     @property
     def names(self) -> tuple[str, ...]:
