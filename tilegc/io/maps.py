@@ -68,7 +68,11 @@ def write_map(
         If the text has no celestial WCS.
     """
     kind = np.dtype(dtype).newbyteorder(">")
-    header = _header(wcs_text, shape, np.dtype(dtype), unit, name, meaning, meta or {})
+    cards: dict[str, tuple[str | int | float, str]] = {"EXTNAME": (name, meaning)}
+    if unit:
+        cards["BUNIT"] = (unit, "")
+    header = _header(shape, np.dtype(dtype), cards | dict(meta or {}))
+    header.extend(fits.Header.fromstring(header_text(wcs_from_text(wcs_text))), update=True)
     done = 0
     with replacing(path) as beside, beside.open("wb") as file:
         file.write(header.tostring().encode("ascii"))
@@ -76,11 +80,9 @@ def write_map(
             if band.ndim != 2 or band.shape[1] != shape[1]:
                 raise ValueError(f"map {name}: a band of shape {band.shape} in an image of {shape}")
             done += band.shape[0]
-            values = np.ascontiguousarray(band, dtype=kind)
+            values = band.astype(kind, order="C", casting="same_kind")
             if kind.kind == "f":
-                missing = np.isnan(values)
-                if missing.any():
-                    values = np.where(missing, kind.type(np.nan), values).astype(kind)
+                values[np.isnan(values)] = np.nan
             file.write(values.data)
         if done != shape[0]:
             raise ValueError(f"map {name}: {done} rows were given for {shape[0]}")
@@ -88,36 +90,21 @@ def write_map(
 
 
 def _header(
-    wcs_text: str,
-    shape: tuple[int, int],
-    dtype: np.dtype[Any],
-    unit: str,
-    name: str,
-    meaning: str,
-    meta: Mapping[str, tuple[str | int | float, str]],
+    shape: tuple[int, int], dtype: np.dtype[Any], cards: Mapping[str, tuple[str | int | float, str]]
 ) -> fits.Header:
-    try:
-        bitpix = BITPIX[dtype.str[1:]]
-    except KeyError:
-        raise ValueError(f"map {name}: FITS has no {dtype}") from None
+    if dtype.str[1:] not in BITPIX:
+        raise ValueError(f"FITS has no images of {dtype}")
     header = fits.Header()
     header["SIMPLE"] = (True, "conforms to FITS standard")
-    header["BITPIX"] = (bitpix, "array data type")
+    header["BITPIX"] = (BITPIX[dtype.str[1:]], "array data type")
     header["NAXIS"] = 2
     header["NAXIS1"] = shape[1]
     header["NAXIS2"] = shape[0]
-    header["EXTNAME"] = (name, _fitting(meaning, 80 - 33))
-    if unit:
-        header["BUNIT"] = unit
-    for key, (value, comment) in meta.items():
+    for key, (value, comment) in cards.items():
         if not re.fullmatch(r"[A-Z0-9_-]{1,8}", key):
-            raise ValueError(f"map {name}: {key!r} cannot be a FITS keyword")
-        header[key] = (value, comment)
-    wcs = fits.Header.fromstring(header_text(wcs_from_text(wcs_text)))
-    header.extend(wcs, update=True)
+            raise ValueError(f"{key!r} cannot be a FITS keyword")
+        # astropy warns of a comment that does not fit: cut it to the rest of the card
+        used = max(len(str(fits.Card(key, value)).rstrip()), 30)
+        text = comment.encode("ascii", "replace").decode()
+        header[key] = (value, text[: max(80 - used - 3, 0)])
     return header
-
-
-def _fitting(text: str, width: int) -> str:
-    """Return a comment cut to what a card holds, in ASCII: FITS knows nothing else."""
-    return text.encode("ascii", "replace").decode()[:width]

@@ -206,6 +206,7 @@ def write_regions(
     dec: ArrayLike,
     radius_arcsec: float | ArrayLike,
     labels: Sequence[str] | None = None,
+    *,
     meta: Meta | None = None,
 ) -> None:
     """Write circles as a DS9 region file (ICRS), whole or not at all.

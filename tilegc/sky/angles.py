@@ -15,14 +15,14 @@ ARCSEC: Final = 3600.0 * 180.0 / np.pi
 """Arcsec in a radian."""
 
 
-def separation_arcsec(ra: ArrayLike, dec: ArrayLike, ra0: float, dec0: float) -> Floats:
-    """Return great-circle distances from one position, by Vincenty's formula, good at any distance.
+def separation_arcsec(ra: ArrayLike, dec: ArrayLike, ra0: ArrayLike, dec0: ArrayLike) -> Floats:
+    """Return great-circle distances from a position, by Vincenty's formula, good at any distance.
 
     Parameters
     ----------
     ra, dec : array_like
         Degrees.
-    ra0, dec0 : float
+    ra0, dec0 : float or array_like
         Degrees.
 
     Returns
@@ -30,8 +30,8 @@ def separation_arcsec(ra: ArrayLike, dec: ArrayLike, ra0: float, dec0: float) ->
     ndarray of float64
         Arcsec.
     """
-    turn = np.radians(difference(np.asarray(ra, np.float64), ra0))
-    lat, lat0 = np.radians(np.asarray(dec, np.float64)), np.radians(dec0)
+    turn = np.radians(difference(np.asarray(ra, np.float64), np.asarray(ra0, np.float64)))
+    lat, lat0 = np.radians(np.asarray(dec, np.float64)), np.radians(np.asarray(dec0, np.float64))
     cos_lat, sin_lat, cos_lat0, sin_lat0 = np.cos(lat), np.sin(lat), np.cos(lat0), np.sin(lat0)
     # cos_lat0 sin_lat - sin_lat0 cos_lat cos_turn, written so that close positions lose no digits
     along = np.sin(lat - lat0) + 2.0 * sin_lat0 * cos_lat * np.sin(turn / 2) ** 2
@@ -40,7 +40,7 @@ def separation_arcsec(ra: ArrayLike, dec: ArrayLike, ra0: float, dec0: float) ->
     return np.asarray(np.arctan2(np.hypot(beside, along), cosine) * ARCSEC, np.float64)
 
 
-def difference(ra: Floats, ra0: float) -> Floats:
+def difference(ra: Floats, ra0: Floats | float) -> Floats:
     """Return ra - ra0 in -180..180 deg, exact for near positions on both sides of 0 h."""
     turn = ra - ra0
     return np.asarray(turn - 360.0 * np.round(turn / 360.0), np.float64)

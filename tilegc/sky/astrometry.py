@@ -185,8 +185,8 @@ def pixel_area(wcs: WCS, shape: tuple[int, int]) -> float:
     y, x = (shape[0] - 1) / 2, (shape[1] - 1) / 2
     # Differences over several pixels: over one, the rounding of right ascensions would show.
     half = min(max((min(shape) - 1) / 2, 0.5), 32.0)
-    lon, lat = wcs.all_pix2world([x - half, x + half, x, x], [y, y, y - half, y + half], 0, ra_dec_order=True)
-    vector = _unit_vectors(np.asarray(lon), np.asarray(lat))
+    columns, rows = np.array([x - half, x + half, x, x]), np.array([y, y, y - half, y + half])
+    vector = _unit_vectors(*_forward(wcs, columns, rows))
     across = np.cross(vector[1] - vector[0], vector[3] - vector[2])
     area = float(np.sqrt(across @ across)) / (2 * half) ** 2 * ARCSEC**2
     if not (np.isfinite(area) and area > 0):
@@ -215,9 +215,7 @@ def pixel_to_world(wcs_text: str, y: ArrayLike, x: ArrayLike) -> tuple[Floats, F
     if rows.size == 0:
         return np.empty(rows.shape), np.empty(rows.shape)
     wcs = wcs_from_text(wcs_text)
-    with _quiet():
-        lon, lat = wcs.all_pix2world(columns.ravel(), rows.ravel(), 0, ra_dec_order=True)
-    ra, dec = _to_icrs(wcs, np.asarray(lon, np.float64), np.asarray(lat, np.float64))
+    ra, dec = _to_icrs(wcs, *_forward(wcs, columns.ravel(), rows.ravel()))
     return turned(ra).reshape(rows.shape), dec.reshape(rows.shape)
 
 
@@ -236,15 +234,26 @@ def world_to_pixel(wcs_text: str, ra: ArrayLike, dec: ArrayLike) -> tuple[Floats
     y, x : ndarray of float64
         0-based pixel coordinates; NaN where the projection cannot show the position.
     """
-    lon, lat = np.broadcast_arrays(np.asarray(ra, np.float64), np.asarray(dec, np.float64))
-    shape = lon.shape
-    if lon.size == 0:
+    places = np.broadcast_arrays(np.asarray(ra, np.float64), np.asarray(dec, np.float64))
+    shape = places[0].shape
+    if places[0].size == 0:
         return np.empty(shape), np.empty(shape)
     wcs = wcs_from_text(wcs_text)
-    lon, lat = _from_icrs(wcs, lon.ravel(), lat.ravel())
+    lon, lat = _from_icrs(wcs, places[0].ravel(), places[1].ravel())
     with _quiet():
-        x, y = wcs.all_world2pix(lon, lat, 0, ra_dec_order=True, quiet=True)
+        x, y = wcs.all_world2pix(*((lon, lat) if wcs.wcs.lng == 0 else (lat, lon)), 0, quiet=True)
+    # Behind a tangent plane wcslib gives the mirror image's pixel: only what comes back is there.
+    lost = ~(separation_arcsec(*_forward(wcs, x, y), lon, lat) < 1.0)
+    x[lost] = y[lost] = np.nan
     return np.asarray(y, np.float64).reshape(shape), np.asarray(x, np.float64).reshape(shape)
+
+
+def _forward(wcs: WCS, x: Floats, y: Floats) -> tuple[Floats, Floats]:
+    """Return longitude and latitude in the WCS's own frame (astropy's `ra_dec_order` knows only RA, DEC)."""
+    with _quiet():
+        first, second = wcs.all_pix2world(x, y, 0)
+    lon, lat = (first, second) if wcs.wcs.lng == 0 else (second, first)
+    return np.asarray(lon, np.float64), np.asarray(lat, np.float64)
 
 
 def _frame(wcs: WCS) -> object | None:
