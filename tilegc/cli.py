@@ -1,0 +1,169 @@
+"""The command line: parse, call, print.
+
+Exit codes: 0 done; 1 the run failed; 2 bad input or usage; 3 done in part. Errors are one line on stderr.
+"""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from tilegc.errors import TileGCError
+
+if TYPE_CHECKING:
+    from tilegc.run_folder import Run
+    from tilegc.stages.plan import Plan
+
+__all__ = ["app", "main"]
+
+app = typer.Typer(
+    add_completion=False, no_args_is_help=True, pretty_exceptions_enable=False, rich_markup_mode=None,
+    help="Globular clusters in JWST mosaics of galaxy clusters: from FITS images to a catalogue, density maps "
+    "and their relation to dark matter.",
+)  # fmt: skip
+
+RunFile = Annotated[Path, typer.Argument(metavar="RUN.yaml", help="The run file.")]
+RunDir = Annotated[Path, typer.Argument(metavar="DIR", help="Folder of a run.")]
+Output = Annotated[
+    Path | None, typer.Option("--output", "-o", metavar="DIR", help="Folder of the run; default: <run file>-run beside it.")
+]
+Workers = Annotated[
+    int | None, typer.Option("--workers", min=0, help="Processes of one thread each; default: one a core; 0: none, all in this process.")
+]
+Scheduler = Annotated[str | None, typer.Option("--scheduler", metavar="ADDRESS", help="A Dask scheduler that runs, e.g. tcp://host:8786.")]
+ClusterName = Annotated[str | None, typer.Option("--cluster", metavar="NAME", help="Start workers of this kind: local.")]
+Resume = Annotated[bool, typer.Option("--resume", help="Go on where an earlier start of the same run ended.")]
+Overwrite = Annotated[bool, typer.Option("--overwrite", help="Remove what an earlier run wrote there, and start anew.")]
+
+
+def _version(value: bool) -> None:
+    if value:
+        from tilegc import __version__  # noqa: PLC0415  (kept out of start-up)
+
+        typer.echo(f"tilegc {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def _main(
+    version: Annotated[bool, typer.Option("--version", callback=_version, is_eager=True, help="Print the version.")] = False,
+) -> None: ...
+
+
+@app.command()
+def demo(
+    directory: Annotated[Path, typer.Argument(metavar="[DIR]", help="Where to; default: demo.")] = Path("demo"),
+    workers: Workers = None,
+) -> None:
+    """Simulate a small two-module cluster, run the whole chain on it, and say what was found."""
+    from tilegc import demonstration  # noqa: PLC0415
+
+    demonstration.show(directory, workers)
+
+
+@app.command()
+def simulate(
+    directory: Annotated[Path, typer.Argument(metavar="DIR", help="Where to write.")],
+    preset: Annotated[str, typer.Option(help="tiny, small or as1063.")] = "small",
+    seed: Annotated[int, typer.Option(min=0, help="Seed of all random numbers.")] = 1,
+    size: Annotated[str | None, typer.Option(metavar="N[,M]", help="Pixels a side of module A (and B); any size.")] = None,
+    layout: Annotated[str, typer.Option(help="i2d (as the JWST pipeline's) or grizli (10 nJy, gz).")] = "i2d",
+    kappa: Annotated[Path | None, typer.Option(help="Plant over this kappa FITS instead of the model's.")] = None,
+    kappa_source_redshift: Annotated[float | None, typer.Option(help="Source redshift to which it is scaled.")] = None,
+    kappa_lens_scaling: Annotated[float | None, typer.Option(help="D_LS/D_S to which it is scaled (HFF: 1).")] = None,
+    psf: Annotated[list[str] | None, typer.Option(metavar="BAND=FITS", help="PSF of a band; may be repeated.")] = None,
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace the files of an earlier simulation.")] = False,
+) -> None:
+    """Write FITS mosaics of a mock cluster, kappa.fits, truth.parquet and run.yaml, ready for `run`."""
+    from tilegc.simulate import simulate as write  # noqa: PLC0415
+
+    run_file = write(
+        directory, preset=preset, seed=seed, size=_sizes(size), layout=layout, kappa=kappa,
+        kappa_source_redshift=kappa_source_redshift, kappa_lens_scaling=kappa_lens_scaling,
+        psf=_pairs(psf or []), overwrite=overwrite, progress=_SimulationBar(),
+    )  # fmt: skip
+    typer.echo(f"run it with: tilegc run {run_file}")
+
+
+@app.command()
+def ingest(run_file: RunFile, output: Output = None, workers: Workers = None, scheduler: Scheduler = None) -> None:
+    """Write the Zarr stores alone."""
+    from tilegc import pipeline  # noqa: PLC0415
+
+    directory = output or pipeline.default_directory(run_file)
+    stores = pipeline.ingest_only(run_file, directory, workers=workers, scheduler=scheduler, progress=_progress())
+    for path in stores:
+        typer.echo(path)
+
+
+@app.command()
+def plan(run_file: RunFile, output: Output = None, workers: Workers = None) -> None:
+    """Say what a run will take, and what would be refused; nothing is computed."""
+    from tilegc import pipeline  # noqa: PLC0415
+
+    found = pipeline.plan(run_file, output or pipeline.default_directory(run_file), workers=workers)
+    _print_plan(found)
+    if found.refusals:
+        for reason in found.refusals:
+            typer.echo(f"tilegc: {reason}", err=True)
+        raise typer.Exit(2)
+
+
+@app.command()
+def run(
+    run_file: RunFile, output: Output = None, workers: Workers = None, scheduler: Scheduler = None,
+    cluster: ClusterName = None, resume: Resume = False, overwrite: Overwrite = False,
+    show_config: Annotated[bool, typer.Option("--show-config", help="Print the resolved run file, and do nothing.")] = False,
+) -> None:  # fmt: skip
+    """Run the whole chain: from FITS images to a catalogue, maps, relations and a report."""
+    from tilegc import config, pipeline  # noqa: PLC0415
+
+    if show_config:
+        typer.echo(config.dump(config.load(run_file)), nl=False)
+        return
+    found = pipeline.run(
+        run_file, output, workers=workers, scheduler=scheduler, cluster_name=cluster,
+        resume=resume, overwrite=overwrite, progress=_progress(), tell=_tell,
+    )  # fmt: skip
+    _print_found(found)
+
+
+@app.command()
+def report(directory: RunDir) -> None:
+    """Draw the figures and the page of a finished run again."""
+    from tilegc.report import write_report  # noqa: PLC0415
+    from tilegc.run_folder import open_run  # noqa: PLC0415
+
+    typer.echo(write_report(open_run(directory)))
+
+
+@app.command()
+def status(directory: RunDir) -> None:
+    """Say how far a run is."""
+    from tilegc.run_folder import status as look  # noqa: PLC0415
+
+    _print_status(look(directory))
+
+
+@app.command()
+def verify(directory: RunDir) -> None:
+    """Compare a finished run's files with the digests it wrote."""
+    from tilegc.run_folder import verify as look  # noqa: PLC0415
+
+    problems = look(directory)
+    for problem in problems:
+        typer.echo(problem, err=True)
+    if problems:
+        raise typer.Exit(1)
+    typer.echo(f"{directory}: every product is as the run wrote it")
+
+
+@app.command()
+def doctor() -> None:
+    """Say what of the installation works."""
+    from tilegc import doctor as examination  # noqa: PLC0415
+
+    raise typer.Exit(examination.report(typer.echo))

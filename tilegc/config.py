@@ -1,0 +1,505 @@
+"""The run file: what a user writes, checked, with every default filled in.
+
+All values are frozen. `load` reads a YAML file, `resolve` a mapping; both raise `ConfigError` with one line.
+"""
+
+from __future__ import annotations
+
+import difflib
+import hashlib
+import itertools
+import json
+import math
+import re
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Annotated, Any, Literal, Self
+
+import yaml
+from pydantic import (
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    ValidationError,
+    field_validator,
+    model_validator,
+)
+
+from tilegc.errors import ConfigError
+from tilegc.schema import SKY_STORE
+
+__all__ = [
+    "Band",
+    "Cluster",
+    "Comparison",
+    "Convergence",
+    "Cosmology",
+    "Density",
+    "Detect",
+    "FieldInput",
+    "Filter",
+    "Inpaint",
+    "Mask",
+    "Profile",
+    "Relation",
+    "RunConfig",
+    "SigmaThreshold",
+    "Tiles",
+    "ValueThreshold",
+    "digest",
+    "dump",
+    "load",
+    "resolve",
+]
+
+NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.+-]{0,63}")
+
+
+def _number(value: object) -> object:
+    """Accept numeric text where a number is meant (PyYAML reads `2e-2` as text) and refuse booleans."""
+    if isinstance(value, bool):
+        raise ValueError("a number is meant, not true or false")  # noqa: TRY004  (pydantic wants ValueError)
+    if isinstance(value, str):
+        try:
+            return float(value)
+        except ValueError:
+            raise ValueError(f"{value!r} is not a number") from None
+    return value
+
+
+def _whole(value: object) -> object:
+    number = _number(value)
+    if isinstance(number, float) and number.is_integer():
+        return int(number)
+    return number
+
+
+def _switch(value: object) -> object:
+    """Read `off`, which YAML gives as False; `on` is no setting."""
+    if value is False:
+        return "off"
+    if value is True:
+        raise ValueError("give off, auto or a number")
+    if value in {"off", "auto"}:
+        return value
+    return _number(value)
+
+
+Number = Annotated[float, BeforeValidator(_number), Field(allow_inf_nan=False)]
+Whole = Annotated[int, BeforeValidator(_whole)]
+Positive = Annotated[float, BeforeValidator(_number), Field(gt=0, allow_inf_nan=False)]
+Switch = Annotated[
+    Literal["off", "auto"] | Annotated[float, Field(gt=0, allow_inf_nan=False)], BeforeValidator(_switch)
+]
+
+
+class Section(BaseModel):
+    """A part of the run file: frozen, and strict about its keys."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class Cluster(Section):
+    """The cluster: its name, redshift and centre (degrees, ICRS)."""
+
+    name: str = Field(min_length=1)
+    redshift: Positive
+    ra: Annotated[float, BeforeValidator(_number), Field(ge=0, lt=360)]
+    dec: Annotated[float, BeforeValidator(_number), Field(ge=-90, le=90)]
+
+    @field_validator("name", mode="before")
+    @classmethod
+    def _text(cls, value: object) -> object:
+        return str(value) if isinstance(value, int | float) and not isinstance(value, bool) else value
+
+
+class Cosmology(Section):
+    """Flat LCDM."""
+
+    H0: Positive = 70.0
+    Om0: Annotated[float, BeforeValidator(_number), Field(gt=0, le=1)] = 0.3
+
+
+class Band(Section):
+    """The files of one band: paths or URLs, relative to the run file."""
+
+    sci: str = Field(min_length=1)
+    err: str | None = None
+    wht: str | None = None
+    zero_point: Number | None = None
+    """AB magnitude of one count, for images whose unit is none of those that tilegc knows."""
+
+
+class FieldInput(Section):
+    """One field: bands on one pixel grid, or a store that an earlier ingest wrote."""
+
+    name: str
+    bands: Mapping[str, Band] | None = None
+    masks: tuple[str, ...] = ()
+    store: str | None = None
+
+    @field_validator("name", mode="before")
+    @classmethod
+    def _name(cls, value: object) -> str:
+        text = str(value)
+        if not NAME.fullmatch(text):
+            raise ValueError(f"{text!r} cannot be a file's name: use letters, digits, and . _ + -")
+        if text == SKY_STORE:
+            raise ValueError(f"{text!r} is the name of the sky grid's store: choose another")
+        return text
+
+    @field_validator("bands", mode="before")
+    @classmethod
+    def _bands(cls, value: object) -> object:
+        if not isinstance(value, Mapping):
+            return value
+        for name in value:
+            if not NAME.fullmatch(str(name)):
+                raise ValueError(f"band {name!r} cannot be a file's name: use letters, digits, and . _ + -")
+        return {str(name): {"sci": band} if isinstance(band, str) else band for name, band in value.items()}
+
+    @model_validator(mode="after")
+    def _source(self) -> Self:
+        if (self.bands is None) == (self.store is None):
+            raise ValueError("give either bands or store")
+        if self.bands is not None and not self.bands:
+            raise ValueError("bands is empty: name one band or more")
+        return self
+
+
+class Convergence(Section):
+    """A kappa map and the source distance to which it is scaled, which is never guessed."""
+
+    path: str = Field(min_length=1)
+    source_redshift: Positive | None = None
+    lens_scaling: Positive | None = None
+    """D_LS/D_S of the map; 1 for the Hubble Frontier Fields' maps."""
+    reference_redshift: Positive = 3.0
+
+    @model_validator(mode="after")
+    def _scaling(self) -> Self:
+        if self.source_redshift is not None and self.lens_scaling is not None:
+            raise ValueError("give source_redshift or lens_scaling, not both")
+        return self
+
+
+class Tiles(Section):
+    """The cut into tiles: of no influence on any result."""
+
+    size: Annotated[int, BeforeValidator(_whole), Field(ge=1)] = 2048
+
+
+class Mask(Section):
+    """Each mask is off, auto or a number: edge in arcsec, bright and extended in nJy per pixel."""
+
+    edge: Switch = "auto"
+    bright: Switch = "auto"
+    extended: Switch = "auto"
+    spikes: Annotated[Literal["off"], BeforeValidator(_switch)] = "off"
+
+    @property
+    def edge_arcsec(self) -> float:
+        """Distance from missing data, arcsec; 0 where off (auto: 6.6)."""
+        return _setting(self.edge, 6.6)
+
+    @property
+    def bright_nJy(self) -> float:  # noqa: N802
+        """Limit of D1 of the summed bands, nJy per pixel; infinite where off (auto: 40, about AB 26.4)."""
+        return _setting(self.bright, 40.0) or math.inf
+
+    @property
+    def extended_nJy(self) -> float:  # noqa: N802
+        """Limit of the mid-scale map of the summed bands, nJy per pixel; infinite where off (auto: 4)."""
+        return _setting(self.extended, 4.0) or math.inf
+
+
+def _setting(value: float | str, auto: float) -> float:
+    if isinstance(value, str):
+        return auto if value == "auto" else 0.0
+    return value
+
+
+class Filter(Section):
+    """The double difference of Gaussians: FWHMs in pixels."""
+
+    stages: tuple[tuple[Positive, Positive], tuple[Positive, Positive]] = ((0.5, 5.0), (1.0, 3.0))
+    discretisation: Literal["integrated", "sampled"] = "integrated"
+    weights: Literal["equal"] = "equal"
+
+    @model_validator(mode="after")
+    def _order(self) -> Self:
+        for narrow, wide in self.stages:
+            if not narrow < wide <= 64:
+                raise ValueError(
+                    f"stages: [{narrow:g}, {wide:g}] must be a narrow and a wide FWHM, at most 64 px"
+                )
+        return self
+
+
+class SigmaThreshold(Section):
+    """T = sigma x the noise of the field's detection map."""
+
+    sigma: Positive
+
+
+class ValueThreshold(Section):
+    """T in nJy per pixel of the detection map."""
+
+    value: Positive
+
+
+def _threshold(value: object) -> object:
+    if value == "auto":
+        raise ValueError("auto is not there yet: give {sigma: 2.5} or {value: nJy per pixel}")
+    if isinstance(value, Mapping):
+        if set(value) == {"sigma"}:
+            return SigmaThreshold(**value)
+        if set(value) == {"value"}:
+            return ValueThreshold(**value)
+    raise ValueError("give {sigma: number} or {value: nJy per pixel}")
+
+
+class Detect(Section):
+    """Peaks: the radius that a recorded peak blanks (pixels, inclusive) and the thresholds."""
+
+    exclusion_radius: Annotated[float, BeforeValidator(_number), Field(ge=0, le=64)] = 3.0
+    threshold: Annotated[SigmaThreshold | ValueThreshold, BeforeValidator(_threshold)] = SigmaThreshold(
+        sigma=2.5
+    )
+    keep: Annotated[float, BeforeValidator(_number), Field(ge=1, allow_inf_nan=False)] = 2.0
+
+
+class Density(Section):
+    """The seed's kernel (softening + d)^-alpha, lengths in arcsec."""
+
+    alpha: Positive = 1.6
+    softening: Positive = 0.9
+
+
+class Inpaint(Section):
+    """The ensemble of Poisson draws under the mask."""
+
+    realisations: Annotated[int, BeforeValidator(_whole), Field(ge=1, le=10_000)] = 20
+    seed: Annotated[int, BeforeValidator(_whole), Field(ge=0, lt=2**63)] = 1
+
+
+class Comparison(Section):
+    """The sky grid: side of its cells, arcsec."""
+
+    pixel: Positive = 0.3
+
+
+class Relation(Section):
+    """n against kappa: side of the boxes and the largest radius of the map comparison, arcsec."""
+
+    box: Positive = 3.0
+    max_radius: Positive = 60.0
+
+
+class Profile(Section):
+    """Edges of the annuli, arcsec; null: the logarithmic ones."""
+
+    edges: tuple[Annotated[float, BeforeValidator(_number), Field(ge=0, allow_inf_nan=False)], ...] | None = (
+        None
+    )
+
+    @field_validator("edges")
+    @classmethod
+    def _rising(cls, value: tuple[float, ...] | None) -> tuple[float, ...] | None:
+        if value is not None and (
+            len(value) < 2 or any(b <= a for a, b in itertools.pairwise(value))
+        ):
+            raise ValueError("edges must be two numbers or more, each larger than the one before")
+        return value
+
+
+class RunConfig(Section):
+    """A whole run file."""
+
+    recipe: Literal["seed"]
+    cluster: Cluster
+    cosmology: Cosmology = Cosmology()
+    fields: Annotated[tuple[FieldInput, ...], Field(min_length=1)]
+    convergence: Convergence | None = None
+    truth: str | None = None
+    """A `truth.parquet` of `tilegc simulate`: the report then compares with what was planted."""
+    ingest: Literal["never", "always", "auto"] = "auto"
+    tiles: Tiles = Tiles()
+    mask: Mask = Mask()
+    filter: Filter = Filter()
+    detect: Detect = Detect()
+    density: Density = Density()
+    inpaint: Inpaint = Inpaint()
+    comparison: Comparison = Comparison()
+    relation: Relation = Relation()
+    profile: Profile = Profile()
+
+    @field_validator("recipe", mode="before")
+    @classmethod
+    def _recipe(cls, value: object) -> object:
+        if value != "seed":
+            raise ValueError(f"recipe {value!r} does not exist: give seed")
+        return value
+
+    @model_validator(mode="after")
+    def _consistent(self) -> Self:
+        names = [field.name for field in self.fields]
+        twice = sorted({name for name in names if names.count(name) > 1})
+        if twice:
+            raise ValueError(f"fields: the name {twice[0]!r} stands twice")
+        cells = self.relation.box / self.comparison.pixel
+        if abs(cells - round(cells)) > 1e-9 * cells or round(cells) < 1:
+            raise ValueError(
+                f"relation.box ({self.relation.box:g}) must be a whole multiple of "
+                f"comparison.pixel ({self.comparison.pixel:g})"
+            )
+        return self
+
+
+def resolve(mapping: object, *, base: Path | None = None, source: str = "run file") -> RunConfig:
+    """Check a run file's content and fill in the defaults.
+
+    Parameters
+    ----------
+    mapping : mapping
+        As YAML gives it.
+    base : Path, optional
+        Folder to which relative paths refer; they are made absolute against it.
+    source : str
+        Name for messages.
+
+    Raises
+    ------
+    ConfigError
+        With one line for the first thing that is wrong.
+    """
+    if not isinstance(mapping, Mapping):
+        raise ConfigError(f"{source}: a mapping of keys is meant, found {type(mapping).__name__}")
+    try:
+        config = RunConfig.model_validate(mapping)
+    except ValidationError as error:
+        raise ConfigError(f"{source}: {_line(error)}") from None
+    if config.convergence is None or base is None:
+        return config if base is None else _absolute(config, base)
+    return _absolute(config, base)
+
+
+def load(path: str | Path) -> RunConfig:
+    """Read and check a run file; relative paths in it refer to its folder.
+
+    Raises
+    ------
+    ConfigError
+        If it is absent, no YAML, or wrong in any key.
+    """
+    path = Path(path)
+    try:
+        text = path.read_text(encoding="utf-8")
+    except FileNotFoundError:
+        raise ConfigError(f"{path}: no such run file") from None
+    except (OSError, UnicodeDecodeError) as error:
+        raise ConfigError(f"{path}: cannot be read as a run file ({_first_line(error)})") from None
+    try:
+        mapping = yaml.safe_load(text)
+    except yaml.YAMLError as error:
+        raise ConfigError(f"{path}: not YAML ({_first_line(error)})") from None
+    if mapping is None:
+        raise ConfigError(f"{path}: the run file is empty; `recipe`, `cluster` and `fields` are required")
+    return resolve(mapping, base=path.resolve().parent, source=str(path))
+
+
+def dump(config: RunConfig) -> str:
+    """Return the resolved run file as YAML text."""
+    content = config.model_dump(mode="json", exclude_none=True)
+    content["profile"].setdefault("edges", None)
+    text: str = yaml.safe_dump(
+        content, sort_keys=False, default_flow_style=None, width=110, allow_unicode=True
+    )
+    return text
+
+
+def digest(config: RunConfig) -> str:
+    """Return the SHA-256 of everything in the run file that a run's products or store depend on."""
+    content = config.model_dump(mode="json")
+    return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
+
+
+def _is_url(path: str) -> bool:
+    return re.match(r"[A-Za-z][A-Za-z0-9+.-]+://", path) is not None
+
+
+def _absolute(config: RunConfig, base: Path) -> RunConfig:
+    def place(path: str | None) -> str | None:
+        if path is None or _is_url(path):
+            return path
+        return str((base / Path(path).expanduser()).resolve())
+
+    fields = []
+    for field in config.fields:
+        bands = None
+        if field.bands is not None:
+            bands = {
+                name: band.model_copy(
+                    update={key: place(getattr(band, key)) for key in ("sci", "err", "wht")}
+                )
+                for name, band in field.bands.items()
+            }
+        masks = tuple(str(place(mask)) for mask in field.masks)
+        fields.append(field.model_copy(update={"bands": bands, "masks": masks, "store": place(field.store)}))
+    convergence = config.convergence
+    if convergence is not None:
+        convergence = convergence.model_copy(update={"path": place(convergence.path)})
+    return config.model_copy(
+        update={"fields": tuple(fields), "convergence": convergence, "truth": place(config.truth)}
+    )
+
+
+def _first_line(error: Exception) -> str:
+    return " ".join(str(error).split())
+
+
+def _line(error: ValidationError) -> str:
+    """Return one line for the first of pydantic's errors: the key, what is wrong, what to do."""
+    details: Any = error.errors()
+    first = details[0]
+    place = [part for part in first["loc"] if not _is_branch(part)]
+    key = ".".join(str(part) for part in place)
+    if first["type"] == "extra_forbidden":
+        valid = _valid_keys(place[:-1])
+        close = difflib.get_close_matches(str(place[-1]), valid, n=1)
+        hint = f"; did you mean {close[0]!r}?" if close else ""
+        return f"{key}: unknown key{hint} (valid: {', '.join(valid)})"
+    if first["type"] == "missing":
+        return f"{key}: required, and not there"
+    message = str(first["msg"]).removeprefix("Value error, ")
+    shown = "" if first["type"] in {"value_error", "missing"} else f" (found {first['input']!r})"
+    return f"{key}: {message}{shown}" if key else message
+
+
+def _is_branch(part: object) -> bool:
+    """Whether a part of pydantic's location names a branch of a union rather than a key."""
+    return isinstance(part, str) and (
+        "[" in part or part in {"float", "int", "SigmaThreshold", "ValueThreshold"}
+    )
+
+
+def _valid_keys(place: list[object]) -> list[str]:
+    model: Any = RunConfig
+    for part in place:
+        if isinstance(part, int) or model is None:
+            continue
+        if model is FieldInput and part == "bands":
+            model = Band
+            continue
+        if model is Band:
+            continue
+        annotation = model.model_fields[str(part)].annotation
+        model = next((kind for kind in _kinds(annotation) if issubclass(kind, Section)), None)
+    return list(model.model_fields) if model is not None else []
+
+
+def _kinds(annotation: Any) -> list[type]:
+    if isinstance(annotation, type):
+        return [annotation]
+    return [kind for argument in getattr(annotation, "__args__", ()) for kind in _kinds(argument)]

@@ -1,0 +1,49 @@
+"""The user's masks as DS9 region files."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+from regions import PixCoord, PixelRegion, Regions, SkyRegion
+
+from tilegc.errors import InputError
+from tilegc.geometry import Box
+from tilegc.sky import wcs_from_text
+
+__all__ = ["PixelRegion", "inside", "read_regions"]
+
+
+def read_regions(path: str, wcs: str) -> list[PixelRegion]:
+    """Read a DS9 file into regions in a field's pixels (0-based).
+
+    Raises
+    ------
+    InputError
+        If it is absent, is not a DS9 file, or holds no region.
+    """
+    if not Path(path).is_file():
+        raise InputError(f"{path}: no such region file (field's masks)")
+    try:
+        found = Regions.read(path, format="ds9")
+    except Exception as error:
+        raise InputError(f"{path}: not a DS9 region file ({' '.join(str(error).split())})") from error
+    if not len(found):
+        raise InputError(f"{path}: holds no region that can be read; leave it out of masks or mend it")
+    celestial = wcs_from_text(wcs)
+    return [region.to_pixel(celestial) if isinstance(region, SkyRegion) else region for region in found]
+
+
+def inside(shapes: Sequence[PixelRegion], box: Box) -> np.ndarray:
+    """Return which pixels of a box have their centre in any of the regions (bool)."""
+    drawn = np.zeros(box.shape, bool)
+    for shape in shapes:
+        bounds = shape.bounding_box
+        # One pixel more than the bounding box: its rounding must not cut a pixel's centre off.
+        part = Box(bounds.iymin - 1, bounds.ixmin - 1, bounds.iymax + 1, bounds.ixmax + 1).clip(box)
+        if part.size == 0:
+            continue
+        y, x = np.mgrid[part.y0 : part.y1, part.x0 : part.x1]
+        drawn[part.within(box)] |= shape.contains(PixCoord(x, y))
+    return drawn

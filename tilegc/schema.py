@@ -1,0 +1,174 @@
+"""Every column, array, unit and file name that tilegc writes, once.
+
+Readers of a run folder need no other page: what is not named here is not written.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import IntFlag
+from typing import Final
+
+__all__ = [
+    "ARRAYS",
+    "CANDIDATES",
+    "FILES",
+    "INPAINTED",
+    "PROFILE",
+    "RELATION",
+    "SCHEMA_VERSION",
+    "SKY_GRID",
+    "SKY_STORE",
+    "Array",
+    "Bit",
+    "Column",
+    "Files",
+]
+
+SCHEMA_VERSION: Final = 1
+"""Version of everything below; a run folder of another version is not resumed."""
+
+SKY_STORE: Final = "sky-grid"
+"""Name of the store that holds the sky grid, beside those of the fields; no field may bear it."""
+
+
+class Bit(IntFlag):
+    """Bits of the mask (uint8): why a pixel's peak may not be recorded."""
+
+    NO_DATA = 1
+    EDGE = 2
+    BRIGHT = 4
+    EXTENDED = 8
+    SPIKE = 16
+    REGION = 32
+
+
+@dataclass(frozen=True)
+class Column:
+    """One column of a table."""
+
+    name: str
+    dtype: str
+    """NumPy dtype name, or "string"."""
+    unit: str
+    """astropy unit string; empty where dimensionless."""
+    meaning: str
+
+
+@dataclass(frozen=True)
+class Array:
+    """One array of a store."""
+
+    name: str
+    dims: tuple[str, ...]
+    dtype: str
+    unit: str
+    meaning: str
+
+
+CANDIDATES: Final = (
+    Column("id", "int64", "", "row in candidates: peaks descending, then field, y, x"),
+    Column("field", "string", "", "name of the field"),
+    Column("y", "int32", "pix", "row of the peak pixel, 0-based"),
+    Column("x", "int32", "pix", "column of the peak pixel, 0-based"),
+    Column("ra", "float64", "deg", "right ascension of the pixel's centre, ICRS"),
+    Column("dec", "float64", "deg", "declination of the pixel's centre, ICRS"),
+    Column("peak", "float32", "nJy", "value of the detection map, nJy per pixel"),
+    Column("snr", "float64", "", "peak over the noise there (seed: the field's sigma)"),
+    Column("radius_arcsec", "float64", "arcsec", "distance from the cluster's centre"),
+    Column("radius_kpc", "float64", "kpc", "the same at the cluster's redshift"),
+)
+"""Columns of candidates and catalogue."""
+
+INPAINTED: Final = (
+    Column("realisation", "int32", "", "number of the realisation, from 0"),
+    Column("field", "string", "", "name of the field"),
+    Column("y", "int32", "pix", "row of the pixel, 0-based"),
+    Column("x", "int32", "pix", "column of the pixel, 0-based"),
+    Column("ra", "float64", "deg", "right ascension of the pixel's centre, ICRS"),
+    Column("dec", "float64", "deg", "declination of the pixel's centre, ICRS"),
+)
+"""Columns of inpainted: one row a drawn source."""
+
+RELATION: Final = (
+    Column("bin", "int64", "", "number of the bin in log n, from 0; -1: the boxes without a source"),
+    Column("n_lo", "float64", "arcsec-2", "lower edge in n"),
+    Column("n_hi", "float64", "arcsec-2", "upper edge in n"),
+    Column("n_boxes", "int64", "", "boxes in the bin"),
+    Column("n_mean", "float64", "arcsec-2", "mean n of these boxes"),
+    Column("kappa_mean", "float64", "", "mean of the boxes' mean kappa at the reference redshift"),
+    Column("kappa_std", "float64", "", "standard deviation of the same"),
+)
+"""Columns of relation.ecsv."""
+
+PROFILE: Final = (
+    Column("field", "string", "", "name of the field"),
+    Column("r_lo", "float64", "arcsec", "inner edge of the annulus"),
+    Column("r_hi", "float64", "arcsec", "outer edge of the annulus"),
+    Column("area_arcsec2", "float64", "arcsec2", "good area"),
+    Column("n_gc", "int64", "", "sources counted"),
+    Column("n_per_arcsec2", "float64", "arcsec-2", "counts over good area"),
+    Column("n_err", "float64", "arcsec-2", "Poisson error of the same"),
+    Column("n_corrected", "float64", "arcsec-2", "the same less the contamination"),
+    Column("kappa", "float64", "", "mean convergence at the reference redshift"),
+    Column("light", "float64", "nJy", "mean summed bands per pixel less the outermost annulus"),
+    Column("rho", "float64", "", "mean of the seed's kernel sum (arcsec^-1.6 for alpha = 1.6)"),
+)
+"""Columns of profile.ecsv."""
+
+ARRAYS: Final = (
+    Array("sci", ("band", "y", "x"), "float32", "nJy", "the bands, nJy per pixel; NaN: no data"),
+    Array("err", ("band", "y", "x"), "float32", "nJy", "their errors, where given"),
+    Array("wht", ("band", "y", "x"), "float32", "nJy-2", "their weights, where given; 0: no data"),
+    Array("flags", ("y", "x"), "uint8", "", "bits 1 and 4, and 8 where the mid-scale map is high"),
+    Array("objects", ("y", "x"), "uint8", "", "1 inside extended objects, before they are grown"),
+    Array("regions", ("y", "x"), "uint8", "", "1 inside the user's masks"),
+    Array("mask", ("y", "x"), "uint8", "", "bits of tilegc.schema.Bit"),
+    Array("detection", ("y", "x"), "float32", "nJy", "detection map; NaN where nothing was filtered"),
+    Array("light", ("y", "x"), "float32", "nJy", "sum of the bands, nJy per pixel; NaN: no data"),
+    Array("density", ("y", "x"), "float32", "arcsec-2", "local density of detected sources"),
+    Array("rho", ("y", "x"), "float32", "", "the seed's kernel sum of detected and inpainted sources"),
+)
+"""Arrays of store/<field>.zarr."""
+
+SKY_GRID: Final = (
+    Array("n_pixels", ("field", "eta", "xi"), "int64", "", "pixels with data"),
+    Array("n_good", ("field", "eta", "xi"), "int64", "", "good pixels"),
+    Array("n_inside", ("field", "eta", "xi"), "int64", "", "pixels without the bits 1 and 2"),
+    Array("n_gc", ("field", "eta", "xi"), "int64", "", "catalogued sources"),
+    Array("light", ("field", "eta", "xi"), "float64", "nJy", "mean of the summed bands over good pixels"),
+    Array("rho", ("field", "eta", "xi"), "float64", "", "mean of rho over pixels without bits 1 and 2"),
+    Array("kappa", ("eta", "xi"), "float64", "", "convergence at the reference redshift, bilinear"),
+    Array("box_xi", ("box",), "float64", "arcsec", "centre of a box of the relation, east"),
+    Array("box_eta", ("box",), "float64", "arcsec", "centre of a box of the relation, north"),
+    Array("box_area", ("box",), "float64", "arcsec2", "its good area"),
+    Array("box_count", ("box",), "int64", "", "its sources"),
+    Array("box_kappa", ("box",), "float64", "", "mean kappa of its cells"),
+)
+"""Arrays of store/sky-grid.zarr: coordinates xi (east) and eta (north), arcsec from the cluster's centre."""
+
+
+@dataclass(frozen=True)
+class Files:
+    """Names in a run's folder."""
+
+    run: str = "run.yaml"
+    manifest: str = "manifest.json"
+    summary: str = "summary.json"
+    log: str = "log.txt"
+    report: str = "report.html"
+    lock: str = ".lock"
+    catalogue: str = "catalogue.parquet"
+    catalogue_ecsv: str = "catalogue.ecsv"
+    catalogue_regions: str = "catalogue.reg"
+    candidates: str = "candidates.parquet"
+    inpainted: str = "inpainted.parquet"
+    relation: str = "relation.ecsv"
+    profile: str = "profile.ecsv"
+    maps: str = "maps"
+    figures: str = "figures"
+    store: str = "store"
+    ledger: str = "ledger"
+
+
+FILES: Final = Files()

@@ -1,0 +1,135 @@
+"""The double filter: from the bands to the detection map (Diego et al. 2026, section 3; DESIGN 3.2-3.4).
+
+One pass reads the bands once and writes three maps: `light`, the sum of the bands; `flags`, the pixels
+without data, near very bright ones, and where the mid-scale map is high; and `detection`.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import numpy as np
+import xarray as xr
+
+from tilegc.config import Filter, Mask
+from tilegc.engine import Pass, run_pass
+from tilegc.geometry import Tile
+from tilegc.kernels.masks import grow
+from tilegc.kernels.smoothing import Taps, difference, difference_radius, gaussian_taps
+from tilegc.schema import Bit
+from tilegc.stages.setup import Setup
+
+__all__ = ["MAPS", "FilterParams", "add_bands", "detection_map", "filter_halo", "filter_maps", "filter_params", "filter_pass"]
+
+MAPS = ("flags", "light", "detection")
+"""Arrays that this stage writes."""
+
+BRIGHT_GROWTH = 6.0
+"""Pixels round one that is very bright where the filter's rings would make false peaks (DESIGN 3.2)."""
+
+MID_SCALE = (6.0, 30.0)
+"""FWHMs, pixels, of the mid-scale map that finds galaxies: wider than a point source, narrower than the ICL."""
+
+
+@dataclass(frozen=True)
+class FilterParams:
+    """What `filter_rule` needs, computed once by the driver."""
+
+    first: tuple[Taps, Taps]
+    second: tuple[Taps, Taps]
+    bright: float
+    """D1 of the summed bands from which a pixel is very bright, nJy; infinite: off."""
+    mid_scale: tuple[Taps, Taps]
+    extended: float
+    """Limit of the mid-scale map, nJy per pixel; infinite: off."""
+
+
+def filter_params(filtering: Filter, mask: Mask) -> FilterParams:
+    """Return the taps and limits that these sections of a run file ask for."""
+
+    def pair(widths: tuple[float, float]) -> tuple[Taps, Taps]:
+        return (
+            gaussian_taps(widths[0], filtering.discretisation),
+            gaussian_taps(widths[1], filtering.discretisation),
+        )
+
+    first, second = filtering.stages
+    return FilterParams(pair(first), pair(second), mask.bright_nJy, pair(MID_SCALE), mask.extended_nJy)
+
+
+def filter_halo(params: FilterParams) -> int:
+    """Return how far a pixel of the maps looks, pixels."""
+    detection = difference_radius(*params.second) + int(BRIGHT_GROWTH) + difference_radius(*params.first)
+    extended = difference_radius(*params.mid_scale) if math.isfinite(params.extended) else 0
+    return max(detection, extended)
+
+
+def add_bands(sci: np.ndarray, wht: np.ndarray | None) -> tuple[np.ndarray, np.ndarray]:
+    """Return the sum of the bands and where it counts.
+
+    Parameters
+    ----------
+    sci : float32 (band, y, x)
+        nJy per pixel, in run-file order, which is the order of the sum.
+    wht : float32 (band, y, x), optional
+        A weight of 0, or none, means no data.
+
+    Returns
+    -------
+    light : float32 (y, x)
+        NaN where any band has no data.
+    valid : bool (y, x)
+    """
+    valid = np.isfinite(sci).all(axis=0)
+    if wht is not None:
+        # A band without weights comes as NaN: it says nothing against its pixels.
+        valid &= ~(wht <= 0).any(axis=0)
+    light = sci[0].copy()
+    for band in sci[1:]:
+        light += band
+    light[~valid] = np.nan
+    return light, valid
+
+
+def filter_rule(window: xr.Dataset, tile: Tile, params: FilterParams) -> tuple[dict[str, np.ndarray], None]:
+    """Compute flags, light and detection map of a tile's core from the bands in its window."""
+    wht = window["wht"].values if "wht" in window else None
+    light, valid = add_bands(window["sci"].values, wht)
+    flags, detection = filter_maps(light, valid, params)
+    core = tile.core_in_window
+    return {"flags": flags[core], "light": light[core], "detection": detection[core]}, None
+
+
+def filter_maps(light: np.ndarray, valid: np.ndarray, params: FilterParams) -> tuple[np.ndarray, np.ndarray]:
+    """Return flags (uint8) and detection map (float32) of a window, right where `filter_halo` lies inside."""
+    flags = np.where(valid, 0, Bit.NO_DATA).astype(np.uint8)
+    d1 = difference(light, valid, *params.first)
+    counted = valid
+    if math.isfinite(params.bright):
+        with np.errstate(invalid="ignore"):
+            bright = valid & (d1 >= np.float32(params.bright))
+        if bright.any():
+            near = grow(bright, BRIGHT_GROWTH)
+            flags[near] |= Bit.BRIGHT
+            counted = valid & ~near
+    detection = difference(d1, counted, *params.second)
+    detection[~counted] = np.nan
+    if math.isfinite(params.extended):
+        with np.errstate(invalid="ignore"):
+            high = difference(light, valid, *params.mid_scale) >= np.float32(params.extended)
+        flags[high & valid] |= Bit.EXTENDED
+    return flags, detection
+
+
+def detection_map(setup: Setup) -> None:
+    """Write flags, light and detection map of every field."""
+    params = filter_params(setup.config.filter, setup.config.mask)
+    run_pass(setup.engine, filter_pass(params), setup.fields, dict.fromkeys(setup.names, params), setup.ledger)
+
+
+def filter_pass(params: FilterParams) -> Pass:
+    """Return the pass that writes `MAPS`."""
+    return Pass("filter", ("sci", "wht"), filter_halo(params), MAPS, filter_rule, bytes_per_pixel=64.0)
+
+

@@ -1,0 +1,155 @@
+"""The mask: where no peak may be recorded, and why, one bit a reason (DESIGN 3.2).
+
+Extended objects may be larger than any window, so they are found in tiles, joined across tile borders into one
+table, and drawn again by every tile: nothing is measured "in a tile".
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import xarray as xr
+
+from tilegc.engine import Pass, run_pass
+from tilegc.errors import InputError
+from tilegc.geometry import Tile
+from tilegc.io.fits import FieldSource, Plane, probe_mask, read_window
+from tilegc.io.regions import PixelRegion, inside, read_regions
+from tilegc.kernels.components import Components, Fragments, combine, draw, find, merge
+from tilegc.kernels.masks import edge, edge_radius, grow
+from tilegc.schema import Bit
+from tilegc.stages.setup import Setup
+
+__all__ = ["MASKS", "Edge", "Regions", "mask", "mask_pass", "region_masks"]
+
+MASKS = ("objects", "regions", "mask")
+"""Arrays that this stage writes."""
+
+EXTENDED_AREA = 60
+"""Pixels of an object in the mid-scale map from which it is extended: a point source as bright has fewer."""
+
+EXTENDED_GROWTH = 10.0
+"""Pixels by which extended objects are grown, over their steep outskirts."""
+
+NO_DATA_SQUARE = 3.0
+"""Side, arcsec, of the square that missing data must hold to have an edge (DESIGN 3.2)."""
+
+
+@dataclass(frozen=True)
+class Edge:
+    """The edge mask in pixels of one field."""
+
+    square: int
+    """Side of the square that missing data must hold."""
+    reach2: int
+    """Largest squared distance from such data; negative: off."""
+
+    @classmethod
+    def of(cls, arcsec: float, scale: float) -> Edge:
+        """Return the edge mask of a width in arcsec, 0 for none, on pixels of `scale` arcsec."""
+        # 6.6 / 0.03 is 220 pixels also where the header's scale misses 0.03 in its last digits.
+        reach2 = math.floor((arcsec / scale) ** 2 * (1 + 1e-9)) if arcsec > 0 else -1
+        return cls(max(1, math.ceil(NO_DATA_SQUARE / scale * (1 - 1e-9))), reach2)
+
+    @property
+    def radius(self) -> int:
+        """Halo that the mask needs, pixels."""
+        return edge_radius(self.square, self.reach2) if self.reach2 >= 0 else 0
+
+
+@dataclass(frozen=True)
+class Regions:
+    """The user's masks of one field: planes on its pixel grid and DS9 regions in its pixels."""
+
+    planes: tuple[Plane, ...]
+    shapes: tuple[PixelRegion, ...]
+
+
+def region_masks(source: FieldSource, paths: tuple[str, ...]) -> Regions:
+    """Read the user's masks of a field: DS9 files (.reg) and FITS images on its grid.
+
+    Raises
+    ------
+    InputError
+        If one is absent, unreadable, of another shape, or a compressed image.
+    """
+    planes: list[Plane] = []
+    shapes: list[PixelRegion] = []
+    for path in paths:
+        if Path(path).suffix.lower() == ".reg":
+            shapes.extend(read_regions(path, source.wcs))
+        else:
+            plane = probe_mask(path, source.shape)
+            if plane.kind == "gzip":
+                raise InputError(f"{path}: a mask is read in windows: unpack it (gunzip) and name the .fits file")
+            planes.append(plane)
+    return Regions(tuple(planes), tuple(shapes))
+
+
+def mask(setup: Setup, regions: dict[str, Regions]) -> None:
+    """Write the mask of every field, from its flags and the user's masks."""
+    names = setup.names
+    run_pass(setup.engine, REGIONS, setup.fields, regions, setup.ledger)
+    fragments = run_pass(setup.engine, FIND, setup.fields, {name: name for name in names})
+    objects = {name: merge(found) for name, found in (fragments or {}).items()}
+    run_pass(setup.engine, DRAW, setup.fields, {name: objects[name] for name in names}, setup.ledger)
+    edges = {name: Edge.of(setup.config.mask.edge_arcsec, setup.source(name).scale) for name in names}
+    run_pass(setup.engine, mask_pass(edges), setup.fields, edges, setup.ledger)
+
+
+def _regions_rule(window: xr.Dataset, tile: Tile, params: Regions) -> tuple[dict[str, np.ndarray], None]:
+    """Draw the user's masks in a core."""
+    drawn = inside(params.shapes, tile.core)
+    for plane in params.planes:
+        values = read_window(plane, tile.core)
+        drawn |= (values != 0) & np.isfinite(values)
+    return {"regions": drawn.astype(np.uint8)}, None
+
+
+def _find_rule(window: xr.Dataset, tile: Tile, params: str) -> tuple[dict[str, np.ndarray], dict[str, Fragments]]:
+    """Find the parts of extended objects in a core; `params` is the field's name."""
+    high = (window["flags"].values & Bit.EXTENDED) != 0
+    return {}, {params: find(high, (tile.core.y0, tile.core.x0))}
+
+
+def _join(a: dict[str, Fragments], b: dict[str, Fragments]) -> dict[str, Fragments]:
+    return {
+        name: combine(a[name], b[name]) if name in a and name in b else a.get(name, b.get(name))  # type: ignore[misc]
+        for name in sorted(a.keys() | b.keys())
+    }
+
+
+def _draw_rule(window: xr.Dataset, tile: Tile, params: Components) -> tuple[dict[str, np.ndarray], None]:
+    """Draw the part of every large enough object that lies in a core."""
+    high = (window["flags"].values & Bit.EXTENDED) != 0
+    drawn = draw(high, (tile.core.y0, tile.core.x0), params, params.area >= EXTENDED_AREA)
+    return {"objects": drawn.astype(np.uint8)}, None
+
+
+def _mask_rule(window: xr.Dataset, tile: Tile, params: Edge) -> tuple[dict[str, np.ndarray], None]:
+    """Put the bits of a core together."""
+    flags = window["flags"].values
+    bits = flags & np.uint8(Bit.NO_DATA | Bit.BRIGHT)
+    if params.reach2 >= 0:
+        no_data = (flags & Bit.NO_DATA) != 0
+        bits[edge(no_data, params.square, params.reach2, tile.open_sides)] |= Bit.EDGE
+    objects = window["objects"].values != 0
+    if objects.any():
+        bits[grow(objects, EXTENDED_GROWTH)] |= Bit.EXTENDED
+    bits[window["regions"].values != 0] |= Bit.REGION
+    return {"mask": bits[tile.core_in_window]}, None
+
+
+def mask_pass(edges: Mapping[str, Edge]) -> Pass:
+    """Return the pass that puts the mask together, with the halo that each field's edge mask needs."""
+    halo = {name: max(wanted.radius, math.ceil(EXTENDED_GROWTH)) for name, wanted in edges.items()}
+    return Pass("mask", ("flags", "objects", "regions"), halo, ("mask",), _mask_rule, bytes_per_pixel=24.0)
+
+
+REGIONS = Pass("regions", (), 0, ("regions",), _regions_rule, bytes_per_pixel=8.0)
+FIND = Pass("extended-find", ("flags",), 0, (), _find_rule, _join, bytes_per_pixel=16.0)
+DRAW = Pass("extended-draw", ("flags",), 0, ("objects",), _draw_rule, bytes_per_pixel=16.0)

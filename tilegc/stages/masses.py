@@ -1,0 +1,66 @@
+"""Masses from lensing and from counts (Diego et al. 2026, section 5; DESIGN 3.13)."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from tilegc.config import RunConfig
+from tilegc.io.convergence import Kappa
+from tilegc.sky import SkyGrid, cosmology, kpc_per_arcsec, lens_scaling, sigma_critical
+
+__all__ = ["APERTURE", "GC_TO_LENS", "VIRIAL_PER_GC", "Masses", "masses", "mean_kappa"]
+
+APERTURE = 60.0
+"""Radius, arcsec, of the aperture masses."""
+
+VIRIAL_PER_GC = 5e9
+"""Virial mass per globular cluster, Msun (Burkert & Forbes 2020)."""
+
+GC_TO_LENS = 2.9e-5
+"""Mass in globular clusters over lensing mass (Harris et al. 2015)."""
+
+
+@dataclass(frozen=True)
+class Masses:
+    """Solar masses; NaN where there is no kappa map, or none that covers the aperture."""
+
+    sigma_cr: float
+    """Critical surface density at the reference source redshift, Msun / kpc^2."""
+    mean_kappa: float
+    lens: float
+    """Within the aperture."""
+    n_gc_aperture: int
+    """Catalogued sources within the aperture."""
+    virial_from_counts: float
+    """Of all catalogued sources: a lower limit, as the relation counts a complete population."""
+    gc_from_ratio: float
+    mean_gc: float
+
+
+def masses(config: RunConfig, kappa: Kappa | None, grid: SkyGrid, radius_arcsec: np.ndarray) -> Masses:
+    """Return the masses that follow from a kappa map and from the catalogue's radii (arcsec)."""
+    inside = int((radius_arcsec < APERTURE).sum())
+    virial = radius_arcsec.size * VIRIAL_PER_GC
+    if config.convergence is None or kappa is None:
+        return Masses(np.nan, np.nan, np.nan, inside, virial, np.nan, np.nan)
+    cosmo = cosmology(config.cosmology)
+    redshift = config.cluster.redshift
+    scaling = lens_scaling(cosmo, redshift, config.convergence.reference_redshift)
+    sigma_cr = sigma_critical(cosmo, redshift, scaling)
+    mean = mean_kappa(kappa, grid, APERTURE)
+    area = np.pi * (APERTURE * kpc_per_arcsec(cosmo, redshift)) ** 2
+    lens = mean * sigma_cr * area
+    gc = lens * GC_TO_LENS
+    return Masses(sigma_cr, mean, lens, inside, virial, gc, gc / inside if inside else np.nan)
+
+
+def mean_kappa(kappa: Kappa, grid: SkyGrid, radius: float) -> float:
+    """Return the mean of kappa at the sky grid's cells within `radius` arcsec; NaN where the map has a gap."""
+    half = int(np.ceil(radius / grid.pixel))
+    centres = (np.arange(-half, half) + 0.5) * grid.pixel
+    xi, eta = np.meshgrid(centres, centres)
+    inside = np.hypot(xi, eta) < radius
+    values = kappa.at(*grid.radec(xi[inside], eta[inside]))
+    return float(values.mean())

@@ -1,0 +1,130 @@
+"""Peaks: brightest pixel first, blank what is within reach, repeat down to T (DESIGN 3.5 and 4).
+
+Every tile says which of its pixels are certainly peaks, whatever lies beyond its window, and which it cannot
+decide; the few undecided ones of all tiles are settled by one sparse greedy over the field.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import xarray as xr
+
+from tilegc.config import RunConfig, ValueThreshold
+from tilegc.engine import Pass, run_pass
+from tilegc.geometry import Tile
+from tilegc.kernels.peaks import classify, settle
+from tilegc.sky import cosmology, kpc_per_arcsec, pixel_to_world, separation_arcsec
+from tilegc.stages.noise import Noise
+from tilegc.stages.setup import Setup
+
+__all__ = ["PEAK_HALO", "Candidates", "PeakParams", "candidates", "find_peaks", "peaks_rule", "threshold"]
+
+PEAK_HALO = 16
+"""Halo, pixels: in noise nothing is left undecided with it; exactness does not depend on it."""
+
+Table = dict[str, np.ndarray]
+Candidates = dict[str, np.ndarray]
+"""Columns of `schema.CANDIDATES`."""
+
+
+@dataclass(frozen=True)
+class PeakParams:
+    """What `peaks_rule` needs."""
+
+    field: int
+    """Position of the field in the run file."""
+    threshold: np.float32
+    radius: float
+
+
+def threshold(config: RunConfig, noise: Noise) -> float:
+    """Return T of a field, nJy per pixel; NaN where it has no noise to be a multiple of."""
+    asked = config.detect.threshold
+    return asked.value if isinstance(asked, ValueThreshold) else asked.sigma * noise.sigma
+
+
+def at_least(limit: float) -> np.float32:
+    """Return the smallest float32 that is not below a limit: comparing with it is comparing with the limit."""
+    rounded = np.float32(limit)
+    return rounded if float(rounded) >= limit else np.nextafter(rounded, np.float32(np.inf))
+
+
+def peaks_rule(window: xr.Dataset, tile: Tile, params: PeakParams) -> tuple[dict[str, np.ndarray], Table]:
+    """Classify the candidates of a core."""
+    values = window["detection"].values
+    allowed = (window["mask"].values == 0) & np.isfinite(values)
+    found = classify(
+        values, allowed, params.threshold, params.radius, tile.open_sides, tile.core_in_window
+    )
+    return {}, {
+        "field": np.full(found.y.size, params.field, np.int32),
+        "y": (found.y + tile.window.y0).astype(np.int32),
+        "x": (found.x + tile.window.x0).astype(np.int32),
+        "peak": found.value,
+        "decided": found.decided,
+    }
+
+
+def _concatenate(a: Table, b: Table) -> Table:
+    return {name: np.concatenate([a[name], b[name]]) for name in a}
+
+
+PEAKS = Pass("peaks", ("detection", "mask"), PEAK_HALO, (), peaks_rule, _concatenate, bytes_per_pixel=40.0)
+
+
+def find_peaks(setup: Setup, thresholds: dict[str, float]) -> Table:
+    """Return field, y, x and peak of every candidate: brightest first, then field, y, x."""
+    radius = setup.config.detect.exclusion_radius
+    params = {
+        name: PeakParams(index, at_least(thresholds[name]), radius) for index, name in enumerate(setup.names)
+    }
+    # A field without a good pixel has no threshold, and no candidates.
+    searched = [field for field in setup.fields if np.isfinite(thresholds[field.source.name])]
+    found = run_pass(setup.engine, PEAKS, searched, params) if searched else None
+    if found is None:
+        found = {
+            "field": np.zeros(0, np.int32), "y": np.zeros(0, np.int32), "x": np.zeros(0, np.int32),
+            "peak": np.zeros(0, np.float32), "decided": np.zeros(0, bool),
+        }  # fmt: skip
+    return _settled(found, radius)
+
+
+def _settled(found: Table, radius: float) -> Table:
+    """Settle the undecided field by field, and sort."""
+    keep = np.zeros(found["y"].size, bool)
+    for field in np.unique(found["field"]):
+        rows = np.flatnonzero(found["field"] == field)
+        part = {name: column[rows] for name, column in found.items()}
+        keep[rows] = settle(part["y"], part["x"], part["peak"], part["decided"], radius)
+    table = {name: found[name][keep] for name in ("field", "y", "x", "peak")}
+    order = np.lexsort((table["x"], table["y"], table["field"], -table["peak"]))
+    return {name: column[order] for name, column in table.items()}
+
+
+def candidates(setup: Setup, peaks: Table, noise: dict[str, Noise]) -> Candidates:
+    """Give the peaks their names, places on the sky and signal-to-noise: the columns of `schema.CANDIDATES`."""
+    n = peaks["y"].size
+    ra, dec, snr = np.full(n, np.nan), np.full(n, np.nan), np.full(n, np.nan)
+    names = np.array(setup.names, dtype=object)
+    for index, name in enumerate(setup.names):
+        rows = peaks["field"] == index
+        if rows.any():
+            ra[rows], dec[rows] = pixel_to_world(setup.source(name).wcs, peaks["y"][rows], peaks["x"][rows])
+            snr[rows] = peaks["peak"][rows].astype(np.float64) / noise[name].sigma
+    cluster = setup.config.cluster
+    radius = separation_arcsec(ra, dec, cluster.ra, cluster.dec)
+    scale = kpc_per_arcsec(cosmology(setup.config.cosmology), cluster.redshift)
+    return {
+        "id": np.arange(n, dtype=np.int64),
+        "field": names[peaks["field"]],
+        "y": peaks["y"],
+        "x": peaks["x"],
+        "ra": ra,
+        "dec": dec,
+        "peak": peaks["peak"],
+        "snr": snr,
+        "radius_arcsec": radius,
+        "radius_kpc": radius * scale,
+    }

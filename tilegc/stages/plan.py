@@ -1,0 +1,139 @@
+"""What a run will take, said before anything is computed: tiles, tasks, memory, disk, and what does not fit."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from tilegc.config import RunConfig
+from tilegc.engine import Pass
+from tilegc.errors import ResourceError
+from tilegc.geometry import TileGrid
+from tilegc.io.fits import FieldSource
+from tilegc.kernels.convolve import fft_bytes
+from tilegc.stages.density import INPAINT, WHOLE_FIELD
+from tilegc.stages.detection_map import filter_params, filter_pass
+from tilegc.stages.ingest import needs_store
+from tilegc.stages.mask import DRAW, FIND, REGIONS, Edge, mask_pass
+from tilegc.stages.noise import COUNT
+from tilegc.stages.peaks import PEAKS
+from tilegc.stages.sky_grid import CELLS
+
+__all__ = ["Plan", "Step", "check", "plan"]
+
+WORKER_BASE = 350 * 2**20
+"""Memory of a worker before it does anything: the libraries and their compiled kernels."""
+
+BYTES_PER_PIXEL = 1 + 1 + 1 + 1 + 4 * 4
+"""Arrays of the store besides the bands: flags, objects, regions, mask; light, detection, density, rho."""
+
+MAP_BYTES_PER_PIXEL = 1 + 3 * 4
+"""FITS images of a field."""
+
+
+@dataclass(frozen=True)
+class Step:
+    """One pass of the plan."""
+
+    name: str
+    units: int
+    """Tiles, or whole fields."""
+    memory: int
+    """Peak memory of a worker, bytes."""
+    writes: bool
+
+
+@dataclass(frozen=True)
+class Plan:
+    """The whole run."""
+
+    steps: tuple[Step, ...]
+    disk: int
+    """Bytes that the run folder takes, before compression."""
+    pixels: int
+    """Of all fields."""
+    refusals: tuple[str, ...]
+    """Why it cannot run as it stands; empty: it can."""
+
+    @property
+    def memory(self) -> int:
+        """Peak memory of a worker, bytes."""
+        return max((step.memory for step in self.steps), default=0)
+
+
+def plan(config: RunConfig, sources: Sequence[FieldSource], directory: Path, workers: int) -> Plan:
+    """Plan a run over fields that were probed."""
+    grids = {source.name: TileGrid(source.shape, config.tiles.size) for source in sources}
+    steps = [
+        Step("ingest", *_ingest(config, sources), writes=True),
+        *(_step(step, grids) for step in _passes(config, sources)),
+    ]
+    whole = max((fft_bytes(source.shape) for source in sources), default=0)
+    steps += [Step(name, len(grids), WORKER_BASE + whole, writes=True) for name in ("density", "rho")]
+    disk = sum(_disk(config, source) for source in sources)
+    found = Plan(tuple(steps), disk, sum(source.box.size for source in sources), ())
+    return Plan(found.steps, found.disk, found.pixels, tuple(_refusals(found, sources, directory, workers)))
+
+
+def check(found: Plan) -> None:
+    """Raise ResourceError with the first reason why a plan cannot run."""
+    if found.refusals:
+        raise ResourceError(found.refusals[0])
+
+
+def _passes(config: RunConfig, sources: Sequence[FieldSource]) -> list[Pass]:
+    edges = {source.name: Edge.of(config.mask.edge_arcsec, source.scale) for source in sources}
+    filtering = filter_pass(filter_params(config.filter, config.mask))
+    return [REGIONS, filtering, FIND, DRAW, mask_pass(edges), COUNT, PEAKS, INPAINT, CELLS]
+
+
+def _step(step: Pass, grids: dict[str, TileGrid]) -> Step:
+    memory = max((step.window_bytes(name, grid) for name, grid in grids.items()), default=0)
+    return Step(step.name, sum(len(grid) for grid in grids.values()), WORKER_BASE + memory, bool(step.writes))
+
+
+def _ingest(config: RunConfig, sources: Sequence[FieldSource]) -> tuple[int, int]:
+    wanted = [source for source in sources if needs_store(source, config.ingest)]
+    units = sum(
+        1 if plane.kind == "gzip" else len(TileGrid(source.shape, 1024))
+        for source in wanted
+        for _, _, plane in source.planes()
+    )
+    widest = max((source.shape[1] for source in wanted), default=0)
+    return units, WORKER_BASE + 16 * 1024 * widest
+
+
+def _disk(config: RunConfig, source: FieldSource) -> int:
+    planes = len(list(source.planes())) if needs_store(source, config.ingest) else 0
+    return source.box.size * (4 * planes + BYTES_PER_PIXEL + MAP_BYTES_PER_PIXEL)
+
+
+def _refusals(found: Plan, sources: Sequence[FieldSource], directory: Path, workers: int) -> list[str]:
+    reasons = []
+    for source in sources:
+        if source.box.size > WHOLE_FIELD:
+            side = int(WHOLE_FIELD**0.5)
+            reasons.append(
+                f"field {source.name!r} has {source.shape[0]} x {source.shape[1]} pixels; its density is computed in "
+                f"one piece, which is allowed up to {side} x {side}: cut the mosaic into fields"
+            )
+    memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    share = memory // max(workers, 1)
+    if found.memory > share:
+        reasons.append(
+            f"a worker needs {found.memory / 2**30:.1f} GiB, and {max(workers, 1)} share {memory / 2**30:.1f} GiB: "
+            "give a smaller tiles.size or fewer --workers"
+        )
+    there = directory.absolute()
+    while not there.exists():
+        there = there.parent
+    free = shutil.disk_usage(there).free
+    if found.disk > free:
+        reasons.append(
+            f"{directory}: the run takes up to {found.disk / 1e9:.1f} GB of disk, {free / 1e9:.1f} GB are free there: "
+            "free some or give another folder with -o"
+        )
+    return reasons

@@ -1,0 +1,223 @@
+"""The products of a run: tables, maps, the sky grid's store and the summary (DESIGN 7)."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import xarray as xr
+
+from tilegc import __version__
+from tilegc.engine import FieldTiles, Unit
+from tilegc.geometry import Box
+from tilegc.io import store
+from tilegc.io.atomic import write_bytes
+from tilegc.io.maps import write_map
+from tilegc.io.tables import write_ecsv, write_parquet, write_regions
+from tilegc.schema import ARRAYS, CANDIDATES, FILES, INPAINTED, PROFILE, RELATION, SCHEMA_VERSION, SKY_GRID
+from tilegc.sky import cosmology, kpc_per_arcsec
+from tilegc.stages.masses import Masses
+from tilegc.stages.noise import Noise
+from tilegc.stages.profile import Contamination
+from tilegc.stages.relation import Boxes, Comparison, Relation
+from tilegc.stages.setup import Setup
+from tilegc.stages.sky_grid import SkyCells
+from tilegc.stages.truth import Planted
+
+__all__ = ["MAPS", "Results", "summarise", "write_maps", "write_sky_grid", "write_summary", "write_tables"]
+
+MAPS = ("detection", "mask", "rho", "density")
+"""Arrays that are also written as FITS images."""
+
+BOX = ("xi", "eta", "area", "count", "kappa")
+
+REGION_RADIUS = 0.15
+"""Radius of the catalogue's circles, arcsec."""
+
+Table = dict[str, np.ndarray]
+
+
+@dataclass(frozen=True)
+class Results:
+    """What a run found, in the driver's memory."""
+
+    noise: Mapping[str, Noise]
+    thresholds: Mapping[str, float]
+    """T of each field, nJy per pixel."""
+    candidates: Table
+    catalogue: Table
+    inpainted: Table
+    cells: SkyCells
+    relation: Relation | None
+    """None without a kappa map."""
+    comparison: Comparison | None
+    profile: Table
+    contamination: Contamination
+    masses: Masses
+    planted: Planted | None
+    """None unless the run file names a truth table."""
+
+
+def write_tables(setup: Setup, results: Results) -> None:
+    """Write catalogue, candidates, inpainted, relation and profile."""
+    folder, recipe = setup.folder, {"recipe": setup.config.recipe}
+    write_parquet(folder.path / FILES.candidates, CANDIDATES, results.candidates, recipe)
+    write_parquet(folder.path / FILES.catalogue, CANDIDATES, results.catalogue, recipe)
+    write_ecsv(folder.path / FILES.catalogue_ecsv, CANDIDATES, results.catalogue, recipe)
+    write_regions(
+        folder.path / FILES.catalogue_regions, results.catalogue["ra"], results.catalogue["dec"], REGION_RADIUS
+    )
+    write_parquet(folder.path / FILES.inpainted, INPAINTED, results.inpainted, recipe)
+    bins = results.relation.bins if results.relation else {column.name: np.zeros(0) for column in RELATION}
+    write_ecsv(folder.path / FILES.relation, RELATION, bins, recipe)
+    write_ecsv(folder.path / FILES.profile, PROFILE, results.profile, recipe)
+
+
+@dataclass(frozen=True)
+class _Map:
+    tiles: FieldTiles
+    name: str
+    path: Path
+    recipe: str
+
+
+def write_maps(setup: Setup) -> None:
+    """Write the FITS images of every field, one task each."""
+    units = [
+        Unit(f"{field.source.name}/{name}", field.grid.field.size,
+             _Map(field, name, setup.folder.map(field.source.name, name), setup.config.recipe))
+        for field in setup.fields
+        for name in MAPS
+    ]  # fmt: skip
+    setup.engine.run("maps", _map_unit, units)
+
+
+def _map_unit(common: None, task: _Map) -> None:  # noqa: ARG001
+    source = task.tiles.source
+    array = next(array for array in ARRAYS if array.name == task.name)
+
+    def rows(y0: int, y1: int) -> np.ndarray:
+        return store.read(task.tiles.store, task.name, Box(y0, 0, y1, source.shape[1]))
+
+    meta = {"FIELD": source.name, "RECIPE": task.recipe}
+    write_map(task.path, source.wcs, rows, source.shape, array.dtype, array.unit, task.name, meta)
+
+
+def write_sky_grid(setup: Setup, cells: SkyCells, found: Boxes | None) -> None:
+    """Write the sky grid, and the boxes of the relation, as store/sky-grid.zarr; coordinates are arcsec."""
+    boxes = {} if found is None else {f"box_{name}": getattr(found, name) for name in BOX}
+    values = {array.name: getattr(cells, array.name, np.zeros(0, array.dtype)) for array in SKY_GRID} | boxes
+    dataset = xr.Dataset(
+        {
+            array.name: (array.dims, values[array.name], {"units": array.unit, "long_name": array.meaning})
+            for array in SKY_GRID
+        },
+        coords={
+            "eta": ("eta", cells.eta, {"units": "arcsec"}),
+            "xi": ("xi", cells.xi, {"units": "arcsec"}),
+        },
+        attrs={
+            "schema": SCHEMA_VERSION, "recipe": setup.config.recipe, "fields": list(cells.fields),
+            "pixel_area_arcsec2": cells.pixel_area.tolist(), "cell_arcsec": cells.grid.pixel,
+            "j0": cells.j0, "i0": cells.i0, "ra": cells.grid.ra, "dec": cells.grid.dec,
+        },
+    )  # fmt: skip
+    store.write_dataset(setup.folder.sky_store, dataset)
+
+
+def summarise(setup: Setup, results: Results) -> dict[str, Any]:
+    """Return the content of summary.json, but for `timing`; null stands for what could not be measured."""
+    config, cells = setup.config, results.cells
+    scale = kpc_per_arcsec(cosmology(config.cosmology), config.cluster.redshift)
+    relation, comparison, masses = results.relation, results.comparison, results.masses
+    realisations = config.inpaint.realisations
+    return {
+        "schema": SCHEMA_VERSION,
+        "version": __version__,
+        "recipe": config.recipe,
+        "cluster": {"name": config.cluster.name, "redshift": config.cluster.redshift, "kpc_per_arcsec": scale},
+        "fields": {name: _field(setup, results, index, name) for index, name in enumerate(setup.names)},
+        "n_detected": len(results.catalogue["y"]),
+        "n_inpainted": len(results.inpainted["y"]) / realisations,
+        "relation": relation and {
+            "method": "boxes",
+            "amplitude": _null(relation.amplitude),
+            "amplitude_err": _null(relation.amplitude_err),
+            "index": _null(relation.index),
+            "index_err": _null(relation.index_err),
+            "box_arcsec": config.relation.box,
+        },
+        "comparison": comparison and {
+            "beta": _null(comparison.beta),
+            "pearson": _null(comparison.pearson),
+            "spearman": _null(comparison.spearman),
+            "residual_rms": _null(comparison.residual_rms),
+        },
+        "contamination": {
+            "per_kpc2": _null(results.contamination.n / scale**2),
+            "err": _null(results.contamination.err / scale**2),
+            "r_lo_arcsec": _null(results.contamination.r_lo),
+            "r_hi_arcsec": _null(results.contamination.r_hi),
+        },
+        "mass": {
+            "sigma_cr_msun_per_kpc2": _null(masses.sigma_cr),
+            "mean_kappa_within_60arcsec": _null(masses.mean_kappa),
+            "lens_within_60arcsec_msun": _null(masses.lens),
+            "n_gc_within_60arcsec": masses.n_gc_aperture,
+            "virial_from_counts_msun": _null(masses.virial_from_counts),
+            "gc_total_from_ratio_msun": _null(masses.gc_from_ratio),
+            "mean_gc_msun": _null(masses.mean_gc),
+        },
+        "truth": results.planted and _planted(results.planted),
+        "sky_grid": {"kept_area_arcsec2": _null(float(cells.good_area.sum(axis=0)[cells.kept].sum()))},
+    }  # fmt: skip
+
+
+def _field(setup: Setup, results: Results, index: int, name: str) -> dict[str, Any]:
+    source, cells, noise = setup.source(name), results.cells, results.noise[name]
+    n_pixels = source.shape[0] * source.shape[1]
+    with_data = int(cells.n_pixels[index].sum())
+    return {
+        "shape": list(source.shape),
+        "good_area_arcsec2": noise.n_good * source.pixel_area,
+        # Of the pixels with data; null where there are none.
+        "masked_fraction": 1 - noise.n_good / with_data if with_data else None,
+        "no_data_fraction": 1 - with_data / n_pixels,
+        "sigma": _null(noise.sigma),
+        "threshold": _null(results.thresholds[name]),
+        "n_candidates": int((results.candidates["field"] == name).sum()),
+        "n_detected": int((results.catalogue["field"] == name).sum()),
+        "n_inpainted": int((results.inpainted["field"] == name).sum()) / setup.config.inpaint.realisations,
+    }
+
+
+def _planted(planted: Planted) -> dict[str, Any]:
+    return {
+        "response": _null(planted.response),
+        "flux_limit_nJy": _null(planted.flux_limit),
+        "n_planted": planted.n,
+        "completeness": _null(planted.completeness),
+        "purity": _null(planted.purity),
+        "index": _null(planted.relation.index),
+        "index_err": _null(planted.relation.index_err),
+        "amplitude": _null(planted.relation.amplitude),
+        "amplitude_err": _null(planted.relation.amplitude_err),
+        "profile": {
+            name: [_null(v) if isinstance(v, float) else v for v in planted.profile[name].tolist()]
+            for name in ("field", "r_lo", "r_hi", "area_arcsec2", "n_gc", "n_per_arcsec2")
+        },
+    }
+
+
+def write_summary(path: Path, summary: Mapping[str, Any]) -> None:
+    """Write summary.json; a NaN in it is an error."""
+    write_bytes(path, (json.dumps(summary, indent=2, allow_nan=False) + "\n").encode())
+
+
+def _null(value: float) -> float | None:
+    return None if value is None or not math.isfinite(value) else float(value)

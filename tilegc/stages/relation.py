@@ -1,0 +1,172 @@
+"""n against kappa in boxes, and the kernel sum against kappa (Diego et al. 2026, eqs. 2-4; DESIGN 3.10, 3.11)."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from scipy import stats
+
+from tilegc.stages.sky_grid import SkyCells
+
+__all__ = ["Boxes", "Comparison", "Relation", "boxes", "compare", "fit"]
+
+BOX_FILLED = 0.8
+"""Share of a box that must be good area."""
+
+BINS = 15
+BIN_FILLED = 5
+"""Boxes from which a bin enters the fit."""
+
+RESAMPLES = 200
+RESAMPLE_SEED = 20260212
+
+
+@dataclass(frozen=True)
+class Boxes:
+    """Boxes with enough good area and a kappa; 1-D arrays of one length."""
+
+    xi: np.ndarray
+    """Centre, arcsec east."""
+    eta: np.ndarray
+    """Centre, arcsec north."""
+    area: np.ndarray
+    """Good area, arcsec^2."""
+    count: np.ndarray
+    """Sources."""
+    kappa: np.ndarray
+    """Mean kappa of the box's cells."""
+
+    @property
+    def n(self) -> np.ndarray:
+        """Sources per arcsec^2."""
+        return self.count / self.area
+
+
+@dataclass(frozen=True)
+class Relation:
+    """kappa = amplitude x n^index at the reference source redshift, from binned boxes; NaN: no fit."""
+
+    amplitude: float
+    amplitude_err: float
+    index: float
+    index_err: float
+    bins: dict[str, np.ndarray]
+    """Columns of `schema.RELATION`; row -1 holds the boxes without a source."""
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """kappa against rho, cell by cell; NaN where there is nothing to compare."""
+
+    beta: float
+    """sum(kappa rho) / sum(rho^2), arcsec^alpha."""
+    residual_rms: float
+    """Root mean square of kappa - beta rho."""
+    pearson: float
+    spearman: float
+
+
+def boxes(cells: SkyCells, side: float, count: np.ndarray | None = None) -> Boxes:
+    """Gather cells into boxes of `side` arcsec whose edges are whole multiples of it from the centre.
+
+    Parameters
+    ----------
+    cells : SkyCells
+        Its extent is a whole number of boxes.
+    side : float
+        arcsec.
+    count : int64 (eta, xi), optional
+        Sources per cell; those of the catalogue where not given.
+    """
+    cells_a_side = round(side / cells.grid.pixel)
+    kept = cells.kept
+    sources = cells.n_gc.sum(axis=0) if count is None else count
+    with_kappa = kept & np.isfinite(cells.kappa)
+
+    def gather(values: np.ndarray) -> np.ndarray:
+        rows, columns = values.shape[0] // cells_a_side, values.shape[1] // cells_a_side
+        return values.reshape(rows, cells_a_side, columns, cells_a_side).sum(axis=(1, 3))
+
+    area = gather(np.where(kept, cells.good_area.sum(axis=0), 0.0))
+    number = gather(np.where(kept, sources, 0))
+    weight = gather(with_kappa.astype(np.float64))
+    with np.errstate(invalid="ignore"):
+        kappa = gather(np.where(with_kappa, cells.kappa, 0.0)) / weight
+    use = (area >= BOX_FILLED * side**2) & (weight > 0)
+    row, column = np.nonzero(use)
+    return Boxes(
+        (cells.i0 // cells_a_side + column + 0.5) * side,
+        (cells.j0 // cells_a_side + row + 0.5) * side,
+        area[use], number[use], kappa[use],
+    )  # fmt: skip
+
+
+def fit(found: Boxes) -> Relation:
+    """Bin the boxes in log n, and fit log kappa = log A + b log n to the bins by unweighted least squares.
+
+    Errors are the standard deviations over resamples of the boxes.
+    """
+    filled = found.count > 0
+    n, kappa = found.n[filled], found.kappa[filled]
+    edges = np.geomspace(n.min(), n.max(), BINS + 1) if n.size and n.max() > n.min() else np.zeros(0)
+    rows = _bin(n, kappa, edges)
+    amplitude, index = _line(rows)
+    draws = np.random.Generator(np.random.PCG64(RESAMPLE_SEED))
+    resampled = []
+    for _ in range(RESAMPLES if np.isfinite(index) else 0):
+        pick = draws.integers(0, n.size, n.size)
+        resampled.append(_line(_bin(n[pick], kappa[pick], edges)))
+    spread = np.array(resampled).reshape(-1, 2)
+    spread = spread[np.isfinite(spread).all(axis=1)]
+    amplitude_err, index_err = spread.std(axis=0, ddof=1) if len(spread) > 1 else (np.nan, np.nan)
+    none = found.kappa[~filled]
+    first = {
+        "bin": np.array([-1]), "n_lo": np.zeros(1), "n_hi": np.zeros(1), "n_boxes": np.array([none.size]),
+        "n_mean": np.zeros(1), "kappa_mean": np.array([none.mean() if none.size else np.nan]),
+        "kappa_std": np.array([none.std() if none.size else np.nan]),
+    }  # fmt: skip
+    bins = {name: np.concatenate([first[name], rows[name]]) for name in first}
+    return Relation(amplitude, float(amplitude_err), index, float(index_err), bins)
+
+
+def _bin(n: np.ndarray, kappa: np.ndarray, edges: np.ndarray) -> dict[str, np.ndarray]:
+    count = max(edges.size - 1, 0)
+    which = np.clip(np.searchsorted(edges, n, side="right") - 1, 0, count - 1) if count else np.zeros(0, int)
+    boxes_in = np.bincount(which, minlength=count)
+    with np.errstate(invalid="ignore", divide="ignore"):
+        n_mean = np.bincount(which, n[: which.size], count) / boxes_in
+        mean = np.bincount(which, kappa[: which.size], count) / boxes_in
+        spread = np.bincount(which, (kappa[: which.size] - mean[which]) ** 2, count) / boxes_in
+    return {
+        "bin": np.arange(count), "n_lo": edges[:-1], "n_hi": edges[1:], "n_boxes": boxes_in,
+        "n_mean": n_mean, "kappa_mean": mean, "kappa_std": np.sqrt(spread),
+    }  # fmt: skip
+
+
+def _line(rows: dict[str, np.ndarray]) -> tuple[float, float]:
+    """Return A and b of the bins with enough boxes; NaN with fewer than two."""
+    with np.errstate(invalid="ignore"):
+        use = (rows["n_boxes"] >= BIN_FILLED) & (rows["kappa_mean"] > 0)
+    if use.sum() < 2:
+        return np.nan, np.nan
+    x, y = np.log10(rows["n_mean"][use]), np.log10(rows["kappa_mean"][use])
+    dx = x - x.mean()
+    index = float((dx * (y - y.mean())).sum() / (dx * dx).sum())
+    return float(10 ** (y.mean() - index * x.mean())), index
+
+
+def compare(cells: SkyCells, field: int, max_radius: float) -> Comparison:
+    """Compare kappa with the kernel sum of one field, cell by cell within `max_radius` arcsec."""
+    use = cells.inside_of(field) & np.isfinite(cells.kappa) & (cells.radius < max_radius)
+    kappa, rho = cells.kappa[use], cells.rho[field][use]
+    power = float((rho * rho).sum())
+    if use.sum() < 3 or power == 0:
+        return Comparison(np.nan, np.nan, np.nan, np.nan)
+    beta = float((kappa * rho).sum()) / power
+    residual = float(np.sqrt(((kappa - beta * rho) ** 2).mean()))
+    if np.ptp(rho) == 0 or np.ptp(kappa) == 0:
+        return Comparison(beta, residual, np.nan, np.nan)
+    return Comparison(
+        beta, residual, float(stats.pearsonr(kappa, rho).statistic), float(stats.spearmanr(kappa, rho).statistic)
+    )

@@ -1,0 +1,43 @@
+"""What every stage is given: the resolved run file, where pixels come from and go to, who computes."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from tilegc.config import RunConfig
+from tilegc.engine import Engine, FieldTiles
+from tilegc.io.fits import FieldSource
+from tilegc.run_folder import Ledger, RunFolder
+from tilegc.schema import ARRAYS, Array
+from tilegc.sky import SkyGrid
+
+__all__ = ["Setup", "arrays"]
+
+
+@dataclass(frozen=True)
+class Setup:
+    """The frame of one run; nothing in it changes while the stages work."""
+
+    config: RunConfig
+    folder: RunFolder
+    ledger: Ledger
+    engine: Engine
+    fields: tuple[FieldTiles, ...]
+    """In run-file order."""
+    grid: SkyGrid
+
+    def source(self, name: str) -> FieldSource:
+        """Return the field of this name."""
+        return next(field.source for field in self.fields if field.source.name == name)
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """Names of the fields, in run-file order."""
+        return tuple(field.source.name for field in self.fields)
+
+
+def arrays(names: Iterable[str]) -> list[Array]:
+    """Return the schema's arrays of these names."""
+    wanted = set(names)
+    return [array for array in ARRAYS if array.name in wanted]

@@ -1,0 +1,173 @@
+"""The sky grid: areas, light, rho, sources and kappa of all fields in cells on the sky (DESIGN 3.9).
+
+The pixels of all tiles of all fields are added up in one tree of reductions; areas are integer counts of pixels
+and sums are exact, so the order does not matter.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import xarray as xr
+
+from tilegc.engine import Pass, run_pass
+from tilegc.geometry import Tile
+from tilegc.io.convergence import Kappa
+from tilegc.kernels.exact import total
+from tilegc.kernels.mesh import Mesh
+from tilegc.kernels.sky_cells import SkyPartial, accumulate_cells, combine_sky
+from tilegc.sky import SkyGrid, mesh
+from tilegc.stages.setup import Setup
+
+__all__ = ["HALF", "SkyCells", "add_up"]
+
+HALF = 0.5
+"""Share of a cell that must be good area; cells below are left out, with their sources."""
+
+Table = dict[str, np.ndarray]
+
+
+@dataclass(frozen=True)
+class SkyCells:
+    """What lies in each cell; arrays (field, eta, xi) or (eta, xi)."""
+
+    grid: SkyGrid
+    j0: int
+    """Index of the first row: its cells begin at eta = j0 * pixel arcsec north of the centre."""
+    i0: int
+    """Index of the first column, the same along xi, east."""
+    fields: tuple[str, ...]
+    pixel_area: np.ndarray
+    """Area of a field's pixel, arcsec^2; float64 (field,)."""
+    n_pixels: np.ndarray
+    n_good: np.ndarray
+    n_inside: np.ndarray
+    n_gc: np.ndarray
+    light: np.ndarray
+    rho: np.ndarray
+    kappa: np.ndarray
+
+    @property
+    def xi(self) -> np.ndarray:
+        """Centres of the columns, arcsec east."""
+        return (self.i0 + np.arange(self.kappa.shape[1]) + 0.5) * self.grid.pixel
+
+    @property
+    def eta(self) -> np.ndarray:
+        """Centres of the rows, arcsec north."""
+        return (self.j0 + np.arange(self.kappa.shape[0]) + 0.5) * self.grid.pixel
+
+    @property
+    def radius(self) -> np.ndarray:
+        """Distance of the cells' centres from the cluster's, arcsec (eta, xi)."""
+        return np.hypot(self.eta[:, None], self.xi[None, :])
+
+    @property
+    def good_area(self) -> np.ndarray:
+        """Good area, arcsec^2 (field, eta, xi)."""
+        return self.n_good * self.pixel_area[:, None, None]
+
+    @property
+    def inside_area(self) -> np.ndarray:
+        """Area without the bits 1 and 2, arcsec^2 (field, eta, xi)."""
+        return self.n_inside * self.pixel_area[:, None, None]
+
+    @property
+    def kept(self) -> np.ndarray:
+        """Cells with enough good area of all fields together (eta, xi)."""
+        return self.good_area.sum(axis=0) >= HALF * self.grid.pixel**2
+
+    def kept_of(self, field: int) -> np.ndarray:
+        """Cells with enough good area of one field (eta, xi)."""
+        return self.good_area[field] >= HALF * self.grid.pixel**2
+
+    def inside_of(self, field: int) -> np.ndarray:
+        """Cells with enough area of one field without the bits 1 and 2 (eta, xi)."""
+        return self.inside_area[field] >= HALF * self.grid.pixel**2
+
+    def _cells(self, ra: np.ndarray, dec: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Return the flat index of the cells of these places (deg), and which places lie in any."""
+        xi, eta = self.grid.offsets(ra, dec)
+        i = np.floor(xi / self.grid.pixel).astype(np.int64) - self.i0
+        j = np.floor(eta / self.grid.pixel).astype(np.int64) - self.j0
+        height, width = self.kappa.shape
+        on = (i >= 0) & (i < width) & (j >= 0) & (j < height)
+        return np.where(on, j * width + i, 0), on
+
+    def count(self, ra: np.ndarray, dec: np.ndarray) -> np.ndarray:
+        """Return how many of these places (deg) lie in each cell, int64 (eta, xi)."""
+        cell, on = self._cells(ra, dec)
+        return np.bincount(cell[on], minlength=self.kappa.size).reshape(self.kappa.shape)
+
+    def kept_at(self, ra: np.ndarray, dec: np.ndarray) -> np.ndarray:
+        """Return whether these places (deg) lie in kept cells, bool."""
+        cell, on = self._cells(ra, dec)
+        return on & self.kept.ravel()[cell] if self.kappa.size else on
+
+
+@dataclass(frozen=True)
+class _CellParams:
+    field: int
+    mesh: Mesh
+    pixel: float
+
+
+def _cell_rule(window: xr.Dataset, tile: Tile, params: _CellParams) -> tuple[dict[str, np.ndarray], SkyPartial]:
+    return {}, accumulate_cells(
+        params.field, params.mesh, tile.core, params.pixel,
+        window["mask"].values, window["light"].values, window["rho"].values,
+    )  # fmt: skip
+
+
+CELLS = Pass("sky-grid", ("mask", "light", "rho"), 0, (), _cell_rule, combine_sky, bytes_per_pixel=64.0)
+
+
+def add_up(setup: Setup, sources: Table, kappa: Kappa | None) -> SkyCells:
+    """Add up all fields on the sky grid.
+
+    Parameters
+    ----------
+    setup : Setup
+    sources : table
+        Columns field, ra, dec (deg) of the sources to be counted.
+    kappa : Kappa, optional
+        NaN everywhere where there is none.
+    """
+    grid = setup.grid
+    params = {
+        field.source.name: _CellParams(index, mesh(field.source.wcs, field.source.shape, grid), grid.pixel)
+        for index, field in enumerate(setup.fields)
+    }
+    partial: SkyPartial = run_pass(setup.engine, CELLS, setup.fields, params)
+    (j0, i0), (height, width) = partial.extent(multiple=round(setup.config.relation.box / grid.pixel))
+    shape = (len(setup.fields), height, width)
+    n_pixels, n_good, n_inside = (np.zeros(shape, np.int64) for _ in range(3))
+    light, rho = np.full(shape, np.nan), np.full(shape, np.nan)
+    for index, part in partial.fields.items():
+        at = (index, *part.within(j0, i0))
+        n_pixels[at], n_good[at], n_inside[at] = part.n_pixels, part.n_good, part.n_inside
+        light[at] = _mean(part.light, part.n_good)
+        rho[at] = _mean(part.rho, part.n_inside)
+    empty = SkyCells(
+        grid, j0, i0, setup.names, np.array([field.source.pixel_area for field in setup.fields]),
+        n_pixels, n_good, n_inside, np.zeros(shape, np.int64), light, rho, np.full(shape[1:], np.nan),
+    )  # fmt: skip
+    n_gc = np.stack(
+        [empty.count(*(sources[axis][sources["field"] == name] for axis in ("ra", "dec"))) for name in setup.names]
+    )
+    values = empty.kappa
+    if kappa is not None:
+        xi, eta = np.meshgrid(empty.xi, empty.eta)
+        values = kappa.at(*grid.radec(xi, eta))
+    return SkyCells(
+        grid, j0, i0, setup.names, empty.pixel_area, n_pixels, n_good, n_inside, n_gc, light, rho, values
+    )
+
+
+def _mean(limbs: np.ndarray, count: np.ndarray) -> np.ndarray:
+    """Return the mean of exact sums; NaN where nothing was added."""
+    sums = total(limbs.reshape(-1, limbs.shape[-1])).reshape(count.shape)
+    with np.errstate(invalid="ignore", divide="ignore"):
+        mean: np.ndarray = np.where(count > 0, sums / count, np.nan)
+    return mean

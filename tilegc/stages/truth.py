@@ -1,0 +1,129 @@
+"""What was planted, in the run's own boxes and annuli: for simulated clusters only.
+
+The comparison is fair only above one limit in flux. Detected point sources matched to planted ones give the ratio
+of peak to total flux, and keep x T over it the flux from which a planted source counts.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from astropy.table import QTable
+from scipy.spatial import cKDTree
+
+from tilegc.stages.profile import profile
+from tilegc.stages.relation import Relation, boxes, fit
+from tilegc.stages.sky_grid import SkyCells
+
+__all__ = ["COMPACT", "Planted", "planted"]
+
+COMPACT = ("gc", "member_gc", "background_point", "background_extended")
+"""Kinds of planted objects that a catalogue of point sources is meant to hold, or cannot tell from such."""
+
+POINTS = ("gc", "member_gc", "background_point")
+MATCH_RADIUS = 1.5
+"""Pixels between a planted source and its peak."""
+SURE = 2.0
+"""Multiple of keep x T from which matched sources measure the response."""
+
+Table = dict[str, np.ndarray]
+
+
+@dataclass(frozen=True)
+class Planted:
+    """The planted sources above the run's limit, seen as the run sees its own."""
+
+    response: float
+    """Median peak of the detection map over total flux of the summed bands."""
+    flux_limit: float
+    """Summed flux, nJy, that corresponds to the larger keep x T of the fields."""
+    n: int
+    """Planted sources above it in the cells that the run kept."""
+    completeness: float
+    """Share of planted sources twice as bright as the limit, in kept cells, with a catalogued peak on them."""
+    purity: float
+    """Share of catalogued sources that lie on a planted object of any brightness."""
+    relation: Relation
+    profile: Table
+
+
+def planted(
+    truth: QTable, cells: SkyCells, catalogue: Table, keep_limit: float, edges: tuple[float, ...], box: float
+) -> Planted:
+    """Measure relation and profile of the planted sources in the run's own cells.
+
+    Parameters
+    ----------
+    truth : QTable
+        Of `tilegc simulate`.
+    cells : SkyCells
+    catalogue : table
+        Columns of `schema.CANDIDATES`.
+    keep_limit : float
+        The larger keep x T of the fields, nJy per pixel.
+    edges, box
+        Of the run's profile (arcsec) and relation (arcsec).
+    """
+    kind = np.asarray(truth["kind"]).astype(str)
+    field = np.asarray(truth["field"]).astype(str)
+    flux = sum(np.asarray(truth[name], float) for name in truth.colnames if name.startswith("flux_"))
+    compact = np.isin(kind, COMPACT)
+    response = _response(truth, catalogue, np.isin(kind, POINTS), field, flux, keep_limit)
+    limit = keep_limit / response
+    bright = compact & (flux >= limit)
+    ra, dec = np.asarray(truth["ra"], float), np.asarray(truth["dec"], float)
+    count = np.stack([cells.count(ra[on], dec[on]) for on in (bright & (field == name) for name in cells.fields)])
+    table, _ = profile(cells, edges, count)
+    total = int((count.sum(axis=0) * cells.kept).sum())
+    found, pure = _shares(truth, catalogue, field, compact & (flux >= SURE * limit), compact, cells)
+    return Planted(
+        response, limit, total, found, pure, fit(boxes(cells, box, count.sum(axis=0))), table
+    )
+
+
+def _xy(truth: QTable) -> np.ndarray:
+    return np.column_stack([np.asarray(truth["y"], float), np.asarray(truth["x"], float)])
+
+
+def _response(
+    truth: QTable, catalogue: Table, points: np.ndarray, field: np.ndarray, flux: np.ndarray, keep_limit: float
+) -> float:
+    """Return the median ratio of peak to flux of sure, matched point sources; NaN without any."""
+    ratios = [np.zeros(0)]
+    places = _xy(truth)
+    for name in np.unique(catalogue["field"].astype(str)):
+        sure = (catalogue["field"] == name) & (catalogue["peak"] >= SURE * keep_limit)
+        there = np.flatnonzero(points & (field == name) & (flux > 0))
+        if not sure.any() or not there.size:
+            continue
+        tree = cKDTree(places[there])
+        peaks = np.column_stack([catalogue["y"][sure], catalogue["x"][sure]]).astype(float)
+        # The brightest planted source in reach made the peak; the many faint ones lie under it by chance.
+        for peak, near in zip(catalogue["peak"][sure], tree.query_ball_point(peaks, MATCH_RADIUS), strict=True):
+            if near:
+                ratios.append(np.array([peak / flux[there[near]].max()]))
+    together = np.concatenate(ratios)
+    return float(np.median(together)) if together.size else np.nan
+
+
+def _shares(
+    truth: QTable, catalogue: Table, field: np.ndarray, bright: np.ndarray, compact: np.ndarray, cells: SkyCells
+) -> tuple[float, float]:
+    """Return completeness of the bright planted sources in kept cells, and purity of the catalogue."""
+    places = _xy(truth)
+    ra, dec = np.asarray(truth["ra"], float), np.asarray(truth["dec"], float)
+    kept = cells.kept_at(ra, dec)
+    found = sought = real = 0
+    for name in cells.fields:
+        rows = catalogue["field"] == name
+        peaks = np.column_stack([catalogue["y"][rows], catalogue["x"][rows]]).astype(float).reshape(-1, 2)
+        wanted = places[bright & kept & (field == name)].reshape(-1, 2)
+        objects = places[compact & (field == name)].reshape(-1, 2)
+        sought += len(wanted)
+        if len(peaks) and len(wanted):
+            found += int((cKDTree(peaks).query(wanted)[0] <= MATCH_RADIUS).sum())
+        if len(peaks) and len(objects):
+            real += int((cKDTree(objects).query(peaks)[0] <= MATCH_RADIUS).sum())
+    n = catalogue["y"].size
+    return found / sought if sought else np.nan, real / n if n else np.nan
