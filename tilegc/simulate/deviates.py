@@ -90,7 +90,7 @@ def cell_counts(key: np.uint64, i0: int, j0: int, mean: NDArray[np.float64]) -> 
                 continue
             h = hash2(key, j0 + j, i0 + i)
             if m > _LARGE_MEAN:
-                counts[j, i] = max(0, int(math.floor(m + math.sqrt(m) * normal(h) + 0.5)))
+                counts[j, i] = max(0, math.floor(m + math.sqrt(m) * normal(h) + 0.5))
                 continue
             u = uniform(h)
             p = math.exp(-m)

@@ -130,7 +130,7 @@ def layout_frames(preset: Preset, sizes: tuple[tuple[int, int], ...] | None = No
     if sizes is None:
         sizes = tuple((plan.size, plan.size) for plan in preset.fields)
     reach = 0.5 * sum(nx for nx, _ in sizes) * preset.scale + _MODULE_GAP
-    separation = preset.separation if len(sizes) < 2 else max(preset.separation, reach)  # noqa: PLR2004
+    separation = preset.separation if len(sizes) < 2 else max(preset.separation, reach)
     frames = []
     for plan, (nx, ny) in zip(preset.fields, sizes, strict=True):
         if plan.cluster is not None:
@@ -196,7 +196,7 @@ def exposure(frame: Frame, y_start: int, x_start: int, shape: tuple[int, int]) -
     """
     out = np.empty(shape)
     nx, ny, plan = frame.nx, frame.ny, frame.plan
-    inset = 0.2 * frame.dither
+    inset = 0.8 * frame.dither
     holes = np.array(
         [((a - 0.5) * nx, (b - 0.5) * ny, (c - 0.5) * nx, (d - 0.5) * ny) for a, b, c, d in plan.holes]
     )

@@ -162,8 +162,9 @@ def _write_field(scene: Scene, folder: Path, layout: str, target: str, tile: int
     frame = scene.frame
     mosaics: list[Mosaic] = []
     try:
+        # one by one: those that opened must be discarded if a later one cannot
         for psf in scene.psfs:
-            mosaics.append(mosaic_for(layout, folder, frame, psf.band, target))
+            mosaics += [mosaic_for(layout, folder, frame, psf.band, target)]
         unit, blank = mosaics[0].unit, mosaics[0].blank
 
         def make(y: int, x: int, shape: tuple[int, int]) -> None:

@@ -58,7 +58,8 @@ class Mosaic(Protocol):
 def header_bytes(cards: Cards) -> bytes:
     """Return a FITS header as padded bytes."""
     header = fits.Header(fits.Card(*card) for card in cards)
-    return header.tostring(sep="", endcard=True, padding=True).encode("ascii")
+    text: str = header.tostring(sep="", endcard=True, padding=True)
+    return text.encode("ascii")
 
 
 def partial(path: Path) -> Path:

@@ -48,9 +48,11 @@ def aperture_noise(radius: float) -> float:
     cover = inside.reshape(2 * reach + 1, 25, 2 * reach + 1, 25).mean(axis=(1, 3))
     taps = np.array([_TAP1, _TAP0, _TAP1])
     padded = np.pad(cover, 2)
-    smooth = sum(t * np.roll(padded, k - 1, axis=0) for k, t in enumerate(taps))
-    smooth = sum(t * np.roll(smooth, k - 1, axis=1) for k, t in enumerate(taps))
-    return math.sqrt(float((np.asarray(smooth) ** 2).sum()))
+    # the variance of a weighted sum: the weights smoothed by the noise's own kernel, squared
+    for axis in (0, 1):
+        low, high = np.roll(padded, -1, axis), np.roll(padded, 1, axis)
+        padded = taps[0] * low + taps[1] * padded + taps[2] * high
+    return math.sqrt(float((padded**2).sum()))
 
 
 def pixel_rms(psf: BandPSF, scale: float) -> float:
@@ -87,7 +89,7 @@ def pattern(out: NDArray[np.float64], key: np.uint64, x_start: int, y_start: int
     ny, nx = out.shape
     for j in range(ny):
         y = y_start + j
-        block = np.int64(-1)
+        block = -1
         stripe = 0.0
         for i in range(nx):
             x = x_start + i

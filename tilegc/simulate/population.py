@@ -158,7 +158,8 @@ class _Sky:
         for n, frame in enumerate(self.frames):
             j0, i0, shape = _cell_range(frame, rim)
             j, i = np.indices(shape)
-            xi, eta = (i + i0 + 0.5) * _CELL, (j + j0 + 0.5) * _CELL
+            xi: Floats = (i + i0 + 0.5) * np.float64(_CELL)
+            eta: Floats = (j + j0 + 0.5) * np.float64(_CELL)
             here = _near(frame, xi, eta, rim)
             for other in self.frames[:n]:
                 here &= ~_near(other, xi, eta, rim)
@@ -232,9 +233,8 @@ def _colour_scatter(draw: _Draw, bands: Sequence[str], mags: float) -> list[Floa
 
 def _power_law(u: Floats, bright: float, faint: float, slope: float) -> Floats:
     """Return magnitudes with counts as 10^(slope m) between two limits."""
-    if slope == 0.0:
-        return bright + (faint - bright) * u
-    return bright + np.log10(1.0 + u * (10.0 ** (slope * (faint - bright)) - 1.0)) / slope
+    span = 10.0 ** (slope * (faint - bright)) - 1.0
+    return np.asarray(bright + np.log10(1.0 + span * u) / slope, np.float64)
 
 
 def _gc_mags(u: Floats) -> Floats:
@@ -389,7 +389,7 @@ def _arcs(seed: int, preset: Preset, bands: Sequence[str]) -> list[Objects]:
         draw = _Draw(stream_key(seed, "objects", "arc_clump"), np.full_like(k, number), np.zeros_like(k), k)
         angle = middle + math.radians(arc.length) * 0.94 * (draw.uniform(0) - 0.5)
         r = arc.radius + 0.7 * arc.width * draw.normal(1)
-        mag = _power_law(draw.uniform(2), arc.mag + 3.5, arc.mag + 7.0, 0.15)
+        mag = _power_law(draw.uniform(2), arc.mag + 2.7, arc.mag + 6.5, 0.12)
         parts.append(
             _objects(
                 "arc_clump",
@@ -406,6 +406,26 @@ def _arcs(seed: int, preset: Preset, bands: Sequence[str]) -> list[Objects]:
     return parts
 
 
+def _star_places(draw: _Draw, frame: Frame, preset: Preset) -> tuple[Floats, Floats]:
+    """Return places that spare the cluster's core and the arcs, which stars would hide."""
+    side = min(frame.nx, frame.ny) * frame.scale
+    core, berth = min(10.0, 0.2 * side), min(4.0, 0.1 * side)
+    xi, eta = np.zeros(len(draw)), np.zeros(len(draw))
+    waiting = np.ones(len(draw), np.bool_)
+    for attempt in range(40):
+        u, v = draw.uniform(100 + 2 * attempt), draw.uniform(101 + 2 * attempt)
+        tried = frame.plane(frame.nx * (0.08 + 0.84 * u), frame.ny * (0.08 + 0.84 * v))
+        xi, eta = np.where(waiting, tried[0], xi), np.where(waiting, tried[1], eta)
+        r, angle = np.hypot(xi, eta), np.degrees(np.arctan2(xi, eta))
+        bad = r < core
+        for arc in preset.arcs:
+            off = np.abs((angle - arc.position_angle + 180.0) % 360.0 - 180.0)
+            beyond = np.radians(np.maximum(off - 0.5 * arc.length, 0.0)) * r
+            bad |= np.hypot(r - arc.radius, beyond) < berth
+        waiting &= bad
+    return xi, eta
+
+
 def _stars(seed: int, preset: Preset, frames: Sequence[Frame], bands: Sequence[str]) -> list[Objects]:
     parts = []
     for frame in frames:
@@ -414,19 +434,14 @@ def _stars(seed: int, preset: Preset, frames: Sequence[Frame], bands: Sequence[s
         number = max(plan.stars, round(plan.stars * frame.nx * frame.ny / plan.size**2))
         k = np.arange(number, dtype=np.int64)
         draw = _Draw(stream_key(seed, "objects", "star", frame.name), np.zeros_like(k), np.zeros_like(k), k)
-        x, y = frame.nx * (0.08 + 0.84 * draw.uniform(0)), frame.ny * (0.08 + 0.84 * draw.uniform(1))
-        xi, eta = frame.plane(x, y)
-        # none over the cluster's core, where it would hide what the mock is for
-        keep_out = min(10.0, 0.25 * min(frame.nx, frame.ny) * frame.scale)
-        r = np.hypot(xi, eta)
-        far = np.where(r < keep_out, keep_out / np.maximum(r, 1e-6) + 0.2, 1.0)
+        xi, eta = _star_places(draw, frame, preset)
         bright, faint = plan.star_mags
         step = (k + draw.uniform(2)) / max(number, 1)
         mag = bright + (faint - bright) * step**0.8
         # spectral types: a tilt in colour per star
         tilt = 0.15 * draw.normal(3)
         scatter = [tilt * ({"F090W": 1.0, "F115W": 0.5, "F150W": 0.0, "F200W": -0.3}[b]) for b in bands]
-        parts.append(_objects("star", xi * far, eta * far, mag, _flux(mag, bands, "star", scatter)))
+        parts.append(_objects("star", xi, eta, mag, _flux(mag, bands, "star", scatter)))
     return parts
 
 

@@ -30,7 +30,7 @@ class Arc:
     """AB magnitude in F150W of its smooth light."""
     clumps: int
     """Number of star-forming clumps along it."""
-    width: float = 0.11
+    width: float = 0.10
     """Gaussian sigma across, arcsec."""
 
 
@@ -76,8 +76,8 @@ class Preset:
     gap: float = 44.0
     """Width of the gap between detectors, px; the dithers cover it in part."""
     arcs: tuple[Arc, ...] = (
-        Arc(radius=11.0, position_angle=250.0, length=62.0, mag=21.2, clumps=16),
-        Arc(radius=19.5, position_angle=95.0, length=26.0, mag=22.3, clumps=8),
+        Arc(radius=11.0, position_angle=235.0, length=84.0, mag=21.3, clumps=22),
+        Arc(radius=19.5, position_angle=85.0, length=34.0, mag=22.4, clumps=12),
     )
     run: Mapping[str, str] = field(default_factory=dict)
     """Settings of the run file that differ from the usual ones: dotted key to YAML text."""
@@ -95,7 +95,7 @@ _TINY = Preset(
     separation=40.0,
     dither=6.0,
     gap=6.0,
-    arcs=(Arc(radius=4.6, position_angle=200.0, length=55.0, mag=22.8, clumps=6),),
+    arcs=(Arc(radius=4.6, position_angle=200.0, length=75.0, mag=23.2, clumps=7),),
     run=MappingProxyType(
         {
             "tiles.size": "128",

@@ -47,7 +47,7 @@ def kappa_map(mass: Convergence, frames: Sequence[Frame], redshift: float) -> by
         reach = max(reach, float(np.abs(np.r_[xi, eta]).max()) + 5.0)
     pixel = max(_KAPPA_PIXEL, 2.0 * reach / _KAPPA_SIDE)
     half = math.ceil(reach / pixel)
-    axis = (np.arange(2 * half + 1) - half) * pixel
+    axis = np.asarray((np.arange(2 * half + 1) - half) * pixel, np.float64)
     kappa = mass.kappa(-axis[None, :], axis[:, None]).astype(np.float32)
     header = fits.Header()
     for key, value, comment in (
@@ -147,10 +147,13 @@ def run_file(
     assert not unknown, unknown
     s = {**_USUAL, **preset.run}
     first = frames[0]
+    cluster = (
+        f"name: {preset.cluster_name}, redshift: {preset.redshift}, ra: {first.ra!r}, dec: {first.dec!r}"
+    )
     lines = [
         f"# A mock cluster: `tilegc simulate`, preset {preset.name}.",
         "recipe: seed",
-        f"cluster: {{name: {preset.cluster_name}, redshift: {preset.redshift}, ra: {first.ra!r}, dec: {first.dec!r}}}",
+        f"cluster: {{{cluster}}}",
         "cosmology: {H0: 70.0, Om0: 0.3}",
         "fields:",
     ]
@@ -162,13 +165,13 @@ def run_file(
             else:
                 sci, wht = (grizli_name(frame.name, band, part) for part in ("sci", "wht"))
                 lines.append(f"      {band}: {{sci: {sci}, wht: {wht}}}")
+    mask = ", ".join(f"{key}: {s[f'mask.{key}']}" for key in ("edge", "bright", "extended", "spikes"))
     lens = ", ".join(f"{key}: {value}" for key, value in convergence.items())
     lines += [
         f"convergence: {{{lens}}}",
         "truth: truth.parquet",
         f"tiles: {{size: {s['tiles.size']}}}",
-        f"mask: {{edge: {s['mask.edge']}, bright: {s['mask.bright']}, extended: {s['mask.extended']},"
-        f" spikes: {s['mask.spikes']}}}",
+        f"mask: {{{mask}}}",
         "detect: {exclusion_radius: 3.0, threshold: {sigma: 2.5}, keep: 2.0}",
         f"inpaint: {{realisations: {s['inpaint.realisations']}, seed: {s['inpaint.seed']}}}",
         f"relation: {{box: {s['relation.box']}, max_radius: {s['relation.max_radius']}}}",

@@ -17,8 +17,8 @@ from numpy.typing import NDArray
 from tilegc.simulate.compiled import compiled
 
 __all__ = [
-    "BLOB_WIDTH",
     "BLOB_WEIGHT",
+    "BLOB_WIDTH",
     "add_arcs",
     "add_blobs",
     "add_images",
@@ -59,10 +59,10 @@ def add_points(
             if peak <= floor:
                 continue
             reach = s * math.sqrt(2.0 * math.log(peak / floor))
-            i0 = max(0, int(math.ceil(x[n] - reach)) - x_start)
-            i1 = min(nx, int(math.floor(x[n] + reach)) - x_start + 1)
-            j0 = max(0, int(math.ceil(y[n] - reach)) - y_start)
-            j1 = min(ny, int(math.floor(y[n] + reach)) - y_start + 1)
+            i0 = max(0, math.ceil(x[n] - reach) - x_start)
+            i1 = min(nx, math.floor(x[n] + reach) - x_start + 1)
+            j0 = max(0, math.ceil(y[n] - reach) - y_start)
+            j1 = min(ny, math.floor(y[n] + reach) - y_start + 1)
             if i0 >= i1 or j0 >= j1:
                 continue
             scale = -0.5 / (s * s)
@@ -82,7 +82,7 @@ def cubic(t: float) -> float:
     t = abs(t)
     if t < 1.0:
         return (1.5 * t - 2.5) * t * t + 1.0
-    if t < 2.0:  # noqa: PLR2004
+    if t < 2.0:
         return ((-0.5 * t + 2.5) * t - 4.0) * t + 2.0
     return 0.0
 
@@ -106,16 +106,16 @@ def add_images(
     ny, nx = light.shape
     my, mx = image.shape
     for n in index:
-        i0 = max(0, int(math.ceil(x[n] - reach[n])) - x_start)
-        i1 = min(nx, int(math.floor(x[n] + reach[n])) - x_start + 1)
-        j0 = max(0, int(math.ceil(y[n] - reach[n])) - y_start)
-        j1 = min(ny, int(math.floor(y[n] + reach[n])) - y_start + 1)
+        i0 = max(0, math.ceil(x[n] - reach[n]) - x_start)
+        i1 = min(nx, math.floor(x[n] + reach[n]) - x_start + 1)
+        j0 = max(0, math.ceil(y[n] - reach[n]) - y_start)
+        j1 = min(ny, math.floor(y[n] + reach[n]) - y_start + 1)
         for j in range(j0, j1):
             v = (float(y_start + j) - y[n]) * step + centre_y
-            jv = int(math.floor(v))
+            jv = math.floor(v)
             for i in range(i0, i1):
                 u = (float(x_start + i) - x[n]) * step + centre_x
-                iu = int(math.floor(u))
+                iu = math.floor(u)
                 total = 0.0
                 for q in range(jv - 1, jv + 3):
                     if q < 0 or q >= my:
@@ -156,10 +156,10 @@ def add_blobs(
                 if peak <= floor:
                     continue
                 reach = math.sqrt(2.0 * along * math.log(peak / floor))
-                i0 = max(0, int(math.ceil(x[n] - reach)) - x_start)
-                i1 = min(nx, int(math.floor(x[n] + reach)) - x_start + 1)
-                j0 = max(0, int(math.ceil(y[n] - reach)) - y_start)
-                j1 = min(ny, int(math.floor(y[n] + reach)) - y_start + 1)
+                i0 = max(0, math.ceil(x[n] - reach) - x_start)
+                i1 = min(nx, math.floor(x[n] + reach) - x_start + 1)
+                j0 = max(0, math.ceil(y[n] - reach) - y_start)
+                j1 = min(ny, math.floor(y[n] + reach) - y_start + 1)
                 for j in range(j0, j1):
                     dy = float(y_start + j) - y[n]
                     for i in range(i0, i1):
@@ -195,10 +195,10 @@ def add_sersics(
         b = 2.0 * sersic[n] - 1.0 / 3.0 + 0.009876 / sersic[n]  # Prugniel & Simien 1997
         power = 0.5 / sersic[n]
         last = math.exp(-b * ((reach[n] ** 2 + soft * soft) / radius[n] ** 2) ** power)
-        i0 = max(0, int(math.ceil(x[n] - reach[n])) - x_start)
-        i1 = min(nx, int(math.floor(x[n] + reach[n])) - x_start + 1)
-        j0 = max(0, int(math.ceil(y[n] - reach[n])) - y_start)
-        j1 = min(ny, int(math.floor(y[n] + reach[n])) - y_start + 1)
+        i0 = max(0, math.ceil(x[n] - reach[n]) - x_start)
+        i1 = min(nx, math.floor(x[n] + reach[n]) - x_start + 1)
+        j0 = max(0, math.ceil(y[n] - reach[n]) - y_start)
+        j1 = min(ny, math.floor(y[n] + reach[n]) - y_start + 1)
         for j in range(j0, j1):
             dy = float(y_start + j) - y[n]
             for i in range(i0, i1):
@@ -210,6 +210,12 @@ def add_sersics(
                 value = math.exp(-b * ((r2 + soft * soft) / radius[n] ** 2) ** power) - last
                 for k in range(nb):
                     light[k, j, i] += peak[n, k] * value
+
+
+@compiled
+def arc_shape(t: float) -> float:
+    """Return the peak of an arc along its length, t from -1 to 1: knotty, and gone at both ends."""
+    return (1.0 - t * t) * (1.0 + 0.45 * math.cos(9.0 * t + 1.0) + 0.30 * math.cos(23.0 * t))
 
 
 @compiled
@@ -230,10 +236,10 @@ def add_arcs(
     nb, ny, nx = light.shape
     for n in index:
         outer = radius[n] + 5.0 * width[n]
-        i0 = max(0, int(math.ceil(centre_x - outer)) - x_start)
-        i1 = min(nx, int(math.floor(centre_x + outer)) - x_start + 1)
-        j0 = max(0, int(math.ceil(centre_y - outer)) - y_start)
-        j1 = min(ny, int(math.floor(centre_y + outer)) - y_start + 1)
+        i0 = max(0, math.ceil(centre_x - outer) - x_start)
+        i1 = min(nx, math.floor(centre_x + outer) - x_start + 1)
+        j0 = max(0, math.ceil(centre_y - outer) - y_start)
+        j1 = min(ny, math.floor(centre_y + outer) - y_start + 1)
         for j in range(j0, j1):
             dy = float(y_start + j) - centre_y
             for i in range(i0, i1):
@@ -246,9 +252,7 @@ def add_arcs(
                 t = along / half_length[n]
                 if abs(t) >= 1.0:
                     continue
-                # knotty along its length, and gone at both ends
-                shape = (1.0 - t**6) * (1.0 + 0.30 * math.cos(9.0 * t + 1.0) + 0.15 * math.cos(23.0 * t))
-                value = shape * math.exp(-0.5 * (across / width[n]) ** 2)
+                value = arc_shape(t) * math.exp(-0.5 * (across / (width[n] * (1.0 - 0.5 * t * t))) ** 2)
                 for k in range(nb):
                     light[k, j, i] += peak[n, k] * value
 
@@ -290,13 +294,13 @@ def add_spikes(
                 if abs(dy) > reach + half:
                     continue
                 lo, hi = -reach - half, reach + half
-                if abs(sin) > 1e-3:  # noqa: PLR2004
+                if abs(sin) > 1e-3:
                     a, b = (cos * dy - half) / sin, (cos * dy + half) / sin
                     lo, hi = max(lo, min(a, b) - 1.0), min(hi, max(a, b) + 1.0)
                 elif abs(dy) > half + 1.0 + 1e-3 * reach:
                     continue
-                i0 = max(0, int(math.floor(x[n] + lo)) - x_start)
-                i1 = min(nx, int(math.ceil(x[n] + hi)) - x_start + 1)
+                i0 = max(0, math.floor(x[n] + lo) - x_start)
+                i1 = min(nx, math.ceil(x[n] + hi) - x_start + 1)
                 for i in range(i0, i1):
                     dx = float(x_start + i) - x[n]
                     r, p = dx * cos + dy * sin, dy * cos - dx * sin

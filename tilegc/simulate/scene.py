@@ -201,7 +201,7 @@ class Scene:
         width = objects.width[rows] / self.frame.scale
         half = np.radians(objects.length[rows]) / 2.0
         t = np.linspace(-1.0, 1.0, 2001)
-        shape = (1.0 - t**6) * (1.0 + 0.30 * np.cos(9.0 * t + 1.0) + 0.15 * np.cos(23.0 * t))
+        shape = np.array([render.arc_shape(v) * (1.0 - 0.5 * v * v) for v in t])
         area = shape.mean() * 2.0 * half * radius * width * math.sqrt(2.0 * math.pi)
         columns = {
             "radius": radius,
