@@ -22,7 +22,7 @@ from tilegc.io.hdus import Hdu, is_url, scan
 from tilegc.io.store import open_field
 from tilegc.io.units import flux_factor
 
-__all__ = ["GRID_TOLERANCE", "probe_field", "require_finite"]
+__all__ = ["GRID_TOLERANCE", "probe_field", "probe_mask", "require_finite"]
 
 GRID_TOLERANCE = 0.05
 """Pixels by which the corners of two bands may differ on the sky and still be one grid."""
@@ -133,6 +133,26 @@ def probe_field(field: config.FieldInput, *, pixels: bool = True) -> FieldSource
     if pixels:
         require_finite(source)
     return source
+
+
+def probe_mask(path: str, source: FieldSource) -> Plane:
+    """Look at a mask image, whose pixels are masked where they are not 0, and return where its pixels are.
+
+    Raises
+    ------
+    InputError
+        As `probe_field`, for a file that cannot be read in windows, and for one of another shape than the field.
+    """
+    files = {path: scan(path)}
+    image = _image(files, path, "mask", f"mask of field {source.name}")
+    if image.hdu.kind == "gzip":
+        raise InputError(f"{image.where}: a mask is read in windows; unpack it (gunzip) and name the .fits file")
+    if image.shape != source.shape:
+        raise GridError(
+            f"{image.where}: {image.shape[0]} x {image.shape[1]} pixels (y, x) where the field has"
+            f" {source.shape[0]} x {source.shape[1]}; resample it to the field's grid"
+        )
+    return image.plane(1.0)
 
 
 def require_finite(source: FieldSource) -> None:

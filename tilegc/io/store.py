@@ -36,6 +36,7 @@ __all__ = [
     "read",
     "read_window",
     "write",
+    "write_dataset",
 ]
 
 INGESTED = ("sci", "err", "wht")
@@ -234,6 +235,12 @@ def _read_planes(source: FieldSource, name: str, box: Box) -> Values:
         if kind == name:
             values[number] = read_plane(plane, box)
     return values
+
+
+def write_dataset(path: str, dataset: xr.Dataset) -> None:
+    """Write a small dataset as a store of its own, in place of what is there; by the driver alone."""
+    dataset.to_zarr(path, mode="w", zarr_format=3, consolidated=False)
+    _consolidate(path)
 
 
 def field_attributes(source: FieldSource) -> dict[str, Any]:

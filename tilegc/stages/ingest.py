@@ -5,20 +5,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import replace
+from collections.abc import Mapping, Sequence
 from typing import Literal
 
+import numpy as np
+
 from tilegc.engine import Engine, Unit
-from tilegc.errors import ConfigError, InputError
+from tilegc.errors import ConfigError
 from tilegc.io.fits import FieldSource
-from tilegc.io.ingest import ingest_unit, ingest_units
+from tilegc.io.ingest import IngestUnit, create_ingest, finish_ingest, ingest_unit, ingest_units
 from tilegc.run_folder import Ledger, RunFolder
 
-__all__ = ["ingest", "needs_store"]
+__all__ = ["Mode", "ingest", "needs_store"]
+
+Mode = Literal["never", "always", "auto"]
+
+Finite = dict[str, list[int]]
+"""Finite science pixels of every band, by field."""
 
 
-def needs_store(source: FieldSource, mode: Literal["never", "always", "auto"]) -> bool:
+def needs_store(source: FieldSource, mode: Mode) -> bool:
     """Return whether a field's bands must be written into a store first.
 
     Raises
@@ -37,9 +43,8 @@ def needs_store(source: FieldSource, mode: Literal["never", "always", "auto"]) -
 
 
 def ingest(
-    sources: Sequence[FieldSource], mode: Literal["never", "always", "auto"], folder: RunFolder,
-    ledger: Ledger, engine: Engine,
-) -> tuple[FieldSource, ...]:  # fmt: skip
+    sources: Sequence[FieldSource], mode: Mode, folder: RunFolder, ledger: Ledger, engine: Engine
+) -> tuple[FieldSource, ...]:
     """Ingest the fields that need it and return where each is read from now.
 
     Raises
@@ -47,13 +52,28 @@ def ingest(
     InputError
         If a band of any field holds no finite pixel.
     """
-    wanted = [source for source in sources if needs_store(source, mode)]
+    wanted = {
+        source.name: (source, str(folder.store(source.name))) for source in sources if needs_store(source, mode)
+    }
+    if not wanted:
+        return tuple(sources)
+    ingested = {name: create_ingest(source, path) for name, (source, path) in wanted.items()}
     units = [
-        Unit(f"{source.name}/{task.key}", task.pixels, (str(folder.store(source.name)), task))
-        for source in wanted
-        for task in ingest_units(source, folder.store(source.name))
+        Unit(f"{name}/{unit.key}", unit.pixels, (name, unit))
+        for name, (source, _) in wanted.items()
+        for unit in ingest_units(source)
     ]
-    engine.run("ingest", ingest_unit, units, ledger=ledger)
-    return tuple(
-        replace(source, store=str(folder.store(source.name))) if source in wanted else source for source in sources
-    )
+    finite: Finite = engine.run("ingest", _unit, units, common=wanted, combine=_add, ledger=ledger)
+    for name, (source, path) in wanted.items():
+        finish_ingest(source, path, np.array(finite[name]))
+    return tuple(ingested.get(source.name, source) for source in sources)
+
+
+def _unit(common: Mapping[str, tuple[FieldSource, str]], payload: tuple[str, IngestUnit]) -> Finite:
+    name, unit = payload
+    return {name: ingest_unit(*common[name], unit).tolist()}
+
+
+def _add(a: Finite, b: Finite) -> Finite:
+    both = {name: [x + y for x, y in zip(a[name], b[name], strict=True)] for name in a.keys() & b.keys()}
+    return a | b | both

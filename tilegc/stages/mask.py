@@ -15,9 +15,9 @@ import numpy as np
 import xarray as xr
 
 from tilegc.engine import Pass, run_pass
-from tilegc.errors import InputError
 from tilegc.geometry import Tile
-from tilegc.io.fits import FieldSource, Plane, probe_mask, read_window
+from tilegc.io.fits import FieldSource, Plane, read_window
+from tilegc.io.probe import probe_mask
 from tilegc.io.regions import PixelRegion, inside, read_regions
 from tilegc.kernels.components import Components, Fragments, combine, draw, find, merge
 from tilegc.kernels.masks import edge, edge_radius, grow
@@ -83,14 +83,11 @@ def region_masks(source: FieldSource, paths: tuple[str, ...]) -> Regions:
         if Path(path).suffix.lower() == ".reg":
             shapes.extend(read_regions(path, source.wcs))
         else:
-            plane = probe_mask(path, source.shape)
-            if plane.kind == "gzip":
-                raise InputError(f"{path}: a mask is read in windows: unpack it (gunzip) and name the .fits file")
-            planes.append(plane)
+            planes.append(probe_mask(path, source))
     return Regions(tuple(planes), tuple(shapes))
 
 
-def mask(setup: Setup, regions: dict[str, Regions]) -> None:
+def mask(setup: Setup, regions: Mapping[str, Regions]) -> None:
     """Write the mask of every field, from its flags and the user's masks."""
     names = setup.names
     run_pass(setup.engine, REGIONS, setup.fields, regions, setup.ledger)
