@@ -18,7 +18,7 @@ from tilegc import config, sky
 from tilegc.errors import AstrometryError, GridError, InputError
 from tilegc.geometry import Box
 from tilegc.io.fits import BandSource, FieldSource, Pixels, Plane, read_window, row_bands
-from tilegc.io.hdus import Hdu, is_url, scan
+from tilegc.io.hdus import BITPIX, Hdu, is_url, scan
 from tilegc.io.store import open_field
 from tilegc.io.units import flux_factor
 
@@ -37,9 +37,6 @@ _TABLES = ("CPDIS1", "CPDIS2", "D2IMDIS1", "D2IMDIS2")
 """Distortions kept in tables beside the header (HST's unresampled exposures)."""
 
 _SAMPLE = 256
-
-
-_DTYPES = {8: "u1", 16: ">i2", 32: ">i4", 64: ">i8", -32: ">f4", -64: ">f8"}
 
 
 @dataclass(frozen=True)
@@ -69,14 +66,15 @@ class _Image:
         place = (self.path, hdu.index, hdu.kind, self.shape, factor)
         if hdu.kind == "rice":
             return Plane(*place, degenerate=len(hdu.shape) - 2)
-        return Plane(
-            *place,
-            offset=hdu.offset,
-            dtype=_DTYPES[header["BITPIX"]],
-            scale=float(header.get("BSCALE", 1.0)),
-            zero=float(header.get("BZERO", 0.0)),
-            blank=header.get("BLANK") if header["BITPIX"] > 0 else None,
-        )
+        try:
+            scale, zero = float(header.get("BSCALE", 1.0)), float(header.get("BZERO", 0.0))
+            blank = int(header["BLANK"]) if "BLANK" in header and header["BITPIX"] > 0 else None
+        except (TypeError, ValueError) as error:
+            raise InputError(
+                f"{self.where}: BSCALE, BZERO or BLANK is no number ({error}); correct the header"
+            ) from None
+        dtype = BITPIX[header["BITPIX"]]
+        return Plane(*place, offset=hdu.offset, dtype=dtype, scale=scale, zero=zero, blank=blank)
 
 
 def probe_field(field: config.FieldInput, *, pixels: bool = True) -> FieldSource:
