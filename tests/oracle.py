@@ -72,7 +72,10 @@ def edge(no_data: np.ndarray, square: int, reach2: int) -> np.ndarray:
     opened = np.zeros_like(wide)
     count = np.pad(wide.astype(np.int64).cumsum(0).cumsum(1), ((1, 0), (1, 0)))
     full = (
-        count[square:, square:] - count[:-square, square:] - count[square:, :-square] + count[:-square, :-square]
+        count[square:, square:]
+        - count[:-square, square:]
+        - count[square:, :-square]
+        + count[:-square, :-square]
     ) == square**2
     for y, x in zip(*np.nonzero(full), strict=True):
         opened[y : y + square, x : x + square] = True

@@ -13,7 +13,18 @@ import numpy as np
 
 __all__ = ["report"]
 
-PACKAGES = ("numpy", "scipy", "numba", "astropy", "xarray", "zarr", "dask", "distributed", "pyarrow", "matplotlib")
+PACKAGES = (
+    "numpy",
+    "scipy",
+    "numba",
+    "astropy",
+    "xarray",
+    "zarr",
+    "dask",
+    "distributed",
+    "pyarrow",
+    "matplotlib",
+)
 
 
 def report(say: Callable[[str], None]) -> int:
@@ -73,7 +84,9 @@ def _cluster() -> str:
     from tilegc.engine import Unit, for_client  # noqa: PLC0415
 
     with connect(workers=1) as client:
-        total = for_client(client).run("doctor", _square, [Unit(str(n), 1, n) for n in range(4)], combine=_plus)
+        total = for_client(client).run(
+            "doctor", _square, [Unit(str(n), 1, n) for n in range(4)], combine=_plus
+        )
     if total != 14:
         raise RuntimeError(f"one worker gave {total} for 14")
     return "one worker started, worked and left"

@@ -15,7 +15,6 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from astropy.table import QTable
@@ -35,7 +34,18 @@ from tilegc.report import write_report
 from tilegc.run_folder import Run, RunFolder, open_run
 from tilegc.schema import FILES
 from tilegc.sky import SkyGrid, check_centre, cosmology
-from tilegc.stages import density, detection_map, ingest, mask, masses, noise, peaks, products, profile, relation
+from tilegc.stages import (
+    density,
+    detection_map,
+    ingest,
+    mask,
+    masses,
+    noise,
+    peaks,
+    products,
+    profile,
+    relation,
+)
 from tilegc.stages import plan as planning
 from tilegc.stages.mask import Regions, region_masks
 from tilegc.stages.plan import Plan
@@ -126,20 +136,20 @@ def run(
             if tell is not None and engine.dashboard is not None:
                 tell(f"dashboard: {engine.dashboard}")
             timing: dict[str, float] = {}
-            setup, results = _chain(config, inputs, folder, engine, timing)
+            setup, results = _chain(config, inputs, digests, folder, engine, timing)
             _write(setup, results, timing, begun)
             folder.finish(timing)
     return open_run(path)
 
 
 def _chain(
-    config: RunConfig, inputs: Inputs, folder: RunFolder, engine: Engine, timing: dict[str, float]
+    config: RunConfig, inputs: Inputs, digests: Mapping[str, str], folder: RunFolder, engine: Engine,
+    timing: dict[str, float],
 ) -> tuple[Setup, Results]:
     """Take the data through all stages."""
-    ledger = folder.ledger
     with _timed(timing, "ingest_s"):
-        sources = ingest.ingest(inputs.sources, config.ingest, folder, ledger, engine)
-        setup = Setup(config, folder, ledger, engine, _tiles(config, folder, sources), _grid(config))
+        sources = ingest.ingest(inputs.sources, config.ingest, folder, digests, engine)
+        setup = Setup(config, folder, folder.ledger, engine, _tiles(config, folder, sources), _grid(config))
     with _timed(timing, "mask_s"):
         detection_map.detection_map(setup)
         mask.mask(setup, inputs.regions)
@@ -194,7 +204,8 @@ def examine(config: RunConfig) -> Inputs:
     for source in sources:
         ingest.needs_store(source, config.ingest)
     regions = {
-        source.name: region_masks(source, field.masks) for source, field in zip(sources, config.fields, strict=True)
+        source.name: region_masks(source, field.masks)
+        for source, field in zip(sources, config.fields, strict=True)
     }
     kappa = None
     if config.convergence is not None:
@@ -215,7 +226,9 @@ def _tiles(config: RunConfig, folder: RunFolder, sources: tuple[FieldSource, ...
         path = str(folder.store(source.name))
         attrs = {**store.field_attributes(source), "recipe": config.recipe}
         wanted = arrays((*detection_map.MAPS, *mask.MASKS, *density.MAPS))
-        store.create(path, wanted, shape=source.shape, bands=source.band_names, shard=config.tiles.size, attrs=attrs)
+        store.create(
+            path, wanted, shape=source.shape, bands=source.band_names, shard=config.tiles.size, attrs=attrs
+        )
         fields.append(FieldTiles(source, path, TileGrid(source.shape, config.tiles.size)))
     return tuple(fields)
 
@@ -263,7 +276,7 @@ def ingest_only(
         engine = for_client(client, progress)
         digests = inputs.digests(config)
         with RunFolder.start(path, config, digests, resume=False, overwrite=False) as folder:
-            sources = ingest.ingest(inputs.sources, "always", folder, folder.ledger, engine)
+            sources = ingest.ingest(inputs.sources, "always", folder, digests, engine)
     return [Path(found.store) for found in sources if found.store is not None]
 
 

@@ -32,7 +32,9 @@ WCS = "\n".join(
 # One arcsec a pixel: the square that missing data must hold is 3 x 3 pixels, and an edge of 6.6 arcsec is 6 px.
 
 
-def setup_of(folder: Path, sci: np.ndarray, wht: np.ndarray | None, tile: int, detect: dict, edge: object) -> Setup:
+def setup_of(
+    folder: Path, sci: np.ndarray, wht: np.ndarray | None, tile: int, detect: dict, edge: object
+) -> Setup:
     """Put bands into a store and return the frame of a run over them."""
     names = tuple(f"B{number}" for number in range(len(sci)))
     path = str(folder / "f.zarr")

@@ -103,9 +103,7 @@ def test_any_order_of_ends_gives_what_the_serial_engine_gives(client, plan, leng
         assert sorted(ledger.marked) == sorted(unit.key for unit in units)
         # begun again with all done: nothing is called, the partial is the same
         again = dict(common, run="again")
-        assert (
-            DaskEngine(client).run("p", rule, units, common=again, combine=join, ledger=ledger) == oracle
-        )
+        assert DaskEngine(client).run("p", rule, units, common=again, combine=join, ledger=ledger) == oracle
         assert not [key for key in CALLS if key[0] == "again"]
 
 
@@ -120,7 +118,9 @@ def test_tiles_that_always_fail_leave_the_others_done_and_marked(client, count, 
     units, common = make([(0, 99 if i in bad else 0, False) for i in range(count)])
     ledger = MemoryLedger()
     with pytest.raises(TilesFailedError) as caught:
-        DaskEngine(client, retries=1).run("p", rule, units, common=common, ledger=ledger, units_per_task=length)
+        DaskEngine(client, retries=1).run(
+            "p", rule, units, common=common, ledger=ledger, units_per_task=length
+        )
     assert sorted(ledger.marked) == sorted(f"f/{i}" for i in range(count) if i not in bad)
     for index in bad:
         assert f"f/{index} (RuntimeError: try 2)" in str(caught.value)

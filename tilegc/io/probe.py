@@ -144,7 +144,9 @@ def probe_mask(path: str, source: FieldSource) -> Plane:
     files = {path: scan(path)}
     image = _image(files, path, "mask", f"mask of field {source.name}")
     if image.hdu.kind == "gzip":
-        raise InputError(f"{image.where}: a mask is read in windows; unpack it (gunzip) and name the .fits file")
+        raise InputError(
+            f"{image.where}: a mask is read in windows; unpack it (gunzip) and name the .fits file"
+        )
     if image.shape != source.shape:
         raise GridError(
             f"{image.where}: {image.shape[0]} x {image.shape[1]} pixels (y, x) where the field has"

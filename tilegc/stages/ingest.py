@@ -8,20 +8,15 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Literal
 
-import numpy as np
-
 from tilegc.engine import Engine, Unit
 from tilegc.errors import ConfigError
 from tilegc.io.fits import FieldSource
 from tilegc.io.ingest import IngestUnit, create_ingest, finish_ingest, ingest_unit, ingest_units
-from tilegc.run_folder import Ledger, RunFolder
+from tilegc.run_folder import RunFolder
 
 __all__ = ["Mode", "ingest", "needs_store"]
 
 Mode = Literal["never", "always", "auto"]
-
-Finite = dict[str, list[int]]
-"""Finite science pixels of every band, by field."""
 
 
 def needs_store(source: FieldSource, mode: Mode) -> bool:
@@ -43,14 +38,20 @@ def needs_store(source: FieldSource, mode: Mode) -> bool:
 
 
 def ingest(
-    sources: Sequence[FieldSource], mode: Mode, folder: RunFolder, ledger: Ledger, engine: Engine
+    sources: Sequence[FieldSource], mode: Mode, folder: RunFolder, digests: Mapping[str, str], engine: Engine
 ) -> tuple[FieldSource, ...]:
     """Ingest the fields that need it and return where each is read from now.
 
-    Raises
-    ------
-    InputError
-        If a band of any field holds no finite pixel.
+    Parameters
+    ----------
+    sources, mode
+        The fields as they were probed, and the run file's `ingest`.
+    folder
+        Its stores receive the pixels.
+    digests
+        SHA-256 of every input file, by path: the stores keep them.
+    engine
+        Who does it.
     """
     wanted = {
         source.name: (source, str(folder.store(source.name))) for source in sources if needs_store(source, mode)
@@ -63,17 +64,12 @@ def ingest(
         for name, (source, _) in wanted.items()
         for unit in ingest_units(source)
     ]
-    finite: Finite = engine.run("ingest", _unit, units, common=wanted, combine=_add, ledger=ledger)
-    for name, (source, path) in wanted.items():
-        finish_ingest(source, path, np.array(finite[name]))
+    engine.run("ingest", _unit, units, common=wanted, ledger=folder.ledger)
+    for source, path in wanted.values():
+        finish_ingest(source, path, digests)
     return tuple(ingested.get(source.name, source) for source in sources)
 
 
-def _unit(common: Mapping[str, tuple[FieldSource, str]], payload: tuple[str, IngestUnit]) -> Finite:
+def _unit(common: Mapping[str, tuple[FieldSource, str]], payload: tuple[str, IngestUnit]) -> None:
     name, unit = payload
-    return {name: ingest_unit(*common[name], unit).tolist()}
-
-
-def _add(a: Finite, b: Finite) -> Finite:
-    both = {name: [x + y for x, y in zip(a[name], b[name], strict=True)] for name in a.keys() & b.keys()}
-    return a | b | both
+    ingest_unit(*common[name], unit)

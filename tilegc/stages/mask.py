@@ -107,7 +107,9 @@ def _regions_rule(window: xr.Dataset, tile: Tile, params: Regions) -> tuple[dict
     return {"regions": drawn.astype(np.uint8)}, None
 
 
-def _find_rule(window: xr.Dataset, tile: Tile, params: str) -> tuple[dict[str, np.ndarray], dict[str, Fragments]]:
+def _find_rule(
+    window: xr.Dataset, tile: Tile, params: str
+) -> tuple[dict[str, np.ndarray], dict[str, Fragments]]:
     """Find the parts of extended objects in a core; `params` is the field's name."""
     high = (window["flags"].values & Bit.EXTENDED) != 0
     return {}, {params: find(high, (tile.core.y0, tile.core.x0))}
@@ -115,7 +117,7 @@ def _find_rule(window: xr.Dataset, tile: Tile, params: str) -> tuple[dict[str, n
 
 def _join(a: dict[str, Fragments], b: dict[str, Fragments]) -> dict[str, Fragments]:
     return {
-        name: combine(a[name], b[name]) if name in a and name in b else a.get(name, b.get(name))  # type: ignore[misc]
+        name: combine(a[name], b[name]) if name in a and name in b else a.get(name, b.get(name))
         for name in sorted(a.keys() | b.keys())
     }
 

@@ -74,7 +74,10 @@ def write_tables(setup: Setup, results: Results) -> None:
     write_parquet(folder.path / FILES.catalogue, CANDIDATES, results.catalogue, recipe)
     write_ecsv(folder.path / FILES.catalogue_ecsv, CANDIDATES, results.catalogue, recipe)
     write_regions(
-        folder.path / FILES.catalogue_regions, results.catalogue["ra"], results.catalogue["dec"], REGION_RADIUS
+        folder.path / FILES.catalogue_regions,
+        results.catalogue["ra"],
+        results.catalogue["dec"],
+        REGION_RADIUS,
     )
     write_parquet(folder.path / FILES.inpainted, INPAINTED, results.inpainted, recipe)
     bins = results.relation.bins if results.relation else {column.name: np.zeros(0) for column in RELATION}
