@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -132,18 +133,39 @@ def simulate(
         )
 
     objects = populate(lens.preset, frames, lens.mass, seed, names)
-    folder.mkdir(parents=True, exist_ok=True)
     tiles = sum(len(list(_row_bands(f.ny, tile))) * len(list(_row_bands(f.nx, tile))) for f in frames)
     tell = _Teller(progress, tiles)
-    for frame in frames:
-        scene = Scene(frame, objects, psfs, seed)
-        _write_field(scene, folder, layout, lens.preset.cluster_name, tile, tell)
-    write_whole(folder / "kappa.fits", lens.content(frames))
-    write_whole(folder / "truth.parquet", truth_table(objects, frames, names))
     run = folder / "run.yaml"
-    text = run_file(lens.preset, frames, names, layout, lens.declared)
-    write_whole(run, text.encode())
+    with _filling(folder):
+        # gone first and written last: with a run file in it, a folder is whole
+        run.unlink(missing_ok=True)
+        for frame in frames:
+            scene = Scene(frame, objects, psfs, seed)
+            _write_field(scene, folder, layout, lens.preset.cluster_name, tile, tell)
+        write_whole(folder / "kappa.fits", lens.content(frames))
+        write_whole(folder / "truth.parquet", truth_table(objects, frames, names))
+        write_whole(run, run_file(lens.preset, frames, names, layout, lens.declared).encode())
     return run
+
+
+@contextmanager
+def _filling(folder: Path) -> Iterator[None]:
+    """Make a folder for what is written inside; if that fails, remove what this call put there."""
+    try:
+        made = not folder.exists()
+        folder.mkdir(parents=True, exist_ok=True)
+        before = {path.name for path in folder.iterdir()}
+    except OSError as error:
+        raise RunFolderError(f"{folder}: cannot be made ({error.strerror}); name another folder") from None
+    try:
+        yield
+    except BaseException:
+        for path in list(folder.iterdir()):
+            if path.name not in before and path.is_file():
+                path.unlink()
+        if made:
+            folder.rmdir()
+        raise
 
 
 class _Teller:

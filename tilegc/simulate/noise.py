@@ -47,7 +47,7 @@ def aperture_noise(radius: float) -> float:
     inside = (fine[:, None] ** 2 + fine**2) <= radius**2
     cover = inside.reshape(2 * reach + 1, 25, 2 * reach + 1, 25).mean(axis=(1, 3))
     taps = np.array([_TAP1, _TAP0, _TAP1])
-    padded = np.pad(cover, 2)
+    padded: NDArray[np.float64] = np.pad(cover, 2)
     # the variance of a weighted sum: the weights smoothed by the noise's own kernel, squared
     for axis in (0, 1):
         low, high = np.roll(padded, -1, axis), np.roll(padded, 1, axis)
@@ -58,7 +58,7 @@ def aperture_noise(radius: float) -> float:
 def pixel_rms(psf: BandPSF, scale: float) -> float:
     """Return the noise of an empty pixel, nJy, that gives the depth `DEPTH` in that band."""
     radius = _APERTURE / scale
-    faintest = 10.0 ** (-0.4 * (DEPTH - 31.4))
+    faintest: float = 10.0 ** (-0.4 * (DEPTH - 31.4))  # nJy, total
     return psf.encircled_energy(radius) * faintest / 5.0 / aperture_noise(radius)
 
 

@@ -82,8 +82,8 @@ def read_psf(band: str, path: str | Path, scale: float) -> BandPSF:
     """Read the PSF of a band from a FITS image.
 
     The image is normalised to the sum 1 and recentred by its centroid: files carry sums such as
-    0.97 or 15.6, and centres half a pixel beside the middle. An image of 1.5 arcsec or less across
-    is taken to hold all the light.
+    0.97 or 15.6, and centres half a pixel beside the middle. It is taken to hold all the light,
+    however small it is.
 
     Parameters
     ----------

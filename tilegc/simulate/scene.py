@@ -180,10 +180,11 @@ class Scene:
         # `radius` is the circularised half-light radius: the ellipse's area counts
         major = radius / np.sqrt(ratio)
         peak, reach = np.empty_like(flux), np.empty(len(flux))
+        # by the magnitude, not by the bands made: a band's pixels must not depend on the others
+        bright = 10.0 ** (-0.4 * (objects.mag[rows] - 31.4))
         for n in range(len(flux)):
-            reach[n], unit = _sersic_extent(
-                float(flux[n].max()), float(major[n]), float(ratio[n]), float(index[n])
-            )
+            shape = float(major[n]), float(ratio[n]), float(index[n])
+            reach[n], unit = _sersic_extent(float(bright[n]), *shape)
             peak[n] = flux[n] * unit
         columns = {
             "radius": major,
