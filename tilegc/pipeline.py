@@ -124,15 +124,15 @@ def run(
     begun = time.perf_counter()
     config = source if isinstance(source, RunConfig) else run_file.load(source)
     path = Path(directory) if directory is not None else default_directory(source)
+    folder = RunFolder(path)
+    folder.check(resume=resume, overwrite=overwrite)
     inputs = examine(config)
-    RunFolder.check(path, resume=resume, overwrite=overwrite)
     with connect(workers=workers, scheduler=scheduler, cluster=cluster_name) as client:
         engine = for_client(client, progress)
-        planning.check(planning.plan(config, inputs.sources, path, engine.workers))
+        expected = planning.plan(config, inputs.sources, path, engine.workers)
+        planning.check(expected)
         digests = inputs.digests(config)
-        with RunFolder.start(path, config, digests, resume=resume, overwrite=overwrite) as folder:
-            if folder.finished:
-                return open_run(path)
+        with folder.create(config, inputs=digests, plan=expected.writing, resume=resume, overwrite=overwrite):
             if tell is not None and engine.dashboard is not None:
                 tell(f"dashboard: {engine.dashboard}")
             timing: dict[str, float] = {}
@@ -193,6 +193,7 @@ def _write(setup: Setup, results: Results, timing: dict[str, float], begun: floa
         place = setup.folder.path / FILES.summary
         products.write_summary(place, {**summary, "timing": {**timing, "report_s": None, "total_s": None}})
         write_report(open_run(setup.folder.path))
+        setup.folder.claim((setup.folder.path / FILES.figures).glob("*.png"))
     timing["total_s"] = round(time.perf_counter() - begun, 3)
     products.write_summary(place, {**summary, "timing": timing})
 
@@ -270,12 +271,13 @@ def ingest_only(
     """
     config = source if isinstance(source, RunConfig) else run_file.load(source)
     path = Path(directory) if directory is not None else default_directory(source)
+    folder = RunFolder(path)
+    folder.check()
     inputs = examine(config)
-    RunFolder.check(path, resume=False, overwrite=False)
     with connect(workers=workers, scheduler=scheduler) as client:
         engine = for_client(client, progress)
         digests = inputs.digests(config)
-        with RunFolder.start(path, config, digests, resume=False, overwrite=False) as folder:
+        with folder.create(config, inputs=digests):
             sources = ingest.ingest(inputs.sources, "always", folder, digests, engine)
     return [Path(found.store) for found in sources if found.store is not None]
 

@@ -206,7 +206,7 @@ def read_window(source: FieldSource, store_path: str, names: Iterable[str], box:
     store_path
         The run's store of this field, which holds everything else.
     names
-        Names of `schema.ARRAYS`.
+        Names of `schema.ARRAYS`; `err` and `wht` are left out where no band of the field has them.
     box
         Pixels, inside of the field.
 
@@ -218,7 +218,8 @@ def read_window(source: FieldSource, store_path: str, names: Iterable[str], box:
     """
     known = {array.name: array for array in schema.ARRAYS}
     variables = {}
-    for name in names:
+    absent = {name for name, given in (("err", source.has_err), ("wht", source.has_wht)) if not given}
+    for name in (name for name in names if name not in absent):
         array = known[name]
         if name in INGESTED and source.store is None:
             values = _read_planes(source, name, box)

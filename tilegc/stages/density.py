@@ -172,7 +172,7 @@ def _rho_unit(common: None, field: _WholeField) -> None:  # noqa: ARG001
 def _write(tiles: FieldTiles, name: str, values: np.ndarray, mask: np.ndarray) -> None:
     """Write a map, finite wherever there are data."""
     rounded = values.astype(np.float32)
-    rounded[(mask & Bit.NO_DATA) != 0] = np.nan
+    rounded[(mask & np.uint8(Bit.NO_DATA)) != 0] = np.nan
     for band in _row_bands(tiles):
         store.write(tiles.store, name, band, rounded[band.slices])
 

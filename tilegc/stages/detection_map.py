@@ -120,14 +120,14 @@ def filter_maps(light: np.ndarray, valid: np.ndarray, params: FilterParams) -> t
             bright = valid & (d1 >= np.float32(params.bright))
         if bright.any():
             near = grow(bright, BRIGHT_GROWTH)
-            flags[near] |= Bit.BRIGHT
+            flags[near] |= np.uint8(Bit.BRIGHT)
             counted = valid & ~near
     detection = difference(d1, counted, *params.second)
     detection[~counted] = np.nan
     if math.isfinite(params.extended):
         with np.errstate(invalid="ignore"):
             high = difference(light, valid, *params.mid_scale) >= np.float32(params.extended)
-        flags[high & valid] |= Bit.EXTENDED
+        flags[high & valid] |= np.uint8(Bit.EXTENDED)
     return flags, detection
 
 

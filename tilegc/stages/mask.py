@@ -111,7 +111,7 @@ def _find_rule(
     window: xr.Dataset, tile: Tile, params: str
 ) -> tuple[dict[str, np.ndarray], dict[str, Fragments]]:
     """Find the parts of extended objects in a core; `params` is the field's name."""
-    high = (window["flags"].values & Bit.EXTENDED) != 0
+    high = (window["flags"].values & np.uint8(Bit.EXTENDED)) != 0
     return {}, {params: find(high, (tile.core.y0, tile.core.x0))}
 
 
@@ -124,7 +124,7 @@ def _join(a: dict[str, Fragments], b: dict[str, Fragments]) -> dict[str, Fragmen
 
 def _draw_rule(window: xr.Dataset, tile: Tile, params: Components) -> tuple[dict[str, np.ndarray], None]:
     """Draw the part of every large enough object that lies in a core."""
-    high = (window["flags"].values & Bit.EXTENDED) != 0
+    high = (window["flags"].values & np.uint8(Bit.EXTENDED)) != 0
     drawn = draw(high, (tile.core.y0, tile.core.x0), params, params.area >= EXTENDED_AREA)
     return {"objects": drawn.astype(np.uint8)}, None
 
@@ -134,12 +134,12 @@ def _mask_rule(window: xr.Dataset, tile: Tile, params: Edge) -> tuple[dict[str, 
     flags = window["flags"].values
     bits = flags & np.uint8(Bit.NO_DATA | Bit.BRIGHT)
     if params.reach2 >= 0:
-        no_data = (flags & Bit.NO_DATA) != 0
-        bits[edge(no_data, params.square, params.reach2, tile.open_sides)] |= Bit.EDGE
+        no_data = (flags & np.uint8(Bit.NO_DATA)) != 0
+        bits[edge(no_data, params.square, params.reach2, tile.open_sides)] |= np.uint8(Bit.EDGE)
     objects = window["objects"].values != 0
     if objects.any():
-        bits[grow(objects, EXTENDED_GROWTH)] |= Bit.EXTENDED
-    bits[window["regions"].values != 0] |= Bit.REGION
+        bits[grow(objects, EXTENDED_GROWTH)] |= np.uint8(Bit.EXTENDED)
+    bits[window["regions"].values != 0] |= np.uint8(Bit.REGION)
     return {"mask": bits[tile.core_in_window]}, None
 
 
