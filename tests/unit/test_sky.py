@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import warnings
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
 import astropy.units as u
@@ -391,3 +393,64 @@ def test_mass_does_not_depend_on_the_scaling():
 def test_a_source_before_the_lens_is_refused(z_s):
     with pytest.raises(ConvergenceError, match="not behind the cluster"):
         sky.lens_scaling(DEFAULT, 0.348, z_s)
+
+
+# --- threads, real headers ---------------------------------------------------------------------------------
+
+
+def test_threads_get_the_same_answers_and_leave_the_warning_filters_alone():
+    header = tan_header(scale=0.25, radesys="FK5", crpix=(480, 319), shape=(799, 799))
+    header["CDELT1"], header["CDELT2"], header["DATE-OBS"] = (
+        -1e-5,
+        1e-5,
+        "22/09/22",
+    )  # astropy remarks on both
+    text = header.tostring()
+    y, x = sky.sample((799, 799), 9)
+    alone = sky.pixel_to_world(text, y, x)
+    before = list(warnings.filters)
+    with ThreadPoolExecutor(8) as pool:
+        results = list(pool.map(lambda _: sky.pixel_to_world(text, y, x), range(64)))
+    assert all(np.array_equal(alone, result) for result in results)
+    assert warnings.filters == before
+
+
+@pytest.mark.parametrize(
+    ("name", "extension", "scale"),
+    [
+        ("uds_jwst_nircam_f115w_40mas_sci.fits.gz", 0, 0.04),
+        ("xdf_hst_wfc3_f105w_60mas_sci_200x200.fits", 0, 0.06),
+        ("ngc346_jwst_nircam_f444w_cal_100x100.fits", "SCI", 0.0629),
+    ],
+)
+def test_real_headers_are_understood_without_a_remark(real_data, name, extension, scale):
+    header = fits.getheader(real_data / "images" / name, extension)
+    wcs = sky.wcs_from_text(header.tostring())
+    shape = (header["NAXIS2"], header["NAXIS1"])
+    assert sky.pixel_scale(wcs) == pytest.approx(scale, rel=2e-3)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        middle = np.array([(shape[1] - 1) / 2, (shape[0] - 1) / 2])
+        here, right, up = WCS(header).pixel_to_world(
+            *np.transpose(middle + np.array([[0, 0], [1, 0], [0, 1]]))
+        )
+    sides = (here.separation(right) * here.separation(up)).to_value("arcsec2")
+    assert sky.pixel_area(wcs, shape) == pytest.approx(sides, rel=1e-3)  # 2.5 % from scale^2 in the cal file
+    text = sky.header_text(wcs)
+    y, x = sky.sample(shape, 7)
+    verbatim, short = sky.pixel_to_world(header.tostring(), y, x), sky.pixel_to_world(text, y, x)
+    np.testing.assert_allclose(short, verbatim, rtol=0, atol=1e-10)
+    np.testing.assert_allclose(sky.world_to_pixel(text, *short), (y, x), rtol=0, atol=1e-4)
+
+
+@pytest.mark.parametrize(
+    ("name", "extension"),
+    [
+        ("as1063_jwst_nircam_arcs_f115w_f150w_f200w.fits", 1),
+        ("ngc346_jwst_nircam_f444w_cal_100x100.fits", "ERR"),
+    ],
+)
+def test_real_images_without_a_wcs_are_refused(real_data, name, extension):
+    header = fits.getheader(real_data / "images" / name, extension)
+    with pytest.raises(AstrometryError, match="no celestial WCS"):
+        sky.wcs_from_text(header.tostring())

@@ -260,7 +260,7 @@ def _cast(column: Column, values: NDArray[Any]) -> NDArray[Any]:
     if values.ndim != 1:
         raise ValueError(f"column {column.name}: one dimension is meant, got {values.ndim}")
     if column.dtype == "string":
-        if values.size and not all(isinstance(value, str) for value in values):
+        if values.dtype.kind not in "UT" and not all(isinstance(value, str) for value in values):
             raise ValueError(f"column {column.name}: text is meant")
         return values.astype(object)
     dtype = np.dtype(column.dtype)

@@ -242,9 +242,6 @@ def world_to_pixel(wcs_text: str, ra: ArrayLike, dec: ArrayLike) -> tuple[Floats
     lon, lat = _from_icrs(wcs, places[0].ravel(), places[1].ravel())
     with _quiet():
         x, y = wcs.all_world2pix(*((lon, lat) if wcs.wcs.lng == 0 else (lat, lon)), 0, quiet=True)
-    # Behind a tangent plane wcslib gives the mirror image's pixel: only what comes back is there.
-    lost = ~(separation_arcsec(*_forward(wcs, x, y), lon, lat) < 1.0)
-    x[lost] = y[lost] = np.nan
     return np.asarray(y, np.float64).reshape(shape), np.asarray(x, np.float64).reshape(shape)
 
 

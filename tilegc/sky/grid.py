@@ -131,4 +131,4 @@ def mesh(wcs_text: str, shape: tuple[int, int], grid: SkyGrid, step: int = 64) -
             f"a part of the field is not on the sky within 90 deg of the cluster "
             f"(ra {grid.ra:g}, dec {grid.dec:g}): its WCS or the cluster's centre is wrong"
         )
-    return Mesh(step, xi, eta)
+    return Mesh(step=step, xi=xi, eta=eta)
