@@ -1,5 +1,10 @@
 """The filter gives a pixel the same bits in every window that holds its neighbourhood."""
 
+import hashlib
+import os
+import subprocess
+import sys
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -97,3 +102,22 @@ def test_a_halo_too_small_shows():
     part = double(image[window.slices], valid[window.slices], STAGES[0])
     core = Box(20, 20, 40, 40)
     assert (part[core.within(window)] != double(image, valid, STAGES[0])[core.slices]).any()
+
+
+def digest():
+    image, valid = scene((150, 300), 11, "speckles")
+    valid[:90] = True
+    image[:90] = 1 / (1 + np.arange(90 * 300, dtype=np.float32).reshape(90, 300))
+    wide = difference(image, valid, gaussian_taps(2.0), gaussian_taps(9.0))
+    return hashlib.sha256(double(image, valid, STAGES[0]).tobytes() + wide.tobytes()).hexdigest()
+
+
+@pytest.mark.slow
+def test_another_cpu(tmp_path):
+    # code without vectors of this machine's width, compiled anew: the same bits (DESIGN section 4)
+    plain = {"NUMBA_CPU_NAME": "generic", "NUMBA_CPU_FEATURES": "", "NUMBA_CACHE_DIR": str(tmp_path)}
+    script = f"import runpy; print(runpy.run_path({__file__!r})['digest']())"
+    answer = subprocess.run(
+        [sys.executable, "-c", script], env=os.environ | plain, capture_output=True, text=True, check=True
+    )
+    assert answer.stdout.split() == [digest()]
