@@ -136,6 +136,7 @@ def _filter(image: Float32, valid: NDArray[Any], sides: tuple[Taps, ...]) -> Flo
     out = np.empty(image.shape, np.float32)
     values, weights, scratch = np.empty((3, rows + 2 * margin, COLUMNS + 2 * margin), np.float32)
     sums, norms = np.empty((2, len(sides), rows, COLUMNS), np.float32)
+    # where all is good the divisor is one number: filled in once, and again after a masked block
     norms_hold_constants = False
     for y0 in range(0, image.shape[0], rows):
         for x0 in range(0, image.shape[1], COLUMNS):
