@@ -15,7 +15,7 @@ from tilegc.errors import ConfigError, ConvergenceError, InputError, RunFolderEr
 from tilegc.simulate import make as making
 from tilegc.simulate import simulate
 from tilegc.simulate.mass import AnalyticMass
-from tilegc.simulate.population import KINDS
+from tilegc.simulate.objects import KINDS
 
 SMALL = {"preset": "tiny", "size": (150, 110)}
 

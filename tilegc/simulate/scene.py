@@ -13,7 +13,7 @@ from tilegc.simulate import render
 from tilegc.simulate.deviates import stream_key
 from tilegc.simulate.frame import Frame, exposure
 from tilegc.simulate.noise import add_noise, detector_pattern, pixel_rms
-from tilegc.simulate.population import KINDS, Objects
+from tilegc.simulate.objects import KINDS, Objects
 from tilegc.simulate.psf import BandPSF
 
 __all__ = ["SATURATED", "Scene", "TilePixels"]
@@ -64,7 +64,8 @@ class Scene:
     frame : Frame
     objects : Objects
     psfs : sequence of BandPSF
-        One per band, in the order of `Objects.flux`.
+        One per band, in the order of `Objects.flux`. Stars get model spikes on top of any PSF, out of
+        6 % of their flux.
     seed : int
     """
 
