@@ -29,15 +29,30 @@ app = typer.Typer(
 RunFile = Annotated[Path, typer.Argument(metavar="RUN.yaml", help="The run file.")]
 RunDir = Annotated[Path, typer.Argument(metavar="DIR", help="Folder of a run.")]
 Output = Annotated[
-    Path | None, typer.Option("--output", "-o", metavar="DIR", help="Folder of the run; default: <run file>-run beside it.")
+    Path | None,
+    typer.Option(
+        "--output", "-o", metavar="DIR", help="Folder of the run; default: <run file>-run beside it."
+    ),
 ]
 Workers = Annotated[
-    int | None, typer.Option("--workers", min=0, help="Processes of one thread each; default: one a core; 0: none, all in this process.")
+    int | None,
+    typer.Option(
+        "--workers",
+        min=0,
+        help="Processes of one thread each; default: one a core; 0: none, all in this process.",
+    ),
 ]
-Scheduler = Annotated[str | None, typer.Option("--scheduler", metavar="ADDRESS", help="A Dask scheduler that runs, e.g. tcp://host:8786.")]
-ClusterName = Annotated[str | None, typer.Option("--cluster", metavar="NAME", help="Start workers of this kind: local.")]
+Scheduler = Annotated[
+    str | None,
+    typer.Option("--scheduler", metavar="ADDRESS", help="A Dask scheduler that runs, e.g. tcp://host:8786."),
+]
+ClusterName = Annotated[
+    str | None, typer.Option("--cluster", metavar="NAME", help="Start workers of this kind: local.")
+]
 Resume = Annotated[bool, typer.Option("--resume", help="Go on where an earlier start of the same run ended.")]
-Overwrite = Annotated[bool, typer.Option("--overwrite", help="Remove what an earlier run wrote there, and start anew.")]
+Overwrite = Annotated[
+    bool, typer.Option("--overwrite", help="Remove what an earlier run wrote there, and start anew.")
+]
 
 
 def _version(value: bool) -> None:
@@ -50,13 +65,17 @@ def _version(value: bool) -> None:
 
 @app.callback()
 def _main(
-    version: Annotated[bool, typer.Option("--version", callback=_version, is_eager=True, help="Print the version.")] = False,
+    version: Annotated[
+        bool, typer.Option("--version", callback=_version, is_eager=True, help="Print the version.")
+    ] = False,
 ) -> None: ...
 
 
 @app.command()
 def demo(
-    directory: Annotated[Path, typer.Argument(metavar="[DIR]", help="Where to; default: demo.")] = Path("demo"),
+    directory: Annotated[Path, typer.Argument(metavar="[DIR]", help="Where to; default: demo.")] = Path(
+        "demo"
+    ),
     workers: Workers = None,
 ) -> None:
     """Simulate a small two-module cluster, run the whole chain on it, and say what was found."""
@@ -75,13 +94,25 @@ def simulate(
     directory: Annotated[Path, typer.Argument(metavar="DIR", help="Where to write.")],
     preset: Annotated[str, typer.Option(help="tiny, small or as1063.")] = "small",
     seed: Annotated[int, typer.Option(min=0, help="Seed of all random numbers.")] = 1,
-    size: Annotated[str | None, typer.Option(metavar="N[,M]", help="Pixels a side of module A (and B); any size.")] = None,
+    size: Annotated[
+        str | None, typer.Option(metavar="N[,M]", help="Pixels a side of module A (and B); any size.")
+    ] = None,
     layout: Annotated[str, typer.Option(help="i2d (as the JWST pipeline's) or grizli (10 nJy, gz).")] = "i2d",
-    kappa: Annotated[Path | None, typer.Option(help="Plant over this kappa FITS instead of the model's.")] = None,
-    kappa_source_redshift: Annotated[float | None, typer.Option(help="Source redshift to which it is scaled.")] = None,
-    kappa_lens_scaling: Annotated[float | None, typer.Option(help="D_LS/D_S to which it is scaled (HFF: 1).")] = None,
-    psf: Annotated[list[str] | None, typer.Option(metavar="BAND=FITS", help="PSF of a band; may be repeated.")] = None,
-    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace the files of an earlier simulation.")] = False,
+    kappa: Annotated[
+        Path | None, typer.Option(help="Plant over this kappa FITS instead of the model's.")
+    ] = None,
+    kappa_source_redshift: Annotated[
+        float | None, typer.Option(help="Source redshift to which it is scaled.")
+    ] = None,
+    kappa_lens_scaling: Annotated[
+        float | None, typer.Option(help="D_LS/D_S to which it is scaled (HFF: 1).")
+    ] = None,
+    psf: Annotated[
+        list[str] | None, typer.Option(metavar="BAND=FITS", help="PSF of a band; may be repeated.")
+    ] = None,
+    overwrite: Annotated[
+        bool, typer.Option("--overwrite", help="Replace the files of an earlier simulation.")
+    ] = False,
 ) -> None:
     """Write FITS mosaics of a mock cluster, kappa.fits, truth.parquet and run.yaml, ready for `run`."""
     from tilegc.simulate import simulate as write  # noqa: PLC0415
@@ -95,12 +126,16 @@ def simulate(
 
 
 @app.command()
-def ingest(run_file: RunFile, output: Output = None, workers: Workers = None, scheduler: Scheduler = None) -> None:
+def ingest(
+    run_file: RunFile, output: Output = None, workers: Workers = None, scheduler: Scheduler = None
+) -> None:
     """Write the Zarr stores alone."""
     from tilegc import pipeline  # noqa: PLC0415
 
     directory = output or pipeline.default_directory(run_file)
-    stores = pipeline.ingest_only(run_file, directory, workers=workers, scheduler=scheduler, progress=_progress())
+    stores = pipeline.ingest_only(
+        run_file, directory, workers=workers, scheduler=scheduler, progress=_progress()
+    )
     for path in stores:
         typer.echo(path)
 
@@ -246,7 +281,12 @@ def _lines(summary: dict[str, Any]) -> list[tuple[str, str]]:
     """Return the main results as pairs of a name and a text with its unit."""
     cluster, relation, comparison = summary["cluster"], summary["relation"], summary["comparison"]
     mass, contamination = summary["mass"], summary["contamination"]
-    lines = [("cluster", f"{cluster['name']}, z = {cluster['redshift']:g}, {cluster['kpc_per_arcsec']:.3f} kpc per arcsec")]
+    lines = [
+        (
+            "cluster",
+            f"{cluster['name']}, z = {cluster['redshift']:g}, {cluster['kpc_per_arcsec']:.3f} kpc per arcsec",
+        )
+    ]
     for name, field in summary["fields"].items():
         lines.append(
             (
@@ -255,9 +295,14 @@ def _lines(summary: dict[str, Any]) -> list[tuple[str, str]]:
                 f"{field['good_area_arcsec2']:.0f} arcsec^2 good, T = {_number(field['threshold'], '.4f')} nJy",
             )
         )
-    lines.append(("sources", f"{summary['n_detected']} detected, {summary['n_inpainted']:.1f} inpainted under masks"))
     lines.append(
-        ("contamination", f"{_number(contamination['per_kpc2'], '.4f')} +- {_number(contamination['err'], '.4f')} per kpc^2")
+        ("sources", f"{summary['n_detected']} detected, {summary['n_inpainted']:.1f} inpainted under masks")
+    )
+    lines.append(
+        (
+            "contamination",
+            f"{_number(contamination['per_kpc2'], '.4f')} +- {_number(contamination['err'], '.4f')} per kpc^2",
+        )
     )
     if relation is not None:
         lines.append(
@@ -304,7 +349,9 @@ def _print_plan(found: Plan) -> None:
     table.add_column("memory of a worker", justify="right")
     table.add_column("writes")
     for step in found.steps:
-        table.add_row(step.name, str(step.units), f"{step.memory / 2**30:.2f} GiB", "store" if step.writes else "")
+        table.add_row(
+            step.name, str(step.units), f"{step.memory / 2**30:.2f} GiB", "store" if step.writes else ""
+        )
     console = Console(highlight=False)
     console.print(table)
     console.print(

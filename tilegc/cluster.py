@@ -12,8 +12,9 @@ from collections.abc import Iterator
 from typing import Any
 
 import dask
+from dask.system import CPU_COUNT
 from distributed import Client, LocalCluster
-from distributed.system import CPU_COUNT, MEMORY_LIMIT
+from distributed.system import MEMORY_LIMIT
 
 from tilegc.errors import ConfigError, InputError, ResourceError
 

@@ -6,6 +6,7 @@ Every line of `_chain` is a stage of `tilegc.stages`: maps stay in the store, ta
 
 from __future__ import annotations
 
+import json
 import logging
 import os
 import time
@@ -14,7 +15,6 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from astropy.table import QTable
@@ -22,19 +22,30 @@ from astropy.table import QTable
 from tilegc import config as run_file
 from tilegc.cluster import connect
 from tilegc.config import RunConfig
-from tilegc.engine import Engine, FieldTiles, Progress
+from tilegc.engine import Engine, FieldTiles, Progress, for_client
 from tilegc.errors import InputError
 from tilegc.geometry import TileGrid
 from tilegc.io import store
-from tilegc.io.convergence import Kappa, read_convergence
-from tilegc.io.fits import FieldSource, file_digest, row_bands
+from tilegc.io.convergence import Kappa, check_overlap, read_convergence
+from tilegc.io.fits import FieldSource, file_digest
 from tilegc.io.probe import probe_field
 from tilegc.io.tables import read_parquet
 from tilegc.report import write_report
 from tilegc.run_folder import Run, RunFolder, open_run
-from tilegc.schema import FILES, SCHEMA_VERSION
+from tilegc.schema import FILES
 from tilegc.sky import SkyGrid, check_centre, cosmology
-from tilegc.stages import density, detection_map, ingest, mask, masses, noise, peaks, products, profile, relation
+from tilegc.stages import (
+    density,
+    detection_map,
+    ingest,
+    mask,
+    masses,
+    noise,
+    peaks,
+    products,
+    profile,
+    relation,
+)
 from tilegc.stages import plan as planning
 from tilegc.stages.mask import Regions, region_masks
 from tilegc.stages.plan import Plan
@@ -65,9 +76,13 @@ class Inputs:
         paths = {plane.path for source in self.sources for _, _, plane in source.planes()}
         paths |= {path for field in config.fields for path in field.masks}
         paths |= {path for path in (config.convergence and config.convergence.path, config.truth) if path}
+        listed = sorted(paths)
         with ThreadPoolExecutor(os.cpu_count()) as pool:
-            listed = sorted(paths)
-            return dict(zip(listed, pool.map(file_digest, listed), strict=True))
+            digests = dict(zip(listed, pool.map(file_digest, listed), strict=True))
+        for source in self.sources:
+            if source.store is not None:
+                digests[source.store] = json.dumps(store.attributes(source.store)["ingest"], sort_keys=True)
+        return digests
 
 
 def run(
@@ -111,7 +126,8 @@ def run(
     path = Path(directory) if directory is not None else default_directory(source)
     inputs = examine(config)
     RunFolder.check(path, resume=resume, overwrite=overwrite)
-    with connect(workers=workers, scheduler=scheduler, cluster=cluster_name, progress=progress) as engine:
+    with connect(workers=workers, scheduler=scheduler, cluster=cluster_name) as client:
+        engine = for_client(client, progress)
         planning.check(planning.plan(config, inputs.sources, path, engine.workers))
         digests = inputs.digests(config)
         with RunFolder.start(path, config, digests, resume=resume, overwrite=overwrite) as folder:
@@ -120,20 +136,20 @@ def run(
             if tell is not None and engine.dashboard is not None:
                 tell(f"dashboard: {engine.dashboard}")
             timing: dict[str, float] = {}
-            setup, results = _chain(config, inputs, folder, engine, timing)
+            setup, results = _chain(config, inputs, digests, folder, engine, timing)
             _write(setup, results, timing, begun)
             folder.finish(timing)
     return open_run(path)
 
 
 def _chain(
-    config: RunConfig, inputs: Inputs, folder: RunFolder, engine: Engine, timing: dict[str, float]
+    config: RunConfig, inputs: Inputs, digests: Mapping[str, str], folder: RunFolder, engine: Engine,
+    timing: dict[str, float],
 ) -> tuple[Setup, Results]:
     """Take the data through all stages."""
-    ledger = folder.ledger
     with _timed(timing, "ingest_s"):
-        sources = ingest.ingest(inputs.sources, config.ingest, folder, ledger, engine)
-        setup = Setup(config, folder, ledger, engine, _tiles(config, folder, sources), _grid(config))
+        sources = ingest.ingest(inputs.sources, config.ingest, folder, digests, engine)
+        setup = Setup(config, folder, folder.ledger, engine, _tiles(config, folder, sources), _grid(config))
     with _timed(timing, "mask_s"):
         detection_map.detection_map(setup)
         mask.mask(setup, inputs.regions)
@@ -160,7 +176,7 @@ def _chain(
             relation.fit(boxes) if boxes else None,
             relation.compare(cells, centre, config.relation.max_radius) if inputs.kappa else None,
             radial, contamination,
-            masses.masses(config, inputs.kappa, setup.grid, catalogue["radius_arcsec"]),
+            masses.masses(config, inputs.kappa, catalogue["radius_arcsec"]),
             None if inputs.truth is None else
             planted(inputs.truth, cells, catalogue, limit, edges, config.relation.box),
         )  # fmt: skip
@@ -187,23 +203,16 @@ def examine(config: RunConfig) -> Inputs:
     check_centre(config.cluster, sources)
     for source in sources:
         ingest.needs_store(source, config.ingest)
-        _refuse_empty(source)
     regions = {
-        source.name: region_masks(source, field.masks) for source, field in zip(sources, config.fields, strict=True)
+        source.name: region_masks(source, field.masks)
+        for source, field in zip(sources, config.fields, strict=True)
     }
     kappa = None
     if config.convergence is not None:
         kappa = read_convergence(config.convergence, cosmology(config.cosmology), config.cluster.redshift)
+        check_overlap(kappa, sources)
     truth = None if config.truth is None else read_parquet(config.truth)
     return Inputs(sources, regions, kappa, truth)
-
-
-def _refuse_empty(source: FieldSource) -> None:
-    """Refuse a band without one finite pixel; reading ends at the first that is found."""
-    for name, number, plane in source.planes():
-        if name == "sci" and not any(np.isfinite(rows).any() for _, rows in row_bands(plane, 256)):
-            band = source.bands[number].name
-            raise InputError(f"{plane.path}: field {source.name!r}, band {band}: no finite pixel; leave the band out")
 
 
 def _grid(config: RunConfig) -> SkyGrid:
@@ -215,10 +224,11 @@ def _tiles(config: RunConfig, folder: RunFolder, sources: tuple[FieldSource, ...
     fields = []
     for source in sources:
         path = str(folder.store(source.name))
-        attrs = {"field": source.name, "header": source.header, "wcs": source.wcs, "schema": SCHEMA_VERSION,
-                 "recipe": config.recipe}  # fmt: skip
+        attrs = {**store.field_attributes(source), "recipe": config.recipe}
         wanted = arrays((*detection_map.MAPS, *mask.MASKS, *density.MAPS))
-        store.create(path, wanted, shape=source.shape, bands=source.band_names, shard=config.tiles.size, attrs=attrs)
+        store.create(
+            path, wanted, shape=source.shape, bands=source.band_names, shard=config.tiles.size, attrs=attrs
+        )
         fields.append(FieldTiles(source, path, TileGrid(source.shape, config.tiles.size)))
     return tuple(fields)
 
@@ -262,10 +272,11 @@ def ingest_only(
     path = Path(directory) if directory is not None else default_directory(source)
     inputs = examine(config)
     RunFolder.check(path, resume=False, overwrite=False)
-    with connect(workers=workers, scheduler=scheduler, cluster=None, progress=progress) as engine:
+    with connect(workers=workers, scheduler=scheduler) as client:
+        engine = for_client(client, progress)
         digests = inputs.digests(config)
         with RunFolder.start(path, config, digests, resume=False, overwrite=False) as folder:
-            sources = ingest.ingest(inputs.sources, "always", folder, folder.ledger, engine)
+            sources = ingest.ingest(inputs.sources, "always", folder, digests, engine)
     return [Path(found.store) for found in sources if found.store is not None]
 
 

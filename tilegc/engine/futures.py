@@ -165,6 +165,7 @@ class _Drive:
         self.ready: deque[_Part] = deque()
         self.ended: queue.SimpleQueue[str] = queue.SimpleQueue()
         self.lost_merges = 0
+        self.job: Future | None = None
         self.slots = 1
         self.looked = self.seen = time.monotonic()
 
@@ -206,9 +207,12 @@ class _Drive:
                 self.client.cancel(futures, force=True)
             except Exception as error:  # noqa: BLE001  (we are leaving already)
                 log.warning("%s: cannot cancel: %s", self.books.name, describe(error))
+        for future in futures:
+            future.release()
         self.running.clear()
         self.ready.clear()
         self.pending.clear()
+        self.job = None  # an exception's traceback may keep this object: let its data on the workers go
 
     def fill(self) -> None:
         """Submit merges as soon as they are due, and units up to the bound."""
@@ -229,7 +233,8 @@ class _Drive:
             function, self.job, argument, key=name, pure=False, priority=1 if merge else 0
         )
         self.running[future.key] = (future, what)
-        future.add_done_callback(lambda done: self.ended.put(done.key))
+        ended = self.ended
+        future.add_done_callback(lambda done: ended.put(done.key))
 
     def wait(self) -> str:
         """Return the key of the next task that has ended."""
@@ -287,7 +292,7 @@ class _Drive:
         failure: BaseException = future.exception()
         if isinstance(failure, TileGCError):
             raise failure
-        if self.job.status == "error":
+        if self.job is not None and self.job.status == "error":
             raise RunFailedError(
                 f"{self.books.name}: the workers cannot load the work: {describe(self.job.exception())}; "
                 "they need the same tilegc as this process"

@@ -19,7 +19,7 @@ from astropy.io import fits
 
 from tilegc.errors import InputError
 
-__all__ = ["BLOCK", "Hdu", "Kind", "is_url", "open_bytes", "open_unpacked", "scan"]
+__all__ = ["BITPIX", "BLOCK", "Hdu", "Kind", "is_url", "open_bytes", "open_unpacked", "scan"]
 
 BLOCK = 2880
 """FITS files are made of blocks of this many bytes."""
@@ -27,7 +27,13 @@ BLOCK = 2880
 Kind = Literal["plain", "rice", "gzip"]
 """How an image lies in its file: readable by offset, tile-compressed, or inside a gzip stream."""
 
+BITPIX = {8: "u1", 16: ">i2", 32: ">i4", 64: ">i8", -32: ">f4", -64: ">f8"}
+"""NumPy dtypes of the values that FITS knows."""
+
 _STEP = 1 << 20
+
+_LONGEST = 20_000
+"""Blocks after which a header without END is none (700,000 cards)."""
 
 
 @dataclass(frozen=True)
@@ -41,6 +47,8 @@ class Hdu:
     """First byte of the data, in the unpacked file."""
     size: int
     """Bytes of data without padding."""
+    shape: tuple[int, ...]
+    """Length of the image's axes, slowest first; empty where there is no image."""
 
     @property
     def name(self) -> str:
@@ -52,14 +60,6 @@ class Hdu:
         """EXTVER, 1 where there is none."""
         value = self.header.get("EXTVER", 1)
         return value if isinstance(value, int) else 1
-
-    @property
-    def shape(self) -> tuple[int, ...]:
-        """Length of the image's axes, slowest first; empty where there is no image."""
-        prefix = "ZNAXIS" if self.kind == "rice" else "NAXIS"
-        if self.kind != "rice" and self.header.get("XTENSION", "IMAGE").strip() != "IMAGE":
-            return ()
-        return tuple(int(self.header[f"{prefix}{n}"]) for n in range(self.header[prefix], 0, -1))
 
 
 def is_url(path: str) -> bool:
@@ -139,7 +139,7 @@ def _walk(stream: BinaryIO, path: str, length: int) -> Iterator[Hdu]:
         header = _header(stream, path, index)
         if header is None:
             return
-        hdu = _hdu(index, header, stream.tell(), "plain")
+        hdu = _hdu(path, index, header, stream.tell(), "plain")
         end = hdu.offset + _padded(hdu.size)
         if end > length:
             raise InputError(
@@ -162,7 +162,7 @@ def _walk_gzip(stream: BinaryIO, path: str, expected: int) -> Iterator[Hdu]:
         header = _header(stream, path, index)
         if header is None:
             return
-        hdu = _hdu(index, header, stream.tell(), "gzip")
+        hdu = _hdu(path, index, header, stream.tell(), "gzip")
         if hdu.kind == "rice":
             raise InputError(
                 f"{path}: {_label(hdu)} is tile-compressed inside of a gzip file; unpack it with gunzip"
@@ -186,7 +186,7 @@ def _walk_gzip(stream: BinaryIO, path: str, expected: int) -> Iterator[Hdu]:
 def _header(stream: BinaryIO, path: str, index: int) -> fits.Header | None:
     """Return the header that begins here; None where only bytes that belong to no HDU are left.
 
-    Read card by card's block, not by `Header.fromfile`, which swallows a whole file in search of END.
+    Not by `Header.fromfile`, which swallows a whole file in search of END.
     """
     blocks: list[bytes] = []
     while True:
@@ -201,21 +201,36 @@ def _header(stream: BinaryIO, path: str, index: int) -> fits.Header | None:
                 return None  # the standard allows special records after the last HDU
         if len(block) < BLOCK:
             raise InputError(f"{path}: truncated in the header of HDU {index}; fetch it again")
-        if not block.isascii() or len(blocks) > 20_000:
+        if len(blocks) == _LONGEST:
             raise InputError(f"{path}: not a FITS file (the header of HDU {index} has no END)")
         blocks.append(block)
         if any(block[at : at + 80].rstrip() == b"END" for at in range(0, BLOCK, 80)):
             break
-    return fits.Header.fromstring(b"".join(blocks))
+    text = b"".join(blocks).decode("latin-1").encode("ascii", "replace").decode()
+    return fits.Header.fromstring(text)
 
 
-def _hdu(index: int, header: fits.Header, offset: int, kind: Kind) -> Hdu:
-    lengths = [int(header.get(f"NAXIS{n}", 0)) for n in range(1, int(header.get("NAXIS", 0)) + 1)]
-    values = int(header.get("PCOUNT", 0)) + math.prod(lengths) if lengths else 0
-    size = abs(int(header.get("BITPIX", 8))) // 8 * int(header.get("GCOUNT", 1)) * values
-    if header.get("ZIMAGE") is True:
-        kind = "rice"
-    return Hdu(index, header, kind, offset, size)
+def _hdu(path: str, index: int, header: fits.Header, offset: int, kind: Kind) -> Hdu:
+    """Return an HDU from its header."""
+    try:
+        axes = _axes(header, "NAXIS")
+        values = int(header.get("PCOUNT", 0)) + math.prod(axes) if axes else 0
+        size = int(BITPIX[header["BITPIX"]][-1]) * int(header.get("GCOUNT", 1)) * values
+        if header.get("ZIMAGE") is True:
+            return Hdu(index, header, "rice", offset, size, _axes(header, "ZNAXIS"))
+        is_image = str(header.get("XTENSION", "IMAGE")).strip() == "IMAGE"
+        return Hdu(index, header, kind, offset, size, axes if is_image else ())
+    except (KeyError, ValueError, TypeError, fits.VerifyError) as error:
+        raise InputError(
+            f"{path}: the header of HDU {index} cannot be understood ({_text(error)}); fetch the file again"
+        ) from None
+
+
+def _axes(header: fits.Header, key: str) -> tuple[int, ...]:
+    axes = tuple(int(header[f"{key}{number}"]) for number in range(int(header[key]), 0, -1))
+    if min(axes, default=0) < 0:
+        raise ValueError(f"axes of {axes}")
+    return axes
 
 
 def _padded(size: int) -> int:

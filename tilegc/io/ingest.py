@@ -5,13 +5,11 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 from tilegc import schema
-from tilegc.errors import InputError
 from tilegc.geometry import Box
 from tilegc.io import store
 from tilegc.io.fits import FieldSource, Pixels, Plane, file_digest, read_window, row_bands
@@ -80,7 +78,8 @@ def ingest_unit(source: FieldSource, path: str, unit: IngestUnit) -> npt.NDArray
     Returns
     -------
     ndarray of int64, shape (bands,)
-        Finite science pixels of the unit, to be added over all units and given to `finish_ingest`.
+        Finite science pixels of the unit. (`probe.require_finite` refuses an empty band before any is
+        brought in; a resumed ingest does only some of the units, so their sum settles nothing.)
 
     Raises
     ------
@@ -103,40 +102,27 @@ def _parts(unit: IngestUnit) -> Iterator[tuple[Box, Pixels]]:
         yield unit.box, read_window(unit.plane, unit.box)
 
 
-def finish_ingest(source: FieldSource, path: str, finite: npt.NDArray[np.int64]) -> Mapping[str, Any]:
-    """Mark a store as complete, after all of its units.
+def finish_ingest(source: FieldSource, path: str, digests: Mapping[str, str] | None = None) -> dict[str, str]:
+    """Mark a store as complete; to be called by the driver after all units.
 
     Parameters
     ----------
     source
-        The field as `probe_field` gave it, with its files.
+        The field with its files, as `probe_field` gave it.
     path
         The store.
-    finite
-        Finite science pixels per band, the sum over all units.
+    digests
+        `file_digest` of every one of `source.paths`, if they were already computed.
 
     Returns
     -------
     dict
-        What the store's attribute `ingest` now says: finite pixels per band, SHA-256 of the files by name.
-
-    Raises
-    ------
-    InputError
-        A band without a finite pixel.
+        The store's attribute `ingest`: SHA-256 of the file behind every `<array>/<band>`.
     """
-    for band, number in zip(source.bands, finite, strict=True):
-        if not number:
-            raise InputError(
-                f"{band.sci.path if band.sci else path} (field {source.name}, band {band.name}):"
-                " no finite pixel; give another file or leave the band out"
-            )
+    if digests is None:
+        digests = {name: file_digest(name) for name in source.paths}
     record = {
-        "finite_pixels": {band.name: int(number) for band, number in zip(source.bands, finite, strict=True)},
-        "sha256": {
-            f"{array}/{source.bands[band].name}": file_digest(plane.path)
-            for array, band, plane in source.planes()
-        },
+        f"{array}/{source.bands[band].name}": digests[plane.path] for array, band, plane in source.planes()
     }
     store.annotate(path, {"ingest": record})
     return record

@@ -18,11 +18,11 @@ from tilegc import config, sky
 from tilegc.errors import AstrometryError, GridError, InputError
 from tilegc.geometry import Box
 from tilegc.io.fits import BandSource, FieldSource, Pixels, Plane, read_window, row_bands
-from tilegc.io.hdus import Hdu, is_url, scan
+from tilegc.io.hdus import BITPIX, Hdu, is_url, scan
 from tilegc.io.store import open_field
 from tilegc.io.units import flux_factor
 
-__all__ = ["GRID_TOLERANCE", "probe_field", "require_finite"]
+__all__ = ["GRID_TOLERANCE", "probe_field", "probe_mask", "require_finite"]
 
 GRID_TOLERANCE = 0.05
 """Pixels by which the corners of two bands may differ on the sky and still be one grid."""
@@ -37,9 +37,6 @@ _TABLES = ("CPDIS1", "CPDIS2", "D2IMDIS1", "D2IMDIS2")
 """Distortions kept in tables beside the header (HST's unresampled exposures)."""
 
 _SAMPLE = 256
-
-
-_DTYPES = {8: "u1", 16: ">i2", 32: ">i4", 64: ">i8", -32: ">f4", -64: ">f8"}
 
 
 @dataclass(frozen=True)
@@ -69,14 +66,15 @@ class _Image:
         place = (self.path, hdu.index, hdu.kind, self.shape, factor)
         if hdu.kind == "rice":
             return Plane(*place, degenerate=len(hdu.shape) - 2)
-        return Plane(
-            *place,
-            offset=hdu.offset,
-            dtype=_DTYPES[header["BITPIX"]],
-            scale=float(header.get("BSCALE", 1.0)),
-            zero=float(header.get("BZERO", 0.0)),
-            blank=header.get("BLANK") if header["BITPIX"] > 0 else None,
-        )
+        try:
+            scale, zero = float(header.get("BSCALE", 1.0)), float(header.get("BZERO", 0.0))
+            blank = int(header["BLANK"]) if "BLANK" in header and header["BITPIX"] > 0 else None
+        except (TypeError, ValueError) as error:
+            raise InputError(
+                f"{self.where}: BSCALE, BZERO or BLANK is no number ({error}); correct the header"
+            ) from None
+        dtype = BITPIX[header["BITPIX"]]
+        return Plane(*place, offset=hdu.offset, dtype=dtype, scale=scale, zero=zero, blank=blank)
 
 
 def probe_field(field: config.FieldInput, *, pixels: bool = True) -> FieldSource:
@@ -133,6 +131,28 @@ def probe_field(field: config.FieldInput, *, pixels: bool = True) -> FieldSource
     if pixels:
         require_finite(source)
     return source
+
+
+def probe_mask(path: str, source: FieldSource) -> Plane:
+    """Look at a mask image, whose pixels are masked where they are not 0, and return where its pixels are.
+
+    Raises
+    ------
+    InputError
+        As `probe_field`, for a file that cannot be read in windows, and for one of another shape than the field.
+    """
+    files = {path: scan(path)}
+    image = _image(files, path, "mask", f"mask of field {source.name}")
+    if image.hdu.kind == "gzip":
+        raise InputError(
+            f"{image.where}: a mask is read in windows; unpack it (gunzip) and name the .fits file"
+        )
+    if image.shape != source.shape:
+        raise GridError(
+            f"{image.where}: {image.shape[0]} x {image.shape[1]} pixels (y, x) where the field has"
+            f" {source.shape[0]} x {source.shape[1]}; resample it to the field's grid"
+        )
+    return image.plane(1.0)
 
 
 def require_finite(source: FieldSource) -> None:

@@ -36,6 +36,7 @@ __all__ = [
     "read",
     "read_window",
     "write",
+    "write_dataset",
 ]
 
 INGESTED = ("sci", "err", "wht")
@@ -236,6 +237,12 @@ def _read_planes(source: FieldSource, name: str, box: Box) -> Values:
     return values
 
 
+def write_dataset(path: str, dataset: xr.Dataset) -> None:
+    """Write a small dataset as a store of its own, in place of what is there; by the driver alone."""
+    dataset.to_zarr(path, mode="w", zarr_format=3, consolidated=False)
+    _consolidate(path)
+
+
 def field_attributes(source: FieldSource) -> dict[str, Any]:
     """Return what a field's store says of it: enough to do without its FITS files."""
     return {
@@ -270,7 +277,7 @@ def open_field(name: str, path: str) -> FieldSource:
             )
         if "ingest" not in attrs:
             raise InputError(
-                f"{path} (field {name}): its ingest did not end; ingest it again or give its bands"
+                f"{path} (field {name}): holds no finished ingest; ingest the field, or give its bands"
             )
         rows, columns = attrs["shape"]
         return FieldSource(
@@ -296,6 +303,8 @@ def _open_array(path: str, name: str, mode: Any) -> zarr.Array[Any]:
 
 
 def _index(array: zarr.Array[Any], box: Box, band: int | None) -> tuple[Any, ...]:
+    if box.clip(Box(0, 0, *array.shape[-2:])) != box:
+        raise ValueError(f"{box} is not inside of {array.name}, {array.shape}")  # Zarr would cut it silently
     if len(array.shape) == 2:
         if band is not None:
             raise ValueError(f"{array.name} has no bands")

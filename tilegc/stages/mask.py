@@ -15,9 +15,9 @@ import numpy as np
 import xarray as xr
 
 from tilegc.engine import Pass, run_pass
-from tilegc.errors import InputError
 from tilegc.geometry import Tile
-from tilegc.io.fits import FieldSource, Plane, probe_mask, read_window
+from tilegc.io.fits import FieldSource, Plane, read_window
+from tilegc.io.probe import probe_mask
 from tilegc.io.regions import PixelRegion, inside, read_regions
 from tilegc.kernels.components import Components, Fragments, combine, draw, find, merge
 from tilegc.kernels.masks import edge, edge_radius, grow
@@ -83,14 +83,11 @@ def region_masks(source: FieldSource, paths: tuple[str, ...]) -> Regions:
         if Path(path).suffix.lower() == ".reg":
             shapes.extend(read_regions(path, source.wcs))
         else:
-            plane = probe_mask(path, source.shape)
-            if plane.kind == "gzip":
-                raise InputError(f"{path}: a mask is read in windows: unpack it (gunzip) and name the .fits file")
-            planes.append(plane)
+            planes.append(probe_mask(path, source))
     return Regions(tuple(planes), tuple(shapes))
 
 
-def mask(setup: Setup, regions: dict[str, Regions]) -> None:
+def mask(setup: Setup, regions: Mapping[str, Regions]) -> None:
     """Write the mask of every field, from its flags and the user's masks."""
     names = setup.names
     run_pass(setup.engine, REGIONS, setup.fields, regions, setup.ledger)
@@ -110,7 +107,9 @@ def _regions_rule(window: xr.Dataset, tile: Tile, params: Regions) -> tuple[dict
     return {"regions": drawn.astype(np.uint8)}, None
 
 
-def _find_rule(window: xr.Dataset, tile: Tile, params: str) -> tuple[dict[str, np.ndarray], dict[str, Fragments]]:
+def _find_rule(
+    window: xr.Dataset, tile: Tile, params: str
+) -> tuple[dict[str, np.ndarray], dict[str, Fragments]]:
     """Find the parts of extended objects in a core; `params` is the field's name."""
     high = (window["flags"].values & Bit.EXTENDED) != 0
     return {}, {params: find(high, (tile.core.y0, tile.core.x0))}
@@ -118,7 +117,7 @@ def _find_rule(window: xr.Dataset, tile: Tile, params: str) -> tuple[dict[str, n
 
 def _join(a: dict[str, Fragments], b: dict[str, Fragments]) -> dict[str, Fragments]:
     return {
-        name: combine(a[name], b[name]) if name in a and name in b else a.get(name, b.get(name))  # type: ignore[misc]
+        name: combine(a[name], b[name]) if name in a and name in b else a.get(name, b.get(name))
         for name in sorted(a.keys() | b.keys())
     }
 

@@ -20,7 +20,17 @@ from tilegc.sky import cosmology, kpc_per_arcsec, pixel_to_world, separation_arc
 from tilegc.stages.noise import Noise
 from tilegc.stages.setup import Setup
 
-__all__ = ["PEAK_HALO", "Candidates", "PeakParams", "candidates", "at_least", "find_peaks", "keep", "peaks_rule", "threshold"]
+__all__ = [
+    "PEAK_HALO",
+    "Candidates",
+    "PeakParams",
+    "candidates",
+    "at_least",
+    "find_peaks",
+    "keep",
+    "peaks_rule",
+    "threshold",
+]
 
 PEAK_HALO = 16
 """Halo, pixels: in noise nothing is left undecided with it; exactness does not depend on it."""
@@ -56,9 +66,7 @@ def peaks_rule(window: xr.Dataset, tile: Tile, params: PeakParams) -> tuple[dict
     """Classify the candidates of a core."""
     values = window["detection"].values
     allowed = (window["mask"].values == 0) & np.isfinite(values)
-    found = classify(
-        values, allowed, params.threshold, params.radius, tile.open_sides, tile.core_in_window
-    )
+    found = classify(values, allowed, float(params.threshold), params.radius, tile.open_sides, tile.core_in_window)
     return {}, {
         "field": np.full(found.y.size, params.field, np.int32),
         "y": (found.y + tile.window.y0).astype(np.int32),

@@ -10,7 +10,7 @@ from tilegc.engine import Engine, FieldTiles
 from tilegc.io.fits import FieldSource
 from tilegc.run_folder import Ledger, RunFolder
 from tilegc.schema import ARRAYS, Array
-from tilegc.sky import SkyGrid, contains
+from tilegc.sky import SkyGrid, world_to_pixel
 
 __all__ = ["Setup", "arrays"]
 
@@ -34,8 +34,12 @@ class Setup:
     def field_of_centre(self) -> int:
         """Return the position of the field that holds the cluster's centre; of the first where none does."""
         cluster = self.config.cluster
-        inside = (contains(f.source.wcs, f.source.shape, cluster.ra, cluster.dec) for f in self.fields)
-        return next((index for index, on in enumerate(inside) if on), 0)
+        for index, field in enumerate(self.fields):
+            y, x = world_to_pixel(field.source.wcs, cluster.ra, cluster.dec)
+            height, width = field.source.shape
+            if -0.5 <= float(y) < height - 0.5 and -0.5 <= float(x) < width - 0.5:
+                return index
+        return 0
 
     @property
     def names(self) -> tuple[str, ...]:
