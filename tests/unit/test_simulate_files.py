@@ -41,6 +41,21 @@ def test_same_bytes_for_any_tile(tmp_path, layout):
     assert digests(tmp_path / "37") == whole
 
 
+def test_same_bytes_for_any_tile_with_a_psf_file(tmp_path):
+    yy, xx = np.indices((81, 81)) - 40.2
+    image = np.exp(-0.5 * (yy**2 + xx**2) / 2.0**2) + 2e-4 * np.exp(-np.hypot(yy, xx) / 15.0)
+    fits.PrimaryHDU(image, fits.Header({"PIXSCL": 0.015})).writeto(tmp_path / "psf.fits")
+    for tile in (41, 300):
+        simulate(
+            tmp_path / str(tile),
+            **SMALL,
+            bands=["F090W", "F150W"],
+            psf={"F150W": tmp_path / "psf.fits"},
+            tile=tile,
+        )
+    assert digests(tmp_path / "41") == digests(tmp_path / "300")
+
+
 def test_seed_changes_everything_that_is_random(tmp_path):
     for seed in (1, 2):
         simulate(tmp_path / str(seed), **SMALL, seed=seed)

@@ -26,7 +26,7 @@ _SMOOTH_FLOOR = 4e-4  # the same for galaxies, whose profile is made to reach ze
 _SPIKE_FLOOR = 2e-3
 _SOFT = 1.3  # px, the PSF's share in a galaxy's centre
 _SPIKE_SHARE = 0.06  # of a star's flux
-_SHORT_SHARE = 0.06  # of that, in the two short spikes together
+_SHORT_SHARE = 0.12  # of that, in the two short spikes together
 _BEAD = 14.0  # px at 1.5 micron and 30 mas
 _BEAD_DEPTH = 0.7
 
