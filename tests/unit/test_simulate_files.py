@@ -15,7 +15,7 @@ from tilegc.errors import ConfigError, ConvergenceError, InputError, RunFolderEr
 from tilegc.simulate import make as making
 from tilegc.simulate import simulate
 from tilegc.simulate.mass import AnalyticMass
-from tilegc.simulate.population import KINDS
+from tilegc.simulate.objects import KINDS
 
 SMALL = {"preset": "tiny", "size": (150, 110)}
 
@@ -39,6 +39,21 @@ def test_same_bytes_for_any_tile(tmp_path, layout):
     assert len(whole) == 3 + 8 * (1 if layout == "i2d" else 2)
     assert digests(tmp_path / "64") == whole
     assert digests(tmp_path / "37") == whole
+
+
+def test_same_bytes_for_any_tile_with_a_psf_file(tmp_path):
+    yy, xx = np.indices((81, 81)) - 40.2
+    image = np.exp(-0.5 * (yy**2 + xx**2) / 2.0**2) + 2e-4 * np.exp(-np.hypot(yy, xx) / 15.0)
+    fits.PrimaryHDU(image, fits.Header({"PIXSCL": 0.015})).writeto(tmp_path / "psf.fits")
+    for tile in (41, 300):
+        simulate(
+            tmp_path / str(tile),
+            **SMALL,
+            bands=["F090W", "F150W"],
+            psf={"F150W": tmp_path / "psf.fits"},
+            tile=tile,
+        )
+    assert digests(tmp_path / "41") == digests(tmp_path / "300")
 
 
 def test_seed_changes_everything_that_is_random(tmp_path):

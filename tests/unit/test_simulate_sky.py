@@ -17,7 +17,8 @@ from tilegc.simulate.deviates import cell_counts, cell_normals, cell_uniforms, s
 from tilegc.simulate.frame import exposure, layout_frames
 from tilegc.simulate.mass import AnalyticMass, lens_scaling
 from tilegc.simulate.noise import PHOTON_SCALE, aperture_noise
-from tilegc.simulate.population import KINDS, Objects, luminosity_share, populate, surface_density
+from tilegc.simulate.objects import KINDS, Objects
+from tilegc.simulate.population import luminosity_share, populate, surface_density
 from tilegc.simulate.presets import BANDS
 from tilegc.simulate.psf import analytic_psf, read_psf
 from tilegc.simulate.scene import Scene

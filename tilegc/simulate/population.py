@@ -13,41 +13,27 @@ Numbers for Abell S1063's redshift, 0.348:
 - All else (galaxies' luminosity functions and sizes, their own globular clusters, colours, stars,
   arcs) are estimates that make a field look like the real one; no source is claimed for them.
 
-Surface densities are evaluated on sky cells of 0.5 arcsec that are fixed to the cluster centre. The
-number in a cell and all its objects' properties are hashes of (seed, kind, cell), see `deviates`.
+Each kind is drawn from its surface density in the sky cells of `cells`.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, fields
+from collections.abc import Sequence
+from dataclasses import fields
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy.special import ndtr, ndtri
 
-from tilegc.simulate.deviates import cell_counts, cell_normals, cell_uniforms, stream_key
+from tilegc.simulate.cells import Draw, SkyCells
+from tilegc.simulate.deviates import cell_counts, stream_key
 from tilegc.simulate.frame import Frame
 from tilegc.simulate.mass import Convergence
+from tilegc.simulate.objects import Objects, fluxes, objects_of
 from tilegc.simulate.presets import Preset
 
-__all__ = ["KINDS", "LIMIT", "SED", "Objects", "luminosity_share", "populate", "surface_density"]
-
-KINDS: tuple[str, ...] = (
-    "bcg",
-    "icl",
-    "member",
-    "field_galaxy",
-    "arc",
-    "arc_clump",
-    "background_extended",
-    "background_point",
-    "gc",
-    "member_gc",
-    "star",
-)
-"""Kinds of objects, in the order in which they are drawn and numbered."""
+__all__ = ["LIMIT", "luminosity_share", "populate", "surface_density"]
 
 LIMIT = 30.9
 """AB magnitude in F150W down to which n counts globular clusters."""
@@ -55,60 +41,10 @@ TURNOVER, SPREAD, FAINTEST, BRIGHTEST = 32.05, 1.4, 34.85, 27.0
 BACKGROUND = 0.363  # per arcsec^2, half of it point-like
 _BACKGROUND_MAGS = (24.0, 30.9)
 
-SED: Mapping[str, Mapping[str, float]] = {
-    "gc": {"F090W": 0.60, "F115W": 0.80, "F150W": 0.95, "F200W": 1.00},
-    "galaxy": {"F090W": 0.52, "F115W": 0.73, "F150W": 0.92, "F200W": 1.00},
-    "blue": {"F090W": 0.95, "F115W": 0.95, "F150W": 1.00, "F200W": 1.02},
-    "star": {"F090W": 0.95, "F115W": 1.02, "F150W": 1.00, "F200W": 0.80},
-}
-"""Relative f_nu per band."""
-
-_CELL = 0.5  # arcsec
 _RIM = 12.0  # arcsec round the fields where objects are drawn too: their light reaches in
 
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
-
-
-@dataclass(frozen=True, eq=False)
-class Objects:
-    """Objects in the tangent plane; row by row.
-
-    Attributes
-    ----------
-    kind : ndarray of int64
-        Index into `KINDS`.
-    xi, eta : ndarray of float64
-        East and north of the cluster centre, arcsec.
-    mag : ndarray of float64
-        AB magnitude in F150W, total.
-    flux : ndarray of float64, shape (n, bands)
-        nJy.
-    radius : ndarray of float64
-        Half-light radius, arcsec; 0 for points. Of an arc, its radius round the centre.
-    axis_ratio, position_angle, index : ndarray of float64
-        Shape: minor over major axis, degrees east of north, Sersic index.
-    length : ndarray of float64
-        Degrees along an arc, else 0.
-    width : ndarray of float64
-        Sigma across an arc, arcsec, else 0.
-    """
-
-    kind: Ints
-    xi: Floats
-    eta: Floats
-    mag: Floats
-    flux: Floats
-    radius: Floats
-    axis_ratio: Floats
-    position_angle: Floats
-    index: Floats
-    length: Floats
-    width: Floats
-
-    def __len__(self) -> int:
-        """Return the number of objects."""
-        return len(self.kind)
 
 
 def luminosity_share(brighter_than: float = LIMIT) -> float:
@@ -122,111 +58,7 @@ def surface_density(kappa: Floats) -> Floats:
     return np.asarray((np.maximum(kappa, 0.0) / 0.4) ** (1.0 / 0.7))
 
 
-@dataclass(frozen=True, eq=False)
-class _Draw:
-    """Objects of one kind drawn in cells: their places, and the stream for their properties."""
-
-    key: np.uint64
-    j: Ints
-    i: Ints
-    k: Ints
-
-    def __len__(self) -> int:
-        return len(self.j)
-
-    def uniform(self, slot: int) -> Floats:
-        return cell_uniforms(self.key, self.j, self.i, self.k, slot)
-
-    def normal(self, slot: int) -> Floats:
-        return cell_normals(self.key, self.j, self.i, self.k, slot)
-
-    def place(self) -> tuple[Floats, Floats]:
-        return (self.i + self.uniform(0)) * _CELL, (self.j + self.uniform(1)) * _CELL
-
-
-class _Sky:
-    """The cells that matter: those within `rim` of a frame."""
-
-    def __init__(self, seed: int, frames: Sequence[Frame]) -> None:
-        self.seed = seed
-        self.frames = frames
-
-    def draw(self, name: str, rim: float, density: Callable[[Floats, Floats], Floats]) -> _Draw:
-        """Draw the objects of a stream from a surface density per arcsec^2."""
-        key = stream_key(self.seed, "objects", name)
-        taken: list[tuple[Ints, Ints, Ints]] = []
-        for n, frame in enumerate(self.frames):
-            j0, i0, shape = _cell_range(frame, rim)
-            j, i = np.indices(shape)
-            xi: Floats = (i + i0 + 0.5) * np.float64(_CELL)
-            eta: Floats = (j + j0 + 0.5) * np.float64(_CELL)
-            here = _near(frame, xi, eta, rim)
-            for other in self.frames[:n]:
-                here &= ~_near(other, xi, eta, rim)
-            mean = np.where(here, density(xi, eta), 0.0) * _CELL**2
-            counts = cell_counts(key, i0, j0, mean)
-            jj, ii = np.nonzero(counts)
-            number = counts[jj, ii]
-            k = np.arange(number.sum()) - np.repeat(np.cumsum(number) - number, number)
-            taken.append((np.repeat(jj + j0, number), np.repeat(ii + i0, number), k))
-        j, i, k = (np.concatenate(column).astype(np.int64) for column in zip(*taken, strict=True))
-        order = np.lexsort((k, i, j))
-        return _Draw(key, j[order], i[order], k[order])
-
-
-def _cell_range(frame: Frame, rim: float) -> tuple[int, int, tuple[int, int]]:
-    x = np.array([0.0, frame.nx, 0.0, frame.nx])
-    y = np.array([0.0, 0.0, frame.ny, frame.ny])
-    xi, eta = frame.plane(x, y)
-    i0, j0 = math.floor((xi.min() - rim) / _CELL) - 1, math.floor((eta.min() - rim) / _CELL) - 1
-    i1, j1 = math.ceil((xi.max() + rim) / _CELL) + 1, math.ceil((eta.max() + rim) / _CELL) + 1
-    return j0, i0, (j1 - j0, i1 - i0)
-
-
-def _near(frame: Frame, xi: Floats, eta: Floats, rim: float) -> NDArray[np.bool_]:
-    x, y = frame.pixel(xi, eta)
-    px = rim / frame.scale
-    return (x > -px) & (x < frame.nx + px) & (y > -px) & (y < frame.ny + px)
-
-
-def _flux(mag: Floats, bands: Sequence[str], sed: str, scatter: Sequence[Floats] | None = None) -> Floats:
-    """Return nJy per band from magnitudes in F150W; `scatter` adds magnitudes per band."""
-    base = 10.0 ** (-0.4 * (mag - 31.4))
-    columns = []
-    for n, band in enumerate(bands):
-        ratio = SED[sed][band] / SED[sed]["F150W"]
-        column = base * ratio
-        if scatter is not None and band != "F150W":
-            column = column * 10.0 ** (-0.4 * scatter[n])
-        columns.append(column)
-    return np.stack(columns, axis=1)
-
-
-def _objects(
-    kind: str,
-    xi: Floats,
-    eta: Floats,
-    mag: Floats,
-    flux: Floats,
-    **shape: Floats | float,
-) -> Objects:
-    n = len(xi)
-    columns = {
-        "radius": 0.0,
-        "axis_ratio": 1.0,
-        "position_angle": 0.0,
-        "index": 0.0,
-        "length": 0.0,
-        "width": 0.0,
-    }
-    filled = {
-        name: np.array(np.broadcast_to(np.asarray(shape.get(name, default), np.float64), (n,)))
-        for name, default in columns.items()
-    }
-    return Objects(np.full(n, KINDS.index(kind), np.int64), xi, eta, mag, flux, **filled)
-
-
-def _colour_scatter(draw: _Draw, bands: Sequence[str], mags: float) -> list[Floats]:
+def _colour_scatter(draw: Draw, bands: Sequence[str], mags: float) -> list[Floats]:
     """Return one normal deviate of `mags` per band and object; a band's does not depend on the others."""
     return [mags * draw.normal(20 + sum(map(ord, band))) for band in bands]
 
@@ -242,15 +74,15 @@ def _gc_mags(u: Floats) -> Floats:
     return np.asarray(TURNOVER + SPREAD * ndtri(low + u * (high - low)))
 
 
-def _globulars(sky: _Sky, mass: Convergence, bands: Sequence[str]) -> Objects:
+def _globulars(sky: SkyCells, mass: Convergence, bands: Sequence[str]) -> Objects:
     share = luminosity_share()
     draw = sky.draw("gc", 2.0, lambda xi, eta: surface_density(mass.kappa(xi, eta)) / share)
     xi, eta = draw.place()
     mag = _gc_mags(draw.uniform(2))
-    return _objects("gc", xi, eta, mag, _flux(mag, bands, "gc", _colour_scatter(draw, bands, 0.1)))
+    return objects_of("gc", xi, eta, mag, fluxes(mag, bands, "gc", _colour_scatter(draw, bands, 0.1)))
 
 
-def _members(sky: _Sky, bands: Sequence[str]) -> Objects:
+def _members(sky: SkyCells, bands: Sequence[str]) -> Objects:
     # about 120 within an arcminute, core 30 arcsec; none on the brightest galaxy itself
     def density(xi: Floats, eta: Floats) -> Floats:
         r2 = xi**2 + eta**2
@@ -259,12 +91,12 @@ def _members(sky: _Sky, bands: Sequence[str]) -> Objects:
     draw = sky.draw("member", _RIM, density)
     xi, eta = draw.place()
     mag = 18.6 + 6.6 * draw.uniform(2) ** 0.6
-    return _objects(
+    return objects_of(
         "member",
         xi,
         eta,
         mag,
-        _flux(mag, bands, "galaxy", _colour_scatter(draw, bands, 0.05)),
+        fluxes(mag, bands, "galaxy", _colour_scatter(draw, bands, 0.05)),
         radius=0.24 * 10.0 ** (-0.15 * (mag - 21.5) + 0.1 * draw.normal(3)),
         axis_ratio=0.45 + 0.55 * draw.uniform(4),
         position_angle=180.0 * draw.uniform(5),
@@ -286,21 +118,21 @@ def _member_globulars(seed: int, members: Objects, bands: Sequence[str]) -> Obje
         np.int64,
     )
     k = np.arange(number.sum()) - np.repeat(np.cumsum(number) - number, number)
-    draw = _Draw(key, np.repeat(j, number), np.repeat(i, number), k.astype(np.int64))
+    draw = Draw(key, np.repeat(j, number), np.repeat(i, number), k.astype(np.int64))
     spread = np.repeat(2.0 * members.radius + 0.3, number)
     r = -spread * np.log(draw.uniform(0) * draw.uniform(1))  # n proportional to exp(-r / spread)
     angle = 2.0 * math.pi * draw.uniform(2)
     mag = _gc_mags(draw.uniform(3))
-    return _objects(
+    return objects_of(
         "member_gc",
         np.repeat(members.xi, number) + r * np.cos(angle),
         np.repeat(members.eta, number) + r * np.sin(angle),
         mag,
-        _flux(mag, bands, "gc", _colour_scatter(draw, bands, 0.1)),
+        fluxes(mag, bands, "gc", _colour_scatter(draw, bands, 0.1)),
     )
 
 
-def _background(sky: _Sky, bands: Sequence[str], scale: float) -> list[Objects]:
+def _background(sky: SkyCells, bands: Sequence[str], scale: float) -> list[Objects]:
     parts = []
     for kind in ("background_extended", "background_point"):
         draw = sky.draw(kind, 4.0, lambda xi, _eta: np.full(xi.shape, 0.5 * BACKGROUND))
@@ -310,12 +142,12 @@ def _background(sky: _Sky, bands: Sequence[str], scale: float) -> list[Objects]:
         scatter = [tilt * ({"F090W": 0.8, "F115W": 0.4, "F150W": 0.0, "F200W": -0.4}[b]) for b in bands]
         extended = kind == "background_extended"
         parts.append(
-            _objects(
+            objects_of(
                 kind,
                 xi,
                 eta,
                 mag,
-                _flux(mag, bands, "blue", scatter),
+                fluxes(mag, bands, "blue", scatter),
                 radius=(1.0 + 2.5 * draw.uniform(3)) * scale if extended else 0.0,
                 axis_ratio=0.35 + 0.65 * draw.uniform(4) if extended else 1.0,
                 position_angle=180.0 * draw.uniform(5) if extended else 0.0,
@@ -325,19 +157,19 @@ def _background(sky: _Sky, bands: Sequence[str], scale: float) -> list[Objects]:
     return parts
 
 
-def _field_galaxies(sky: _Sky, bands: Sequence[str]) -> Objects:
+def _field_galaxies(sky: SkyCells, bands: Sequence[str]) -> Objects:
     # 25 per arcmin^2 of disks behind and before the cluster
     draw = sky.draw("field_galaxy", _RIM, lambda xi, _eta: np.full(xi.shape, 25.0 / 3600.0))
     xi, eta = draw.place()
     mag = _power_law(draw.uniform(2), 21.0, 26.5, 0.25)
     tilt = 0.5 + 0.5 * draw.normal(6)
     scatter = [tilt * ({"F090W": 0.8, "F115W": 0.4, "F150W": 0.0, "F200W": -0.4}[b]) for b in bands]
-    return _objects(
+    return objects_of(
         "field_galaxy",
         xi,
         eta,
         mag,
-        _flux(mag, bands, "blue", scatter),
+        fluxes(mag, bands, "blue", scatter),
         radius=0.33 * 10.0 ** (-0.1 * (mag - 23.0) + 0.12 * draw.normal(3)),
         axis_ratio=0.25 + 0.75 * draw.uniform(4),
         position_angle=180.0 * draw.uniform(5),
@@ -352,12 +184,12 @@ def _centre(bands: Sequence[str]) -> list[Objects]:
         m = np.array([mag])
         zero = np.zeros(1)
         parts.append(
-            _objects(
+            objects_of(
                 kind,
                 zero,
                 zero,
                 m,
-                _flux(m, bands, "galaxy"),
+                fluxes(m, bands, "galaxy"),
                 radius=radius,
                 axis_ratio=ratio,
                 position_angle=40.0,
@@ -374,11 +206,11 @@ def _arcs(seed: int, preset: Preset, bands: Sequence[str]) -> list[Objects]:
         place = (np.array([arc.radius * math.sin(middle)]), np.array([arc.radius * math.cos(middle)]))
         mag = np.array([arc.mag])
         parts.append(
-            _objects(
+            objects_of(
                 "arc",
                 *place,
                 mag,
-                _flux(mag, bands, "blue"),
+                fluxes(mag, bands, "blue"),
                 radius=arc.radius,
                 position_angle=arc.position_angle,
                 length=arc.length,
@@ -386,17 +218,17 @@ def _arcs(seed: int, preset: Preset, bands: Sequence[str]) -> list[Objects]:
             )
         )
         k = np.arange(arc.clumps, dtype=np.int64)
-        draw = _Draw(stream_key(seed, "objects", "arc_clump"), np.full_like(k, number), np.zeros_like(k), k)
+        draw = Draw(stream_key(seed, "objects", "arc_clump"), np.full_like(k, number), np.zeros_like(k), k)
         angle = middle + math.radians(arc.length) * 0.94 * (draw.uniform(0) - 0.5)
         r = arc.radius + 0.7 * arc.width * draw.normal(1)
         mag = _power_law(draw.uniform(2), arc.mag + 2.7, arc.mag + 6.5, 0.12)
         parts.append(
-            _objects(
+            objects_of(
                 "arc_clump",
                 r * np.sin(angle),
                 r * np.cos(angle),
                 mag,
-                _flux(mag, bands, "blue"),
+                fluxes(mag, bands, "blue"),
                 radius=preset.scale * (0.8 + 2.2 * draw.uniform(3)),
                 axis_ratio=0.3 + 0.4 * draw.uniform(4),
                 position_angle=np.degrees(angle) + 90.0,
@@ -406,7 +238,7 @@ def _arcs(seed: int, preset: Preset, bands: Sequence[str]) -> list[Objects]:
     return parts
 
 
-def _star_places(draw: _Draw, frame: Frame, preset: Preset) -> tuple[Floats, Floats]:
+def _star_places(draw: Draw, frame: Frame, preset: Preset) -> tuple[Floats, Floats]:
     """Return places that spare the cluster's core and the arcs, which stars would hide."""
     side = min(frame.nx, frame.ny) * frame.scale
     core, berth = min(10.0, 0.2 * side), min(4.0, 0.1 * side)
@@ -433,7 +265,7 @@ def _stars(seed: int, preset: Preset, frames: Sequence[Frame], bands: Sequence[s
         # as many per area as the preset has, at least as many as it names
         number = max(plan.stars, round(plan.stars * frame.nx * frame.ny / plan.size**2))
         k = np.arange(number, dtype=np.int64)
-        draw = _Draw(stream_key(seed, "objects", "star", frame.name), np.zeros_like(k), np.zeros_like(k), k)
+        draw = Draw(stream_key(seed, "objects", "star", frame.name), np.zeros_like(k), np.zeros_like(k), k)
         xi, eta = _star_places(draw, frame, preset)
         bright, faint = plan.star_mags
         step = (k + draw.uniform(2)) / max(number, 1)
@@ -441,7 +273,7 @@ def _stars(seed: int, preset: Preset, frames: Sequence[Frame], bands: Sequence[s
         # spectral types: a tilt in colour per star
         tilt = 0.15 * draw.normal(3)
         scatter = [tilt * ({"F090W": 1.0, "F115W": 0.5, "F150W": 0.0, "F200W": -0.3}[b]) for b in bands]
-        parts.append(_objects("star", xi, eta, mag, _flux(mag, bands, "star", scatter)))
+        parts.append(objects_of("star", xi, eta, mag, fluxes(mag, bands, "star", scatter)))
     return parts
 
 
@@ -463,7 +295,7 @@ def populate(
     bands : sequence of str
         For the columns of `Objects.flux`.
     """
-    sky = _Sky(seed, frames)
+    sky = SkyCells(seed, frames)
     members = _members(sky, bands)
     parts = [
         *_centre(bands),

@@ -47,7 +47,7 @@ class FieldPlan:
     """Number of stars with spikes."""
     star_mags: tuple[float, float]
     """Their brightest and faintest AB magnitude in F150W."""
-    holes: tuple[Box, ...] = ((0.0, 0.0, 0.05, 0.06), (0.62, 0.885, 0.78, 0.893))
+    holes: tuple[Box, ...] = ((-0.1, -0.1, 0.05, 0.06), (0.62, 0.885, 0.78, 0.893))
     """Rectangles without data (x0, y0, x1, y1) in fractions of the side: a notch and a thin strip."""
     gap_at: tuple[float, float] = (0.77, 0.22)
     """Where the gaps between the detectors cross, fractions of the side."""

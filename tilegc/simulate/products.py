@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from tilegc.simulate.frame import Frame
 from tilegc.simulate.mass import REFERENCE_REDSHIFT, Convergence, sky_from_plane
 from tilegc.simulate.mosaics import grizli_name, i2d_name
-from tilegc.simulate.population import KINDS, Objects
+from tilegc.simulate.objects import KINDS, Objects
 from tilegc.simulate.presets import Preset
 
 __all__ = ["copied_kappa", "kappa_map", "run_file", "truth_table"]

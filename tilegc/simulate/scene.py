@@ -13,7 +13,7 @@ from tilegc.simulate import render
 from tilegc.simulate.deviates import stream_key
 from tilegc.simulate.frame import Frame, exposure
 from tilegc.simulate.noise import add_noise, detector_pattern, pixel_rms
-from tilegc.simulate.population import KINDS, Objects
+from tilegc.simulate.objects import KINDS, Objects
 from tilegc.simulate.psf import BandPSF
 
 __all__ = ["SATURATED", "Scene", "TilePixels"]
@@ -26,7 +26,7 @@ _SMOOTH_FLOOR = 4e-4  # the same for galaxies, whose profile is made to reach ze
 _SPIKE_FLOOR = 2e-3
 _SOFT = 1.3  # px, the PSF's share in a galaxy's centre
 _SPIKE_SHARE = 0.06  # of a star's flux
-_SHORT_SHARE = 0.06  # of that, in the two short spikes together
+_SHORT_SHARE = 0.12  # of that, in the two short spikes together
 _BEAD = 14.0  # px at 1.5 micron and 30 mas
 _BEAD_DEPTH = 0.7
 
@@ -64,7 +64,8 @@ class Scene:
     frame : Frame
     objects : Objects
     psfs : sequence of BandPSF
-        One per band, in the order of `Objects.flux`.
+        One per band, in the order of `Objects.flux`. Stars get model spikes on top of any PSF, out of
+        6 % of their flux.
     seed : int
     """
 
