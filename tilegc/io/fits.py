@@ -19,7 +19,7 @@ from astropy.io import fits
 
 from tilegc.errors import InputError
 from tilegc.geometry import Box
-from tilegc.io.hdus import Kind, is_url, open_bytes, open_unpacked
+from tilegc.io.hdus import Kind, open_bytes, open_unpacked
 
 __all__ = ["BandSource", "FieldSource", "Plane", "file_digest", "read_window", "row_bands"]
 
@@ -41,7 +41,9 @@ class Plane:
     factor: float
     """From the file's values to nJy per pixel (to nJy^-2 for weights)."""
     offset: int = 0
-    """First byte of the data, of the unpacked file; not used for tile-compressed images."""
+    """First byte of the data, in the unpacked file."""
+    size: int = 0
+    """Bytes of the data as they lie there."""
     dtype: str = ">f4"
     """Values as they lie in the file."""
     scale: float = 1.0
@@ -229,12 +231,12 @@ def _skip(stream: BinaryIO, plane: Plane) -> None:
 
 def _read_compressed(plane: Plane, box: Box) -> npt.NDArray[Any]:
     """Unpack the compressed tiles that the box needs; BSCALE and BZERO are applied by astropy."""
-    try:
-        with fits.open(plane.path, memmap=False, use_fsspec=is_url(plane.path)) as hdus:
-            values = hdus[plane.hdu].section[(0,) * plane.degenerate + box.slices]
-            return np.asarray(values)
-    except OSError as error:
-        raise InputError(f"{plane.path}: cannot be read ({' '.join(str(error).split())})") from None
+    with open_bytes(plane.path) as stream:
+        if stream.seek(0, 2) < plane.offset + plane.size:  # astropy would only warn, and read on
+            raise InputError(f"{plane.path}: ends within HDU {plane.hdu}: truncated; fetch it again")
+        stream.seek(0)
+        with fits.open(stream, memmap=False) as hdus:
+            return np.asarray(hdus[plane.hdu].section[(0,) * plane.degenerate + box.slices])
 
 
 def _physical(plane: Plane, raw: npt.NDArray[Any]) -> Pixels:
