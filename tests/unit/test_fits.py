@@ -293,3 +293,9 @@ def test_digest_is_that_of_the_bytes(tmp_path):
     path = tmp_path / "a"
     path.write_bytes(os.urandom(3_000_000))
     assert file_digest(str(path)) == hashlib.sha256(path.read_bytes()).hexdigest()
+
+
+def test_images_of_more_rows_than_are_converted_at_a_time(tmp_path):
+    values = image(shape=(700, 300))
+    path = save(tmp_path / "a.fits", values, cards=wcs_cards(values.shape))
+    assert same_bits(read_window(plane_of(path), Box(0, 0, 700, 300)), expected(path))

@@ -27,6 +27,9 @@ Pixels = npt.NDArray[np.float32]
 
 _STEP = 1 << 20
 
+_CACHED = 1 << 16
+"""Pixels that are converted at a time."""
+
 
 @dataclass(frozen=True)
 class Plane:
@@ -70,6 +73,14 @@ class BandSource:
     """None: the field is a store that an earlier ingest wrote."""
     err: Plane | None = None
     wht: Plane | None = None
+    stored: tuple[str, ...] = ()
+    """What that store holds of this band, of sci, err, wht."""
+
+    @property
+    def given(self) -> tuple[str, ...]:
+        """What there is of this band, of sci, err, wht, wherever it lies."""
+        planes = {"sci": self.sci, "err": self.err, "wht": self.wht}
+        return self.stored or tuple(name for name, plane in planes.items() if plane is not None)
 
 
 @dataclass(frozen=True)
@@ -240,16 +251,24 @@ def _read_compressed(plane: Plane, box: Box) -> npt.NDArray[Any]:
 
 
 def _physical(plane: Plane, raw: npt.NDArray[Any]) -> Pixels:
-    """Convert values of the file to float32 nJy: in float64, rounded once, without infinities."""
-    with np.errstate(all="ignore"):
-        if plane.scale != 1.0 or plane.zero != 0.0:
-            values = raw * np.float64(plane.scale)
-            values += plane.zero
-            values *= plane.factor
-        else:
-            values = np.multiply(raw, plane.factor, dtype=np.float64)
+    """Convert values of the file to float32 nJy: in float64, rounded once, without infinities.
+
+    By a few rows at a time: the float64 values stay in the processor's cache and cost no memory.
+    """
+    pixels = np.empty(raw.shape, np.float32)
+    rows = max(_CACHED // max(raw.shape[1], 1), 1)
+    for y0 in range(0, raw.shape[0], rows):
+        part = slice(y0, y0 + rows)
+        with np.errstate(all="ignore"):
+            if plane.scale != 1.0 or plane.zero != 0.0:
+                values = raw[part] * np.float64(plane.scale)
+                values += plane.zero
+                values *= plane.factor
+            else:
+                values = np.multiply(raw[part], plane.factor, dtype=np.float64)
+            pixels[part] = values
+        good = np.isfinite(pixels[part])
         if plane.blank is not None:
-            values[raw == plane.blank] = np.nan
-        pixels = values.astype(np.float32)
-    pixels[~np.isfinite(pixels)] = np.nan
+            good &= raw[part] != plane.blank
+        pixels[part][~good] = np.nan
     return pixels

@@ -127,8 +127,8 @@ def probe_field(field: config.FieldInput, *, pixels: bool = True) -> FieldSource
         wcs=first.wcs,
         scale=sky.pixel_scale(wcs),
         pixel_area=sky.pixel_area(wcs, first.shape),
-        has_err=any(band.err is not None for band in bands),
-        has_wht=any(band.wht is not None for band in bands),
+        has_err=any("err" in band.given for band in bands),
+        has_wht=any("wht" in band.given for band in bands),
         notes=tuple(notes),
     )
     if pixels:
