@@ -19,13 +19,16 @@ from astropy.io import fits
 
 from tilegc.errors import InputError
 from tilegc.geometry import Box
-from tilegc.io.hdus import Kind, is_url, open_bytes, open_unpacked
+from tilegc.io.hdus import Kind, open_bytes, open_unpacked
 
 __all__ = ["BandSource", "FieldSource", "Plane", "file_digest", "read_window", "row_bands"]
 
 Pixels = npt.NDArray[np.float32]
 
 _STEP = 1 << 20
+
+_CACHED = 1 << 16
+"""Pixels that are converted at a time."""
 
 
 @dataclass(frozen=True)
@@ -41,7 +44,9 @@ class Plane:
     factor: float
     """From the file's values to nJy per pixel (to nJy^-2 for weights)."""
     offset: int = 0
-    """First byte of the data, of the unpacked file; not used for tile-compressed images."""
+    """First byte of the data, in the unpacked file."""
+    size: int = 0
+    """Bytes of the data as they lie there."""
     dtype: str = ">f4"
     """Values as they lie in the file."""
     scale: float = 1.0
@@ -68,6 +73,14 @@ class BandSource:
     """None: the field is a store that an earlier ingest wrote."""
     err: Plane | None = None
     wht: Plane | None = None
+    stored: tuple[str, ...] = ()
+    """What that store holds of this band, of sci, err, wht."""
+
+    @property
+    def given(self) -> tuple[str, ...]:
+        """What there is of this band, of sci, err, wht, wherever it lies."""
+        planes = {"sci": self.sci, "err": self.err, "wht": self.wht}
+        return self.stored or tuple(name for name, plane in planes.items() if plane is not None)
 
 
 @dataclass(frozen=True)
@@ -229,25 +242,33 @@ def _skip(stream: BinaryIO, plane: Plane) -> None:
 
 def _read_compressed(plane: Plane, box: Box) -> npt.NDArray[Any]:
     """Unpack the compressed tiles that the box needs; BSCALE and BZERO are applied by astropy."""
-    try:
-        with fits.open(plane.path, memmap=False, use_fsspec=is_url(plane.path)) as hdus:
-            values = hdus[plane.hdu].section[(0,) * plane.degenerate + box.slices]
-            return np.asarray(values)
-    except OSError as error:
-        raise InputError(f"{plane.path}: cannot be read ({' '.join(str(error).split())})") from None
+    with open_bytes(plane.path) as stream:
+        if stream.seek(0, 2) < plane.offset + plane.size:  # astropy would only warn, and read on
+            raise InputError(f"{plane.path}: ends within HDU {plane.hdu}: truncated; fetch it again")
+        stream.seek(0)
+        with fits.open(stream, memmap=False) as hdus:
+            return np.asarray(hdus[plane.hdu].section[(0,) * plane.degenerate + box.slices])
 
 
 def _physical(plane: Plane, raw: npt.NDArray[Any]) -> Pixels:
-    """Convert values of the file to float32 nJy: in float64, rounded once, without infinities."""
-    with np.errstate(all="ignore"):
-        if plane.scale != 1.0 or plane.zero != 0.0:
-            values = raw * np.float64(plane.scale)
-            values += plane.zero
-            values *= plane.factor
-        else:
-            values = np.multiply(raw, plane.factor, dtype=np.float64)
+    """Convert values of the file to float32 nJy: in float64, rounded once, without infinities.
+
+    By a few rows at a time: the float64 values stay in the processor's cache and cost no memory.
+    """
+    pixels = np.empty(raw.shape, np.float32)
+    rows = max(_CACHED // max(raw.shape[1], 1), 1)
+    for y0 in range(0, raw.shape[0], rows):
+        part = slice(y0, y0 + rows)
+        with np.errstate(all="ignore"):
+            if plane.scale != 1.0 or plane.zero != 0.0:
+                values = raw[part] * np.float64(plane.scale)
+                values += plane.zero
+                values *= plane.factor
+            else:
+                values = np.multiply(raw[part], plane.factor, dtype=np.float64)
+            pixels[part] = values
+        good = np.isfinite(pixels[part])
         if plane.blank is not None:
-            values[raw == plane.blank] = np.nan
-        pixels = values.astype(np.float32)
-    pixels[~np.isfinite(pixels)] = np.nan
+            good &= raw[part] != plane.blank
+        pixels[part][~good] = np.nan
     return pixels

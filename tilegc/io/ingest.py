@@ -12,7 +12,7 @@ import numpy.typing as npt
 from tilegc import schema
 from tilegc.geometry import Box
 from tilegc.io import store
-from tilegc.io.fits import FieldSource, Pixels, Plane, file_digest, read_window, row_bands
+from tilegc.io.fits import BandSource, FieldSource, Pixels, Plane, file_digest, read_window, row_bands
 
 __all__ = ["SHARD", "IngestUnit", "create_ingest", "finish_ingest", "ingest_unit", "ingest_units"]
 
@@ -69,7 +69,8 @@ def create_ingest(source: FieldSource, path: str) -> FieldSource:
         shard=SHARD,
         attrs=store.field_attributes(source),
     )
-    return dataclasses.replace(source, store=path)
+    bands = tuple(BandSource(band.name, None, stored=band.given) for band in source.bands)
+    return dataclasses.replace(source, store=path, bands=bands)
 
 
 def ingest_unit(source: FieldSource, path: str, unit: IngestUnit) -> npt.NDArray[np.int64]:

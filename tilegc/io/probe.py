@@ -18,7 +18,7 @@ from tilegc import config, sky
 from tilegc.errors import AstrometryError, GridError, InputError
 from tilegc.geometry import Box
 from tilegc.io.fits import BandSource, FieldSource, Pixels, Plane, read_window, row_bands
-from tilegc.io.hdus import BITPIX, Hdu, is_url, scan
+from tilegc.io.hdus import BITPIX, Hdu, open_bytes, scan
 from tilegc.io.store import open_field
 from tilegc.io.units import flux_factor
 
@@ -37,6 +37,9 @@ _TABLES = ("CPDIS1", "CPDIS2", "D2IMDIS1", "D2IMDIS2")
 """Distortions kept in tables beside the header (HST's unresampled exposures)."""
 
 _SAMPLE = 256
+
+_LARGEST = 10.0
+"""Arcsec that no mosaic's pixel has; a header without CD and CDELT means one degree."""
 
 
 @dataclass(frozen=True)
@@ -63,7 +66,7 @@ class _Image:
     def plane(self, factor: float) -> Plane:
         """Return where its pixels are."""
         hdu, header = self.hdu, self.header
-        place = (self.path, hdu.index, hdu.kind, self.shape, factor)
+        place = (self.path, hdu.index, hdu.kind, self.shape, factor, hdu.offset, hdu.size)
         if hdu.kind == "rice":
             return Plane(*place, degenerate=len(hdu.shape) - 2)
         try:
@@ -74,7 +77,7 @@ class _Image:
                 f"{self.where}: BSCALE, BZERO or BLANK is no number ({error}); correct the header"
             ) from None
         dtype = BITPIX[header["BITPIX"]]
-        return Plane(*place, offset=hdu.offset, dtype=dtype, scale=scale, zero=zero, blank=blank)
+        return Plane(*place, dtype=dtype, scale=scale, zero=zero, blank=blank)
 
 
 def probe_field(field: config.FieldInput, *, pixels: bool = True) -> FieldSource:
@@ -124,8 +127,8 @@ def probe_field(field: config.FieldInput, *, pixels: bool = True) -> FieldSource
         wcs=first.wcs,
         scale=sky.pixel_scale(wcs),
         pixel_area=sky.pixel_area(wcs, first.shape),
-        has_err=any(band.err is not None for band in bands),
-        has_wht=any(band.wht is not None for band in bands),
+        has_err=any("err" in band.given for band in bands),
+        has_wht=any("wht" in band.given for band in bands),
         notes=tuple(notes),
     )
     if pixels:
@@ -234,7 +237,7 @@ def _header(path: str, hdu: Hdu) -> fits.Header:
         return hdu.header
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        with fits.open(path, memmap=False, use_fsspec=is_url(path)) as hdus:
+        with open_bytes(path) as stream, fits.open(stream, memmap=False) as hdus:
             return hdus[hdu.index].header.copy()
 
 
@@ -258,10 +261,14 @@ def _require_wcs(image: _Image) -> None:
         )
     try:
         wcs = sky.wcs_from_text(image.wcs)
-        sky.pixel_scale(wcs)
+        scale = sky.pixel_scale(wcs)
         sky.pixel_area(wcs, image.shape)
     except AstrometryError as error:
         raise AstrometryError(f"{image.where}: {error}") from None
+    if scale > _LARGEST:
+        raise AstrometryError(
+            f"{image.where}: pixels of {scale:g} arcsec; correct the header's CD matrix or CDELT"
+        )
 
 
 def _require_same_grid(first: _Image, other: _Image) -> None:
@@ -281,7 +288,8 @@ def _require_same_grid(first: _Image, other: _Image) -> None:
     distance = np.hypot(y_first - y, x_first - x)
     worst = int(np.argmax(np.where(np.isfinite(distance), distance, math.inf)))
     if not distance.flat[worst] <= GRID_TOLERANCE:
-        dy, dx = (y_first - y).flat[worst], (x_first - x).flat[worst]
+        # + 0.0: no minus before a zero
+        dy, dx = (float(np.round((a - b).flat[worst], 2)) + 0.0 for a, b in ((y_first, y), (x_first, x)))
         raise GridError(
             f"{other.where}: off the grid of {first.path} by ({dy:+.2f}, {dx:+.2f}) pixels (y, x) at pixel"
             f" ({y.flat[worst]:.0f}, {x.flat[worst]:.0f}); resample to one grid"

@@ -103,7 +103,9 @@ def create(
                 f"{path}: array {array.name!r} is {found.shape} in shards of {found.shards or found.chunks},"
                 f" {whole} in shards of {shards} are needed; use another folder"
             )
-    group.attrs.update({"schema_version": schema.SCHEMA_VERSION, "shape": list(shape), **attrs})
+    group.attrs.update(
+        {"schema_version": schema.SCHEMA_VERSION, "shape": list(shape), "bands": list(bands), **attrs}
+    )
     _consolidate(path)
 
 
@@ -223,15 +225,19 @@ def read_window(source: FieldSource, store_path: str, names: Iterable[str], box:
         array = known[name]
         if name in INGESTED and source.store is None:
             values = _read_planes(source, name, box)
+        elif name in INGESTED and source.store is not None:
+            values = read(source.store, name, box)
         else:
-            values = read(source.store if name in INGESTED and source.store else store_path, name, box)
+            values = read(store_path, name, box)
+        if name == "wht":
+            values[[number for number, band in enumerate(source.bands) if "wht" not in band.given]] = 1.0
         variables[name] = (array.dims, values, {"units": array.unit})
     with_bands = any("band" in dims for dims, _, _ in variables.values())
     return xr.Dataset(variables, coords={"band": list(source.band_names)} if with_bands else None)
 
 
 def _read_planes(source: FieldSource, name: str, box: Box) -> Values:
-    values = np.full((len(source.bands), *box.shape), 1.0 if name == "wht" else np.nan, np.float32)
+    values = np.full((len(source.bands), *box.shape), np.nan, np.float32)
     for kind, number, plane in source.planes():
         if kind == name:
             values[number] = read_plane(plane, box)
@@ -248,13 +254,11 @@ def field_attributes(source: FieldSource) -> dict[str, Any]:
     """Return what a field's store says of it: enough to do without its FITS files."""
     return {
         "field": source.name,
-        "bands": list(source.band_names),
         "header": source.header,
         "wcs": source.wcs,
         "pixel_scale_arcsec": source.scale,
         "pixel_area_arcsec2": source.pixel_area,
-        "has_err": source.has_err,
-        "has_wht": source.has_wht,
+        "given": [list(band.given) for band in source.bands],
     }
 
 
@@ -281,16 +285,20 @@ def open_field(name: str, path: str) -> FieldSource:
                 f"{path} (field {name}): holds no finished ingest; ingest the field, or give its bands"
             )
         rows, columns = attrs["shape"]
+        bands = tuple(
+            BandSource(band, None, stored=tuple(given))
+            for band, given in zip(attrs["bands"], attrs["given"], strict=True)
+        )
         return FieldSource(
             name=name,
             shape=(rows, columns),
-            bands=tuple(BandSource(band, None) for band in attrs["bands"]),
+            bands=bands,
             header=attrs["header"],
             wcs=attrs["wcs"],
             scale=attrs["pixel_scale_arcsec"],
             pixel_area=attrs["pixel_area_arcsec2"],
-            has_err=attrs["has_err"],
-            has_wht=attrs["has_wht"],
+            has_err=any("err" in band.given for band in bands),
+            has_wht=any("wht" in band.given for band in bands),
             store=path,
         )
     except (KeyError, OSError, ValueError, TypeError, json.JSONDecodeError) as error:
