@@ -200,7 +200,7 @@ def _hidden_main() -> Iterator[None]:
 
     Python's `spawn` imports `__main__` in every child: a plain script that calls `tilegc.run` without the
     `if __name__ == "__main__"` idiom would start itself anew in each worker, and the command line would be
-    imported for nothing.  In a notebook `__main__` has no file either; cloudpickle sends its functions by value.
+    imported for nothing.  In a notebook `__main__` has no file either: its functions are sent by value.
     """
     main: Any = sys.modules["__main__"]
     kept = {name: getattr(main, name) for name in ("__file__", "__spec__") if hasattr(main, name)}

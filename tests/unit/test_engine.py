@@ -14,6 +14,7 @@ from tilegc.engine import RichProgress, SerialEngine, Unit
 from tilegc.engine import work as work_module
 from tilegc.engine.futures import run_length
 from tilegc.errors import InputError, TilesFailedError, UnitError
+from tilegc.run_folder import Ledger
 
 
 @dataclass
@@ -169,9 +170,9 @@ def test_partials_of_a_writing_pass_survive_its_interruption(monkeypatch, second
     assert sorted(again) == [0, 1, 2, 3, 4, 5]
 
 
-def test_a_partial_that_json_cannot_hold_is_refused_in_a_writing_pass():
+def test_a_partial_that_the_ledger_cannot_hold_is_refused_in_a_writing_pass(tmp_path):
     with pytest.raises(TypeError):
-        SerialEngine().run("p", lambda _c, _p: np.zeros(2), units(3), combine=add, ledger=MemoryLedger())
+        SerialEngine().run("p", lambda _c, _p: np.zeros(2), units(3), combine=add, ledger=Ledger(tmp_path, "f"))
 
 
 def test_run_length():

@@ -51,6 +51,8 @@ POLL_SECONDS = 5.0
 """How often the driver looks whether there still are workers while nothing ends."""
 PATIENCE_SECONDS = 300.0
 """How long it waits without any worker."""
+SETTLE_SECONDS = 60.0
+"""How long a pass that is given up waits for the tasks that run already; they cannot be stopped."""
 
 
 @dataclass(frozen=True)
@@ -207,12 +209,22 @@ class _Drive:
                 self.client.cancel(futures, force=True)
             except Exception as error:  # noqa: BLE001  (we are leaving already)
                 log.warning("%s: cannot cancel: %s", self.books.name, describe(error))
+            self.settle([future.key for future in futures])
         for future in futures:
             future.release()
         self.running.clear()
         self.ready.clear()
         self.pending.clear()
         self.job = None  # an exception's traceback may keep this object: let its data on the workers go
+
+    def settle(self, keys: list[str]) -> None:
+        """Wait until nothing of this pass still runs: it would write into a folder that is given up."""
+        end = time.monotonic() + SETTLE_SECONDS
+        try:
+            while any(self.client.run(_busy, keys).values()) and time.monotonic() < end:
+                time.sleep(0.1)
+        except Exception as error:  # noqa: BLE001  (we are leaving already)
+            log.warning("%s: cannot see what still runs: %s", self.books.name, describe(error))
 
     def fill(self) -> None:
         """Submit merges as soon as they are due, and units up to the bound."""
@@ -345,6 +357,11 @@ class _Drive:
             ) from error
         length = run_length(units, self.slots)
         self.pending.extend(_Batch(units[i : i + length]) for i in range(0, len(units), length))
+
+
+def _busy(keys: list[str], dask_worker: Any) -> bool:
+    """Whether this worker runs one of these tasks, also a cancelled one."""
+    return any(task.key in keys for task in dask_worker.state.executing)
 
 
 def _do_units(job: tuple[Function, Combine | None, Any], payloads: bytes) -> Any:

@@ -7,7 +7,6 @@ reductions), so that the order in which units end does not matter.
 
 from __future__ import annotations
 
-import json
 import logging
 import time
 from collections.abc import Callable, Iterable, Sequence
@@ -96,8 +95,8 @@ class Engine(Protocol):
             Joins two partials; without it what the function returns is dropped.
         ledger : Marks, optional
             For writing passes: units that are marked are skipped, those done are marked after their return.
-            With `combine` as well, partials are kept beside the marks and must then be small JSON values
-            (numbers, strings, lists, dicts with text as keys), which `combine` must accept in that form.
+            With `combine` as well, each partial comes to the driver and is kept with the marks: it must then
+            be small, and of numbers, text, lists, dicts with text as keys, or arrays of integers.
         units_per_task : int, optional
             Length of the runs of units; chosen from their pixels by default.
 
@@ -209,12 +208,7 @@ class Books:
 
     def _flush(self) -> None:
         if self._unmarked and self.ledger is not None:
-            partial = None
-            if self.with_partials and self._partial is not None:
-                # as JSON gives it back, so that a resumed pass combines what an uninterrupted one does
-                partial = json.loads(json.dumps(self._partial))
-            self.ledger.mark(self.name, self._unmarked, partial)
-            self._partial = partial
+            self.ledger.mark(self.name, self._unmarked, self._partial if self.with_partials else None)
         self._result = self._join(self._result, self._partial)
         self._partial = None
         self._unmarked = []
