@@ -2,7 +2,7 @@
 
 import errno
 import json
-import multiprocessing
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
@@ -102,7 +102,10 @@ def test_a_full_disk_gets_its_line_and_no_mark(folder, monkeypatch):
         raise OSError(errno.ENOSPC, "No space left on device")
 
     ledger = Ledger(folder, "f")
-    with monkeypatch.context() as patch, pytest.raises(RunFailedError, match="No space left on device") as caught:
+    with (
+        monkeypatch.context() as patch,
+        pytest.raises(RunFailedError, match="No space left on device") as caught,
+    ):
         patch.setattr(Path, "hardlink_to", full)
         ledger.mark("ingest", ["a/0"])
     assert "\n" not in str(caught.value)
@@ -116,26 +119,25 @@ def test_names_of_passes_may_hold_anything(folder):
     assert [path.parent for path in folder.iterdir()] == [folder]
 
 
-def _mark_many(folder, worker):
-    ledger = Ledger(folder, "f")
-    for number in range(20):
-        ledger.mark("p", [f"{worker}/{number}"])
+def test_writers_at_the_same_time_lose_no_mark(folder):
+    def mark_many(worker):
+        ledger = Ledger(folder, "f")
+        for number in range(20):
+            ledger.mark("p", [f"{worker}/{number}"])
 
-
-def test_two_processes_lose_no_mark(folder):
-    fork = multiprocessing.get_context("fork")
-    workers = [fork.Process(target=_mark_many, args=(folder, worker)) for worker in range(3)]
-    for worker in workers:
-        worker.start()
-    for worker in workers:
-        worker.join()
-    assert Ledger(folder, "f").done("p") == {f"{worker}/{number}" for worker in range(3) for number in range(20)}
+    with ThreadPoolExecutor(3) as pool:
+        list(pool.map(mark_many, range(3)))
+    assert Ledger(folder, "f").done("p") == {
+        f"{worker}/{number}" for worker in range(3) for number in range(20)
+    }
 
 
 partials = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False) | st.text(max_size=5),
-    lambda inner: st.lists(inner, max_size=3)
-    | st.dictionaries(st.text(max_size=5).filter(lambda text: text != "__array__"), inner, max_size=3),
+    lambda inner: (
+        st.lists(inner, max_size=3)
+        | st.dictionaries(st.text(max_size=5).filter(lambda text: text != "__array__"), inner, max_size=3)
+    ),
     max_leaves=8,
 )
 

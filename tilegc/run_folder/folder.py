@@ -273,7 +273,9 @@ class RunFolder:
         return any(0 < total <= len(self.ledger.done(name)) for name, total in plan.items())
 
     def _end(self, state: str, error: BaseException | None = None) -> None:
-        line = " ".join(f"{type(error).__name__}: {error}".split()) if error is not None else None
+        line = None
+        if error is not None:
+            line = " ".join(f"{type(error).__name__}: {error}".split()).removesuffix(":")
         self.manifest = {**self.manifest, "state": state, "error": line, "ended": manifests.now()}
         self._save()
 
