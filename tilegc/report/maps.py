@@ -1,0 +1,260 @@
+"""Maps of a field: mosaic, detections, inpainted sources, density, kernel sum (Diego et al. 2026, figs. 1-5)."""
+
+from __future__ import annotations
+
+from typing import Final
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.colors import LogNorm, to_rgba
+from matplotlib.lines import Line2D
+from matplotlib.patches import Patch
+from numpy.typing import NDArray
+
+from tilegc.geometry import Box
+from tilegc.report import style
+from tilegc.report.drawing import Drawing
+from tilegc.report.places import circle, show, sky_axes
+from tilegc.report.reading import Material, block_means, column
+from tilegc.schema import Bit
+
+__all__ = ["APERTURE", "core", "density", "kernel_sum", "mosaic", "sources"]
+
+APERTURE: Final = 60.0
+"""Radius, arcsec, of the aperture in which masses are given."""
+
+CORE: Final = 24.0
+"""Side of the close-up, arcsec."""
+
+LEVELS: Final = (0.1, 0.2, 0.4, 0.8, 1.6)
+"""Contours of kappa."""
+
+
+def mosaic(material: Material, field: str) -> Drawing:
+    """Draw the summed bands of a field, its mask in colours and its detections."""
+    figure, axes = style.panel(f"Field {field}: mosaic, mask and detections")
+    picture = block_means(material.run.field(field)["light"])
+    box = _covered(picture.values.shape, picture.factor)
+    at = material.places[field]
+    low, high = _range(picture.values)
+    show(
+        axes, at, _stretch(picture.values, low, high), box, cmap=style.colour_map("gray_r"), vmin=0, vmax=1,
+        interpolation="nearest",
+    )  # fmt: skip
+    used = _overlay(material, field, axes)
+    xi, eta = material.points(material.run.catalogue, field)
+    axes.plot(xi, eta, ls="", marker=".", ms=_dot(xi.size), mew=0, color=style.BLUE, zorder=5)
+    sky_axes(axes, at.bounds, _kpc(material))
+    handles: list[Line2D | Patch] = [_dots(style.BLUE, f"detected ({xi.size:,})")]
+    handles += [Patch(facecolor=style.BITS[bit][1], alpha=0.75, label=style.BITS[bit][0]) for bit in used]
+    style.legend(figure, handles)
+    return Drawing(
+        f"mosaic-{field}", figure,
+        "Sum of the bands (grey, asinh stretch, averaged to the size of the page) with the catalogued sources "
+        "and the mask: peaks under a coloured patch are not recorded.",
+    )  # fmt: skip
+
+
+def core(material: Material) -> Drawing:
+    """Draw the detection map about the cluster's centre, pixel for pixel, with the catalogued sources."""
+    field = material.central
+    at = material.places[field]
+    box = at.window(0.0, 0.0, CORE)
+    figure, axes = style.panel(f"Field {field}: detection map, close-up")
+    dataset = material.run.field(field)
+    values = dataset["detection"].isel(y=slice(box.y0, box.y1), x=slice(box.x0, box.x1)).to_numpy()
+    mask = dataset["mask"].isel(y=slice(box.y0, box.y1), x=slice(box.x0, box.x1)).to_numpy()
+    threshold = material.summary["fields"][field]["threshold"]
+    keep = (threshold or 0.0) * material.config.detect.keep
+    top = 2 * keep if keep > 0 else float(np.nanmax(np.abs(values), initial=1.0))
+    drawn = show(
+        axes, at, values, box, cmap=style.colour_map("gray_r", "#c9ced4"), vmin=-top / 2, vmax=top,
+        interpolation="nearest",
+    )  # fmt: skip
+    bits = [bit for bit in style.BITS if bit is not Bit.NO_DATA and (mask & bit.value).any()]
+    show(axes, at, _tints(mask, bits, 0.35), box, interpolation="nearest")
+    xi, eta = material.points(material.run.catalogue, field)
+    bounds = at.bounds_of(box)
+    near = (xi > bounds[0]) & (xi < bounds[1]) & (eta > bounds[2]) & (eta < bounds[3])
+    axes.plot(xi[near], eta[near], ls="", marker="o", ms=6, mfc="none", mec=style.BLUE, mew=1.0)
+    sky_axes(axes, bounds, _kpc(material))
+    style.colour_bar(figure, axes, drawn, "detection map (nJy per pixel)")
+    ring = Line2D([], [], ls="", marker="o", ms=6, mfc="none", mec=style.BLUE, label=f"detected ({near.sum():,})")
+    style.legend(
+        figure,
+        [ring, *(Patch(facecolor=style.BITS[bit][1], alpha=0.5, label=style.BITS[bit][0]) for bit in bits)],
+    )
+    limit = f"; the faintest recorded peak has {keep:.3g} nJy" if keep else ""
+    return Drawing(
+        "core", figure,
+        f"The doubly filtered sum of the bands, pixel for pixel, in the {CORE:g} arcsec nearest to the cluster's "
+        f"centre{limit}. Each circle is a catalogued source.",
+    )  # fmt: skip
+
+
+def sources(material: Material, field: str) -> Drawing:
+    """Draw the detected sources and one realisation of the inpainted ones."""
+    figure, axes = style.panel(f"Field {field}: detected and inpainted sources")
+    at = material.places[field]
+    picture = material.censuses[field].picture
+    box = _covered(picture.values.shape, picture.factor)
+    grey = np.where(picture.values == 0, 1.0, np.where(picture.values & Bit.NO_DATA.value, 0.72, 0.9))
+    show(axes, at, grey, box, cmap="gray", vmin=0, vmax=1, interpolation="nearest")
+    table = material.run.inpainted
+    first = table[column(table, "realisation") == 0]
+    xi, eta = material.points(material.run.catalogue, field)
+    filled_xi, filled_eta = material.points(first, field)
+    dot = _dot(max(xi.size, filled_xi.size))
+    axes.plot(xi, eta, ls="", marker=".", ms=dot, mew=0, color=style.BLUE, zorder=4)
+    axes.plot(filled_xi, filled_eta, ls="", marker=".", ms=dot, mew=0, color=style.VERMILLION, zorder=5)
+    handles: list[Line2D | Patch] = [
+        _dots(style.BLUE, f"detected ({xi.size:,})"),
+        _dots(style.VERMILLION, f"inpainted ({filled_xi.size:,})"),
+        Patch(facecolor="#e5e5e5", label="masked"),
+        Patch(facecolor="#b8b8b8", label="no data"),
+    ]
+    if at.distance(0.0, 0.0) < APERTURE:
+        circle(axes, APERTURE, "aperture")
+        handles.append(Line2D([], [], color=style.VERMILLION, ls=(0, (5, 3)), lw=1.1, label=f"{APERTURE:g} arcsec"))
+    sky_axes(axes, at.bounds, _kpc(material))
+    style.legend(figure, handles)
+    return Drawing(
+        f"sources-{field}", figure,
+        "Catalogued sources, and where masks hide the sky those of one of the "
+        f"{material.config.inpaint.realisations} random realisations that fill it at the local density. "
+        "The edge of the field is masked but not filled.",
+    )  # fmt: skip
+
+
+def density(material: Material, field: str) -> Drawing:
+    """Draw the local density of detected sources."""
+    figure, axes = style.panel(f"Field {field}: density of detected sources")
+    picture = block_means(material.run.field(field)["density"])
+    box = _covered(picture.values.shape, picture.factor)
+    at = material.places[field]
+    positive = picture.values[np.isfinite(picture.values) & (picture.values > 0)]
+    low, high = _decades(positive, 0.02)
+    drawn = show(
+        axes, at, np.where(np.isfinite(picture.values), np.maximum(picture.values, low), np.nan), box,
+        norm=LogNorm(low, high), cmap=style.colour_map("viridis", "#e8eaed"), interpolation="nearest",
+    )  # fmt: skip
+    sky_axes(axes, at.bounds, _kpc(material))
+    style.colour_bar(figure, axes, drawn, "sources per arcsec²")
+    return Drawing(
+        f"density-{field}", figure,
+        "Catalogued sources per arcsec² of good area, smoothed with a Gaussian of 2 arcsec (wider where little "
+        "area is left). It feeds the inpainting.",
+    )  # fmt: skip
+
+
+def kernel_sum(material: Material, field: str) -> Drawing:
+    """Draw the kernel sum rho with its own contours and those of kappa, at the same levels where beta is known."""
+    figure, axes = style.panel(f"Field {field}: kernel sum ρ and convergence κ")
+    values = material.of_sky("rho", field)
+    cells = material.of_sky("n_pixels", field) > 0
+    values = np.where(cells, values, np.nan)
+    kappa = material.sky["kappa"].to_numpy()
+    comparison = material.summary.get("comparison") or {}
+    beta = comparison.get("beta")
+    positive = values[np.isfinite(values) & (values > 0)]
+    low, high = _decades(positive, 0.01)
+    west, east, south, north = material.extent
+    drawn = axes.imshow(
+        values, origin="lower", extent=(west, east, south, north), norm=LogNorm(low, high),
+        cmap=style.colour_map("viridis", "#e8eaed"), interpolation="nearest",
+    )  # fmt: skip
+    xi, eta = material.sky["xi"].to_numpy(), material.sky["eta"].to_numpy()
+    own = np.array(LEVELS) / beta if beta else high / 2.0 ** np.arange(5, 0, -1)
+    handles: list[Line2D | Patch] = []
+    if positive.size and _crosses(values, own):
+        axes.contour(xi, eta, values, levels=own, colors=style.ORANGE, linewidths=0.9)
+        handles.append(Line2D([], [], color=style.ORANGE, lw=1.6, label="ρ" if not beta else "β ρ"))
+    covered = np.where(cells, kappa, np.nan)
+    if _crosses(covered, np.array(LEVELS)):
+        lines = axes.contour(
+            xi, eta, covered, levels=LEVELS, colors="white", linewidths=1.3, linestyles=[(0, (4, 2))]
+        )
+        axes.clabel(lines, fontsize=style.SMALL - 1.5, fmt="%g")
+        handles.append(Line2D([], [], color="#9aa0a6", lw=1.6, ls=(0, (4, 2)), label="κ (white)"))
+    sky_axes(axes, material.places[field].bounds, _kpc(material))
+    unit = f"ρ (arcsec$^{{-{material.config.density.alpha:g}}}$)"
+    style.colour_bar(figure, axes, drawn, unit)
+    style.legend(figure, handles)
+    same = (
+        f"both at {', '.join(f'{level:g}' for level in LEVELS)}, ρ times β = {beta:.3g}"
+        if beta
+        else "each factor of two below the highest ρ"
+    )
+    return Drawing(
+        f"rho-{field}", figure,
+        f"Kernel sum of detected and inpainted sources with contours ({same}). "
+        "It follows the mass where the two sets of lines run together.",
+    )  # fmt: skip
+
+
+def _kpc(material: Material) -> float:
+    return float(material.summary["cluster"]["kpc_per_arcsec"])
+
+
+def _covered(shape: tuple[int, ...], factor: int) -> Box:
+    return Box(0, 0, shape[0] * factor, shape[1] * factor)
+
+
+def _dot(count: int) -> float:
+    """Return the size of a dot, points, so that many still show their pattern."""
+    return float(np.clip(90 / np.sqrt(max(count, 1)), 1.1, 5.0))
+
+
+def _dots(colour: str, label: str) -> Line2D:
+    return Line2D([], [], ls="", marker=".", ms=7, mew=0, color=colour, label=label)
+
+
+def _range(values: NDArray[np.floating]) -> tuple[float, float]:
+    """Return sky level and noise of a picture; 0 and 1 where it is empty."""
+    finite = values[np.isfinite(values)]
+    if not finite.size:
+        return 0.0, 1.0
+    middle = float(np.median(finite))
+    return middle, 1.4826 * float(np.median(np.abs(finite - middle))) or 1.0
+
+
+def _stretch(values: NDArray[np.floating], level: float, noise: float) -> NDArray[np.floating]:
+    """Map a picture to 0..1 by an asinh that is linear near the noise."""
+    scaled = np.arcsinh((values - level) / (2 * noise))
+    finite = scaled[np.isfinite(scaled)]
+    top = float(np.percentile(finite, 99.8)) if finite.size else 1.0
+    stretched: NDArray[np.floating] = (scaled + 0.7) / (max(top, 1.0) + 0.7)
+    return stretched
+
+
+def _overlay(material: Material, field: str, axes: Axes) -> list[Bit]:
+    """Tint the masked pixels; return the bits that are set anywhere."""
+    census = material.censuses[field]
+    used = [bit for bit in style.BITS if census.bits[bit]]
+    tint = _tints(census.picture.values, used, 0.6)
+    show(axes, material.places[field], tint, _covered(tint.shape, census.picture.factor), interpolation="nearest")
+    return used
+
+
+def _tints(mask: NDArray[np.uint8], bits: list[Bit], alpha: float) -> NDArray[np.float32]:
+    """Return a mask as RGBA, the colour of the last of its bits in `bits`; transparent where none is set."""
+    table = np.zeros((256, 4), np.float32)
+    values = np.arange(256)
+    for bit in bits:
+        table[(values & bit.value) != 0] = to_rgba(style.BITS[bit][1], alpha)
+    tints: NDArray[np.float32] = table[mask]
+    return tints
+
+
+def _decades(positive: NDArray[np.floating], least: float) -> tuple[float, float]:
+    """Return limits of a logarithmic scale: from the faint end, at most a `least`-th of the top, to the top."""
+    if not positive.size:
+        return 0.1, 1.0
+    high = float(np.percentile(positive, 99.9))
+    low = max(float(np.percentile(positive, 1)), least * high)
+    return (low, high) if low < high else (0.1 * high, high)
+
+
+def _crosses(values: NDArray[np.floating], levels: NDArray[np.floating]) -> bool:
+    finite = values[np.isfinite(values)]
+    return bool(finite.size and min(values.shape) > 1 and (finite.min() < levels.max()) and (finite.max() > levels.min()))

@@ -1,0 +1,82 @@
+"""Numbers as a reader wants them: as many digits as the error allows, powers of ten written out."""
+
+from __future__ import annotations
+
+import math
+
+from markupsafe import Markup
+
+__all__ = ["DASH", "error_text", "missing", "plain", "power", "share", "text", "with_error", "with_power"]
+
+DASH = "–"
+"""Stands for what could not be measured."""
+
+
+def plain(value: float, digits: int = 3) -> str:
+    """Return a number with `digits` significant digits, without an exponent, minus as a minus sign.
+
+    >>> plain(1234.5678), plain(0.0123456), plain(-2)
+    ('1,235', '0.0123', '−2.00')
+    """
+    if value == 0 or not math.isfinite(value):
+        return f"{value:g}"
+    places = max(0, digits - 1 - math.floor(math.log10(abs(value))))
+    return _minus(f"{value:,.{places}f}")
+
+
+def text(value: float, digits: int = 3) -> str:
+    """Return a number as `plain` does, or as 1.2e+09 where it is very large or small."""
+    if value == 0 or not math.isfinite(value) or 1e-4 <= abs(value) < 1e7:
+        return plain(value, digits)
+    return _minus(f"{value:.{digits - 1}e}")
+
+
+def power(value: float, digits: int = 3) -> Markup:
+    """Return a number as 1.23 × 10⁹, in HTML; as `plain` does where it is of ordinary size."""
+    if value == 0 or not math.isfinite(value) or 1e-3 <= abs(value) < 1e6:
+        return Markup(plain(value, digits))  # noqa: S704  (digits only)
+    mantissa, exponent = f"{value:.{digits - 1}e}".split("e")
+    return Markup(f"{_minus(mantissa)}&nbsp;×&nbsp;10<sup>{_minus(str(int(exponent)))}</sup>")  # noqa: S704
+
+
+def error_text(value: float, error: float | None) -> str:
+    """Return value ± error, the error with two digits and the value to the same place.
+
+    >>> error_text(0.69312, 0.0214)
+    '0.693 ± 0.021'
+    """
+    if error is None or not math.isfinite(error) or error <= 0:
+        return text(value)
+    places = max(0, 1 - math.floor(math.log10(error)))
+    return _minus(f"{value:,.{places}f} ± {error:,.{places}f}")
+
+
+def with_error(value: float | None, error: float | None, reason: str = "") -> Markup:
+    """Return value ± error in HTML, or a dash with the reason."""
+    if value is None:
+        return missing(reason)
+    return Markup("{}").format(error_text(value, error))
+
+
+def with_power(value: float | None, reason: str = "", digits: int = 3) -> Markup:
+    """Return a number in HTML with its power of ten, or a dash with the reason."""
+    return missing(reason) if value is None else power(value, digits)
+
+
+def share(value: float | None, reason: str = "") -> Markup:
+    """Return a share in percent, or a dash with the reason."""
+    if value is None:
+        return missing(reason)
+    percent = 100 * value
+    digits = 1 if percent >= 1 or percent == 0 else 2
+    return Markup("{}&nbsp;%").format("< 0.01" if 0 < percent < 0.005 else f"{percent:.{digits}f}")
+
+
+def missing(reason: str = "") -> Markup:
+    """Return the dash, and after it why there is no value."""
+    why = Markup(' <span class="why">{}</span>').format(reason) if reason else ""
+    return Markup(f"{DASH}") + why
+
+
+def _minus(number: str) -> str:
+    return number.replace("-", "−")

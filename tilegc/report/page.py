@@ -1,0 +1,288 @@
+"""The page: what was found, in words, tables and figures, in one file that needs nothing else."""
+
+from __future__ import annotations
+
+import base64
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Final
+
+import numpy as np
+from jinja2 import Environment, PackageLoader, StrictUndefined
+from markupsafe import Markup
+
+from tilegc.config import dump
+from tilegc.report import style
+from tilegc.report.arithmetic import Step, arithmetic
+from tilegc.report.drawing import Drawing
+from tilegc.report.numbers import DASH, missing, plain, share, with_error, with_power
+from tilegc.report.reading import Material, rows_of
+from tilegc.report.relation import PLANTED_LAW
+from tilegc.schema import FILES, Bit
+
+__all__ = ["Row", "page"]
+
+NO_KAPPA: Final = "no convergence map in the run file"
+NO_GOOD: Final = "no good pixel"
+
+STAGES: Final = {
+    "ingest_s": "reading the images",
+    "mask_s": "masks",
+    "detect_s": "filter and peaks",
+    "density_s": "density and inpainting",
+    "compare_s": "statistics on the sky",
+    "report_s": "figures and page",
+    "total_s": "all",
+}
+
+
+@dataclass(frozen=True)
+class Row:
+    """One number of a table."""
+
+    label: str | Markup
+    value: str | Markup
+    unit: str | Markup = ""
+    note: str | Markup = ""
+
+
+def page(material: Material, drawings: Mapping[str, Sequence[Drawing]], images: Mapping[str, bytes]) -> str:
+    """Return the page as HTML, figures embedded.
+
+    Parameters
+    ----------
+    material : Material
+    drawings : mapping of str to sequence of Drawing
+        By section: fields, relation, comparison, profiles.
+    images : mapping of str to bytes
+        PNG of every drawing, by its name.
+    """
+    environment = Environment(
+        loader=PackageLoader("tilegc.report", "."), autoescape=True, undefined=StrictUndefined,
+        trim_blocks=True, lstrip_blocks=True,
+    )  # fmt: skip
+    summary = material.summary
+    return environment.get_template("report.html.j2").render(
+        cluster=material.config.cluster,
+        summary=summary,
+        lead=_lead(material),
+        found=_found(material),
+        fields=_fields(material),
+        bits=[style.BITS[bit][0] for bit in Bit],
+        masks=_masks(material),
+        relation_missing=_relation_missing(material),
+        steps=_steps(material),
+        planted=_planted(material),
+        profile_rows=_profile_rows(material),
+        timing=_timing(summary.get("timing") or {}),
+        run_file=dump(material.config),
+        drawings=drawings,
+        images={name: base64.b64encode(png).decode() for name, png in images.items()},
+        files=FILES,
+        dash=DASH,
+        keep=material.config.detect.keep,
+        alpha=material.config.density.alpha,
+        softening=material.config.density.softening,
+        comparison_missing=_comparison_missing(material),
+        limit=_limit(material),
+        shares=_shares(material),
+    )
+
+
+def _any_good(material: Material) -> bool:
+    return any(field["good_area_arcsec2"] > 0 for field in material.summary["fields"].values())
+
+
+def _no_kappa(material: Material, otherwise: str) -> str:
+    """Return why a number that needs kappa is missing."""
+    if material.config.convergence is None:
+        return NO_KAPPA
+    return otherwise if _any_good(material) else NO_GOOD
+
+
+def _relation_missing(material: Material) -> str | None:
+    """Return why there is no index; None where there is one."""
+    relation = material.summary["relation"]
+    if relation is not None and relation["index"] is not None:
+        return None
+    if material.config.convergence is not None and _any_good(material) and not material.summary["n_detected"]:
+        return "no source was found"
+    return _no_kappa(material, "fewer than two bins of boxes to fit")
+
+
+def _comparison_missing(material: Material) -> str | None:
+    """Return why there is no beta; None where there is one."""
+    comparison = material.summary["comparison"]
+    if comparison is not None and comparison["beta"] is not None:
+        return None
+    return _no_kappa(material, "no cell has both, or no source was found")
+
+
+def _lead(material: Material) -> list[Markup]:
+    """Return the finding in two or three sentences."""
+    summary, cluster = material.summary, material.config.cluster
+    area = sum(field["good_area_arcsec2"] for field in summary["fields"].values())
+    fields = f"{len(material.fields)} fields" if len(material.fields) > 1 else "one field"
+    if not area:
+        return [Markup("No pixel of {} can be searched: everything is masked or without data.").format(fields)]
+    words = [
+        Markup("<b>{:,} point sources</b> were found on {} arcmin² of good sky in {} of {} (z = {:g}).").format(
+            summary["n_detected"], plain(area / 3600, 3), fields, cluster.name, cluster.redshift
+        )
+    ]
+    relation = summary["relation"]
+    if relation and relation["index"] is not None:
+        words.append(
+            Markup("Where there are more of them there is more mass: κ = A n<sup>b</sup> with <b>b = {}</b>.").format(
+                with_error(relation["index"], relation["index_err"])
+            )
+            if relation["index"] > 0
+            else Markup("κ = A n<sup>b</sup> gives b = {}: no rise with the sources.").format(
+                with_error(relation["index"], relation["index_err"])
+            )
+        )
+    mass = summary["mass"]
+    if mass["lens_within_60arcsec_msun"] is not None:
+        words.append(
+            Markup("The convergence map holds {} M<sub>☉</sub> within 60 arcsec of the centre, and {:,} of the sources lie there.").format(
+                with_power(mass["lens_within_60arcsec_msun"]), mass["n_gc_within_60arcsec"]
+            )
+        )
+    return words
+
+
+def _found(material: Material) -> list[Row]:
+    summary = material.summary
+    relation, comparison = summary["relation"] or {}, summary["comparison"] or {}
+    level, mass = summary["contamination"], summary["mass"]
+    no_index = _relation_missing(material) or ""
+    no_beta = _comparison_missing(material) or ""
+    no_mass = _no_kappa(material, "the map does not cover the aperture")
+    no_level = "no annulus has 200 arcsec² of good area" if _any_good(material) else NO_GOOD
+    reference = material.config.convergence.reference_redshift if material.config.convergence else None
+    at = f"at source redshift {reference:g}" if reference else ""
+    annulus = f"from {level['r_lo_arcsec']:g}{DASH}{level['r_hi_arcsec']:g} arcsec" if level["r_lo_arcsec"] is not None else ""
+    alpha = material.config.density.alpha
+    unit_beta = Markup("arcsec<sup>{:g}</sup>").format(alpha)
+    sun = Markup("M<sub>☉</sub>")
+    return [
+        Row("Sources detected", f"{summary['n_detected']:,}", "", "the catalogue, all fields"),
+        Row("Sources inpainted", plain(summary["n_inpainted"], 4), "", "under masks, mean over the realisations"),
+        Row("Index b", with_error(relation.get("index"), relation.get("index_err"), no_index), "", Markup("κ = A n<sup>b</sup> {}").format(at)),
+        Row("Amplitude A", with_error(relation.get("amplitude"), relation.get("amplitude_err"), no_index), "", "κ at one source per arcsec²"),
+        Row("β", with_power(comparison.get("beta"), no_beta), unit_beta, "κ = β ρ, cell by cell"),
+        Row("Pearson, Spearman", _pair(comparison.get("pearson"), comparison.get("spearman"), no_beta), "", "of κ and ρ"),
+        Row("Contamination", with_error(level["per_kpc2"], level["err"], no_level), Markup("kpc<sup>−2</sup>"), annulus),
+        Row("Mean κ within 60 arcsec", with_power(mass["mean_kappa_within_60arcsec"], no_mass), "", at),
+        Row("Lensing mass within 60 arcsec", with_power(mass["lens_within_60arcsec_msun"], no_mass), sun, ""),
+        Row("Sources within 60 arcsec", f"{mass['n_gc_within_60arcsec']:,}", "", "detected, not corrected"),
+        Row("Virial mass from counts", with_power(mass["virial_from_counts_msun"]), sun, "a lower limit: see Masses"),
+    ]  # fmt: skip
+
+
+def _pair(first: float | None, second: float | None, reason: str) -> Markup:
+    if first is None or second is None:
+        return missing(reason)
+    return Markup("{}, {}").format(plain(first, 2), plain(second, 2))
+
+
+def _fields(material: Material) -> list[list[str | Markup]]:
+    rows: list[list[str | Markup]] = []
+    for name, field in material.summary["fields"].items():
+        noiseless = NO_GOOD if not field["good_area_arcsec2"] else "no noise"
+        height, width = field["shape"]
+        rows.append([
+            name, f"{height} × {width}", plain(field["good_area_arcsec2"], 4), share(field["masked_fraction"], "no data"),
+            share(field["no_data_fraction"]), with_power(field["sigma"], noiseless), with_power(field["threshold"], noiseless),
+            f"{field['n_candidates']:,}", f"{field['n_detected']:,}", plain(field["n_inpainted"], 4),
+        ])  # fmt: skip
+    return rows
+
+
+def _masks(material: Material) -> list[list[str | Markup]]:
+    rows: list[list[str | Markup]] = []
+    for name in material.fields:
+        census = material.censuses[name]
+        total = max(census.pixels, 1)
+        rows.append([name, *(share(census.bits[bit] / total) for bit in Bit), share(census.good / total)])
+    return rows
+
+
+def _steps(material: Material) -> list[Step]:
+    return arithmetic(material, _no_kappa(material, "the convergence map does not cover the aperture"))
+
+
+def _planted(material: Material) -> list[list[str | Markup]] | None:
+    """Return what was planted against what was found; None for a real sky."""
+    truth = material.truth
+    if truth is None:
+        return None
+    relation = material.summary["relation"] or {}
+    why = _relation_missing(material) or "no fit"
+    no_fit = NO_KAPPA if material.config.convergence is None else "no fit"
+    amplitude, index = PLANTED_LAW
+    return [
+        [Markup("Index b of κ = A n<sup>b</sup>"), with_error(relation.get("index"), relation.get("index_err"), why),
+         with_error(truth["index"], truth["index_err"], no_fit), f"{index:g}", _apart(relation, truth, "index")],
+        ["Amplitude A", with_error(relation.get("amplitude"), relation.get("amplitude_err"), why),
+         with_error(truth["amplitude"], truth["amplitude_err"], no_fit), f"{amplitude:g}", _apart(relation, truth, "amplitude")],
+    ]  # fmt: skip
+
+
+def _limit(material: Material) -> Markup:
+    truth = material.truth
+    return with_power(truth["flux_limit_nJy"] if truth else None)
+
+
+def _shares(material: Material) -> list[list[str | Markup]]:
+    """Return how many of the planted sources were found, and how many of those found were planted."""
+    truth = material.truth
+    if truth is None:
+        return []
+    none = "none to be found" if not truth["n_planted"] else "too few"
+    return [
+        ["Planted above the limit", f"{truth['n_planted']:,}", "in the area that this run searched"],
+        ["Found", f"{material.summary['n_detected']:,}", "the catalogue"],
+        ["Completeness", share(truth["completeness"], none), "of planted sources at least twice as bright as the limit"],
+        ["Purity", share(truth["purity"], none), "of the catalogue: lies on a planted object of any brightness"],
+        ["Response", with_power(truth["response"], none), "peak of the detection map over total flux, from sure matches"],
+    ]  # fmt: skip
+
+
+def _apart(found: Mapping[str, Any], planted: Mapping[str, Any], key: str) -> str | Markup:
+    """Return by how many errors of the found value the two differ."""
+    value, error, other = found.get(key), found.get(f"{key}_err"), planted[key]
+    if value is None or not error or other is None:
+        return missing()
+    return f"{abs(value - other) / error:.1f} σ"
+
+
+def _profile_rows(material: Material) -> list[list[str | Markup]]:
+    """Return found against planted counts, annulus by annulus."""
+    truth = material.truth
+    if truth is None:
+        return []
+    planted = truth["profile"]
+    there = {
+        (name, r_lo): (count, n)
+        for name, r_lo, count, n in zip(
+            planted["field"], planted["r_lo"], planted["n_gc"], planted["n_per_arcsec2"], strict=True
+        )
+    }
+    found = rows_of(material.run.profile, "field", "r_lo", "r_hi", "area_arcsec2", "n_gc", "n_per_arcsec2", "n_err")
+    rows: list[list[str | Markup]] = []
+    for field, r_lo, r_hi, area, count, n, error in zip(*found.values(), strict=True):
+        planted_count, planted_n = there.get((str(field), float(r_lo)), (0, 0.0))
+        ratio = with_error(n / planted_n, error / planted_n) if planted_n and count else missing()
+        rows.append([
+            str(field), f"{r_lo:g}{DASH}{r_hi:g}", plain(area, 4), f"{count:,}", f"{planted_count:,}", ratio,
+        ])  # fmt: skip
+    return rows
+
+
+def _timing(timing: Mapping[str, float | None]) -> list[tuple[str, str]]:
+    return [
+        (label, f"{seconds:,.1f}")
+        for key, label in STAGES.items()
+        if (seconds := timing.get(key)) is not None and np.isfinite(seconds)
+    ]

@@ -1,0 +1,214 @@
+"""What the report reads from a run's folder: tables, the sky grid, and maps small enough to be drawn.
+
+The maps of a field may be larger than memory; they are read once, in bands of rows, and kept as means of square
+blocks.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import cached_property
+from typing import TYPE_CHECKING, Any, Final
+
+import numpy as np
+import xarray as xr
+from astropy.table import QTable
+from numpy.typing import NDArray
+
+from tilegc.config import RunConfig
+from tilegc.report.places import Place, place
+from tilegc.schema import Bit
+from tilegc.sky import SkyGrid
+
+if TYPE_CHECKING:
+    from tilegc.run_folder import Run
+
+__all__ = ["DRAWN", "Census", "Material", "Picture", "block_means", "census", "column", "rows_of"]
+
+DRAWN: Final = 900
+"""Blocks along a picture's longer side, at most: about the pixels it gets on the page."""
+
+BAND: Final = 1024
+"""Rows read at once where the store does not say what suits it."""
+
+Floats = NDArray[np.float64]
+Table = dict[str, np.ndarray]
+
+
+@dataclass(frozen=True, eq=False)
+class Picture:
+    """A map of a field, decimated."""
+
+    values: np.ndarray
+    """(rows, columns) of blocks."""
+    factor: int
+    """Pixels along a block's side; the last ones may reach beyond the field."""
+
+
+@dataclass(frozen=True, eq=False)
+class Census:
+    """How often each bit of a mask is set, and a picture of it."""
+
+    pixels: int
+    good: int
+    """Pixels with no bit set."""
+    bits: dict[Bit, int]
+    picture: Picture
+    """Mask of the pixel in the middle of every block, uint8."""
+
+
+def column(table: QTable, name: str) -> np.ndarray:
+    """Return a column without its unit."""
+    values = table[name]
+    return np.asarray(getattr(values, "value", values))
+
+
+def rows_of(table: QTable, *names: str) -> Table:
+    """Return several columns without their units."""
+    return {name: column(table, name) for name in names}
+
+
+def _bands(array: xr.DataArray) -> Iterator[tuple[int, np.ndarray]]:
+    """Yield first row and values of successive bands of rows, those of the store's chunks where it has any."""
+    height = array.sizes["y"]
+    chunks = array.chunksizes.get("y") if array.chunks else None
+    rows = max(chunks[0] if chunks else 0, BAND)
+    for y0 in range(0, height, rows):
+        yield y0, array.isel(y=slice(y0, min(y0 + rows, height))).to_numpy()
+
+
+def _factor(array: xr.DataArray, drawn: int) -> int:
+    return max(1, -(-max(array.sizes["y"], array.sizes["x"]) // drawn))
+
+
+def block_means(array: xr.DataArray, drawn: int = DRAWN) -> Picture:
+    """Return the means of the finite pixels of square blocks; NaN where a block has none.
+
+    Parameters
+    ----------
+    array : DataArray
+        (y, x), float; read band by band.
+    drawn : int
+        Blocks along the longer side, at most.
+
+    Returns
+    -------
+    Picture
+        float64.
+    """
+    factor = _factor(array, drawn)
+    shape = (-(-array.sizes["y"] // factor), -(-array.sizes["x"] // factor))
+    sums, counts = np.zeros(shape), np.zeros(shape)
+    for y0, values in _bands(array):
+        finite = np.isfinite(values)
+        first = y0 // factor
+        starts = np.maximum(np.arange(first, (y0 + len(values) - 1) // factor + 1) * factor - y0, 0)
+        rows = slice(first, first + starts.size)
+        for k in range(min(factor, array.sizes["x"])):
+            # Every factor-th column at once: a reduction over a short last axis is several times slower.
+            part = slice(0, len(range(k, array.sizes["x"], factor)))
+            clean = np.where(finite[:, k::factor], values[:, k::factor], 0)
+            sums[rows, part] += np.add.reduceat(clean, starts, axis=0, dtype=np.float64)
+            counts[rows, part] += np.add.reduceat(finite[:, k::factor], starts, axis=0, dtype=np.float64)
+    return Picture(np.divide(sums, counts, out=np.full(shape, np.nan), where=counts > 0), factor)
+
+
+def census(mask: xr.DataArray, drawn: int = DRAWN) -> Census:
+    """Count the bits of a mask and sample it, in one reading.
+
+    Parameters
+    ----------
+    mask : DataArray
+        (y, x), uint8, bits of `schema.Bit`.
+    drawn : int
+        Blocks along the longer side of the picture, at most.
+    """
+    factor = _factor(mask, drawn)
+    counts = np.zeros(256, np.int64)
+    sampled = []
+    for y0, values in _bands(mask):
+        counts += np.bincount(values.ravel(), minlength=256)
+        rows = np.arange(y0, y0 + len(values))
+        sampled.append(values[rows % factor == min(factor // 2, mask.sizes["y"] - 1), factor // 2 :: factor])
+    value = np.arange(256)
+    bits = {bit: int(counts[value & bit.value != 0].sum()) for bit in Bit}
+    picture = np.concatenate(sampled) if sampled else np.zeros((0, 0), np.uint8)
+    return Census(int(counts.sum()), int(counts[0]), bits, Picture(picture, factor))
+
+
+@dataclass(frozen=True, eq=False)
+class Material:
+    """All that figures and page are made of."""
+
+    run: Run
+    sky: xr.Dataset
+    """The sky grid, in memory."""
+
+    @property
+    def config(self) -> RunConfig:
+        """The resolved run file."""
+        return self.run.config
+
+    @property
+    def summary(self) -> dict[str, Any]:
+        """The content of summary.json."""
+        return self.run.summary
+
+    @property
+    def truth(self) -> dict[str, Any] | None:
+        """What was planted; None unless the run file names a truth table."""
+        return self.summary.get("truth")
+
+    @property
+    def fields(self) -> tuple[str, ...]:
+        """Names of the fields, in run-file order."""
+        return tuple(self.run.fields)
+
+    @cached_property
+    def grid(self) -> SkyGrid:
+        """The tangent plane on the cluster's centre."""
+        cluster = self.config.cluster
+        return SkyGrid(cluster.ra, cluster.dec, self.config.comparison.pixel)
+
+    @cached_property
+    def places(self) -> dict[str, Place]:
+        """Where the fields lie on that plane."""
+        shapes = {name: tuple(self.summary["fields"][name]["shape"]) for name in self.fields}
+        return {name: place(self.run.wcs(name), shapes[name], self.grid) for name in self.fields}
+
+    @cached_property
+    def central(self) -> str:
+        """The field that holds the cluster's centre, or comes nearest to it."""
+        return min(self.fields, key=lambda name: self.places[name].distance(0.0, 0.0))
+
+    @cached_property
+    def censuses(self) -> dict[str, Census]:
+        """Masks of the fields."""
+        return {name: census(self.run.field(name)["mask"]) for name in self.fields}
+
+    def of_sky(self, name: str, field: str) -> Floats:
+        """Return one field's part of a sky-grid array, float64 (eta, xi)."""
+        values: Floats = self.sky[name].isel(field=self.fields.index(field)).to_numpy().astype(np.float64)
+        return values
+
+    @property
+    def extent(self) -> tuple[float, float, float, float]:
+        """Edges of the sky grid, arcsec: lowest and highest xi, lowest and highest eta."""
+        cell = self.grid.pixel
+        i0, j0 = int(self.sky.attrs["i0"]), int(self.sky.attrs["j0"])
+        return i0 * cell, (i0 + self.sky.sizes["xi"]) * cell, j0 * cell, (j0 + self.sky.sizes["eta"]) * cell
+
+    @property
+    def radius(self) -> Floats:
+        """Distance of the sky grid's cells from the centre, arcsec (eta, xi)."""
+        distance: Floats = np.hypot(self.sky["eta"].to_numpy()[:, None], self.sky["xi"].to_numpy()[None, :])
+        return distance
+
+    def points(self, table: QTable, field: str | None = None) -> tuple[Floats, Floats]:
+        """Return xi and eta, arcsec, of a table's sources, of one field or of all."""
+        ra, dec = column(table, "ra"), column(table, "dec")
+        if field is not None:
+            on = column(table, "field").astype(str) == field
+            ra, dec = ra[on], dec[on]
+        return self.grid.offsets(ra, dec)

@@ -1,0 +1,144 @@
+"""Counts against convergence (Diego et al. 2026, fig. 6; DESIGN 3.10)."""
+
+from __future__ import annotations
+
+from typing import Final
+
+import numpy as np
+from astropy.table import QTable
+from matplotlib.axes import Axes
+from matplotlib.ticker import FuncFormatter, NullFormatter
+from numpy.typing import NDArray
+
+from tilegc.report import style
+from tilegc.report.drawing import Drawing
+from tilegc.report.numbers import error_text
+from tilegc.report.reading import Material, column, rows_of
+
+__all__ = ["PLANTED_LAW", "plain_ticks", "relation"]
+
+PLANTED_LAW: Final = (0.4, 0.7)
+"""A and b of kappa = A n^b by which `tilegc simulate` plants, n brighter than F150W = 30.9."""
+
+BIN_FILLED: Final = 5
+"""Boxes from which a bin enters the fit (DESIGN 3.10)."""
+
+Floats = NDArray[np.float64]
+
+
+def relation(material: Material) -> Drawing | None:
+    """Draw kappa against n: boxes, bins, the fit, and for a simulation what was planted.
+
+    None without a convergence map.
+    """
+    found = material.summary["relation"]
+    if found is None or material.config.convergence is None:
+        return None
+    figure, axes = style.panel("Sources and convergence", style.WIDE)
+    axes.set_xscale("log")
+    axes.set_yscale("log")
+    n, kappa = _boxes(material)
+    axes.plot(
+        n, kappa, ls="", marker=".", ms=float(np.clip(150 / np.sqrt(max(n.size, 1)), 3, 6)), mew=0,
+        color=style.FAINT, alpha=0.5, label=f"boxes of {found['box_arcsec']:g} × {found['box_arcsec']:g} arcsec",
+    )  # fmt: skip
+    _bins(axes, material.run.relation)
+    span = np.geomspace(n.min() / 1.1, n.max() * 1.1, 50) if n.size else np.geomspace(0.1, 10, 50)
+    if found["index"] is not None:
+        _law(axes, span, found["amplitude"], found["index"], f"fit: {_coefficients(found)}", style.BLUE, "-")
+    truth = material.truth
+    if truth is not None:
+        if truth["index"] is not None:
+            label = f"planted, binned alike: {_coefficients(truth)}"
+            _law(axes, span, truth["amplitude"], truth["index"], label, style.VERMILLION, (0, (5, 2)))
+        amplitude, index = PLANTED_LAW
+        _law(axes, span, amplitude, index, f"planted law: A = {amplitude:g}, b = {index:g}", style.INK, (0, (1, 1.5)))
+    axes.set_xlim(span[0], span[-1])
+    if kappa.size:
+        axes.set_ylim(kappa.min() / 1.25, kappa.max() * 1.25)
+    axes.set_xlabel("n: sources per arcsec²")
+    axes.set_ylabel(f"κ for sources at z = {material.config.convergence.reference_redshift:g}")
+    plain_ticks(axes)
+    style.legend(figure, axes.get_legend_handles_labels()[0], columns=2)
+    return Drawing("relation", figure, _caption(material), wide=True)
+
+
+def _boxes(material: Material) -> tuple[Floats, Floats]:
+    """Return n and kappa of the boxes that a logarithmic scale can show."""
+    count, area = material.sky["box_count"].to_numpy(), material.sky["box_area"].to_numpy()
+    kappa = material.sky["box_kappa"].to_numpy()
+    shown = (count > 0) & (kappa > 0)
+    return count[shown] / area[shown], kappa[shown]
+
+
+def _bins(axes: Axes, table: QTable) -> None:
+    bins = rows_of(table, "bin", "n_boxes", "n_mean", "kappa_mean", "kappa_std")
+    there = (bins["bin"] >= 0) & (bins["n_boxes"] > 0) & (bins["kappa_mean"] > 0)
+    fitted = bins["n_boxes"] >= BIN_FILLED
+    few = f"bin of fewer than {BIN_FILLED} boxes, not fitted"
+    for rows, face, label in ((there & fitted, style.BLUE, "bin: mean ± standard deviation"), (there & ~fitted, "white", few)):
+        if not rows.any():
+            continue
+        mean, spread = bins["kappa_mean"][rows], bins["kappa_std"][rows]
+        # A bar that would reach zero has no lower end on a logarithmic scale: it leaves the frame.
+        axes.errorbar(
+            bins["n_mean"][rows], mean, yerr=(np.minimum(spread, 0.999 * mean), spread), ls="", marker="o", ms=6.5,
+            mfc=face, mec=style.BLUE, mew=1.3, ecolor=style.BLUE, elinewidth=1.1, capsize=2.5, label=label, zorder=4,
+        )  # fmt: skip
+
+
+def _law(
+    axes: Axes, n: Floats, amplitude: float, index: float, label: str, colour: str, line: str | tuple[int, tuple[float, ...]]
+) -> None:
+    axes.plot(n, amplitude * n**index, color=colour, lw=1.8, ls=line, label=label, zorder=5)
+
+
+def _coefficients(values: dict[str, float | None]) -> str:
+    amplitude, index = values["amplitude"], values["index"]
+    assert amplitude is not None
+    assert index is not None
+    return (
+        f"A = {error_text(amplitude, values['amplitude_err'])}, b = {error_text(index, values['index_err'])}"
+    )
+
+
+def plain_ticks(axes: Axes) -> None:
+    """Write 0.1, 1, 10 at a logarithmic axis rather than powers, and 2 and 5 where there is room for them."""
+    for axis in (axes.xaxis, axes.yaxis):
+        if axis.get_scale() != "log":
+            continue
+        low, high = sorted(axis.get_view_interval())
+        decades = np.log10(high / low)
+        axis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
+        if decades < 2:
+            axis.set_minor_formatter(FuncFormatter(lambda value, _: _two_and_five(value)))
+        else:
+            axis.set_minor_formatter(NullFormatter())
+    axes.tick_params(which="minor", labelsize=style.SMALL - 1)
+
+
+def _two_and_five(value: float) -> str:
+    leading = value / 10 ** np.floor(np.log10(value) + 1e-9)
+    return f"{value:g}" if round(leading, 6) in {2.0, 5.0} else ""
+
+
+def _caption(material: Material) -> str:
+    words = [
+        "Mean convergence of a box against the sources counted in it per arcsec² of good area, all fields together. "
+        "The fit, κ = A nᵇ, is to the filled points, all of one weight."
+    ]
+    table = material.run.relation
+    empty = column(table, "bin") < 0
+    boxes = int(column(table, "n_boxes")[empty].sum())
+    if boxes:
+        level = float(column(table, "kappa_mean")[empty][0])
+        mean = f" (mean κ {level:.2g})" if np.isfinite(level) else ""
+        words.append(
+            f"The {boxes:,} boxes without a source{mean} have no place on a logarithmic scale and none in the fit."
+        )
+    if material.truth is not None:
+        words.append(
+            "Planted objects are those brighter than this run's limit, in the same boxes. The planted law holds for "
+            "globular clusters brighter than F150W = 30.9 without any contamination: compare its slope, not its height."
+        )
+    return " ".join(words)
