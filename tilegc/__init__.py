@@ -1,1 +1,35 @@
-"""tilegc."""
+"""tilegc: globular clusters in JWST mosaics of galaxy clusters.
+
+>>> import tilegc
+>>> run = tilegc.run("run.yaml")  # doctest: +SKIP
+>>> run.catalogue, run.field("a")  # doctest: +SKIP
+"""
+
+from __future__ import annotations
+
+import importlib
+from importlib.metadata import version
+from typing import TYPE_CHECKING, Any
+
+__version__ = version("tilegc")
+__all__ = ["__version__", "lazy", "load", "open_run", "plan", "resolve", "run"]
+
+if TYPE_CHECKING:
+    from tilegc import lazy
+    from tilegc.config import load, resolve
+    from tilegc.pipeline import plan, run
+    from tilegc.run_folder import open_run
+
+_PLACES = {
+    "load": "tilegc.config", "resolve": "tilegc.config", "run": "tilegc.pipeline", "plan": "tilegc.pipeline",
+    "open_run": "tilegc.run_folder",
+}  # fmt: skip
+
+
+def __getattr__(name: str) -> Any:
+    """Import what is asked for when it is asked for: start-up stays short."""
+    if name == "lazy":
+        return importlib.import_module("tilegc.lazy")
+    if name in _PLACES:
+        return getattr(importlib.import_module(_PLACES[name]), name)
+    raise AttributeError(f"module 'tilegc' has no attribute {name!r}")

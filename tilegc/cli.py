@@ -11,9 +11,10 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from tilegc.errors import TileGCError
+from tilegc.errors import ConfigError, TileGCError
 
 if TYPE_CHECKING:
+    from tilegc.engine import Progress
     from tilegc.run_folder import Run
     from tilegc.stages.plan import Plan
 
@@ -28,15 +29,30 @@ app = typer.Typer(
 RunFile = Annotated[Path, typer.Argument(metavar="RUN.yaml", help="The run file.")]
 RunDir = Annotated[Path, typer.Argument(metavar="DIR", help="Folder of a run.")]
 Output = Annotated[
-    Path | None, typer.Option("--output", "-o", metavar="DIR", help="Folder of the run; default: <run file>-run beside it.")
+    Path | None,
+    typer.Option(
+        "--output", "-o", metavar="DIR", help="Folder of the run; default: <run file>-run beside it."
+    ),
 ]
 Workers = Annotated[
-    int | None, typer.Option("--workers", min=0, help="Processes of one thread each; default: one a core; 0: none, all in this process.")
+    int | None,
+    typer.Option(
+        "--workers",
+        min=0,
+        help="Processes of one thread each; default: one a core; 0: none, all in this process.",
+    ),
 ]
-Scheduler = Annotated[str | None, typer.Option("--scheduler", metavar="ADDRESS", help="A Dask scheduler that runs, e.g. tcp://host:8786.")]
-ClusterName = Annotated[str | None, typer.Option("--cluster", metavar="NAME", help="Start workers of this kind: local.")]
+Scheduler = Annotated[
+    str | None,
+    typer.Option("--scheduler", metavar="ADDRESS", help="A Dask scheduler that runs, e.g. tcp://host:8786."),
+]
+ClusterName = Annotated[
+    str | None, typer.Option("--cluster", metavar="NAME", help="Start workers of this kind: local.")
+]
 Resume = Annotated[bool, typer.Option("--resume", help="Go on where an earlier start of the same run ended.")]
-Overwrite = Annotated[bool, typer.Option("--overwrite", help="Remove what an earlier run wrote there, and start anew.")]
+Overwrite = Annotated[
+    bool, typer.Option("--overwrite", help="Remove what an earlier run wrote there, and start anew.")
+]
 
 
 def _version(value: bool) -> None:
@@ -49,19 +65,28 @@ def _version(value: bool) -> None:
 
 @app.callback()
 def _main(
-    version: Annotated[bool, typer.Option("--version", callback=_version, is_eager=True, help="Print the version.")] = False,
+    version: Annotated[
+        bool, typer.Option("--version", callback=_version, is_eager=True, help="Print the version.")
+    ] = False,
 ) -> None: ...
 
 
 @app.command()
 def demo(
-    directory: Annotated[Path, typer.Argument(metavar="[DIR]", help="Where to; default: demo.")] = Path("demo"),
+    directory: Annotated[Path, typer.Argument(metavar="[DIR]", help="Where to; default: demo.")] = Path(
+        "demo"
+    ),
     workers: Workers = None,
 ) -> None:
     """Simulate a small two-module cluster, run the whole chain on it, and say what was found."""
-    from tilegc import demonstration  # noqa: PLC0415
+    from tilegc import pipeline  # noqa: PLC0415
+    from tilegc.simulate import simulate as write  # noqa: PLC0415
 
-    demonstration.show(directory, workers)
+    run_file = write(directory, preset="small", overwrite=True, progress=_SimulationBar())
+    found = pipeline.run(
+        run_file, directory / "run", workers=workers, overwrite=True, progress=_progress(), tell=_tell
+    )
+    _print_found(found)
 
 
 @app.command()
@@ -69,13 +94,25 @@ def simulate(
     directory: Annotated[Path, typer.Argument(metavar="DIR", help="Where to write.")],
     preset: Annotated[str, typer.Option(help="tiny, small or as1063.")] = "small",
     seed: Annotated[int, typer.Option(min=0, help="Seed of all random numbers.")] = 1,
-    size: Annotated[str | None, typer.Option(metavar="N[,M]", help="Pixels a side of module A (and B); any size.")] = None,
+    size: Annotated[
+        str | None, typer.Option(metavar="N[,M]", help="Pixels a side of module A (and B); any size.")
+    ] = None,
     layout: Annotated[str, typer.Option(help="i2d (as the JWST pipeline's) or grizli (10 nJy, gz).")] = "i2d",
-    kappa: Annotated[Path | None, typer.Option(help="Plant over this kappa FITS instead of the model's.")] = None,
-    kappa_source_redshift: Annotated[float | None, typer.Option(help="Source redshift to which it is scaled.")] = None,
-    kappa_lens_scaling: Annotated[float | None, typer.Option(help="D_LS/D_S to which it is scaled (HFF: 1).")] = None,
-    psf: Annotated[list[str] | None, typer.Option(metavar="BAND=FITS", help="PSF of a band; may be repeated.")] = None,
-    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace the files of an earlier simulation.")] = False,
+    kappa: Annotated[
+        Path | None, typer.Option(help="Plant over this kappa FITS instead of the model's.")
+    ] = None,
+    kappa_source_redshift: Annotated[
+        float | None, typer.Option(help="Source redshift to which it is scaled.")
+    ] = None,
+    kappa_lens_scaling: Annotated[
+        float | None, typer.Option(help="D_LS/D_S to which it is scaled (HFF: 1).")
+    ] = None,
+    psf: Annotated[
+        list[str] | None, typer.Option(metavar="BAND=FITS", help="PSF of a band; may be repeated.")
+    ] = None,
+    overwrite: Annotated[
+        bool, typer.Option("--overwrite", help="Replace the files of an earlier simulation.")
+    ] = False,
 ) -> None:
     """Write FITS mosaics of a mock cluster, kappa.fits, truth.parquet and run.yaml, ready for `run`."""
     from tilegc.simulate import simulate as write  # noqa: PLC0415
@@ -89,12 +126,16 @@ def simulate(
 
 
 @app.command()
-def ingest(run_file: RunFile, output: Output = None, workers: Workers = None, scheduler: Scheduler = None) -> None:
+def ingest(
+    run_file: RunFile, output: Output = None, workers: Workers = None, scheduler: Scheduler = None
+) -> None:
     """Write the Zarr stores alone."""
     from tilegc import pipeline  # noqa: PLC0415
 
     directory = output or pipeline.default_directory(run_file)
-    stores = pipeline.ingest_only(run_file, directory, workers=workers, scheduler=scheduler, progress=_progress())
+    stores = pipeline.ingest_only(
+        run_file, directory, workers=workers, scheduler=scheduler, progress=_progress()
+    )
     for path in stores:
         typer.echo(path)
 
@@ -167,3 +208,172 @@ def doctor() -> None:
     from tilegc import doctor as examination  # noqa: PLC0415
 
     raise typer.Exit(examination.report(typer.echo))
+
+
+def _sizes(text: str | None) -> tuple[int, int] | int | None:
+    """Read "N" or "N,M"."""
+    if text is None:
+        return None
+    try:
+        numbers = [int(part) for part in text.split(",")]
+    except ValueError:
+        numbers = []
+    if len(numbers) not in {1, 2}:
+        raise ConfigError(f"--size {text}: give one number of pixels, or two with a comma between")
+    return numbers[0] if len(numbers) == 1 else (numbers[0], numbers[1])
+
+
+def _pairs(texts: list[str]) -> dict[str, str] | None:
+    """Read BAND=FITS."""
+    pairs = [text.partition("=") for text in texts]
+    wrong = [text for text, (band, _, path) in zip(texts, pairs, strict=True) if not (band and path)]
+    if wrong:
+        raise ConfigError(f"--psf {wrong[0]}: give BAND=FILE, e.g. F090W=psf.fits")
+    return {band: path for band, _, path in pairs} or None
+
+
+def _progress() -> Progress:
+    from tilegc.engine import RichProgress  # noqa: PLC0415
+
+    return RichProgress()
+
+
+def _tell(line: str) -> None:
+    typer.echo(line, err=True)
+
+
+class _SimulationBar:
+    """Shows how far a simulation is, on a terminal."""
+
+    def __init__(self) -> None:
+        from rich.console import Console  # noqa: PLC0415
+        from rich.progress import Progress as Bars  # noqa: PLC0415
+
+        self._bars = Bars(console=Console(stderr=True), transient=True)
+        self._task: Any = None
+
+    def __call__(self, done: int, total: int, label: str) -> None:
+        if self._task is None:
+            self._bars.start()
+            self._task = self._bars.add_task("simulate", total=total)
+        self._bars.update(self._task, completed=done, total=total, description=label)
+        if done >= total:
+            self._bars.stop()
+
+
+def _print_found(found: Run) -> None:
+    """Print what a run found, and where its report is."""
+    from rich.console import Console  # noqa: PLC0415
+    from rich.table import Table  # noqa: PLC0415
+
+    summary = found.summary
+    table = Table(show_header=False, box=None, pad_edge=False, padding=(0, 2, 0, 0))
+    table.add_column(style="bold", no_wrap=True)
+    table.add_column()
+    for name, value in _lines(summary):
+        table.add_row(name, value)
+    console = Console(highlight=False)
+    console.print(table)
+    console.print(f"report: {found.path / 'report.html'}", soft_wrap=True)
+
+
+def _lines(summary: dict[str, Any]) -> list[tuple[str, str]]:
+    """Return the main results as pairs of a name and a text with its unit."""
+    cluster, relation, comparison = summary["cluster"], summary["relation"], summary["comparison"]
+    mass, contamination = summary["mass"], summary["contamination"]
+    lines = [
+        (
+            "cluster",
+            f"{cluster['name']}, z = {cluster['redshift']:g}, {cluster['kpc_per_arcsec']:.3f} kpc per arcsec",
+        )
+    ]
+    for name, field in summary["fields"].items():
+        lines.append(
+            (
+                f"field {name}",
+                f"{field['n_detected']} sources ({field['n_candidates']} candidates), "
+                f"{field['good_area_arcsec2']:.0f} arcsec^2 good, T = {_number(field['threshold'], '.4f')} nJy",
+            )
+        )
+    lines.append(
+        ("sources", f"{summary['n_detected']} detected, {summary['n_inpainted']:.1f} inpainted under masks")
+    )
+    lines.append(
+        (
+            "contamination",
+            f"{_number(contamination['per_kpc2'], '.4f')} +- {_number(contamination['err'], '.4f')} per kpc^2",
+        )
+    )
+    if relation is not None:
+        lines.append(
+            (
+                "kappa = A n^b",
+                f"A = {_number(relation['amplitude'], '.3f')} +- {_number(relation['amplitude_err'], '.3f')}, "
+                f"b = {_number(relation['index'], '.3f')} +- {_number(relation['index_err'], '.3f')}",
+            )
+        )
+    if comparison is not None:
+        lines.append(
+            (
+                "kappa and rho",
+                f"beta = {_number(comparison['beta'], '.4g')}, Pearson {_number(comparison['pearson'], '.3f')}, "
+                f"Spearman {_number(comparison['spearman'], '.3f')}",
+            )
+        )
+    if mass["lens_within_60arcsec_msun"] is not None:
+        lines.append(("mass (< 60 arcsec)", f"{mass['lens_within_60arcsec_msun']:.3g} Msun from lensing"))
+    truth = summary["truth"]
+    if truth is not None:
+        lines.append(
+            (
+                "planted",
+                f"b = {_number(truth['index'], '.3f')} +- {_number(truth['index_err'], '.3f')} in the same boxes; "
+                f"completeness {_number(truth['completeness'], '.2f')}, purity {_number(truth['purity'], '.2f')}",
+            )
+        )
+    lines.append(("time", f"{summary['timing']['total_s']:.0f} s"))
+    return lines
+
+
+def _number(value: float | None, form: str) -> str:
+    return "-" if value is None else format(value, form)
+
+
+def _print_plan(found: Plan) -> None:
+    from rich.console import Console  # noqa: PLC0415
+    from rich.table import Table  # noqa: PLC0415
+
+    table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0))
+    table.add_column("pass", no_wrap=True)
+    table.add_column("tiles", justify="right")
+    table.add_column("memory of a worker", justify="right")
+    table.add_column("writes")
+    for step in found.steps:
+        table.add_row(
+            step.name, str(step.units), f"{step.memory / 2**30:.2f} GiB", "store" if step.writes else ""
+        )
+    console = Console(highlight=False)
+    console.print(table)
+    console.print(
+        f"{found.pixels / 1e6:.1f} Mpix in all; a worker needs up to {found.memory / 2**30:.2f} GiB; "
+        f"the run folder takes up to {found.disk / 1e9:.2f} GB",
+        soft_wrap=True,
+    )
+
+
+def main() -> None:
+    """Run the command line; errors of ours are one line on stderr."""
+    import click  # noqa: PLC0415
+
+    try:
+        code = app(standalone_mode=False)
+    except TileGCError as error:
+        print(f"tilegc: {error}", file=sys.stderr)
+        sys.exit(error.exit_code)
+    except click.ClickException as error:
+        error.show()
+        sys.exit(error.exit_code)
+    except (click.Abort, KeyboardInterrupt):
+        print("tilegc: interrupted; go on with --resume", file=sys.stderr)
+        sys.exit(130)
+    sys.exit(code if isinstance(code, int) else 0)

@@ -307,9 +307,7 @@ class Profile(Section):
     @field_validator("edges")
     @classmethod
     def _rising(cls, value: tuple[float, ...] | None) -> tuple[float, ...] | None:
-        if value is not None and (
-            len(value) < 2 or any(b <= a for a, b in itertools.pairwise(value))
-        ):
+        if value is not None and (len(value) < 2 or any(b <= a for a, b in itertools.pairwise(value))):
             raise ValueError("edges must be two numbers or more, each larger than the one before")
         return value
 

@@ -26,7 +26,11 @@ SELECTED, UNDECIDED = np.uint8(1), np.uint8(2)
 
 
 def detection_map(
-    sci: xr.DataArray, wht: xr.DataArray | None = None, *, filtering: Filter | None = None, mask: Mask | None = None
+    sci: xr.DataArray,
+    wht: xr.DataArray | None = None,
+    *,
+    filtering: Filter | None = None,
+    mask: Mask | None = None,
 ) -> xr.DataArray:
     """Return the detection map of a stack of bands, lazily.
 
@@ -63,7 +67,12 @@ def detection_map(
 
 
 def peak_states(
-    detection: xr.DataArray, allowed: xr.DataArray, threshold: float, *, radius: float = 3.0, halo: int = PEAK_HALO
+    detection: xr.DataArray,
+    allowed: xr.DataArray,
+    threshold: float,
+    *,
+    radius: float = 3.0,
+    halo: int = PEAK_HALO,
 ) -> xr.DataArray:
     """Return which pixels are peaks, as far as their block can tell: 0 no, 1 yes, 2 undecided; lazily.
 
@@ -83,7 +92,9 @@ def peak_states(
     values = _backed(detection)
     limit = at_least(threshold)
 
-    def block(values: np.ndarray, allowed: np.ndarray, block_info: Mapping[Any, Any] | None = None) -> np.ndarray:
+    def block(
+        values: np.ndarray, allowed: np.ndarray, block_info: Mapping[Any, Any] | None = None
+    ) -> np.ndarray:
         place = block_info[0] if block_info else {"chunk-location": (0, 0), "num-chunks": (1, 1)}
         (row, column), (rows, columns) = place["chunk-location"], place["num-chunks"]
         sides = (row > 0, column > 0, row < rows - 1, column < columns - 1)
@@ -92,7 +103,7 @@ def peak_states(
             slice(halo * sides[0], height - halo * sides[2]),
             slice(halo * sides[1], width - halo * sides[3]),
         )
-        found = classify(values, allowed & np.isfinite(values), limit, radius, sides, core)
+        found = classify(values, allowed & np.isfinite(values), float(limit), radius, sides, core)
         states = np.zeros(values.shape, np.uint8)
         states[found.y, found.x] = np.where(found.decided, SELECTED, UNDECIDED)
         return states
@@ -105,7 +116,12 @@ def peak_states(
 
 
 def peaks(
-    detection: xr.DataArray, allowed: xr.DataArray, threshold: float, *, radius: float = 3.0, halo: int = PEAK_HALO
+    detection: xr.DataArray,
+    allowed: xr.DataArray,
+    threshold: float,
+    *,
+    radius: float = 3.0,
+    halo: int = PEAK_HALO,
 ) -> dict[str, np.ndarray]:
     """Compute the peaks of a detection map: y, x (int32) and peak (float32), brightest first.
 

@@ -1,31 +1,38 @@
 """The whole way of the data, from FITS images to a report.
 
 FITS -> store -> mask -> detection map -> candidates -> catalogue -> density -> statistics -> report.
-Each line of `_chain` is a stage of `tilegc.stages`; maps stay in the store, tables and numbers come back.
+Every line of `_chain` is a stage of `tilegc.stages`: maps stay in the store, tables and numbers come back.
 """
 
 from __future__ import annotations
 
+import json
+import logging
 import os
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
+from astropy.table import QTable
 
-from tilegc import cluster, stages
-from tilegc.config import RunConfig, load
-from tilegc.engine import Engine, FieldTiles, Progress
+from tilegc import config as run_file
+from tilegc.cluster import connect
+from tilegc.config import RunConfig
+from tilegc.engine import Engine, FieldTiles, Progress, for_client
+from tilegc.errors import InputError
 from tilegc.geometry import TileGrid
 from tilegc.io import store
-from tilegc.io.convergence import Kappa, read_convergence
-from tilegc.io.fits import FieldSource, file_digests, probe_field
+from tilegc.io.convergence import Kappa, check_overlap, read_convergence
+from tilegc.io.fits import FieldSource, file_digest
+from tilegc.io.probe import probe_field
 from tilegc.io.tables import read_parquet
 from tilegc.report import write_report
 from tilegc.run_folder import Run, RunFolder, open_run
-from tilegc.schema import SCHEMA_VERSION
+from tilegc.schema import FILES
 from tilegc.sky import SkyGrid, check_centre, cosmology
 from tilegc.stages import (
     density,
@@ -35,11 +42,249 @@ from tilegc.stages import (
     masses,
     noise,
     peaks,
-    plan,
     products,
     profile,
     relation,
-    setup,
-    sky_grid,
-    truth,
 )
+from tilegc.stages import plan as planning
+from tilegc.stages.mask import Regions, region_masks
+from tilegc.stages.plan import Plan
+from tilegc.stages.products import Results
+from tilegc.stages.setup import Setup, arrays
+from tilegc.stages.sky_grid import add_up
+from tilegc.stages.truth import planted
+
+__all__ = ["default_directory", "ingest_only", "plan", "run"]
+
+log = logging.getLogger("tilegc")
+
+Source = RunConfig | str | Path
+"""A run file: its path, or what `tilegc.config.load` or `resolve` made of it."""
+
+
+@dataclass(frozen=True)
+class Inputs:
+    """Everything that a run reads, looked at and found usable before anything is written."""
+
+    sources: tuple[FieldSource, ...]
+    regions: Mapping[str, Regions]
+    kappa: Kappa | None
+    truth: QTable | None
+
+    def digests(self, config: RunConfig) -> dict[str, str]:
+        """Return the SHA-256 of every input file, by path."""
+        paths = {plane.path for source in self.sources for _, _, plane in source.planes()}
+        paths |= {path for field in config.fields for path in field.masks}
+        paths |= {path for path in (config.convergence and config.convergence.path, config.truth) if path}
+        listed = sorted(paths)
+        with ThreadPoolExecutor(os.cpu_count()) as pool:
+            digests = dict(zip(listed, pool.map(file_digest, listed), strict=True))
+        for source in self.sources:
+            if source.store is not None:
+                digests[source.store] = json.dumps(store.attributes(source.store)["ingest"], sort_keys=True)
+        return digests
+
+
+def run(
+    source: Source, directory: str | Path | None = None, *, workers: int | None = None,
+    scheduler: str | None = None, cluster_name: str | None = None, resume: bool = False, overwrite: bool = False,
+    progress: Progress | None = None, tell: Callable[[str], None] | None = None,
+) -> Run:  # fmt: skip
+    """Run the whole chain and return what it found.
+
+    Parameters
+    ----------
+    source : path or RunConfig
+        The run file.
+    directory : path, optional
+        Folder of the run; `<run file's stem>-run` beside the run file by default.
+    workers : int, optional
+        Processes of one thread each; one a core by default; 0: all in this process.
+    scheduler : str, optional
+        Address of a Dask scheduler that runs already.
+    cluster_name : str, optional
+        Kind of workers to start: "local".
+    resume, overwrite : bool
+        Go on with, or replace, what stands in the folder.
+    progress, tell : optional
+        Who is told how far a pass is, and lines for the user.
+
+    Returns
+    -------
+    Run
+        As `tilegc.open_run(directory)` gives it.
+
+    Raises
+    ------
+    InputError
+        For anything wrong with the run file or what it names; nothing is written then.
+    RunFailedError
+        If the run began and could not end; what was finished is kept for `resume`.
+    """
+    begun = time.perf_counter()
+    config = source if isinstance(source, RunConfig) else run_file.load(source)
+    path = Path(directory) if directory is not None else default_directory(source)
+    folder = RunFolder(path)
+    folder.check(resume=resume, overwrite=overwrite)
+    inputs = examine(config)
+    with connect(workers=workers, scheduler=scheduler, cluster=cluster_name) as client:
+        engine = for_client(client, progress)
+        expected = planning.plan(config, inputs.sources, path, engine.workers)
+        planning.check(expected)
+        digests = inputs.digests(config)
+        with folder.create(config, inputs=digests, plan=expected.writing, resume=resume, overwrite=overwrite):
+            if tell is not None and engine.dashboard is not None:
+                tell(f"dashboard: {engine.dashboard}")
+            timing: dict[str, float] = {}
+            setup, results = _chain(config, inputs, digests, folder, engine, timing)
+            _write(setup, results, timing, begun)
+            folder.finish(timing)
+    return open_run(path)
+
+
+def _chain(
+    config: RunConfig, inputs: Inputs, digests: Mapping[str, str], folder: RunFolder, engine: Engine,
+    timing: dict[str, float],
+) -> tuple[Setup, Results]:
+    """Take the data through all stages."""
+    with _timed(timing, "ingest_s"):
+        sources = ingest.ingest(inputs.sources, config.ingest, folder, digests, engine)
+        setup = Setup(config, folder, folder.ledger, engine, _tiles(config, folder, sources), _grid(config))
+    with _timed(timing, "mask_s"):
+        detection_map.detection_map(setup)
+        mask.mask(setup, inputs.regions)
+    with _timed(timing, "detect_s"):
+        noises = noise.noise(setup)
+        thresholds = {name: peaks.threshold(config, noises[name]) for name in setup.names}
+        found = peaks.find_peaks(setup, thresholds)
+        candidates = peaks.candidates(setup, found, noises)
+        catalogue = peaks.keep(candidates, thresholds, config.detect.keep)
+    with _timed(timing, "density_s"):
+        density.density(setup, catalogue)
+        inpainted = density.inpaint(setup)
+        density.rho(setup, catalogue, inpainted)
+    with _timed(timing, "compare_s"):
+        limit = _common_limit(thresholds) * config.detect.keep
+        compared = {name: column[catalogue["peak"] >= limit] for name, column in catalogue.items()}
+        cells = add_up(setup, compared, inputs.kappa)
+        boxes = relation.boxes(cells, config.relation.box) if inputs.kappa else None
+        centre = setup.field_of_centre()
+        edges = config.profile.edges or profile.EDGES
+        radial, contamination = profile.profile(cells, edges)
+        results = Results(
+            noises, thresholds, candidates, catalogue, inpainted, cells, boxes,
+            relation.fit(boxes) if boxes else None,
+            relation.compare(cells, centre, config.relation.max_radius) if inputs.kappa else None,
+            radial, contamination,
+            masses.masses(config, inputs.kappa, catalogue["radius_arcsec"]),
+            None if inputs.truth is None else
+            planted(inputs.truth, cells, catalogue, limit, edges, config.relation.box),
+        )  # fmt: skip
+    return setup, results
+
+
+def _write(setup: Setup, results: Results, timing: dict[str, float], begun: float) -> None:
+    """Write the products, then the report, which is drawn from them."""
+    with _timed(timing, "report_s"):
+        products.write_tables(setup, results)
+        products.write_sky_grid(setup, results)
+        products.write_maps(setup)
+        summary = products.summarise(setup, results)
+        place = setup.folder.path / FILES.summary
+        products.write_summary(place, {**summary, "timing": {**timing, "report_s": None, "total_s": None}})
+        write_report(open_run(setup.folder.path))
+        setup.folder.claim((setup.folder.path / FILES.figures).glob("*.png"))
+    timing["total_s"] = round(time.perf_counter() - begun, 3)
+    products.write_summary(place, {**summary, "timing": timing})
+
+
+def examine(config: RunConfig) -> Inputs:
+    """Look at everything that a run file names, and raise InputError for the first thing that is wrong."""
+    sources = tuple(probe_field(field) for field in config.fields)
+    check_centre(config.cluster, sources)
+    for source in sources:
+        ingest.needs_store(source, config.ingest)
+    regions = {
+        source.name: region_masks(source, field.masks)
+        for source, field in zip(sources, config.fields, strict=True)
+    }
+    kappa = None
+    if config.convergence is not None:
+        kappa = read_convergence(config.convergence, cosmology(config.cosmology), config.cluster.redshift)
+        check_overlap(kappa, sources)
+    truth = None if config.truth is None else read_parquet(config.truth)
+    return Inputs(sources, regions, kappa, truth)
+
+
+def _grid(config: RunConfig) -> SkyGrid:
+    return SkyGrid(config.cluster.ra, config.cluster.dec, config.comparison.pixel)
+
+
+def _tiles(config: RunConfig, folder: RunFolder, sources: tuple[FieldSource, ...]) -> tuple[FieldTiles, ...]:
+    """Give every field its grid of tiles, and its store the arrays that the stages write."""
+    fields = []
+    for source in sources:
+        path = str(folder.store(source.name))
+        attrs = {**store.field_attributes(source), "recipe": config.recipe}
+        wanted = arrays((*detection_map.MAPS, *mask.MASKS, *density.MAPS))
+        store.create(
+            path, wanted, shape=source.shape, bands=source.band_names, shard=config.tiles.size, attrs=attrs
+        )
+        fields.append(FieldTiles(source, path, TileGrid(source.shape, config.tiles.size)))
+    return tuple(fields)
+
+
+def _common_limit(thresholds: Mapping[str, float]) -> float:
+    """Return the largest T of the fields: fields are compared with one another above it."""
+    return max((value for value in thresholds.values() if np.isfinite(value)), default=np.inf)
+
+
+@contextmanager
+def _timed(timing: dict[str, float], name: str) -> Iterator[None]:
+    begun = time.perf_counter()
+    yield
+    timing[name] = round(time.perf_counter() - begun, 3)
+    log.info("%s %.1f s", name.removesuffix("_s"), timing[name])
+
+
+def plan(source: Source, directory: str | Path | None = None, *, workers: int | None = None) -> Plan:
+    """Say what a run will take, and what would be refused; reads headers only.
+
+    Raises
+    ------
+    InputError
+        For anything wrong with the run file or what it names.
+    """
+    config = source if isinstance(source, RunConfig) else run_file.load(source)
+    path = Path(directory) if directory is not None else default_directory(source)
+    inputs = examine(config)
+    return planning.plan(config, inputs.sources, path, os.cpu_count() or 1 if workers is None else workers)
+
+
+def ingest_only(
+    source: Source, directory: str | Path | None = None, *, workers: int | None = None,
+    scheduler: str | None = None, progress: Progress | None = None,
+) -> list[Path]:  # fmt: skip
+    """Write the Zarr stores of all fields into a run's folder, and return their paths.
+
+    A later run uses them through `store:` in its run file, or goes on in the same folder with `resume`.
+    """
+    config = source if isinstance(source, RunConfig) else run_file.load(source)
+    path = Path(directory) if directory is not None else default_directory(source)
+    folder = RunFolder(path)
+    folder.check()
+    inputs = examine(config)
+    with connect(workers=workers, scheduler=scheduler) as client:
+        engine = for_client(client, progress)
+        digests = inputs.digests(config)
+        with folder.create(config, inputs=digests):
+            sources = ingest.ingest(inputs.sources, "always", folder, digests, engine)
+    return [Path(found.store) for found in sources if found.store is not None]
+
+
+def default_directory(source: Source) -> Path:
+    """Return where a run goes if nothing is said: `<run file's stem>-run` beside the run file."""
+    if isinstance(source, RunConfig):
+        raise InputError("a run file given as a value has no place of its own: give a directory")
+    path = Path(source)
+    return path.with_name(f"{path.stem}-run")

@@ -65,7 +65,11 @@ def rho(setup: Setup, catalogue: Table, inpainted: Table) -> None:
     """
     share = 1.0 / setup.config.inpaint.realisations
     units = [
-        Unit(f"{field.source.name}", field.grid.field.size, _whole(setup, field, [(catalogue, 1.0), (inpainted, share)]))
+        Unit(
+            f"{field.source.name}",
+            field.grid.field.size,
+            _whole(setup, field, [(catalogue, 1.0), (inpainted, share)]),
+        )
         for field in setup.fields
     ]
     setup.engine.run("rho", _rho_unit, units, ledger=setup.ledger)
@@ -76,7 +80,11 @@ def inpaint(setup: Setup) -> Table:
     config = setup.config.inpaint
     params = {
         field.source.name: _InpaintParams(
-            index, config.seed, zlib.crc32(field.source.name.encode()), config.realisations, field.source.pixel_area
+            index,
+            config.seed,
+            zlib.crc32(field.source.name.encode()),
+            config.realisations,
+            field.source.pixel_area,
         )
         for index, field in enumerate(setup.fields)
     }
@@ -104,14 +112,18 @@ class _InpaintParams:
 def hidden(mask: np.ndarray) -> np.ndarray:
     """Return where sources are inpainted: masked for what lies on the sky, not for want of data or near an edge."""
     on_sky = np.uint8(Bit.BRIGHT | Bit.EXTENDED | Bit.SPIKE | Bit.REGION)
-    return ((mask & on_sky) != 0) & ((mask & np.uint8(Bit.NO_DATA | Bit.EDGE)) == 0)
+    chosen: np.ndarray = ((mask & on_sky) != 0) & ((mask & np.uint8(Bit.NO_DATA | Bit.EDGE)) == 0)
+    return chosen
 
 
-def _inpaint_rule(window: xr.Dataset, tile: Tile, params: _InpaintParams) -> tuple[dict[str, np.ndarray], Table]:
+def _inpaint_rule(
+    window: xr.Dataset, tile: Tile, params: _InpaintParams
+) -> tuple[dict[str, np.ndarray], Table]:
     rate = window["density"].values.astype(np.float64) * params.pixel_area
     realisation, y, x = draw_sources(
-        rate, hidden(window["mask"].values), params.seed, params.crc, params.realisations, tile.core.y0, tile.core.x0
-    )
+        rate, hidden(window["mask"].values), seed=params.seed, stream=params.crc,
+        realisations=params.realisations, y0=tile.core.y0, x0=tile.core.x0,
+    )  # fmt: skip
     return {}, {"realisation": realisation, "field": np.full(y.size, params.field, np.int32), "y": y, "x": x}
 
 
@@ -160,7 +172,7 @@ def _rho_unit(common: None, field: _WholeField) -> None:  # noqa: ARG001
 def _write(tiles: FieldTiles, name: str, values: np.ndarray, mask: np.ndarray) -> None:
     """Write a map, finite wherever there are data."""
     rounded = values.astype(np.float32)
-    rounded[(mask & Bit.NO_DATA) != 0] = np.nan
+    rounded[(mask & np.uint8(Bit.NO_DATA)) != 0] = np.nan
     for band in _row_bands(tiles):
         store.write(tiles.store, name, band, rounded[band.slices])
 

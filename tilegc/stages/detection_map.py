@@ -20,7 +20,16 @@ from tilegc.kernels.smoothing import Taps, difference, difference_radius, gaussi
 from tilegc.schema import Bit
 from tilegc.stages.setup import Setup
 
-__all__ = ["MAPS", "FilterParams", "add_bands", "detection_map", "filter_halo", "filter_maps", "filter_params", "filter_pass"]
+__all__ = [
+    "MAPS",
+    "FilterParams",
+    "add_bands",
+    "detection_map",
+    "filter_halo",
+    "filter_maps",
+    "filter_params",
+    "filter_pass",
+]
 
 MAPS = ("flags", "light", "detection")
 """Arrays that this stage writes."""
@@ -111,25 +120,25 @@ def filter_maps(light: np.ndarray, valid: np.ndarray, params: FilterParams) -> t
             bright = valid & (d1 >= np.float32(params.bright))
         if bright.any():
             near = grow(bright, BRIGHT_GROWTH)
-            flags[near] |= Bit.BRIGHT
+            flags[near] |= np.uint8(Bit.BRIGHT)
             counted = valid & ~near
     detection = difference(d1, counted, *params.second)
     detection[~counted] = np.nan
     if math.isfinite(params.extended):
         with np.errstate(invalid="ignore"):
             high = difference(light, valid, *params.mid_scale) >= np.float32(params.extended)
-        flags[high & valid] |= Bit.EXTENDED
+        flags[high & valid] |= np.uint8(Bit.EXTENDED)
     return flags, detection
 
 
 def detection_map(setup: Setup) -> None:
     """Write flags, light and detection map of every field."""
     params = filter_params(setup.config.filter, setup.config.mask)
-    run_pass(setup.engine, filter_pass(params), setup.fields, dict.fromkeys(setup.names, params), setup.ledger)
+    run_pass(
+        setup.engine, filter_pass(params), setup.fields, dict.fromkeys(setup.names, params), setup.ledger
+    )
 
 
 def filter_pass(params: FilterParams) -> Pass:
     """Return the pass that writes `MAPS`."""
     return Pass("filter", ("sci", "wht"), filter_halo(params), MAPS, filter_rule, bytes_per_pixel=64.0)
-
-

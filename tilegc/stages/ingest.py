@@ -5,20 +5,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import replace
+from collections.abc import Mapping, Sequence
 from typing import Literal
 
 from tilegc.engine import Engine, Unit
-from tilegc.errors import ConfigError, InputError
+from tilegc.errors import ConfigError
 from tilegc.io.fits import FieldSource
-from tilegc.io.ingest import ingest_unit, ingest_units
-from tilegc.run_folder import Ledger, RunFolder
+from tilegc.io.ingest import IngestUnit, create_ingest, finish_ingest, ingest_unit, ingest_units
+from tilegc.run_folder import RunFolder
 
-__all__ = ["ingest", "needs_store"]
+__all__ = ["Mode", "ingest", "needs_store"]
+
+Mode = Literal["never", "always", "auto"]
 
 
-def needs_store(source: FieldSource, mode: Literal["never", "always", "auto"]) -> bool:
+def needs_store(source: FieldSource, mode: Mode) -> bool:
     """Return whether a field's bands must be written into a store first.
 
     Raises
@@ -37,23 +38,38 @@ def needs_store(source: FieldSource, mode: Literal["never", "always", "auto"]) -
 
 
 def ingest(
-    sources: Sequence[FieldSource], mode: Literal["never", "always", "auto"], folder: RunFolder,
-    ledger: Ledger, engine: Engine,
-) -> tuple[FieldSource, ...]:  # fmt: skip
+    sources: Sequence[FieldSource], mode: Mode, folder: RunFolder, digests: Mapping[str, str], engine: Engine
+) -> tuple[FieldSource, ...]:
     """Ingest the fields that need it and return where each is read from now.
 
-    Raises
-    ------
-    InputError
-        If a band of any field holds no finite pixel.
+    Parameters
+    ----------
+    sources, mode
+        The fields as they were probed, and the run file's `ingest`.
+    folder
+        Its stores receive the pixels.
+    digests
+        SHA-256 of every input file, by path: the stores keep them.
+    engine
+        Who does it.
     """
-    wanted = [source for source in sources if needs_store(source, mode)]
+    wanted = {
+        source.name: (source, str(folder.store(source.name))) for source in sources if needs_store(source, mode)
+    }
+    if not wanted:
+        return tuple(sources)
+    ingested = {name: create_ingest(source, path) for name, (source, path) in wanted.items()}
     units = [
-        Unit(f"{source.name}/{task.key}", task.pixels, (str(folder.store(source.name)), task))
-        for source in wanted
-        for task in ingest_units(source, folder.store(source.name))
+        Unit(f"{name}/{unit.key}", unit.pixels, (name, unit))
+        for name, (source, _) in wanted.items()
+        for unit in ingest_units(source)
     ]
-    engine.run("ingest", ingest_unit, units, ledger=ledger)
-    return tuple(
-        replace(source, store=str(folder.store(source.name))) if source in wanted else source for source in sources
-    )
+    engine.run("ingest", _unit, units, common=wanted, ledger=folder.ledger)
+    for source, path in wanted.values():
+        finish_ingest(source, path, digests)
+    return tuple(ingested.get(source.name, source) for source in sources)
+
+
+def _unit(common: Mapping[str, tuple[FieldSource, str]], payload: tuple[str, IngestUnit]) -> None:
+    name, unit = payload
+    ingest_unit(*common[name], unit)

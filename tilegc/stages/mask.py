@@ -15,9 +15,9 @@ import numpy as np
 import xarray as xr
 
 from tilegc.engine import Pass, run_pass
-from tilegc.errors import InputError
 from tilegc.geometry import Tile
-from tilegc.io.fits import FieldSource, Plane, probe_mask, read_window
+from tilegc.io.fits import FieldSource, Plane, read_window
+from tilegc.io.probe import probe_mask
 from tilegc.io.regions import PixelRegion, inside, read_regions
 from tilegc.kernels.components import Components, Fragments, combine, draw, find, merge
 from tilegc.kernels.masks import edge, edge_radius, grow
@@ -83,14 +83,11 @@ def region_masks(source: FieldSource, paths: tuple[str, ...]) -> Regions:
         if Path(path).suffix.lower() == ".reg":
             shapes.extend(read_regions(path, source.wcs))
         else:
-            plane = probe_mask(path, source.shape)
-            if plane.kind == "gzip":
-                raise InputError(f"{path}: a mask is read in windows: unpack it (gunzip) and name the .fits file")
-            planes.append(plane)
+            planes.append(probe_mask(path, source))
     return Regions(tuple(planes), tuple(shapes))
 
 
-def mask(setup: Setup, regions: dict[str, Regions]) -> None:
+def mask(setup: Setup, regions: Mapping[str, Regions]) -> None:
     """Write the mask of every field, from its flags and the user's masks."""
     names = setup.names
     run_pass(setup.engine, REGIONS, setup.fields, regions, setup.ledger)
@@ -110,22 +107,24 @@ def _regions_rule(window: xr.Dataset, tile: Tile, params: Regions) -> tuple[dict
     return {"regions": drawn.astype(np.uint8)}, None
 
 
-def _find_rule(window: xr.Dataset, tile: Tile, params: str) -> tuple[dict[str, np.ndarray], dict[str, Fragments]]:
+def _find_rule(
+    window: xr.Dataset, tile: Tile, params: str
+) -> tuple[dict[str, np.ndarray], dict[str, Fragments]]:
     """Find the parts of extended objects in a core; `params` is the field's name."""
-    high = (window["flags"].values & Bit.EXTENDED) != 0
+    high = (window["flags"].values & np.uint8(Bit.EXTENDED)) != 0
     return {}, {params: find(high, (tile.core.y0, tile.core.x0))}
 
 
 def _join(a: dict[str, Fragments], b: dict[str, Fragments]) -> dict[str, Fragments]:
     return {
-        name: combine(a[name], b[name]) if name in a and name in b else a.get(name, b.get(name))  # type: ignore[misc]
+        name: combine(a[name], b[name]) if name in a and name in b else a.get(name, b.get(name))
         for name in sorted(a.keys() | b.keys())
     }
 
 
 def _draw_rule(window: xr.Dataset, tile: Tile, params: Components) -> tuple[dict[str, np.ndarray], None]:
     """Draw the part of every large enough object that lies in a core."""
-    high = (window["flags"].values & Bit.EXTENDED) != 0
+    high = (window["flags"].values & np.uint8(Bit.EXTENDED)) != 0
     drawn = draw(high, (tile.core.y0, tile.core.x0), params, params.area >= EXTENDED_AREA)
     return {"objects": drawn.astype(np.uint8)}, None
 
@@ -135,12 +134,12 @@ def _mask_rule(window: xr.Dataset, tile: Tile, params: Edge) -> tuple[dict[str, 
     flags = window["flags"].values
     bits = flags & np.uint8(Bit.NO_DATA | Bit.BRIGHT)
     if params.reach2 >= 0:
-        no_data = (flags & Bit.NO_DATA) != 0
-        bits[edge(no_data, params.square, params.reach2, tile.open_sides)] |= Bit.EDGE
+        no_data = (flags & np.uint8(Bit.NO_DATA)) != 0
+        bits[edge(no_data, params.square, params.reach2, tile.open_sides)] |= np.uint8(Bit.EDGE)
     objects = window["objects"].values != 0
     if objects.any():
-        bits[grow(objects, EXTENDED_GROWTH)] |= Bit.EXTENDED
-    bits[window["regions"].values != 0] |= Bit.REGION
+        bits[grow(objects, EXTENDED_GROWTH)] |= np.uint8(Bit.EXTENDED)
+    bits[window["regions"].values != 0] |= np.uint8(Bit.REGION)
     return {"mask": bits[tile.core_in_window]}, None
 
 

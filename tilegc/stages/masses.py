@@ -8,15 +8,18 @@ import numpy as np
 
 from tilegc.config import RunConfig
 from tilegc.io.convergence import Kappa
-from tilegc.sky import SkyGrid, cosmology, kpc_per_arcsec, lens_scaling, sigma_critical
+from tilegc.sky import cosmology, kpc_per_arcsec, lens_scaling, sigma_critical
 
-__all__ = ["APERTURE", "GC_TO_LENS", "VIRIAL_PER_GC", "Masses", "masses", "mean_kappa"]
+__all__ = ["APERTURE", "GC_TO_LENS", "VIRIAL_PER_GC", "Masses", "masses"]
 
 APERTURE = 60.0
 """Radius, arcsec, of the aperture masses."""
 
 VIRIAL_PER_GC = 5e9
 """Virial mass per globular cluster, Msun (Burkert & Forbes 2020)."""
+
+COVERED = 0.99
+"""Share of the aperture that a kappa map must cover for a mass."""
 
 GC_TO_LENS = 2.9e-5
 """Mass in globular clusters over lensing mass (Harris et al. 2015)."""
@@ -39,7 +42,7 @@ class Masses:
     mean_gc: float
 
 
-def masses(config: RunConfig, kappa: Kappa | None, grid: SkyGrid, radius_arcsec: np.ndarray) -> Masses:
+def masses(config: RunConfig, kappa: Kappa | None, radius_arcsec: np.ndarray) -> Masses:
     """Return the masses that follow from a kappa map and from the catalogue's radii (arcsec)."""
     inside = int((radius_arcsec < APERTURE).sum())
     virial = radius_arcsec.size * VIRIAL_PER_GC
@@ -49,18 +52,10 @@ def masses(config: RunConfig, kappa: Kappa | None, grid: SkyGrid, radius_arcsec:
     redshift = config.cluster.redshift
     scaling = lens_scaling(cosmo, redshift, config.convergence.reference_redshift)
     sigma_cr = sigma_critical(cosmo, redshift, scaling)
-    mean = mean_kappa(kappa, grid, APERTURE)
+    mean, covered = kappa.mean_within(config.cluster.ra, config.cluster.dec, APERTURE)
+    if covered < COVERED:
+        mean = np.nan
     area = np.pi * (APERTURE * kpc_per_arcsec(cosmo, redshift)) ** 2
     lens = mean * sigma_cr * area
     gc = lens * GC_TO_LENS
     return Masses(sigma_cr, mean, lens, inside, virial, gc, gc / inside if inside else np.nan)
-
-
-def mean_kappa(kappa: Kappa, grid: SkyGrid, radius: float) -> float:
-    """Return the mean of kappa at the sky grid's cells within `radius` arcsec; NaN where the map has a gap."""
-    half = int(np.ceil(radius / grid.pixel))
-    centres = (np.arange(-half, half) + 0.5) * grid.pixel
-    xi, eta = np.meshgrid(centres, centres)
-    inside = np.hypot(xi, eta) < radius
-    values = kappa.at(*grid.radec(xi[inside], eta[inside]))
-    return float(values.mean())

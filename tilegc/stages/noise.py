@@ -46,9 +46,7 @@ def noise(setup: Setup) -> dict[str, Noise]:
     """Measure the noise of every field."""
     medians, counts = _medians(setup, dict.fromkeys(setup.names))
     deviations, _ = _medians(setup, {name: np.float32(value) for name, value in medians.items()})
-    return {
-        name: Noise(float(medians[name]), sigma(deviations[name]), counts[name]) for name in setup.names
-    }
+    return {name: Noise(float(medians[name]), sigma(float(deviations[name])), counts[name]) for name in setup.names}
 
 
 def _medians(

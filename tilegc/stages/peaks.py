@@ -6,6 +6,7 @@ decide; the few undecided ones of all tiles are settled by one sparse greedy ove
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -19,7 +20,17 @@ from tilegc.sky import cosmology, kpc_per_arcsec, pixel_to_world, separation_arc
 from tilegc.stages.noise import Noise
 from tilegc.stages.setup import Setup
 
-__all__ = ["PEAK_HALO", "Candidates", "PeakParams", "candidates", "find_peaks", "peaks_rule", "threshold"]
+__all__ = [
+    "PEAK_HALO",
+    "Candidates",
+    "PeakParams",
+    "candidates",
+    "at_least",
+    "find_peaks",
+    "keep",
+    "peaks_rule",
+    "threshold",
+]
 
 PEAK_HALO = 16
 """Halo, pixels: in noise nothing is left undecided with it; exactness does not depend on it."""
@@ -55,9 +66,7 @@ def peaks_rule(window: xr.Dataset, tile: Tile, params: PeakParams) -> tuple[dict
     """Classify the candidates of a core."""
     values = window["detection"].values
     allowed = (window["mask"].values == 0) & np.isfinite(values)
-    found = classify(
-        values, allowed, params.threshold, params.radius, tile.open_sides, tile.core_in_window
-    )
+    found = classify(values, allowed, float(params.threshold), params.radius, tile.open_sides, tile.core_in_window)
     return {}, {
         "field": np.full(found.y.size, params.field, np.int32),
         "y": (found.y + tile.window.y0).astype(np.int32),
@@ -128,3 +137,11 @@ def candidates(setup: Setup, peaks: Table, noise: dict[str, Noise]) -> Candidate
         "radius_arcsec": radius,
         "radius_kpc": radius * scale,
     }
+
+
+def keep(found: Candidates, thresholds: Mapping[str, float], factor: float) -> Candidates:
+    """Return the rows of candidates whose peak is at least `factor` x T of their field: the catalogue."""
+    limits = {name: at_least(factor * value) for name, value in thresholds.items()}
+    limit = np.array([limits[name] for name in found["field"]], np.float32)
+    rows = found["peak"] >= limit
+    return {name: column[rows] for name, column in found.items()}

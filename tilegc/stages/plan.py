@@ -59,6 +59,11 @@ class Plan:
     """Why it cannot run as it stands; empty: it can."""
 
     @property
+    def writing(self) -> dict[str, int]:
+        """Units of the passes that write, by name: what a ledger will hold in the end."""
+        return {step.name: step.units for step in self.steps if step.writes and step.units}
+
+    @property
     def memory(self) -> int:
         """Peak memory of a worker, bytes."""
         return max((step.memory for step in self.steps), default=0)

@@ -34,6 +34,9 @@ __all__ = ["MAPS", "Results", "summarise", "write_maps", "write_sky_grid", "writ
 MAPS = ("detection", "mask", "rho", "density")
 """Arrays that are also written as FITS images."""
 
+ROWS = 512
+"""Rows of a map that are held at a time."""
+
 BOX = ("xi", "eta", "area", "count", "kappa")
 
 REGION_RADIUS = 0.15
@@ -53,6 +56,7 @@ class Results:
     catalogue: Table
     inpainted: Table
     cells: SkyCells
+    boxes: Boxes | None
     relation: Relation | None
     """None without a kappa map."""
     comparison: Comparison | None
@@ -70,7 +74,10 @@ def write_tables(setup: Setup, results: Results) -> None:
     write_parquet(folder.path / FILES.catalogue, CANDIDATES, results.catalogue, recipe)
     write_ecsv(folder.path / FILES.catalogue_ecsv, CANDIDATES, results.catalogue, recipe)
     write_regions(
-        folder.path / FILES.catalogue_regions, results.catalogue["ra"], results.catalogue["dec"], REGION_RADIUS
+        folder.path / FILES.catalogue_regions,
+        results.catalogue["ra"],
+        results.catalogue["dec"],
+        REGION_RADIUS,
     )
     write_parquet(folder.path / FILES.inpainted, INPAINTED, results.inpainted, recipe)
     bins = results.relation.bins if results.relation else {column.name: np.zeros(0) for column in RELATION}
@@ -101,16 +108,22 @@ def _map_unit(common: None, task: _Map) -> None:  # noqa: ARG001
     source = task.tiles.source
     array = next(array for array in ARRAYS if array.name == task.name)
 
-    def rows(y0: int, y1: int) -> np.ndarray:
-        return store.read(task.tiles.store, task.name, Box(y0, 0, y1, source.shape[1]))
+    height, width = source.shape
+    rows = (
+        store.read(task.tiles.store, task.name, Box(y0, 0, min(y0 + ROWS, height), width))
+        for y0 in range(0, height, ROWS)
+    )
+    meta = {"FIELD": (source.name, "name of the field"), "RECIPE": (task.recipe, "recipe of the run")}
+    write_map(
+        task.path, source.wcs, rows, shape=source.shape, dtype=array.dtype, unit=array.unit,
+        name=task.name.upper(), meaning=array.meaning, meta=meta,
+    )  # fmt: skip
 
-    meta = {"FIELD": source.name, "RECIPE": task.recipe}
-    write_map(task.path, source.wcs, rows, source.shape, array.dtype, array.unit, task.name, meta)
 
-
-def write_sky_grid(setup: Setup, cells: SkyCells, found: Boxes | None) -> None:
+def write_sky_grid(setup: Setup, results: Results) -> None:
     """Write the sky grid, and the boxes of the relation, as store/sky-grid.zarr; coordinates are arcsec."""
-    boxes = {} if found is None else {f"box_{name}": getattr(found, name) for name in BOX}
+    cells = results.cells
+    boxes = {} if results.boxes is None else {f"box_{name}": getattr(results.boxes, name) for name in BOX}
     values = {array.name: getattr(cells, array.name, np.zeros(0, array.dtype)) for array in SKY_GRID} | boxes
     dataset = xr.Dataset(
         {

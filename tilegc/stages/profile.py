@@ -80,7 +80,8 @@ def profile(
     names = ("field", "r_lo", "r_hi", "area_arcsec2", "n_gc", "n_per_arcsec2", "n_err", "n_corrected")
     columns = zip(*rows, strict=True) if rows else [()] * 11
     table = {
-        name: np.array(values) for name, values in zip((*names, "kappa", "light", "rho"), columns, strict=True)
+        name: np.array(values)
+        for name, values in zip((*names, "kappa", "light", "rho"), columns, strict=True)
     }
     return table, contamination
 
@@ -116,13 +117,17 @@ def _blocks(cells: SkyCells) -> np.ndarray:
     row = np.floor(cells.eta / BLOCK).astype(np.int64)
     column = np.floor(cells.xi / BLOCK).astype(np.int64)
     row, column = row - row.min(initial=0), column - column.min(initial=0)
-    return row[:, None] * (int(column.max(initial=0)) + 1) + column[None, :]
+    number: np.ndarray = row[:, None] * (int(column.max(initial=0)) + 1) + column[None, :]
+    return number
 
 
 def _outermost_light(cells: SkyCells, edges: tuple[float, ...], annulus: np.ndarray) -> float:
     """Return the mean light of the outermost annulus with enough area, the zero of the light's profile."""
     for number in range(len(edges) - 2, -1, -1):
-        light = [cells.light[field][cells.kept_of(field) & (annulus == number)] for field in range(len(cells.fields))]
+        light = [
+            cells.light[field][cells.kept_of(field) & (annulus == number)]
+            for field in range(len(cells.fields))
+        ]
         together = np.concatenate(light) if light else np.zeros(0)
         if together.size * cells.grid.pixel**2 >= ANNULUS_AREA:
             return _mean(together)

@@ -40,7 +40,8 @@ class Boxes:
     @property
     def n(self) -> np.ndarray:
         """Sources per arcsec^2."""
-        return self.count / self.area
+        density: np.ndarray = self.count / self.area
+        return density
 
 
 @dataclass(frozen=True)
@@ -86,7 +87,8 @@ def boxes(cells: SkyCells, side: float, count: np.ndarray | None = None) -> Boxe
 
     def gather(values: np.ndarray) -> np.ndarray:
         rows, columns = values.shape[0] // cells_a_side, values.shape[1] // cells_a_side
-        return values.reshape(rows, cells_a_side, columns, cells_a_side).sum(axis=(1, 3))
+        gathered: np.ndarray = values.reshape(rows, cells_a_side, columns, cells_a_side).sum(axis=(1, 3))
+        return gathered
 
     area = gather(np.where(kept, cells.good_area.sum(axis=0), 0.0))
     number = gather(np.where(kept, sources, 0))
@@ -168,5 +170,8 @@ def compare(cells: SkyCells, field: int, max_radius: float) -> Comparison:
     if np.ptp(rho) == 0 or np.ptp(kappa) == 0:
         return Comparison(beta, residual, np.nan, np.nan)
     return Comparison(
-        beta, residual, float(stats.pearsonr(kappa, rho).statistic), float(stats.spearmanr(kappa, rho).statistic)
+        beta,
+        residual,
+        float(stats.pearsonr(kappa, rho).statistic),
+        float(stats.spearmanr(kappa, rho).statistic),
     )

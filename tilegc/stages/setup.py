@@ -10,7 +10,7 @@ from tilegc.engine import Engine, FieldTiles
 from tilegc.io.fits import FieldSource
 from tilegc.run_folder import Ledger, RunFolder
 from tilegc.schema import ARRAYS, Array
-from tilegc.sky import SkyGrid
+from tilegc.sky import SkyGrid, world_to_pixel
 
 __all__ = ["Setup", "arrays"]
 
@@ -30,6 +30,16 @@ class Setup:
     def source(self, name: str) -> FieldSource:
         """Return the field of this name."""
         return next(field.source for field in self.fields if field.source.name == name)
+
+    def field_of_centre(self) -> int:
+        """Return the position of the field that holds the cluster's centre; of the first where none does."""
+        cluster = self.config.cluster
+        for index, field in enumerate(self.fields):
+            y, x = world_to_pixel(field.source.wcs, cluster.ra, cluster.dec)
+            height, width = field.source.shape
+            if -0.5 <= float(y) < height - 0.5 and -0.5 <= float(x) < width - 0.5:
+                return index
+        return 0
 
     @property
     def names(self) -> tuple[str, ...]:

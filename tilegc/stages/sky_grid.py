@@ -12,9 +12,8 @@ import numpy as np
 import xarray as xr
 
 from tilegc.engine import Pass, run_pass
-from tilegc.geometry import Tile
+from tilegc.geometry import Box, Tile
 from tilegc.io.convergence import Kappa
-from tilegc.kernels.exact import total
 from tilegc.kernels.mesh import Mesh
 from tilegc.kernels.sky_cells import SkyPartial, accumulate_cells, combine_sky
 from tilegc.sky import SkyGrid, mesh
@@ -51,40 +50,48 @@ class SkyCells:
     @property
     def xi(self) -> np.ndarray:
         """Centres of the columns, arcsec east."""
-        return (self.i0 + np.arange(self.kappa.shape[1]) + 0.5) * self.grid.pixel
+        xi: np.ndarray = (self.i0 + np.arange(self.kappa.shape[1]) + 0.5) * self.grid.pixel
+        return xi
 
     @property
     def eta(self) -> np.ndarray:
         """Centres of the rows, arcsec north."""
-        return (self.j0 + np.arange(self.kappa.shape[0]) + 0.5) * self.grid.pixel
+        eta: np.ndarray = (self.j0 + np.arange(self.kappa.shape[0]) + 0.5) * self.grid.pixel
+        return eta
 
     @property
     def radius(self) -> np.ndarray:
         """Distance of the cells' centres from the cluster's, arcsec (eta, xi)."""
-        return np.hypot(self.eta[:, None], self.xi[None, :])
+        radius: np.ndarray = np.hypot(self.eta[:, None], self.xi[None, :])
+        return radius
 
     @property
     def good_area(self) -> np.ndarray:
         """Good area, arcsec^2 (field, eta, xi)."""
-        return self.n_good * self.pixel_area[:, None, None]
+        good_area: np.ndarray = self.n_good * self.pixel_area[:, None, None]
+        return good_area
 
     @property
     def inside_area(self) -> np.ndarray:
         """Area without the bits 1 and 2, arcsec^2 (field, eta, xi)."""
-        return self.n_inside * self.pixel_area[:, None, None]
+        inside_area: np.ndarray = self.n_inside * self.pixel_area[:, None, None]
+        return inside_area
 
     @property
     def kept(self) -> np.ndarray:
         """Cells with enough good area of all fields together (eta, xi)."""
-        return self.good_area.sum(axis=0) >= HALF * self.grid.pixel**2
+        kept: np.ndarray = self.good_area.sum(axis=0) >= HALF * self.grid.pixel**2
+        return kept
 
     def kept_of(self, field: int) -> np.ndarray:
         """Cells with enough good area of one field (eta, xi)."""
-        return self.good_area[field] >= HALF * self.grid.pixel**2
+        kept: np.ndarray = self.good_area[field] >= HALF * self.grid.pixel**2
+        return kept
 
     def inside_of(self, field: int) -> np.ndarray:
         """Cells with enough area of one field without the bits 1 and 2 (eta, xi)."""
-        return self.inside_area[field] >= HALF * self.grid.pixel**2
+        inside: np.ndarray = self.inside_area[field] >= HALF * self.grid.pixel**2
+        return inside
 
     def _cells(self, ra: np.ndarray, dec: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Return the flat index of the cells of these places (deg), and which places lie in any."""
@@ -113,11 +120,11 @@ class _CellParams:
     pixel: float
 
 
-def _cell_rule(window: xr.Dataset, tile: Tile, params: _CellParams) -> tuple[dict[str, np.ndarray], SkyPartial]:
-    return {}, accumulate_cells(
-        params.field, params.mesh, tile.core, params.pixel,
-        window["mask"].values, window["light"].values, window["rho"].values,
-    )  # fmt: skip
+def _cell_rule(
+    window: xr.Dataset, tile: Tile, params: _CellParams
+) -> tuple[dict[str, np.ndarray], SkyPartial]:
+    values = {name: window[name].values for name in ("mask", "light", "rho")}
+    return {}, accumulate_cells(params.field, params.mesh, tile.core, params.pixel, **values)
 
 
 CELLS = Pass("sky-grid", ("mask", "light", "rho"), 0, (), _cell_rule, combine_sky, bytes_per_pixel=64.0)
@@ -140,21 +147,24 @@ def add_up(setup: Setup, sources: Table, kappa: Kappa | None) -> SkyCells:
         for index, field in enumerate(setup.fields)
     }
     partial: SkyPartial = run_pass(setup.engine, CELLS, setup.fields, params)
-    (j0, i0), (height, width) = partial.extent(multiple=round(setup.config.relation.box / grid.pixel))
-    shape = (len(setup.fields), height, width)
+    extent = _extent(partial, round(setup.config.relation.box / grid.pixel))
+    (j0, i0), shape = (extent.y0, extent.x0), (len(setup.fields), *extent.shape)
     n_pixels, n_good, n_inside = (np.zeros(shape, np.int64) for _ in range(3))
     light, rho = np.full(shape, np.nan), np.full(shape, np.nan)
     for index, part in partial.fields.items():
-        at = (index, *part.within(j0, i0))
+        at = (index, *part.box.within(extent))
         n_pixels[at], n_good[at], n_inside[at] = part.n_pixels, part.n_good, part.n_inside
-        light[at] = _mean(part.light, part.n_good)
-        rho[at] = _mean(part.rho, part.n_inside)
+        light[at] = _mean(part.light_sum(), part.n_good)
+        rho[at] = _mean(part.rho_sum(), part.n_inside)
     empty = SkyCells(
         grid, j0, i0, setup.names, np.array([field.source.pixel_area for field in setup.fields]),
         n_pixels, n_good, n_inside, np.zeros(shape, np.int64), light, rho, np.full(shape[1:], np.nan),
     )  # fmt: skip
     n_gc = np.stack(
-        [empty.count(*(sources[axis][sources["field"] == name] for axis in ("ra", "dec"))) for name in setup.names]
+        [
+            empty.count(*(sources[axis][sources["field"] == name] for axis in ("ra", "dec")))
+            for name in setup.names
+        ]
     )
     values = empty.kappa
     if kappa is not None:
@@ -165,9 +175,16 @@ def add_up(setup: Setup, sources: Table, kappa: Kappa | None) -> SkyCells:
     )
 
 
-def _mean(limbs: np.ndarray, count: np.ndarray) -> np.ndarray:
-    """Return the mean of exact sums; NaN where nothing was added."""
-    sums = total(limbs.reshape(-1, limbs.shape[-1])).reshape(count.shape)
+def _extent(partial: SkyPartial, side: int) -> Box:
+    """Return the rectangle of cells that holds all fields, out to whole boxes of `side` cells."""
+    boxes = [part.box for part in partial.fields.values()] or [Box(0, 0, 0, 0)]
+    low = (min(box.y0 for box in boxes) // side, min(box.x0 for box in boxes) // side)
+    high = (-(-max(box.y1 for box in boxes) // side), -(-max(box.x1 for box in boxes) // side))
+    return Box(low[0] * side, low[1] * side, high[0] * side, high[1] * side)
+
+
+def _mean(sums: np.ndarray, count: np.ndarray) -> np.ndarray:
+    """Return sums over counts; NaN where nothing was counted."""
     with np.errstate(invalid="ignore", divide="ignore"):
         mean: np.ndarray = np.where(count > 0, sums / count, np.nan)
     return mean

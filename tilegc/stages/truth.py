@@ -67,19 +67,20 @@ def planted(
     """
     kind = np.asarray(truth["kind"]).astype(str)
     field = np.asarray(truth["field"]).astype(str)
-    flux = sum(np.asarray(truth[name], float) for name in truth.colnames if name.startswith("flux_"))
+    bands = [np.asarray(truth[name], float) for name in truth.colnames if name.startswith("flux_")]
+    flux = np.sum(bands, axis=0)
     compact = np.isin(kind, COMPACT)
     response = _response(truth, catalogue, np.isin(kind, POINTS), field, flux, keep_limit)
     limit = keep_limit / response
     bright = compact & (flux >= limit)
     ra, dec = np.asarray(truth["ra"], float), np.asarray(truth["dec"], float)
-    count = np.stack([cells.count(ra[on], dec[on]) for on in (bright & (field == name) for name in cells.fields)])
+    count = np.stack(
+        [cells.count(ra[on], dec[on]) for on in (bright & (field == name) for name in cells.fields)]
+    )
     table, _ = profile(cells, edges, count)
     total = int((count.sum(axis=0) * cells.kept).sum())
     found, pure = _shares(truth, catalogue, field, compact & (flux >= SURE * limit), compact, cells)
-    return Planted(
-        response, limit, total, found, pure, fit(boxes(cells, box, count.sum(axis=0))), table
-    )
+    return Planted(response, limit, total, found, pure, fit(boxes(cells, box, count.sum(axis=0))), table)
 
 
 def _xy(truth: QTable) -> np.ndarray:
@@ -87,7 +88,12 @@ def _xy(truth: QTable) -> np.ndarray:
 
 
 def _response(
-    truth: QTable, catalogue: Table, points: np.ndarray, field: np.ndarray, flux: np.ndarray, keep_limit: float
+    truth: QTable,
+    catalogue: Table,
+    points: np.ndarray,
+    field: np.ndarray,
+    flux: np.ndarray,
+    keep_limit: float,
 ) -> float:
     """Return the median ratio of peak to flux of sure, matched point sources; NaN without any."""
     ratios = [np.zeros(0)]
@@ -100,7 +106,9 @@ def _response(
         tree = cKDTree(places[there])
         peaks = np.column_stack([catalogue["y"][sure], catalogue["x"][sure]]).astype(float)
         # The brightest planted source in reach made the peak; the many faint ones lie under it by chance.
-        for peak, near in zip(catalogue["peak"][sure], tree.query_ball_point(peaks, MATCH_RADIUS), strict=True):
+        for peak, near in zip(
+            catalogue["peak"][sure], tree.query_ball_point(peaks, MATCH_RADIUS), strict=True
+        ):
             if near:
                 ratios.append(np.array([peak / flux[there[near]].max()]))
     together = np.concatenate(ratios)
@@ -108,7 +116,12 @@ def _response(
 
 
 def _shares(
-    truth: QTable, catalogue: Table, field: np.ndarray, bright: np.ndarray, compact: np.ndarray, cells: SkyCells
+    truth: QTable,
+    catalogue: Table,
+    field: np.ndarray,
+    bright: np.ndarray,
+    compact: np.ndarray,
+    cells: SkyCells,
 ) -> tuple[float, float]:
     """Return completeness of the bright planted sources in kept cells, and purity of the catalogue."""
     places = _xy(truth)

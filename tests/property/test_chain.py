@@ -1,0 +1,145 @@
+"""The detection stages in tiles give what the whole image gives, to the bit, for any tiling and any workers."""
+
+from __future__ import annotations
+
+import tempfile
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import HealthCheck, example, given, settings
+from hypothesis import strategies as st
+
+from tests import oracle
+from tilegc.config import resolve
+from tilegc.engine import FieldTiles, SerialEngine
+from tilegc.geometry import TileGrid
+from tilegc.io import store
+from tilegc.io.fits import BandSource, FieldSource
+from tilegc.schema import ARRAYS
+from tilegc.sky import SkyGrid
+from tilegc.stages import density, detection_map, mask, noise, peaks
+from tilegc.stages.mask import Regions
+from tilegc.stages.setup import Setup, arrays
+
+WCS = "\n".join(
+    [
+        "CTYPE1  = 'RA---TAN'", "CTYPE2  = 'DEC--TAN'", "CRVAL1  = 10.0", "CRVAL2  = -30.0", "CRPIX1  = 50.0",
+        "CRPIX2  = 50.0", "CD1_1   = -2.7777777777777778E-04", "CD1_2   = 0.0", "CD2_1   = 0.0",
+        "CD2_2   = 2.7777777777777778E-04", "CUNIT1  = 'deg'", "CUNIT2  = 'deg'", "RADESYS = 'ICRS'",
+    ]
+)  # fmt: skip
+# One arcsec a pixel: the square that missing data must hold is 3 x 3 pixels, and an edge of 6.6 arcsec is 6 px.
+
+
+def setup_of(
+    folder: Path, sci: np.ndarray, wht: np.ndarray | None, tile: int, detect: dict, edge: object
+) -> Setup:
+    """Put bands into a store and return the frame of a run over them."""
+    names = tuple(f"B{number}" for number in range(len(sci)))
+    path = str(folder / "f.zarr")
+    wanted = [array for array in ARRAYS if array.name == "sci" or (array.name == "wht" and wht is not None)]
+    store.create(path, wanted, shape=sci.shape[1:], bands=names, shard=64, attrs={})
+    source = FieldSource(
+        "f", sci.shape[1:], tuple(BandSource(name, None) for name in names), WCS, WCS, 1.0, 1.0,
+        has_err=False, has_wht=wht is not None, store=path,
+    )  # fmt: skip
+    for number in range(len(sci)):
+        store.write(path, "sci", source.box, sci[number], band=number)
+        if wht is not None:
+            store.write(path, "wht", source.box, wht[number], band=number)
+    wanted = arrays((*detection_map.MAPS, *mask.MASKS, *density.MAPS))
+    store.create(path, wanted, shape=sci.shape[1:], bands=names, shard=tile, attrs={})
+    config = resolve(
+        {
+            "recipe": "seed",
+            "cluster": {"name": "test", "redshift": 0.3, "ra": 10.0, "dec": -30.0},
+            "fields": [{"name": "f", "store": path}],
+            "mask": {"edge": edge, "extended": "off"},
+            "detect": detect,
+        }
+    )
+    tiles = FieldTiles(source, path, TileGrid(source.shape, tile))
+    return Setup(config, None, None, SerialEngine(), (tiles,), SkyGrid(10.0, -30.0, 0.3))  # type: ignore[arg-type]
+
+
+def scene(seed: int, shape: tuple[int, int], kind: str) -> tuple[np.ndarray, np.ndarray | None]:
+    """Two bands with what breaks tilings: plateaus, ramps, NaN islands, ties, bright stars, empty parts."""
+    draw = np.random.default_rng(seed)
+    sci = draw.normal(0, 1, (2, *shape)).astype(np.float32)
+    if kind == "plateau":
+        sci[:] = np.round(sci)
+    elif kind == "ramp":
+        sci[:] = (np.arange(shape[0])[:, None] * 0.25 + np.arange(shape[1])).astype(np.float32)
+    elif kind == "empty":
+        sci[0, : shape[0] // 2] = np.nan
+    for _ in range(6):
+        y, x = draw.integers(0, shape[0]), draw.integers(0, shape[1])
+        sci[:, y : y + 3, x : x + 4] = np.nan if draw.random() < 0.5 else 30.0
+    y, x = draw.integers(0, shape[0]), draw.integers(0, shape[1])
+    sci[:, y, x] = 500.0
+    wht = None
+    if draw.random() < 0.5:
+        wht = np.ones_like(sci)
+        wht[1, : draw.integers(0, shape[0] // 2 + 1), : draw.integers(0, shape[1])] = 0
+    return sci, wht
+
+
+@settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@example(seed=1, height=70, width=55, tile=1000, kind="noise", sigma=2.5, edge=False)
+@example(seed=2, height=40, width=33, tile=3, kind="plateau", sigma=0.3, edge="auto")
+@example(seed=3, height=64, width=64, tile=32, kind="ramp", sigma=0.3, edge=False)
+@given(
+    seed=st.integers(0, 10_000), height=st.integers(20, 90), width=st.integers(20, 90),
+    tile=st.sampled_from([5, 7, 16, 31, 64, 128]), kind=st.sampled_from(["noise", "plateau", "ramp", "empty"]),
+    sigma=st.sampled_from([0.3, 1.0, 2.5]), edge=st.sampled_from([False, "auto"]),
+)  # fmt: skip
+def test_tiles_give_what_the_whole_image_gives(seed, height, width, tile, kind, sigma, edge):
+    sci, wht = scene(seed, (height, width), kind)
+    valid = np.isfinite(sci).all(axis=0) & (True if wht is None else (wht > 0).all(axis=0))
+    light = sci[0] + sci[1]
+    wanted, near = oracle.detection(light, valid)
+    bits = np.where(valid, 0, 1) | np.where(near, 4, 0)
+    if edge == "auto":
+        bits |= np.where(oracle.edge(~valid, 3, 43), 2, 0)
+    with tempfile.TemporaryDirectory() as folder:
+        setup = setup_of(Path(folder), sci, wht, tile, {"threshold": {"sigma": sigma}}, edge)
+        detection_map.detection_map(setup)
+        mask.mask(setup, {"f": Regions((), ())})
+        field = setup.fields[0]
+        np.testing.assert_array_equal(store.read(field.store, "mask", field.source.box), bits)
+        np.testing.assert_array_equal(store.read(field.store, "detection", field.source.box), wanted)
+        found = noise.noise(setup)["f"]
+        good = wanted[bits == 0]
+        assert found.n_good == good.size
+        if not good.size:
+            assert np.isnan(found.sigma)
+            return
+        assert found.sigma == oracle.sigma(good)
+        threshold = peaks.threshold(setup.config, found)
+        listed = peaks.find_peaks(setup, {"f": threshold})
+    expected = oracle.greedy(wanted, bits == 0, threshold, 3.0)
+    assert list(zip(listed["y"].tolist(), listed["x"].tolist(), strict=True)) == expected
+    np.testing.assert_array_equal(listed["peak"], [wanted[place] for place in expected])
+
+
+def test_the_scenes_hold_what_they_promise():
+    """Not one of the scenes above may be trivial: peaks, masked pixels and undecided candidates occur."""
+    sci, _ = scene(1, (70, 55), "noise")
+    valid = np.isfinite(sci).all(axis=0)
+    wanted, near = oracle.detection(sci[0] + sci[1], valid)
+    assert not valid.all()
+    assert near.any()
+    assert len(oracle.greedy(wanted, valid & ~near, oracle.sigma(wanted[valid & ~near]) * 2.5, 3.0)) > 5
+
+
+@pytest.mark.parametrize("size", [1, 9, 40])
+def test_a_field_without_a_good_pixel_is_empty(tmp_path, size):
+    sci = np.full((1, 30, 40), np.nan, np.float32)
+    setup = setup_of(tmp_path, sci, None, size, {}, "auto")
+    detection_map.detection_map(setup)
+    mask.mask(setup, {"f": Regions((), ())})
+    found = noise.noise(setup)
+    assert found["f"].n_good == 0
+    listed = peaks.find_peaks(setup, {"f": peaks.threshold(setup.config, found["f"])})
+    assert listed["y"].size == 0

@@ -1,0 +1,214 @@
+"""Whatever order units end in, on Dask as in this process: the same partial, the same marks.
+
+The workers are threads of this process, so that the rules can keep books on how often they were called.
+"""
+
+import sys
+import threading
+import time
+from collections import Counter
+from dataclasses import dataclass, field
+from typing import Any
+
+import cloudpickle
+import pytest
+from distributed import Client, Future, LocalCluster
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from tilegc.engine import DaskEngine, SerialEngine, Unit
+from tilegc.errors import TilesFailedError, UnitError
+
+cloudpickle.register_pickle_by_value(sys.modules[__name__])
+
+
+@pytest.fixture(scope="module")
+def client():
+    with (
+        LocalCluster(
+            n_workers=2, threads_per_worker=2, processes=False, dashboard_address=None, memory_limit=0
+        ) as cluster,
+        Client(cluster) as client,
+    ):
+        yield client
+
+
+@dataclass
+class MemoryLedger:
+    marked: list[str] = field(default_factory=list)
+    kept: list[Any] = field(default_factory=list)
+
+    def done(self, name):
+        return set(self.marked)
+
+    def mark(self, name, keys, partial=None):
+        self.marked.extend(keys)
+        if partial is not None:
+            self.kept.append(partial)
+
+    def partials(self, name):
+        return self.kept
+
+
+def join(a, b):
+    """A small sorted table and an integer count: what real partials are made of."""
+    return [sorted(a[0] + b[0]), a[1] + b[1]]
+
+
+CALLS: Counter[tuple[str, int]] = Counter()
+LOCK = threading.Lock()
+
+
+def rule(common, payload):
+    """Sleep, fail the first so many times, give a partial or none, as the plan says."""
+    import importlib  # by value: the books are those of the module under test
+
+    books = importlib.import_module(common["books"])
+    index, delay, failures, gives = payload
+    with books.LOCK:
+        books.CALLS[common["run"], index] += 1
+        call = books.CALLS[common["run"], index]
+    time.sleep(delay / 1000)
+    if call <= failures:
+        raise RuntimeError(f"try {call}")
+    return [[index], 10**18 + index] if gives else None
+
+
+unit_plans = st.lists(
+    st.tuples(st.integers(0, 3), st.sampled_from([0, 0, 0, 1, 2]), st.booleans()), min_size=0, max_size=60
+)
+runs = iter(range(10**9))
+
+
+def make(plan):
+    units = [Unit(f"f/{i}", 1 + i, (i, *row)) for i, row in enumerate(plan)]
+    return units, {"books": __name__, "run": f"run-{next(runs)}"}
+
+
+@given(plan=unit_plans, length=st.sampled_from([None, 1, 2, 7, 100]), with_ledger=st.booleans())
+@settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+def test_any_order_of_ends_gives_what_the_serial_engine_gives(client, plan, length, with_ledger):
+    units, common = make(plan)
+    gave = [index for index, row in enumerate(plan) if row[2]]
+    oracle = [gave, sum(10**18 + index for index in gave)] if gave else None
+
+    ledger = MemoryLedger() if with_ledger else None
+    result = DaskEngine(client).run(
+        "p", rule, units, common=common, combine=join, ledger=ledger, units_per_task=length
+    )
+    assert result == oracle
+    units, common = make(plan)
+    assert SerialEngine().run("p", rule, units, common=common, combine=join) == oracle
+    if ledger is not None:
+        assert sorted(ledger.marked) == sorted(unit.key for unit in units)
+        # begun again with all done: nothing is called, the partial is the same
+        again = dict(common, run="again")
+        assert DaskEngine(client).run("p", rule, units, common=again, combine=join, ledger=ledger) == oracle
+        assert not [key for key in CALLS if key[0] == "again"]
+
+
+@given(
+    count=st.integers(1, 40),
+    bad=st.sets(st.integers(0, 39), min_size=1, max_size=4),
+    length=st.sampled_from([None, 1, 5, 40]),
+)
+@settings(max_examples=10, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+def test_tiles_that_always_fail_leave_the_others_done_and_marked(client, count, bad, length):
+    bad = {index for index in bad if index < count} or {0}
+    units, common = make([(0, 99 if i in bad else 0, False) for i in range(count)])
+    ledger = MemoryLedger()
+    with pytest.raises(TilesFailedError) as caught:
+        DaskEngine(client, retries=1).run(
+            "p", rule, units, common=common, ledger=ledger, units_per_task=length
+        )
+    assert sorted(ledger.marked) == sorted(f"f/{i}" for i in range(count) if i not in bad)
+    for index in bad:
+        assert f"f/{index} (RuntimeError: try 2)" in str(caught.value)
+        assert CALLS[common["run"], index] == 2
+    # a writing pass never repeats units that went well beside a failing one
+    assert all(CALLS[common["run"], i] == 1 for i in range(count) if i not in bad)
+
+
+def refuse(_common, payload):
+    if payload == 13:
+        raise UnitError("a.fits: BUNIT 'furlong' is unknown")
+    time.sleep(0.002)
+
+
+def test_bad_input_ends_the_pass_as_itself(client):
+    ledger = MemoryLedger()
+    units = [Unit(str(i), 1, i) for i in range(400)]
+    with pytest.raises(UnitError, match="furlong"):
+        DaskEngine(client).run("p", refuse, units, ledger=ledger, units_per_task=1)
+    assert "13" not in ledger.marked
+    assert len(ledger.marked) < 400
+
+
+def number(_common, payload):
+    return payload
+
+
+def clash(a, b):
+    raise RuntimeError(f"cannot join {a} and {b}")
+
+
+def test_a_combine_that_always_fails_ends_the_run(client):
+    from tilegc.errors import RunFailedError
+
+    units = [Unit(str(i), 1, i) for i in range(20)]
+    with pytest.raises((RunFailedError, TilesFailedError), match="cannot join"):
+        DaskEngine(client, retries=1).run("p", number, units, combine=clash, units_per_task=1)
+
+
+def test_a_pass_keeps_nothing_on_the_workers(client):
+    units = [Unit(str(i), 1, i) for i in range(50)]
+    assert DaskEngine(client).run("p", number, units, combine=lambda a, b: a + b) == 1225
+    for _ in range(50):
+        if not any(client.has_what().values()):
+            break
+        time.sleep(0.1)
+    assert not any(client.has_what().values())
+
+
+def test_few_tasks_and_only_the_last_partial_in_the_driver(client, monkeypatch):
+    """A thousand units: runs of them, one tree, one result fetched."""
+    submitted = []
+    fetched = []
+    submit, result = Client.submit, Future.result
+
+    def counting_submit(self, *args, **kwargs):
+        submitted.append(kwargs["key"])
+        return submit(self, *args, **kwargs)
+
+    def counting_result(self, *args, **kwargs):
+        fetched.append(self.key)
+        return result(self, *args, **kwargs)
+
+    monkeypatch.setattr(Client, "submit", counting_submit)
+    monkeypatch.setattr(Future, "result", counting_result)
+    monkeypatch.setattr(Client, "gather", None)
+    units = [Unit(str(i), 2048 * 2048, i) for i in range(1000)]
+    total = DaskEngine(client).run("p", number, units, combine=lambda a, b: a + b, units_per_task=10)
+    assert total == 499500
+    assert len(fetched) == 1
+    tiles = [key for key in submitted if "-tiles-" in key]
+    merges = [key for key in submitted if "-merge-" in key]
+    assert len(tiles) == 100
+    assert len(merges) <= 16  # 100 partials, 8 at a time: 99/7 rounded up, and the last few
+    assert len(submitted) == len(tiles) + len(merges) + 1
+
+
+def test_no_more_in_flight_than_the_bound(client, monkeypatch):
+    from tilegc.engine import futures
+
+    most = 0
+    fill = futures._Drive.fill
+
+    def watching(self):
+        nonlocal most
+        fill(self)
+        most = max(most, len(self.running))
+
+    monkeypatch.setattr(futures._Drive, "fill", watching)
+    DaskEngine(client).run("p", number, [Unit(str(i), 1, i) for i in range(300)], units_per_task=1)
+    assert 8 <= most <= futures.IN_FLIGHT * 4

@@ -1,0 +1,252 @@
+"""The serial driver, the books, the length of runs, passes and progress."""
+
+import io
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from rich.console import Console
+
+from tilegc.engine import RichProgress, SerialEngine, Unit
+from tilegc.engine import work as work_module
+from tilegc.engine.futures import run_length
+from tilegc.errors import InputError, TilesFailedError, UnitError
+from tilegc.run_folder import Ledger
+
+
+@dataclass
+class MemoryLedger:
+    """The simplest ledger there can be."""
+
+    marks: dict[str, list[list[str]]] = field(default_factory=dict)
+    kept: dict[str, list[Any]] = field(default_factory=dict)
+
+    def done(self, name: str) -> set[str]:
+        return {key for keys in self.marks.get(name, []) for key in keys}
+
+    def mark(self, name: str, keys: Iterable[str], partial: Any = None) -> None:
+        self.marks.setdefault(name, []).append(list(keys))
+        if partial is not None:
+            self.kept.setdefault(name, []).append(partial)
+
+    def partials(self, name: str) -> list[Any]:
+        return self.kept.get(name, [])
+
+
+def add(a: Any, b: Any) -> Any:
+    return a + b
+
+
+def square(common: int, payload: int) -> int:
+    return common * payload**2
+
+
+def units(count: int) -> list[Unit]:
+    return [Unit(f"a/{i}", 100, i) for i in range(count)]
+
+
+def test_serial_sums_all_units():
+    assert SerialEngine().run("p", square, units(10), common=3, combine=add) == 3 * 285
+
+
+def test_no_units_and_no_partials_give_none():
+    assert SerialEngine().run("p", square, [], common=3, combine=add) is None
+    assert SerialEngine().run("p", square, units(4), common=3) is None
+    assert SerialEngine().run("p", lambda _c, _p: None, units(4), combine=add) is None
+
+
+def test_units_without_partial_are_left_out():
+    result = SerialEngine().run("p", lambda _c, p: p if p % 2 else None, units(6), combine=add)
+    assert result == 1 + 3 + 5
+
+
+def test_twice_the_same_key_is_refused():
+    with pytest.raises(ValueError, match="same key"):
+        SerialEngine().run("p", square, [Unit("a", 1, 0), Unit("a", 1, 1)])
+
+
+def test_marks_come_after_the_work_and_done_units_are_skipped():
+    ledger = MemoryLedger({"p": [["a/1", "a/2"]]})
+    seen = []
+
+    def write(_common, payload):
+        assert f"a/{payload}" not in ledger.done("p")
+        seen.append(payload)
+
+    SerialEngine().run("p", write, units(5), ledger=ledger)
+    assert seen == [0, 3, 4]
+    assert ledger.done("p") == {f"a/{i}" for i in range(5)}
+    SerialEngine().run("p", write, units(5), ledger=ledger)
+    assert seen == [0, 3, 4]
+
+
+def test_one_failure_is_tried_again():
+    tries = dict.fromkeys(range(5), 0)
+
+    def shaky(_common, payload):
+        tries[payload] += 1
+        if payload == 3 and tries[payload] == 1:
+            raise OSError("the disk hiccups")
+        return payload
+
+    assert SerialEngine().run("p", shaky, units(5), combine=add) == 10
+    assert tries == {0: 1, 1: 1, 2: 1, 3: 2, 4: 1}
+
+
+def test_a_tile_that_always_fails_is_named_and_the_others_are_marked():
+    ledger = MemoryLedger()
+    tries = []
+
+    def bad(_common, payload):
+        if payload == 2:
+            tries.append(payload)
+            raise ValueError("no luck\nat all")
+
+    with pytest.raises(TilesFailedError) as caught:
+        SerialEngine(retries=1).run("detection", bad, units(5), ledger=ledger)
+    message = str(caught.value)
+    assert message.startswith("detection: 1 of 5 tiles failed in 2 tries: a/2 (ValueError: no luck at all)")
+    assert "\n" not in message
+    assert "--resume" in message
+    assert len(tries) == 2
+    assert ledger.done("detection") == {"a/0", "a/1", "a/3", "a/4"}
+
+
+def test_many_failures_are_listed_in_part():
+    def bad(_common, _payload):
+        raise ValueError("no")
+
+    with pytest.raises(TilesFailedError, match=r"20 of 20 tiles failed .* and 15 more"):
+        SerialEngine(retries=0).run("p", bad, units(20))
+
+
+def test_bad_input_ends_the_pass_as_itself_without_another_try():
+    ledger = MemoryLedger()
+    tries = []
+
+    def refuse(_common, payload):
+        if payload == 3:
+            tries.append(payload)
+            raise UnitError("a.fits: BUNIT 'furlong' is unknown")
+
+    with pytest.raises(UnitError, match="furlong"):
+        SerialEngine().run("p", refuse, units(5), ledger=ledger)
+    assert tries == [3]
+    assert ledger.done("p") == {"a/0", "a/1", "a/2"}
+
+
+def test_ctrl_c_leaves_the_ledger_right():
+    ledger = MemoryLedger()
+
+    def interrupt(_common, payload):
+        if payload == 3:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        SerialEngine().run("p", interrupt, units(5), ledger=ledger)
+    assert ledger.done("p") == {"a/0", "a/1", "a/2"}
+
+
+@pytest.mark.parametrize("seconds", [0.0, 1e9])
+def test_partials_of_a_writing_pass_survive_its_interruption(monkeypatch, seconds):
+    monkeypatch.setattr(work_module, "FLUSH_SECONDS", seconds)
+    ledger = MemoryLedger()
+    broken = True
+
+    def count(_common, payload):
+        if broken and payload == 3:
+            raise InputError("stop here")
+        return [payload]
+
+    with pytest.raises(InputError):
+        SerialEngine().run("ingest", count, units(6), combine=add, ledger=ledger)
+    broken = False
+    result = SerialEngine().run("ingest", count, units(6), combine=add, ledger=ledger)
+    assert sorted(result) == [0, 1, 2, 3, 4, 5]
+    again = SerialEngine().run("ingest", count, units(6), combine=add, ledger=ledger)
+    assert sorted(again) == [0, 1, 2, 3, 4, 5]
+
+
+def test_a_partial_that_the_ledger_cannot_hold_is_refused_in_a_writing_pass(tmp_path):
+    with pytest.raises(TypeError):
+        SerialEngine().run("p", lambda _c, _p: np.zeros(2), units(3), combine=add, ledger=Ledger(tmp_path, "f"))
+
+
+def test_run_length():
+    def length(count, side, slots):
+        return run_length([Unit(str(i), side * side, i) for i in range(count)], slots)
+
+    assert run_length([], 4) == 1
+    assert length(1, 64, 2) == 1
+    assert length(30, 2048, 2) == 1  # large tiles, few: one each, so that both workers have work to the end
+    assert length(100_000, 2048, 2) == 32  # DESIGN section 6
+    assert length(10_000, 64, 2) == 256
+    assert length(100, 1, 2) == 12
+    assert length(5, 0, 8) == 1
+
+
+@dataclass
+class Recorder:
+    """A progress that remembers."""
+
+    said: list[tuple[Any, ...]] = field(default_factory=list)
+
+    def start(self, name, total_pixels, total_units):
+        self.said.append(("start", name, total_pixels, total_units))
+
+    def advance(self, pixels, units):
+        self.said.append(("advance", pixels, units))
+
+    def finish(self, name):
+        self.said.append(("finish", name))
+
+
+def test_progress_counts_what_is_left_and_ends_also_on_an_error():
+    recorder = Recorder()
+    SerialEngine(recorder).run("p", square, units(3), common=1, ledger=MemoryLedger({"p": [["a/0"]]}))
+    assert recorder.said == [
+        ("start", "p", 200, 2),
+        ("advance", 100, 1),
+        ("advance", 100, 1),
+        ("finish", "p"),
+    ]
+    recorder.said.clear()
+    with pytest.raises(ZeroDivisionError):
+        SerialEngine(recorder).run("p", lambda _c, _p: 1, units(3), combine=lambda _a, _b: 1 // 0)
+    assert recorder.said[-1] == ("finish", "p")
+
+
+def progress_text(*, terminal: bool, done: int = 3, count: int = 3) -> str:
+    stream = io.StringIO()
+    console = Console(file=stream, width=80, force_terminal=terminal, no_color=True, legacy_windows=False)
+    progress = RichProgress(console)
+    progress.start("detection", 3_000_000 * count // 3, count)
+    for _ in range(done):
+        progress.advance(1_000_000, 1)
+    progress.finish("detection")
+    return stream.getvalue()
+
+
+def test_progress_without_a_terminal_is_one_line_a_pass():
+    text = progress_text(terminal=False)
+    assert text.count("\n") == 1
+    assert text.startswith("detection        3.00 Mpix")
+    assert text.rstrip().endswith("Mpix/s")
+    assert progress_text(terminal=False, done=1) == "detection    stopped at 1 of 3 tiles\n"
+    assert progress_text(terminal=False, done=0, count=0) == "detection    was done before\n"
+
+
+def test_progress_on_a_terminal_fits_its_width():
+    text = progress_text(terminal=True)
+    lines = [line for part in text.split("\n") for line in part.split("\r")]
+    shown = [line for line in lines if "Mpix/s" in line]
+    assert shown
+    assert "left" in text
+
+
+def test_run_pass(tmp_path: Path, monkeypatch):
+    """Windows are read with their halo, cores written, partials of both fields joined."""
+    pytest.importorskip("tilegc.io.store")

@@ -1,0 +1,129 @@
+"""The median and MAD from counts, against NumPy's of all values at once."""
+
+import math
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from hypothesis.extra.numpy import arrays
+
+from tilegc.kernels.order import BINS, histogram, median_from, median_prefixes, ordered_keys, refine, sigma
+
+ANY = st.floats(width=32, allow_nan=False, allow_infinity=False)
+FEW = st.sampled_from([-1.5, -0.0, 0.0, 1e-45, -1e-45, 2.0, 2.0000002, 3e38, -3e38])
+
+
+def median(parts, centre=None):
+    """The whole way, over parts (values, select) as tiles would go it."""
+    counts = sum(histogram(values, select, centre) for values, select in parts)
+    prefixes = median_prefixes(counts)
+    refined = sum(refine(values, select, prefixes, centre) for values, select in parts)
+    return median_from(counts, prefixes, refined)
+
+
+@settings(max_examples=200, deadline=None)
+@given(values=arrays(np.float32, st.integers(1, 60), elements=ANY | FEW), cuts=st.data())
+def test_median_and_mad_equal_numpy(values, cuts):
+    select = cuts.draw(arrays(np.bool_, len(values)))
+    cut = cuts.draw(st.integers(0, len(values)))
+    parts = [(values[:cut], select[:cut]), (values[cut:], select[cut:])]
+    with np.errstate(over="ignore"):  # NumPy's mean of two huge values is infinite, and so is ours
+        found = median(parts)
+    assert isinstance(found, np.float32)
+    if not select.any():
+        assert math.isnan(found)
+        return
+    with np.errstate(over="ignore"):
+        expected = np.median(values[select])
+        assert found == expected
+        if not np.isfinite(expected):
+            return
+        deviations = np.abs(values - expected)
+        assert median(parts, found) == np.median(deviations[select])
+
+
+@pytest.mark.parametrize("n", [1, 2, 3, 4, 10_000, 10_001])
+@pytest.mark.parametrize("scale", [1e-30, 1.0, 1e30])
+def test_median_and_mad_of_noise_to_the_bit(n, scale):
+    rng = np.random.default_rng(n)
+    values = (rng.normal(size=n) * scale).astype(np.float32)
+    parts = [(part, np.ones(len(part), bool)) for part in np.array_split(values, 7)]
+    found = median(parts)
+    assert found.tobytes() == np.median(values).tobytes()
+    mad = median(parts, found)
+    assert mad.tobytes() == np.median(np.abs(values - np.median(values))).tobytes()
+    assert sigma(mad) == 1.4826 * float(np.median(np.abs(values - np.median(values))))
+
+
+def test_the_two_middle_values_may_be_far_apart():
+    values = np.float32([-1e10, -1e-10, 5.0, 1e20])
+    parts = [(values, np.ones(4, bool))]
+    assert len(median_prefixes(histogram(*parts[0]))) == 2
+    assert median(parts) == np.median(values)
+
+
+def test_order_of_parts_and_shape_are_of_no_influence():
+    rng = np.random.default_rng(4)
+    image = rng.normal(size=(40, 50)).astype(np.float32)
+    good = rng.random(image.shape) > 0.3
+    whole = histogram(image, good)
+    assert whole.shape == (BINS,)
+    assert whole.dtype == np.int64
+    assert whole.sum() == good.sum()
+    np.testing.assert_array_equal(whole, histogram(image.ravel()[::-1], good.ravel()[::-1]))
+    np.testing.assert_array_equal(whole, histogram(np.asfortranarray(image), good.astype(np.uint8)))
+    halves = histogram(image[:13], good[:13]) + histogram(image[13:], good[13:])
+    np.testing.assert_array_equal(whole, halves)
+
+
+def test_nan_is_never_counted():
+    values = np.float32([np.nan, 1, 2, np.nan, 7])
+    parts = [(values, np.ones(5, bool))]
+    assert median(parts) == 2
+    assert median(parts, np.float32(2)) == 1
+
+
+def test_infinities_stand_at_the_ends():
+    values = np.float32([np.inf, 1, -np.inf, 4, np.inf])
+    assert median([(values, np.ones(5, bool))]) == 4
+
+
+def test_zeros_are_one():
+    values = np.float32([-0.0, 0.0, -0.0, 1.0, -1.0])
+    found = median([(values, np.ones(5, bool))])
+    assert found.tobytes() == np.float32(0.0).tobytes()
+    assert np.count_nonzero(histogram(values, np.ones(5, bool))) == 3
+
+
+def test_nothing_counted():
+    empty = np.zeros((0, 4), np.float32)
+    counts = histogram(empty, np.zeros((0, 4), bool))
+    assert median_prefixes(counts) == ()
+    refined = refine(empty, np.zeros((0, 4), bool), ())
+    assert refined.shape == (0, BINS)
+    assert median_from(counts, (), refined).tobytes() == np.float32(np.nan).tobytes()
+
+
+def test_a_constant_has_no_scatter():
+    values = np.full(100, 3.3, np.float32)
+    parts = [(values, np.ones(100, bool))]
+    assert median(parts) == np.float32(3.3)
+    assert median(parts, np.float32(3.3)) == 0
+
+
+@settings(max_examples=100, deadline=None)
+@given(arrays(np.float32, 30, elements=ANY | FEW))
+def test_keys_sort_as_values_do(values):
+    keys = ordered_keys(values)
+    assert keys.dtype == np.uint32
+    np.testing.assert_array_equal(keys[:, None] < keys, values[:, None] < values)
+    np.testing.assert_array_equal(keys[:, None] == keys, values[:, None] == values)
+    # and the compiled counts agree with them
+    counts = np.bincount(keys >> 16, minlength=BINS)
+    np.testing.assert_array_equal(histogram(values, np.ones(30, bool)), counts)
+
+
+def test_shapes_must_agree():
+    with pytest.raises(ValueError, match="one shape"):
+        histogram(np.zeros(3, np.float32), np.ones(4, bool))

@@ -1,0 +1,5 @@
+"""`python -m tilegc`."""
+
+from tilegc.cli import main
+
+main()

@@ -1,0 +1,109 @@
+"""What of the installation works: one line a part, and what to do about those that do not."""
+
+from __future__ import annotations
+
+import importlib.metadata
+import io
+import sys
+import tempfile
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+
+__all__ = ["report"]
+
+PACKAGES = (
+    "numpy",
+    "scipy",
+    "numba",
+    "astropy",
+    "xarray",
+    "zarr",
+    "dask",
+    "distributed",
+    "pyarrow",
+    "matplotlib",
+)
+
+
+def report(say: Callable[[str], None]) -> int:
+    """Try every part, say how each fared, and return the exit code: 0 if all work, else 1."""
+    parts: tuple[tuple[str, Callable[[], str]], ...] = (
+        ("python and packages", _versions),
+        ("compiled kernels", _kernels),
+        ("Zarr store", _store),
+        ("local cluster", _cluster),
+        ("figures", _figures),
+    )
+    failed = 0
+    for name, examine in parts:
+        try:
+            say(f"ok      {name:<20} {examine()}")
+        except Exception as error:  # noqa: BLE001  (whatever it is, it is the finding)
+            failed += 1
+            say(f"FAILS   {name:<20} {type(error).__name__}: {' '.join(str(error).split())}")
+    return 1 if failed else 0
+
+
+def _versions() -> str:
+    versions = ", ".join(f"{name} {importlib.metadata.version(name)}" for name in PACKAGES)
+    return f"{sys.version.split()[0]}; {versions}"
+
+
+def _kernels() -> str:
+    from tilegc.config import Filter, Mask  # noqa: PLC0415
+    from tilegc.stages.detection_map import filter_maps, filter_params  # noqa: PLC0415
+
+    params = filter_params(Filter(), Mask())
+    light = np.zeros((64, 64), np.float32)
+    light[32, 32] = 1.0
+    _, detection = filter_maps(light, np.ones(light.shape, bool), params)
+    if int(np.argmax(detection)) != 32 * 64 + 32:
+        raise RuntimeError("the filter's peak is not on the source: reinstall numba")
+    return f"a point source of 1 nJy peaks at {detection[32, 32]:.3f} nJy in the detection map"
+
+
+def _store() -> str:
+    from tilegc.geometry import Box  # noqa: PLC0415
+    from tilegc.io import store  # noqa: PLC0415
+    from tilegc.stages.setup import arrays  # noqa: PLC0415
+
+    with tempfile.TemporaryDirectory() as folder:
+        path = str(Path(folder) / "field.zarr")
+        values = np.arange(100 * 100, dtype=np.float32).reshape(100, 100)
+        store.create(path, arrays(["light"]), shape=(100, 100), bands=(), shard=100, attrs={})
+        store.write(path, "light", Box(0, 0, 100, 100), values)
+        if not np.array_equal(store.read(path, "light", Box(0, 0, 100, 100)), values):
+            raise RuntimeError("what was read is not what was written: reinstall zarr and numcodecs")
+    return "written and read back"
+
+
+def _cluster() -> str:
+    from tilegc.cluster import connect  # noqa: PLC0415
+    from tilegc.engine import Unit, for_client  # noqa: PLC0415
+
+    with connect(workers=1) as client:
+        total = for_client(client).run(
+            "doctor", _square, [Unit(str(n), 1, n) for n in range(4)], combine=_plus
+        )
+    if total != 14:
+        raise RuntimeError(f"one worker gave {total} for 14")
+    return "one worker started, worked and left"
+
+
+def _square(common: None, number: int) -> int:  # noqa: ARG001
+    return number * number
+
+
+def _plus(a: int, b: int) -> int:
+    return a + b
+
+
+def _figures() -> str:
+    from matplotlib.backends.backend_agg import FigureCanvasAgg  # noqa: PLC0415
+    from matplotlib.figure import Figure  # noqa: PLC0415
+
+    canvas = FigureCanvasAgg(Figure(figsize=(1, 1)))
+    canvas.print_png(io.BytesIO())
+    return "drawn without a screen"

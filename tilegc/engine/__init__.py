@@ -1,0 +1,34 @@
+"""Passes over tiles: the same rule in this process or on Dask workers.
+
+`run_pass` takes a `Pass` over all tiles of all fields; an `Engine` takes any list of `Unit`s.
+`SerialEngine` does them one after the other, `DaskEngine` on the workers of a Dask client; both give the
+same results, byte for byte.
+"""
+
+from __future__ import annotations
+
+from tilegc.engine.futures import DaskEngine
+from tilegc.engine.passes import FieldTiles, Pass, run_pass
+from tilegc.engine.progress import Progress, RichProgress, Silent
+from tilegc.engine.serial import SerialEngine
+from tilegc.engine.work import Engine, Marks, Unit
+
+__all__ = [
+    "DaskEngine",
+    "Engine",
+    "FieldTiles",
+    "Marks",
+    "Pass",
+    "Progress",
+    "RichProgress",
+    "SerialEngine",
+    "Silent",
+    "Unit",
+    "for_client",
+    "run_pass",
+]
+
+
+def for_client(client: object | None, progress: Progress | None = None) -> Engine:
+    """Return the engine that works on a client of `tilegc.cluster.connect`; on None the serial one."""
+    return SerialEngine(progress) if client is None else DaskEngine(client, progress)

@@ -1,0 +1,400 @@
+"""The Dask driver: runs of units as futures, bounded in flight, their partials reduced on the workers.
+
+Futures are all of Dask that is used (array graph internals change; DESIGN section 6).  A task costs about 2
+ms, so it carries a run of neighbouring units.  Partials stay on the workers, `FAN_IN` of them are joined by
+one more task as soon as there are so many, and only the last one comes to the driver: any order gives the
+same result since `combine` is associative and commutative.
+
+What can go wrong, and what then happens:
+
+- a unit raises: it is tried again alone, `retries` times, mostly on another worker; then it is listed;
+- a unit raises a `TileGCError` (bad input): the pass ends with it at once;
+- a worker dies: Dask does its tasks again elsewhere, also those whose partials it held; a run of units on
+  which worker after worker dies is taken apart, and the unit that kills them is listed;
+- a partial cannot be had again: the units it came from are done again;
+- the scheduler is lost, or all workers stay away: `RunFailedError`.
+"""
+
+from __future__ import annotations
+
+import logging
+import pickle
+import queue
+import time
+import traceback
+import uuid
+from collections import deque
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import cloudpickle  # type: ignore[import-untyped]
+import dask
+from distributed import Client, Future
+from distributed.scheduler import KilledWorker
+
+from tilegc.engine.progress import Progress, Silent
+from tilegc.engine.work import Books, Combine, Function, Marks, Unit, describe
+from tilegc.errors import RunFailedError, TileGCError
+
+__all__ = ["DaskEngine", "run_length"]
+
+log = logging.getLogger("tilegc.engine")
+
+FAN_IN = 8
+"""Partials joined by one task."""
+TASK_PIXELS = 2048 * 2048
+"""Runs of small tiles are made about this long: tens of milliseconds of work against 2 ms of overhead."""
+IN_FLIGHT = 4
+"""Tasks submitted and not ended, per worker thread: enough that no worker waits for the driver."""
+POLL_SECONDS = 5.0
+"""How often the driver looks whether there still are workers while nothing ends."""
+PATIENCE_SECONDS = 300.0
+"""How long it waits without any worker."""
+SETTLE_SECONDS = 60.0
+"""How long a pass that is given up waits for the tasks that run already; they cannot be stopped."""
+
+
+@dataclass(frozen=True)
+class _Batch:
+    """A run of units that one task does."""
+
+    units: tuple[Unit, ...]
+    tries: int = 0
+    """Failed tries of these units before this one."""
+
+
+@dataclass(frozen=True)
+class _Part:
+    """A partial on the workers, and the units whose it is."""
+
+    future: Future
+    units: tuple[Unit, ...]
+
+
+@dataclass(frozen=True)
+class _Merge:
+    """A task that joins partials."""
+
+    parts: tuple[_Part, ...]
+
+    @property
+    def units(self) -> tuple[Unit, ...]:
+        return tuple(unit for part in self.parts for unit in part.units)
+
+
+class _UnitsError(Exception):
+    """Some units of a run raised: key, one line and traceback of each."""
+
+    def __init__(self, failures: list[tuple[str, str, str]]) -> None:
+        super().__init__(failures)
+        self.failures = failures
+
+
+def run_length(units: Sequence[Unit], slots: int) -> int:
+    """Return how many neighbouring units a task carries.
+
+    Long enough that its work outweighs its overhead and that the scheduler keeps up (up to 32 tiles of any
+    size), short enough that every worker gets several tasks.
+    """
+    if not units:
+        return 1
+    mean = max(sum(unit.pixels for unit in units) / len(units), 1.0)
+    small = min(round(TASK_PIXELS / mean), 256, len(units) // (4 * slots))
+    many = min(32, len(units) // (16 * slots))
+    return max(1, small, many)
+
+
+class DaskEngine:
+    """Does units on the workers of a Dask client.
+
+    Parameters
+    ----------
+    client : distributed.Client
+        Synchronous.
+    progress : Progress, optional
+        Silent by default.
+    retries : int
+        Further tries of a unit that failed.
+    """
+
+    def __init__(self, client: Any, progress: Progress | None = None, *, retries: int = 2) -> None:
+        self.client: Client = client
+        self.progress: Progress = progress or Silent()
+        self.retries = retries
+
+    @property
+    def workers(self) -> int:
+        """Threads of all workers; at least 1."""
+        return max(1, int(sum(self.client.nthreads().values())))
+
+    @property
+    def dashboard(self) -> str | None:
+        """Address of Dask's dashboard."""
+        return str(self.client.dashboard_link) or None
+
+    def run(
+        self,
+        name: str,
+        function: Function,
+        units: Sequence[Unit],
+        *,
+        common: Any = None,
+        combine: Combine | None = None,
+        ledger: Marks | None = None,
+        units_per_task: int | None = None,
+    ) -> Any:
+        """See `tilegc.engine.Engine.run`."""
+        with Books(name, units, self.progress, combine=combine, ledger=ledger) as books:
+            if not books.units:
+                return books.result(tries=self.retries + 1)
+            drive = _Drive(self.client, books, self.retries)
+            try:
+                return drive.go((function, combine, common), units_per_task)
+            finally:
+                drive.stop()
+
+
+class _Drive:
+    """One pass under way."""
+
+    def __init__(self, client: Client, books: Books, retries: int) -> None:
+        self.client = client
+        self.books = books
+        self.retries = retries
+        self.pending: deque[_Batch] = deque()
+        self.running: dict[str, tuple[Future, _Batch | _Merge]] = {}
+        self.ready: deque[_Part] = deque()
+        self.ended: queue.SimpleQueue[str] = queue.SimpleQueue()
+        self.lost_merges = 0
+        self.job: Future | None = None
+        self.slots = 1
+        self.looked = self.seen = time.monotonic()
+
+    def go(self, job: tuple[Function, Combine | None, Any], length: int | None) -> Any:
+        books = self.books
+        self.look()
+        length = length or run_length(books.units, self.slots)
+        self.pending.extend(
+            _Batch(tuple(books.units[i : i + length])) for i in range(0, len(books.units), length)
+        )
+        # A task that unpickles rather than `scatter`: data that was scattered to a worker which then dies
+        # is gone.
+        with dask.config.set({"distributed.admin.large-graph-warning-threshold": "1GiB"}):
+            self.job = self.client.submit(
+                pickle.loads, cloudpickle.dumps(job), key=f"{books.name}-load-{uuid.uuid4().hex}", pure=False
+            )
+        in_driver = books.with_partials
+        while True:
+            self.fill()
+            if self.running:
+                self.take(self.wait(), in_driver=in_driver)
+            elif self.books.failed or not self.ready:
+                return books.result(tries=self.retries + 1)
+            else:
+                (part,) = self.ready
+                try:
+                    partial = part.future.result()
+                except Exception as error:  # noqa: BLE001  (units' errors, dead workers)
+                    self.ready.clear()
+                    self.again(part.units, error)
+                else:
+                    return books.result(partial, tries=self.retries + 1)
+
+    def stop(self) -> None:
+        """Let go of everything; on Ctrl-C or an error also of what runs."""
+        futures = [future for future, _ in self.running.values()]
+        if futures and self.client.status == "running":
+            try:
+                self.client.cancel(futures, force=True)
+            except Exception as error:  # noqa: BLE001  (we are leaving already)
+                log.warning("%s: cannot cancel: %s", self.books.name, describe(error))
+            self.settle([future.key for future in futures])
+        for future in futures:
+            future.release()
+        self.running.clear()
+        self.ready.clear()
+        self.pending.clear()
+        self.job = None  # an exception's traceback may keep this object: let its data on the workers go
+
+    def settle(self, keys: list[str]) -> None:
+        """Wait until nothing of this pass still runs: it would write into a folder that is given up."""
+        end = time.monotonic() + SETTLE_SECONDS
+        try:
+            while any(self.client.run(_busy, keys).values()) and time.monotonic() < end:
+                time.sleep(0.1)
+        except Exception as error:  # noqa: BLE001  (we are leaving already)
+            log.warning("%s: cannot see what still runs: %s", self.books.name, describe(error))
+
+    def fill(self) -> None:
+        """Submit merges as soon as they are due, and units up to the bound."""
+        due = FAN_IN if self.pending or self.running else 2
+        while len(self.ready) >= due:
+            parts = tuple(self.ready.popleft() for _ in range(min(FAN_IN, len(self.ready))))
+            self.submit(_merge, [part.future for part in parts], _Merge(parts))
+            due = FAN_IN
+        while self.pending and len(self.running) < max(IN_FLIGHT * self.slots, FAN_IN):
+            batch = self.pending.popleft()
+            payloads = cloudpickle.dumps([(unit.key, unit.payload) for unit in batch.units])
+            self.submit(_do_units, payloads, batch)
+
+    def submit(self, function: Function, argument: Any, what: _Batch | _Merge) -> None:
+        merge = isinstance(what, _Merge)
+        name = f"{self.books.name}-{'merge' if merge else 'tiles'}-{uuid.uuid4().hex}"
+        future = self.client.submit(
+            function, self.job, argument, key=name, pure=False, priority=1 if merge else 0
+        )
+        self.running[future.key] = (future, what)
+        ended = self.ended
+        future.add_done_callback(lambda done: ended.put(done.key))
+
+    def wait(self) -> str:
+        """Return the key of the next task that has ended."""
+        while True:
+            if time.monotonic() - self.looked > POLL_SECONDS:
+                self.look()
+            try:
+                return self.ended.get(timeout=POLL_SECONDS)
+            except queue.Empty:
+                continue
+
+    def look(self) -> None:
+        """See how many workers there are, and whether there still is a scheduler."""
+        self.alive()
+        self.looked = time.monotonic()
+        threads = sum(self.client.nthreads().values())
+        self.slots = max(1, threads)
+        if threads:
+            self.seen = self.looked
+        elif self.looked - self.seen > PATIENCE_SECONDS:
+            raise RunFailedError(
+                f"{self.books.name}: no worker for {PATIENCE_SECONDS:.0f} s: "
+                "start workers at the scheduler, then go on with --resume"
+            )
+
+    def alive(self) -> None:
+        if self.client.status != "running":
+            raise RunFailedError(
+                f"{self.books.name}: lost the scheduler; what is done is recorded: go on with --resume"
+            )
+
+    def take(self, key: str, *, in_driver: bool) -> None:
+        """Enter a task that has ended."""
+        future, what = self.running.pop(key)
+        if future.status == "finished":
+            if isinstance(what, _Merge):
+                self.ready.append(_Part(future, what.units))
+            elif in_driver:
+                try:
+                    partial = future.result()
+                except Exception as error:  # noqa: BLE001  (units' errors, dead workers)
+                    self.broken(what, error)
+                else:
+                    self.books.finished(what.units, partial)
+            else:
+                self.books.finished(what.units)
+                if self.books.combine is not None:
+                    self.ready.append(_Part(future, what.units))
+            return
+        if future.status != "error":
+            self.alive()
+            raise RunFailedError(
+                f"{self.books.name}: the scheduler dropped a task ({future.status}): go on with --resume"
+            )
+        failure: BaseException = future.exception()
+        if isinstance(failure, TileGCError):
+            raise failure
+        if self.job is not None and self.job.status == "error":
+            raise RunFailedError(
+                f"{self.books.name}: the workers cannot load the work: {describe(self.job.exception())}; "
+                "they need the same tilegc as this process"
+            )
+        if isinstance(what, _Merge):
+            self.again(what.units, failure)
+        else:
+            self.broken(what, failure)
+
+    def broken(self, batch: _Batch, error: BaseException) -> None:
+        """Try the units of a failed run again, each that may be at fault alone."""
+        if isinstance(error, _UnitsError):
+            failures = {key: (line, trace) for key, line, trace in error.failures}
+            for key, (_, trace) in failures.items():
+                log.warning("%s: %s: %s", self.books.name, key, trace)
+            well = tuple(unit for unit in batch.units if unit.key not in failures)
+            if well and self.books.combine is None:
+                self.books.finished(well)
+            elif well:  # their partial went with the failure
+                self.pending.append(_Batch(well, batch.tries))
+            for unit in batch.units:
+                if unit.key in failures:
+                    self.once_more(unit, batch.tries + 1, failures[unit.key][0])
+        elif len(batch.units) > 1:
+            log.warning("%s: a run of tiles failed, each again alone: %s", self.books.name, describe(error))
+            self.pending.extend(_Batch((unit,), batch.tries) for unit in batch.units)
+        elif isinstance(error, KilledWorker):
+            deaths = error.allowed_failures + 1
+            self.books.gave_up(
+                batch.units[0], f"{deaths} workers died of it one after the other: out of memory?"
+            )
+        else:
+            self.once_more(batch.units[0], batch.tries + 1, describe(error))
+
+    def once_more(self, unit: Unit, tries: int, reason: str) -> None:
+        if tries > self.retries:
+            self.books.gave_up(unit, reason)
+        else:
+            self.pending.append(_Batch((unit,), tries))
+
+    def again(self, units: tuple[Unit, ...], error: BaseException) -> None:
+        """Do units again whose joint partial cannot be had."""
+        if isinstance(error, TileGCError):
+            raise error
+        self.lost_merges += 1
+        log.warning("%s: joining partial results failed: %s", self.books.name, describe(error))
+        if self.lost_merges > self.retries:
+            raise RunFailedError(
+                f"{self.books.name}: joining partial results failed: {describe(error)}"
+            ) from error
+        length = run_length(units, self.slots)
+        self.pending.extend(_Batch(units[i : i + length]) for i in range(0, len(units), length))
+
+
+def _busy(keys: list[str], dask_worker: Any) -> bool:
+    """Whether this worker runs one of these tasks, also a cancelled one."""
+    return any(task.key in keys for task in dask_worker.state.executing)
+
+
+def _do_units(job: tuple[Function, Combine | None, Any], payloads: bytes) -> Any:
+    """Do a run of units, return its partial (runs on a worker)."""
+    function, combine, common = job
+    result: Any = None
+    failures: list[tuple[str, str, str]] = []
+    for key, payload in pickle.loads(payloads):  # noqa: S301  (from our own driver)
+        try:
+            partial = function(common, payload)
+        except TileGCError:
+            raise
+        except Exception as error:  # noqa: BLE001  (of a rule: any)
+            failures.append((key, describe(error), traceback.format_exc()))
+            continue
+        if combine is not None and not failures:
+            result = _join(combine, result, partial)
+    if failures:
+        raise _UnitsError(failures) from None
+    return result
+
+
+def _merge(job: tuple[Function, Combine | None, Any], parts: list[Any]) -> Any:
+    """Join partials (runs on a worker)."""
+    combine = job[1]
+    assert combine is not None
+    result: Any = None
+    for part in parts:
+        result = _join(combine, result, part)
+    return result
+
+
+def _join(combine: Combine, a: Any, b: Any) -> Any:
+    if a is None or b is None:
+        return b if a is None else a
+    return combine(a, b)

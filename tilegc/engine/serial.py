@@ -1,0 +1,73 @@
+"""The serial driver: every unit in this process, one after the other."""
+
+from __future__ import annotations
+
+import logging
+import traceback
+from collections.abc import Sequence
+from typing import Any
+
+from tilegc.engine.progress import Progress, Silent
+from tilegc.engine.work import Books, Combine, Function, Marks, Unit, describe
+from tilegc.errors import TileGCError
+
+__all__ = ["SerialEngine"]
+
+log = logging.getLogger("tilegc.engine")
+
+
+class SerialEngine:
+    """Does the units in order in this process.
+
+    Parameters
+    ----------
+    progress : Progress, optional
+        Silent by default.
+    retries : int
+        Further tries of a unit that failed.
+    """
+
+    def __init__(self, progress: Progress | None = None, *, retries: int = 2) -> None:
+        self.progress: Progress = progress or Silent()
+        self.retries = retries
+
+    @property
+    def workers(self) -> int:
+        """Always 1."""
+        return 1
+
+    @property
+    def dashboard(self) -> str | None:
+        """There is none."""
+        return None
+
+    def run(
+        self,
+        name: str,
+        function: Function,
+        units: Sequence[Unit],
+        *,
+        common: Any = None,
+        combine: Combine | None = None,
+        ledger: Marks | None = None,
+        units_per_task: int | None = None,  # noqa: ARG002  (of the Dask driver)
+    ) -> Any:
+        """See `tilegc.engine.Engine.run`."""
+        with Books(name, units, self.progress, combine=combine, ledger=ledger) as books:
+            for unit in books.units:
+                self._do(books, function, common, unit)
+            return books.result(tries=self.retries + 1)
+
+    def _do(self, books: Books, function: Function, common: Any, unit: Unit) -> None:
+        for left in range(self.retries, -1, -1):
+            try:
+                partial = function(common, unit.payload)
+            except TileGCError:
+                raise
+            except Exception as error:  # noqa: BLE001  (of a rule: any)
+                log.warning("%s: %s: %s", books.name, unit.key, traceback.format_exc())
+                if not left:
+                    books.gave_up(unit, describe(error))
+            else:
+                books.finished([unit], partial if books.combine is not None else None)
+                return

@@ -1,0 +1,215 @@
+"""Units of work, who does them, and the books that are kept about them.
+
+A unit is one call of a module-level function, `function(common, payload)`: mostly a tile.  It returns a
+partial result or None; `combine` joins two partials, associative and commutative (DESIGN section 4,
+reductions), so that the order in which units end does not matter.
+"""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from typing import Any, Protocol, Self
+
+from tilegc.engine.progress import Progress
+from tilegc.errors import TilesFailedError
+
+__all__ = ["Books", "Combine", "Engine", "Function", "Marks", "Unit", "describe"]
+
+log = logging.getLogger("tilegc.engine")
+
+Function = Callable[[Any, Any], Any]
+"""`function(common, payload) -> partial or None`; module-level, so that it can be sent to a worker."""
+Combine = Callable[[Any, Any], Any]
+"""`combine(a, b) -> partial`; associative and commutative; must not change its arguments."""
+
+FLUSH_SECONDS = 1.0
+"""Marks are written at most this often: a crash repeats about this much work."""
+LISTED = 5
+"""How many failed units a message lists; the log has them all."""
+
+
+@dataclass(frozen=True)
+class Unit:
+    """One piece of work that succeeds or fails alone."""
+
+    key: str
+    """Its name in the ledger and in messages, e.g. "a/17"."""
+    pixels: int
+    """How much of the mosaic it covers: for progress and for the length of runs of units."""
+    payload: Any
+    """Second argument of the function; small and picklable."""
+
+
+class Marks(Protocol):
+    """What an engine needs of a ledger: `tilegc.run_folder.Ledger`, or a set in a test."""
+
+    def done(self, name: str) -> set[str]:
+        """Return the keys of the units of this pass that are done."""
+
+    def mark(self, name: str, keys: Iterable[str], partial: Any = None) -> None:
+        """Record units whose payload is written, with their common partial, if there is one."""
+
+    def partials(self, name: str) -> list[Any]:
+        """Return the partials recorded so far."""
+
+
+class Engine(Protocol):
+    """A driver of passes: `SerialEngine` or `DaskEngine`."""
+
+    @property
+    def workers(self) -> int:
+        """How many units can run at the same time."""
+
+    @property
+    def dashboard(self) -> str | None:
+        """Address of a page to watch the work on, if there is one."""
+
+    def run(
+        self,
+        name: str,
+        function: Function,
+        units: Sequence[Unit],
+        *,
+        common: Any = None,
+        combine: Combine | None = None,
+        ledger: Marks | None = None,
+        units_per_task: int | None = None,
+    ) -> Any:
+        """Call `function(common, unit.payload)` for all units and return their combined partials.
+
+        Parameters
+        ----------
+        name : str
+            Name of the pass, for the ledger, progress, dashboard and messages.
+        function : callable
+            Module-level; what it writes must be the same bytes when it is called again (a worker may die
+            between its end and its mark).
+        units : sequence of Unit
+            Neighbours next to each other: runs of them go to one worker.
+        common : object, optional
+            First argument of every call; picklable; sent to each worker once.
+        combine : callable, optional
+            Joins two partials; without it what the function returns is dropped.
+        ledger : Marks, optional
+            For writing passes: units that are marked are skipped, those done are marked after their return.
+            With `combine` as well, each partial comes to the driver and is kept with the marks: it must then
+            be small, and of numbers, text, lists, dicts with text as keys, or arrays of integers.
+        units_per_task : int, optional
+            Length of the runs of units; chosen from their pixels by default.
+
+        Returns
+        -------
+        object or None
+            The combined partial; None where no unit gave one.
+
+        Raises
+        ------
+        TileGCError
+            Raised by a unit (bad input): passed on as it is, at once and without another try.
+        TilesFailedError
+            If units failed in all their tries; all others are done and marked.
+        RunFailedError
+            If the workers or the scheduler are lost.
+        """
+
+
+def describe(error: BaseException) -> str:
+    """Return an exception as one line: its class and what it says."""
+    text = " ".join(str(error).split())
+    return f"{type(error).__name__}: {text}" if text else type(error).__name__
+
+
+class Books:
+    """Which units of one pass are open, done and failed; writes the marks and reports the progress.
+
+    A context manager: however the pass ends (an error, Ctrl-C), what is done gets its mark.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        units: Sequence[Unit],
+        progress: Progress,
+        *,
+        combine: Combine | None,
+        ledger: Marks | None,
+    ) -> None:
+        keys = {unit.key for unit in units}
+        if len(keys) != len(units):
+            raise ValueError(f"{name}: two units bear the same key")
+        self.name = name
+        self.combine = combine
+        self.ledger = ledger
+        self.with_partials = ledger is not None and combine is not None
+        """Whether partials go with the marks (a writing pass that also counts)."""
+        done = ledger.done(name) if ledger is not None else set()
+        self.units = [unit for unit in units if unit.key not in done]
+        self.failed: dict[str, str] = {}
+        self._total = len(units)
+        self._progress = progress
+        self._counted: set[str] = set()
+        self._unmarked: list[str] = []
+        self._partial: Any = None
+        """Partial of the units that are done but not yet marked."""
+        self._result: Any = None
+        self._flushed = time.monotonic()
+        if ledger is not None and self.with_partials:
+            for partial in ledger.partials(name):
+                self._result = self._join(self._result, partial)
+
+    def __enter__(self) -> Self:
+        self._progress.start(self.name, sum(unit.pixels for unit in self.units), len(self.units))
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        try:
+            self._flush()
+        finally:
+            self._progress.finish(self.name)
+
+    def finished(self, units: Sequence[Unit], partial: Any = None) -> None:
+        """Enter units whose function has returned; their partial, where it comes to the driver."""
+        if partial is not None:
+            self._partial = self._join(self._partial, partial)
+        new = [unit for unit in units if unit.key not in self._counted]
+        self._counted.update(unit.key for unit in new)
+        self._unmarked.extend(unit.key for unit in units)
+        if new:
+            self._progress.advance(sum(unit.pixels for unit in new), len(new))
+        if time.monotonic() - self._flushed > FLUSH_SECONDS:
+            self._flush()
+
+    def gave_up(self, unit: Unit, reason: str) -> None:
+        """Enter a unit that failed in all its tries."""
+        self.failed[unit.key] = reason
+        log.error("%s: %s failed: %s", self.name, unit.key, reason)
+
+    def result(self, partial: Any = None, *, tries: int) -> Any:
+        """Close the books: return the combined partial, or say which units failed."""
+        self._flush()
+        if self.failed:
+            shown = "; ".join(f"{key} ({why})" for key, why in sorted(self.failed.items())[:LISTED])
+            more = f"; and {len(self.failed) - LISTED} more" if len(self.failed) > LISTED else ""
+            fate = "recorded" if self.ledger is not None else "done"
+            raise TilesFailedError(
+                f"{self.name}: {len(self.failed)} of {self._total} tiles failed in {tries} tries: "
+                f"{shown}{more}; the others are {fate}; mend the cause and start again with --resume"
+            )
+        return self._join(self._result, partial)
+
+    def _join(self, a: Any, b: Any) -> Any:
+        if a is None or b is None:
+            return b if a is None else a
+        assert self.combine is not None
+        return self.combine(a, b)
+
+    def _flush(self) -> None:
+        if self._unmarked and self.ledger is not None:
+            self.ledger.mark(self.name, self._unmarked, self._partial if self.with_partials else None)
+        self._result = self._join(self._result, self._partial)
+        self._partial = None
+        self._unmarked = []
+        self._flushed = time.monotonic()

@@ -1,0 +1,1 @@
+"""Files: FITS mosaics, Zarr stores, tables, maps, convergence."""

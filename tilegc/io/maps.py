@@ -1,0 +1,110 @@
+"""Maps as FITS images with a WCS, written row band by row band, always the same bytes."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any, Final
+
+import numpy as np
+from astropy.io import fits
+from numpy.typing import DTypeLike, NDArray
+
+from tilegc.io.atomic import replacing
+from tilegc.sky import header_text, wcs_from_text
+
+__all__ = ["write_map"]
+
+BLOCK: Final = 2880
+"""FITS files are a whole number of blocks of this many bytes."""
+
+BITPIX: Final = {"u1": 8, "i2": 16, "i4": 32, "i8": 64, "f4": -32, "f8": -64}
+
+
+def write_map(
+    path: str | Path,
+    wcs_text: str,
+    rows: Iterable[NDArray[Any]],
+    *,
+    shape: tuple[int, int],
+    dtype: DTypeLike,
+    unit: str,
+    name: str,
+    meaning: str = "",
+    meta: Mapping[str, tuple[str | int | float, str]] | None = None,
+) -> None:
+    """Write an image with its WCS, whole or not at all, never holding more than a band of rows.
+
+    No card tells a date, a path or a program's version, and NaN has one pattern of bits: the same map gives
+    the same bytes.
+
+    Parameters
+    ----------
+    path : str or Path
+        Place of the file.
+    wcs_text : str
+        Header text that holds the WCS, as `tilegc.sky.wcs_from_text` takes it.
+    rows : iterable of ndarray
+        Bands of rows from the first row (y = 0) on, each (any number of rows, shape[1]).
+    shape : tuple of int
+        Rows and columns of the whole.
+    dtype : dtype_like
+        uint8, int16, int32, int64, float32 or float64.
+    unit : str
+        Unit in astropy's spelling, for BUNIT; empty where there is none.
+    name : str
+        Name of the map, for EXTNAME.
+    meaning : str
+        One line on what it shows, for EXTNAME's comment.
+    meta : mapping of str to (value, comment), optional
+        Further cards; the keywords at most 8 characters.
+
+    Raises
+    ------
+    ValueError
+        If the bands do not make up `shape`, or a keyword cannot be one.
+    AstrometryError
+        If the text has no celestial WCS.
+    """
+    kind = np.dtype(dtype).newbyteorder(">")
+    cards: dict[str, tuple[str | int | float, str]] = {"EXTNAME": (name, meaning)}
+    if unit:
+        cards["BUNIT"] = (unit, "")
+    header = _header(shape, np.dtype(dtype), cards | dict(meta or {}))
+    header.extend(fits.Header.fromstring(header_text(wcs_from_text(wcs_text))), update=True)
+    done = 0
+    with replacing(path) as beside, beside.open("wb") as file:
+        file.write(header.tostring().encode("ascii"))
+        for band in rows:
+            if band.ndim != 2 or band.shape[1] != shape[1]:
+                raise ValueError(f"map {name}: a band of shape {band.shape} in an image of {shape}")
+            done += band.shape[0]
+            values = band.astype(kind, order="C", casting="same_kind")
+            if kind.kind == "f":
+                values[np.isnan(values)] = np.nan
+            file.write(values.data)
+        if done != shape[0]:
+            raise ValueError(f"map {name}: {done} rows were given for {shape[0]}")
+        file.write(bytes(-file.tell() % BLOCK))
+
+
+def _header(
+    shape: tuple[int, int], dtype: np.dtype[Any], cards: Mapping[str, tuple[str | int | float, str]]
+) -> fits.Header:
+    if dtype.str[1:] not in BITPIX:
+        raise ValueError(f"FITS has no images of {dtype}")
+    header = fits.Header()
+    header["SIMPLE"] = (True, "conforms to FITS standard")
+    header["BITPIX"] = (BITPIX[dtype.str[1:]], "array data type")
+    header["NAXIS"] = 2
+    header["NAXIS1"] = shape[1]
+    header["NAXIS2"] = shape[0]
+    for key, (value, comment) in cards.items():
+        if not re.fullmatch(r"[A-Z0-9_-]{1,8}", key):
+            raise ValueError(f"{key!r} cannot be a FITS keyword")
+        # astropy warns of a comment that does not fit: cut it to the rest of the card
+        used = max(len(str(fits.Card(key, value)).rstrip()), 30)
+        text = comment.encode("ascii", "replace").decode()
+        header[key] = (value, text[: max(80 - used - 3, 0)])
+    return header

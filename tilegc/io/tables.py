@@ -1,0 +1,295 @@
+"""Tables: Parquet and ECSV with units, DS9 regions; the same content always gives the same bytes."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any, Final
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+from astropy import units
+from astropy.io import ascii as astropy_ascii
+from astropy.table import Column as TableColumn
+from astropy.table import QTable, Table
+from numpy.typing import ArrayLike, NDArray
+
+from tilegc.errors import InputError
+from tilegc.io.atomic import replacing, write_bytes
+from tilegc.schema import SCHEMA_VERSION, Column
+
+__all__ = ["read_ecsv", "read_parquet", "write_ecsv", "write_parquet", "write_regions"]
+
+Meta = Mapping[str, str | int | float]
+
+ROW_GROUP: Final = 1 << 20
+"""Rows of a row group: part of the bytes, so not left to pyarrow's default."""
+
+
+def write_parquet(
+    path: str | Path, columns: Sequence[Column], data: Mapping[str, ArrayLike], meta: Meta | None = None
+) -> None:
+    """Write a table as Parquet, whole or not at all.
+
+    Unit and meaning of every column stand in its field's metadata, `meta` and the schema's version in the
+    table's. The bytes depend on the arguments and on pyarrow's version, on nothing else.
+
+    Parameters
+    ----------
+    path : str or Path
+        Place of the file.
+    columns : sequence of Column
+        All columns, in order.
+    data : mapping of str to array_like
+        One array a column, all of one length, which may be 0.
+    meta : mapping, optional
+        What the table says of itself, `recipe` for one; it comes back as text.
+
+    Raises
+    ------
+    ValueError
+        If `data` does not fit `columns`.
+    """
+    arrays = _checked(columns, data)
+    fields = [
+        pa.field(
+            column.name,
+            pa.string() if column.dtype == "string" else pa.from_numpy_dtype(np.dtype(column.dtype)),
+            nullable=False,
+            metadata={"unit": column.unit, "meaning": column.meaning},
+        )
+        for column in columns
+    ]
+    about = {"tilegc_schema": str(SCHEMA_VERSION)} | {key: str(value) for key, value in (meta or {}).items()}
+    table = pa.table(
+        [pa.array(arrays[field.name], type=field.type) for field in fields],
+        schema=pa.schema(fields, metadata=about),
+    )
+    with replacing(path) as beside:
+        pq.write_table(
+            table,
+            beside,
+            version="2.6",
+            data_page_version="1.0",
+            compression="zstd",
+            compression_level=3,
+            row_group_size=ROW_GROUP,
+            use_dictionary=[column.name for column in columns if column.dtype == "string"],
+            write_statistics=True,
+        )
+
+
+def read_parquet(path: str | Path) -> QTable:
+    """Read what `write_parquet` wrote.
+
+    Parameters
+    ----------
+    path : str or Path
+        Place of the file.
+
+    Returns
+    -------
+    astropy.table.QTable
+        Columns with a unit are Quantities of the written dtype, the others plain columns; `meta` holds the
+        table's.
+
+    Raises
+    ------
+    InputError
+        If it is absent or no Parquet.
+    """
+    try:
+        table = pq.read_table(path, memory_map=False)
+    except FileNotFoundError:
+        raise InputError(f"{path}: no such table") from None
+    except (OSError, pa.ArrowException) as error:
+        raise InputError(f"{path}: cannot be read as Parquet ({_one_line(error)})") from None
+    parts = []
+    for field, column in zip(table.schema, table.columns, strict=True):
+        text = {key.decode(): value.decode() for key, value in (field.metadata or {}).items()}
+        if pa.types.is_string(field.type):
+            values = np.array(column.to_pylist(), dtype=np.str_)
+        else:
+            values = column.to_numpy()
+        parts.append((field.name, values, text.get("unit", ""), text.get("meaning", "")))
+    about = {
+        key.decode(): value.decode()
+        for key, value in (table.schema.metadata or {}).items()
+        if key != b"ARROW:schema"
+    }
+    return _qtable(parts, about)
+
+
+def write_ecsv(
+    path: str | Path, columns: Sequence[Column], data: Mapping[str, ArrayLike], meta: Meta | None = None
+) -> None:
+    """Write a table as ECSV: text that a person and astropy read, with units; whole or not at all.
+
+    Parameters
+    ----------
+    path : str or Path
+        Place of the file.
+    columns : sequence of Column
+        All columns, in order.
+    data : mapping of str to array_like
+        One array a column, all of one length, which may be 0. Floats are written with as many digits as
+        bring back the same bits.
+    meta : mapping, optional
+        What the table says of itself.
+
+    Raises
+    ------
+    ValueError
+        If `data` does not fit `columns`.
+    """
+    arrays = _checked(columns, data)
+    table = Table(
+        [
+            TableColumn(
+                np.asarray(arrays[column.name], np.str_) if column.dtype == "string" else arrays[column.name],
+                name=column.name,
+                unit=column.unit or None,
+                description=column.meaning,
+            )
+            for column in columns
+        ],
+        meta={"tilegc_schema": SCHEMA_VERSION, **(meta or {})},
+    )
+    text = io.StringIO()
+    table.write(text, format="ascii.ecsv")
+    write_bytes(path, text.getvalue().encode())
+
+
+def read_ecsv(path: str | Path) -> QTable:
+    """Read what `write_ecsv` wrote.
+
+    Parameters
+    ----------
+    path : str or Path
+        Place of the file.
+
+    Returns
+    -------
+    astropy.table.QTable
+        As `read_parquet` gives it.
+
+    Raises
+    ------
+    InputError
+        If it is absent or no ECSV.
+    """
+    try:
+        text = Path(path).read_text(encoding="utf-8")
+        # Empty cells are empty names here, never missing values.
+        table = Table.read(text.splitlines(), format="ascii.ecsv", fill_values=[])
+    except FileNotFoundError:
+        raise InputError(f"{path}: no such table") from None
+    except (OSError, ValueError, astropy_ascii.InconsistentTableError) as error:
+        raise InputError(f"{path}: cannot be read as ECSV ({_one_line(error)})") from None
+    parts = [
+        (
+            column.name,
+            np.asarray(column.data),
+            str(column.unit) if column.unit is not None else "",
+            column.description or "",
+        )
+        for column in table.columns.values()
+    ]
+    return _qtable(parts, dict(table.meta))
+
+
+def write_regions(
+    path: str | Path,
+    ra: ArrayLike,
+    dec: ArrayLike,
+    radius_arcsec: float | ArrayLike,
+    labels: Sequence[str] | None = None,
+    *,
+    meta: Meta | None = None,
+) -> None:
+    """Write circles as a DS9 region file (ICRS), whole or not at all.
+
+    Parameters
+    ----------
+    path : str or Path
+        Place of the file.
+    ra, dec : array_like
+        Centres, degrees.
+    radius_arcsec : float or array_like
+        Radius of all or of each, arcsec.
+    labels : sequence of str, optional
+        A text for each; braces in it are left out, as DS9 uses them to delimit it.
+    meta : mapping, optional
+        Written as comments.
+    """
+    centres = np.asarray(ra, np.float64), np.asarray(dec, np.float64)
+    radii = np.broadcast_to(np.asarray(radius_arcsec, np.float64), centres[0].shape)
+    texts = [""] * radii.size if labels is None else [_label(label) for label in labels]
+
+    def lines() -> Iterator[str]:
+        yield "# Region file format: DS9 version 4.1"
+        for key, value in (meta or {}).items():
+            yield f"# {key}: {_one_line(value)}"
+        yield "icrs"
+        for a, d, r, text in zip(*centres, radii, texts, strict=True):
+            # nine decimals of a degree: 4 microarcsec
+            yield f'circle({a:.9f},{d:.9f},{r:.4f}"){text}'
+
+    write_bytes(path, ("\n".join(lines()) + "\n").encode())
+
+
+def _label(text: str) -> str:
+    return f" # text={{{_one_line(text).translate({123: None, 125: None})}}}"
+
+
+def _checked(columns: Sequence[Column], data: Mapping[str, ArrayLike]) -> dict[str, NDArray[Any]]:
+    """Return the arrays in the columns' dtypes, with one NaN for all; refuse what does not fit."""
+    names = [column.name for column in columns]
+    if set(names) != set(data):
+        raise ValueError(f"columns {sorted(set(names) ^ set(data))} are not in both the schema and the data")
+    arrays = {column.name: _cast(column, np.asarray(data[column.name])) for column in columns}
+    lengths = {name: array.size for name, array in arrays.items()}
+    if len(set(lengths.values())) > 1:
+        raise ValueError(f"columns of different lengths: {lengths}")
+    return arrays
+
+
+def _cast(column: Column, values: NDArray[Any]) -> NDArray[Any]:
+    if values.ndim != 1:
+        raise ValueError(f"column {column.name}: one dimension is meant, got {values.ndim}")
+    if column.dtype == "string":
+        if values.dtype.kind not in "UT" and not all(isinstance(value, str) for value in values):
+            raise ValueError(f"column {column.name}: text is meant")
+        return values.astype(object)
+    dtype = np.dtype(column.dtype)
+    if values.size == 0:
+        return np.empty(0, dtype)
+    if not np.can_cast(values.dtype, dtype, casting="same_kind"):
+        raise ValueError(f"column {column.name}: {values.dtype} cannot be {dtype}")
+    if dtype.kind in "iu":
+        limits = np.iinfo(dtype)
+        if values.min() < limits.min or values.max() > limits.max:
+            raise ValueError(f"column {column.name}: numbers beyond {dtype}")
+    cast = values.astype(dtype)
+    if dtype.kind == "f":
+        # NaNs differ in their bits by where they come from, and bits are what the files are compared by.
+        cast[np.isnan(cast)] = np.nan
+    return cast
+
+
+def _qtable(parts: Sequence[tuple[str, NDArray[Any], str, str]], meta: Mapping[str, object]) -> QTable:
+    table = QTable(meta=dict(meta))
+    for name, values, unit, meaning in parts:
+        if unit:
+            # With the dtype given: a Quantity of integers would turn into floats.
+            table[name] = units.Quantity(values, unit, dtype=values.dtype, copy=False)
+        else:
+            table[name] = values
+        table[name].info.description = meaning
+    return table
+
+
+def _one_line(text: object) -> str:
+    return " ".join(str(text).split())

@@ -1,0 +1,152 @@
+"""Exact sums of float32, in any order and any grouping (DESIGN 4, Reductions).
+
+A sum is a fixed-point number of `LIMBS` int64 limbs, 32 bits apart: its value is
+sum of limb[i] * 2^(32 i - 149), 2^-149 being the smallest float32. Every float32 adds less than 2^32 in
+size to each of two limbs, so no carry is needed while summing: limb arrays of different tiles are combined
+with `+`, which is associative and commutative, and `total` rounds once, as `math.fsum` does.
+
+A cell holds up to `CAPACITY` = 2^30 values, over all arrays that are added up, before a limb could overflow.
+Radius: 0.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from tilegc.kernels.compiled import PLAIN, compiled
+
+__all__ = ["CAPACITY", "LIMBS", "accumulate", "total", "zeros"]
+
+Float32 = NDArray[np.float32]
+Float64 = NDArray[np.float64]
+Int64 = NDArray[np.int64]
+
+LIMBS: Final = 9
+"""Limbs of a sum: 9 x 32 bits hold the 277 of float32's range, and the sign."""
+
+CAPACITY: Final = 2**30
+"""Values that a cell may hold: each limb then stays below 2^62 in size."""
+
+_DIGIT: Final = 0xFFFFFFFF
+_UNIT: Final = -149
+"""Exponent of the lowest bit of limb 0."""
+
+
+def zeros(n_cells: int) -> Int64:
+    """Return the empty sums of so many cells: (n_cells, LIMBS) int64."""
+    return np.zeros((n_cells, LIMBS), np.int64)
+
+
+def accumulate(limbs: Int64, cell: Int64, values: Float32) -> None:
+    """Add values to the sums of their cells, in place.
+
+    Parameters
+    ----------
+    limbs : (n_cells, LIMBS) int64
+        Changed in place; C-contiguous.
+    cell : (n,) int64
+        Cell of each value, 0 to n_cells - 1.
+    values : (n,) float32
+        Finite.
+
+    Raises
+    ------
+    ValueError
+        If a value is not finite or a cell does not exist; `limbs` is then as it was before.
+    """
+    if limbs.ndim != 2 or limbs.shape[1] != LIMBS or limbs.dtype != np.int64 or not limbs.flags.carray:
+        raise ValueError(f"limbs must be contiguous int64 of shape (n_cells, {LIMBS}), got {limbs.shape}")
+    if cell.ndim != 1 or cell.shape != values.shape:
+        raise ValueError(f"cell {cell.shape} and values {values.shape} must be 1-D and of one length")
+    cell = np.require(cell, np.int64, PLAIN)
+    values = np.require(values, np.float32, PLAIN)
+    if not np.isfinite(values).all():
+        raise ValueError("exact sums take finite values only: leave out NaN and infinity first")
+    if len(cell) and not (cell.min() >= 0 and cell.max() < len(limbs)):
+        raise ValueError(f"a cell lies outside of 0 to {len(limbs) - 1}")
+    _accumulate(limbs, cell, values.view(np.uint32))
+
+
+def total(limbs: Int64) -> Float64:
+    """Return the sums, each rounded once to the nearest float64, ties to even: equal to `math.fsum`.
+
+    Parameters
+    ----------
+    limbs : (n_cells, LIMBS) int64
+        Any sum of limb arrays.
+
+    Returns
+    -------
+    (n_cells,) float64
+        Zero is +0.
+    """
+    out = np.empty(len(limbs), np.float64)
+    _round(np.require(limbs, np.int64, PLAIN), out)
+    return out
+
+
+@compiled
+def _accumulate(limbs: Int64, cell: Int64, bits: NDArray[np.uint32]) -> None:
+    for i in range(len(bits)):
+        word = np.int64(bits[i])
+        exponent = (word >> 23) & 0xFF
+        mantissa = word & 0x7FFFFF
+        if exponent:
+            mantissa |= 0x800000
+            exponent -= 1
+        wide = mantissa << (exponent & 31)
+        low, high = wide & _DIGIT, wide >> 32
+        limb = exponent >> 5
+        sums = limbs[cell[i]]
+        if word >> 31:
+            sums[limb] -= low
+            sums[limb + 1] -= high
+        else:
+            sums[limb] += low
+            sums[limb + 1] += high
+
+
+@compiled
+def _round(limbs: Int64, out: Float64) -> None:
+    digits = np.zeros(LIMBS + 3, np.int64)
+    for cell in range(len(limbs)):
+        # carry, so that every digit has 32 bits and the last one the sign
+        carry = np.int64(0)
+        for i in range(LIMBS):
+            carry += limbs[cell, i]
+            digits[i] = carry & _DIGIT
+            carry >>= 32
+        digits[LIMBS] = carry
+        negative = carry < 0
+        if negative:
+            # the size is the complement + 1
+            carry = np.int64(1)
+            for i in range(LIMBS):
+                carry += _DIGIT - digits[i]
+                digits[i] = carry & _DIGIT
+                carry >>= 32
+            digits[LIMBS] = ~digits[LIMBS] + carry
+        highest = 32 * LIMBS + 31
+        while highest > 0 and not (digits[highest >> 5] >> (highest & 31)) & 1:
+            highest -= 1
+        # 53 bits and the one that decides the rounding; `rest`: whether anything lies below them
+        shift = max(highest - 53, 0)
+        limb, bit = shift >> 5, shift & 31
+        head = (
+            (digits[limb] >> bit) | (digits[limb + 1] << (32 - bit)) | ((digits[limb + 2] << (63 - bit)) << 1)
+        )
+        rest = (digits[limb] & ((1 << bit) - 1)) != 0
+        for i in range(limb):
+            rest |= digits[i] != 0
+        if highest > 52:
+            half = head & 1
+            head >>= 1
+            shift += 1
+            if half and (rest or head & 1):
+                head += 1
+        size = math.ldexp(float(head), shift + _UNIT)
+        out[cell] = -size if negative else size

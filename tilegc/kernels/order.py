@@ -1,0 +1,212 @@
+"""Exact median and MAD from counts that may be added in any order (DESIGN 3.6).
+
+A float32 is mapped to a uint32 that sorts as it does. Tiles count the high 16 bits of these keys; the sum of
+the counts tells which high bits the middle values have; tiles then count the low 16 bits of the values that
+have them. The result equals `numpy.median` of all values at once, to the bit. The same functions serve
+|x - median| through their argument `centre`. Radius: 0.
+"""
+
+from __future__ import annotations
+
+from typing import Any, Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from tilegc.kernels.compiled import PLAIN, compiled
+
+__all__ = [
+    "BINS",
+    "MAD_TO_SIGMA",
+    "histogram",
+    "median_from",
+    "median_prefixes",
+    "ordered_keys",
+    "refine",
+    "sigma",
+]
+
+Float32 = NDArray[np.float32]
+Int64 = NDArray[np.int64]
+Bool = NDArray[np.bool_]
+UInt32 = NDArray[np.uint32]
+
+BINS: Final = 65536
+"""Counts of either step: values of 16 bits."""
+
+MAD_TO_SIGMA: Final = 1.4826
+"""Standard deviation of a Gaussian in units of its MAD, as the recipe rounds it."""
+
+_SIGN: Final = np.uint32(0x80000000)
+_SIZE: Final = np.uint32(0x7FFFFFFF)
+_LOW: Final = np.uint32(0xFFFF)
+_SHIFT: Final = np.uint32(16)
+_TOP: Final = np.uint32(31)
+
+
+def ordered_keys(values: Float32) -> UInt32:
+    """Return a uint32 for each float32 that sorts as it does; both zeros have one key.
+
+    Parameters
+    ----------
+    values : float32 array
+        No NaN.
+
+    Returns
+    -------
+    uint32 array
+        Of the same shape.
+    """
+    bits = (values + np.float32(0)).view(np.uint32)
+    return bits ^ (_SIGN + (bits >> _TOP) * _SIZE)
+
+
+def histogram(values: Float32, select: NDArray[Any], centre: np.float32 | None = None) -> Int64:
+    """Count the high 16 bits of the ordered keys: the first step.
+
+    Parameters
+    ----------
+    values : (n,) or (ny, nx) float32
+        NaN is never counted.
+    select : bool or uint8, same shape
+        Which values count.
+    centre : float32, optional
+        If given, |value - centre| (in float32) is counted in place of the value.
+
+    Returns
+    -------
+    (65536,) int64
+        Those of several tiles are added.
+    """
+    counts = np.zeros(BINS, np.int64)
+    _count_high(*_plain(values, select, centre), counts)
+    return counts
+
+
+def refine(
+    values: Float32, select: NDArray[Any], prefixes: tuple[int, ...], centre: np.float32 | None = None
+) -> Int64:
+    """Count the low 16 bits of the keys whose high 16 bits are one of `prefixes`: the second step.
+
+    Parameters
+    ----------
+    values, select, centre
+        As for `histogram`.
+    prefixes : tuple of int
+        From `median_prefixes`.
+
+    Returns
+    -------
+    (len(prefixes), 65536) int64
+        Those of several tiles are added.
+    """
+    counts = np.zeros((len(prefixes), BINS), np.int64)
+    slots = np.full(BINS, -1, np.int64)
+    slots[list(prefixes)] = np.arange(len(prefixes))
+    _count_low(*_plain(values, select, centre), slots, counts)
+    return counts
+
+
+def median_prefixes(counts: Int64) -> tuple[int, ...]:
+    """Return the high 16 bits of the middle value, or of the two middle ones where they differ.
+
+    Parameters
+    ----------
+    counts : (65536,) int64
+        The sum of all `histogram`.
+
+    Returns
+    -------
+    tuple of int
+        Empty where nothing was counted.
+    """
+    total = int(counts.sum())
+    if not total:
+        return ()
+    ends = np.cumsum(counts)
+    return tuple(sorted({int(np.searchsorted(ends, rank, side="right")) for rank in _middle(total)}))
+
+
+def median_from(counts: Int64, prefixes: tuple[int, ...], refined: Int64) -> np.float32:
+    """Return the median: the middle value, or the mean of the two middle ones as NumPy forms it in float32.
+
+    Parameters
+    ----------
+    counts : (65536,) int64
+        The sum of all `histogram`.
+    prefixes : tuple of int
+        `median_prefixes(counts)`.
+    refined : (len(prefixes), 65536) int64
+        The sum of all `refine`.
+
+    Returns
+    -------
+    float32
+        NaN where nothing was counted; a zero is +0.
+    """
+    total = int(counts.sum())
+    if not total:
+        return np.float32(np.nan)
+    ends = np.cumsum(counts)
+    keys = []
+    for rank in _middle(total):
+        prefix = int(np.searchsorted(ends, rank, side="right"))
+        within = rank - int(ends[prefix] - counts[prefix])
+        low = int(np.searchsorted(np.cumsum(refined[prefixes.index(prefix)]), within, side="right"))
+        keys.append((prefix << 16) | low)
+    return np.float32(np.mean(_values(np.array(keys, np.uint32))))
+
+
+def sigma(mad: float) -> float:
+    """Return the noise that belongs to a median absolute deviation: 1.4826 x MAD in float64 (DESIGN 3.6)."""
+    return MAD_TO_SIGMA * float(mad)
+
+
+def _middle(total: int) -> tuple[int, ...]:
+    """Return the ranks, from 0, of the middle one or two of `total` values."""
+    return (total // 2,) if total % 2 else (total // 2 - 1, total // 2)
+
+
+def _plain(
+    values: Float32, select: NDArray[Any], centre: np.float32 | None
+) -> tuple[Float32, Bool, np.float32, bool]:
+    if values.shape != select.shape:
+        raise ValueError(f"values {values.shape} and select {select.shape} must be of one shape")
+    flat = np.require(values, np.float32, PLAIN).reshape(-1)
+    chosen = np.require(select, np.bool_, PLAIN).reshape(-1)
+    # subtracting -0 changes no value and makes one zero of the two
+    return flat, chosen, np.float32(-0.0 if centre is None else centre), centre is not None
+
+
+def _values(keys: UInt32) -> Float32:
+    """Return the float32 of ordered keys."""
+    return np.where(keys & _SIGN, keys ^ _SIGN, ~keys).view(np.float32)
+
+
+@compiled
+def _key(value: np.float32, centre: np.float32, centred: bool) -> np.uint32:
+    """Return a uint32 that sorts as the value does (or its distance from the centre)."""
+    bits = np.float32(value - centre).view(np.uint32)
+    if centred:
+        bits &= _SIZE
+    # without a branch, which would be guessed wrong for half of a noise map
+    return np.uint32(bits ^ (_SIGN + (bits >> _TOP) * _SIZE))
+
+
+@compiled
+def _count_high(values: Float32, select: Bool, centre: np.float32, centred: bool, counts: Int64) -> None:
+    for i in range(len(values)):
+        if select[i] and values[i] == values[i]:
+            counts[_key(values[i], centre, centred) >> _SHIFT] += 1
+
+
+@compiled
+def _count_low(
+    values: Float32, select: Bool, centre: np.float32, centred: bool, slots: Int64, counts: Int64
+) -> None:
+    for i in range(len(values)):
+        if select[i] and values[i] == values[i]:
+            key = _key(values[i], centre, centred)
+            slot = slots[key >> _SHIFT]
+            if slot >= 0:
+                counts[slot, key & _LOW] += 1

@@ -1,0 +1,294 @@
+"""Normalised Gaussian smoothing and its differences (DESIGN 3.3 and 3.4).
+
+S_w[I; v] = sum(g v I) / sum(g v) with a separable Gaussian g of FWHM w. All sums are float32, rows then
+columns, taps from the centre outwards in symmetric pairs, so that a pixel has the same bits in every window
+that holds its neighbourhood. Radius: `len(taps) - 1`, or `difference_radius`.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from functools import lru_cache, partial
+from typing import Any, Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from tilegc.kernels.compiled import PLAIN, compiled
+
+__all__ = ["FWHM_PER_SIGMA", "Taps", "difference", "difference_radius", "gaussian_taps", "smooth"]
+
+Taps = tuple[float, ...]
+Float32 = NDArray[np.float32]
+Bool = NDArray[np.bool_]
+Convolve = Callable[[Float32, int, int, int, Float32, Float32], None]
+
+FWHM_PER_SIGMA: Final = 2.3548200450309493
+"""2 sqrt(2 ln 2)."""
+
+ROWS: Final = 128
+COLUMNS: Final = 256
+"""Block in which an image is worked off: it stays in the cache, and one bad pixel slows down only its own."""
+
+UNROLLED: Final = 12
+"""Largest radius of a kernel that is compiled for its taps; beyond it the unrolled code turns slow."""
+
+_NAN: Final = np.float32(np.nan)
+
+
+def gaussian_taps(fwhm: float, discretisation: str = "integrated") -> Taps:
+    """Return the half kernel of a Gaussian, from the centre outwards.
+
+    Parameters
+    ----------
+    fwhm : float
+        Full width at half maximum, pixels.
+    discretisation : {"integrated", "sampled"}
+        The Gaussian integrated over each pixel, or its value at the pixel's centre.
+
+    Returns
+    -------
+    tuple of float
+        `ceil(4 sigma) + 1` values, each representable in float32; the full kernel (the centre once, the
+        others twice) has unit sum in float64 before it is rounded.
+
+    Raises
+    ------
+    ValueError
+        If `fwhm` is not positive and finite, or `discretisation` is neither of the two.
+    """
+    if not (math.isfinite(fwhm) and fwhm > 0):
+        raise ValueError(f"the FWHM of a Gaussian must be positive and finite, got {fwhm!r}")
+    sigma = fwhm / FWHM_PER_SIGMA
+    offsets = range(math.ceil(4 * sigma) + 1)
+    if discretisation == "integrated":
+        # erfc keeps the digits of the faint outer taps, where erf is all but 1
+        edge = 0.5 / (math.sqrt(2) * sigma)
+        half = [2 * math.erf(edge)]
+        half += [math.erfc((2 * k - 1) * edge) - math.erfc((2 * k + 1) * edge) for k in offsets[1:]]
+    elif discretisation == "sampled":
+        half = [math.exp(-0.5 * (k / sigma) ** 2) for k in offsets]
+    else:
+        raise ValueError(f"discretisation must be 'integrated' or 'sampled', got {discretisation!r}")
+    total = math.fsum([half[0], *half[1:], *half[1:]])
+    return tuple(float(np.float32(value / total)) for value in half)
+
+
+def difference_radius(narrow: Taps, wide: Taps) -> int:
+    """Return the distance in pixels (along y or x) to which a pixel of `difference` looks."""
+    return max(len(narrow), len(wide)) - 1
+
+
+def smooth(image: Float32, valid: NDArray[Any], taps: Taps) -> Float32:
+    """Return the normalised smoothing S_w[image; valid] (DESIGN 3.3).
+
+    Parameters
+    ----------
+    image : (ny, nx) float32
+        Finite where `valid`; other values are ignored, NaN too.
+    valid : (ny, nx) bool or uint8
+        Where a pixel counts. Outside of the image nothing counts.
+    taps : tuple of float
+        From `gaussian_taps`.
+
+    Returns
+    -------
+    (ny, nx) float32
+        In the unit of `image`; NaN where no counting pixel lies within the radius `len(taps) - 1`.
+    """
+    return _filter(image, valid, (tuple(taps),))
+
+
+def difference(image: Float32, valid: NDArray[Any], narrow: Taps, wide: Taps) -> Float32:
+    """Return S_narrow - S_wide of an image: one stage of the double filter (DESIGN 3.4).
+
+    Parameters
+    ----------
+    image : (ny, nx) float32
+        Finite where `valid`; other values are ignored, NaN too.
+    valid : (ny, nx) bool or uint8
+        Where a pixel counts. Outside of the image nothing counts.
+    narrow, wide : tuple of float
+        From `gaussian_taps`.
+
+    Returns
+    -------
+    (ny, nx) float32
+        In the unit of `image`; NaN where no counting pixel lies within the radius of either. The bits at a
+        pixel are the same in any window that holds `difference_radius` pixels round it, or ends there
+        because the field does.
+    """
+    return _filter(image, valid, (tuple(narrow), tuple(wide)))
+
+
+def _filter(image: Float32, valid: NDArray[Any], sides: tuple[Taps, ...]) -> Float32:
+    if image.ndim != 2 or image.shape != valid.shape:
+        raise ValueError(f"image {image.shape} and valid {valid.shape} must be 2-D and of one shape")
+    image = np.require(image, np.float32, PLAIN)
+    valid = np.require(valid, np.bool_, PLAIN)
+    convolvers = [_convolver(taps) for taps in sides]
+    constants = [_all_good(taps) for taps in sides]
+    finish = _divide if len(sides) == 1 else _divide_and_subtract
+    margin = max(len(taps) for taps in sides) - 1
+    rows = max(ROWS, 4 * margin)
+
+    out = np.empty(image.shape, np.float32)
+    values, weights, scratch = np.empty((3, rows + 2 * margin, COLUMNS + 2 * margin), np.float32)
+    sums, norms = np.empty((2, len(sides), rows, COLUMNS), np.float32)
+    # where all is good the divisor is one number: filled in once, and again after a masked block
+    norms_hold_constants = False
+    for y0 in range(0, image.shape[0], rows):
+        for x0 in range(0, image.shape[1], COLUMNS):
+            ny, nx = min(rows, image.shape[0] - y0), min(COLUMNS, image.shape[1] - x0)
+            counting = _gather(image, valid, y0, x0, ny, nx, margin, values, weights)
+            if counting == 0:
+                out[y0 : y0 + ny, x0 : x0 + nx] = _NAN
+                continue
+            for convolve, total in zip(convolvers, sums, strict=True):
+                convolve(values, margin, ny, nx, scratch, total)
+            if counting < (ny + 2 * margin) * (nx + 2 * margin):
+                for convolve, norm in zip(convolvers, norms, strict=True):
+                    convolve(weights, margin, ny, nx, scratch, norm)
+                norms_hold_constants = False
+            elif not norms_hold_constants:
+                for norm, constant in zip(norms, constants, strict=True):
+                    norm[...] = constant
+                norms_hold_constants = True
+            finish(sums, norms, out, y0, x0, ny, nx)
+    return out
+
+
+@lru_cache(maxsize=64)
+def _convolver(taps: Taps) -> Convolve:
+    """Return the compiled separable convolution with these taps.
+
+    Its arguments: the block with its margin, the margin, rows and columns of the result, scratch, the result.
+    """
+    half = tuple(np.float32(value) for value in taps)
+    if len(half) - 1 > UNROLLED:
+        return partial(_convolve_wide, np.array(half))
+    return _unrolled(half)
+
+
+def _unrolled(half: tuple[np.float32, ...]) -> Convolve:
+    """Return the convolution with taps that the compiler knows.
+
+    As constants of the closure they let it unroll the loops over taps and make vector code of the loops over
+    pixels; Numba's cache on disk is keyed with them.
+    """
+    radius = len(half) - 1
+
+    @compiled
+    def convolve(block: Float32, margin: int, ny: int, nx: int, scratch: Float32, out: Float32) -> None:
+        top = margin - radius
+        for y in range(ny + 2 * radius):
+            source, row = block[top + y, top:], scratch[y]
+            for x in range(nx):
+                total = half[0] * source[x + radius]
+                for k in range(1, radius + 1):
+                    total += half[k] * (source[x + radius - k] + source[x + radius + k])
+                row[x] = total
+        for y in range(ny):
+            row = out[y]
+            for x in range(nx):
+                total = half[0] * scratch[y + radius, x]
+                for k in range(1, radius + 1):
+                    total += half[k] * (scratch[y + radius - k, x] + scratch[y + radius + k, x])
+                row[x] = total
+
+    return convolve
+
+
+@compiled
+def _convolve_wide(
+    half: Float32, block: Float32, margin: int, ny: int, nx: int, scratch: Float32, out: Float32
+) -> None:
+    """Do what `_unrolled` does, bit for bit, with the loops over taps outside: faster for many taps."""
+    radius = len(half) - 1
+    for y in range(ny + 2 * radius):
+        source, row = block[margin - radius + y], scratch[y]
+        centre = source[margin:]
+        for x in range(nx):
+            row[x] = half[0] * centre[x]
+        for k in range(1, radius + 1):
+            low, high, tap = source[margin - k :], source[margin + k :], half[k]
+            for x in range(nx):
+                row[x] += tap * (low[x] + high[x])
+    for y in range(ny):
+        centre, row = scratch[y + radius], out[y]
+        for x in range(nx):
+            row[x] = half[0] * centre[x]
+        for k in range(1, radius + 1):
+            low, high, tap = scratch[y + radius - k], scratch[y + radius + k], half[k]
+            for x in range(nx):
+                row[x] += tap * (low[x] + high[x])
+
+
+@lru_cache(maxsize=64)
+def _all_good(taps: Taps) -> np.float32:
+    """Return sum(g v) where all pixels count, obtained as the masked path obtains it, rounding included."""
+    side = 2 * len(taps) - 1
+    ones = np.ones((side, side), np.float32)
+    out = np.empty((1, 1), np.float32)
+    _convolver(taps)(ones, len(taps) - 1, 1, 1, np.empty_like(ones), out)
+    return np.float32(out[0, 0])
+
+
+@compiled
+def _gather(
+    image: Float32,
+    valid: Bool,
+    y0: int,
+    x0: int,
+    ny: int,
+    nx: int,
+    margin: int,
+    values: Float32,
+    weights: Float32,
+) -> int:
+    """Copy a block with its margin, 0 where nothing counts; return how many pixels count."""
+    height, width = image.shape
+    first = max(0, margin - x0)
+    last = min(nx + 2 * margin, width - x0 + margin)
+    counting = 0
+    for j in range(ny + 2 * margin):
+        y = y0 - margin + j
+        target, weight = values[j], weights[j]
+        if y < 0 or y >= height:
+            target[: nx + 2 * margin] = 0
+            weight[: nx + 2 * margin] = 0
+            continue
+        target[:first] = 0
+        weight[:first] = 0
+        target[last : nx + 2 * margin] = 0
+        weight[last : nx + 2 * margin] = 0
+        pixels, counts = image[y, x0 - margin + first :], valid[y, x0 - margin + first :]
+        inside, inside_weight = target[first:], weight[first:]
+        for i in range(last - first):
+            good = counts[i]
+            counting += 1 if good else 0
+            inside[i] = pixels[i] if good else np.float32(0)
+            inside_weight[i] = np.float32(1) if good else np.float32(0)
+    return counting
+
+
+@compiled
+def _divide(sums: Float32, norms: Float32, out: Float32, y0: int, x0: int, ny: int, nx: int) -> None:
+    """Finish a block of `smooth`; the canonical NaN, as that of 0 / 0 has another sign on another CPU."""
+    for y in range(ny):
+        source, norm, target = sums[0, y], norms[0, y], out[y0 + y, x0:]
+        for x in range(nx):
+            target[x] = source[x] / norm[x] if norm[x] > 0 else _NAN
+
+
+@compiled
+def _divide_and_subtract(
+    sums: Float32, norms: Float32, out: Float32, y0: int, x0: int, ny: int, nx: int
+) -> None:
+    """Finish a block of `difference`."""
+    for y in range(ny):
+        first, second, target = sums[0, y], sums[1, y], out[y0 + y, x0:]
+        narrow, wide = norms[0, y], norms[1, y]
+        for x in range(nx):
+            target[x] = first[x] / narrow[x] - second[x] / wide[x] if narrow[x] > 0 and wide[x] > 0 else _NAN

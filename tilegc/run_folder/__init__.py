@@ -1,0 +1,22 @@
+"""The folder of a run: who may write there, what is done, what it holds, whether it is still as it was."""
+
+from __future__ import annotations
+
+from tilegc.run_folder.folder import RunFolder
+from tilegc.run_folder.layout import MAPS, PRODUCTS
+from tilegc.run_folder.ledger import Ledger
+from tilegc.run_folder.opening import Run, open_run
+from tilegc.run_folder.status import PassStatus, Status, status, verify
+
+__all__ = [
+    "MAPS",
+    "PRODUCTS",
+    "Ledger",
+    "PassStatus",
+    "Run",
+    "RunFolder",
+    "Status",
+    "open_run",
+    "status",
+    "verify",
+]

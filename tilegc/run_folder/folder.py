@@ -1,0 +1,310 @@
+"""A run's folder while it is written: start rules, lock, manifest, ledger, paths."""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import os
+from collections.abc import Iterable, Iterator, Mapping
+from pathlib import Path
+
+from tilegc import config as run_file
+from tilegc.config import RunConfig
+from tilegc.errors import ConfigError, InputError, RunFolderError
+from tilegc.io.atomic import write_bytes
+from tilegc.run_folder import manifest as manifests
+from tilegc.run_folder.layout import map_name, remove
+from tilegc.run_folder.ledger import SEGMENT, Ledger
+from tilegc.run_folder.lock import is_held, lock
+from tilegc.run_folder.manifest import Manifest
+from tilegc.schema import FILES, SCHEMA_VERSION, SKY_STORE
+
+__all__ = ["RunFolder"]
+
+log = logging.getLogger("tilegc.run_folder")
+
+
+class RunFolder:
+    """The folder of a run.
+
+    Parameters
+    ----------
+    path : str or Path
+        Need not exist; may itself be a symbolic link to a folder.
+
+    Examples
+    --------
+    >>> with RunFolder("as1063-run").create(config, inputs=inputs, resume=True) as folder:  # doctest: +SKIP
+    ...     folder.plan({"ingest": 36, "filter": 25})
+    ...     run_pass(engine, step, fields, params, folder.ledger)
+    ...     folder.finish(timing)
+    """
+
+    def __init__(self, path: str | Path) -> None:
+        self.path = Path(path).expanduser().absolute()
+        self.ledger = Ledger(self.path / FILES.ledger, "")
+        self.manifest: Manifest = {}
+        self._finished = False
+
+    def store(self, field: str) -> Path:
+        """Return the path of a field's store."""
+        return self.path / FILES.store / f"{field}.zarr"
+
+    @property
+    def sky_store(self) -> Path:
+        """Path of the sky grid's store."""
+        return self.store(SKY_STORE)
+
+    def map(self, field: str, name: str) -> Path:
+        """Return the path of a field's map: detection, mask, rho or density."""
+        return self.path / map_name(field, name)
+
+    def figure(self, name: str) -> Path:
+        """Return the path of a figure; `claim` it before it is written."""
+        return self.path / FILES.figures / name
+
+    def file(self, name: str) -> Path:
+        """Return the path of one of `schema.FILES`."""
+        return self.path / name
+
+    def check(self, *, resume: bool = False, overwrite: bool = False) -> bool:
+        """Check the start rules and touch nothing; return whether a run was begun here.
+
+        Raises
+        ------
+        ConfigError
+            For --resume and --overwrite together.
+        RunFolderError
+            If the path is a file, or holds something else than a run, or a run and no flag was given.
+        """
+        if resume and overwrite:
+            raise ConfigError("--resume and --overwrite: give one of them")
+        path = self.path
+        if not os.path.lexists(path):
+            return False
+        if not path.is_dir():
+            raise RunFolderError(f"{path}: is not a folder; choose another name with -o")
+        found = manifests.read(path)
+        if found is None:
+            parts = (FILES.lock, f".{FILES.manifest}.")
+            if all(entry.name.startswith(parts) for entry in path.iterdir()):
+                return False
+            raise RunFolderError(
+                f"{path}: holds other files and no run of tilegc; choose another folder, it is left as it is"
+            )
+        if not (resume or overwrite):
+            now = "works in it now" if is_held(path) else f"was begun in it (state: {found.get('state')})"
+            raise RunFolderError(
+                f"{path}: a run {now}; give --resume to go on with it, or --overwrite to begin anew"
+            )
+        return True
+
+    @contextlib.contextmanager
+    def create(
+        self,
+        config: RunConfig,
+        *,
+        inputs: Mapping[str, str],
+        plan: Mapping[str, int] | None = None,
+        resume: bool = False,
+        overwrite: bool = False,
+    ) -> Iterator[RunFolder]:
+        """Begin a run, or go on with one, and hold the folder's lock as long as the context lasts.
+
+        If the run ends in an `InputError` before one planned pass was complete, and was begun here and now,
+        all that it wrote is removed: bad input leaves nothing behind.
+
+        Parameters
+        ----------
+        config : RunConfig
+            The resolved run file; a copy is written.
+        inputs : mapping
+            Fingerprint (size, header digest) of every input, by its path.
+        plan : mapping, optional
+            Number of units of every writing pass, for `status`; `plan()` adds to it.
+        resume, overwrite : bool
+            What to do with a run that was begun here before.
+
+        Yields
+        ------
+        RunFolder
+            This folder, with its ledger.
+
+        Raises
+        ------
+        RunFolderError
+            By the start rules; if another run works here; on resume, if inputs or settings have changed.
+        """
+        self.check(resume=resume, overwrite=overwrite)
+        made = _make(self.path)
+        fresh = False
+        try:
+            with lock(self.path):
+                begun = self.check(resume=resume, overwrite=overwrite)
+                if begun and resume:
+                    self._go_on(config, inputs)
+                else:
+                    if begun:
+                        self._clear()
+                    fresh = True
+                    self._begin(config, inputs)
+                if plan:
+                    self.plan(plan)
+                self._finished = False
+                try:
+                    yield self
+                except BaseException as error:
+                    if fresh and isinstance(error, InputError) and not self._worth_keeping():
+                        remove(self.path, self.manifest["fields"], self.manifest["files"], keep=[FILES.lock])
+                    else:
+                        self._end("failed" if isinstance(error, Exception) else "stopped", error)
+                    raise
+                if not self._finished:
+                    self._end("stopped")
+        finally:
+            for folder in reversed(made):
+                with contextlib.suppress(OSError):  # not empty: it stays
+                    folder.rmdir()
+
+    def plan(self, units: Mapping[str, int]) -> None:
+        """Record how many units passes have, for `status`."""
+        self.manifest["plan"] = {**self.manifest["plan"], **units}
+        self._save()
+
+    def note_contents(self, digests: Mapping[str, str]) -> None:
+        """Record the content digests of inputs, taken while they were read.
+
+        Raises
+        ------
+        RunFolderError
+            If an input's content was another one when the run began.
+        """
+        known = self.manifest["contents"]
+        for name, digest in digests.items():
+            if known.get(name, digest) != digest:
+                raise RunFolderError(_changed_inputs(self.path, [f"{name} (other pixels)"]))
+        self.manifest["contents"] = {**known, **digests}
+        self._save()
+
+    def claim(self, paths: Iterable[str | Path]) -> None:
+        """List further files as ours (figures), so that --overwrite may remove them."""
+        names = {(self.path / path).relative_to(self.path).as_posix() for path in paths}
+        if not self.manifest:
+            self.manifest = manifests.read(self.path) or {}
+        self.manifest["files"] = sorted(names.union(self.manifest.get("files", ())))
+        self._save()
+
+    def finish(self, timing: Mapping[str, float] | None = None) -> None:
+        """Take the products' digests and call the run done."""
+        self.manifest["products"] = manifests.digests(self.path, self.manifest["fields"])
+        self.manifest["timing"] = dict(timing or {})
+        self._end("done")
+        self._finished = True
+
+    def _begin(self, config: RunConfig, inputs: Mapping[str, str]) -> None:
+        self.manifest = {
+            manifests.MARKER: manifests.version(),
+            "schema": SCHEMA_VERSION,
+            "recipe": config.recipe,
+            "state": "running",
+            "error": None,
+            "begun": manifests.now(),
+            "ended": None,
+            "fields": [field.name for field in config.fields],
+            "fingerprint": manifests.fingerprint(config, inputs),
+            "config_digest": run_file.digest(config),
+            "config": config.model_dump(mode="json"),
+            "inputs": dict(inputs),
+            "contents": {},
+            "environment": manifests.environment(),
+            "plan": {},
+            "files": [],
+            "products": {},
+            "timing": {},
+        }
+        self._save()  # first of all: from here on the folder is known as ours
+        write_bytes(self.path / FILES.run, run_file.dump(config).encode())
+        self.ledger = Ledger(self.path / FILES.ledger, self.manifest["fingerprint"])
+
+    def _go_on(self, config: RunConfig, inputs: Mapping[str, str]) -> None:
+        found = manifests.read(self.path)
+        assert found is not None
+        if found.get("schema") != SCHEMA_VERSION:
+            raise RunFolderError(
+                f"{self.path}: its run has schema {found.get('schema')}, this tilegc writes "
+                f"{SCHEMA_VERSION}; begin anew with --overwrite, or in another folder"
+            )
+        if found["config_digest"] != run_file.digest(config):
+            changed = manifests.changed_settings(found["config"], config.model_dump(mode="json"))
+            raise RunFolderError(
+                f"{self.path}: settings have changed since its run began: {'; '.join(changed[:5])}; "
+                "give the old ones, or begin anew with --overwrite or in another folder"
+            )
+        before = found["inputs"]
+        odd = [f"{name} (no longer read)" for name in before if name not in inputs]
+        odd += [f"{name} (new)" for name in inputs if name not in before]
+        odd += [name for name in inputs if before.get(name, inputs[name]) != inputs[name]]
+        if odd:
+            raise RunFolderError(_changed_inputs(self.path, odd))
+        here = manifests.environment()
+        if found["environment"] != here:
+            odd = manifests.changed_settings(found["environment"], here)
+            log.warning("%s: goes on with other libraries or another CPU: %s", self.path, "; ".join(odd))
+        self.manifest = {**found, "state": "running", "error": None, "ended": None}
+        self._save()
+        self.ledger = Ledger(self.path / FILES.ledger, found["fingerprint"])
+
+    def _clear(self) -> None:
+        """Remove what a run left here; a crash on the way leaves a folder that is still known as ours."""
+        found = manifests.read(self.path)
+        assert found is not None
+        fields, files = found.get("fields", []), found.get("files", [])
+        manifests.write(self.path, {**found, "state": "failed", "error": "it was being overwritten"})
+        # the ledger first: marks must not outlive what they stand for
+        for segment in _segments(self.path):
+            segment.unlink(missing_ok=True)
+        remove(self.path, fields, files, keep=[FILES.lock, FILES.manifest])
+
+    def _worth_keeping(self) -> bool:
+        """Whether a planned pass is complete; without a plan, whether anything is."""
+        plan = self.manifest["plan"]
+        if not plan:
+            return bool(self.ledger.passes)
+        return any(0 < total <= len(self.ledger.done(name)) for name, total in plan.items())
+
+    def _end(self, state: str, error: BaseException | None = None) -> None:
+        line = None
+        if error is not None:
+            line = " ".join(f"{type(error).__name__}: {error}".split()).removesuffix(":")
+        self.manifest = {**self.manifest, "state": state, "error": line, "ended": manifests.now()}
+        self._save()
+
+    def _save(self) -> None:
+        manifests.write(self.path, self.manifest)
+
+
+def _segments(folder: Path) -> list[Path]:
+    ledger = folder / FILES.ledger
+    if ledger.is_symlink() or not ledger.is_dir():
+        return []
+    return [path for path in sorted(ledger.iterdir()) if SEGMENT.fullmatch(path.name)]
+
+
+def _make(path: Path) -> list[Path]:
+    """Make a folder; return those that had to be made, outermost first."""
+    absent = [folder for folder in (*reversed(path.parents), path) if not folder.exists()]
+    try:
+        path.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise RunFolderError(
+            f"{path}: cannot be made ({error.strerror}); choose another folder with -o"
+        ) from None
+    return absent
+
+
+def _changed_inputs(path: Path, names: list[str]) -> str:
+    more = f" and {len(names) - 5} more" if len(names) > 5 else ""
+    return (
+        f"{path}: inputs have changed since its run began: {', '.join(names[:5])}{more}; "
+        "begin anew with --overwrite, or in another folder"
+    )

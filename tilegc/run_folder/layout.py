@@ -1,0 +1,121 @@
+"""What stands where in a run's folder, and which of it is ours.
+
+`--overwrite` removes what `ours` lists and nothing else: a file that someone else put there stays, and so
+does everything that a symbolic link points to.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import Final
+
+from tilegc.run_folder.ledger import SEGMENT
+from tilegc.schema import FILES, SKY_STORE
+
+__all__ = ["MAPS", "PRODUCTS", "arrays_of", "is_ours", "map_name", "remove"]
+
+MAPS: Final = ("detection", "mask", "rho", "density")
+"""Maps of each field, as FITS files."""
+
+PRODUCTS: Final = (
+    FILES.summary,
+    FILES.catalogue,
+    FILES.catalogue_ecsv,
+    FILES.catalogue_regions,
+    FILES.candidates,
+    FILES.inpainted,
+    FILES.relation,
+    FILES.profile,
+)
+"""Files in the folder itself that the manifest has digests of; the page, figures and log promise nothing."""
+
+_TOP: Final = {*PRODUCTS, FILES.run, FILES.log, FILES.report, FILES.manifest, FILES.lock}
+_PART: Final = re.compile(r"\.(?P<name>.+)\.[0-9a-f]{12}\.part")
+"""A file that was being written beside its place when the process died."""
+_ZARR: Final = re.compile(
+    r"(?:[A-Za-z_]\w*/)?"  # an array
+    r"(?:zarr\.json|zarr\.[0-9a-f]{32}\.partial|c|c/(?:\d+/)*\d+(?:\.[0-9a-f]{32}\.partial)?)"
+)
+"""What Zarr 3 writes: metadata and chunks, and what it writes beside them first."""
+
+
+def map_name(field: str, name: str) -> str:
+    """Return the path of a map in the folder."""
+    return f"{FILES.maps}/{field}_{name}.fits"
+
+
+def is_ours(relative: str, fields: Iterable[str], claimed: Iterable[str] = ()) -> bool:
+    """Whether a file at this path in the folder is one that a run writes.
+
+    Parameters
+    ----------
+    relative : str
+        Path relative to the folder, parts joined by "/".
+    fields : iterable of str
+        Names of the run's fields.
+    claimed : iterable of str
+        Further files that the run's manifest lists (figures).
+    """
+    folder, _, name = relative.rpartition("/")
+    part = _PART.fullmatch(name)
+    if part is not None:
+        if folder == FILES.ledger:  # a segment has no number yet
+            return True
+        return is_ours(f"{folder}/{part['name']}" if folder else part["name"], fields, claimed)
+    if relative in _TOP or relative in set(claimed):
+        return True
+    fields = list(fields)
+    if folder == FILES.ledger:
+        return SEGMENT.fullmatch(name) is not None
+    if folder == FILES.maps:
+        return relative in {map_name(field, kind) for field in fields for kind in MAPS}
+    if relative.startswith(f"{FILES.store}/"):
+        store, _, inside = relative.removeprefix(f"{FILES.store}/").partition("/")
+        return store in {f"{field}.zarr" for field in (*fields, SKY_STORE)} and bool(_ZARR.fullmatch(inside))
+    return False
+
+
+def walk(root: Path) -> Iterator[tuple[str, list[str], list[str]]]:
+    """Yield folder, folders in it and files in it, deepest first; symbolic links count as files."""
+    for folder, folders, files in os.walk(root, topdown=False, followlinks=False):
+        links = [name for name in folders if (Path(folder) / name).is_symlink()]
+        yield folder, [name for name in folders if name not in links], files + links
+
+
+def remove(root: Path, fields: Iterable[str], claimed: Iterable[str], *, keep: Iterable[str] = ()) -> None:
+    """Remove the files that are ours, and the folders below `root` which that leaves empty.
+
+    Symbolic links are neither followed nor, where they stand for folders, removed.
+    """
+    fields, claimed, keep = list(fields), set(claimed), set(keep)
+    for folder, _, files in walk(root):
+        place = Path(folder)
+        inside = place.relative_to(root).as_posix()
+        for name in files:
+            relative = name if inside == "." else f"{inside}/{name}"
+            path = place / name
+            if relative not in keep and is_ours(relative, fields, claimed) and not path.is_dir():
+                path.unlink(missing_ok=True)
+        if place != root and _may_go(inside) and not any(place.iterdir()):
+            place.rmdir()
+
+
+def _may_go(inside: str) -> bool:
+    """Whether a folder is one that we make: an empty one of someone else stays."""
+    top = inside.partition("/")[0]
+    return top in {FILES.maps, FILES.figures, FILES.store, FILES.ledger}
+
+
+def arrays_of(store: Path) -> dict[str, list[Path]]:
+    """Return the files of each array of a store, sorted by name; "" for those of the store itself."""
+    found: dict[str, list[Path]] = {}
+    for folder, _, files in walk(store):
+        for name in files:
+            relative = (Path(folder) / name).relative_to(store).as_posix()
+            if _ZARR.fullmatch(relative) and not name.endswith(".partial"):
+                array = relative.partition("/")[0] if "/" in relative else ""
+                found.setdefault(array, []).append(store / relative)
+    return {array: sorted(paths) for array, paths in sorted(found.items())}

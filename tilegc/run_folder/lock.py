@@ -1,0 +1,92 @@
+"""The lock on a run's folder: one run at a time, and none is left behind by a process that dies."""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import logging
+import os
+import socket
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Final
+
+from tilegc.errors import RunFolderError
+from tilegc.schema import FILES
+
+__all__ = ["is_held", "lock"]
+
+log = logging.getLogger("tilegc.run_folder")
+
+_TRIES: Final = 10
+_PAUSE: Final = 0.05
+"""Seconds between tries: `is_held` takes the lock for a moment."""
+
+
+@contextlib.contextmanager
+def lock(folder: Path) -> Iterator[None]:
+    """Hold the lock of a folder that exists.
+
+    Raises
+    ------
+    RunFolderError
+        If another process holds it.
+    """
+    path = folder / FILES.lock
+    handle = _take(path)
+    try:
+        os.ftruncate(handle, 0)
+        os.write(handle, f"process {os.getpid()} on {socket.gethostname()}\n".encode())
+        yield
+    finally:
+        # Removed while it is held: whoever waits sees that its file is gone, and takes the new one.
+        with contextlib.suppress(OSError):
+            path.unlink(missing_ok=True)
+        os.close(handle)
+
+
+def is_held(folder: Path) -> bool:
+    """Whether a run works in this folder now."""
+    try:
+        handle = os.open(folder / FILES.lock, os.O_RDONLY)
+    except OSError:
+        return False
+    try:
+        fcntl.flock(handle, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return True
+    except OSError:
+        return False
+    finally:
+        os.close(handle)
+    return False
+
+
+def _take(path: Path) -> int:
+    """Return a handle on the locked file."""
+    for left in range(_TRIES, -1, -1):
+        try:
+            handle = os.open(path, os.O_RDWR | os.O_CREAT, 0o666)
+        except OSError as error:
+            raise RunFolderError(f"{path.parent}: cannot write there ({error.strerror})") from None
+        try:
+            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            owner = os.read(handle, 200).decode(errors="replace").strip() or "another process"
+            os.close(handle)
+            if not left:
+                raise RunFolderError(
+                    f"{path.parent}: a run works in it now ({owner}); "
+                    "wait for its end, or choose another folder"
+                ) from None
+        except OSError as error:
+            log.warning("%s: no locks on this file system (%s)", path.parent, error.strerror)
+            return handle
+        else:
+            with contextlib.suppress(FileNotFoundError):
+                if os.path.samestat(os.fstat(handle), path.stat()):
+                    return handle
+            os.close(handle)  # its holder has just removed it
+        time.sleep(_PAUSE)
+    raise RunFolderError(f"{path.parent}: other runs come and go in it; choose another folder")

@@ -1,0 +1,168 @@
+"""manifest.json: what a run is, of what it was made, and the digests of what it gave."""
+
+from __future__ import annotations
+
+import datetime as dt
+import hashlib
+import importlib.metadata
+import json
+import platform
+from collections.abc import Iterable, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any, Final
+
+import numpy as np
+
+from tilegc import config as run_file
+from tilegc.config import RunConfig
+from tilegc.errors import RunFolderError
+from tilegc.io.atomic import write_bytes
+from tilegc.run_folder.layout import MAPS, PRODUCTS, arrays_of, map_name
+from tilegc.schema import FILES, SCHEMA_VERSION, SKY_STORE
+
+__all__ = [
+    "MARKER",
+    "Manifest",
+    "changed_settings",
+    "digests",
+    "environment",
+    "fingerprint",
+    "now",
+    "read",
+    "version",
+    "write",
+]
+
+Manifest = dict[str, Any]
+MARKER: Final = "tilegc"
+"""The key by which a folder is known as a run's; its value is the version that wrote it."""
+
+_LIBRARIES: Final = (
+    "astropy",
+    "dask",
+    "distributed",
+    "numba",
+    "llvmlite",
+    "numcodecs",
+    "numpy",
+    "pyarrow",
+    "scipy",
+    "xarray",
+    "zarr",
+)
+_BLOCK: Final = 1 << 22
+
+
+def version() -> str:
+    """Return tilegc's version."""
+    try:
+        return importlib.metadata.version("tilegc")
+    except importlib.metadata.PackageNotFoundError:
+        return "unknown"
+
+
+def now() -> str:
+    """Return the time, UTC, to the second."""
+    return dt.datetime.now(dt.UTC).isoformat(timespec="seconds")
+
+
+def environment() -> dict[str, Any]:
+    """Return what the bytes of a run may depend on besides its inputs: libraries and the CPU's features."""
+    features: Any = np.show_config(mode="dicts")
+    simd = features.get("SIMD Extensions", {}) if features else {}
+    return {
+        "python": platform.python_version(),
+        **{name: _library(name) for name in _LIBRARIES},
+        "machine": platform.machine(),
+        "simd": [*simd.get("baseline", []), *simd.get("found", [])],
+    }
+
+
+def _library(name: str) -> str | None:
+    try:
+        return importlib.metadata.version(name)
+    except importlib.metadata.PackageNotFoundError:
+        return None
+
+
+def fingerprint(config: RunConfig, inputs: Mapping[str, str]) -> str:
+    """Return the digest of settings, inputs and schema that stands in every segment of the ledger."""
+    content = json.dumps([SCHEMA_VERSION, run_file.digest(config), sorted(inputs.items())])
+    return hashlib.sha256(content.encode()).hexdigest()
+
+
+def read(folder: Path) -> Manifest | None:
+    """Return the manifest of a run's folder; None where there is none that bears our marker.
+
+    Raises
+    ------
+    RunFolderError
+        If it is there and cannot be read.
+    """
+    path = folder / FILES.manifest
+    try:
+        content = json.loads(path.read_bytes())
+    except (FileNotFoundError, NotADirectoryError):
+        return None
+    except OSError as error:
+        raise RunFolderError(f"{path}: cannot be read ({error.strerror})") from None
+    except ValueError:
+        return None
+    return content if isinstance(content, dict) and MARKER in content else None
+
+
+def write(folder: Path, manifest: Manifest) -> None:
+    """Write it whole or not at all."""
+    text = json.dumps(manifest, indent=2, allow_nan=False, ensure_ascii=False)
+    write_bytes(folder / FILES.manifest, f"{text}\n".encode())
+
+
+def changed_settings(before: Any, after: Any, key: str = "") -> list[str]:
+    """Return what differs between two resolved run files: "detect.keep (2.0, now 3.0)"."""
+    if isinstance(before, dict) and isinstance(after, dict):
+        return [
+            line
+            for name in [*before, *(name for name in after if name not in before)]
+            for line in changed_settings(before.get(name), after.get(name), f"{key}.{name}" if key else name)
+        ]
+    if isinstance(before, list) and isinstance(after, list) and len(before) == len(after):
+        return [
+            line
+            for number, (old, new) in enumerate(zip(before, after, strict=True))
+            for line in changed_settings(old, new, f"{key}[{number}]")
+        ]
+    return [] if before == after else [f"{key} ({_short(before)}, now {_short(after)})"]
+
+
+def _short(value: Any) -> str:
+    text = json.dumps(value)
+    return text if len(text) <= 60 else f"{text[:57]}..."
+
+
+def digests(folder: Path, fields: Iterable[str]) -> dict[str, str]:
+    """Return the SHA-256 of every product that is there: files, and each array of the stores.
+
+    An array's digest is that of its chunks' paths, lengths and bytes; it tells whether the store on this
+    disk is still what was written.
+    """
+    fields = list(fields)
+    names = [*PRODUCTS, *(map_name(field, kind) for field in fields for kind in MAPS)]
+    jobs = {name: [folder / name] for name in names if (folder / name).is_file()}
+    for field in (*fields, SKY_STORE):
+        store = f"{FILES.store}/{field}.zarr"
+        for array, paths in arrays_of(folder / store).items():
+            jobs[f"{store}/{array}" if array else store] = paths
+    with ThreadPoolExecutor(4) as pool:
+        return dict(zip(jobs, pool.map(lambda name: _digest(folder / name, jobs[name]), jobs), strict=True))
+
+
+def _digest(root: Path, paths: list[Path]) -> str:
+    total = hashlib.sha256()
+    for path in paths:
+        if paths != [root]:
+            total.update(f"{path.relative_to(root).as_posix()} {path.stat().st_size}\n".encode())
+        with path.open("rb") as stream:
+            while block := stream.read(_BLOCK):
+                total.update(block)
+    return total.hexdigest()

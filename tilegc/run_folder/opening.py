@@ -1,0 +1,166 @@
+"""A run's folder as xarray datasets and astropy tables."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import xarray as xr
+
+from tilegc import config as run_file
+from tilegc.config import RunConfig
+from tilegc.errors import ConfigError, RunFolderError
+from tilegc.run_folder.layout import MAPS, map_name
+from tilegc.run_folder.status import require
+from tilegc.schema import FILES, SCHEMA_VERSION, SKY_STORE
+
+if TYPE_CHECKING:
+    from astropy.table import QTable
+    from astropy.wcs import WCS
+
+__all__ = ["Run", "open_run"]
+
+
+@dataclass(frozen=True)
+class Run:
+    """What a run gave.  Tables and datasets are read when they are asked for, and not kept.
+
+    Anything that the run has not written yet raises a `RunFolderError` with one line.
+    """
+
+    path: Path
+    config: RunConfig
+    """The resolved run file."""
+    manifest: Mapping[str, Any] = field(repr=False)
+    """Versions, inputs, digests."""
+
+    @property
+    def fields(self) -> tuple[str, ...]:
+        """Names of the fields."""
+        return tuple(one.name for one in self.config.fields)
+
+    @property
+    def summary(self) -> dict[str, Any]:
+        """The numbers of summary.json (DESIGN section 7)."""
+        content: dict[str, Any] = json.loads(self._there(FILES.summary).read_bytes())
+        return content
+
+    @property
+    def candidates(self) -> QTable:
+        """All peaks >= T, with units."""
+        return _tables().read_parquet(self._there(FILES.candidates))
+
+    @property
+    def catalogue(self) -> QTable:
+        """The sources: candidates >= keep x T, with units."""
+        return _tables().read_parquet(self._there(FILES.catalogue))
+
+    @property
+    def inpainted(self) -> QTable:
+        """The drawn sources under the mask, with units."""
+        return _tables().read_parquet(self._there(FILES.inpainted))
+
+    @property
+    def relation(self) -> QTable:
+        """Counts n against kappa in bins, with units; only of a run with a convergence map."""
+        if self.config.convergence is None:
+            raise RunFolderError(f"{self.path}: no relation: its run file names no convergence map")
+        return _tables().read_ecsv(self._there(FILES.relation))
+
+    @property
+    def profile(self) -> QTable:
+        """The radial profiles, with units."""
+        return _tables().read_ecsv(self._there(FILES.profile))
+
+    def field(self, name: str) -> xr.Dataset:
+        """Return a field's arrays, dask-backed: sci, err, wht (if ingested), mask, detection, rho, density.
+
+        Parameters
+        ----------
+        name : str
+            One of `fields`.
+
+        Returns
+        -------
+        xarray.Dataset
+            Dims (band, y, x); units and meaning in the arrays' attrs; header, wcs and schema version in its
+            own.
+        """
+        given = next(one.store for one in self.config.fields if one.name == self._known(name))
+        data = _open(self._there(f"{FILES.store}/{name}.zarr"))
+        if given is None or "sci" in data:
+            return data
+        # the pixels stand in the store that the run file names
+        earlier = _open(given)
+        return data.assign({key: earlier[key] for key in ("sci", "err", "wht") if key in earlier})
+
+    def sky(self) -> xr.Dataset:
+        """Return the sky grid: counts, areas, light and rho at (field, eta, xi), kappa at (eta, xi)."""
+        return _open(self._there(f"{FILES.store}/{SKY_STORE}.zarr"))
+
+    def wcs(self, name: str) -> WCS:
+        """Return a field's celestial WCS."""
+        from tilegc.sky import wcs_from_text  # noqa: PLC0415  (astropy.wcs takes a while to import)
+
+        text: str = _open(self._there(f"{FILES.store}/{self._known(name)}.zarr")).attrs["wcs"]
+        return wcs_from_text(text)
+
+    def map_path(self, name: str, kind: str) -> Path:
+        """Return the FITS file of a field's map: detection, mask, rho or density."""
+        if kind not in MAPS:
+            raise RunFolderError(f"{self.path}: there is no map {kind!r}: the maps are {', '.join(MAPS)}")
+        return self._there(map_name(self._known(name), kind))
+
+    def _known(self, name: str) -> str:
+        if name not in self.fields:
+            raise RunFolderError(f"{self.path}: no field {name!r}: its fields are {', '.join(self.fields)}")
+        return name
+
+    def _there(self, relative: str) -> Path:
+        path = self.path / relative
+        if not path.exists():
+            raise RunFolderError(
+                f"{path}: is not there (the run's state: {self.manifest.get('state')}); "
+                "finish it with `tilegc run ... --resume`"
+            )
+        return path
+
+
+def open_run(path: str | Path) -> Run:
+    """Open the folder of a run, finished or not.
+
+    Parameters
+    ----------
+    path : str or Path
+        What was given as `-o`.
+
+    Raises
+    ------
+    RunFolderError
+        If there is no run in it, or one of another schema.
+    """
+    folder, found = require(path)
+    if found.get("schema") != SCHEMA_VERSION:
+        raise RunFolderError(
+            f"{folder}: a run of schema {found.get('schema')} (tilegc {found.get('tilegc')}); "
+            f"this tilegc reads {SCHEMA_VERSION}"
+        )
+    try:
+        config = run_file.resolve(found["config"], source=str(folder / FILES.manifest))
+    except (ConfigError, KeyError) as error:
+        raise RunFolderError(f"{folder / FILES.manifest}: damaged ({error})") from None
+    return Run(folder, config, found)
+
+
+def _open(path: str | Path) -> xr.Dataset:
+    opener: Callable[..., xr.Dataset] = xr.open_zarr
+    return opener(str(path))
+
+
+def _tables() -> Any:
+    from tilegc.io import tables  # noqa: PLC0415  (pyarrow and astropy.table: only who reads a table pays)
+
+    return tables

@@ -1,0 +1,121 @@
+"""How far a run is, and whether a finished one is still what it was."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from tilegc.errors import RunFolderError
+from tilegc.run_folder import manifest as manifests
+from tilegc.run_folder.ledger import Ledger
+from tilegc.run_folder.lock import is_held
+from tilegc.run_folder.manifest import Manifest
+from tilegc.schema import FILES
+
+__all__ = ["PassStatus", "Status", "require", "status", "verify"]
+
+
+@dataclass(frozen=True)
+class PassStatus:
+    """How far one writing pass is."""
+
+    name: str
+    done: int
+    """Units that are marked."""
+    total: int | None
+    """Units that it has; None while that is not known."""
+
+
+@dataclass(frozen=True)
+class Status:
+    """How far a run is."""
+
+    path: Path
+    state: str
+    """running, done, failed (see `error`), or stopped: interrupted, killed, or ended early on purpose."""
+    alive: bool
+    """Whether a process works on it now."""
+    error: str | None
+    """What it failed of, one line."""
+    recipe: str
+    begun: str
+    """UTC."""
+    ended: str | None
+    passes: tuple[PassStatus, ...]
+    """In the order of the plan."""
+    products: int
+    """Number of products with a digest: 0 before the end."""
+
+
+def require(path: str | Path) -> tuple[Path, Manifest]:
+    """Return the folder of a run and its manifest.
+
+    Raises
+    ------
+    RunFolderError
+        If there is no such folder, or no run in it, or one of another schema.
+    """
+    folder = Path(path).expanduser().absolute()
+    if not folder.is_dir():
+        raise RunFolderError(f"{folder}: no such folder; give one that `tilegc run` wrote")
+    found = manifests.read(folder)
+    if found is None:
+        raise RunFolderError(f"{folder}: holds no run ({FILES.manifest} is not there or not ours)")
+    return folder, found
+
+
+def status(path: str | Path) -> Status:
+    """Return how far a run is; it may be running.
+
+    Raises
+    ------
+    RunFolderError
+        If there is no run.
+    """
+    folder, found = require(path)
+    alive = is_held(folder)
+    state = str(found.get("state"))
+    if state == "running" and not alive:
+        found = manifests.read(folder) or found  # it may have ended just now
+        state = str(found.get("state"))
+        state = "stopped" if state == "running" else state
+    ledger = Ledger(folder / FILES.ledger, str(found.get("fingerprint")))
+    plan = found.get("plan", {})
+    names = [*plan, *(name for name in ledger.passes if name not in plan)]
+    return Status(
+        path=folder,
+        state=state,
+        alive=alive,
+        error=found.get("error"),
+        recipe=str(found.get("recipe")),
+        begun=str(found.get("begun")),
+        ended=found.get("ended"),
+        passes=tuple(PassStatus(name, len(ledger.done(name)), plan.get(name)) for name in names),
+        products=len(found.get("products", {})),
+    )
+
+
+def verify(path: str | Path) -> list[str]:
+    """Compare the products of a finished run with their digests.
+
+    Returns
+    -------
+    list of str
+        What is wrong, one line each; empty where all is as it was written.
+
+    Raises
+    ------
+    RunFolderError
+        If there is no run.
+    """
+    folder, found = require(path)
+    if found.get("state") != "done":
+        how = status(folder)
+        why = f" ({how.error})" if how.error else ""
+        return [f"{FILES.manifest}: the run is not finished, its state is {how.state}{why}"]
+    before = found["products"]
+    here = manifests.digests(folder, found["fields"])
+    problems = [f"{name}: is absent" for name in before if name not in here]
+    problems += [f"{name}: has changed" for name in before if here.get(name, before[name]) != before[name]]
+    problems += [f"{name}: was not there when the run ended" for name in here if name not in before]
+    return problems
