@@ -39,7 +39,7 @@ def mosaic(material: Material, field: str) -> Drawing:
         interpolation="nearest",
     )  # fmt: skip
     used = _overlay(material, field, axes)
-    xi, eta = material.points(material.run.catalogue, field)
+    xi, eta = material.points(material.catalogue, field)
     axes.plot(xi, eta, ls="", marker=".", ms=_dot(xi.size), mew=0, color=style.BLUE, zorder=5)
     sky_axes(axes, at.bounds, _kpc(material))
     handles: list[Line2D | Patch] = [_dots(style.BLUE, f"detected ({xi.size:,})")]
@@ -72,7 +72,7 @@ def core(material: Material) -> Drawing:
     )  # fmt: skip
     bits = [bit for bit in style.BITS if bit is not Bit.NO_DATA and (mask & bit.value).any()]
     show(axes, at, _tints(mask, bits, 0.35), box, interpolation="nearest")
-    xi, eta = material.points(material.run.catalogue, field)
+    xi, eta = material.points(material.catalogue, field)
     wide = at.bounds_of(box)
     middle = (wide[0] + wide[1]) / 2, (wide[2] + wide[3]) / 2
     across, along = (
@@ -106,9 +106,9 @@ def sources(material: Material, field: str) -> Drawing:
     box = _covered(picture.values.shape, picture.factor)
     grey = np.where(picture.values == 0, 1.0, np.where(picture.values & Bit.NO_DATA.value, 0.72, 0.9))
     show(axes, at, grey, box, cmap="gray", vmin=0, vmax=1, interpolation="nearest")
-    table = material.run.inpainted
+    table = material.inpainted
     first = table[column(table, "realisation") == 0]
-    xi, eta = material.points(material.run.catalogue, field)
+    xi, eta = material.points(material.catalogue, field)
     filled_xi, filled_eta = material.points(first, field)
     dot = _dot(max(xi.size, filled_xi.size))
     axes.plot(xi, eta, ls="", marker=".", ms=dot, mew=0, color=style.BLUE, zorder=4)

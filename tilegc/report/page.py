@@ -276,7 +276,7 @@ def _profile_rows(material: Material) -> list[list[str | Markup]]:
         )
     }
     found = rows_of(
-        material.run.profile, "field", "r_lo", "r_hi", "area_arcsec2", "n_gc", "n_per_arcsec2", "n_err"
+        material.profile, "field", "r_lo", "r_hi", "area_arcsec2", "n_gc", "n_per_arcsec2", "n_err"
     )
     rows: list[list[str | Markup]] = []
     for field, r_lo, r_hi, area, count, n, error in zip(*found.values(), strict=True):

@@ -47,7 +47,7 @@ def _profile(material: Material) -> Table:
         "light",
         "rho",
     )
-    return rows_of(material.run.profile, *names)
+    return rows_of(material.profile, *names)
 
 
 def counts(material: Material) -> Drawing | None:

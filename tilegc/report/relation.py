@@ -43,7 +43,7 @@ def relation(material: Material) -> Drawing | None:
         n, kappa, ls="", marker=".", ms=float(np.clip(150 / np.sqrt(max(n.size, 1)), 3, 6)), mew=0,
         color=style.FAINT, alpha=0.5, label=f"boxes of {found['box_arcsec']:g} × {found['box_arcsec']:g} arcsec",
     )  # fmt: skip
-    _bins(axes, material.run.relation)
+    _bins(axes, material.relation)
     span = np.geomspace(n.min() / 1.1, n.max() * 1.1, 50) if n.size else np.geomspace(0.1, 10, 50)
     if found["index"] is not None:
         _law(axes, span, found["amplitude"], found["index"], f"fit: {_coefficients(found)}", style.BLUE, "-")
@@ -149,7 +149,7 @@ def _caption(material: Material) -> str:
         "Mean convergence of a box against the sources counted in it per arcsec² of good area, all fields together. "
         "The fit, κ = A nᵇ, is to the filled points, all of one weight."
     ]
-    table = material.run.relation
+    table = material.relation
     empty = column(table, "bin") < 0
     boxes = int(column(table, "n_boxes")[empty].sum())
     if boxes:
