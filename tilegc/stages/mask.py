@@ -92,7 +92,7 @@ def mask(setup: Setup, regions: Mapping[str, Regions]) -> None:
     names = setup.names
     run_pass(setup.engine, REGIONS, setup.fields, regions, setup.ledger)
     fragments = run_pass(setup.engine, FIND, setup.fields, {name: name for name in names})
-    objects = {name: merge(found) for name, found in (fragments or {}).items()}
+    objects = {name: merge(found, EXTENDED_AREA) for name, found in (fragments or {}).items()}
     run_pass(setup.engine, DRAW, setup.fields, {name: objects[name] for name in names}, setup.ledger)
     edges = {name: Edge.of(setup.config.mask.edge_arcsec, setup.source(name).scale) for name in names}
     run_pass(setup.engine, mask_pass(edges), setup.fields, edges, setup.ledger)
@@ -112,7 +112,7 @@ def _find_rule(
 ) -> tuple[dict[str, np.ndarray], dict[str, Fragments]]:
     """Find the parts of extended objects in a core; `params` is the field's name."""
     high = (window["flags"].values & np.uint8(Bit.EXTENDED)) != 0
-    return {}, {params: find(high, (tile.core.y0, tile.core.x0))}
+    return {}, {params: find(high, tile.core.y0, tile.core.x0, EXTENDED_AREA)}
 
 
 def _join(a: dict[str, Fragments], b: dict[str, Fragments]) -> dict[str, Fragments]:
@@ -125,7 +125,7 @@ def _join(a: dict[str, Fragments], b: dict[str, Fragments]) -> dict[str, Fragmen
 def _draw_rule(window: xr.Dataset, tile: Tile, params: Components) -> tuple[dict[str, np.ndarray], None]:
     """Draw the part of every large enough object that lies in a core."""
     high = (window["flags"].values & np.uint8(Bit.EXTENDED)) != 0
-    drawn = draw(high, (tile.core.y0, tile.core.x0), params, params.area >= EXTENDED_AREA)
+    drawn = draw(high, tile.core.y0, tile.core.x0, params)
     return {"objects": drawn.astype(np.uint8)}, None
 
 

@@ -78,6 +78,7 @@ def write_tables(setup: Setup, results: Results) -> None:
         results.catalogue["ra"],
         results.catalogue["dec"],
         REGION_RADIUS,
+        meta=recipe,
     )
     write_parquet(folder.path / FILES.inpainted, INPAINTED, results.inpainted, recipe)
     bins = results.relation.bins if results.relation else {column.name: np.zeros(0) for column in RELATION}
