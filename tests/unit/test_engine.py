@@ -172,7 +172,9 @@ def test_partials_of_a_writing_pass_survive_its_interruption(monkeypatch, second
 
 def test_a_partial_that_the_ledger_cannot_hold_is_refused_in_a_writing_pass(tmp_path):
     with pytest.raises(TypeError):
-        SerialEngine().run("p", lambda _c, _p: np.zeros(2), units(3), combine=add, ledger=Ledger(tmp_path, "f"))
+        SerialEngine().run(
+            "p", lambda _c, _p: np.zeros(2), units(3), combine=add, ledger=Ledger(tmp_path, "f")
+        )
 
 
 def test_run_length():
