@@ -82,7 +82,11 @@ def table(columns, data=None) -> QTable:
 
 
 def dataset(arrays, values, coords=None, attrs=None) -> xr.Dataset:
-    wanted = {a.name: (a.dims, values[a.name].astype(a.dtype), {"units": a.unit}) for a in arrays if a.name in values}
+    wanted = {
+        a.name: (a.dims, values[a.name].astype(a.dtype), {"units": a.unit})
+        for a in arrays
+        if a.name in values
+    }
     return xr.Dataset(wanted, coords=coords, attrs=attrs)
 
 
@@ -90,7 +94,9 @@ def convergence(xi, eta):
     return 1.2 / np.sqrt(1 + (xi**2 + (1.3 * eta) ** 2) / 64)
 
 
-def fake_run(folder: Path, *, kappa: bool = True, truth: bool = True, empty: bool = False, two: bool = True) -> FakeRun:
+def fake_run(
+    folder: Path, *, kappa: bool = True, truth: bool = True, empty: bool = False, two: bool = True
+) -> FakeRun:
     rng = np.random.default_rng(4)
     names = ("a", "b") if two else ("a",)
     shapes = {"a": (601, 640), "b": (300, 420)}
@@ -166,7 +172,21 @@ def fake_run(folder: Path, *, kappa: bool = True, truth: bool = True, empty: boo
                 continue
             area = np.pi * (high**2 - low**2)
             at = float(np.sqrt(low * high))
-            rows.append((name, low, high, area, n, n / area, n**0.5 / area, n / area - 0.2, convergence(at, 0), 9 / at, 2.0 / at**0.4))
+            rows.append(
+                (
+                    name,
+                    low,
+                    high,
+                    area,
+                    n,
+                    n / area,
+                    n**0.5 / area,
+                    n / area - 0.2,
+                    convergence(at, 0),
+                    9 / at,
+                    2.0 / at**0.4,
+                )
+            )
     there = kappa and not empty
     bins = {
         "bin": [-1, 0, 1, 2], "n_lo": [0, 0.2, 0.8, 2], "n_hi": [0, 0.8, 2, 6], "n_boxes": [7, 30, 20, 3],
@@ -212,11 +232,22 @@ def fake_run(folder: Path, *, kappa: bool = True, truth: bool = True, empty: boo
         "sky_grid": {"kept_area_arcsec2": 0.0 if empty else 1200.0},
         "timing": {"ingest_s": 1.25, "total_s": 12.0},
     }  # fmt: skip
-    empty_table = {name: table(columns) for name, columns in (("c", CANDIDATES), ("i", INPAINTED), ("r", RELATION), ("p", PROFILE))}
+    empty_table = {
+        name: table(columns)
+        for name, columns in (("c", CANDIDATES), ("i", INPAINTED), ("r", RELATION), ("p", PROFILE))
+    }
     names_p = [column.name for column in PROFILE]
     profile = table(PROFILE, dict(zip(names_p, zip(*rows, strict=True), strict=True)) if rows else None)
     if not there:
-        bins = {"bin": [-1], "n_lo": [0], "n_hi": [0], "n_boxes": [0], "n_mean": [0], "kappa_mean": [np.nan], "kappa_std": [np.nan]}
+        bins = {
+            "bin": [-1],
+            "n_lo": [0],
+            "n_hi": [0],
+            "n_boxes": [0],
+            "n_mean": [0],
+            "kappa_mean": [np.nan],
+            "kappa_std": [np.nan],
+        }
     return FakeRun(
         folder, config, summary, names, stores, grid, {name: header_text(wcs[name]) for name in names},
         empty_table["c"] if empty else catalogue, empty_table["c"] if empty else catalogue,
@@ -228,11 +259,15 @@ def fake_run(folder: Path, *, kappa: bool = True, truth: bool = True, empty: boo
 def sky_grid(names, masks, xi, eta, who, plane, *, kappa, empty) -> xr.Dataset:
     everywhere = np.concatenate([np.stack([m[3].ravel(), m[4].ravel()]) for m in masks.values()], axis=1)
     i0, j0 = (int(np.floor(axis.min() / 3)) * 10 for axis in everywhere)
-    width, height = (int(np.ceil(axis.max() / 3)) * 10 - low for axis, low in zip(everywhere, (i0, j0), strict=True))
+    width, height = (
+        int(np.ceil(axis.max() / 3)) * 10 - low for axis, low in zip(everywhere, (i0, j0), strict=True)
+    )
 
     def add(at_xi, at_eta, weights=None):
         i, j = np.floor(at_xi / CELL).astype(int) - i0, np.floor(at_eta / CELL).astype(int) - j0
-        return np.bincount(j.ravel() * width + i.ravel(), weights, minlength=width * height).reshape(height, width)
+        return np.bincount(j.ravel() * width + i.ravel(), weights, minlength=width * height).reshape(
+            height, width
+        )
 
     values = {name: [] for name in ("n_pixels", "n_good", "n_inside", "n_gc", "light", "rho")}
     for name in names:
@@ -242,13 +277,21 @@ def sky_grid(names, masks, xi, eta, who, plane, *, kappa, empty) -> xr.Dataset:
             values[key].append(add(at_xi[chosen], at_eta[chosen]))
         with np.errstate(invalid="ignore"):
             values["light"].append(add(at_xi[good], at_eta[good], light[good]) / values["n_good"][-1])
-            values["rho"].append(add(at_xi[inside], at_eta[inside], 3 * density[inside] ** 0.7) / values["n_inside"][-1])
+            values["rho"].append(
+                add(at_xi[inside], at_eta[inside], 3 * density[inside] ** 0.7) / values["n_inside"][-1]
+            )
         on = who == name
         values["n_gc"].append(add(xi[on], eta[on]))
     stacked = {key: np.stack(value) for key, value in values.items()}
     x, y = (i0 + np.arange(width) + 0.5) * CELL, (j0 + np.arange(height) + 0.5) * CELL
     stacked["kappa"] = convergence(x[None, :], y[:, None]) if kappa else np.full((height, width), np.nan)
-    boxes = {"box_xi": np.zeros(0), "box_eta": np.zeros(0), "box_area": np.zeros(0), "box_count": np.zeros(0), "box_kappa": np.zeros(0)}
+    boxes = {
+        "box_xi": np.zeros(0),
+        "box_eta": np.zeros(0),
+        "box_area": np.zeros(0),
+        "box_count": np.zeros(0),
+        "box_kappa": np.zeros(0),
+    }
     if kappa and not empty:
         rng = np.random.default_rng(1)
         level = np.geomspace(0.1, 1.2, 200)

@@ -57,7 +57,7 @@ def _drawings(material: Material) -> dict[str, Sequence[Drawing]]:
         "others": [draw(material, name) for name in others for draw in (maps.mosaic, maps.sources)],
         "relation": _there(relation(material)),
         "comparison": [
-            maps.kernel_sum(material, central),
+            comparison.kernel_sum(material), *_there(comparison.convergence(material)),
             *_there(comparison.histogram(material)), *_there(comparison.residual(material)),
         ],
         "profiles": [*_there(profiles.counts(material)), *_there(profiles.shapes(material))],

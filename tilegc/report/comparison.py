@@ -1,4 +1,4 @@
-"""The kernel sum against convergence, cell by cell (Diego et al. 2026, figs. 7 and 8; DESIGN 3.11)."""
+"""The kernel sum and convergence on the sky grid, and one against the other (Diego et al. 2026; DESIGN 3.11)."""
 
 from __future__ import annotations
 
@@ -6,22 +6,31 @@ from dataclasses import dataclass
 from typing import Final
 
 import numpy as np
+from matplotlib.axes import Axes
 from matplotlib.colors import LogNorm
+from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from numpy.typing import NDArray
 
 from tilegc.report import style
 from tilegc.report.drawing import Drawing
+from tilegc.report.maps import decades
 from tilegc.report.numbers import plain
 from tilegc.report.places import circle, sky_axes
 from tilegc.report.reading import Material
 
-__all__ = ["histogram", "residual"]
+__all__ = ["convergence", "histogram", "kernel_sum", "residual"]
 
 HALF: Final = 0.5
 """Share of a cell that must be without the bits 1 and 2 (DESIGN 3.9)."""
 
 BINS: Final = 90
+
+LEVELS: Final = (0.1, 0.2, 0.4, 0.8, 1.6)
+"""Contours of kappa, and of beta rho."""
+
+OFF: Final = "#e8eaed"
+"""Colour of the sky that was not seen."""
 
 Floats = NDArray[np.float64]
 
@@ -45,8 +54,88 @@ def _compared(material: Material) -> _Compared | None:
     pixel = np.atleast_1d(material.sky.attrs["pixel_area_arcsec2"])[material.fields.index(field)]
     area = material.of_sky("n_inside", field) * pixel
     inside = area >= HALF * material.grid.pixel**2
-    use = inside & np.isfinite(kappa) & np.isfinite(rho) & (material.radius < material.config.relation.max_radius)
+    use = (
+        inside
+        & np.isfinite(kappa)
+        & np.isfinite(rho)
+        & (material.radius < material.config.relation.max_radius)
+    )
     return _Compared(kappa, beta * rho, use)
+
+
+def kernel_sum(material: Material) -> Drawing:
+    """Draw rho with its own contours and those of kappa: at the same levels where beta is known."""
+    field = material.central
+    values = np.where(material.of_sky("n_pixels", field) > 0, material.of_sky("rho", field), np.nan)
+    unit = f"ρ (arcsec$^{{-{material.config.density.alpha:g}}}$)"
+    beta = (material.summary["comparison"] or {}).get("beta")
+    figure = _sky_map(material, values, f"Field {field}: kernel sum ρ", unit)
+    levels = f"{', '.join(f'{level:g}' for level in LEVELS)}"
+    words = f"Contours: β ρ, and κ, at {levels}; where they run together, sources follow mass."
+    if not beta:
+        words = (
+            "Contours are a factor of two apart."
+            if np.isfinite(values).any()
+            else "Nothing is left to be summed."
+        )
+    return Drawing(f"rho-{field}", figure, f"Kernel sum of detected and inpainted sources. {words}")
+
+
+def convergence(material: Material) -> Drawing | None:
+    """Draw the convergence map where the central field lies, with the same contours; None where it has none."""
+    kappa = material.sky["kappa"].to_numpy()
+    seen = np.where(material.of_sky("n_pixels", material.central) > 0, kappa, np.nan)
+    if not np.isfinite(seen).any() or material.config.convergence is None:
+        return None
+    reference = material.config.convergence.reference_redshift
+    figure = _sky_map(material, seen, "Convergence κ", f"κ for sources at z = {reference:g}")
+    return Drawing(
+        "kappa", figure, "The convergence map of the run file on the sky grid, with the same contours."
+    )
+
+
+def _sky_map(material: Material, values: Floats, title: str, unit: str) -> Figure:
+    at = material.places[material.central]
+    figure, axes = style.map_panel(title, at.aspect)
+    positive = values[np.isfinite(values) & (values > 0)]
+    drawn = axes.imshow(
+        np.where(values > 0, values, np.nan), origin="lower", extent=material.extent, norm=LogNorm(*decades(positive, 0.02)),
+        cmap=style.colour_map("viridis", OFF), interpolation="nearest",
+    )  # fmt: skip
+    handles = _contours(material, axes)
+    sky_axes(axes, at.bounds, float(material.summary["cluster"]["kpc_per_arcsec"]))
+    style.colour_bar(figure, drawn, unit)
+    style.map_legend(figure, handles)
+    return figure
+
+
+def _contours(material: Material, axes: Axes) -> list[Line2D]:
+    """Draw contours of rho and of kappa; return their marks for a legend."""
+    seen = material.of_sky("n_inside", material.central) > 0
+    rho = np.where(seen, material.of_sky("rho", material.central), np.nan)
+    kappa = np.where(seen, material.sky["kappa"].to_numpy(), np.nan)
+    beta = (material.summary["comparison"] or {}).get("beta")
+    xi, eta = material.sky["xi"].to_numpy(), material.sky["eta"].to_numpy()
+    top = np.nanmax(rho) if np.isfinite(rho).any() else 0.0
+    own = np.array(LEVELS) / beta if beta else top / 2.0 ** np.arange(5, 0, -1)
+    handles = []
+    if _crosses(rho, own):
+        axes.contour(xi, eta, rho, levels=own, colors=style.ORANGE, linewidths=0.9)
+        handles.append(Line2D([], [], color=style.ORANGE, lw=1.6, label="β ρ" if beta else "ρ"))
+    if _crosses(kappa, np.array(LEVELS)):
+        dashes = [(0, (4, 2))]
+        lines = axes.contour(xi, eta, kappa, levels=LEVELS, colors="white", linewidths=1.3, linestyles=dashes)
+        axes.clabel(lines, fontsize=style.SMALL - 1.5, fmt="%g")
+        handles.append(Line2D([], [], color="#9aa0a6", lw=1.6, ls=dashes[0], label="κ (white)"))
+    return handles
+
+
+def _crosses(values: Floats, levels: Floats) -> bool:
+    """Whether any of the levels lies between the values: contour lines that are not there are a warning."""
+    finite = values[np.isfinite(values)]
+    return bool(
+        finite.size and min(values.shape) > 1 and ((levels > finite.min()) & (levels < finite.max())).any()
+    )
 
 
 def histogram(material: Material) -> Drawing | None:
@@ -54,7 +143,7 @@ def histogram(material: Material) -> Drawing | None:
     compared = _compared(material)
     if compared is None or not compared.use.any():
         return None
-    figure, axes = style.panel("Convergence against scaled kernel sum")
+    figure, axes = style.map_panel("Convergence against scaled kernel sum")
     x, y = compared.scaled[compared.use], compared.kappa[compared.use]
     low = float(min(x.min(), y.min(), 0.0))
     high = 1.03 * float(np.percentile(np.concatenate([x, y]), 99.95))
@@ -66,8 +155,10 @@ def histogram(material: Material) -> Drawing | None:
     axes.plot([low, high], [low, high], color=style.VERMILLION, lw=1.4, ls=(0, (5, 2)))
     axes.set_xlabel("β ρ")
     axes.set_ylabel("κ")
-    style.colour_bar(figure, axes, drawn, f"cells of {material.grid.pixel:g} × {material.grid.pixel:g} arcsec")
-    style.legend(figure, [Line2D([], [], color=style.VERMILLION, lw=1.4, ls=(0, (5, 2)), label="κ = β ρ")])
+    style.colour_bar(figure, drawn, f"cells of {material.grid.pixel:g} × {material.grid.pixel:g} arcsec")
+    style.map_legend(
+        figure, [Line2D([], [], color=style.VERMILLION, lw=1.4, ls=(0, (5, 2)), label="κ = β ρ")]
+    )
     summary = material.summary["comparison"]
     numbers = [f"β = {plain(summary['beta'])}"]
     numbers += [
@@ -87,19 +178,24 @@ def residual(material: Material) -> Drawing | None:
     compared = _compared(material)
     if compared is None or not compared.use.any():
         return None
-    figure, axes = style.panel("Residual κ − β ρ")
+    figure, axes = style.map_panel("Residual κ − β ρ")
     left = np.where(compared.use, compared.kappa - compared.scaled, np.nan)
     limit = max(float(np.percentile(np.abs(left[compared.use]), 99)), 1e-9)
     drawn = axes.imshow(
-        left, origin="lower", extent=material.extent, cmap=style.colour_map("RdBu_r", "#e8eaed"), vmin=-limit, vmax=limit,
+        left, origin="lower", extent=material.extent, cmap=style.colour_map("RdBu_r", OFF), vmin=-limit, vmax=limit,
         interpolation="nearest",
     )  # fmt: skip
     radius = material.config.relation.max_radius
     west, east, south, north = material.places[material.central].bounds
-    bounds = (max(west, -1.08 * radius), min(east, 1.08 * radius), max(south, -1.08 * radius), min(north, 1.08 * radius))
-    circle(axes, radius, "")
+    bounds = (
+        max(west, -1.08 * radius),
+        min(east, 1.08 * radius),
+        max(south, -1.08 * radius),
+        min(north, 1.08 * radius),
+    )
+    circle(axes, radius)
     sky_axes(axes, bounds, float(material.summary["cluster"]["kpc_per_arcsec"]))
-    style.colour_bar(figure, axes, drawn, "κ − β ρ")
+    style.colour_bar(figure, drawn, "κ − β ρ")
     return Drawing(
         "residual", figure,
         "Red: more convergence than the sources tell of; blue: less. The dashed circle bounds the cells that are "

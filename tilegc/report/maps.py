@@ -1,4 +1,4 @@
-"""Maps of a field: mosaic, detections, inpainted sources, density, kernel sum (Diego et al. 2026, figs. 1-5)."""
+"""Maps of a field: mosaic, detections, inpainted sources, density (Diego et al. 2026)."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from tilegc.report.places import circle, show, sky_axes
 from tilegc.report.reading import Material, block_means, column
 from tilegc.schema import Bit
 
-__all__ = ["APERTURE", "core", "density", "kernel_sum", "mosaic", "sources"]
+__all__ = ["APERTURE", "core", "decades", "density", "mosaic", "sources"]
 
 APERTURE: Final = 60.0
 """Radius, arcsec, of the aperture in which masses are given."""
@@ -26,28 +26,25 @@ APERTURE: Final = 60.0
 CORE: Final = 24.0
 """Side of the close-up, arcsec."""
 
-LEVELS: Final = (0.1, 0.2, 0.4, 0.8, 1.6)
-"""Contours of kappa."""
-
 
 def mosaic(material: Material, field: str) -> Drawing:
     """Draw the summed bands of a field, its mask in colours and its detections."""
-    figure, axes = style.panel(f"Field {field}: mosaic, mask and detections")
+    at = material.places[field]
+    figure, axes = style.map_panel(f"Field {field}: mosaic, mask and detections", at.aspect)
     picture = block_means(material.run.field(field)["light"])
     box = _covered(picture.values.shape, picture.factor)
-    at = material.places[field]
     low, high = _range(picture.values)
     show(
         axes, at, _stretch(picture.values, low, high), box, cmap=style.colour_map("gray_r"), vmin=0, vmax=1,
         interpolation="nearest",
     )  # fmt: skip
     used = _overlay(material, field, axes)
-    xi, eta = material.points(material.run.catalogue, field)
+    xi, eta = material.points(material.catalogue, field)
     axes.plot(xi, eta, ls="", marker=".", ms=_dot(xi.size), mew=0, color=style.BLUE, zorder=5)
     sky_axes(axes, at.bounds, _kpc(material))
     handles: list[Line2D | Patch] = [_dots(style.BLUE, f"detected ({xi.size:,})")]
     handles += [Patch(facecolor=style.BITS[bit][1], alpha=0.75, label=style.BITS[bit][0]) for bit in used]
-    style.legend(figure, handles)
+    style.map_legend(figure, handles)
     return Drawing(
         f"mosaic-{field}", figure,
         "Sum of the bands (grey, asinh stretch, averaged to the size of the page) with the catalogued sources "
@@ -59,8 +56,10 @@ def core(material: Material) -> Drawing:
     """Draw the detection map about the cluster's centre, pixel for pixel, with the catalogued sources."""
     field = material.central
     at = material.places[field]
-    box = at.window(0.0, 0.0, CORE)
-    figure, axes = style.panel(f"Field {field}: detection map, close-up")
+    # An upright piece of sky needs a larger piece of a turned mosaic.
+    turned = float(np.abs(at.matrix[0, :2]).sum()) / at.scale
+    box = at.window(0.0, 0.0, CORE * turned)
+    figure, axes = style.map_panel(f"Field {field}: detection map, close-up", at.aspect)
     dataset = material.run.field(field)
     values = dataset["detection"].isel(y=slice(box.y0, box.y1), x=slice(box.x0, box.x1)).to_numpy()
     mask = dataset["mask"].isel(y=slice(box.y0, box.y1), x=slice(box.x0, box.x1)).to_numpy()
@@ -73,14 +72,21 @@ def core(material: Material) -> Drawing:
     )  # fmt: skip
     bits = [bit for bit in style.BITS if bit is not Bit.NO_DATA and (mask & bit.value).any()]
     show(axes, at, _tints(mask, bits, 0.35), box, interpolation="nearest")
-    xi, eta = material.points(material.run.catalogue, field)
-    bounds = at.bounds_of(box)
+    xi, eta = material.points(material.catalogue, field)
+    wide = at.bounds_of(box)
+    middle = (wide[0] + wide[1]) / 2, (wide[2] + wide[3]) / 2
+    across, along = (
+        min(length, wide[k + 1] - wide[k]) / 2 for k, length in ((0, CORE), (2, CORE * min(at.aspect, 1.0)))
+    )
+    bounds = (middle[0] - across, middle[0] + across, middle[1] - along, middle[1] + along)
     near = (xi > bounds[0]) & (xi < bounds[1]) & (eta > bounds[2]) & (eta < bounds[3])
     axes.plot(xi[near], eta[near], ls="", marker="o", ms=6, mfc="none", mec=style.BLUE, mew=1.0)
     sky_axes(axes, bounds, _kpc(material))
-    style.colour_bar(figure, axes, drawn, "detection map (nJy per pixel)")
-    ring = Line2D([], [], ls="", marker="o", ms=6, mfc="none", mec=style.BLUE, label=f"detected ({near.sum():,})")
-    style.legend(
+    style.colour_bar(figure, drawn, "detection map (nJy per pixel)")
+    ring = Line2D(
+        [], [], ls="", marker="o", ms=6, mfc="none", mec=style.BLUE, label=f"detected ({near.sum():,})"
+    )
+    style.map_legend(
         figure,
         [ring, *(Patch(facecolor=style.BITS[bit][1], alpha=0.5, label=style.BITS[bit][0]) for bit in bits)],
     )
@@ -94,15 +100,15 @@ def core(material: Material) -> Drawing:
 
 def sources(material: Material, field: str) -> Drawing:
     """Draw the detected sources and one realisation of the inpainted ones."""
-    figure, axes = style.panel(f"Field {field}: detected and inpainted sources")
     at = material.places[field]
+    figure, axes = style.map_panel(f"Field {field}: detected and inpainted sources", at.aspect)
     picture = material.censuses[field].picture
     box = _covered(picture.values.shape, picture.factor)
     grey = np.where(picture.values == 0, 1.0, np.where(picture.values & Bit.NO_DATA.value, 0.72, 0.9))
     show(axes, at, grey, box, cmap="gray", vmin=0, vmax=1, interpolation="nearest")
-    table = material.run.inpainted
+    table = material.inpainted
     first = table[column(table, "realisation") == 0]
-    xi, eta = material.points(material.run.catalogue, field)
+    xi, eta = material.points(material.catalogue, field)
     filled_xi, filled_eta = material.points(first, field)
     dot = _dot(max(xi.size, filled_xi.size))
     axes.plot(xi, eta, ls="", marker=".", ms=dot, mew=0, color=style.BLUE, zorder=4)
@@ -113,11 +119,13 @@ def sources(material: Material, field: str) -> Drawing:
         Patch(facecolor="#e5e5e5", label="masked"),
         Patch(facecolor="#b8b8b8", label="no data"),
     ]
-    if at.distance(0.0, 0.0) < APERTURE:
-        circle(axes, APERTURE, "aperture")
-        handles.append(Line2D([], [], color=style.VERMILLION, ls=(0, (5, 3)), lw=1.1, label=f"{APERTURE:g} arcsec"))
+    if at.distance(0.0, 0.0) < APERTURE < at.reach():
+        circle(axes, APERTURE)
+        handles.append(
+            Line2D([], [], color=style.VERMILLION, ls=(0, (5, 3)), lw=1.1, label=f"{APERTURE:g} arcsec")
+        )
     sky_axes(axes, at.bounds, _kpc(material))
-    style.legend(figure, handles)
+    style.map_legend(figure, handles)
     return Drawing(
         f"sources-{field}", figure,
         "Catalogued sources, and where masks hide the sky those of one of the "
@@ -128,67 +136,22 @@ def sources(material: Material, field: str) -> Drawing:
 
 def density(material: Material, field: str) -> Drawing:
     """Draw the local density of detected sources."""
-    figure, axes = style.panel(f"Field {field}: density of detected sources")
+    at = material.places[field]
+    figure, axes = style.map_panel(f"Field {field}: density of detected sources", at.aspect)
     picture = block_means(material.run.field(field)["density"])
     box = _covered(picture.values.shape, picture.factor)
-    at = material.places[field]
     positive = picture.values[np.isfinite(picture.values) & (picture.values > 0)]
-    low, high = _decades(positive, 0.02)
+    low, high = decades(positive, 0.02)
     drawn = show(
         axes, at, np.where(np.isfinite(picture.values), np.maximum(picture.values, low), np.nan), box,
         norm=LogNorm(low, high), cmap=style.colour_map("viridis", "#e8eaed"), interpolation="nearest",
     )  # fmt: skip
     sky_axes(axes, at.bounds, _kpc(material))
-    style.colour_bar(figure, axes, drawn, "sources per arcsec²")
+    style.colour_bar(figure, drawn, "sources per arcsec²")
     return Drawing(
         f"density-{field}", figure,
         "Catalogued sources per arcsec² of good area, smoothed with a Gaussian of 2 arcsec (wider where little "
         "area is left). It feeds the inpainting.",
-    )  # fmt: skip
-
-
-def kernel_sum(material: Material, field: str) -> Drawing:
-    """Draw the kernel sum rho with its own contours and those of kappa, at the same levels where beta is known."""
-    figure, axes = style.panel(f"Field {field}: kernel sum ρ and convergence κ")
-    values = material.of_sky("rho", field)
-    cells = material.of_sky("n_pixels", field) > 0
-    values = np.where(cells, values, np.nan)
-    kappa = material.sky["kappa"].to_numpy()
-    comparison = material.summary.get("comparison") or {}
-    beta = comparison.get("beta")
-    positive = values[np.isfinite(values) & (values > 0)]
-    low, high = _decades(positive, 0.01)
-    west, east, south, north = material.extent
-    drawn = axes.imshow(
-        values, origin="lower", extent=(west, east, south, north), norm=LogNorm(low, high),
-        cmap=style.colour_map("viridis", "#e8eaed"), interpolation="nearest",
-    )  # fmt: skip
-    xi, eta = material.sky["xi"].to_numpy(), material.sky["eta"].to_numpy()
-    own = np.array(LEVELS) / beta if beta else high / 2.0 ** np.arange(5, 0, -1)
-    handles: list[Line2D | Patch] = []
-    if positive.size and _crosses(values, own):
-        axes.contour(xi, eta, values, levels=own, colors=style.ORANGE, linewidths=0.9)
-        handles.append(Line2D([], [], color=style.ORANGE, lw=1.6, label="ρ" if not beta else "β ρ"))
-    covered = np.where(cells, kappa, np.nan)
-    if _crosses(covered, np.array(LEVELS)):
-        lines = axes.contour(
-            xi, eta, covered, levels=LEVELS, colors="white", linewidths=1.3, linestyles=[(0, (4, 2))]
-        )
-        axes.clabel(lines, fontsize=style.SMALL - 1.5, fmt="%g")
-        handles.append(Line2D([], [], color="#9aa0a6", lw=1.6, ls=(0, (4, 2)), label="κ (white)"))
-    sky_axes(axes, material.places[field].bounds, _kpc(material))
-    unit = f"ρ (arcsec$^{{-{material.config.density.alpha:g}}}$)"
-    style.colour_bar(figure, axes, drawn, unit)
-    style.legend(figure, handles)
-    same = (
-        f"both at {', '.join(f'{level:g}' for level in LEVELS)}, ρ times β = {beta:.3g}"
-        if beta
-        else "each factor of two below the highest ρ"
-    )
-    return Drawing(
-        f"rho-{field}", figure,
-        f"Kernel sum of detected and inpainted sources with contours ({same}). "
-        "It follows the mass where the two sets of lines run together.",
     )  # fmt: skip
 
 
@@ -232,7 +195,13 @@ def _overlay(material: Material, field: str, axes: Axes) -> list[Bit]:
     census = material.censuses[field]
     used = [bit for bit in style.BITS if census.bits[bit]]
     tint = _tints(census.picture.values, used, 0.6)
-    show(axes, material.places[field], tint, _covered(tint.shape, census.picture.factor), interpolation="nearest")
+    show(
+        axes,
+        material.places[field],
+        tint,
+        _covered(tint.shape, census.picture.factor),
+        interpolation="nearest",
+    )
     return used
 
 
@@ -246,15 +215,10 @@ def _tints(mask: NDArray[np.uint8], bits: list[Bit], alpha: float) -> NDArray[np
     return tints
 
 
-def _decades(positive: NDArray[np.floating], least: float) -> tuple[float, float]:
+def decades(positive: NDArray[np.floating], least: float) -> tuple[float, float]:
     """Return limits of a logarithmic scale: from the faint end, at most a `least`-th of the top, to the top."""
     if not positive.size:
         return 0.1, 1.0
     high = float(np.percentile(positive, 99.9))
     low = max(float(np.percentile(positive, 1)), least * high)
     return (low, high) if low < high else (0.1 * high, high)
-
-
-def _crosses(values: NDArray[np.floating], levels: NDArray[np.floating]) -> bool:
-    finite = values[np.isfinite(values)]
-    return bool(finite.size and min(values.shape) > 1 and (finite.min() < levels.max()) and (finite.max() > levels.min()))

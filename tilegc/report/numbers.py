@@ -67,8 +67,10 @@ def share(value: float | None, reason: str = "") -> Markup:
     """Return a share in percent, or a dash with the reason."""
     if value is None:
         return missing(reason)
+    if value == 0:
+        return Markup("0&nbsp;%")
     percent = 100 * value
-    digits = 1 if percent >= 1 or percent == 0 else 2
+    digits = 1 if percent >= 1 else 2
     return Markup("{}&nbsp;%").format("< 0.01" if 0 < percent < 0.005 else f"{percent:.{digits}f}")
 
 

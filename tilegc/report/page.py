@@ -124,29 +124,31 @@ def _lead(material: Material) -> list[Markup]:
     area = sum(field["good_area_arcsec2"] for field in summary["fields"].values())
     fields = f"{len(material.fields)} fields" if len(material.fields) > 1 else "one field"
     if not area:
-        return [Markup("No pixel of {} can be searched: everything is masked or without data.").format(fields)]
+        return [
+            Markup("No pixel of {} can be searched: everything is masked or without data.").format(fields)
+        ]
     words = [
-        Markup("<b>{:,} point sources</b> were found on {} arcmin² of good sky in {} of {} (z = {:g}).").format(
-            summary["n_detected"], plain(area / 3600, 3), fields, cluster.name, cluster.redshift
-        )
+        Markup(
+            "<b>{:,} point sources</b> were found on {} arcmin² of good sky in {} of {} (z = {:g})."
+        ).format(summary["n_detected"], plain(area / 3600, 3), fields, cluster.name, cluster.redshift)
     ]
     relation = summary["relation"]
     if relation and relation["index"] is not None:
         words.append(
-            Markup("Where there are more of them there is more mass: κ = A n<sup>b</sup> with <b>b = {}</b>.").format(
-                with_error(relation["index"], relation["index_err"])
-            )
+            Markup(
+                "Convergence rises with their number per arcsec², κ = A n<sup>b</sup>, with <b>b = {}</b>."
+            ).format(with_error(relation["index"], relation["index_err"]))
             if relation["index"] > 0
-            else Markup("κ = A n<sup>b</sup> gives b = {}: no rise with the sources.").format(
-                with_error(relation["index"], relation["index_err"])
-            )
+            else Markup(
+                "Convergence does not rise with their number: κ = A n<sup>b</sup> gives b = {}."
+            ).format(with_error(relation["index"], relation["index_err"]))
         )
     mass = summary["mass"]
     if mass["lens_within_60arcsec_msun"] is not None:
         words.append(
-            Markup("The convergence map holds {} M<sub>☉</sub> within 60 arcsec of the centre, and {:,} of the sources lie there.").format(
-                with_power(mass["lens_within_60arcsec_msun"]), mass["n_gc_within_60arcsec"]
-            )
+            Markup(
+                "The convergence map holds {} M<sub>☉</sub> within 60 arcsec of the centre, and {:,} of the sources lie there."
+            ).format(with_power(mass["lens_within_60arcsec_msun"]), mass["n_gc_within_60arcsec"])
         )
     return words
 
@@ -161,13 +163,17 @@ def _found(material: Material) -> list[Row]:
     no_level = "no annulus has 200 arcsec² of good area" if _any_good(material) else NO_GOOD
     reference = material.config.convergence.reference_redshift if material.config.convergence else None
     at = f"at source redshift {reference:g}" if reference else ""
-    annulus = f"from {level['r_lo_arcsec']:g}{DASH}{level['r_hi_arcsec']:g} arcsec" if level["r_lo_arcsec"] is not None else ""
+    annulus = (
+        f"from {level['r_lo_arcsec']:g}{DASH}{level['r_hi_arcsec']:g} arcsec"
+        if level["r_lo_arcsec"] is not None
+        else ""
+    )
     alpha = material.config.density.alpha
     unit_beta = Markup("arcsec<sup>{:g}</sup>").format(alpha)
     sun = Markup("M<sub>☉</sub>")
     return [
         Row("Sources detected", f"{summary['n_detected']:,}", "", "the catalogue, all fields"),
-        Row("Sources inpainted", plain(summary["n_inpainted"], 4), "", "under masks, mean over the realisations"),
+        Row("Sources inpainted", f"{summary['n_inpainted']:,.1f}", "", "under masks, mean over the realisations"),
         Row("Index b", with_error(relation.get("index"), relation.get("index_err"), no_index), "", Markup("κ = A n<sup>b</sup> {}").format(at)),
         Row("Amplitude A", with_error(relation.get("amplitude"), relation.get("amplitude_err"), no_index), "", "κ at one source per arcsec²"),
         Row("β", with_power(comparison.get("beta"), no_beta), unit_beta, "κ = β ρ, cell by cell"),
@@ -194,7 +200,7 @@ def _fields(material: Material) -> list[list[str | Markup]]:
         rows.append([
             name, f"{height} × {width}", plain(field["good_area_arcsec2"], 4), share(field["masked_fraction"], "no data"),
             share(field["no_data_fraction"]), with_power(field["sigma"], noiseless), with_power(field["threshold"], noiseless),
-            f"{field['n_candidates']:,}", f"{field['n_detected']:,}", plain(field["n_inpainted"], 4),
+            f"{field['n_candidates']:,}", f"{field['n_detected']:,}", f"{field['n_inpainted']:,.1f}",
         ])  # fmt: skip
     return rows
 
@@ -269,7 +275,9 @@ def _profile_rows(material: Material) -> list[list[str | Markup]]:
             planted["field"], planted["r_lo"], planted["n_gc"], planted["n_per_arcsec2"], strict=True
         )
     }
-    found = rows_of(material.run.profile, "field", "r_lo", "r_hi", "area_arcsec2", "n_gc", "n_per_arcsec2", "n_err")
+    found = rows_of(
+        material.profile, "field", "r_lo", "r_hi", "area_arcsec2", "n_gc", "n_per_arcsec2", "n_err"
+    )
     rows: list[list[str | Markup]] = []
     for field, r_lo, r_hi, area, count, n, error in zip(*found.values(), strict=True):
         planted_count, planted_n = there.get((str(field), float(r_lo)), (0, 0.0))

@@ -7,9 +7,13 @@ from dataclasses import dataclass
 import numpy as np
 from astropy.wcs import WCS
 from matplotlib.axes import Axes
+from matplotlib.font_manager import FontProperties
 from matplotlib.image import AxesImage
-from matplotlib.patches import Circle
+from matplotlib.offsetbox import AnchoredOffsetbox, DrawingArea
+from matplotlib.patches import Circle, FancyArrowPatch
+from matplotlib.text import Text
 from matplotlib.transforms import Affine2D
+from mpl_toolkits.axes_grid1.anchored_artists import AnchoredSizeBar
 from numpy.typing import NDArray
 
 from tilegc.geometry import Box
@@ -62,8 +66,21 @@ class Place:
     def distance(self, xi: float, eta: float) -> float:
         """Return how far, arcsec, a place on the tangent plane is from the field; 0 inside."""
         x, y = self.pixel(xi, eta)
-        beyond = [max(-0.5 - at, at - (side - 0.5), 0.0) for at, side in ((x, self.shape[1]), (y, self.shape[0]))]
+        beyond = [
+            max(-0.5 - at, at - (side - 0.5), 0.0) for at, side in ((x, self.shape[1]), (y, self.shape[0]))
+        ]
         return float(np.hypot(*beyond)) * self.scale
+
+    @property
+    def aspect(self) -> float:
+        """Height over width of the field on the sky."""
+        west, east, south, north = self.bounds
+        return (north - south) / (east - west)
+
+    def reach(self) -> float:
+        """Return the distance, arcsec, of the field's farthest corner from the cluster's centre."""
+        west, east, south, north = self.bounds
+        return float(np.hypot(max(-west, east), max(-south, north)))
 
     def window(self, xi: float, eta: float, side: float) -> Box:
         """Return the square of `side` arcsec about a place, moved into the field and cut to it."""
@@ -138,34 +155,45 @@ def sky_axes(axes: Axes, bounds: tuple[float, float, float, float], kpc_per_arcs
     axes.set_aspect("equal")
     axes.set_xlabel("east of the centre (arcsec)")
     axes.set_ylabel("north of the centre (arcsec)")
-    width = east - west
-    length = _round_length(0.25 * width * kpc_per_arcsec)
-    left = east - 0.05 * width
-    bottom = south + 0.05 * (north - south)
-    plate = {"boxstyle": "round,pad=0.25", "facecolor": "white", "edgecolor": "none", "alpha": 0.8}
-    axes.plot([left, left - length / kpc_per_arcsec], [bottom, bottom], color="white", lw=5, alpha=0.8, zorder=8)
-    axes.plot(
-        [left, left - length / kpc_per_arcsec], [bottom, bottom], color=style.INK, lw=2, zorder=9,
-        solid_capstyle="butt",
+    length = _round_length(0.25 * (east - west) * kpc_per_arcsec)
+    bar = AnchoredSizeBar(
+        axes.transData, length / kpc_per_arcsec, f"{length:g} kpc", "lower left", pad=0.35, borderpad=0.5, sep=3,
+        color=style.INK, fontproperties=FontProperties(size=style.SMALL), label_top=True, size_vertical=0.0,
     )  # fmt: skip
-    axes.annotate(
-        f"{length:g} kpc", (left - length / kpc_per_arcsec / 2, bottom), xytext=(0, 5), textcoords="offset points",
-        ha="center", va="bottom", fontsize=style.SMALL, color=style.INK, bbox=plate, zorder=9,
-    )  # fmt: skip
-    corner = (0.93, 0.07)
-    for letter, dx, dy in (("N", 0.0, 26.0), ("E", -26.0, 0.0)):
-        axes.annotate(
-            letter, corner, xytext=(dx, dy), xycoords="axes fraction", textcoords="offset points",
-            ha="center", va="center", fontsize=style.SMALL, color=style.INK, zorder=9,
-            bbox={**plate, "boxstyle": "round,pad=0.1"},
-            arrowprops={"arrowstyle": "<-", "color": style.INK, "lw": 1.2, "shrinkA": 0, "shrinkB": 0},
-        )  # fmt: skip
+    for plate in (bar, _compass()):
+        plate.patch.set(
+            facecolor="white", edgecolor="none", alpha=0.8, boxstyle="round,pad=0,rounding_size=0.3"
+        )
+        plate.set_zorder(9)
+        axes.add_artist(plate)
 
 
-def circle(axes: Axes, radius: float, label: str) -> None:
+def _compass() -> AnchoredOffsetbox:
+    """Return arrows to the north and to the east, which is left."""
+    area = DrawingArea(36, 36)
+    for letter, tip, at in (("N", (30, 25), (30, 31)), ("E", (11, 6), (5, 6))):
+        area.add_artist(
+            FancyArrowPatch(
+                (30, 6),
+                tip,
+                arrowstyle="-|>",
+                mutation_scale=7,
+                color=style.INK,
+                lw=1.1,
+                shrinkA=0,
+                shrinkB=0,
+            )
+        )
+        area.add_artist(
+            Text(*at, letter, fontsize=style.SMALL - 1, color=style.INK, ha="center", va="center")
+        )
+    return AnchoredOffsetbox("lower right", pad=0.2, borderpad=0.5, child=area)
+
+
+def circle(axes: Axes, radius: float) -> None:
     """Draw a circle about the cluster's centre, radius in arcsec."""
     axes.add_patch(
-        Circle((0, 0), radius, fill=False, color=style.VERMILLION, lw=1.1, ls=(0, (5, 3)), label=label, zorder=6)
+        Circle((0, 0), radius, fill=False, color=style.VERMILLION, lw=1.1, ls=(0, (5, 3)), zorder=6)
     )
 
 

@@ -5,12 +5,14 @@ from __future__ import annotations
 from typing import Final
 
 import numpy as np
+from matplotlib.artist import Artist
 from matplotlib.axes import Axes
+from matplotlib.lines import Line2D
 from numpy.typing import NDArray
 
 from tilegc.report import style
 from tilegc.report.drawing import Drawing
-from tilegc.report.numbers import plain
+from tilegc.report.numbers import error_text
 from tilegc.report.reading import Material, Table, rows_of
 from tilegc.report.relation import plain_ticks
 
@@ -18,6 +20,9 @@ __all__ = ["counts", "shapes"]
 
 PIVOT: Final = 20.0
 """Radius, arcsec, near which all profiles are scaled to 1."""
+
+INNERMOST: Final = 0.3
+"""Inner radius, arcsec, at which an annulus about the centre itself is drawn on a logarithmic scale."""
 
 SHAPES: Final = (
     ("n_corrected", "sources, corrected", "o", style.BLUE, "-"),
@@ -30,8 +35,19 @@ Floats = NDArray[np.float64]
 
 
 def _profile(material: Material) -> Table:
-    names = ("field", "r_lo", "r_hi", "n_gc", "n_per_arcsec2", "n_err", "n_corrected", "kappa", "light", "rho")
-    return rows_of(material.run.profile, *names)
+    names = (
+        "field",
+        "r_lo",
+        "r_hi",
+        "n_gc",
+        "n_per_arcsec2",
+        "n_err",
+        "n_corrected",
+        "kappa",
+        "light",
+        "rho",
+    )
+    return rows_of(material.profile, *names)
 
 
 def counts(material: Material) -> Drawing | None:
@@ -42,36 +58,42 @@ def counts(material: Material) -> Drawing | None:
     figure, axes = style.panel("Radial profile of the sources", style.WIDE)
     axes.set_xscale("log")
     axes.set_yscale("log")
-    middle = np.sqrt(np.maximum(table["r_lo"], 0.3) * table["r_hi"])
+    middle = np.sqrt(np.maximum(table["r_lo"], INNERMOST) * table["r_hi"])
     truth = material.truth
-    lowest: list[Floats] = []
+    shown: list[Floats] = []
+    handles: list[Artist] = []
     for number, field in enumerate(material.fields):
         marker, colour = style.MARKERS[number % len(style.MARKERS)]
         rows = (table["field"].astype(str) == field) & (table["n_gc"] > 0)
         n, error, corrected = table["n_per_arcsec2"][rows], table["n_err"][rows], table["n_corrected"][rows]
         if rows.any():
-            axes.errorbar(
+            drawn = axes.errorbar(
                 middle[rows], n, yerr=(np.minimum(error, 0.999 * n), error), ls="", marker=marker, ms=5.5, color=colour,
                 elinewidth=1.1, capsize=2, label=f"field {field}: counted", zorder=4,
             )  # fmt: skip
-            lowest.append(n)
-        above = corrected > error  # points lost in the error of the contamination would only stretch the scale
+            handles.append(drawn)
+            shown.append(n)
+        above = (
+            corrected > error
+        )  # points lost in the error of the contamination would only stretch the scale
         if above.any():
-            axes.plot(
+            handles += axes.plot(
                 middle[rows][above], corrected[above], ls="", marker=marker, ms=5.5, mfc="white", mec=colour, mew=1.2,
                 label=f"field {field}: less contamination", zorder=3,
             )  # fmt: skip
-            lowest.append(corrected[above])
+            shown.append(corrected[above])
         if truth is not None:
-            _planted(axes, truth["profile"], field, colour)
-    _contamination(axes, material)
-    values = np.concatenate(lowest) if lowest else np.ones(1)
+            line, height = _planted(axes, truth["profile"], field, colour)
+            handles += line
+            shown.append(height)
+    handles += _contamination(axes, material)
+    values = np.concatenate(shown) if shown else np.ones(1)
     axes.set_ylim(values.min() / 2, values.max() * 2)
     axes.set_xlabel("distance from the centre (arcsec)")
     axes.set_ylabel("sources per arcsec²")
     _radii(axes, material, middle)
     plain_ticks(axes)
-    style.legend(figure, axes.get_legend_handles_labels()[0], columns=3)
+    style.legend(figure, handles, columns=3)
     words = ["Sources per arcsec² of good area in annuli about the cluster's centre, with Poisson errors."]
     if material.summary["contamination"]["per_kpc2"] is not None:
         words.append("Open marks: less the contamination (grey band), where more than their error is left.")
@@ -80,23 +102,31 @@ def counts(material: Material) -> Drawing | None:
     return Drawing("profile", figure, " ".join(words), wide=True)
 
 
-def _planted(axes: Axes, planted: dict[str, list[float]], field: str, colour: str) -> None:
-    rows = np.array([name == field for name in planted["field"]], bool)
+def _planted(
+    axes: Axes, planted: dict[str, list[float]], field: str, colour: str
+) -> tuple[list[Line2D], Floats]:
+    """Draw the planted profile of a field; return its line and what it shows."""
     n = np.array(planted["n_per_arcsec2"], float)
-    rows &= n > 0
-    if rows.any():
-        radius = np.sqrt(np.maximum(planted["r_lo"], 0.3) * np.array(planted["r_hi"], float))
-        axes.plot(radius[rows], n[rows], color=colour, lw=1.3, label=f"field {field}: planted", zorder=2)
+    rows = np.array([name == field for name in planted["field"]], bool) & (n > 0)
+    if not rows.any():
+        return [], np.zeros(0)
+    radius = np.sqrt(np.maximum(planted["r_lo"], INNERMOST) * np.array(planted["r_hi"], float))
+    return axes.plot(
+        radius[rows], n[rows], color=colour, lw=1.3, label=f"field {field}: planted", zorder=2
+    ), n[rows]
 
 
-def _contamination(axes: Axes, material: Material) -> None:
+def _contamination(axes: Axes, material: Material) -> list[Line2D]:
     found = material.summary["contamination"]
     if found["per_kpc2"] is None:
-        return
+        return []
     area = float(material.summary["cluster"]["kpc_per_arcsec"]) ** 2
     level, error = found["per_kpc2"] * area, (found["err"] or 0.0) * area
-    axes.axhspan(max(level - error, 1e-3 * level), level + error, color=style.FAINT, alpha=0.35, lw=0, zorder=0)
-    axes.axhline(level, color=style.FAINT, lw=1.2, label=f"contamination: {plain(level, 2)} ± {plain(error, 1)}", zorder=1)
+    axes.axhspan(
+        max(level - error, 1e-3 * level), level + error, color=style.FAINT, alpha=0.35, lw=0, zorder=0
+    )
+    text = f"contamination: {error_text(level, error)}"
+    return [axes.axhline(level, color=style.FAINT, lw=1.2, label=text, zorder=1)]
 
 
 def shapes(material: Material) -> Drawing | None:
@@ -107,7 +137,7 @@ def shapes(material: Material) -> Drawing | None:
     table = _profile(material)
     rows = table["field"].astype(str) == material.central
     table = {name: values[rows] for name, values in table.items()}
-    middle = np.sqrt(np.maximum(table["r_lo"], 0.3) * table["r_hi"])
+    middle = np.sqrt(np.maximum(table["r_lo"], INNERMOST) * table["r_hi"])
     drawn = [shape for shape in SHAPES if (np.isfinite(table[shape[0]]) & (table[shape[0]] > 0)).any()]
     usable = np.ones(middle.size, bool)
     for name, *_ in drawn:
@@ -129,7 +159,15 @@ def shapes(material: Material) -> Drawing | None:
                 ecolor=colour, elinewidth=1.0, capsize=2, zorder=3,
             )  # fmt: skip
         axes.plot(
-            middle[show], values[show], color=colour, ls=line, lw=1.5, marker=marker, ms=5, label=label, zorder=4
+            middle[show],
+            values[show],
+            color=colour,
+            ls=line,
+            lw=1.5,
+            marker=marker,
+            ms=5,
+            label=label,
+            zorder=4,
         )
     axes.set_xlabel("distance from the centre (arcsec)")
     axes.set_ylabel("relative to its value at the pivot")
@@ -150,6 +188,8 @@ def _radii(axes: Axes, material: Material, middle: Floats) -> None:
     scale = float(material.summary["cluster"]["kpc_per_arcsec"])
     above = axes.secondary_xaxis("top", functions=(lambda r: r * scale, lambda r: r / scale))
     above.set_xlabel("kpc", fontsize=style.SMALL, color=style.INK)
-    above.tick_params(which="both", labelsize=style.SMALL, color=style.FAINT, labelcolor=style.INK, direction="in")
+    above.tick_params(
+        which="both", labelsize=style.SMALL, color=style.FAINT, labelcolor=style.INK, direction="in"
+    )
     above.xaxis.set_major_formatter(lambda value, _: f"{value:g}")
     axes.tick_params(which="both", top=False)

@@ -150,10 +150,30 @@ class Material:
         """The resolved run file."""
         return self.run.config
 
-    @property
+    @cached_property
     def summary(self) -> dict[str, Any]:
         """The content of summary.json."""
         return self.run.summary
+
+    @cached_property
+    def catalogue(self) -> QTable:
+        """The detected sources."""
+        return self.run.catalogue
+
+    @cached_property
+    def inpainted(self) -> QTable:
+        """The drawn sources of all realisations."""
+        return self.run.inpainted
+
+    @cached_property
+    def relation(self) -> QTable:
+        """Counts against kappa in bins; only of a run with a convergence map."""
+        return self.run.relation
+
+    @cached_property
+    def profile(self) -> QTable:
+        """The radial profiles."""
+        return self.run.profile
 
     @property
     def truth(self) -> dict[str, Any] | None:
@@ -179,8 +199,9 @@ class Material:
 
     @cached_property
     def central(self) -> str:
-        """The field that holds the cluster's centre, or comes nearest to it."""
-        return min(self.fields, key=lambda name: self.places[name].distance(0.0, 0.0))
+        """The field that holds the cluster's centre, the first where none does: the one compared with kappa."""
+        holds = (name for name in self.fields if self.places[name].distance(0.0, 0.0) == 0)
+        return next(holds, self.fields[0])
 
     @cached_property
     def censuses(self) -> dict[str, Census]:

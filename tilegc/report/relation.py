@@ -7,6 +7,7 @@ from typing import Final
 import numpy as np
 from astropy.table import QTable
 from matplotlib.axes import Axes
+from matplotlib.lines import Line2D
 from matplotlib.ticker import FuncFormatter, NullFormatter
 from numpy.typing import NDArray
 
@@ -42,7 +43,7 @@ def relation(material: Material) -> Drawing | None:
         n, kappa, ls="", marker=".", ms=float(np.clip(150 / np.sqrt(max(n.size, 1)), 3, 6)), mew=0,
         color=style.FAINT, alpha=0.5, label=f"boxes of {found['box_arcsec']:g} × {found['box_arcsec']:g} arcsec",
     )  # fmt: skip
-    _bins(axes, material.run.relation)
+    _bins(axes, material.relation)
     span = np.geomspace(n.min() / 1.1, n.max() * 1.1, 50) if n.size else np.geomspace(0.1, 10, 50)
     if found["index"] is not None:
         _law(axes, span, found["amplitude"], found["index"], f"fit: {_coefficients(found)}", style.BLUE, "-")
@@ -52,14 +53,26 @@ def relation(material: Material) -> Drawing | None:
             label = f"planted, binned alike: {_coefficients(truth)}"
             _law(axes, span, truth["amplitude"], truth["index"], label, style.VERMILLION, (0, (5, 2)))
         amplitude, index = PLANTED_LAW
-        _law(axes, span, amplitude, index, f"planted law: A = {amplitude:g}, b = {index:g}", style.INK, (0, (1, 1.5)))
+        _law(
+            axes,
+            span,
+            amplitude,
+            index,
+            f"planted law: A = {amplitude:g}, b = {index:g}",
+            style.INK,
+            (0, (1, 1.5)),
+        )
     axes.set_xlim(span[0], span[-1])
     if kappa.size:
         axes.set_ylim(kappa.min() / 1.25, kappa.max() * 1.25)
     axes.set_xlabel("n: sources per arcsec²")
     axes.set_ylabel(f"κ for sources at z = {material.config.convergence.reference_redshift:g}")
     plain_ticks(axes)
-    style.legend(figure, axes.get_legend_handles_labels()[0], columns=2)
+    handles = axes.get_legend_handles_labels()[0]
+    handles[0] = Line2D(
+        [], [], ls="", marker=".", ms=7, mew=0, color=style.FAINT, label=handles[0].get_label()
+    )
+    style.legend(figure, handles, columns=2)
     return Drawing("relation", figure, _caption(material), wide=True)
 
 
@@ -76,7 +89,10 @@ def _bins(axes: Axes, table: QTable) -> None:
     there = (bins["bin"] >= 0) & (bins["n_boxes"] > 0) & (bins["kappa_mean"] > 0)
     fitted = bins["n_boxes"] >= BIN_FILLED
     few = f"bin of fewer than {BIN_FILLED} boxes, not fitted"
-    for rows, face, label in ((there & fitted, style.BLUE, "bin: mean ± standard deviation"), (there & ~fitted, "white", few)):
+    for rows, face, label in (
+        (there & fitted, style.BLUE, "bin: mean ± standard deviation"),
+        (there & ~fitted, "white", few),
+    ):
         if not rows.any():
             continue
         mean, spread = bins["kappa_mean"][rows], bins["kappa_std"][rows]
@@ -88,7 +104,13 @@ def _bins(axes: Axes, table: QTable) -> None:
 
 
 def _law(
-    axes: Axes, n: Floats, amplitude: float, index: float, label: str, colour: str, line: str | tuple[int, tuple[float, ...]]
+    axes: Axes,
+    n: Floats,
+    amplitude: float,
+    index: float,
+    label: str,
+    colour: str,
+    line: str | tuple[int, tuple[float, ...]],
 ) -> None:
     axes.plot(n, amplitude * n**index, color=colour, lw=1.8, ls=line, label=label, zorder=5)
 
@@ -127,7 +149,7 @@ def _caption(material: Material) -> str:
         "Mean convergence of a box against the sources counted in it per arcsec² of good area, all fields together. "
         "The fit, κ = A nᵇ, is to the filled points, all of one weight."
     ]
-    table = material.run.relation
+    table = material.relation
     empty = column(table, "bin") < 0
     boxes = int(column(table, "n_boxes")[empty].sum())
     if boxes:

@@ -9,15 +9,15 @@ from __future__ import annotations
 
 import io
 from collections.abc import Sequence
-from typing import Final
+from typing import Any, Final
 
 from matplotlib import colormaps
 from matplotlib.artist import Artist
 from matplotlib.axes import Axes
-from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.cm import ScalarMappable
-from matplotlib.colors import Colormap
+from matplotlib.colors import Colormap, LogNorm
 from matplotlib.figure import Figure
+from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
 
 from tilegc.schema import Bit
 
@@ -29,7 +29,7 @@ __all__ = [
     "INK",
     "MARKERS",
     "ORANGE",
-    "PANEL",
+    "TEXT",
     "PURPLE",
     "SKY",
     "SMALL",
@@ -38,6 +38,8 @@ __all__ = [
     "colour_bar",
     "colour_map",
     "legend",
+    "map_legend",
+    "map_panel",
     "panel",
     "png",
 ]
@@ -66,17 +68,24 @@ BITS: Final = {
 MARKERS: Final = (("o", BLUE), ("s", VERMILLION), ("D", GREEN), ("^", PURPLE), ("v", ORANGE))
 """Marker and colour of the fields, in run-file order, again from the start after the last."""
 
-PANEL: Final = (5.4, 5.3)
-"""Width and height of a map, inches: two stand side by side on a page, one fills a phone."""
+MAP: Final = 5.4
+"""Width of a map, inches: two stand side by side on a page, one fills a phone."""
 WIDE: Final = (7.0, 5.0)
-"""Of a diagram."""
+"""Width and height of a diagram, inches."""
+LEFT, RIGHT, BOTTOM, TOP = 0.72, 0.14, 1.5, 0.36
+"""Margins of a map, inches, alike in all, so that neighbours on the page are level; colour bar and legend lie
+in the lower one."""
 DPI: Final = 170
 
 TEXT: Final = 10.5
 SMALL: Final = 9.0
+"""Sizes of letters, points."""
+_LETTERING: Final[dict[str, Any]] = {
+    "frameon": False, "fontsize": SMALL, "labelcolor": INK, "handletextpad": 0.5, "columnspacing": 1.4,
+}  # fmt: skip
 
 
-def panel(title: str, size: tuple[float, float] = PANEL) -> tuple[Figure, Axes]:
+def panel(title: str, size: tuple[float, float] = WIDE) -> tuple[Figure, Axes]:
     """Return a figure of one diagram with its title, to be filled and given to `png`.
 
     Parameters
@@ -87,33 +96,71 @@ def panel(title: str, size: tuple[float, float] = PANEL) -> tuple[Figure, Axes]:
         Width and height, inches.
     """
     figure = Figure(figsize=size, dpi=DPI, facecolor="white", layout="constrained")
-    FigureCanvasAgg(figure)
-    axes = figure.add_subplot()
+    return figure, _dressed(figure.add_subplot(), title)
+
+
+def map_panel(title: str, aspect: float = 1.0) -> tuple[Figure, Axes]:
+    """Return a figure of one map with its title, whose axes keep the same place in all figures.
+
+    Parameters
+    ----------
+    title : str
+    aspect : float
+        Height over width of what is to be shown; the figure is made as high as that takes, within bounds.
+    """
+    inner = MAP - LEFT - RIGHT
+    height = inner * min(max(aspect, 0.35), 1.6)
+    total = height + BOTTOM + TOP
+    figure = Figure(figsize=(MAP, total), dpi=DPI, facecolor="white")
+    return figure, _dressed(figure.add_axes((LEFT / MAP, BOTTOM / total, inner / MAP, height / total)), title)
+
+
+def _dressed(axes: Axes, title: str) -> Axes:
     axes.set_title(title, loc="left", fontsize=TEXT + 0.5, color=INK, fontweight="bold")
-    axes.tick_params(which="both", labelsize=SMALL, color=FAINT, labelcolor=INK, direction="in", top=True, right=True)
+    axes.tick_params(
+        which="both", labelsize=SMALL, color=FAINT, labelcolor=INK, direction="in", top=True, right=True
+    )
     for spine in axes.spines.values():
         spine.set_color(FAINT)
         spine.set_linewidth(0.8)
     axes.xaxis.label.set(fontsize=TEXT, color=INK)
     axes.yaxis.label.set(fontsize=TEXT, color=INK)
-    return figure, axes
+    return axes
 
 
 def legend(figure: Figure, handles: Sequence[Artist], columns: int = 3) -> None:
-    """Put a legend under the diagram, where it covers nothing; without handles there is none."""
+    """Put a legend under a diagram, where it covers nothing; without handles there is none."""
     if handles:
         figure.legend(
-            handles=handles, loc="outside lower center", ncols=min(columns, len(handles)), frameon=False,
-            fontsize=SMALL, labelcolor=INK, handletextpad=0.5, columnspacing=1.4,
+            handles=handles, loc="outside lower center", ncols=min(columns, len(handles)), **_LETTERING
         )  # fmt: skip
 
 
-def colour_bar(figure: Figure, axes: Axes, drawn: ScalarMappable, label: str) -> None:
-    """Add a colour bar with its quantity and unit."""
-    bar = figure.colorbar(drawn, ax=axes, fraction=0.046, pad=0.02)
-    bar.set_label(label, fontsize=TEXT, color=INK)
-    bar.ax.tick_params(which="both", labelsize=SMALL, color=FAINT, labelcolor=INK)
-    bar.outline.set_visible(False)  # type: ignore[operator]  (matplotlib declares it an Axes' spines)
+def map_legend(figure: Figure, handles: Sequence[Artist], columns: int = 4) -> None:
+    """Put a legend under a map, below its colour bar if it has one; without handles there is none."""
+    if handles:
+        width, height = figure.get_size_inches()
+        top = 0.3 if len(figure.axes) > 1 else BOTTOM - 0.58
+        figure.legend(
+            handles=handles, loc="upper center", bbox_to_anchor=(0.5 + (LEFT - RIGHT) / 2 / width, top / height),
+            ncols=min(columns, len(handles)), borderaxespad=0.0, **_LETTERING,
+        )  # fmt: skip
+
+
+def colour_bar(figure: Figure, drawn: ScalarMappable, label: str) -> None:
+    """Add a colour bar under a map, with its quantity and unit."""
+    width, height = figure.get_size_inches()
+    inner = width - LEFT - RIGHT
+    bar_axes = figure.add_axes((LEFT / width, (BOTTOM - 0.72) / height, inner / width, 0.12 / height))
+    bar = figure.colorbar(drawn, cax=bar_axes, orientation="horizontal")
+    if isinstance(drawn.norm, LogNorm):
+        bar_axes.xaxis.set_major_locator(LogLocator(subs=(1.0, 2.0, 5.0)))
+        bar_axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
+        bar_axes.xaxis.set_minor_formatter(NullFormatter())
+    bar.set_label(label, fontsize=SMALL, color=INK, labelpad=2)
+    bar_axes.tick_params(which="both", labelsize=SMALL, color=FAINT, labelcolor=INK, pad=2)
+    for spine in bar_axes.spines.values():
+        spine.set_visible(False)
 
 
 def colour_map(name: str, missing: str = "white") -> Colormap:
