@@ -1,0 +1,167 @@
+"""Bits 2 and 4 of the mask: what lies within a distance of missing data or of something bright.
+
+Everything here is decided in integers, so it is the same on every machine and for every tiling: a pixel is
+within reach of another one if d^2 = dy^2 + dx^2 <= reach2, distances between centres in pixels (DESIGN 3.2).
+
+Both rules cost a few passes over the window, whatever the distance: a disc of `reach2` round each set pixel
+covers, in a row that is g rows away, the columns up to isqrt(reach2 - g^2) to both sides.  So the vertical
+distances to the nearest set pixel of every column, and one sweep of intervals along every row, are enough.
+"""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+from numba import njit
+from numpy.typing import NDArray
+
+__all__ = ["edge", "edge_radius", "grow", "reach_squared"]
+
+
+def reach_squared(radius: float) -> int:
+    """Return floor(radius^2): the largest integer d^2 that is within `radius` pixels."""
+    return math.floor(radius * radius)
+
+
+def edge_radius(square: int, reach2: int) -> int:
+    """Return the halo, in pixels, that `edge` needs.
+
+    A square that makes a pixel at distance isqrt(reach2) count reaches square - 1 pixels further.
+    """
+    return math.isqrt(reach2) + square - 1
+
+
+def edge(
+    no_data: NDArray[np.bool_], square: int, reach2: int, open_sides: tuple[bool, bool, bool, bool]
+) -> NDArray[np.bool_]:
+    """Return bit 2: what is too near to the outside or to a large region without data (DESIGN 3.2).
+
+    A pixel without data counts here if it lies in some square of `square` x `square` pixels that hold no
+    data at all (the morphological opening of the missing data).  Outside of the field there is no data, and
+    the squares may reach there.  Dead pixels, dead columns and saturated cores smaller than the square do
+    not count, nor do tendrils that hang on the edge: they remain bit 1 only.  The rule is local, unlike one
+    on whole connected regions, which no window could decide.
+
+    Parameters
+    ----------
+    no_data : (ny, nx) bool
+        A window: True where there is no data.
+    square : int
+        Side of the square in pixels, 1 or more (the recipe: 3 arcsec).
+    reach2 : int
+        Largest squared distance, inclusive, from the centre of a pixel that counts, in square pixels; 0 or
+        more (the recipe: floor((6.6 arcsec / scale)^2)).
+    open_sides : 4 bool
+        Whether unseen pixels of the field lie beyond the window: low y, low x, high y, high x.
+
+    Returns
+    -------
+    (ny, nx) bool
+        True where bit 2 is set, the counting pixels themselves among them.  Right for pixels at least
+        `edge_radius(square, reach2)` inside of every open side.
+
+    Raises
+    ------
+    ValueError
+        If `square` is below 1 or `reach2` below 0.
+    """
+    if square < 1 or reach2 < 0:
+        raise ValueError(f"edge: square must be 1 or more and reach2 0 or more, got {square} and {reach2}")
+    if all(open_sides) and not no_data.any():
+        return np.zeros(no_data.shape, np.bool_)
+    low_y, low_x, high_y, high_x = (0 if side else square for side in open_sides)
+    padded = np.pad(no_data, ((low_y, high_y), (low_x, high_x)), constant_values=True)
+    near: NDArray[np.bool_] = _discs(_opening(padded, square), _half_widths(reach2))
+    height, width = no_data.shape
+    return near[low_y : low_y + height, low_x : low_x + width].copy()
+
+
+def grow(mask: NDArray[np.bool_], radius: float) -> NDArray[np.bool_]:
+    """Return the pixels whose centre is within `radius` (inclusive) of that of a set pixel.
+
+    Parameters
+    ----------
+    mask : (ny, nx) bool
+        A window; what lies outside of it counts as not set.  Halo: int(radius) pixels.
+    radius : float
+        Pixels, 0 or more; compared as integers, d^2 <= floor(radius^2).
+
+    Returns
+    -------
+    (ny, nx) bool
+        The set pixels themselves among them.
+
+    Raises
+    ------
+    ValueError
+        If `radius` is negative or not finite.
+    """
+    if not 0 <= radius < math.inf:
+        raise ValueError(f"grow: the radius must be 0 or more and finite, got {radius}")
+    if not mask.any():
+        return np.zeros(mask.shape, np.bool_)
+    grown: NDArray[np.bool_] = _discs(
+        np.ascontiguousarray(mask, dtype=np.bool_), _half_widths(reach_squared(radius))
+    )
+    return grown
+
+
+def _half_widths(reach2: int) -> NDArray[np.int64]:
+    """Return the half-widths of a disc's rows: entry g holds the largest h with g^2 + h^2 <= reach2."""
+    return np.array([math.isqrt(reach2 - g * g) for g in range(math.isqrt(reach2) + 1)], np.int64)
+
+
+@njit(cache=True, nogil=True)  # type: ignore[untyped-decorator]
+def _opening(mask: NDArray[np.bool_], square: int) -> NDArray[np.bool_]:
+    """Return the pixels that lie in some all-True square: (ny, nx) bool of the same shape."""
+    height, width = mask.shape
+    result = np.empty((height, width), np.bool_)
+    # Downwards: `result` marks the lower right corners of the squares that are all True.
+    rows = np.zeros(width, np.int64)  # how many rows up to here have their last `square` columns True
+    for y in range(height):
+        run = 0
+        for x in range(width):
+            run = run + 1 if mask[y, x] else 0
+            rows[x] = rows[x] + 1 if run >= square else 0
+            result[y, x] = rows[x] >= square
+    # Upwards and leftwards: every corner paints its square.
+    rows[:] = 0  # how many rows, this one included, the lowest square seen at this column still covers
+    for y in range(height - 1, -1, -1):
+        columns = 0
+        for x in range(width - 1, -1, -1):
+            rows[x] = square if result[y, x] else max(rows[x] - 1, 0)
+            columns = square if rows[x] > 0 else columns - 1
+            result[y, x] = columns > 0
+    return result
+
+
+@njit(cache=True, nogil=True)  # type: ignore[untyped-decorator]
+def _discs(mask: NDArray[np.bool_], half_widths: NDArray[np.int64]) -> NDArray[np.bool_]:
+    """Return the union of discs round all True pixels: (ny, nx) bool of the same shape."""
+    height, width = mask.shape
+    beyond = half_widths.size
+    distance = np.empty((height, width), np.int32)  # rows to the nearest True pixel above or below
+    for x in range(width):
+        distance[0, x] = 0 if mask[0, x] else beyond
+    for y in range(1, height):
+        for x in range(width):
+            distance[y, x] = 0 if mask[y, x] else min(distance[y - 1, x] + 1, beyond)
+    for y in range(height - 2, -1, -1):
+        for x in range(width):
+            distance[y, x] = min(distance[y, x], distance[y + 1, x] + 1)
+    result = np.zeros((height, width), np.bool_)
+    for y in range(height):
+        end = -1
+        for x in range(width):
+            if distance[y, x] < beyond:
+                end = max(end, x + half_widths[distance[y, x]])
+            if x <= end:
+                result[y, x] = True
+        end = width
+        for x in range(width - 1, -1, -1):
+            if distance[y, x] < beyond:
+                end = min(end, x - half_widths[distance[y, x]])
+            if x >= end:
+                result[y, x] = True
+    return result
