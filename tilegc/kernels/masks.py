@@ -13,8 +13,9 @@ from __future__ import annotations
 import math
 
 import numpy as np
-from numba import njit
 from numpy.typing import NDArray
+
+from tilegc.kernels.compiled import PLAIN, compiled
 
 __all__ = ["edge", "edge_radius", "grow", "reach_squared"]
 
@@ -72,7 +73,7 @@ def edge(
         return np.zeros(no_data.shape, np.bool_)
     low_y, low_x, high_y, high_x = (0 if side else square for side in open_sides)
     padded = np.pad(no_data, ((low_y, high_y), (low_x, high_x)), constant_values=True)
-    near: NDArray[np.bool_] = _discs(_opening(padded, square), _half_widths(reach2))
+    near = _discs(_opening(padded, square), _half_widths(reach2))
     height, width = no_data.shape
     return near[low_y : low_y + height, low_x : low_x + width].copy()
 
@@ -101,10 +102,7 @@ def grow(mask: NDArray[np.bool_], radius: float) -> NDArray[np.bool_]:
         raise ValueError(f"grow: the radius must be 0 or more and finite, got {radius}")
     if not mask.any():
         return np.zeros(mask.shape, np.bool_)
-    grown: NDArray[np.bool_] = _discs(
-        np.ascontiguousarray(mask, dtype=np.bool_), _half_widths(reach_squared(radius))
-    )
-    return grown
+    return _discs(np.require(mask, np.bool_, PLAIN), _half_widths(reach_squared(radius)))
 
 
 def _half_widths(reach2: int) -> NDArray[np.int64]:
@@ -112,7 +110,7 @@ def _half_widths(reach2: int) -> NDArray[np.int64]:
     return np.array([math.isqrt(reach2 - g * g) for g in range(math.isqrt(reach2) + 1)], np.int64)
 
 
-@njit(cache=True, nogil=True)  # type: ignore[untyped-decorator]
+@compiled
 def _opening(mask: NDArray[np.bool_], square: int) -> NDArray[np.bool_]:
     """Return the pixels that lie in some all-True square: (ny, nx) bool of the same shape."""
     height, width = mask.shape
@@ -136,7 +134,7 @@ def _opening(mask: NDArray[np.bool_], square: int) -> NDArray[np.bool_]:
     return result
 
 
-@njit(cache=True, nogil=True)  # type: ignore[untyped-decorator]
+@compiled
 def _discs(mask: NDArray[np.bool_], half_widths: NDArray[np.int64]) -> NDArray[np.bool_]:
     """Return the union of discs round all True pixels: (ny, nx) bool of the same shape."""
     height, width = mask.shape
