@@ -1,0 +1,86 @@
+"""The sky grid does not know into which tiles the fields were cut, nor in which order they were added."""
+
+import numpy as np
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from tilegc.geometry import Box, TileGrid
+from tilegc.kernels.mesh import Mesh, nodes, offsets
+from tilegc.kernels.sky_cells import SkyPartial, accumulate_cells, combine_sky
+
+SHAPES = ((37, 53), (70, 20))
+
+
+def same(a, b):
+    assert list(a.fields) == list(b.fields)
+    for one, two in zip(a.fields.values(), b.fields.values(), strict=True):
+        assert one.box == two.box
+        for name in ("n_pixels", "n_good", "n_inside", "light", "rho"):
+            np.testing.assert_array_equal(getattr(one, name), getattr(two, name))
+
+
+def add_in_any_tree(partials, rng):
+    """Add two partials drawn at random, in random order, until one is left."""
+    partials = [SkyPartial(), *partials]
+    while len(partials) > 1:
+        a, b = (partials.pop(rng.integers(len(partials))) for _ in range(2))
+        partials.append(combine_sky(a, b))
+    return partials[0]
+
+
+@given(st.integers(1, 80), st.integers(0, 2**32 - 1))
+@settings(max_examples=25, deadline=None)
+def test_partials(size, seed):
+    rng = np.random.default_rng(seed)
+    size = max(size, 5)  # a tile of one pixel is tried below
+    whole, parts = [], []
+    for number, shape in enumerate(SHAPES):
+        y, x = np.meshgrid(*nodes(shape, 16), indexing="ij")
+        angle = rng.uniform(0, 6)
+        wobble = rng.normal(size=(2, *y.shape)) * 0.05
+        mesh = Mesh(
+            0.05 * (np.cos(angle) * x - np.sin(angle) * y) + wobble[0],
+            0.05 * (np.sin(angle) * x + np.cos(angle) * y) + wobble[1],
+            16,
+        )
+        mask = rng.choice(np.array([0, 1, 2, 4], np.uint8), shape)
+        mask[: rng.integers(shape[0] + 1)] = 1
+        light = (rng.normal(size=shape) * 10.0 ** rng.integers(-30, 30, shape)).astype(np.float32)
+        rho = rng.exponential(size=shape).astype(np.float32)
+
+        def partial(box, number=number, mesh=mesh, arrays=(mask, light, rho)):
+            mask, light, rho = (array[box.slices] for array in arrays)
+            return accumulate_cells(number, mesh, box, 0.3, mask=mask, light=light, rho=rho)
+
+        whole.append(partial(Box(0, 0, *shape)))
+        parts += [partial(tile.core) for tile in TileGrid(shape, size).tiles()]
+    same(add_in_any_tree(parts, rng), combine_sky(*whole))
+
+
+@given(st.integers(1, 90), st.integers(0, 2**32 - 1))
+@settings(max_examples=25, deadline=None)
+def test_offsets_have_the_same_bits_in_any_tile(size, seed):
+    rng = np.random.default_rng(seed)
+    shape = (41, 83)
+    rows, columns = nodes(shape, 16)
+    mesh = Mesh(*rng.normal(size=(2, len(rows), len(columns))), 16)
+    whole = offsets(mesh, Box(0, 0, *shape))
+    for tile in TileGrid(shape, size).tiles() if size > 4 else [TileGrid(shape, size).tile(size * 50)]:
+        for part, all_of_it in zip(offsets(mesh, tile.core), whole, strict=True):
+            assert part.tobytes() == np.ascontiguousarray(all_of_it[tile.core.slices]).tobytes()
+
+
+def test_one_pixel_tiles():
+    rng = np.random.default_rng(1)
+    shape = (6, 7)
+    y, x = np.meshgrid(*nodes(shape, 4), indexing="ij")
+    mesh = Mesh(0.1 * x, 0.1 * y, 4)
+    mask = rng.choice(np.array([0, 1, 2, 4], np.uint8), shape)
+    light, rho = rng.normal(size=(2, *shape)).astype(np.float32)
+
+    def partial(box):
+        cut = box.slices
+        return accumulate_cells(0, mesh, box, 0.3, mask=mask[cut], light=light[cut], rho=rho[cut])
+
+    tiles = [partial(tile.core) for tile in TileGrid(shape, 1).tiles()]
+    same(add_in_any_tree(tiles, rng), partial(Box(0, 0, *shape)))

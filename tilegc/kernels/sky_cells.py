@@ -1,0 +1,216 @@
+"""A tile's pixels into cells of the sky grid: integer areas and exact sums (DESIGN 3.9, 4).
+
+Tiles of all fields add into one grid.  A partial holds int64 counts and the int64 limbs of exact sums, so
+adding partials is associative and commutative, and any tree of additions gives the same bits.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from tilegc.geometry import Box
+from tilegc.kernels import exact
+from tilegc.kernels.mesh import Mesh, offsets
+from tilegc.schema import Bit
+
+__all__ = ["FieldCells", "SkyPartial", "accumulate_cells", "cells", "combine_sky"]
+
+Counts = NDArray[np.int64]
+
+OUTSIDE: Final = np.uint8(Bit.NO_DATA | Bit.EDGE)
+
+STRIP: Final = 256
+"""Rows that are added at a time, to bound memory: of no influence on the sums."""
+
+
+@dataclass(frozen=True, eq=False)
+class FieldCells:
+    """Sums over pixels of one field in a rectangle of cells (eta, xi) of the sky grid."""
+
+    origin: tuple[int, int]
+    """Index (j0, i0) of the first cell: cell (j, i) spans eta in [j, j + 1) and xi in [i, i + 1) cells."""
+    n_pixels: Counts
+    """(nj, ni) int64: pixels with data."""
+    n_good: Counts
+    """(nj, ni) int64: pixels without any bit of the mask."""
+    n_inside: Counts
+    """(nj, ni) int64: pixels without the bits 1 and 2."""
+    light: Counts
+    """(nj, ni, LIMBS) int64: exact sum of the light over good pixels."""
+    rho: Counts
+    """(nj, ni, LIMBS) int64: exact sum of rho over inside pixels."""
+
+    @property
+    def box(self) -> Box:
+        """The rectangle: rows are eta, columns xi."""
+        (j0, i0), (nj, ni) = self.origin, self.n_pixels.shape
+        return Box(j0, i0, j0 + nj, i0 + ni)
+
+    def light_sum(self) -> NDArray[np.float64]:
+        """Return the (nj, ni) sums of light, nJy, correctly rounded."""
+        return exact.total(self.light.reshape(-1, exact.LIMBS)).reshape(self.n_pixels.shape)
+
+    def rho_sum(self) -> NDArray[np.float64]:
+        """Return the (nj, ni) sums of rho, correctly rounded."""
+        return exact.total(self.rho.reshape(-1, exact.LIMBS)).reshape(self.n_pixels.shape)
+
+
+@dataclass(frozen=True, eq=False)
+class SkyPartial:
+    """What some tiles of some fields add to the sky grid; without fields it is the sum of no tiles."""
+
+    fields: Mapping[int, FieldCells] = field(default_factory=dict)
+    """By number of the field in the run file, rising; fields without data are absent."""
+
+
+def cells(mesh: Mesh, box: Box, pixel_arcsec: float) -> tuple[Counts, Counts]:
+    """Return the sky-grid cell of every pixel of a box: the one that holds the pixel's centre.
+
+    Parameters
+    ----------
+    mesh : Mesh
+        Of the field.
+    box : Box
+        In the field.
+    pixel_arcsec : float
+        Side of the cells; the cluster's centre is a corner of cell (0, 0).
+
+    Returns
+    -------
+    i_eta, i_xi : (ny, nx) int64
+        floor(eta / pixel), floor(xi / pixel).
+
+    Raises
+    ------
+    ValueError
+        If the box reaches beyond the mesh.
+    """
+    xi, eta = offsets(mesh, box)
+    xi /= pixel_arcsec
+    eta /= pixel_arcsec
+    return np.floor(eta, out=eta).astype(np.int64), np.floor(xi, out=xi).astype(np.int64)
+
+
+def accumulate_cells(
+    number: int,
+    mesh: Mesh,
+    box: Box,
+    pixel_arcsec: float,
+    *,
+    mask: NDArray[np.uint8],
+    light: NDArray[np.float32],
+    rho: NDArray[np.float32],
+) -> SkyPartial:
+    """Return what one tile's core adds to the sky grid.
+
+    Parameters
+    ----------
+    number : int
+        The field's number in the run file.
+    mesh, box, pixel_arcsec
+        As for `cells`; `box` is the tile's core.
+    mask : (ny, nx) uint8
+        Bits of `tilegc.schema.Bit`.
+    light : (ny, nx) float32
+        Sum of the bands, nJy per pixel; finite on good pixels (mask 0).
+    rho : (ny, nx) float32
+        The seed's kernel sum; finite on inside pixels (neither bit 1 nor 2).
+
+    Returns
+    -------
+    SkyPartial
+        With one field, or none if no pixel has data.  Its rectangle is that of the pixels with data.
+
+    Raises
+    ------
+    ValueError
+        If shapes differ or a value that counts is not finite.
+    """
+    if not mask.shape == light.shape == rho.shape == box.shape:
+        raise ValueError(
+            f"sky grid: mask {mask.shape}, light {light.shape}, rho {rho.shape} for a box {box.shape}"
+        )
+    partial = SkyPartial()
+    for start in range(0, box.shape[0], STRIP):
+        rows = slice(start, start + STRIP)
+        strip = Box(box.y0 + start, box.x0, min(box.y0 + start + STRIP, box.y1), box.x1)
+        sums = _strip(mesh, strip, pixel_arcsec, mask[rows], (light[rows], rho[rows]))
+        if sums is not None:
+            partial = combine_sky(partial, SkyPartial({number: sums}))
+    return partial
+
+
+def _strip(
+    mesh: Mesh,
+    box: Box,
+    pixel_arcsec: float,
+    mask: NDArray[np.uint8],
+    values: tuple[NDArray[np.float32], NDArray[np.float32]],
+) -> FieldCells | None:
+    """Return the sums over a few rows, or None if no pixel has data; `values`: light and rho."""
+    light, rho = values
+    data = (mask & Bit.NO_DATA) == 0
+    if not data.any():
+        return None
+    eta, xi = (index[data] for index in cells(mesh, box, pixel_arcsec))
+    j0, i0 = int(eta.min()), int(xi.min())
+    shape = int(eta.max()) - j0 + 1, int(xi.max()) - i0 + 1
+    cell = (eta - j0) * shape[1] + (xi - i0)
+    bits = mask[data]
+    good, inside = bits == 0, (bits & OUTSIDE) == 0
+
+    def count(chosen: Counts) -> Counts:
+        return np.bincount(chosen, minlength=shape[0] * shape[1]).astype(np.int64).reshape(shape)
+
+    def add(chosen: Counts, values: NDArray[np.float32]) -> Counts:
+        limbs = np.zeros((shape[0] * shape[1], exact.LIMBS), np.int64)
+        exact.accumulate(limbs, chosen, values)
+        return limbs.reshape(*shape, exact.LIMBS)
+
+    return FieldCells(
+        origin=(j0, i0),
+        n_pixels=count(cell),
+        n_good=count(cell[good]),
+        n_inside=count(cell[inside]),
+        light=add(cell[good], light[data][good]),
+        rho=add(cell[inside], rho[data][inside]),
+    )
+
+
+def combine_sky(a: SkyPartial, b: SkyPartial) -> SkyPartial:
+    """Return the sum of two partials: associative and commutative, with `SkyPartial()` as its zero."""
+    numbers = sorted({*a.fields, *b.fields})
+    return SkyPartial({n: _sum([p.fields[n] for p in (a, b) if n in p.fields]) for n in numbers})
+
+
+def _sum(parts: list[FieldCells]) -> FieldCells:
+    """Return the sum of one part or two on the smallest rectangle that holds them."""
+    if len(parts) == 1:
+        return parts[0]
+    boxes = [part.box for part in parts]
+    whole = Box(
+        min(box.y0 for box in boxes),
+        min(box.x0 for box in boxes),
+        max(box.y1 for box in boxes),
+        max(box.x1 for box in boxes),
+    )
+
+    def add(arrays: list[Counts]) -> Counts:
+        result = np.zeros((*whole.shape, *arrays[0].shape[2:]), np.int64)
+        for box, array in zip(boxes, arrays, strict=True):
+            result[box.within(whole)] += array
+        return result
+
+    return FieldCells(
+        origin=(whole.y0, whole.x0),
+        n_pixels=add([part.n_pixels for part in parts]),
+        n_good=add([part.n_good for part in parts]),
+        n_inside=add([part.n_inside for part in parts]),
+        light=add([part.light for part in parts]),
+        rho=add([part.rho for part in parts]),
+    )
