@@ -8,10 +8,11 @@
 from __future__ import annotations
 
 import importlib
-from importlib.metadata import version
 from typing import TYPE_CHECKING, Any
 
-__version__ = version("tilegc")
+from tilegc.schema import VERSION
+
+__version__ = VERSION
 __all__ = ["__version__", "lazy", "load", "open_run", "plan", "resolve", "run"]
 
 if TYPE_CHECKING:

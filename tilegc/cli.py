@@ -15,7 +15,7 @@ from tilegc.errors import ConfigError, TileGCError
 
 if TYPE_CHECKING:
     from tilegc.engine import Progress
-    from tilegc.run_folder import Run
+    from tilegc.run_folder import Run, Status
     from tilegc.stages.plan import Plan
 
 __all__ = ["app", "main"]
@@ -157,7 +157,7 @@ def plan(run_file: RunFile, output: Output = None, workers: Workers = None) -> N
 def run(
     run_file: RunFile, output: Output = None, workers: Workers = None, scheduler: Scheduler = None,
     cluster: ClusterName = None, resume: Resume = False, overwrite: Overwrite = False,
-    show_config: Annotated[bool, typer.Option("--show-config", help="Print the resolved run file, and do nothing.")] = False,
+    show_config: Annotated[bool, typer.Option("--show-config", help="Print the resolved run file.")] = False,
 ) -> None:  # fmt: skip
     """Run the whole chain: from FITS images to a catalogue, maps, relations and a report."""
     from tilegc import config, pipeline  # noqa: PLC0415
@@ -337,6 +337,26 @@ def _lines(summary: dict[str, Any]) -> list[tuple[str, str]]:
 
 def _number(value: float | None, form: str) -> str:
     return "-" if value is None else format(value, form)
+
+
+def _print_status(found: Status) -> None:
+    from rich.console import Console  # noqa: PLC0415
+    from rich.table import Table  # noqa: PLC0415
+
+    console = Console(highlight=False)
+    now = " (a process works on it now)" if found.alive else ""
+    console.print(f"{found.path}: {found.state}{now}", soft_wrap=True)
+    if found.error:
+        console.print(f"failed of: {found.error}", soft_wrap=True)
+    console.print(f"recipe {found.recipe}; begun {found.begun}; ended {found.ended or '-'}", soft_wrap=True)
+    table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0))
+    table.add_column("pass", no_wrap=True)
+    table.add_column("done", justify="right")
+    table.add_column("of", justify="right")
+    for step in found.passes:
+        table.add_row(step.name, str(step.done), "?" if step.total is None else str(step.total))
+    console.print(table)
+    console.print(f"{found.products} products" if found.products else "no products yet")
 
 
 def _print_plan(found: Plan) -> None:

@@ -105,5 +105,5 @@ def _figures() -> str:
     from matplotlib.figure import Figure  # noqa: PLC0415
 
     canvas = FigureCanvasAgg(Figure(figsize=(1, 1)))
-    canvas.print_png(io.BytesIO())
+    canvas.print_png(io.BytesIO())  # type: ignore[no-untyped-call]
     return "drawn without a screen"

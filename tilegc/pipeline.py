@@ -143,7 +143,11 @@ def run(
 
 
 def _chain(
-    config: RunConfig, inputs: Inputs, digests: Mapping[str, str], folder: RunFolder, engine: Engine,
+    config: RunConfig,
+    inputs: Inputs,
+    digests: Mapping[str, str],
+    folder: RunFolder,
+    engine: Engine,
     timing: dict[str, float],
 ) -> tuple[Setup, Results]:
     """Take the data through all stages."""

@@ -5,6 +5,7 @@ Readers of a run folder need no other page: what is not named here is not writte
 
 from __future__ import annotations
 
+import importlib.metadata
 from dataclasses import dataclass
 from enum import IntFlag
 from typing import Final
@@ -19,11 +20,15 @@ __all__ = [
     "SCHEMA_VERSION",
     "SKY_GRID",
     "SKY_STORE",
+    "VERSION",
     "Array",
     "Bit",
     "Column",
     "Files",
 ]
+
+VERSION: Final = importlib.metadata.version("tilegc")
+"""Version of the package; products carry it."""
 
 SCHEMA_VERSION: Final = 1
 """Version of everything below; a run folder of another version is not resumed."""

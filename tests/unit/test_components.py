@@ -70,8 +70,8 @@ def test_small_fragments_inside_are_left_out_early():
 
 
 def test_sums_too_large_for_int64_are_the_same():
-    """A component of 60,000 x 60,000 px: four fragments whose sums are written down, not counted."""
-    side = 30_000
+    """A component of 120,000 x 120,000 px: four fragments whose sums are written down, not counted."""
+    side = 60_000
     n = side * side
     one = side * (side - 1) // 2 * side
     squares = (side - 1) * side * (2 * side - 1) // 6 * side

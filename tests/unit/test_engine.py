@@ -1,5 +1,6 @@
 """The serial driver, the books, the length of runs, passes and progress."""
 
+import dataclasses
 import io
 from collections.abc import Iterable
 from dataclasses import dataclass, field
@@ -10,11 +11,15 @@ import numpy as np
 import pytest
 from rich.console import Console
 
-from tilegc.engine import RichProgress, SerialEngine, Unit
+from tilegc.engine import FieldTiles, Pass, RichProgress, SerialEngine, Unit, run_pass
 from tilegc.engine import work as work_module
 from tilegc.engine.futures import run_length
 from tilegc.errors import InputError, TilesFailedError, UnitError
+from tilegc.geometry import Box, Tile, TileGrid
+from tilegc.io import store
+from tilegc.io.fits import BandSource, FieldSource
 from tilegc.run_folder import Ledger
+from tilegc.schema import ARRAYS
 
 
 @dataclass
@@ -172,7 +177,9 @@ def test_partials_of_a_writing_pass_survive_its_interruption(monkeypatch, second
 
 def test_a_partial_that_the_ledger_cannot_hold_is_refused_in_a_writing_pass(tmp_path):
     with pytest.raises(TypeError):
-        SerialEngine().run("p", lambda _c, _p: np.zeros(2), units(3), combine=add, ledger=Ledger(tmp_path, "f"))
+        SerialEngine().run(
+            "p", lambda _c, _p: np.zeros(2), units(3), combine=add, ledger=Ledger(tmp_path, "f")
+        )
 
 
 def test_run_length():
@@ -247,6 +254,93 @@ def test_progress_on_a_terminal_fits_its_width():
     assert "left" in text
 
 
-def test_run_pass(tmp_path: Path, monkeypatch):
-    """Windows are read with their halo, cores written, partials of both fields joined."""
-    pytest.importorskip("tilegc.io.store")
+# passes over tiles
+
+
+def source_of(tmp_path: Path, name: str, shape: tuple[int, int]) -> FieldSource:
+    """An ingested field of one band, sci = 100 y + x."""
+    path = str(tmp_path / f"{name}-ingest.zarr")
+    sci = (100 * np.arange(shape[0])[:, None] + np.arange(shape[1])).astype(np.float32)
+    arrays = [array for array in ARRAYS if array.name == "sci"]
+    store.create(path, arrays, shape=shape, bands=["F090W"], shard=64, attrs={})
+    store.write(path, "sci", Box(0, 0, *shape), sci[None])
+    return FieldSource(
+        name=name, shape=shape, bands=(BandSource("F090W", None),), header="", wcs="", scale=0.03,
+        pixel_area=9e-4, has_err=False, has_wht=False, store=path,
+    )  # fmt: skip
+
+
+def fields_of(tmp_path: Path) -> list[FieldTiles]:
+    fields = []
+    for name, shape, size in (("a", (10, 13), 4), ("b", (5, 3), 64)):
+        path = str(tmp_path / f"{name}.zarr")
+        arrays = [array for array in ARRAYS if array.name == "light"]
+        store.create(path, arrays, shape=shape, bands=["F090W"], shard=size, attrs={})
+        fields.append(FieldTiles(source_of(tmp_path, name, shape), path, TileGrid(shape, size)))
+    return fields
+
+
+def around(window: Any, tile: Tile, params: float) -> tuple[dict[str, np.ndarray], Any]:
+    """Sum of 3 x 3 pixels, outside of the field 0; the partial is the number of pixels of core and window."""
+    sci = window["sci"].values[0]
+    padded = np.pad(sci, 1)
+    rows, columns = sci.shape
+    total = sum(padded[i : i + rows, j : j + columns] for i in range(3) for j in range(3))
+    return {"light": params * total[tile.core_in_window]}, (tile.core.size, sci.size)
+
+
+def join(a: tuple[int, int], b: tuple[int, int]) -> tuple[int, int]:
+    return a[0] + b[0], a[1] + b[1]
+
+
+AROUND = Pass("around", ("sci",), 1, ("light",), around, join, bytes_per_pixel=8.0)
+
+
+def test_a_pass_reads_windows_with_halo_and_writes_cores(tmp_path: Path):
+    fields = fields_of(tmp_path)
+    cores, windows = run_pass(SerialEngine(), AROUND, fields, {"a": 1.0, "b": 2.0})
+    assert cores == 10 * 13 + 5 * 3
+    edges = [min(4 * i + 5, n) - max(4 * i - 1, 0) for n in (10, 13) for i in range(-(-n // 4))]
+    assert windows == sum(edges[:3]) * sum(edges[3:]) + 5 * 3
+    for tiles, factor in zip(fields, (1.0, 2.0), strict=True):
+        rows, columns = tiles.grid.shape
+        sci = np.pad(100 * np.arange(rows)[:, None] + np.arange(columns), 1)
+        expected = sum(sci[i : i + rows, j : j + columns] for i in range(3) for j in range(3))
+        np.testing.assert_array_equal(store.read(tiles.store, "light", tiles.grid.field), factor * expected)
+
+
+def test_a_pass_with_a_halo_per_field(tmp_path: Path):
+    step = dataclasses.replace(AROUND, halo={"a": 3, "b": 1})
+    assert (step.halo_of("a"), step.halo_of("b")) == (3, 1)
+    assert step.window_bytes("a", TileGrid((10, 13), 4)) == 8 * 10 * 10
+    fields = fields_of(tmp_path)
+    assert run_pass(SerialEngine(), step, fields, {"a": 1.0, "b": 1.0})[0] == 145
+
+
+def test_a_pass_that_writes_goes_into_the_ledger_and_one_that_counts_does_not(tmp_path: Path):
+    fields = fields_of(tmp_path)
+    ledger = MemoryLedger()
+    params = {"a": 1.0, "b": 1.0}
+    run_pass(SerialEngine(), dataclasses.replace(AROUND, combine=None), fields, params, ledger)
+    assert ledger.done("around") == {*(f"a/{i}" for i in range(12)), "b/0"}
+    counting = Pass("count", ("sci",), 0, (), count_pixels, add)
+    assert run_pass(SerialEngine(), counting, fields, params, ledger) == 145
+    assert run_pass(SerialEngine(), counting, fields, params, ledger) == 145
+    assert "count" not in ledger.marks
+
+
+def count_pixels(window: Any, _tile: Tile, _params: float) -> tuple[dict[str, np.ndarray], int]:
+    return {}, window["sci"].size
+
+
+@pytest.mark.parametrize(
+    ("rule", "said"),
+    [
+        (lambda _w, _t, _p: ({}, None), r"gave \[\], it should give \['light'\]"),
+        (lambda w, _t, _p: ({"light": w["sci"].values[0]}, None), r"gave \(5, 5\), the core is \(4, 4\)"),
+    ],
+)
+def test_a_rule_that_gives_something_else_than_its_cores_is_an_error(tmp_path: Path, rule, said):
+    step = dataclasses.replace(AROUND, rule=rule)
+    with pytest.raises(TilesFailedError, match=said):
+        run_pass(SerialEngine(retries=0), step, fields_of(tmp_path), {"a": 1.0, "b": 1.0})

@@ -174,6 +174,10 @@ def test_units_own_whole_shards_and_cover_everything_once(tmp_path):
         for unit in units:
             seen[("sci", "err", "wht").index(unit.array), unit.band][unit.box.slices] += 1
             assert unit.box.y0 % 32 == unit.box.x0 % 32 == 0
+            # squares of a plain file, bands of a file compressed by rows, a gzip stream at once
+            limit = {"plain": (32, 32), "rice": (32, SHAPE[1]), "gzip": SHAPE}[kind]
+            assert unit.box.shape <= limit
+            assert unit.box.shape[1] <= limit[1]
         assert (seen == 1).all()
         assert sum(unit.pixels for unit in units) == seen.size
 

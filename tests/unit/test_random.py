@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from scipy import stats
 
 from tilegc.geometry import TileGrid
-from tilegc.kernels.random import LARGEST_RATE, draw_counts, draw_sources, poisson, uniform
+from tilegc.kernels.random import LARGEST_RATE, _exp_minus, draw_counts, draw_sources, poisson, uniform
 
 NAMES = st.integers(0, 2**32 - 1)
 COORDINATES = st.integers(0, 10**6)
@@ -61,6 +61,12 @@ def test_poisson_inverts_the_cumulative_distribution(rate, u):
     k = poisson(rate, u)
     assert stats.poisson.cdf(k, rate) >= u * (1 - 1e-12)
     assert k == 0 or stats.poisson.cdf(k - 1, rate) < u + 1e-12
+
+
+@given(st.one_of(st.floats(0, 2), st.floats(0, LARGEST_RATE)))
+@settings(max_examples=300, deadline=None)
+def test_the_exponential_is_that_of_the_c_library(rate):
+    assert _exp_minus(rate) == pytest.approx(math.exp(-rate), rel=3e-16 * (1 + rate), abs=0)
 
 
 def test_poisson_ends_for_every_u():

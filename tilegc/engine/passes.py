@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from tilegc.engine.work import Combine, Engine, Marks, Unit
 from tilegc.geometry import Tile, TileGrid
+from tilegc.io import store as stores
 
 if TYPE_CHECKING:
     import numpy as np
@@ -111,8 +112,6 @@ def do_tile(
     common: tuple[Pass, Mapping[str, FieldTiles], Mapping[str, Any]], payload: tuple[str, int]
 ) -> Any:
     """Read one tile's window, apply the rule, write its cores; return the partial (runs on a worker)."""
-    from tilegc.io import store as stores  # noqa: PLC0415
-
     step, fields, params = common
     name, index = payload
     field = fields[name]

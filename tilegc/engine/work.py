@@ -19,6 +19,8 @@ from tilegc.errors import TilesFailedError
 __all__ = ["Books", "Combine", "Engine", "Function", "Marks", "Unit", "describe"]
 
 log = logging.getLogger("tilegc.engine")
+# Tracebacks of tiles are for a log; without one they would be written over the user's terminal.
+logging.getLogger("tilegc").addHandler(logging.NullHandler())
 
 Function = Callable[[Any, Any], Any]
 """`function(common, payload) -> partial or None`; module-level, so that it can be sent to a worker."""

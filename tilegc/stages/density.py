@@ -20,6 +20,7 @@ from tilegc.kernels.convolve import kernel_sum, local_density
 from tilegc.kernels.random import draw_sources
 from tilegc.schema import Bit
 from tilegc.sky import pixel_to_world
+from tilegc.stages.partials import Table, concatenate
 from tilegc.stages.setup import Setup
 
 __all__ = ["MAPS", "WHOLE_FIELD", "density", "inpaint", "rho"]
@@ -32,8 +33,6 @@ WHOLE_FIELD = 5000 * 5000
 
 DENSITY_SIGMA = 2.0
 """Width, arcsec, of the Gaussian of the local density."""
-
-Table = dict[str, np.ndarray]
 
 
 @dataclass(frozen=True)
@@ -127,11 +126,7 @@ def _inpaint_rule(
     return {}, {"realisation": realisation, "field": np.full(y.size, params.field, np.int32), "y": y, "x": x}
 
 
-def _concatenate(a: Table, b: Table) -> Table:
-    return {name: np.concatenate([a[name], b[name]]) for name in a}
-
-
-INPAINT = Pass("inpaint", ("density", "mask"), 0, (), _inpaint_rule, _concatenate, bytes_per_pixel=32.0)
+INPAINT = Pass("inpaint", ("density", "mask"), 0, (), _inpaint_rule, concatenate, bytes_per_pixel=32.0)
 
 
 def _whole(setup: Setup, field: FieldTiles, tables: list[tuple[Table, float]]) -> _WholeField:

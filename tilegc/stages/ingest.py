@@ -54,7 +54,9 @@ def ingest(
         Who does it.
     """
     wanted = {
-        source.name: (source, str(folder.store(source.name))) for source in sources if needs_store(source, mode)
+        source.name: (source, str(folder.store(source.name)))
+        for source in sources
+        if needs_store(source, mode)
     }
     if not wanted:
         return tuple(sources)

@@ -9,6 +9,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -22,6 +23,7 @@ from tilegc.io.regions import PixelRegion, inside, read_regions
 from tilegc.kernels.components import Components, Fragments, combine, draw, find, merge
 from tilegc.kernels.masks import edge, edge_radius, grow
 from tilegc.schema import Bit
+from tilegc.stages.partials import by_field
 from tilegc.stages.setup import Setup
 
 __all__ = ["MASKS", "Edge", "Regions", "mask", "mask_pass", "region_masks"]
@@ -98,7 +100,11 @@ def mask(setup: Setup, regions: Mapping[str, Regions]) -> None:
     run_pass(setup.engine, mask_pass(edges), setup.fields, edges, setup.ledger)
 
 
-def _regions_rule(window: xr.Dataset, tile: Tile, params: Regions) -> tuple[dict[str, np.ndarray], None]:
+def _regions_rule(
+    window: xr.Dataset,  # noqa: ARG001  (nothing is read)
+    tile: Tile,
+    params: Regions,
+) -> tuple[dict[str, np.ndarray], None]:
     """Draw the user's masks in a core."""
     drawn = inside(params.shapes, tile.core)
     for plane in params.planes:
@@ -113,13 +119,6 @@ def _find_rule(
     """Find the parts of extended objects in a core; `params` is the field's name."""
     high = (window["flags"].values & np.uint8(Bit.EXTENDED)) != 0
     return {}, {params: find(high, tile.core.y0, tile.core.x0, EXTENDED_AREA)}
-
-
-def _join(a: dict[str, Fragments], b: dict[str, Fragments]) -> dict[str, Fragments]:
-    return {
-        name: combine(a[name], b[name]) if name in a and name in b else a.get(name, b.get(name))
-        for name in sorted(a.keys() | b.keys())
-    }
 
 
 def _draw_rule(window: xr.Dataset, tile: Tile, params: Components) -> tuple[dict[str, np.ndarray], None]:
@@ -150,5 +149,5 @@ def mask_pass(edges: Mapping[str, Edge]) -> Pass:
 
 
 REGIONS = Pass("regions", (), 0, ("regions",), _regions_rule, bytes_per_pixel=8.0)
-FIND = Pass("extended-find", ("flags",), 0, (), _find_rule, _join, bytes_per_pixel=16.0)
+FIND = Pass("extended-find", ("flags",), 0, (), _find_rule, partial(by_field, combine), bytes_per_pixel=16.0)
 DRAW = Pass("extended-draw", ("flags",), 0, ("objects",), _draw_rule, bytes_per_pixel=16.0)

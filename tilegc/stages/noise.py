@@ -8,6 +8,7 @@ in any order, so the result is that of `numpy.median` over the whole image, to t
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 import xarray as xr
@@ -15,6 +16,7 @@ import xarray as xr
 from tilegc.engine import Pass, run_pass
 from tilegc.geometry import Tile
 from tilegc.kernels.order import histogram, median_from, median_prefixes, refine, sigma
+from tilegc.stages.partials import by_field
 from tilegc.stages.setup import Setup
 
 __all__ = ["Noise", "noise"]
@@ -46,7 +48,10 @@ def noise(setup: Setup) -> dict[str, Noise]:
     """Measure the noise of every field."""
     medians, counts = _medians(setup, dict.fromkeys(setup.names))
     deviations, _ = _medians(setup, {name: np.float32(value) for name, value in medians.items()})
-    return {name: Noise(float(medians[name]), sigma(float(deviations[name])), counts[name]) for name in setup.names}
+    return {
+        name: Noise(float(medians[name]), sigma(float(deviations[name])), counts[name])
+        for name in setup.names
+    }
 
 
 def _medians(
@@ -69,17 +74,13 @@ def _count(setup: Setup, questions: dict[str, _Question]) -> Counts:
 def _count_rule(window: xr.Dataset, tile: Tile, params: _Question) -> tuple[dict[str, np.ndarray], Counts]:  # noqa: ARG001
     values = window["detection"].values
     good = window["mask"].values == 0
-    if params.centre is not None:
-        values = np.abs(values - params.centre)
-    counts = histogram(values, good) if params.prefixes is None else refine(values, good, params.prefixes)
+    if params.prefixes is None:
+        counts = histogram(values, good, centre=params.centre)
+    else:
+        counts = refine(values, good, params.prefixes, centre=params.centre)
     return {}, {params.field: counts}
 
 
-def _add(a: Counts, b: Counts) -> Counts:
-    return {
-        name: a[name] + b[name] if name in a and name in b else a.get(name, b.get(name))  # type: ignore[misc]
-        for name in sorted(a.keys() | b.keys())
-    }
-
-
-COUNT = Pass("sigma", ("detection", "mask"), 0, (), _count_rule, _add, bytes_per_pixel=24.0)
+COUNT = Pass(
+    "sigma", ("detection", "mask"), 0, (), _count_rule, partial(by_field, np.add), bytes_per_pixel=24.0
+)

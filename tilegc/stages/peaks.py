@@ -18,14 +18,15 @@ from tilegc.geometry import Tile
 from tilegc.kernels.peaks import classify, settle
 from tilegc.sky import cosmology, kpc_per_arcsec, pixel_to_world, separation_arcsec
 from tilegc.stages.noise import Noise
+from tilegc.stages.partials import Table, concatenate
 from tilegc.stages.setup import Setup
 
 __all__ = [
     "PEAK_HALO",
     "Candidates",
     "PeakParams",
-    "candidates",
     "at_least",
+    "candidates",
     "find_peaks",
     "keep",
     "peaks_rule",
@@ -35,7 +36,6 @@ __all__ = [
 PEAK_HALO = 16
 """Halo, pixels: in noise nothing is left undecided with it; exactness does not depend on it."""
 
-Table = dict[str, np.ndarray]
 Candidates = dict[str, np.ndarray]
 """Columns of `schema.CANDIDATES`."""
 
@@ -66,7 +66,9 @@ def peaks_rule(window: xr.Dataset, tile: Tile, params: PeakParams) -> tuple[dict
     """Classify the candidates of a core."""
     values = window["detection"].values
     allowed = (window["mask"].values == 0) & np.isfinite(values)
-    found = classify(values, allowed, float(params.threshold), params.radius, tile.open_sides, tile.core_in_window)
+    found = classify(
+        values, allowed, float(params.threshold), params.radius, tile.open_sides, tile.core_in_window
+    )
     return {}, {
         "field": np.full(found.y.size, params.field, np.int32),
         "y": (found.y + tile.window.y0).astype(np.int32),
@@ -76,11 +78,7 @@ def peaks_rule(window: xr.Dataset, tile: Tile, params: PeakParams) -> tuple[dict
     }
 
 
-def _concatenate(a: Table, b: Table) -> Table:
-    return {name: np.concatenate([a[name], b[name]]) for name in a}
-
-
-PEAKS = Pass("peaks", ("detection", "mask"), PEAK_HALO, (), peaks_rule, _concatenate, bytes_per_pixel=40.0)
+PEAKS = Pass("peaks", ("detection", "mask"), PEAK_HALO, (), peaks_rule, concatenate, bytes_per_pixel=40.0)
 
 
 def find_peaks(setup: Setup, thresholds: dict[str, float]) -> Table:

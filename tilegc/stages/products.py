@@ -12,14 +12,23 @@ from typing import Any
 import numpy as np
 import xarray as xr
 
-from tilegc import __version__
 from tilegc.engine import FieldTiles, Unit
 from tilegc.geometry import Box
 from tilegc.io import store
 from tilegc.io.atomic import write_bytes
 from tilegc.io.maps import write_map
 from tilegc.io.tables import write_ecsv, write_parquet, write_regions
-from tilegc.schema import ARRAYS, CANDIDATES, FILES, INPAINTED, PROFILE, RELATION, SCHEMA_VERSION, SKY_GRID
+from tilegc.schema import (
+    ARRAYS,
+    CANDIDATES,
+    FILES,
+    INPAINTED,
+    PROFILE,
+    RELATION,
+    SCHEMA_VERSION,
+    SKY_GRID,
+    VERSION,
+)
 from tilegc.sky import cosmology, kpc_per_arcsec
 from tilegc.stages.masses import Masses
 from tilegc.stages.noise import Noise
@@ -141,7 +150,7 @@ def write_sky_grid(setup: Setup, results: Results) -> None:
             "j0": cells.j0, "i0": cells.i0, "ra": cells.grid.ra, "dec": cells.grid.dec,
         },
     )  # fmt: skip
-    store.write_dataset(setup.folder.sky_store, dataset)
+    store.write_dataset(str(setup.folder.sky_store), dataset)
 
 
 def summarise(setup: Setup, results: Results) -> dict[str, Any]:
@@ -152,7 +161,7 @@ def summarise(setup: Setup, results: Results) -> dict[str, Any]:
     realisations = config.inpaint.realisations
     return {
         "schema": SCHEMA_VERSION,
-        "version": __version__,
+        "version": VERSION,
         "recipe": config.recipe,
         "cluster": {"name": config.cluster.name, "redshift": config.cluster.redshift, "kpc_per_arcsec": scale},
         "fields": {name: _field(setup, results, index, name) for index, name in enumerate(setup.names)},
