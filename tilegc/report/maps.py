@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Final
 
 import numpy as np
@@ -206,7 +207,7 @@ def _overlay(material: Material, field: str, axes: Axes) -> list[Bit]:
     return used
 
 
-def _tints(mask: NDArray[np.uint8], bits: list[Bit], alpha: float) -> NDArray[np.float32]:
+def _tints(mask: NDArray[np.uint8], bits: Sequence[Bit], alpha: float) -> NDArray[np.float32]:
     """Return a mask as RGBA, the colour of the last of its bits in `bits`; transparent where none is set."""
     table = np.zeros((256, 4), np.float32)
     values = np.arange(256)
