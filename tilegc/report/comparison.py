@@ -44,9 +44,14 @@ class _Compared:
     """Cells that entered beta."""
 
 
+def _beta(material: Material) -> float | None:
+    comparison = material.summary["comparison"]
+    return comparison["beta"] if comparison else None
+
+
 def _compared(material: Material) -> _Compared | None:
     """Return both maps on the sky grid; None where no beta could be measured."""
-    beta = (material.summary["comparison"] or {}).get("beta")
+    beta = _beta(material)
     if beta is None:
         return None
     field = material.central
@@ -63,19 +68,20 @@ def _compared(material: Material) -> _Compared | None:
     return _Compared(kappa, beta * rho, use)
 
 
-def kernel_sum(material: Material) -> Drawing:
-    """Draw rho with its own contours and those of kappa: at the same levels where beta is known."""
+def kernel_sum(material: Material) -> Drawing | None:
+    """Draw rho with its own contours and those of kappa, at the same levels where beta is known.
+
+    None where it is zero everywhere.
+    """
     field = material.central
     values = np.where(material.of_sky("n_pixels", field) > 0, material.of_sky("rho", field), np.nan)
+    if not (values > 0).any():
+        return None
     unit = f"ρ (arcsec$^{{-{material.config.density.alpha:g}}}$)"
-    beta = (material.summary["comparison"] or {}).get("beta")
     figure = _sky_map(material, values, f"Field {field}: kernel sum ρ", unit)
-    if beta:
+    words = "Contours are a factor of two apart."
+    if _beta(material) is not None:
         words = "Contours of β ρ and, labelled, κ are at the same levels: where they run together, sources follow mass."
-    else:
-        words = (
-            "Contours are a factor of two apart." if np.isfinite(values).any() else "There is nothing to sum."
-        )
     return Drawing(f"rho-{field}", figure, f"Kernel sum of detected and inpainted sources. {words}")
 
 
@@ -111,7 +117,7 @@ def _contours(material: Material, axes: Axes, shown: NDArray[np.bool_]) -> list[
     """Draw contours of rho and of kappa; return their marks for a legend."""
     rho = np.where(shown, material.of_sky("rho", material.central), np.nan)
     kappa = np.where(shown, material.sky["kappa"].to_numpy(), np.nan)
-    beta = (material.summary["comparison"] or {}).get("beta")
+    beta = _beta(material)
     xi, eta = material.sky["xi"].to_numpy(), material.sky["eta"].to_numpy()
     top = float(np.nanmax(rho, initial=0.0))
     own: Floats = np.array(LEVELS) / beta if beta else top / 2.0 ** np.arange(5.0, 0.0, -1.0)

@@ -47,7 +47,8 @@ def error_text(value: float, error: float | None) -> str:
     """
     if error is None or not math.isfinite(error) or error <= 0:
         return text(value)
-    places = max(0, 1 - math.floor(math.log10(error)))
+    # 0.0996 is 0.10 with two digits, not 0.100: the digits are counted after rounding.
+    places = max(0, 1 - math.floor(math.log10(float(f"{error:.1e}"))))
     return _minus(f"{value:,.{places}f} ± {error:,.{places}f}")
 
 

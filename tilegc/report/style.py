@@ -140,15 +140,26 @@ def legend(figure: Figure, handles: Sequence[Artist | Container], columns: int =
         )  # fmt: skip
 
 
-def map_legend(figure: Figure, handles: Sequence[Artist | Container]) -> None:
+def map_legend(figure: Figure, handles: Sequence[Artist]) -> None:
     """Put a legend under a map, below its colour bar if it has one; without handles there is none."""
     if handles:
-        width, height = figure.get_size_inches()
+        height = figure.get_size_inches()[1]
         top = 0.3 if len(figure.axes) > 1 else BOTTOM - 0.58
         figure.legend(
-            handles=handles, loc="upper center", bbox_to_anchor=(0.5 + (LEFT - RIGHT) / 2 / width, top / height),
-            ncols=len(handles) if len(handles) < 6 else 4, borderaxespad=0.0, handlelength=1.7, **_LETTERING,
+            handles=handles, loc="upper center", bbox_to_anchor=(0.5, top / height), borderaxespad=0.0,
+            ncols=_columns([str(handle.get_label()) for handle in handles]), handlelength=1.7, **_LETTERING,
         )  # fmt: skip
+
+
+def _columns(labels: Sequence[str]) -> int:
+    """Return how many columns of a legend fit under a map: it is filled column by column."""
+    widths = [0.5 + 0.068 * len(label) for label in labels]  # inches: the mark, and letters of size SMALL
+    for columns in range(len(widths), 1, -1):
+        rows = math.ceil(len(widths) / columns)
+        total = sum(max(widths[first : first + rows]) for first in range(0, len(widths), rows))
+        if total <= MAP - 0.1:
+            return columns
+    return 1
 
 
 def colour_bar(figure: Figure, drawn: ScalarMappable, label: str) -> None:
