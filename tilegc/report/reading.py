@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from tilegc.config import RunConfig
 from tilegc.report.places import Place, place
 from tilegc.schema import Bit
-from tilegc.sky import SkyGrid
+from tilegc.sky import SkyGrid, header_text
 
 if TYPE_CHECKING:
     from tilegc.run_folder import Run
@@ -195,7 +195,7 @@ class Material:
     def places(self) -> dict[str, Place]:
         """Where the fields lie on that plane."""
         shapes = {name: tuple(self.summary["fields"][name]["shape"]) for name in self.fields}
-        return {name: place(self.run.wcs(name), shapes[name], self.grid) for name in self.fields}
+        return {name: place(header_text(self.run.wcs(name)), shapes[name], self.grid) for name in self.fields}
 
     @cached_property
     def central(self) -> str:
