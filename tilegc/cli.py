@@ -5,6 +5,7 @@ Exit codes: 0 done; 1 the run failed; 2 bad input or usage; 3 done in part. Erro
 
 from __future__ import annotations
 
+import logging
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -263,18 +264,11 @@ class _SimulationBar:
 
 def _print_found(found: Run) -> None:
     """Print what a run found, and where its report is."""
-    from rich.console import Console  # noqa: PLC0415
-    from rich.table import Table  # noqa: PLC0415
-
-    summary = found.summary
-    table = Table(show_header=False, box=None, pad_edge=False, padding=(0, 2, 0, 0))
-    table.add_column(style="bold", no_wrap=True)
-    table.add_column()
-    for name, value in _lines(summary):
-        table.add_row(name, value)
-    console = Console(highlight=False)
-    console.print(table)
-    console.print(f"report: {found.path / 'report.html'}", soft_wrap=True)
+    lines = _lines(found.summary)
+    width = max(len(name) for name, _ in lines)
+    for name, value in lines:
+        typer.echo(f"{name:<{width}}  {value}")
+    typer.echo(f"{'report':<{width}}  {found.path / 'report.html'}")
 
 
 def _lines(summary: dict[str, Any]) -> list[tuple[str, str]]:
@@ -391,9 +385,15 @@ def main() -> None:
         print(f"tilegc: {error}", file=sys.stderr)
         sys.exit(error.exit_code)
     except click.ClickException as error:
-        error.show()
-        sys.exit(error.exit_code)
+        command = getattr(getattr(error, "ctx", None), "command_path", "tilegc")
+        print(f"tilegc: {' '.join(error.format_message().split())} (see {command} --help)", file=sys.stderr)
+        sys.exit(2)
     except (click.Abort, KeyboardInterrupt):
         print("tilegc: interrupted; go on with --resume", file=sys.stderr)
         sys.exit(130)
+    except Exception as error:
+        logging.getLogger("tilegc").debug("unexpected", exc_info=error)
+        text = " ".join(f"{type(error).__name__}: {error}".split())
+        print(f"tilegc: failed unexpectedly ({text}); the run's log.txt tells more", file=sys.stderr)
+        sys.exit(1)
     sys.exit(code if isinstance(code, int) else 0)
