@@ -129,7 +129,7 @@ def run(
     inputs = examine(config)
     with connect(workers=workers, scheduler=scheduler, cluster=cluster_name) as client:
         engine = for_client(client, progress)
-        expected = planning.plan(config, inputs.sources, path, engine.workers)
+        expected = planning.plan(config, inputs.sources, path, engine.workers, local=scheduler is None)
         planning.check(expected)
         digests = inputs.digests(config)
         begin = folder.create(
