@@ -74,7 +74,8 @@ def arithmetic(material: Material, reason: str) -> list[Step]:
             Markup("M<sub>GC</sub> / N<sub>GC</sub>(&lt; 60 arcsec)"),
             Markup("{} {} / {:,}").format(power(gc), SUN, inside) if gc is not None and inside else Markup(""),
             _mass(mass["mean_gc_msun"], reason if gc is None else "no source within 60 arcsec"),
-            "An upper limit, as the clusters too faint to be counted share the same mass.",
+            "An upper limit, as the clusters too faint to be counted share the same mass. Contamination works the "
+            "other way here too.",
         ),
     ]  # fmt: skip
 

@@ -33,7 +33,7 @@ def text(value: float, digits: int = 3) -> str:
 
 def power(value: float, digits: int = 3) -> Markup:
     """Return a number as 1.23 × 10⁹, in HTML; as `plain` does where it is of ordinary size."""
-    if value == 0 or not math.isfinite(value) or 1e-3 <= abs(value) < 1e6:
+    if value == 0 or not math.isfinite(value) or 1e-3 <= abs(value) < 1e5:
         return Markup(plain(value, digits))
     mantissa, exponent = f"{value:.{digits - 1}e}".split("e")
     return Markup(f"{_minus(mantissa)}&nbsp;×&nbsp;10<sup>{_minus(str(int(exponent)))}</sup>")

@@ -104,7 +104,8 @@ def place(wcs: str, shape: tuple[int, int], grid: SkyGrid) -> Place:
     grid : SkyGrid
         The tangent plane.
     """
-    rows, columns = (np.linspace(0, side - 1, 7) for side in shape)
+    # Two pixels at least: a field of one row has a WCS that goes on beyond it.
+    rows, columns = (np.linspace(0, max(side - 1, 1), 7) for side in shape)
     y, x = (axis.ravel() for axis in np.meshgrid(rows, columns, indexing="ij"))
     xi, eta = grid.offsets(*pixel_to_world(wcs, y, x))
     # About the field's middle, where the numbers are small: far-off fields would cost digits otherwise.
