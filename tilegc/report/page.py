@@ -138,7 +138,7 @@ def _lead(material: Material) -> list[Markup]:
         ]
     words = [
         Markup(
-            "<b>{:,} point sources</b> were found on {} arcmin² of good sky in {} of {} (z\N{NO-BREAK SPACE}=\N{NO-BREAK SPACE}{:g})."
+            "<b>{:,} point sources</b> were found on {} arcmin² of good sky in {} of {} (z&nbsp;=&nbsp;{:g})."
         ).format(summary["n_detected"], plain(area / 3600, 3), fields, cluster.name, cluster.redshift)
     ]
     relation = summary["relation"]

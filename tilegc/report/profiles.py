@@ -97,7 +97,7 @@ def counts(material: Material) -> Drawing | None:
     words = ["Sources per arcsec² of good area in annuli about the cluster's centre, with Poisson errors."]
     if material.summary["contamination"]["per_kpc2"] is not None:
         words.append(
-            "Grey: the contamination, with its error. Open marks: what is left without it, where that exceeds its error."
+            "Grey: the contamination. Open marks: what is left without it, where that exceeds its error."
         )
     if truth is not None:
         words.append("Lines: the planted objects brighter than this run's limit, in the same annuli.")
