@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import base64
+import itertools
 import re
-import warnings
-from dataclasses import dataclass, field, replace
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, replace
 from html.parser import HTMLParser
 from pathlib import Path
 
@@ -17,16 +18,15 @@ from astropy.table import QTable
 from astropy.wcs import WCS
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from hypothesis.extra import numpy as hnp
 
 from tilegc.config import RunConfig, resolve
-from tilegc.report import numbers, reading, style, write_report
-from tilegc.report.arithmetic import arithmetic
-from tilegc.report.page import page
+from tilegc.geometry import Box
+from tilegc.report import arithmetic, comparison, maps, numbers, reading, write_report
+from tilegc.report import relation as report_relation
 from tilegc.report.places import place
-from tilegc.report.reading import Material, block_means, census
+from tilegc.report.reading import block_means, census
 from tilegc.schema import ARRAYS, CANDIDATES, INPAINTED, PROFILE, RELATION, SKY_GRID, Bit
-from tilegc.sky import SkyGrid
+from tilegc.sky import SkyGrid, header_text
 
 RA, DEC, SCALE, CELL = 342.18, -44.53, 0.1, 0.3
 KPC = 4.921
@@ -48,7 +48,6 @@ class FakeRun:
     inpainted: QTable
     relation: QTable
     profile: QTable
-    asked: list[str] = field(default_factory=list)
 
     def field(self, name: str) -> xr.Dataset:
         return self.stores[name]
@@ -138,10 +137,13 @@ def fake_run(
         stores[name] = dataset(
             ARRAYS,
             {
-                "light": light, "mask": mask, "detection": np.where(off, np.nan, detection),
-                "density": np.where(off, np.nan, density), "rho": np.where(off, np.nan, 3 * density**0.7),
+                "light": light,
+                "mask": mask,
+                "detection": np.where(off, np.nan, detection),
+                "density": np.where(off, np.nan, density),
+                "rho": np.where(off, np.nan, 3 * density**0.7),
             },
-        )  # fmt: skip
+        )
     who = np.array([source[0] for source in sources], "U8")
     ys, xs = (np.array([source[axis] for source in sources], np.int32) for axis in (1, 2))
     ra, dec = np.zeros(len(who)), np.zeros(len(who))
@@ -153,20 +155,30 @@ def fake_run(
     catalogue = table(
         CANDIDATES,
         {
-            "id": np.arange(len(who)), "field": who, "y": ys, "x": xs, "ra": ra, "dec": dec,
-            "peak": np.full(len(who), 1.0), "snr": np.full(len(who), 9.0),
-            "radius_arcsec": radius, "radius_kpc": radius * KPC,
+            "id": np.arange(len(who)),
+            "field": who,
+            "y": ys,
+            "x": xs,
+            "ra": ra,
+            "dec": dec,
+            "peak": np.full(len(who), 1.0),
+            "snr": np.full(len(who), 9.0),
+            "radius_arcsec": radius,
+            "radius_kpc": radius * KPC,
         },
-    )  # fmt: skip
+    )
     grid = sky_grid(names, masks, xi, eta, who, plane, kappa=kappa, empty=empty)
     filled = {
-        "realisation": np.arange(40) % 2, "field": np.full(40, "a"), "y": np.full(40, 300), "x": np.arange(320, 360) - 10,
-    }  # fmt: skip
+        "realisation": np.arange(40) % 2,
+        "field": np.full(40, "a"),
+        "y": np.full(40, 300),
+        "x": np.arange(320, 360) - 10,
+    }
     filled["ra"], filled["dec"] = wcs["a"].all_pix2world(filled["x"], filled["y"], 0)
     edges = np.array([1, 3, 7, 13, 22, 30, 60, 90.0])
     rows = []
     for name in names:
-        for low, high in zip(edges[:-1], edges[1:], strict=True):
+        for low, high in itertools.pairwise(edges):
             n = int(((who == name) & (radius >= low) & (radius < high)).sum())
             if n == 0 or (name == "b") != (low >= 60):
                 continue
@@ -189,49 +201,91 @@ def fake_run(
             )
     there = kappa and not empty
     bins = {
-        "bin": [-1, 0, 1, 2], "n_lo": [0, 0.2, 0.8, 2], "n_hi": [0, 0.8, 2, 6], "n_boxes": [7, 30, 20, 3],
-        "n_mean": [0, 0.5, 1.2, 3], "kappa_mean": [0.1, 0.25, 0.45, 0.9], "kappa_std": [0.02, 0.3, 0.1, 0.1],
-    }  # fmt: skip
+        "bin": [-1, 0, 1, 2],
+        "n_lo": [0, 0.2, 0.8, 2],
+        "n_hi": [0, 0.8, 2, 6],
+        "n_boxes": [7, 30, 20, 3],
+        "n_mean": [0, 0.5, 1.2, 3],
+        "kappa_mean": [0.1, 0.25, 0.45, 0.9],
+        "kappa_std": [0.02, 0.3, 0.1, 0.1],
+    }
     per_field = {
         name: {
-            "shape": list(shapes[name]), "good_area_arcsec2": 0.0 if empty else 1234.5,
-            "masked_fraction": None if empty else 0.213, "no_data_fraction": 1.0 if empty else 0.06,
-            "sigma": None if empty else 0.1012, "threshold": None if empty else 0.253,
-            "n_candidates": 0 if empty else 5000, "n_detected": 0 if empty else int((who == name).sum()), "n_inpainted": 0.0 if empty else 20.5,
+            "shape": list(shapes[name]),
+            "good_area_arcsec2": 0.0 if empty else 1234.5,
+            "masked_fraction": None if empty else 0.213,
+            "no_data_fraction": 1.0 if empty else 0.06,
+            "sigma": None if empty else 0.1012,
+            "threshold": None if empty else 0.253,
+            "n_candidates": 0 if empty else 5000,
+            "n_detected": 0 if empty else int((who == name).sum()),
+            "n_inpainted": 0.0 if empty else 20.5,
         }
         for name in names
-    }  # fmt: skip
+    }
     value = (lambda number: number) if there else (lambda _: None)
     summary = {
-        "schema": 1, "version": "0.1.0", "recipe": "seed",
+        "schema": 1,
+        "version": "0.1.0",
+        "recipe": "seed",
         "cluster": {"name": "Mock & <1>", "redshift": 0.348, "kpc_per_arcsec": KPC},
-        "fields": per_field, "n_detected": 0 if empty else len(who), "n_inpainted": 0.0 if empty else 20.5,
+        "fields": per_field,
+        "n_detected": 0 if empty else len(who),
+        "n_inpainted": 0.0 if empty else 20.5,
         "relation": {
-            "method": "boxes", "amplitude": value(0.4123), "amplitude_err": value(0.0111), "index": value(0.6931),
-            "index_err": value(0.0214), "box_arcsec": 3.0,
-        } if kappa else None,
-        "comparison": {"beta": value(0.33), "pearson": value(0.91), "spearman": value(0.89), "residual_rms": value(0.07)} if kappa else None,
-        "contamination": dict.fromkeys(("per_kpc2", "err", "r_lo_arcsec", "r_hi_arcsec")) if empty else
-            {"per_kpc2": 0.0151, "err": 0.0012, "r_lo_arcsec": 60.0, "r_hi_arcsec": 90.0},
+            "method": "boxes",
+            "amplitude": value(0.4123),
+            "amplitude_err": value(0.0111),
+            "index": value(0.6931),
+            "index_err": value(0.0214),
+            "box_arcsec": 3.0,
+        }
+        if kappa
+        else None,
+        "comparison": {
+            "beta": value(0.33),
+            "pearson": value(0.91),
+            "spearman": value(0.89),
+            "residual_rms": value(0.07),
+        }
+        if kappa
+        else None,
+        "contamination": dict.fromkeys(("per_kpc2", "err", "r_lo_arcsec", "r_hi_arcsec"))
+        if empty
+        else {"per_kpc2": 0.0151, "err": 0.0012, "r_lo_arcsec": 60.0, "r_hi_arcsec": 90.0},
         "mass": {
-            "sigma_cr_msun_per_kpc2": 2.088e9 if kappa else None, "mean_kappa_within_60arcsec": 0.567 if kappa else None,
-            "lens_within_60arcsec_msun": 3.2435e14 if kappa else None, "n_gc_within_60arcsec": 0 if empty else 900,
-            "virial_from_counts_msun": (0 if empty else len(who)) * 5e9, "gc_total_from_ratio_msun": 9.406e9 if kappa else None,
+            "sigma_cr_msun_per_kpc2": 2.088e9 if kappa else None,
+            "mean_kappa_within_60arcsec": 0.567 if kappa else None,
+            "lens_within_60arcsec_msun": 3.2435e14 if kappa else None,
+            "n_gc_within_60arcsec": 0 if empty else 900,
+            "virial_from_counts_msun": (0 if empty else len(who)) * 5e9,
+            "gc_total_from_ratio_msun": 9.406e9 if kappa else None,
             "mean_gc_msun": value(9.406e9 / 900),
         },
         "truth": {
-            "response": value(0.11), "flux_limit_nJy": value(2.31), "n_planted": 0 if empty else len(who) + 7,
-            "completeness": value(0.93), "purity": value(0.88), "index": value(0.7044), "index_err": value(0.02),
-            "amplitude": value(0.4), "amplitude_err": value(0.012),
+            "response": value(0.11),
+            "flux_limit_nJy": value(2.31),
+            "n_planted": 0 if empty else len(who) + 7,
+            "completeness": value(0.93),
+            "purity": value(0.88),
+            "index": value(0.7044),
+            "index_err": value(0.02),
+            "amplitude": value(0.4),
+            "amplitude_err": value(0.012),
             "profile": {
-                "field": [] if empty else [row[0] for row in rows], "r_lo": [] if empty else [float(row[1]) for row in rows],
-                "r_hi": [] if empty else [float(row[2]) for row in rows], "area_arcsec2": [] if empty else [row[3] for row in rows],
-                "n_gc": [] if empty else [2 * row[4] for row in rows], "n_per_arcsec2": [] if empty else [2 * row[5] for row in rows],
+                "field": [] if empty else [row[0] for row in rows],
+                "r_lo": [] if empty else [float(row[1]) for row in rows],
+                "r_hi": [] if empty else [float(row[2]) for row in rows],
+                "area_arcsec2": [] if empty else [row[3] for row in rows],
+                "n_gc": [] if empty else [2 * row[4] for row in rows],
+                "n_per_arcsec2": [] if empty else [2 * row[5] for row in rows],
             },
-        } if truth else None,
+        }
+        if truth
+        else None,
         "sky_grid": {"kept_area_arcsec2": 0.0 if empty else 1200.0},
         "timing": {"ingest_s": 1.25, "total_s": 12.0},
-    }  # fmt: skip
+    }
     empty_table = {
         name: table(columns)
         for name, columns in (("c", CANDIDATES), ("i", INPAINTED), ("r", RELATION), ("p", PROFILE))
@@ -249,11 +303,19 @@ def fake_run(
             "kappa_std": [np.nan],
         }
     return FakeRun(
-        folder, config, summary, names, stores, grid, {name: wcs[name] for name in names},
-        empty_table["c"] if empty else catalogue, empty_table["c"] if empty else catalogue,
+        folder,
+        config,
+        summary,
+        names,
+        stores,
+        grid,
+        {name: wcs[name] for name in names},
+        empty_table["c"] if empty else catalogue,
+        empty_table["c"] if empty else catalogue,
         empty_table["i"] if empty else table(INPAINTED, filled),
-        table(RELATION, bins) if kappa else empty_table["r"], empty_table["p"] if empty else profile,
-    )  # fmt: skip
+        table(RELATION, bins) if kappa else empty_table["r"],
+        empty_table["p"] if empty else profile,
+    )
 
 
 def sky_grid(names, masks, xi, eta, who, plane, *, kappa, empty) -> xr.Dataset:
@@ -296,10 +358,252 @@ def sky_grid(names, masks, xi, eta, who, plane, *, kappa, empty) -> xr.Dataset:
         rng = np.random.default_rng(1)
         level = np.geomspace(0.1, 1.2, 200)
         boxes = {
-            "box_xi": np.zeros(200), "box_eta": np.zeros(200), "box_area": np.full(200, 9.0),
-            "box_count": rng.poisson(9 * (level / 0.4) ** (1 / 0.7)), "box_kappa": level,
-        }  # fmt: skip
+            "box_xi": np.zeros(200),
+            "box_eta": np.zeros(200),
+            "box_area": np.full(200, 9.0),
+            "box_count": rng.poisson(9 * (level / 0.4) ** (1 / 0.7)),
+            "box_kappa": level,
+        }
     return dataset(
-        SKY_GRID, stacked | boxes, {"eta": y, "xi": x},
-        {"fields": list(names), "pixel_area_arcsec2": [SCALE**2] * len(names), "cell_arcsec": CELL, "j0": j0, "i0": i0, "ra": RA, "dec": DEC},
+        SKY_GRID,
+        stacked | boxes,
+        {"eta": y, "xi": x},
+        {
+            "fields": list(names),
+            "pixel_area_arcsec2": [SCALE**2] * len(names),
+            "cell_arcsec": CELL,
+            "j0": j0,
+            "i0": i0,
+            "ra": RA,
+            "dec": DEC,
+        },
+    )
+
+
+@pytest.fixture(scope="module")
+def full(tmp_path_factory) -> FakeRun:
+    run = fake_run(tmp_path_factory.mktemp("full"))
+    assert write_report(run) == run.path / "report.html"
+    return run
+
+
+class Outline(HTMLParser):
+    """What a browser would make of a page: tags that match, addresses it would fetch, the text."""
+
+    VOID = frozenset({"meta", "img", "br", "link"})
+
+    def __init__(self, page: str) -> None:
+        super().__init__()
+        self.open: list[str] = []
+        self.images: list[bytes] = []
+        self.fetched: list[str] = []
+        self.targets: set[str] = set()
+        self.links: list[str] = []
+        self.words: list[str] = []
+        self.feed(page)
+        assert not self.open
+
+    def handle_starttag(self, tag, attrs):
+        values = dict(attrs)
+        if tag not in self.VOID:
+            self.open.append(tag)
+        if values.get("id"):
+            assert values["id"] not in self.targets
+            self.targets.add(values["id"])
+        if tag == "img":
+            kind, _, code = values["src"].partition(",")
+            assert kind == "data:image/png;base64"
+            assert values["alt"]
+            self.images.append(base64.b64decode(code, validate=True))
+        elif tag in {"script", "link", "iframe"} or "src" in values:
+            self.fetched.append(tag)
+        if tag == "a":
+            self.links.append(values["href"])
+
+    def handle_endtag(self, tag):
+        assert self.open.pop() == tag
+        if tag in {"td", "th"}:
+            self.words.append(" ")
+
+    def handle_data(self, data):
+        if "style" not in self.open:
+            self.words.append(data)
+
+    @property
+    def text(self) -> str:
+        return " ".join("".join(self.words).split())
+
+
+def outline(run: FakeRun) -> Outline:
+    return Outline((run.path / "report.html").read_text(encoding="utf-8"))
+
+
+def test_page_needs_nothing_else_and_holds_every_figure(full: FakeRun) -> None:
+    seen = outline(full)
+    assert not seen.fetched
+    assert {link[1:] for link in seen.links if link.startswith("#")} <= seen.targets
+    files = {path.name: path.read_bytes() for path in (full.path / "figures").iterdir()}
+    assert sorted(files) == sorted(
+        f"{name}.png"
+        for name in (
+            "mosaic-a", "core", "sources-a", "density-a", "mosaic-b", "sources-b", "relation", "rho-a", "kappa",
+            "comparison", "residual", "profile", "shapes",
+        )
     )  # fmt: skip
+    assert sorted(files.values()) == sorted(seen.images)
+    for image in seen.images:
+        assert image.startswith(b"\x89PNG")
+        assert b"tIME" not in image
+        assert b"Software" not in image
+
+
+def test_page_says_the_summary_s_numbers(full: FakeRun) -> None:
+    text = outline(full).text
+    for words in (
+        "Mock & <1>", f"{full.summary['n_detected']:,}", "0.693 ± 0.021", "0.412 ± 0.011", "0.0151 ± 0.0012",
+        "3.24 × 1014", "0.704 ± 0.020", "0.5 σ", "93.0 %", "88.0 %", "21.3 %", "recipe: seed", "reading the images",
+    ):  # fmt: skip
+        assert words in text.replace("\N{NO-BREAK SPACE}", " "), words
+
+
+def test_arithmetic_gives_what_it_says(full: FakeRun) -> None:
+    """Every product on the page, taken at its printed digits, is the printed result."""
+    text = outline(full).text.replace("\N{NO-BREAK SPACE}", " ")
+    mean, mantissa, radius, lens = re.search(
+        r"R² = ([\d.]+) × ([\d.]+) × 109 M☉ kpc−2 × π × \(([\d.]+) kpc\)² = ([\d.]+) × 1014 M☉", text
+    ).groups()
+    mass = float(mean) * float(mantissa) * 1e9 * np.pi * float(radius) ** 2
+    assert mass == pytest.approx(float(lens) * 1e14, rel=0.005)
+    count, virial = re.search(r"= ([\d,]+) × 5 × 109 M☉ = ([\d.]+) × 1013", text).groups()
+    assert int(count.replace(",", "")) * 5e9 == pytest.approx(float(virial) * 1e13, rel=0.005)
+    assert re.search(r"= 2.9 × 10−5 × 3.24 × 1014 M☉ = 9.41 × 109 M☉", text)
+    assert "A lower limit" in text
+
+
+def test_constants_are_those_of_the_masses() -> None:
+    masses = pytest.importorskip("tilegc.stages.masses")
+    relation = pytest.importorskip("tilegc.stages.relation")
+    sky_grid = pytest.importorskip("tilegc.stages.sky_grid")
+    assert (arithmetic.APERTURE, maps.APERTURE) == (masses.APERTURE, masses.APERTURE)
+    assert (arithmetic.VIRIAL_PER_GC, arithmetic.GC_TO_LENS) == (masses.VIRIAL_PER_GC, masses.GC_TO_LENS)
+    assert report_relation.BIN_FILLED == relation.BIN_FILLED
+    assert comparison.HALF == sky_grid.HALF
+
+
+def test_found_over_planted(full: FakeRun) -> None:
+    """Twice as many were planted in every annulus: the ratio is one half, its error that of the count."""
+    rows = list(zip(full.profile["n_gc"], full.profile["field"], strict=True))
+    text = outline(full).text.replace("\N{NO-BREAK SPACE}", " ")
+    assert text.count("0.500 ± 0.0") + text.count("0.50 ± 0.") == len(rows)
+    n = rows[-1][0]
+    assert f"{n:,} {2 * n:,} {numbers.error_text(0.5, 0.5 / n**0.5)}" in text
+
+
+def test_no_convergence_map_and_one_field(tmp_path: Path) -> None:
+    run = fake_run(tmp_path, kappa=False, truth=False, two=False)
+    write_report(run)
+    seen = outline(run)
+    assert seen.text.count("no convergence map in the run file") >= 5
+    assert "planted" not in seen.targets
+    assert "The second field" not in seen.text
+    drawn = {path.stem for path in (tmp_path / "figures").iterdir()}
+    assert drawn == {"mosaic-a", "core", "sources-a", "density-a", "rho-a", "profile", "shapes"}
+
+
+@pytest.mark.parametrize("kappa", [True, False])
+def test_empty_run(tmp_path: Path, *, kappa: bool) -> None:
+    run = fake_run(tmp_path, empty=True, kappa=kappa)
+    write_report(run)
+    seen = outline(run)
+    assert "No pixel of 2 fields can be searched" in seen.text
+    assert "no good pixel" in seen.text
+    assert not re.search(r"\bnan\b|\bNone\b|\binf\b", seen.text)
+    assert {"mosaic-a", "sources-b"} <= {path.stem for path in (tmp_path / "figures").iterdir()}
+
+
+def test_second_writing_gives_the_same_figures(full: FakeRun) -> None:
+    before = {path.name: path.read_bytes() for path in (full.path / "figures").iterdir()}
+    with ThreadPoolExecutor(2) as pool:
+        others = [replace(full, path=full.path / side) for side in ("left", "right")]
+        list(pool.map(write_report, others))
+    for other in others:
+        assert {path.name: path.read_bytes() for path in (other.path / "figures").iterdir()} == before
+
+
+@settings(max_examples=40, deadline=None)
+@given(
+    shape=st.tuples(st.integers(1, 40), st.integers(1, 40)),
+    drawn=st.integers(1, 45),
+    chunk=st.integers(0, 17),
+    seed=st.integers(0, 99),
+)
+def test_pictures_against_blocks_one_by_one(shape, drawn, chunk, seed) -> None:
+    rng = np.random.default_rng(seed)
+    values = np.where(rng.random(shape) < 0.3, np.nan, rng.normal(size=shape)).astype(np.float32)
+    mask = rng.integers(0, 64, shape).astype(np.uint8) * (rng.random(shape) < 0.6)
+    light, bits = xr.DataArray(values, dims=("y", "x")), xr.DataArray(mask.astype(np.uint8), dims=("y", "x"))
+    if chunk:
+        light, bits = light.chunk(y=chunk, x=7), bits.chunk(y=chunk, x=7)
+    band, reading.BAND = reading.BAND, 6
+    try:
+        picture, counted = block_means(light, drawn), census(bits, drawn)
+    finally:
+        reading.BAND = band
+    f = picture.factor
+    assert max(picture.values.shape) <= drawn
+    assert counted.picture.values.shape == picture.values.shape == (-(-shape[0] // f), -(-shape[1] // f))
+    for j, i in np.ndindex(picture.values.shape):
+        block = values[j * f : (j + 1) * f, i * f : (i + 1) * f].astype(np.float64)
+        finite = block[np.isfinite(block)]
+        expected = finite.mean() if finite.size else np.nan
+        np.testing.assert_allclose(picture.values[j, i], expected, rtol=1e-6, atol=1e-6)
+        y, x = min(j * f + f // 2, shape[0] - 1), min(i * f + f // 2, shape[1] - 1)
+        assert counted.picture.values[j, i] == mask[y, x]
+    assert counted.pixels == mask.size
+    assert counted.good == (mask == 0).sum()
+    assert counted.bits == {bit: int((mask & bit.value != 0).sum()) for bit in Bit}
+
+
+def test_place_agrees_with_the_wcs() -> None:
+    shape = (4400, 4300)
+    wcs = tangent(shape, 170, 33)
+    at = place(header_text(wcs), shape, SkyGrid(RA, DEC, CELL))
+    y, x = np.array([0.0, 4399, 17]), np.array([0.0, 4299, 3000])
+    xi, eta = SkyGrid(RA, DEC, CELL).offsets(*wcs.all_pix2world(x, y, 0))
+    np.testing.assert_allclose(at.sky(x, y), (xi, eta), atol=0.1 * SCALE)
+    assert at.scale == pytest.approx(SCALE, rel=1e-4)
+    assert at.distance(*(float(v[0]) for v in at.sky(np.array([100.0]), np.array([100.0])))) == 0
+    east_of_it = at.sky(np.array([-0.5 - 50]), np.array([2000.0]))
+    assert at.distance(*(float(v[0]) for v in east_of_it)) == pytest.approx(50 * SCALE, rel=1e-3)
+    box = at.window(0, 0, 10)  # the centre lies far outside: the window is moved into the field
+    assert box.shape == (100, 100)
+    assert box.clip(Box(0, 0, *shape)) == box
+
+
+@pytest.mark.parametrize(
+    ("value", "error", "expected"),
+    [
+        (0.69312, 0.0214, "0.693 ± 0.021"),
+        (1234.4, 56.7, "1,234 ± 57"),
+        (-0.5, 0.31, "−0.50 ± 0.31"),
+        (0.41, None, "0.410"),
+        (2.0, 0.0, "2.00"),
+        (0.5, 0.0996, "0.50 ± 0.10"),
+    ],
+)
+def test_errors_set_the_digits(value, error, expected) -> None:
+    assert numbers.error_text(value, error) == expected
+
+
+@given(st.floats(1e-12, 1e20))
+def test_powers_are_the_number(value) -> None:
+    written = numbers.power(value).replace("&nbsp;", "").replace("<sup>", "e").replace("</sup>", "")
+    plain = written.replace("×10e", "e").replace("−", "-").replace(",", "")
+    assert float(plain) == pytest.approx(value, rel=0.0051)
+
+
+def test_shares() -> None:
+    assert [numbers.share(v) for v in (0, 1, 0.0234, 0.00234, 1e-6)] == [
+        "0&nbsp;%", "100.0&nbsp;%", "2.3&nbsp;%", "0.23&nbsp;%", "&lt; 0.01&nbsp;%",
+    ]  # fmt: skip
+    assert numbers.share(None, "a < b") == '– <span class="why">a &lt; b</span>'

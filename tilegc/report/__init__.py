@@ -7,11 +7,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from tilegc.io.atomic import write_bytes
-from tilegc.report import comparison, maps, profiles, style
+from tilegc.report import comparison, maps, profiles, relation, style
 from tilegc.report.drawing import Drawing
 from tilegc.report.page import page
 from tilegc.report.reading import Material
-from tilegc.report.relation import relation
 from tilegc.schema import FILES
 
 if TYPE_CHECKING:
@@ -52,12 +51,12 @@ def _drawings(material: Material) -> dict[str, Sequence[Drawing]]:
     return {
         "central": [
             maps.mosaic(material, central), maps.core(material),
-            maps.sources(material, central), maps.density(material, central),
+            maps.sources(material, central), *_there(maps.density(material, central)),
         ],
         "others": [draw(material, name) for name in others for draw in (maps.mosaic, maps.sources)],
-        "relation": _there(relation(material)),
+        "relation": _there(relation.diagram(material)),
         "comparison": [
-            comparison.kernel_sum(material), *_there(comparison.convergence(material)),
+            *_there(comparison.kernel_sum(material)), *_there(comparison.convergence(material)),
             *_there(comparison.histogram(material)), *_there(comparison.residual(material)),
         ],
         "profiles": [*_there(profiles.counts(material)), *_there(profiles.shapes(material))],

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass
 from typing import Final
 
@@ -47,7 +46,8 @@ def arithmetic(material: Material, reason: str) -> list[Step]:
             "Lensing mass within 60 arcsec",
             Markup("⟨κ⟩ × Σ<sub>cr</sub> × π R²"),
             Markup("{} × {} {} kpc<sup>−2</sup> × π × ({} kpc)²").format(
-                power(mass["mean_kappa_within_60arcsec"]), power(mass["sigma_cr_msun_per_kpc2"], 4), SUN, plain(radius, 4)
+                power(mass["mean_kappa_within_60arcsec"]), power(mass["sigma_cr_msun_per_kpc2"], 4), SUN,
+                plain(radius, 4),
             ) if lens is not None else Markup(""),
             _mass(lens, reason),
             f"R is 60 arcsec at {plain(scale, 4)} kpc per arcsec. Mean and Σ are for one source redshift; the product "
@@ -73,8 +73,9 @@ def arithmetic(material: Material, reason: str) -> list[Step]:
             "Mean mass of a globular cluster",
             Markup("M<sub>GC</sub> / N<sub>GC</sub>(&lt; 60 arcsec)"),
             Markup("{} {} / {:,}").format(power(gc), SUN, inside) if gc is not None and inside else Markup(""),
-            _mass(mass["mean_gc_msun"], reason if gc is None or not math.isfinite(gc) else "no source within 60 arcsec"),
-            "An upper limit, as the clusters too faint to be counted share the same mass.",
+            _mass(mass["mean_gc_msun"], reason if gc is None else "no source within 60 arcsec"),
+            "An upper limit, as the clusters too faint to be counted share the same mass. Contamination works the "
+            "other way here too.",
         ),
     ]  # fmt: skip
 

@@ -44,9 +44,14 @@ class _Compared:
     """Cells that entered beta."""
 
 
+def _beta(material: Material) -> float | None:
+    comparison = material.summary["comparison"]
+    return comparison["beta"] if comparison else None
+
+
 def _compared(material: Material) -> _Compared | None:
     """Return both maps on the sky grid; None where no beta could be measured."""
-    beta = (material.summary["comparison"] or {}).get("beta")
+    beta = _beta(material)
     if beta is None:
         return None
     field = material.central
@@ -63,19 +68,20 @@ def _compared(material: Material) -> _Compared | None:
     return _Compared(kappa, beta * rho, use)
 
 
-def kernel_sum(material: Material) -> Drawing:
-    """Draw rho with its own contours and those of kappa: at the same levels where beta is known."""
+def kernel_sum(material: Material) -> Drawing | None:
+    """Draw rho with its own contours and those of kappa, at the same levels where beta is known.
+
+    None where it is zero everywhere.
+    """
     field = material.central
     values = np.where(material.of_sky("n_pixels", field) > 0, material.of_sky("rho", field), np.nan)
+    if not (values > 0).any():
+        return None
     unit = f"ρ (arcsec$^{{-{material.config.density.alpha:g}}}$)"
-    beta = (material.summary["comparison"] or {}).get("beta")
     figure = _sky_map(material, values, f"Field {field}: kernel sum ρ", unit)
-    if beta:
-        words = "Contours of β ρ and, labelled, of κ are at the same levels: where they run together, sources follow mass."
-    else:
-        words = (
-            "Contours are a factor of two apart." if np.isfinite(values).any() else "There is nothing to sum."
-        )
+    words = "Contours are a factor of two apart."
+    if _beta(material) is not None:
+        words = "Contours of β ρ and, labelled, κ are at the same levels: where they run together, sources follow mass."
     return Drawing(f"rho-{field}", figure, f"Kernel sum of detected and inpainted sources. {words}")
 
 
@@ -97,25 +103,24 @@ def _sky_map(material: Material, values: Floats, title: str, unit: str) -> Figur
     figure, axes = style.map_panel(title, at.aspect)
     positive = values[np.isfinite(values) & (values > 0)]
     drawn = axes.imshow(
-        np.where(values > 0, values, np.nan), origin="lower", extent=material.extent, norm=LogNorm(*decades(positive, 0.02)),
-        cmap=style.colour_map("viridis", OFF), interpolation="nearest",
+        np.where(values > 0, values, np.nan), origin="lower", extent=material.extent,
+        norm=LogNorm(*decades(positive, 0.02)), cmap=style.colour_map("viridis", OFF), interpolation="nearest",
     )  # fmt: skip
-    handles = _contours(material, axes)
+    handles = _contours(material, axes, np.isfinite(values))
     sky_axes(axes, at.bounds, float(material.summary["cluster"]["kpc_per_arcsec"]))
     style.colour_bar(figure, drawn, unit)
     style.map_legend(figure, handles)
     return figure
 
 
-def _contours(material: Material, axes: Axes) -> list[Line2D]:
+def _contours(material: Material, axes: Axes, shown: NDArray[np.bool_]) -> list[Line2D]:
     """Draw contours of rho and of kappa; return their marks for a legend."""
-    field = material.central
-    rho = np.where(material.of_sky("n_inside", field) > 0, material.of_sky("rho", field), np.nan)
-    kappa = np.where(material.of_sky("n_pixels", field) > 0, material.sky["kappa"].to_numpy(), np.nan)
-    beta = (material.summary["comparison"] or {}).get("beta")
+    rho = np.where(shown, material.of_sky("rho", material.central), np.nan)
+    kappa = np.where(shown, material.sky["kappa"].to_numpy(), np.nan)
+    beta = _beta(material)
     xi, eta = material.sky["xi"].to_numpy(), material.sky["eta"].to_numpy()
-    top = np.nanmax(rho) if np.isfinite(rho).any() else 0.0
-    own = np.array(LEVELS) / beta if beta else top / 2.0 ** np.arange(5, 0, -1)
+    top = float(np.nanmax(rho, initial=0.0))
+    own: Floats = np.array(LEVELS) / beta if beta else top / 2.0 ** np.arange(5.0, 0.0, -1.0)
     handles = []
     if _crosses(rho, own):
         axes.contour(xi, eta, rho, levels=own, colors=style.ORANGE, linewidths=0.9)
@@ -194,8 +199,7 @@ def residual(material: Material) -> Drawing | None:
     circle(axes, radius)
     sky_axes(axes, bounds, float(material.summary["cluster"]["kpc_per_arcsec"]))
     style.colour_bar(figure, drawn, "κ − β ρ")
-    return Drawing(
-        "residual", figure,
-        "Red: more convergence than the sources tell of; blue: less. The dashed circle bounds the cells that are "
-        "compared.",
-    )  # fmt: skip
+    words = "Red: more convergence than the sources tell of; blue: less."
+    if radius < material.places[material.central].reach():
+        words += " Cells within the dashed circle are compared."
+    return Drawing("residual", figure, words)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Final
 
 import numpy as np
@@ -40,7 +41,7 @@ def mosaic(material: Material, field: str) -> Drawing:
     )  # fmt: skip
     used = _overlay(material, field, axes)
     xi, eta = material.points(material.catalogue, field)
-    axes.plot(xi, eta, ls="", marker=".", ms=_dot(xi.size), mew=0, color=style.BLUE, zorder=5)
+    axes.plot(xi, eta, ls="", marker=".", ms=_dot(xi.size), mew=0, color=style.BLUE, alpha=0.7, zorder=5)
     sky_axes(axes, at.bounds, _kpc(material))
     handles: list[Line2D | Patch] = [_dots(style.BLUE, f"detected ({xi.size:,})")]
     handles += [Patch(facecolor=style.BITS[bit][1], alpha=0.75, label=style.BITS[bit][0]) for bit in used]
@@ -134,14 +135,16 @@ def sources(material: Material, field: str) -> Drawing:
     )  # fmt: skip
 
 
-def density(material: Material, field: str) -> Drawing:
-    """Draw the local density of detected sources."""
-    at = material.places[field]
-    figure, axes = style.map_panel(f"Field {field}: density of detected sources", at.aspect)
+def density(material: Material, field: str) -> Drawing | None:
+    """Draw the local density of detected sources; None where it is zero everywhere."""
     picture = block_means(material.run.field(field)["density"])
-    box = _covered(picture.values.shape, picture.factor)
     edge = (material.censuses[field].picture.values & (Bit.NO_DATA | Bit.EDGE).value) != 0
     values = np.where(edge, np.nan, picture.values)
+    if not (values > 0).any():
+        return None
+    at = material.places[field]
+    figure, axes = style.map_panel(f"Field {field}: density of detected sources", at.aspect)
+    box = _covered(values.shape, picture.factor)
     low, high = decades(values[values > 0], 0.02)
     drawn = show(
         axes, at, np.maximum(values, low), box,
@@ -206,7 +209,7 @@ def _overlay(material: Material, field: str, axes: Axes) -> list[Bit]:
     return used
 
 
-def _tints(mask: NDArray[np.uint8], bits: list[Bit], alpha: float) -> NDArray[np.float32]:
+def _tints(mask: NDArray[np.uint8], bits: Sequence[Bit], alpha: float) -> NDArray[np.float32]:
     """Return a mask as RGBA, the colour of the last of its bits in `bits`; transparent where none is set."""
     table = np.zeros((256, 4), np.float32)
     values = np.arange(256)

@@ -33,7 +33,7 @@ def text(value: float, digits: int = 3) -> str:
 
 def power(value: float, digits: int = 3) -> Markup:
     """Return a number as 1.23 × 10⁹, in HTML; as `plain` does where it is of ordinary size."""
-    if value == 0 or not math.isfinite(value) or 1e-3 <= abs(value) < 1e6:
+    if value == 0 or not math.isfinite(value) or 1e-3 <= abs(value) < 1e5:
         return Markup(plain(value, digits))
     mantissa, exponent = f"{value:.{digits - 1}e}".split("e")
     return Markup(f"{_minus(mantissa)}&nbsp;×&nbsp;10<sup>{_minus(str(int(exponent)))}</sup>")
@@ -47,7 +47,8 @@ def error_text(value: float, error: float | None) -> str:
     """
     if error is None or not math.isfinite(error) or error <= 0:
         return text(value)
-    places = max(0, 1 - math.floor(math.log10(error)))
+    # 0.0996 is 0.10 with two digits, not 0.100: the digits are counted after rounding.
+    places = max(0, 1 - math.floor(math.log10(float(f"{error:.1e}"))))
     return _minus(f"{value:,.{places}f} ± {error:,.{places}f}")
 
 

@@ -138,7 +138,7 @@ def _lead(material: Material) -> list[Markup]:
         ]
     words = [
         Markup(
-            "<b>{:,} point sources</b> were found on {} arcmin² of good sky in {} of {} (z = {:g})."
+            "<b>{:,} point sources</b> were found on {} arcmin² of good sky in {} of {} (z&nbsp;=&nbsp;{:g})."
         ).format(summary["n_detected"], plain(area / 3600, 3), fields, cluster.name, cluster.redshift)
     ]
     relation = summary["relation"]
@@ -156,8 +156,8 @@ def _lead(material: Material) -> list[Markup]:
     if mass["lens_within_60arcsec_msun"] is not None:
         words.append(
             Markup(
-                "The convergence map holds {} M<sub>☉</sub> within 60 arcsec of the centre, and {:,} of the sources lie there."
-            ).format(with_power(mass["lens_within_60arcsec_msun"]), mass["n_gc_within_60arcsec"])
+                "Within 60 arcsec of the centre lie {} {}, as the convergence map has it, and {:,} of the sources."
+            ).format(with_power(mass["lens_within_60arcsec_msun"]), SUN, mass["n_gc_within_60arcsec"])
         )
     return words
 
@@ -222,10 +222,10 @@ def _error(values: Mapping[str, Any], key: str, error: str | None = None) -> Mar
 
 
 def _pair(comparison: Mapping[str, Any]) -> Markup | None:
-    values = [comparison.get(key) for key in ("pearson", "spearman")]
-    if None in values:
+    first, second = comparison.get("pearson"), comparison.get("spearman")
+    if first is None or second is None:
         return None
-    return Markup(", ").join(plain(value, 2) for value in values)
+    return Markup("{}, {}").format(plain(first, 2), plain(second, 2))
 
 
 def _fields(material: Material) -> list[list[Cell]]:
@@ -234,8 +234,9 @@ def _fields(material: Material) -> list[list[Cell]]:
         noiseless = NO_GOOD if not field["good_area_arcsec2"] else "no noise"
         height, width = field["shape"]
         rows.append([
-            name, f"{height} × {width}", plain(field["good_area_arcsec2"], 4), share(field["masked_fraction"], "no data"),
-            share(field["no_data_fraction"]), with_power(field["sigma"], noiseless), with_power(field["threshold"], noiseless),
+            name, f"{height} × {width}", plain(field["good_area_arcsec2"], 4),
+            share(field["masked_fraction"], "no data"), share(field["no_data_fraction"]),
+            with_power(field["sigma"], noiseless), with_power(field["threshold"], noiseless),
             f"{field['n_candidates']:,}", f"{field['n_detected']:,}", f"{field['n_inpainted']:,.1f}",
         ])  # fmt: skip
     return rows
@@ -262,12 +263,14 @@ def _planted(material: Material) -> list[list[Cell]] | None:
     relation = material.summary["relation"] or {}
     why = _relation_missing(material) or "no fit"
     no_fit = NO_KAPPA if material.config.convergence is None else "no fit"
-    amplitude, index = PLANTED_LAW
+    names = {"index": Markup("Index b of κ = A n<sup>b</sup>"), "amplitude": "Amplitude A"}
+    law = dict(zip(("amplitude", "index"), PLANTED_LAW, strict=True))
     return [
-        [Markup("Index b of κ = A n<sup>b</sup>"), with_error(relation.get("index"), relation.get("index_err"), why),
-         with_error(truth["index"], truth["index_err"], no_fit), f"{index:g}", _apart(relation, truth, "index")],
-        ["Amplitude A", with_error(relation.get("amplitude"), relation.get("amplitude_err"), why),
-         with_error(truth["amplitude"], truth["amplitude_err"], no_fit), f"{amplitude:g}", _apart(relation, truth, "amplitude")],
+        [
+            name, with_error(relation.get(key), relation.get(f"{key}_err"), why),
+            with_error(truth[key], truth[f"{key}_err"], no_fit), f"{law[key]:g}", _apart(relation, truth, key),
+        ]
+        for key, name in names.items()
     ]  # fmt: skip
 
 
@@ -285,9 +288,9 @@ def _shares(material: Material) -> list[list[Cell]]:
     return [
         ["Planted above the limit", f"{truth['n_planted']:,}", "in the area that this run searched"],
         ["Found", f"{material.summary['n_detected']:,}", "the catalogue"],
-        ["Completeness", share(truth["completeness"], none), "of planted sources at least twice as bright as the limit"],
+        ["Completeness", share(truth["completeness"], none), "of planted sources twice as bright as the limit or more"],
         ["Purity", share(truth["purity"], none), "of the catalogue: lies on a planted object of any brightness"],
-        ["Response", with_power(truth["response"], none), "peak of the detection map over total flux, from sure matches"],
+        ["Response", with_power(truth["response"], none), "peak of the detection map over total flux"],
     ]  # fmt: skip
 
 

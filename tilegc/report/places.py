@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from matplotlib.axes import Axes
-from matplotlib.font_manager import FontProperties
 from matplotlib.image import AxesImage
-from matplotlib.offsetbox import AnchoredOffsetbox, DrawingArea
+from matplotlib.lines import Line2D
+from matplotlib.offsetbox import AnchoredOffsetbox, AuxTransformBox, DrawingArea, TextArea, VPacker
 from matplotlib.patches import Circle, FancyArrowPatch
 from matplotlib.text import Text
 from matplotlib.transforms import Affine2D
-from mpl_toolkits.axes_grid1.anchored_artists import AnchoredSizeBar
 from numpy.typing import NDArray
 
 from tilegc.geometry import Box
@@ -65,10 +66,9 @@ class Place:
     def distance(self, xi: float, eta: float) -> float:
         """Return how far, arcsec, a place on the tangent plane is from the field; 0 inside."""
         x, y = self.pixel(xi, eta)
-        beyond = [
-            max(-0.5 - at, at - (side - 0.5), 0.0) for at, side in ((x, self.shape[1]), (y, self.shape[0]))
-        ]
-        return float(np.hypot(*beyond)) * self.scale
+        height, width = self.shape
+        dx, dy = max(-0.5 - x, x - (width - 0.5), 0.0), max(-0.5 - y, y - (height - 0.5), 0.0)
+        return math.hypot(dx, dy) * self.scale
 
     @property
     def aspect(self) -> float:
@@ -79,17 +79,17 @@ class Place:
     def reach(self) -> float:
         """Return the distance, arcsec, of the field's farthest corner from the cluster's centre."""
         west, east, south, north = self.bounds
-        return float(np.hypot(max(-west, east), max(-south, north)))
+        return math.hypot(max(-west, east), max(-south, north))
 
     def window(self, xi: float, eta: float, side: float) -> Box:
         """Return the square of `side` arcsec about a place, moved into the field and cut to it."""
         half = max(1, round(side / self.scale / 2))
         x, y = self.pixel(xi, eta)
-        starts = [
-            int(np.clip(round(at) - half, 0, max(length - 2 * half, 0)))
-            for at, length in ((y, self.shape[0]), (x, self.shape[1]))
-        ]
-        return Box(*starts, starts[0] + 2 * half, starts[1] + 2 * half).clip(Box(0, 0, *self.shape))
+        y0, x0 = (
+            min(max(round(middle) - half, 0), max(length - 2 * half, 0))
+            for middle, length in zip((y, x), self.shape, strict=True)
+        )
+        return Box(y0, x0, y0 + 2 * half, x0 + 2 * half).clip(Box(0, 0, *self.shape))
 
 
 def place(wcs: str, shape: tuple[int, int], grid: SkyGrid) -> Place:
@@ -104,7 +104,8 @@ def place(wcs: str, shape: tuple[int, int], grid: SkyGrid) -> Place:
     grid : SkyGrid
         The tangent plane.
     """
-    rows, columns = (np.linspace(0, side - 1, 7) for side in shape)
+    # Two pixels at least: a field of one row has a WCS that goes on beyond it.
+    rows, columns = (np.linspace(0, max(side - 1, 1), 7) for side in shape)
     y, x = (axis.ravel() for axis in np.meshgrid(rows, columns, indexing="ij"))
     xi, eta = grid.offsets(*pixel_to_world(wcs, y, x))
     # About the field's middle, where the numbers are small: far-off fields would cost digits otherwise.
@@ -117,7 +118,7 @@ def place(wcs: str, shape: tuple[int, int], grid: SkyGrid) -> Place:
     return Place(shape, matrix)
 
 
-def show(axes: Axes, at: Place, values: np.ndarray, box: Box, **options: object) -> AxesImage:
+def show(axes: Axes, at: Place, values: np.ndarray, box: Box, **options: Any) -> AxesImage:
     """Draw an array that covers `box` of the field's pixels, where it lies on the sky.
 
     Parameters
@@ -134,7 +135,7 @@ def show(axes: Axes, at: Place, values: np.ndarray, box: Box, **options: object)
     return axes.imshow(
         values, origin="lower", extent=(box.x0 - 0.5, box.x1 - 0.5, box.y0 - 0.5, box.y1 - 0.5),
         transform=Affine2D(at.matrix) + axes.transData, **options,
-    )  # type: ignore[arg-type]  # fmt: skip
+    )  # fmt: skip
 
 
 def sky_axes(axes: Axes, bounds: tuple[float, float, float, float], kpc_per_arcsec: float) -> None:
@@ -155,16 +156,21 @@ def sky_axes(axes: Axes, bounds: tuple[float, float, float, float], kpc_per_arcs
     axes.set_xlabel("east of the centre (arcsec)")
     axes.set_ylabel("north of the centre (arcsec)")
     length = _round_length(0.25 * (east - west) * kpc_per_arcsec)
-    bar = AnchoredSizeBar(
-        axes.transData, length / kpc_per_arcsec, f"{length:g} kpc", "lower left", pad=0.35, borderpad=0.5, sep=3,
-        color=style.INK, fontproperties=FontProperties(size=style.SMALL), label_top=True, size_vertical=0.0,
-    )  # fmt: skip
-    for plate in (bar, _compass()):
+    for plate in (_scale_bar(axes, length, length / kpc_per_arcsec), _compass()):
         plate.patch.set(
             facecolor="white", edgecolor="none", alpha=0.8, boxstyle="round,pad=0,rounding_size=0.3"
         )
         plate.set_zorder(9)
         axes.add_artist(plate)
+
+
+def _scale_bar(axes: Axes, kpc: float, arcsec: float) -> AnchoredOffsetbox:
+    """Return a bar of this length with its length in kpc above it."""
+    bar = AuxTransformBox(axes.transData)
+    bar.add_artist(Line2D([0, arcsec], [0, 0], color=style.INK, lw=1.6, solid_capstyle="butt"))
+    text = TextArea(f"{kpc:g} kpc", textprops={"fontsize": style.SMALL, "color": style.INK})
+    packed = VPacker(children=[text, bar], align="center", pad=0, sep=4)
+    return AnchoredOffsetbox("lower left", pad=0.35, borderpad=0.5, child=packed)
 
 
 def _compass() -> AnchoredOffsetbox:

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Final
+from typing import Any, Final
 
 import numpy as np
 from matplotlib.artist import Artist
 from matplotlib.axes import Axes
+from matplotlib.container import Container
 from matplotlib.lines import Line2D
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 
 from tilegc.report import style
 from tilegc.report.drawing import Drawing
@@ -60,7 +61,7 @@ def counts(material: Material) -> Drawing | None:
     middle = np.sqrt(np.maximum(table["r_lo"], INNERMOST) * table["r_hi"])
     truth = material.truth
     shown: list[Floats] = []
-    handles: list[Artist] = []
+    handles: list[Artist | Container] = []
     for number, field in enumerate(material.fields):
         marker, colour = style.MARKERS[number % len(style.MARKERS)]
         rows = (table["field"].astype(str) == field) & (table["n_gc"] > 0)
@@ -95,18 +96,18 @@ def counts(material: Material) -> Drawing | None:
     style.legend(figure, handles, columns=3)
     words = ["Sources per arcsec² of good area in annuli about the cluster's centre, with Poisson errors."]
     if material.summary["contamination"]["per_kpc2"] is not None:
-        words.append("Open marks: less the contamination (grey band), where more than their error is left.")
+        words.append(
+            "Grey: the contamination. Open marks: what is left without it, where that exceeds its error."
+        )
     if truth is not None:
         words.append("Lines: the planted objects brighter than this run's limit, in the same annuli.")
     return Drawing("profile", figure, " ".join(words), wide=True)
 
 
-def _planted(
-    axes: Axes, planted: dict[str, list[float]], field: str, colour: str
-) -> tuple[list[Line2D], Floats]:
+def _planted(axes: Axes, planted: dict[str, Any], field: str, colour: str) -> tuple[list[Line2D], Floats]:
     """Draw the planted profile of a field; return its line and what it shows."""
     n = np.array(planted["n_per_arcsec2"], float)
-    rows = np.array([name == field for name in planted["field"]], bool) & (n > 0)
+    rows = np.array([name == field for name in planted["field"]], np.bool_) & (n > 0)
     if not rows.any():
         return [], np.zeros(0)
     radius = np.sqrt(np.maximum(planted["r_lo"], INNERMOST) * np.array(planted["r_hi"], float))
@@ -185,7 +186,14 @@ def _radii(axes: Axes, material: Material, middle: Floats) -> None:
     """Set the range of radii, and write kpc along the upper side."""
     axes.set_xlim(middle.min() / 1.3, middle.max() * 1.3)
     scale = float(material.summary["cluster"]["kpc_per_arcsec"])
-    above = axes.secondary_xaxis("top", functions=(lambda r: r * scale, lambda r: r / scale))
+
+    def kpc(arcsec: ArrayLike) -> Floats:
+        return np.asarray(arcsec, np.float64) * scale
+
+    def arcsec(kpc: ArrayLike) -> Floats:
+        return np.asarray(kpc, np.float64) / scale
+
+    above = axes.secondary_xaxis("top", functions=(kpc, arcsec))
     above.set_xlabel("kpc", fontsize=style.SMALL, color=style.INK)
     above.tick_params(
         which="both", labelsize=style.SMALL, color=style.FAINT, labelcolor=style.INK, direction="in"

@@ -15,7 +15,7 @@ from tilegc.report.drawing import Drawing
 from tilegc.report.numbers import error_text
 from tilegc.report.reading import Material, column, rows_of
 
-__all__ = ["PLANTED_LAW", "relation"]
+__all__ = ["BIN_FILLED", "PLANTED_LAW", "diagram"]
 
 PLANTED_LAW: Final = (0.4, 0.7)
 """A and b of kappa = A n^b by which `tilegc simulate` plants, n brighter than F150W = 30.9."""
@@ -26,24 +26,24 @@ BIN_FILLED: Final = 5
 Floats = NDArray[np.float64]
 
 
-def relation(material: Material) -> Drawing | None:
+def diagram(material: Material) -> Drawing | None:
     """Draw kappa against n: boxes, bins, the fit, and for a simulation what was planted.
 
-    None without a convergence map.
+    None without a convergence map, or a box with a source in it.
     """
     found = material.summary["relation"]
-    if found is None or material.config.convergence is None:
+    n, kappa = _boxes(material)
+    if found is None or material.config.convergence is None or not n.size:
         return None
     figure, axes = style.panel("Sources and convergence", style.WIDE)
     axes.set_xscale("log")
     axes.set_yscale("log")
-    n, kappa = _boxes(material)
     axes.plot(
-        n, kappa, ls="", marker=".", ms=float(np.clip(150 / np.sqrt(max(n.size, 1)), 3, 6)), mew=0,
+        n, kappa, ls="", marker=".", ms=float(np.clip(150 / np.sqrt(n.size), 3, 6)), mew=0,
         color=style.FAINT, alpha=0.5, label=f"boxes of {found['box_arcsec']:g} × {found['box_arcsec']:g} arcsec",
     )  # fmt: skip
     _bins(axes, material.relation)
-    span = np.geomspace(n.min() / 1.1, n.max() * 1.1, 50) if n.size else np.geomspace(0.1, 10, 50)
+    span = np.geomspace(n.min() / 1.1, n.max() * 1.1, 50)
     if found["index"] is not None:
         _law(axes, span, found["amplitude"], found["index"], f"fit: {_coefficients(found)}", style.BLUE, "-")
     truth = material.truth
@@ -62,8 +62,7 @@ def relation(material: Material) -> Drawing | None:
             (0, (1, 1.5)),
         )
     axes.set_xlim(span[0], span[-1])
-    if kappa.size:
-        axes.set_ylim(kappa.min() / 1.25, kappa.max() * 1.25)
+    axes.set_ylim(kappa.min() / 1.25, kappa.max() * 1.25)
     axes.set_xlabel("n: sources per arcsec²")
     axes.set_ylabel(f"κ for sources at z = {material.config.convergence.reference_redshift:g}")
     style.plain_ticks(axes.xaxis)

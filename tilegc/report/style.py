@@ -18,6 +18,7 @@ from matplotlib.axes import Axes
 from matplotlib.axis import Axis
 from matplotlib.cm import ScalarMappable
 from matplotlib.colors import Colormap, LogNorm
+from matplotlib.container import Container
 from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullFormatter, NullLocator
 
@@ -85,7 +86,6 @@ SMALL: Final = 9.0
 """Sizes of letters, points."""
 _LETTERING: Final[dict[str, Any]] = {
     "frameon": False, "fontsize": SMALL, "labelcolor": INK, "handletextpad": 0.5, "columnspacing": 1.3,
-    "handlelength": 1.7,
 }  # fmt: skip
 
 
@@ -132,7 +132,7 @@ def _dressed(axes: Axes, title: str) -> Axes:
     return axes
 
 
-def legend(figure: Figure, handles: Sequence[Artist], columns: int = 3) -> None:
+def legend(figure: Figure, handles: Sequence[Artist | Container], columns: int = 3) -> None:
     """Put a legend under a diagram, where it covers nothing; without handles there is none."""
     if handles:
         figure.legend(
@@ -143,12 +143,23 @@ def legend(figure: Figure, handles: Sequence[Artist], columns: int = 3) -> None:
 def map_legend(figure: Figure, handles: Sequence[Artist]) -> None:
     """Put a legend under a map, below its colour bar if it has one; without handles there is none."""
     if handles:
-        width, height = figure.get_size_inches()
+        height = figure.get_size_inches()[1]
         top = 0.3 if len(figure.axes) > 1 else BOTTOM - 0.58
         figure.legend(
-            handles=handles, loc="upper center", bbox_to_anchor=(0.5 + (LEFT - RIGHT) / 2 / width, top / height),
-            ncols=len(handles) if len(handles) < 6 else 4, borderaxespad=0.0, **_LETTERING,
+            handles=handles, loc="upper center", bbox_to_anchor=(0.5, top / height), borderaxespad=0.0,
+            ncols=_columns([str(handle.get_label()) for handle in handles]), handlelength=1.7, **_LETTERING,
         )  # fmt: skip
+
+
+def _columns(labels: Sequence[str]) -> int:
+    """Return how many columns of a legend fit under a map: it is filled column by column."""
+    widths = [0.5 + 0.068 * len(label) for label in labels]  # inches: the mark, and letters of size SMALL
+    for columns in range(len(widths), 1, -1):
+        rows = math.ceil(len(widths) / columns)
+        total = sum(max(widths[first : first + rows]) for first in range(0, len(widths), rows))
+        if total <= MAP - 0.1:
+            return columns
+    return 1
 
 
 def colour_bar(figure: Figure, drawn: ScalarMappable, label: str) -> None:
