@@ -52,18 +52,18 @@ def detection_map(
     params = filter_params(filtering or Filter(), (mask or Mask()).model_copy(update={"extended": "off"}))
     halo = filter_halo(params)
 
-    def block(sci: np.ndarray, wht: np.ndarray | None = None) -> np.ndarray:
-        light, valid = add_bands(sci, wht)
-        # The band axis stays, of length 1, so that dask can trim the block like its inputs.
-        return filter_maps(light, valid, params)[1][None]
+    def add(sci: np.ndarray, wht: np.ndarray | None = None) -> np.ndarray:
+        return add_bands(sci, wht)[0]
+
+    def block(light: np.ndarray) -> np.ndarray:
+        return filter_maps(light, np.isfinite(light), params)[1]
 
     bands = _whole_bands(sci)
     stack = [bands] if wht is None else [bands, _whole_bands(wht).rechunk(bands.chunks)]
-    values = da.map_overlap(
-        block, *stack, depth={0: 0, 1: halo, 2: halo}, boundary="none", dtype=np.float32,
-        chunks=((1,), *bands.chunks[1:]), meta=np.zeros((0, 0, 0), np.float32),
-    )  # fmt: skip
-    return xr.DataArray(values[0], dims=("y", "x"), name="detection", attrs={"units": "nJy"})
+    nothing = np.zeros((0, 0), np.float32)
+    light = da.map_blocks(add, *stack, drop_axis=0, dtype=np.float32, meta=nothing)
+    values = da.map_overlap(block, light, depth=halo, boundary="none", dtype=np.float32, meta=nothing)
+    return xr.DataArray(values, dims=("y", "x"), name="detection", attrs={"units": "nJy"})
 
 
 def peak_states(

@@ -1,0 +1,153 @@
+"""From FITS to candidates: four bands, the same two workers, against a pipeline of dask-image."""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import dask
+import dask.array as da
+import numpy as np
+from astropy.io import fits
+from dask_image.ndfilters import gaussian_filter, maximum_filter
+
+from benchmarks.kernels import STAGES, sky
+from benchmarks.measure import Case, in_turns
+from tilegc.cluster import connect
+from tilegc.config import RunConfig, resolve
+from tilegc.engine import Engine, FieldTiles, SerialEngine, for_client, passes
+from tilegc.geometry import TileGrid
+from tilegc.io import store
+from tilegc.io.probe import probe_field
+from tilegc.kernels.smoothing import FWHM_PER_SIGMA
+from tilegc.sky import SkyGrid
+from tilegc.stages import detection_map, mask, noise, peaks
+from tilegc.stages.mask import Regions
+from tilegc.stages.setup import Setup, arrays
+
+BANDS = ("F090W", "F115W", "F150W", "F200W")
+DISC = np.hypot(*(np.indices((7, 7)) - 3)) <= 3
+
+
+def write_bands(folder: Path, size: int) -> list[str]:
+    """Write one plain FITS image a band, in nJy, 30 mas pixels."""
+    header = fits.Header(
+        [("BUNIT", "nJy"), ("CTYPE1", "RA---TAN"), ("CTYPE2", "DEC--TAN"), ("CRVAL1", 10.0), ("CRVAL2", -30.0),
+         ("CRPIX1", size / 2), ("CRPIX2", size / 2), ("CDELT1", -0.03 / 3600), ("CDELT2", 0.03 / 3600)]
+    )  # fmt: skip
+    paths = [str(folder / f"{band}.fits") for band in BANDS]
+    for path, values in zip(paths, sky(size, len(BANDS)), strict=True):
+        fits.writeto(path, values, header)
+    return paths
+
+
+def ours(config: RunConfig, engine: Engine, folder: Path) -> int:
+    """Do the first half of a run; return the number of candidates."""
+    source = probe_field(config.fields[0])
+    with tempfile.TemporaryDirectory(dir=folder) as place:
+        path = f"{place}/f.zarr"
+        wanted = arrays((*detection_map.MAPS, *mask.MASKS))
+        store.create(path, wanted, shape=source.shape, bands=BANDS, shard=config.tiles.size, attrs={})
+        fields = (FieldTiles(source, path, TileGrid(source.shape, config.tiles.size)),)
+        grid = SkyGrid(config.cluster.ra, config.cluster.dec, config.comparison.pixel)
+        setup = Setup(config, None, None, engine, fields, grid)  # type: ignore[arg-type]  (no run folder)
+        detection_map.detection_map(setup)
+        mask.mask(setup, {"f": Regions((), ())})
+        found = noise.noise(setup)
+        return peaks.find_peaks(setup, {"f": peaks.threshold(config, found["f"])})["y"].size
+
+
+def graph(paths: list[str], size: int, tile: int) -> tuple[da.Array, da.Array]:
+    """Return the double filter of the summed bands and its local maxima, as dask arrays.
+
+    Less than the recipe: no mask, no store, no normalisation at the border, plain local maxima.
+    """
+
+    def read(path: str, block_info: Any = None) -> np.ndarray:
+        (y0, y1), (x0, x1) = block_info[None]["array-location"]
+        with fits.open(path) as hdus:
+            return np.asarray(hdus[0].section[y0:y1, x0:x1], np.float32)
+
+    chunks = da.core.normalize_chunks(tile, (size, size))
+    bands = [
+        da.map_blocks(read, path, chunks=chunks, dtype=np.float32, meta=np.zeros((0, 0), np.float32))
+        for path in paths
+    ]
+    now = sum(bands[1:], bands[0])
+    for narrow, wide in STAGES:
+        now = gaussian_filter(now, narrow / FWHM_PER_SIGMA) - gaussian_filter(now, wide / FWHM_PER_SIGMA)
+    return now, now == maximum_filter(now, footprint=DISC)
+
+
+def theirs(values: da.Array, maxima: da.Array) -> int:
+    """Return the number of local maxima above 2.5 sigma; dask's percentile is no exact median."""
+    values, maxima = dask.persist(values, maxima)
+    # Block by block: the order of the pixels does not matter here, and keeping it would move them all.
+    flat = da.concatenate([block.ravel() for block in values.blocks.ravel()])
+    middle = da.percentile(flat, [50])[0]
+    sigma = 1.4826 * da.percentile(abs(flat - middle), [50])[0]
+    return int((maxima & (values >= 2.5 * sigma)).sum().compute())
+
+
+@contextmanager
+def counting(owner: Any, name: str) -> Iterator[list[tuple[Any, ...]]]:
+    """Keep the arguments of all calls of a function."""
+    calls: list[tuple[Any, ...]] = []
+    original = getattr(owner, name)
+
+    def counted(*args: Any, **options: Any) -> Any:
+        calls.append(args)
+        return original(*args, **options)
+
+    setattr(owner, name, counted)
+    try:
+        yield calls
+    finally:
+        setattr(owner, name, original)
+
+
+def detection(size: int, tile: int, runs: int) -> Case:
+    """Measure both, and count tasks and windows."""
+    with tempfile.TemporaryDirectory() as place:
+        folder = Path(place)
+        paths = write_bands(folder, size)
+        config = resolve(
+            {
+                "recipe": "seed",
+                "cluster": {"name": "bench", "redshift": 0.3, "ra": 10.0, "dec": -30.0},
+                "fields": [{"name": "f", "bands": dict(zip(BANDS, paths, strict=True))}],
+                "tiles": {"size": tile},
+                "mask": {"edge": "off", "extended": "off"},
+            }
+        )
+        with counting(passes.stores, "read_window") as windows:
+            candidates = ours(config, SerialEngine(), folder)
+        reads = [(names, box) for _, _, names, box in windows]
+        pixels = sum(box.size for names, box in reads if "sci" in names)
+        values, maxima = graph(paths, size, tile)
+        with connect(workers=2) as client, client.as_current():
+            engine = for_client(client)
+            with counting(client, "submit") as tasks:
+                if ours(config, engine, folder) != candidates:
+                    raise AssertionError("serial and Dask do not agree")
+            counted = {
+                "tiles": len(TileGrid((size, size), tile)),
+                "windows read (tilegc)": len(reads),
+                "tasks (tilegc)": len(tasks),
+                "tasks (dask-image)": len(dict(dask.optimize(values, maxima)[1].__dask_graph__())),
+                "pixels of the bands read, over those there are": pixels / size**2,
+                "candidates (tilegc)": candidates,
+                "local maxima (dask-image)": theirs(values, maxima),
+            }
+            seconds = in_turns(
+                {
+                    "tilegc": lambda: ours(config, engine, folder),
+                    "dask-image": lambda: theirs(values, maxima),
+                },
+                runs,
+            )
+    remark = f"two workers, tiles of {tile} px; the peer without mask, store, exact sigma"
+    return Case("FITS to candidates", len(BANDS) * size * size, seconds, remark, counted)

@@ -1,0 +1,112 @@
+"""Time functions in turns, and put what was measured into a table and a file."""
+
+from __future__ import annotations
+
+import importlib.metadata
+import json
+import os
+import platform
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from statistics import median
+from typing import Any
+
+from rich.console import Console
+from rich.table import Table
+
+PACKAGES = (
+    "tilegc", "numpy", "numba", "scipy", "opencv-python-headless", "photutils", "dask", "distributed", "dask-image",
+)  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Case:
+    """One piece of work, done by tilegc and by its peers in turns."""
+
+    name: str
+    pixels: int
+    """Of all bands that are read: for the rate."""
+    seconds: Mapping[str, list[float]]
+    """Every run, by who did it; tilegc first."""
+    remark: str = ""
+    counted: Mapping[str, Any] = field(default_factory=dict)
+    """What does not depend on the machine."""
+
+
+def in_turns(contestants: Mapping[str, Callable[[], Any]], runs: int) -> dict[str, list[float]]:
+    """Return the seconds of every run; each contestant once unmeasured, then all in turns.
+
+    In turns, so that a machine that slows down slows all of them.
+    """
+    for work in contestants.values():
+        work()
+    seconds: dict[str, list[float]] = {name: [] for name in contestants}
+    for _ in range(runs):
+        for name, work in contestants.items():
+            begun = time.perf_counter()
+            work()
+            seconds[name].append(time.perf_counter() - begun)
+    return seconds
+
+
+def table(cases: list[Case]) -> Table:
+    """Return the medians as a table."""
+    shown = Table(
+        title="Medians; ratio: the peer's seconds over tilegc's",
+        title_justify="left",
+        pad_edge=False,
+        box=None,
+    )
+    shown.add_column("work", style="bold")
+    shown.add_column("by")
+    for name in ("seconds", "Mpix/s", "ratio"):
+        shown.add_column(name, justify="right")
+    shown.add_column("remark", style="dim")
+    for case in cases:
+        ours = median(next(iter(case.seconds.values())))
+        for number, (name, seconds) in enumerate(case.seconds.items()):
+            taken = median(seconds)
+            shown.add_row(
+                "" if number else case.name, name, f"{taken:.3f}", f"{case.pixels / taken / 1e6:.1f}",
+                f"{taken / ours:.2f}" if number else "", "" if number else case.remark,
+            )  # fmt: skip
+        for name, value in case.counted.items():
+            shown.add_row("", f"[dim]{name}[/dim]", f"{value:g}" if isinstance(value, float) else str(value))
+    return shown
+
+
+def environment() -> dict[str, Any]:
+    """Return what the seconds depend on."""
+    versions = {}
+    for name in PACKAGES:
+        try:
+            versions[name] = importlib.metadata.version(name)
+        except importlib.metadata.PackageNotFoundError:
+            versions[name] = None
+    return {
+        "python": platform.python_version(), "machine": platform.machine(), "cores": os.cpu_count(),
+        "load": os.getloadavg()[0], "packages": versions,
+    }  # fmt: skip
+
+
+def keep(cases: list[Case], folder: Path) -> Path:
+    """Write all that was measured; return the file."""
+    folder.mkdir(parents=True, exist_ok=True)
+    path = folder / f"{time.strftime('%Y-%m-%dT%H%M%S')}.json"
+    ratios = [
+        {
+            name: median(seconds) / median(next(iter(case.seconds.values())))
+            for name, seconds in case.seconds.items()
+        }
+        for case in cases
+    ]
+    content = [asdict(case) | {"ratios": ratio} for case, ratio in zip(cases, ratios, strict=True)]
+    path.write_text(json.dumps({"environment": environment(), "cases": content}, indent=2) + "\n")
+    return path
+
+
+def show(cases: list[Case]) -> None:
+    """Print the table."""
+    Console(width=None if os.isatty(1) else 130, highlight=False).print(table(cases))
