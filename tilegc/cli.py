@@ -5,11 +5,13 @@ Exit codes: 0 done; 1 the run failed; 2 bad input or usage; 3 done in part. Erro
 
 from __future__ import annotations
 
+import os
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
+from typer.exceptions import TyperException
 
 from tilegc.errors import ConfigError, TileGCError
 
@@ -21,7 +23,7 @@ if TYPE_CHECKING:
 __all__ = ["app", "main"]
 
 app = typer.Typer(
-    add_completion=False, no_args_is_help=True, pretty_exceptions_enable=False, rich_markup_mode=None,
+    add_completion=False, pretty_exceptions_enable=False, rich_markup_mode=None,
     help="Globular clusters in JWST mosaics of galaxy clusters: from FITS images to a catalogue, density maps "
     "and their relation to dark matter.",
 )  # fmt: skip
@@ -63,12 +65,15 @@ def _version(value: bool) -> None:
         raise typer.Exit
 
 
-@app.callback()
+@app.callback(invoke_without_command=True)
 def _main(
-    version: Annotated[
+    context: typer.Context,
+    version: Annotated[  # noqa: ARG001
         bool, typer.Option("--version", callback=_version, is_eager=True, help="Print the version.")
     ] = False,
-) -> None: ...
+) -> None:
+    if context.invoked_subcommand is None:
+        typer.echo(context.get_help())
 
 
 @app.command()
@@ -263,18 +268,11 @@ class _SimulationBar:
 
 def _print_found(found: Run) -> None:
     """Print what a run found, and where its report is."""
-    from rich.console import Console  # noqa: PLC0415
-    from rich.table import Table  # noqa: PLC0415
-
-    summary = found.summary
-    table = Table(show_header=False, box=None, pad_edge=False, padding=(0, 2, 0, 0))
-    table.add_column(style="bold", no_wrap=True)
-    table.add_column()
-    for name, value in _lines(summary):
-        table.add_row(name, value)
-    console = Console(highlight=False)
-    console.print(table)
-    console.print(f"report: {found.path / 'report.html'}", soft_wrap=True)
+    lines = _lines(found.summary)
+    width = max(len(name) for name, _ in lines)
+    for name, value in lines:
+        typer.echo(f"{name:<{width}}  {value}")
+    typer.echo(f"{'report':<{width}}  {found.path / 'report.html'}")
 
 
 def _lines(summary: dict[str, Any]) -> list[tuple[str, str]]:
@@ -383,17 +381,27 @@ def _print_plan(found: Plan) -> None:
 
 def main() -> None:
     """Run the command line; errors of ours are one line on stderr."""
-    import click  # noqa: PLC0415
-
     try:
         code = app(standalone_mode=False)
     except TileGCError as error:
         print(f"tilegc: {error}", file=sys.stderr)
         sys.exit(error.exit_code)
-    except click.ClickException as error:
-        error.show()
-        sys.exit(error.exit_code)
-    except (click.Abort, KeyboardInterrupt):
+    except TyperException as error:
+        context = getattr(error, "ctx", None)
+        command = context.command_path if context is not None else "tilegc"
+        text = " ".join(getattr(error, "format_message", error.__str__)().split())
+        print(f"tilegc: {text.rstrip('.')}; see {command} --help", file=sys.stderr)
+        sys.exit(2)
+    except (typer.Abort, KeyboardInterrupt):
         print("tilegc: interrupted; go on with --resume", file=sys.stderr)
         sys.exit(130)
+    except Exception as error:
+        if "TILEGC_DEBUG" in os.environ:
+            raise
+        text = " ".join(f"{type(error).__name__}: {error}".split())
+        print(
+            f"tilegc: failed unexpectedly ({text}); a run's log.txt tells more, as does TILEGC_DEBUG=1",
+            file=sys.stderr,
+        )
+        sys.exit(1)
     sys.exit(code if isinstance(code, int) else 0)

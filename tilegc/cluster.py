@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import importlib.metadata
 import logging
-import os
 import sys
 import tempfile
 from collections.abc import Iterator
@@ -140,7 +139,7 @@ def _local(workers: int) -> Iterator[Client]:
                 f"--workers {workers}: cannot start the workers ({_one_line(error)}); "
                 "try fewer, or --workers 0"
             ) from error
-        client = stack.enter_context(Client(cluster))
+        client = stack.enter_context(Client(cluster, set_as_default=False))
         log.info("%d local workers, dashboard at %s", workers, client.dashboard_link)
         yield client
 
@@ -237,8 +236,3 @@ def _dask_logs_to_ours() -> Iterator[None]:
     finally:
         for logger, handlers, propagate in kept:
             logger.handlers, logger.propagate = handlers, propagate
-
-
-def in_worker() -> bool:
-    """Whether this process is a Dask worker's."""
-    return "DASK_INTERNAL_INHERIT_CONFIG" in os.environ

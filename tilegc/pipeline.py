@@ -31,7 +31,7 @@ from tilegc.io.fits import FieldSource, file_digest
 from tilegc.io.probe import probe_field
 from tilegc.io.tables import read_parquet
 from tilegc.report import write_report
-from tilegc.run_folder import Run, RunFolder, open_run
+from tilegc.run_folder import Run, RunFolder, logged, open_run
 from tilegc.schema import FILES
 from tilegc.sky import SkyGrid, check_centre, cosmology
 from tilegc.stages import (
@@ -129,10 +129,13 @@ def run(
     inputs = examine(config)
     with connect(workers=workers, scheduler=scheduler, cluster=cluster_name) as client:
         engine = for_client(client, progress)
-        expected = planning.plan(config, inputs.sources, path, engine.workers)
+        expected = planning.plan(config, inputs.sources, path, engine.workers, local=scheduler is None)
         planning.check(expected)
         digests = inputs.digests(config)
-        with folder.create(config, inputs=digests, plan=expected.writing, resume=resume, overwrite=overwrite):
+        begin = folder.create(
+            config, inputs=digests, plan=expected.writing, resume=resume, overwrite=overwrite
+        )
+        with begin, logged(folder.path / FILES.log):
             if tell is not None and engine.dashboard is not None:
                 tell(f"dashboard: {engine.dashboard}")
             timing: dict[str, float] = {}
@@ -196,8 +199,10 @@ def _write(setup: Setup, results: Results, timing: dict[str, float], begun: floa
         summary = products.summarise(setup, results)
         place = setup.folder.path / FILES.summary
         products.write_summary(place, {**summary, "timing": {**timing, "report_s": None, "total_s": None}})
+        figures = setup.folder.path / FILES.figures
+        foreign = set(figures.glob("*.png"))
         write_report(open_run(setup.folder.path))
-        setup.folder.claim((setup.folder.path / FILES.figures).glob("*.png"))
+        setup.folder.claim(set(figures.glob("*.png")) - foreign)
     timing["total_s"] = round(time.perf_counter() - begun, 3)
     products.write_summary(place, {**summary, "timing": timing})
 

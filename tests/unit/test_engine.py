@@ -2,6 +2,7 @@
 
 import dataclasses
 import io
+import re
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -226,32 +227,37 @@ def test_progress_counts_what_is_left_and_ends_also_on_an_error():
     assert recorder.said[-1] == ("finish", "p")
 
 
-def progress_text(*, terminal: bool, done: int = 3, count: int = 3) -> str:
+def progress_text(*, terminal: bool, done: int = 3, count: int = 3, side: int = 1000) -> str:
     stream = io.StringIO()
     console = Console(file=stream, width=80, force_terminal=terminal, no_color=True, legacy_windows=False)
     progress = RichProgress(console)
-    progress.start("detection", 3_000_000 * count // 3, count)
+    progress.start("detection map", side * side * count, count)
     for _ in range(done):
-        progress.advance(1_000_000, 1)
-    progress.finish("detection")
+        progress.advance(side * side, 1)
+    progress.finish("detection map")
     return stream.getvalue()
 
 
 def test_progress_without_a_terminal_is_one_line_a_pass():
     text = progress_text(terminal=False)
     assert text.count("\n") == 1
-    assert text.startswith("detection        3.00 Mpix")
-    assert text.rstrip().endswith("Mpix/s")
-    assert progress_text(terminal=False, done=1) == "detection    stopped at 1 of 3 tiles\n"
-    assert progress_text(terminal=False, done=0, count=0) == "detection    was done before\n"
+    assert text.startswith("detection map        3.00 Mpix")
+    assert text.endswith(" Mpix/s\n")
+    assert progress_text(terminal=False, done=1) == "detection map    stopped at 1 of 3 tiles\n"
+    assert progress_text(terminal=False, done=0, count=0) == "detection map    was done before\n"
+    assert progress_text(terminal=False, side=0).split()[:2] == ["detection", "map"]
+    assert "Mpix" not in progress_text(terminal=False, side=0)
 
 
-def test_progress_on_a_terminal_fits_its_width():
-    text = progress_text(terminal=True)
-    lines = [line for part in text.split("\n") for line in part.split("\r")]
-    shown = [line for line in lines if "Mpix/s" in line]
+@pytest.mark.parametrize("side", [1000, 0])
+def test_progress_on_a_terminal_fits_into_80_columns(side):
+    text = re.sub(r"\x1b\[[0-9;?]*[A-Za-z]", "", progress_text(terminal=True, side=side))
+    shown = [line for line in re.split(r"[\r\n]", text) if " left" in line]
     assert shown
-    assert "left" in text
+    assert all(len(line) <= 80 for line in shown)
+    assert "100 %" in shown[-1]
+    assert ("Mpix/s" in shown[-1]) == (side > 0)
+    assert ("3 of 3" in shown[-1]) == (side == 0)
 
 
 # passes over tiles

@@ -26,7 +26,7 @@ from tilegc.report.page import page
 from tilegc.report.places import place
 from tilegc.report.reading import Material, block_means, census
 from tilegc.schema import ARRAYS, CANDIDATES, INPAINTED, PROFILE, RELATION, SKY_GRID, Bit
-from tilegc.sky import SkyGrid, header_text
+from tilegc.sky import SkyGrid
 
 RA, DEC, SCALE, CELL = 342.18, -44.53, 0.1, 0.3
 KPC = 4.921
@@ -42,7 +42,7 @@ class FakeRun:
     fields: tuple[str, ...]
     stores: dict[str, xr.Dataset]
     grid: xr.Dataset
-    wcs_texts: dict[str, str]
+    frames: dict[str, WCS]
     catalogue: QTable
     candidates: QTable
     inpainted: QTable
@@ -56,8 +56,8 @@ class FakeRun:
     def sky(self) -> xr.Dataset:
         return self.grid
 
-    def wcs(self, name: str) -> str:
-        return self.wcs_texts[name]
+    def wcs(self, name: str) -> WCS:
+        return self.frames[name]
 
 
 def tangent(shape: tuple[int, int], eta0: float, angle: float) -> WCS:
@@ -249,7 +249,7 @@ def fake_run(
             "kappa_std": [np.nan],
         }
     return FakeRun(
-        folder, config, summary, names, stores, grid, {name: header_text(wcs[name]) for name in names},
+        folder, config, summary, names, stores, grid, {name: wcs[name] for name in names},
         empty_table["c"] if empty else catalogue, empty_table["c"] if empty else catalogue,
         empty_table["i"] if empty else table(INPAINTED, filled),
         table(RELATION, bins) if kappa else empty_table["r"], empty_table["p"] if empty else profile,

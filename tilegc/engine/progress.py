@@ -73,7 +73,7 @@ class RichProgress:
             expand=True,
         )
         # a pass of units without pixels (tables, a whole-field transform) counts the units themselves
-        self._task = self._bars.add_task(name, total=total_pixels or total_units)
+        self._task = self._bars.add_task(name, total=total_pixels or total_units, pixels=total_pixels)
         self._bars.start()
 
     def advance(self, pixels: int, units: int) -> None:
@@ -91,16 +91,18 @@ class RichProgress:
         self._console.print(_line(name, self._done, self._total, seconds), soft_wrap=True, highlight=False)
 
 
-NAME = 12
+NAME = 16
 """Width of the column of names."""
 
 
 class _Rate(ProgressColumn):
-    """Megapixels per second, over the whole pass so far."""
+    """Megapixels per second, over the whole pass so far; units done, where units have no pixels."""
 
     def render(self, task: Task) -> Text:
+        if not task.fields["pixels"]:
+            return Text(f"{task.completed:.0f} of {task.total:.0f}".rjust(13))
         rate = task.completed / task.elapsed / 1e6 if task.elapsed else 0.0
-        return Text(f"{_mega(rate)} Mpix/s", justify="right")
+        return Text(f"{_mega(rate)} Mpix/s")
 
 
 class _Left(ProgressColumn):
@@ -108,7 +110,7 @@ class _Left(ProgressColumn):
 
     def render(self, task: Task) -> Text:
         if not task.completed or task.total is None or not task.elapsed:
-            return Text(f"{'':>7} left", style="dim")
+            return Text(f"{'-:--':>7} left", style="dim")
         left = task.elapsed * (task.total - task.completed) / task.completed
         return Text(f"{_clock(left):>7} left", style="cyan")
 

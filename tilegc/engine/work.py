@@ -157,12 +157,13 @@ class Books:
         self._partial: Any = None
         """Partial of the units that are done but not yet marked."""
         self._result: Any = None
-        self._flushed = time.monotonic()
+        self._flushed = self._begun = time.monotonic()
         if ledger is not None and self.with_partials:
             for partial in ledger.partials(name):
                 self._result = self._join(self._result, partial)
 
     def __enter__(self) -> Self:
+        self._begun = time.monotonic()
         self._progress.start(self.name, sum(unit.pixels for unit in self.units), len(self.units))
         return self
 
@@ -171,6 +172,8 @@ class Books:
             self._flush()
         finally:
             self._progress.finish(self.name)
+            seconds, done = time.monotonic() - self._begun, len(self._counted)
+            log.info("%s: %d of %d units in %.1f s", self.name, done, len(self.units), seconds)
 
     def finished(self, units: Sequence[Unit], partial: Any = None) -> None:
         """Enter units whose function has returned; their partial, where it comes to the driver."""

@@ -11,7 +11,7 @@ from markupsafe import Markup
 from tilegc.report.numbers import missing, plain, power
 from tilegc.report.reading import Material
 
-__all__ = ["APERTURE", "GC_TO_LENS", "VIRIAL_PER_GC", "Step", "arithmetic"]
+__all__ = ["APERTURE", "GC_TO_LENS", "SUN", "VIRIAL_PER_GC", "Step", "arithmetic"]
 
 APERTURE: Final = 60.0
 """Radius of the aperture, arcsec."""

@@ -26,7 +26,7 @@ HALF: Final = 0.5
 
 BINS: Final = 90
 
-LEVELS: Final = (0.1, 0.2, 0.4, 0.8, 1.6)
+LEVELS: Final = (0.1, 0.2, 0.4, 0.6, 0.8, 1.0, 1.2, 1.6, 2.0)
 """Contours of kappa, and of beta rho."""
 
 OFF: Final = "#e8eaed"
@@ -70,13 +70,11 @@ def kernel_sum(material: Material) -> Drawing:
     unit = f"ρ (arcsec$^{{-{material.config.density.alpha:g}}}$)"
     beta = (material.summary["comparison"] or {}).get("beta")
     figure = _sky_map(material, values, f"Field {field}: kernel sum ρ", unit)
-    levels = f"{', '.join(f'{level:g}' for level in LEVELS)}"
-    words = f"Contours: β ρ, and κ, at {levels}; where they run together, sources follow mass."
-    if not beta:
+    if beta:
+        words = "Contours of β ρ and, labelled, of κ are at the same levels: where they run together, sources follow mass."
+    else:
         words = (
-            "Contours are a factor of two apart."
-            if np.isfinite(values).any()
-            else "Nothing is left to be summed."
+            "Contours are a factor of two apart." if np.isfinite(values).any() else "There is nothing to sum."
         )
     return Drawing(f"rho-{field}", figure, f"Kernel sum of detected and inpainted sources. {words}")
 
@@ -111,9 +109,9 @@ def _sky_map(material: Material, values: Floats, title: str, unit: str) -> Figur
 
 def _contours(material: Material, axes: Axes) -> list[Line2D]:
     """Draw contours of rho and of kappa; return their marks for a legend."""
-    seen = material.of_sky("n_inside", material.central) > 0
-    rho = np.where(seen, material.of_sky("rho", material.central), np.nan)
-    kappa = np.where(seen, material.sky["kappa"].to_numpy(), np.nan)
+    field = material.central
+    rho = np.where(material.of_sky("n_inside", field) > 0, material.of_sky("rho", field), np.nan)
+    kappa = np.where(material.of_sky("n_pixels", field) > 0, material.sky["kappa"].to_numpy(), np.nan)
     beta = (material.summary["comparison"] or {}).get("beta")
     xi, eta = material.sky["xi"].to_numpy(), material.sky["eta"].to_numpy()
     top = np.nanmax(rho) if np.isfinite(rho).any() else 0.0

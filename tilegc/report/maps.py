@@ -23,7 +23,7 @@ __all__ = ["APERTURE", "core", "decades", "density", "mosaic", "sources"]
 APERTURE: Final = 60.0
 """Radius, arcsec, of the aperture in which masses are given."""
 
-CORE: Final = 24.0
+CORE: Final = 10.0
 """Side of the close-up, arcsec."""
 
 
@@ -80,11 +80,11 @@ def core(material: Material) -> Drawing:
     )
     bounds = (middle[0] - across, middle[0] + across, middle[1] - along, middle[1] + along)
     near = (xi > bounds[0]) & (xi < bounds[1]) & (eta > bounds[2]) & (eta < bounds[3])
-    axes.plot(xi[near], eta[near], ls="", marker="o", ms=6, mfc="none", mec=style.BLUE, mew=1.0)
+    axes.plot(xi[near], eta[near], ls="", marker="o", ms=7, mfc="none", mec=style.BLUE, mew=1.0)
     sky_axes(axes, bounds, _kpc(material))
     style.colour_bar(figure, drawn, "detection map (nJy per pixel)")
     ring = Line2D(
-        [], [], ls="", marker="o", ms=6, mfc="none", mec=style.BLUE, label=f"detected ({near.sum():,})"
+        [], [], ls="", marker="o", ms=7, mfc="none", mec=style.BLUE, label=f"detected ({near.sum():,})"
     )
     style.map_legend(
         figure,
@@ -140,10 +140,11 @@ def density(material: Material, field: str) -> Drawing:
     figure, axes = style.map_panel(f"Field {field}: density of detected sources", at.aspect)
     picture = block_means(material.run.field(field)["density"])
     box = _covered(picture.values.shape, picture.factor)
-    positive = picture.values[np.isfinite(picture.values) & (picture.values > 0)]
-    low, high = decades(positive, 0.02)
+    edge = (material.censuses[field].picture.values & (Bit.NO_DATA | Bit.EDGE).value) != 0
+    values = np.where(edge, np.nan, picture.values)
+    low, high = decades(values[values > 0], 0.02)
     drawn = show(
-        axes, at, np.where(np.isfinite(picture.values), np.maximum(picture.values, low), np.nan), box,
+        axes, at, np.maximum(values, low), box,
         norm=LogNorm(low, high), cmap=style.colour_map("viridis", "#e8eaed"), interpolation="nearest",
     )  # fmt: skip
     sky_axes(axes, at.bounds, _kpc(material))
@@ -151,7 +152,7 @@ def density(material: Material, field: str) -> Drawing:
     return Drawing(
         f"density-{field}", figure,
         "Catalogued sources per arcsec² of good area, smoothed with a Gaussian of 2 arcsec (wider where little "
-        "area is left). It feeds the inpainting.",
+        "area is left): the rate at which masks are filled. The edge is left out.",
     )  # fmt: skip
 
 

@@ -13,9 +13,9 @@ from markupsafe import Markup
 
 from tilegc.config import dump
 from tilegc.report import style
-from tilegc.report.arithmetic import Step, arithmetic
+from tilegc.report.arithmetic import SUN, Step, arithmetic
 from tilegc.report.drawing import Drawing
-from tilegc.report.numbers import DASH, missing, plain, share, with_error, with_power
+from tilegc.report.numbers import DASH, missing, plain, power, share, with_error, with_power
 from tilegc.report.reading import Material, rows_of
 from tilegc.report.relation import PLANTED_LAW
 from tilegc.schema import FILES, Bit
@@ -24,6 +24,7 @@ __all__ = ["Row", "page"]
 
 NO_KAPPA: Final = "no convergence map in the run file"
 NO_GOOD: Final = "no good pixel"
+NOT_COVERED: Final = "the convergence map does not cover the aperture"
 
 STAGES: Final = {
     "ingest_s": "reading the images",
@@ -36,14 +37,22 @@ STAGES: Final = {
 }
 
 
+Cell = str | Markup
+
+
 @dataclass(frozen=True)
 class Row:
     """One number of a table."""
 
-    label: str | Markup
-    value: str | Markup
-    unit: str | Markup = ""
-    note: str | Markup = ""
+    label: Cell
+    value: Cell
+    unit: Cell = ""
+    note: Cell = ""
+    """What it is, or why it is missing."""
+
+
+def _row(label: Cell, value: Markup | None, unit: Cell, note: Cell, why: str) -> Row:
+    return Row(label, value, unit, note) if value is not None else Row(label, DASH, "", why)
 
 
 def page(material: Material, drawings: Mapping[str, Sequence[Drawing]], images: Mapping[str, bytes]) -> str:
@@ -159,41 +168,68 @@ def _found(material: Material) -> list[Row]:
     level, mass = summary["contamination"], summary["mass"]
     no_index = _relation_missing(material) or ""
     no_beta = _comparison_missing(material) or ""
-    no_mass = _no_kappa(material, "the map does not cover the aperture")
+    no_mass = _no_kappa(material, NOT_COVERED)
     no_level = "no annulus has 200 arcsec² of good area" if _any_good(material) else NO_GOOD
-    reference = material.config.convergence.reference_redshift if material.config.convergence else None
-    at = f"at source redshift {reference:g}" if reference else ""
-    annulus = (
-        f"from {level['r_lo_arcsec']:g}{DASH}{level['r_hi_arcsec']:g} arcsec"
-        if level["r_lo_arcsec"] is not None
-        else ""
-    )
-    alpha = material.config.density.alpha
-    unit_beta = Markup("arcsec<sup>{:g}</sup>").format(alpha)
-    sun = Markup("M<sub>☉</sub>")
+    source = f" at source redshift {_reference(material):g}" if material.config.convergence else ""
+    annulus = ""
+    if level["r_lo_arcsec"] is not None:
+        annulus = f"all sources between {level['r_lo_arcsec']:g} and {level['r_hi_arcsec']:g} arcsec"
+    beta = Markup("arcsec<sup>{:g}</sup>").format(material.config.density.alpha)
+    index = Markup("κ = A n<sup>b</sup>, n in sources per arcsec²{}").format(source)
+    lens = mass["lens_within_60arcsec_msun"]
     return [
         Row("Sources detected", f"{summary['n_detected']:,}", "", "the catalogue, all fields"),
-        Row("Sources inpainted", f"{summary['n_inpainted']:,.1f}", "", "under masks, mean over the realisations"),
-        Row("Index b", with_error(relation.get("index"), relation.get("index_err"), no_index), "", Markup("κ = A n<sup>b</sup> {}").format(at)),
-        Row("Amplitude A", with_error(relation.get("amplitude"), relation.get("amplitude_err"), no_index), "", "κ at one source per arcsec²"),
-        Row("β", with_power(comparison.get("beta"), no_beta), unit_beta, "κ = β ρ, cell by cell"),
-        Row("Pearson, Spearman", _pair(comparison.get("pearson"), comparison.get("spearman"), no_beta), "", "of κ and ρ"),
-        Row("Contamination", with_error(level["per_kpc2"], level["err"], no_level), Markup("kpc<sup>−2</sup>"), annulus),
-        Row("Mean κ within 60 arcsec", with_power(mass["mean_kappa_within_60arcsec"], no_mass), "", at),
-        Row("Lensing mass within 60 arcsec", with_power(mass["lens_within_60arcsec_msun"], no_mass), sun, ""),
+        Row(
+            "Sources inpainted",
+            f"{summary['n_inpainted']:,.1f}",
+            "",
+            "under masks, mean over the realisations",
+        ),
+        _row("Index b", _error(relation, "index"), "", index, no_index),
+        _row("Amplitude A", _error(relation, "amplitude"), "", "κ at one source per arcsec²", no_index),
+        _row("β", _power(comparison.get("beta")), beta, "κ = β ρ, cell by cell", no_beta),
+        _row("Pearson, Spearman", _pair(comparison), "", "correlation of κ and ρ, cell by cell", no_beta),
+        _row(
+            "Contamination", _error(level, "per_kpc2", "err"), Markup("kpc<sup>−2</sup>"), annulus, no_level
+        ),
+        _row(
+            "Mean κ within 60 arcsec", _power(mass["mean_kappa_within_60arcsec"]), "", source.strip(), no_mass
+        ),
+        _row("Lensing mass within 60 arcsec", _power(lens), SUN, "of the convergence map", no_mass),
         Row("Sources within 60 arcsec", f"{mass['n_gc_within_60arcsec']:,}", "", "detected, not corrected"),
-        Row("Virial mass from counts", with_power(mass["virial_from_counts_msun"]), sun, "a lower limit: see Masses"),
-    ]  # fmt: skip
+        _row(
+            "Virial mass from counts",
+            _power(mass["virial_from_counts_msun"]),
+            SUN,
+            "a lower limit: see Masses",
+            "",
+        ),
+    ]
 
 
-def _pair(first: float | None, second: float | None, reason: str) -> Markup:
-    if first is None or second is None:
-        return missing(reason)
-    return Markup("{}, {}").format(plain(first, 2), plain(second, 2))
+def _reference(material: Material) -> float:
+    return material.config.convergence.reference_redshift if material.config.convergence else np.nan
 
 
-def _fields(material: Material) -> list[list[str | Markup]]:
-    rows: list[list[str | Markup]] = []
+def _power(value: float | None) -> Markup | None:
+    return None if value is None else power(value)
+
+
+def _error(values: Mapping[str, Any], key: str, error: str | None = None) -> Markup | None:
+    if values.get(key) is None:
+        return None
+    return with_error(values[key], values[error or f"{key}_err"])
+
+
+def _pair(comparison: Mapping[str, Any]) -> Markup | None:
+    values = [comparison.get(key) for key in ("pearson", "spearman")]
+    if None in values:
+        return None
+    return Markup(", ").join(plain(value, 2) for value in values)
+
+
+def _fields(material: Material) -> list[list[Cell]]:
+    rows: list[list[Cell]] = []
     for name, field in material.summary["fields"].items():
         noiseless = NO_GOOD if not field["good_area_arcsec2"] else "no noise"
         height, width = field["shape"]
@@ -205,8 +241,8 @@ def _fields(material: Material) -> list[list[str | Markup]]:
     return rows
 
 
-def _masks(material: Material) -> list[list[str | Markup]]:
-    rows: list[list[str | Markup]] = []
+def _masks(material: Material) -> list[list[Cell]]:
+    rows: list[list[Cell]] = []
     for name in material.fields:
         census = material.censuses[name]
         total = max(census.pixels, 1)
@@ -215,10 +251,10 @@ def _masks(material: Material) -> list[list[str | Markup]]:
 
 
 def _steps(material: Material) -> list[Step]:
-    return arithmetic(material, _no_kappa(material, "the convergence map does not cover the aperture"))
+    return arithmetic(material, _no_kappa(material, NOT_COVERED))
 
 
-def _planted(material: Material) -> list[list[str | Markup]] | None:
+def _planted(material: Material) -> list[list[Cell]] | None:
     """Return what was planted against what was found; None for a real sky."""
     truth = material.truth
     if truth is None:
@@ -240,7 +276,7 @@ def _limit(material: Material) -> Markup:
     return with_power(truth["flux_limit_nJy"] if truth else None)
 
 
-def _shares(material: Material) -> list[list[str | Markup]]:
+def _shares(material: Material) -> list[list[Cell]]:
     """Return how many of the planted sources were found, and how many of those found were planted."""
     truth = material.truth
     if truth is None:
@@ -255,7 +291,7 @@ def _shares(material: Material) -> list[list[str | Markup]]:
     ]  # fmt: skip
 
 
-def _apart(found: Mapping[str, Any], planted: Mapping[str, Any], key: str) -> str | Markup:
+def _apart(found: Mapping[str, Any], planted: Mapping[str, Any], key: str) -> Cell:
     """Return by how many errors of the found value the two differ."""
     value, error, other = found.get(key), found.get(f"{key}_err"), planted[key]
     if value is None or not error or other is None:
@@ -263,7 +299,7 @@ def _apart(found: Mapping[str, Any], planted: Mapping[str, Any], key: str) -> st
     return f"{abs(value - other) / error:.1f} σ"
 
 
-def _profile_rows(material: Material) -> list[list[str | Markup]]:
+def _profile_rows(material: Material) -> list[list[Cell]]:
     """Return found against planted counts, annulus by annulus."""
     truth = material.truth
     if truth is None:
@@ -278,7 +314,7 @@ def _profile_rows(material: Material) -> list[list[str | Markup]]:
     found = rows_of(
         material.profile, "field", "r_lo", "r_hi", "area_arcsec2", "n_gc", "n_per_arcsec2", "n_err"
     )
-    rows: list[list[str | Markup]] = []
+    rows: list[list[Cell]] = []
     for field, r_lo, r_hi, area, count, n, error in zip(*found.values(), strict=True):
         planted_count, planted_n = there.get((str(field), float(r_lo)), (0, 0.0))
         ratio = with_error(n / planted_n, error / planted_n) if planted_n and count else missing()

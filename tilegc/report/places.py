@@ -5,7 +5,6 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-from astropy.wcs import WCS
 from matplotlib.axes import Axes
 from matplotlib.font_manager import FontProperties
 from matplotlib.image import AxesImage
@@ -93,13 +92,13 @@ class Place:
         return Box(*starts, starts[0] + 2 * half, starts[1] + 2 * half).clip(Box(0, 0, *self.shape))
 
 
-def place(wcs: WCS | str, shape: tuple[int, int], grid: SkyGrid) -> Place:
+def place(wcs: str, shape: tuple[int, int], grid: SkyGrid) -> Place:
     """Fit the affine map of a field.
 
     Parameters
     ----------
-    wcs : WCS or str
-        As `sky.pixel_to_world` takes it.
+    wcs : str
+        Header text, as `sky.wcs_from_text` takes it.
     shape : tuple of int
         Rows and columns.
     grid : SkyGrid

@@ -14,7 +14,6 @@ from tilegc.report import style
 from tilegc.report.drawing import Drawing
 from tilegc.report.numbers import error_text
 from tilegc.report.reading import Material, Table, rows_of
-from tilegc.report.relation import plain_ticks
 
 __all__ = ["counts", "shapes"]
 
@@ -92,7 +91,7 @@ def counts(material: Material) -> Drawing | None:
     axes.set_xlabel("distance from the centre (arcsec)")
     axes.set_ylabel("sources per arcsec²")
     _radii(axes, material, middle)
-    plain_ticks(axes)
+    style.plain_ticks(axes.yaxis)
     style.legend(figure, handles, columns=3)
     words = ["Sources per arcsec² of good area in annuli about the cluster's centre, with Poisson errors."]
     if material.summary["contamination"]["per_kpc2"] is not None:
@@ -172,7 +171,7 @@ def shapes(material: Material) -> Drawing | None:
     axes.set_xlabel("distance from the centre (arcsec)")
     axes.set_ylabel("relative to its value at the pivot")
     _radii(axes, material, middle)
-    plain_ticks(axes)
+    style.plain_ticks(axes.yaxis)
     style.legend(figure, axes.get_legend_handles_labels()[0], columns=4)
     return Drawing(
         "shapes", figure,
@@ -191,5 +190,7 @@ def _radii(axes: Axes, material: Material, middle: Floats) -> None:
     above.tick_params(
         which="both", labelsize=style.SMALL, color=style.FAINT, labelcolor=style.INK, direction="in"
     )
-    above.xaxis.set_major_formatter(lambda value, _: f"{value:g}")
+    above.set_xlim(*(scale * radius for radius in axes.get_xlim()))
+    style.plain_ticks(above.xaxis)
+    style.plain_ticks(axes.xaxis)
     axes.tick_params(which="both", top=False)

@@ -125,15 +125,19 @@ def census(mask: xr.DataArray, drawn: int = DRAWN) -> Census:
         Blocks along the longer side of the picture, at most.
     """
     factor = _factor(mask, drawn)
+    # The last block may reach beyond the field: its sample is the field's last pixel at the latest.
+    rows, columns = (
+        np.minimum(np.arange(0, length, factor) + factor // 2, length - 1)
+        for length in (mask.sizes["y"], mask.sizes["x"])
+    )
     counts = np.zeros(256, np.int64)
-    sampled = []
+    picture = np.zeros((rows.size, columns.size), np.uint8)
     for y0, values in _bands(mask):
         counts += np.bincount(values.ravel(), minlength=256)
-        rows = np.arange(y0, y0 + len(values))
-        sampled.append(values[rows % factor == min(factor // 2, mask.sizes["y"] - 1), factor // 2 :: factor])
+        here = (rows >= y0) & (rows < y0 + len(values))
+        picture[here] = values[rows[here] - y0][:, columns]
     value = np.arange(256)
     bits = {bit: int(counts[value & bit.value != 0].sum()) for bit in Bit}
-    picture = np.concatenate(sampled) if sampled else np.zeros((0, 0), np.uint8)
     return Census(int(counts.sum()), int(counts[0]), bits, Picture(picture, factor))
 
 

@@ -8,7 +8,6 @@ import numpy as np
 from astropy.table import QTable
 from matplotlib.axes import Axes
 from matplotlib.lines import Line2D
-from matplotlib.ticker import FuncFormatter, NullFormatter
 from numpy.typing import NDArray
 
 from tilegc.report import style
@@ -16,7 +15,7 @@ from tilegc.report.drawing import Drawing
 from tilegc.report.numbers import error_text
 from tilegc.report.reading import Material, column, rows_of
 
-__all__ = ["PLANTED_LAW", "plain_ticks", "relation"]
+__all__ = ["PLANTED_LAW", "relation"]
 
 PLANTED_LAW: Final = (0.4, 0.7)
 """A and b of kappa = A n^b by which `tilegc simulate` plants, n brighter than F150W = 30.9."""
@@ -67,7 +66,8 @@ def relation(material: Material) -> Drawing | None:
         axes.set_ylim(kappa.min() / 1.25, kappa.max() * 1.25)
     axes.set_xlabel("n: sources per arcsec²")
     axes.set_ylabel(f"κ for sources at z = {material.config.convergence.reference_redshift:g}")
-    plain_ticks(axes)
+    style.plain_ticks(axes.xaxis)
+    style.plain_ticks(axes.yaxis)
     handles = axes.get_legend_handles_labels()[0]
     handles[0] = Line2D(
         [], [], ls="", marker=".", ms=7, mew=0, color=style.FAINT, label=handles[0].get_label()
@@ -122,26 +122,6 @@ def _coefficients(values: dict[str, float | None]) -> str:
     return (
         f"A = {error_text(amplitude, values['amplitude_err'])}, b = {error_text(index, values['index_err'])}"
     )
-
-
-def plain_ticks(axes: Axes) -> None:
-    """Write 0.1, 1, 10 at a logarithmic axis rather than powers, and 2 and 5 where there is room for them."""
-    for axis in (axes.xaxis, axes.yaxis):
-        if axis.get_scale() != "log":
-            continue
-        low, high = sorted(axis.get_view_interval())
-        decades = np.log10(high / low)
-        axis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
-        if decades < 2:
-            axis.set_minor_formatter(FuncFormatter(lambda value, _: _two_and_five(value)))
-        else:
-            axis.set_minor_formatter(NullFormatter())
-    axes.tick_params(which="minor", labelsize=style.SMALL - 1)
-
-
-def _two_and_five(value: float) -> str:
-    leading = value / 10 ** np.floor(np.log10(value) + 1e-9)
-    return f"{value:g}" if round(leading, 6) in {2.0, 5.0} else ""
 
 
 def _caption(material: Material) -> str:

@@ -8,16 +8,18 @@ differs in colour differs in shape or line style as well.
 from __future__ import annotations
 
 import io
+import math
 from collections.abc import Sequence
 from typing import Any, Final
 
 from matplotlib import colormaps
 from matplotlib.artist import Artist
 from matplotlib.axes import Axes
+from matplotlib.axis import Axis
 from matplotlib.cm import ScalarMappable
 from matplotlib.colors import Colormap, LogNorm
 from matplotlib.figure import Figure
-from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
+from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullFormatter, NullLocator
 
 from tilegc.schema import Bit
 
@@ -29,10 +31,10 @@ __all__ = [
     "INK",
     "MARKERS",
     "ORANGE",
-    "TEXT",
     "PURPLE",
     "SKY",
     "SMALL",
+    "TEXT",
     "VERMILLION",
     "WIDE",
     "colour_bar",
@@ -41,6 +43,7 @@ __all__ = [
     "map_legend",
     "map_panel",
     "panel",
+    "plain_ticks",
     "png",
 ]
 
@@ -81,7 +84,8 @@ TEXT: Final = 10.5
 SMALL: Final = 9.0
 """Sizes of letters, points."""
 _LETTERING: Final[dict[str, Any]] = {
-    "frameon": False, "fontsize": SMALL, "labelcolor": INK, "handletextpad": 0.5, "columnspacing": 1.4,
+    "frameon": False, "fontsize": SMALL, "labelcolor": INK, "handletextpad": 0.5, "columnspacing": 1.3,
+    "handlelength": 1.7,
 }  # fmt: skip
 
 
@@ -136,14 +140,14 @@ def legend(figure: Figure, handles: Sequence[Artist], columns: int = 3) -> None:
         )  # fmt: skip
 
 
-def map_legend(figure: Figure, handles: Sequence[Artist], columns: int = 4) -> None:
+def map_legend(figure: Figure, handles: Sequence[Artist]) -> None:
     """Put a legend under a map, below its colour bar if it has one; without handles there is none."""
     if handles:
         width, height = figure.get_size_inches()
         top = 0.3 if len(figure.axes) > 1 else BOTTOM - 0.58
         figure.legend(
             handles=handles, loc="upper center", bbox_to_anchor=(0.5 + (LEFT - RIGHT) / 2 / width, top / height),
-            ncols=min(columns, len(handles)), borderaxespad=0.0, **_LETTERING,
+            ncols=len(handles) if len(handles) < 6 else 4, borderaxespad=0.0, **_LETTERING,
         )  # fmt: skip
 
 
@@ -154,13 +158,25 @@ def colour_bar(figure: Figure, drawn: ScalarMappable, label: str) -> None:
     bar_axes = figure.add_axes((LEFT / width, (BOTTOM - 0.72) / height, inner / width, 0.12 / height))
     bar = figure.colorbar(drawn, cax=bar_axes, orientation="horizontal")
     if isinstance(drawn.norm, LogNorm):
-        bar_axes.xaxis.set_major_locator(LogLocator(subs=(1.0, 2.0, 5.0)))
-        bar_axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
-        bar_axes.xaxis.set_minor_formatter(NullFormatter())
+        plain_ticks(bar_axes.xaxis)
     bar.set_label(label, fontsize=SMALL, color=INK, labelpad=2)
     bar_axes.tick_params(which="both", labelsize=SMALL, color=FAINT, labelcolor=INK, pad=2)
     for spine in bar_axes.spines.values():
         spine.set_visible(False)
+
+
+def plain_ticks(axis: Axis) -> None:
+    """Write 0.5, 1, 2 at a logarithmic axis rather than powers of ten, as many as there is room for."""
+    low, high = sorted(axis.get_view_interval())
+    decades = math.log10(high / low)
+    if decades < 0.8:
+        axis.set_major_locator(MaxNLocator(5))
+        axis.set_minor_locator(NullLocator())
+    else:
+        axis.set_major_locator(LogLocator(subs=(1.0, 2.0, 5.0) if decades < 3 else (1.0,)))
+        axis.set_minor_locator(LogLocator(subs=tuple(range(2, 10))))
+    axis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
+    axis.set_minor_formatter(NullFormatter())
 
 
 def colour_map(name: str, missing: str = "white") -> Colormap:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from tilegc.run_folder.folder import RunFolder
 from tilegc.run_folder.layout import MAPS, PRODUCTS
 from tilegc.run_folder.ledger import Ledger
+from tilegc.run_folder.log import logged
 from tilegc.run_folder.opening import Run, open_run
 from tilegc.run_folder.status import PassStatus, Status, status, verify
 
@@ -16,6 +17,7 @@ __all__ = [
     "Run",
     "RunFolder",
     "Status",
+    "logged",
     "open_run",
     "status",
     "verify",

@@ -7,7 +7,7 @@ in any order, so the result is that of `numpy.median` over the whole image, to t
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 
 import numpy as np
@@ -59,15 +59,18 @@ def _medians(
 ) -> tuple[dict[str, np.float32], dict[str, int]]:
     """Return the exact median of the values' distances from the centres, and how many values there are."""
     names = setup.names
-    coarse = _count(setup, {name: _Question(name, centres[name], None) for name in names})
+    what = "median" if all(centre is None for centre in centres.values()) else "deviation"
+    coarse = _count(setup, f"{what} 1/2", {name: _Question(name, centres[name], None) for name in names})
     prefixes = {name: median_prefixes(coarse[name]) for name in names}
-    fine = _count(setup, {name: _Question(name, centres[name], prefixes[name]) for name in names})
+    fine = _count(
+        setup, f"{what} 2/2", {name: _Question(name, centres[name], prefixes[name]) for name in names}
+    )
     medians = {name: median_from(coarse[name], prefixes[name], fine[name]) for name in names}
     return medians, {name: int(coarse[name].sum()) for name in names}
 
 
-def _count(setup: Setup, questions: dict[str, _Question]) -> Counts:
-    counts: Counts = run_pass(setup.engine, COUNT, setup.fields, questions)
+def _count(setup: Setup, name: str, questions: dict[str, _Question]) -> Counts:
+    counts: Counts = run_pass(setup.engine, replace(COUNT, name=name), setup.fields, questions)
     return counts
 
 

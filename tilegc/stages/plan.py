@@ -69,8 +69,22 @@ class Plan:
         return max((step.memory for step in self.steps), default=0)
 
 
-def plan(config: RunConfig, sources: Sequence[FieldSource], directory: Path, workers: int) -> Plan:
-    """Plan a run over fields that were probed."""
+def plan(
+    config: RunConfig, sources: Sequence[FieldSource], directory: Path, workers: int, *, local: bool = True
+) -> Plan:
+    """Plan a run over fields that were probed.
+
+    Parameters
+    ----------
+    config, sources
+        The run file, and its fields as `probe_field` found them.
+    directory
+        Folder of the run.
+    workers
+        How many tasks can run at the same time.
+    local
+        Whether they run on this machine, whose memory they share.
+    """
     grids = {source.name: TileGrid(source.shape, config.tiles.size) for source in sources}
     steps = [
         Step("ingest", *_ingest(config, sources), writes=True),
@@ -80,7 +94,12 @@ def plan(config: RunConfig, sources: Sequence[FieldSource], directory: Path, wor
     steps += [Step(name, len(grids), WORKER_BASE + whole, writes=True) for name in ("density", "rho")]
     disk = sum(_disk(config, source) for source in sources)
     found = Plan(tuple(steps), disk, sum(source.box.size for source in sources), ())
-    return Plan(found.steps, found.disk, found.pixels, tuple(_refusals(found, sources, directory, workers)))
+    return Plan(
+        found.steps,
+        found.disk,
+        found.pixels,
+        tuple(_refusals(found, sources, directory, workers, local=local)),
+    )
 
 
 def check(found: Plan) -> None:
@@ -116,7 +135,9 @@ def _disk(config: RunConfig, source: FieldSource) -> int:
     return source.box.size * (4 * planes + BYTES_PER_PIXEL + MAP_BYTES_PER_PIXEL)
 
 
-def _refusals(found: Plan, sources: Sequence[FieldSource], directory: Path, workers: int) -> list[str]:
+def _refusals(
+    found: Plan, sources: Sequence[FieldSource], directory: Path, workers: int, *, local: bool
+) -> list[str]:
     reasons = []
     for source in sources:
         if source.box.size > WHOLE_FIELD:
@@ -125,13 +146,8 @@ def _refusals(found: Plan, sources: Sequence[FieldSource], directory: Path, work
                 f"field {source.name!r} has {source.shape[0]} x {source.shape[1]} pixels; its density is computed in "
                 f"one piece, which is allowed up to {side} x {side}: cut the mosaic into fields"
             )
-    memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
-    share = memory // max(workers, 1)
-    if found.memory > share:
-        reasons.append(
-            f"a worker needs {found.memory / 2**30:.1f} GiB, and {max(workers, 1)} share {memory / 2**30:.1f} GiB: "
-            "give a smaller tiles.size or fewer --workers"
-        )
+    if local:
+        reasons += _memory(found, max(workers, 1), len(sources))
     there = directory.absolute()
     while not there.exists():
         there = there.parent
@@ -142,3 +158,23 @@ def _refusals(found: Plan, sources: Sequence[FieldSource], directory: Path, work
             "free some or give another folder with -o"
         )
     return reasons
+
+
+def _memory(found: Plan, workers: int, fields: int) -> list[str]:
+    """Say which pass does not fit into this machine's memory with so many workers, if any."""
+    there = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    worst, need = None, 0
+    for step in found.steps:
+        at_a_time = min(workers, step.units)
+        total = workers * WORKER_BASE + at_a_time * (step.memory - WORKER_BASE)
+        if total > max(need, there):
+            worst, need = step, total
+    if worst is None:
+        return []
+    remedy = (
+        "give fewer --workers" if worst.units <= fields else "give a smaller tiles.size or fewer --workers"
+    )
+    return [
+        f"pass {worst.name}: {workers} workers need {need / 2**30:.1f} GiB together, this machine has "
+        f"{there / 2**30:.1f}: {remedy}"
+    ]
