@@ -158,10 +158,10 @@ def edited(path: Path, to: str, changes: Mapping[str, Any]) -> Path:
         section = content
         for part in above:
             section = section[int(part)] if isinstance(section, list) else section.setdefault(part, {})
-        if value is None:
+        if isinstance(section, list):
+            section[int(key) : int(key) + 1] = [] if value is None else [value]
+        elif value is None:
             section.pop(key, None)
-        elif isinstance(section, list):
-            section[int(key)] = value
         else:
             section[key] = value
     copy = path.with_name(to)
