@@ -1,0 +1,253 @@
+"""The commands as a user types them: what they print, what they leave, how they end."""
+
+from __future__ import annotations
+
+import re
+import subprocess
+import sys
+from typing import NamedTuple
+
+import numpy as np
+import pyarrow.parquet as pq
+import pytest
+import yaml
+from astropy.io import fits
+
+from tests import mock
+from tests.command import listing, tilegc
+from tilegc import __version__, config, open_run, pipeline
+
+COMMANDS = ("demo", "simulate", "ingest", "plan", "run", "report", "status", "verify", "doctor")
+
+
+@pytest.fixture(scope="module")
+def run_file(tmp_path_factory):
+    return mock.write_inputs(tmp_path_factory.mktemp("inputs"), tiles={"size": 40})
+
+
+@pytest.fixture(scope="module")
+def outcome(run_file):
+    """A run with all defaults but the workers, and its page."""
+    return tilegc("run", run_file, "--workers", 0)
+
+
+@pytest.fixture(scope="module")
+def run(run_file, outcome):
+    assert outcome.code == 0, outcome
+    return open_run(run_file.with_name("run-run"))
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_help(command):
+    found = tilegc(command, "--help")
+    assert found.code == 0
+    assert found.err == ""
+    assert f"{command} [OPTIONS]" in found.out
+
+
+def test_help_names_every_command_and_option():
+    found = tilegc("--help")
+    assert found.code == 0
+    assert all(re.search(rf"^ +{command} ", found.out, re.MULTILINE) for command in COMMANDS)
+    text = tilegc("run", "--help").out
+    for option in (
+        "--output",
+        "-o",
+        "--workers",
+        "--scheduler",
+        "--cluster",
+        "--resume",
+        "--overwrite",
+        "--show-config",
+    ):
+        assert option in text
+    assert tilegc("--version").out == f"tilegc {__version__}\n"
+
+
+@pytest.mark.parametrize("arguments", [("fly",), ("run",), ("run", "--resume"), ("status", "a", "b")])
+def test_usage(arguments):
+    found = tilegc(*arguments)
+    assert found.code == 2
+    assert "Traceback" not in found.err
+    assert re.fullmatch(r"tilegc: [^\n]+--help\n", found.err), found.err
+
+
+def test_without_a_command_it_helps():
+    assert tilegc().out == tilegc("--help").out
+
+
+def test_in_a_shell():
+    """The module runs; without a terminal nothing is coloured; start-up does not import the world."""
+    done = subprocess.run(
+        [sys.executable, "-X", "importtime", "-m", "tilegc", "--version"],
+        capture_output=True, text=True, check=True, timeout=60,
+    )  # fmt: skip
+    assert done.stdout == f"tilegc {__version__}\n"
+    loaded = {line.rpartition("|")[2].strip() for line in done.stderr.splitlines()}
+    assert not loaded & {"numba", "dask", "distributed", "xarray", "zarr", "astropy.io.fits", "matplotlib"}
+
+
+def test_run_says_what_it_found_and_where_the_report_is(run, outcome):
+    found = outcome.out
+    summary = run.summary
+    assert re.search(rf"field a +{summary['fields']['a']['n_detected']} sources", found)
+    assert re.search(rf"sources +{summary['n_detected']} detected", found)
+    assert f"b = {summary['relation']['index']:.3f}" in found
+    assert str(run.path / "report.html") in found
+    assert "\x1b" not in outcome.out + outcome.err
+    for name in ("filter", "peaks", "rho"):
+        assert re.search(rf"^{name} ", outcome.err, re.MULTILINE)
+
+
+def test_run_goes_beside_its_run_file(run, run_file):
+    assert run.path == run_file.parent / "run-run"
+
+
+def test_show_config(run_file, tmp_path):
+    before = listing(run_file.parent)
+    found = tilegc("run", run_file, "--show-config")
+    assert found.code == 0
+    assert config.resolve(yaml.safe_load(found.out)) == config.load(run_file)
+    assert "alpha: 1.6" in found.out
+    assert listing(run_file.parent) == before
+    bad = mock.edited(run_file, "bad.yaml", {"tiles.sice": 3})
+    assert tilegc("run", bad, "--show-config").code == 2
+    bad.unlink()
+
+
+def test_the_runs_own_run_file_runs_again(run, tmp_path, monkeypatch):
+    mock.no_report(monkeypatch)
+    found = tilegc("run", run.path / "run.yaml", "-o", tmp_path / "again", "--workers", 0)
+    assert found.code == 0, found
+    mock.assert_same(tmp_path / "again", run)
+
+
+def test_plan(run_file, run):
+    before = listing(run_file.parent)
+    found = tilegc("plan", run_file, "-o", run_file.parent / "planned", "--workers", 2)
+    assert found.code == 0, found
+    assert listing(run_file.parent) == before
+    tiles = 3 * 3 + 2 * 2  # 96 x 88 and 80 x 72 pixels in tiles of 40
+    assert re.search(rf"^filter +{tiles} .*GiB.*store", found.out, re.MULTILINE)
+    assert re.search(r"in all; .*GiB.*GB", found.out)
+    planned = {
+        name: int(count) for name, count in re.findall(r"^(\S+) +(\d+) .*store *$", found.out, re.MULTILINE)
+    }
+    done = {
+        name: int(count)
+        for name, count in re.findall(r"^(\S+) +(\d+) +\d+$", tilegc("status", run.path).out, re.MULTILINE)
+    }
+    assert {name: count for name, count in planned.items() if count} == done
+
+
+class _Usage(NamedTuple):
+    total: int
+    used: int
+    free: int
+
+
+def test_plan_refuses_what_does_not_fit(run_file, monkeypatch):
+    monkeypatch.setattr("shutil.disk_usage", lambda _path: _Usage(10**12, 10**12, 1000))
+    before = listing(run_file.parent)
+    for command in ("plan", "run"):
+        found = tilegc(command, run_file, "-o", run_file.parent / "planned")
+        assert found.code == 2
+        assert re.search(r"^tilegc: .*GB of disk.*-o$", found.err, re.MULTILINE), found.err
+    assert listing(run_file.parent) == before
+
+
+def test_status_and_verify(run):
+    found = tilegc("status", run.path)
+    assert found.code == 0
+    assert f"{run.path}: done" in found.out
+    assert re.search(r"^filter +13 +13$", found.out, re.MULTILINE)
+    found = tilegc("verify", run.path)
+    assert found.code == 0
+    assert "every product is as the run wrote it" in found.out
+    assert found.err == ""
+
+
+def test_report_is_drawn_again_and_changes_no_product(run):
+    products, page = mock.products(run), (run.path / "report.html").read_bytes()
+    (run.path / "report.html").unlink()
+    found = tilegc("report", run.path)
+    assert found.code == 0, found
+    assert found.out == f"{run.path / 'report.html'}\n"
+    assert len((run.path / "report.html").read_bytes()) == pytest.approx(len(page), rel=0.05)
+    assert mock.products(run) == products
+    assert tilegc("verify", run.path).code == 0
+
+
+def test_ingest_then_run_from_the_stores(run_file, run, tmp_path, monkeypatch):
+    mock.no_report(monkeypatch)
+    found = tilegc("ingest", run_file, "-o", tmp_path / "earlier", "--workers", 0)
+    assert found.code == 0, found
+    assert found.out.split() == [str(tmp_path / "earlier" / "store" / f"{name}.zarr") for name in "ab"]
+    changes = {f"fields.{number}.bands": None for number in (0, 1)}
+    changes |= {f"fields.{number}.store": path for number, path in enumerate(found.out.split())}
+    from_stores = mock.edited(run_file, "from-stores.yaml", {**changes, "tiles.size": 25})
+    done = tilegc("run", from_stores, "-o", tmp_path / "later", "--workers", 0)
+    assert done.code == 0, done
+    mock.assert_same(tmp_path / "later", run)
+    assert "sci" in open_run(tmp_path / "later").field("a")
+
+
+def test_ingest_then_resume_in_the_same_folder(run_file, run, tmp_path, monkeypatch):
+    mock.no_report(monkeypatch)
+    assert tilegc("ingest", run_file, "-o", tmp_path / "run", "--workers", 0).code == 0
+    assert tilegc("run", run_file, "-o", tmp_path / "run", "--workers", 0).code == 2
+    found = tilegc("run", run_file, "-o", tmp_path / "run", "--workers", 0, "--resume")
+    assert found.code == 0, found
+    mock.assert_same(tmp_path / "run", run)
+
+
+def test_a_bug_is_one_line_too(run_file, tmp_path, monkeypatch):
+    def broken(*_args, **_kwargs):
+        raise ZeroDivisionError("division by zero")
+
+    monkeypatch.setattr(pipeline.density, "rho", broken)
+    found = tilegc("run", run_file, "-o", tmp_path / "run", "--workers", 0)
+    assert found.code == 1
+    assert re.search(r"ZeroDivisionError.*log\.txt", found.err.splitlines()[-1])
+    assert "Traceback" not in found.err
+    assert "Traceback" in (tmp_path / "run" / "log.txt").read_text()
+    assert "failed" in tilegc("status", tmp_path / "run").out
+    assert tilegc("verify", tmp_path / "run").code == 1
+
+
+def test_simulate(tmp_path):
+    """What `simulate` writes is planned without a word, and is the same again."""
+    found = tilegc("simulate", tmp_path / "sim", "--preset", "tiny", "--size", "64,48", "--seed", 3)
+    assert found.code == 0, found
+    run_file = tmp_path / "sim" / "run.yaml"
+    assert f"tilegc run {run_file}" in found.out
+    names = {path.name for path in (tmp_path / "sim").iterdir()}
+    assert {"run.yaml", "kappa.fits", "truth.parquet", "a_f090w_i2d.fits", "b_f200w_i2d.fits"} <= names
+    with fits.open(tmp_path / "sim" / "a_f150w_i2d.fits") as hdus:
+        assert {"SCI", "ERR", "WHT"} <= {one.name for one in hdus}
+        assert hdus["SCI"].shape == (64, 64)
+        assert np.isfinite(hdus["SCI"].data).any()
+    assert pq.read_table(tmp_path / "sim" / "truth.parquet").num_rows > 0
+    assert tilegc("plan", run_file).code == 0
+    again = tilegc("simulate", tmp_path / "sim", "--preset", "tiny", "--size", "64,48", "--seed", 3)
+    assert again.code == 2
+    assert "--overwrite" in again.err
+    tilegc("simulate", tmp_path / "twin", "--preset", "tiny", "--size", "64,48", "--seed", 3)
+    assert listing(tmp_path / "twin") == listing(tmp_path / "sim")
+
+
+def test_doctor():
+    found = tilegc("doctor")
+    assert found.code == 0, found
+    assert found.out.count("\n") == found.out.count("ok  ") >= 5
+
+
+def test_doctor_says_what_is_broken(monkeypatch):
+    def broken():
+        raise OSError("no fonts")
+
+    monkeypatch.setattr("tilegc.doctor._figures", broken)
+    monkeypatch.setattr("tilegc.doctor._cluster", lambda: "not tried")
+    found = tilegc("doctor")
+    assert found.code == 1
+    assert re.search(r"^FAILS +figures +OSError: no fonts", found.out, re.MULTILINE)
