@@ -7,6 +7,7 @@ import os
 import re
 import shutil
 import socket
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -276,6 +277,11 @@ def test_a_folder_without_permission(inputs):
     closed.mkdir(mode=0o555)
     assert re.search(r"closed.*-o", refused(inputs, "-o", closed / "run"))
     assert re.search(r"closed", refused(inputs, "-o", closed))
+
+
+@pytest.mark.skipif(not Path("/proc/self").is_dir(), reason="a place where nobody may make a folder")
+def test_a_folder_that_cannot_be_made(inputs):
+    assert re.search(r"/proc/tilegc-run: .*-o", refused(inputs, "-o", "/proc/tilegc-run"))
 
 
 @pytest.mark.parametrize(

@@ -19,6 +19,7 @@ from tests import mock
 from tilegc import pipeline
 from tilegc.cluster import connect
 from tilegc.engine.serial import SerialEngine
+from tilegc.simulate import simulate
 
 HALO = 51
 """Pixels that the widest pass of the mock run looks beyond its core."""
@@ -180,6 +181,17 @@ def test_tiles_in_another_order(run_file, reference, tmp_path, monkeypatch):
     changed = mock.edited(run_file, "order.yaml", {"tiles.size": 33})
     mock.assert_same(pipeline.run(changed, tmp_path / "run", workers=0), reference)
     assert len(failed) > 20
+
+
+@pytest.mark.slow
+def test_a_simulated_cluster(processes, tmp_path):
+    """Four bands, bright stars, a truth table: one tile in this process, many on workers."""
+    run_file = simulate(tmp_path / "sim", preset="tiny", size=(240, 180))
+    one = mock.edited(run_file, "one.yaml", {"tiles.size": 1000, "ingest": "always"})
+    expected = pipeline.run(one, tmp_path / "one", workers=0)
+    assert expected.summary["truth"]["completeness"] > 0.5
+    many = mock.edited(run_file, "many.yaml", {"tiles.size": 71})
+    mock.assert_same(pipeline.run(many, tmp_path / "many", scheduler=processes.scheduler.address), expected)
 
 
 def test_products_name_no_tile_no_path_and_no_time(run_file, reference, tmp_path):
