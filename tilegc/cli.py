@@ -22,6 +22,9 @@ if TYPE_CHECKING:
 
 __all__ = ["app", "main"]
 
+INTERRUPTED = 130
+"""Exit code after Ctrl-C: 128 and the signal's number, as shells have it."""
+
 app = typer.Typer(
     add_completion=False, pretty_exceptions_enable=False, rich_markup_mode=None,
     help="Globular clusters in JWST mosaics of galaxy clusters: from FITS images to a catalogue, density maps "
@@ -393,8 +396,7 @@ def main() -> None:
         print(f"tilegc: {text.rstrip('.')}; see {command} --help", file=sys.stderr)
         sys.exit(2)
     except (typer.Abort, KeyboardInterrupt):
-        print("tilegc: interrupted; go on with --resume", file=sys.stderr)
-        sys.exit(130)
+        code = INTERRUPTED
     except Exception as error:
         if "TILEGC_DEBUG" in os.environ:
             raise
@@ -404,4 +406,6 @@ def main() -> None:
             file=sys.stderr,
         )
         sys.exit(1)
+    if code == INTERRUPTED:  # typer catches Ctrl-C itself, and returns this
+        print("tilegc: interrupted; go on with --resume", file=sys.stderr)
     sys.exit(code if isinstance(code, int) else 0)

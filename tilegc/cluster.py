@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import gc
 import importlib.metadata
 import logging
 import sys
@@ -146,13 +147,19 @@ def _local(workers: int) -> Iterator[Client]:
 
 @contextlib.contextmanager
 def _remote(address: str) -> Iterator[Client]:
+    client, reason = None, ""
     try:
         client = Client(address, timeout=CONNECT_SECONDS, set_as_default=False)
     except (OSError, TimeoutError, ValueError) as error:
+        reason = _one_line(error)
+    if client is None:
+        # The unfinished client sits in a cycle. Collected later, perhaps while distributed holds the lock of its
+        # event loops, its __del__ would wait for that lock in the thread that holds it: for ever.
+        gc.collect()
         raise InputError(
-            f"--scheduler {address}: no scheduler answers there ({_one_line(error)}); "
+            f"--scheduler {address}: no scheduler answers there ({reason}); "
             "start one with `dask scheduler` and give the address that it prints"
-        ) from None
+        )
     with client:
         try:
             client.wait_for_workers(1, timeout=WORKER_SECONDS)

@@ -210,8 +210,8 @@ class Mask(Section):
 
     @property
     def extended_nJy(self) -> float:  # noqa: N802
-        """Limit of the mid-scale map of the summed bands, nJy per pixel; infinite where off (auto: 4)."""
-        return _setting(self.extended, 4.0) or math.inf
+        """Limit of the mid-scale map of the summed bands, nJy per pixel; infinite where off (auto: 0.3)."""
+        return _setting(self.extended, 0.3) or math.inf
 
 
 def _setting(value: float | str, auto: float) -> float:

@@ -7,12 +7,12 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from hypothesis import HealthCheck, example, given, settings
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from tests import oracle
 from tilegc.config import resolve
-from tilegc.engine import FieldTiles, SerialEngine
+from tilegc.engine import FieldTiles, SerialEngine, run_pass
 from tilegc.geometry import TileGrid
 from tilegc.io import store
 from tilegc.io.fits import BandSource, FieldSource
@@ -37,11 +37,12 @@ def setup_of(
 ) -> Setup:
     """Put bands into a store and return the frame of a run over them."""
     names = tuple(f"B{number}" for number in range(len(sci)))
+    given = ("sci",) if wht is None else ("sci", "wht")
     path = str(folder / "f.zarr")
     wanted = [array for array in ARRAYS if array.name == "sci" or (array.name == "wht" and wht is not None)]
     store.create(path, wanted, shape=sci.shape[1:], bands=names, shard=64, attrs={})
     source = FieldSource(
-        "f", sci.shape[1:], tuple(BandSource(name, None) for name in names), WCS, WCS, 1.0, 1.0,
+        "f", sci.shape[1:], tuple(BandSource(name, None, stored=given) for name in names), WCS, WCS, 1.0, 1.0,
         has_err=False, has_wht=wht is not None, store=path,
     )  # fmt: skip
     for number in range(len(sci)):
@@ -70,9 +71,13 @@ def scene(seed: int, shape: tuple[int, int], kind: str) -> tuple[np.ndarray, np.
     if kind == "plateau":
         sci[:] = np.round(sci)
     elif kind == "ramp":
-        sci[:] = (np.arange(shape[0])[:, None] * 0.25 + np.arange(shape[1])).astype(np.float32)
+        # The filter takes a plane away; of an exponential it leaves one, and no tile can tell where it ends.
+        slope = 0.1 * (np.arange(shape[0])[:, None] * 0.25 + np.arange(shape[1]))
+        sci[:] = 20 * np.exp(slope - slope.max())
     elif kind == "empty":
         sci[0, : shape[0] // 2] = np.nan
+    elif kind == "islands":
+        sci[:, draw.random(shape) < 0.2] = np.nan
     for _ in range(6):
         y, x = draw.integers(0, shape[0]), draw.integers(0, shape[1])
         sci[:, y : y + 3, x : x + 4] = np.nan if draw.random() < 0.5 else 30.0
@@ -85,17 +90,11 @@ def scene(seed: int, shape: tuple[int, int], kind: str) -> tuple[np.ndarray, np.
     return sci, wht
 
 
-@settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.too_slow])
-@example(seed=1, height=70, width=55, tile=1000, kind="noise", sigma=2.5, edge=False)
-@example(seed=2, height=40, width=33, tile=3, kind="plateau", sigma=0.3, edge="auto")
-@example(seed=3, height=64, width=64, tile=32, kind="ramp", sigma=0.3, edge=False)
-@given(
-    seed=st.integers(0, 10_000), height=st.integers(20, 90), width=st.integers(20, 90),
-    tile=st.sampled_from([5, 7, 16, 31, 64, 128]), kind=st.sampled_from(["noise", "plateau", "ramp", "empty"]),
-    sigma=st.sampled_from([0.3, 1.0, 2.5]), edge=st.sampled_from([False, "auto"]),
-)  # fmt: skip
-def test_tiles_give_what_the_whole_image_gives(seed, height, width, tile, kind, sigma, edge):
-    sci, wht = scene(seed, (height, width), kind)
+def hold_to_the_oracle(
+    seed: int, shape: tuple[int, int], tile: int, kind: str, sigma: float, edge: object
+) -> None:
+    """Compare mask, detection map, sigma, threshold and peaks of a tiled run with the whole image's."""
+    sci, wht = scene(seed, shape, kind)
     valid = np.isfinite(sci).all(axis=0) & (True if wht is None else (wht > 0).all(axis=0))
     light = sci[0] + sci[1]
     wanted, near = oracle.detection(light, valid)
@@ -123,6 +122,77 @@ def test_tiles_give_what_the_whole_image_gives(seed, height, width, tile, kind, 
     np.testing.assert_array_equal(listed["peak"], [wanted[place] for place in expected])
 
 
+@pytest.mark.parametrize(
+    ("seed", "shape", "tile", "kind", "sigma", "edge"),
+    [
+        (1, (70, 55), 1000, "noise", 2.5, False),  # one tile
+        (2, (31, 28), 3, "plateau", 0.3, "auto"),  # tiles of the exclusion radius; ties everywhere
+        (4, (38, 40), 7, "ramp", 1.0, "auto"),
+        (3, (64, 64), 32, "ramp", 0.3, False),  # nothing can be decided in a tile
+        (5, (66, 48), 16, "plateau", 0.3, False),
+        (6, (60, 71), 31, "empty", 0.3, "auto"),
+        (8, (61, 50), 16, "islands", 1.0, False),
+    ],
+)
+def test_chosen_tilings(seed, shape, tile, kind, sigma, edge):
+    hold_to_the_oracle(seed, shape, tile, kind, sigma, edge)
+
+
+@settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@given(
+    seed=st.integers(0, 10_000), height=st.integers(20, 75), width=st.integers(20, 75),
+    tile=st.sampled_from([16, 20, 31, 64, 128]),
+    kind=st.sampled_from(["noise", "plateau", "ramp", "empty", "islands"]),
+    sigma=st.sampled_from([0.3, 1.0, 2.5]), edge=st.sampled_from([False, "auto"]),
+)  # fmt: skip
+def test_tiles_give_what_the_whole_image_gives(seed, height, width, tile, kind, sigma, edge):
+    hold_to_the_oracle(seed, (height, width), tile, kind, sigma, edge)
+
+
+def test_sources_on_the_corners_of_tiles(tmp_path):
+    """Equal sources where four tiles meet, and pairs across a border at the exclusion radius and beyond it."""
+    sci = np.zeros((1, 64, 64), np.float32)
+    sci += np.random.default_rng(0).normal(0, 0.01, sci.shape).astype(np.float32)
+    places = [
+        (16, 16),
+        (15, 32),
+        (32, 15),
+        (47, 48),
+        (31, 40),
+        (31, 44),
+        (48, 31),
+        (51, 31),
+        (8, 47),
+        (8, 50),
+    ]
+    for place in places:
+        sci[0][place] = 20.0
+    setup = setup_of(tmp_path, sci, None, 16, {"threshold": {"value": 2.0}}, "off")
+    detection_map.detection_map(setup)
+    mask.mask(setup, {"f": Regions((), ())})
+    listed = peaks.find_peaks(setup, {"f": 2.0})
+    wanted, near = oracle.detection(sci[0], np.ones((64, 64), bool))
+    assert not near.any()
+    expected = oracle.greedy(wanted, np.ones((64, 64), bool), 2.0, 3.0)
+    assert list(zip(listed["y"].tolist(), listed["x"].tolist(), strict=True)) == expected
+    assert {(16, 16), (15, 32), (32, 15), (47, 48)} <= set(expected)
+    assert len({(48, 31), (51, 31)} & set(expected)) == 1  # three pixels apart: one of the two
+
+
+def test_what_no_tile_can_decide_occurs():
+    """On the ramp above candidates are undecided in their tiles: the settling has something to do."""
+    sci, wht = scene(3, (64, 64), "ramp")
+    with tempfile.TemporaryDirectory() as folder:
+        setup = setup_of(Path(folder), sci, wht, 32, {"threshold": {"sigma": 0.3}}, "off")
+        detection_map.detection_map(setup)
+        mask.mask(setup, {"f": Regions((), ())})
+        sigma = noise.noise(setup)["f"].sigma
+        params = {"f": peaks.PeakParams(0, peaks.at_least(0.3 * sigma), 3.0)}
+        found = run_pass(setup.engine, peaks.PEAKS, setup.fields, params)
+    assert not found["decided"].all()
+    assert found["decided"].any()
+
+
 def test_the_scenes_hold_what_they_promise():
     """Not one of the scenes above may be trivial: peaks, masked pixels and undecided candidates occur."""
     sci, _ = scene(1, (70, 55), "noise")
@@ -133,9 +203,9 @@ def test_the_scenes_hold_what_they_promise():
     assert len(oracle.greedy(wanted, valid & ~near, oracle.sigma(wanted[valid & ~near]) * 2.5, 3.0)) > 5
 
 
-@pytest.mark.parametrize("size", [1, 9, 40])
-def test_a_field_without_a_good_pixel_is_empty(tmp_path, size):
-    sci = np.full((1, 30, 40), np.nan, np.float32)
+@pytest.mark.parametrize(("size", "shape"), [(1, (6, 7)), (9, (30, 40)), (40, (30, 40))])
+def test_a_field_without_a_good_pixel_is_empty(tmp_path, size, shape):
+    sci = np.full((1, *shape), np.nan, np.float32)
     setup = setup_of(tmp_path, sci, None, size, {}, "auto")
     detection_map.detection_map(setup)
     mask.mask(setup, {"f": Regions((), ())})

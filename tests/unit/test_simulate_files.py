@@ -190,9 +190,10 @@ def test_planting_over_a_given_map(tmp_path):
     for folder, kappa in (("s1", 0.7847), ("s3", 1.0)):
         expected = (kappa / 0.4) ** (1 / 0.7) * area
         assert planted(tmp_path / folder) == pytest.approx(expected, abs=4.0 * expected**0.5)
-    assert "lens_scaling: 1.0" in (tmp_path / "s1" / "run.yaml").read_text()
-    assert "source_redshift: 3.0" in (tmp_path / "s3" / "run.yaml").read_text()
-    np.testing.assert_array_equal(fits.getdata(tmp_path / "s1" / "kappa.fits"), fits.getdata(path))
+        assert "source_redshift: 3.0" in (tmp_path / folder / "run.yaml").read_text()
+        np.testing.assert_allclose(
+            np.nanmax(fits.getdata(tmp_path / folder / "kappa.fits")), kappa, rtol=1e-4
+        )
     far = write_kappa(tmp_path / "far.fits", ra=3.58, dec=-30.4)
     simulate(tmp_path / "far", **SMALL, kappa=far, kappa_source_redshift=9.0)
     assert config.load(tmp_path / "far" / "run.yaml").cluster.ra == pytest.approx(3.58, abs=1e-3)
@@ -218,11 +219,10 @@ def test_the_real_as1063_map(real_data, tmp_path):
         ({"seed": -1}, ConfigError, "seed: "),
         ({"tile": 0}, ConfigError, "tile: "),
         ({"size": 5_000_000}, InputError, "the mosaics need"),
-        ({"kappa": "absent.fits", "kappa_lens_scaling": 1.0}, InputError, "absent.fits does not exist"),
+        ({"kappa": "absent.fits", "kappa_lens_scaling": 1.0}, InputError, "absent.fits: .*no such file"),
         ({"kappa": "absent.fits"}, ConvergenceError, "exactly one"),
         ({"kappa_lens_scaling": 1.0}, ConfigError, "give kappa too"),
         ({"kappa": "k", "kappa_lens_scaling": "much"}, ConfigError, "kappa_lens_scaling: "),
-        ({"kappa": "k", "kappa_source_redshift": 0.2}, ConvergenceError, "not behind the lens"),
         ({"psf": {"F444W": "p.fits"}}, ConfigError, "psf: "),
         ({"psf": {"F150W": "p.fits"}}, InputError, "p.fits does not exist"),
     ],

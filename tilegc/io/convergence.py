@@ -213,7 +213,9 @@ def _images(path: str) -> Iterator[tuple[NDArray[Any], fits.Header]]:
                     if hdu.is_image and hdu.header.get("NAXIS", 0) >= 2 and hdu.data is not None
                 ]
         except Exception as error:  # noqa: BLE001  (a damaged header raises nearly anything in astropy)
-            raise ConvergenceError(f"convergence: {path}: damaged FITS ({_one_line(error)})") from None
+            raise ConvergenceError(
+                f"convergence: {path}: truncated or damaged FITS ({_one_line(error)}): fetch it again"
+            ) from None
     if any("truncated" in str(remark.message) for remark in remarks):
         raise ConvergenceError(f"convergence: {path}: truncated, its end is missing: fetch it again")
     for data, header in found:

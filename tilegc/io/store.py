@@ -301,9 +301,9 @@ def open_field(name: str, path: str) -> FieldSource:
             has_wht=any("wht" in band.given for band in bands),
             store=path,
         )
-    except (KeyError, OSError, ValueError, TypeError, json.JSONDecodeError) as error:
+    except (KeyError, OSError, ValueError, TypeError, json.JSONDecodeError):
         raise InputError(
-            f"{path} (field {name}): not a store of tilegc ({type(error).__name__}); give one, or its bands"
+            f"{path} (field {name}): not a store of tilegc: give the path of one that `tilegc ingest` wrote, or bands"
         ) from None
 
 

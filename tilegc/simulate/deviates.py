@@ -13,7 +13,7 @@ import math
 import numpy as np
 from numpy.typing import NDArray
 
-from tilegc.simulate.compiled import compiled
+from tilegc.kernels.compiled import compiled
 
 __all__ = ["cell_counts", "cell_normals", "cell_uniforms", "hash2", "normal", "stream_key", "uniform"]
 

@@ -14,7 +14,7 @@ from astropy.io import fits
 from astropy.wcs import WCS
 from numpy.typing import NDArray
 
-from tilegc.simulate.compiled import compiled
+from tilegc.kernels.compiled import compiled
 from tilegc.simulate.presets import FieldPlan, Preset
 
 __all__ = ["Frame", "exposure", "layout_frames"]

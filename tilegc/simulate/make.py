@@ -6,26 +6,21 @@ import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from tilegc import config, sky
 from tilegc.errors import ConfigError, ConvergenceError, ResourceError, RunFolderError
+from tilegc.io.convergence import read_convergence
 from tilegc.simulate.frame import Frame, layout_frames
-from tilegc.simulate.mass import (
-    REFERENCE_REDSHIFT,
-    AnalyticMass,
-    Convergence,
-    MapMass,
-    lens_scaling,
-    read_convergence,
-)
+from tilegc.simulate.mass import REFERENCE_REDSHIFT, AnalyticMass, Convergence, MapMass
 from tilegc.simulate.mosaics import LAYOUTS, Mosaic, disk_bytes, free_bytes, mosaic_for, write_whole
 from tilegc.simulate.population import populate
 from tilegc.simulate.presets import BANDS, Preset, find_preset
-from tilegc.simulate.products import copied_kappa, kappa_map, run_file, truth_table
+from tilegc.simulate.products import kappa_map, run_file, truth_table
 from tilegc.simulate.psf import BandPSF, analytic_psf, read_psf
 from tilegc.simulate.scene import Scene
 
@@ -35,16 +30,6 @@ _TILE = 512
 _LEAST_SIDE = 32
 
 Progress = Callable[[int, int, str], object]
-
-
-@dataclass(frozen=True, eq=False)
-class _Lens:
-    """The lens and how its kappa map is handed on."""
-
-    mass: Convergence
-    preset: Preset
-    declared: Mapping[str, str]
-    content: Callable[[Sequence[Frame]], bytes]
 
 
 def simulate(
@@ -120,9 +105,9 @@ def simulate(
         raise ConfigError(f"tile: {tile!r} is not a side in pixels; give at least 1")
     sizes = _checked_sizes(size, len(chosen.fields))
     psfs = _checked_psfs(psf, names, chosen.scale)
-    lens = _lens(chosen, kappa, kappa_source_redshift, kappa_lens_scaling)
-    frames = layout_frames(lens.preset, sizes)
-    if kappa is not None and not _covers(lens.mass, frames):
+    mass, chosen = _lens(chosen, kappa, kappa_source_redshift, kappa_lens_scaling)
+    frames = layout_frames(chosen, sizes)
+    if kappa is not None and not _covers(mass, frames):
         raise ConvergenceError(f"kappa: {kappa} has no mass on any field; give a map that covers the cluster")
     folder = _checked_folder(Path(directory), overwrite=overwrite)
     need, free = disk_bytes(layout, frames, len(names)), free_bytes(folder)
@@ -132,7 +117,7 @@ def simulate(
             " choose a smaller size or another disk"
         )
 
-    objects = populate(lens.preset, frames, lens.mass, seed, names)
+    objects = populate(chosen, frames, mass, seed, names)
     tiles = sum(len(list(_row_bands(f.ny, tile))) * len(list(_row_bands(f.nx, tile))) for f in frames)
     tell = _Teller(progress, tiles)
     run = folder / "run.yaml"
@@ -141,10 +126,10 @@ def simulate(
         run.unlink(missing_ok=True)
         for frame in frames:
             scene = Scene(frame, objects, psfs, seed)
-            _write_field(scene, folder, layout, lens.preset.cluster_name, tile, tell)
-        write_whole(folder / "kappa.fits", lens.content(frames))
+            _write_field(scene, folder, layout, chosen.cluster_name, tile, tell)
+        write_whole(folder / "kappa.fits", kappa_map(mass, frames, chosen.redshift))
         write_whole(folder / "truth.parquet", truth_table(objects, frames, names))
-        write_whole(run, run_file(lens.preset, frames, names, layout, lens.declared).encode())
+        write_whole(run, run_file(chosen, frames, names, layout).encode())
     return run
 
 
@@ -267,43 +252,33 @@ def _positive(name: str, value: Any) -> float:
 
 def _lens(
     preset: Preset, path: str | Path | None, source_redshift: float | None, scaling: float | None
-) -> _Lens:
+) -> tuple[Convergence, Preset]:
+    """Return the lens and the preset round its centre: a given map's peak, where it is not on the preset's."""
     if path is None:
         if source_redshift is not None or scaling is not None:
             raise ConfigError(
                 "kappa_source_redshift, kappa_lens_scaling: they describe a map; give kappa too"
             )
-        mass = AnalyticMass()
-        declared = {"path": "kappa.fits", "source_redshift": str(REFERENCE_REDSHIFT)}
-        return _Lens(mass, preset, declared, lambda frames: kappa_map(mass, frames, preset.redshift))
+        return AnalyticMass(), preset
     if (source_redshift is None) == (scaling is None):
         raise ConvergenceError(
             f"kappa: say how {path} is scaled; give exactly one of kappa_source_redshift and"
             " kappa_lens_scaling (D_LS / D_S)"
         )
-    if source_redshift is not None:
-        source_redshift = _positive("kappa_source_redshift", source_redshift)
-        if source_redshift <= preset.redshift:
-            raise ConvergenceError(
-                f"kappa_source_redshift: {source_redshift} is not behind the lens at {preset.redshift};"
-                " give the sources' redshift"
-            )
-        own = lens_scaling(preset.redshift, source_redshift)
-        declared = {"path": "kappa.fits", "source_redshift": repr(source_redshift)}
-    else:
-        own = scaling = _positive("kappa_lens_scaling", scaling)
-        declared = {"path": "kappa.fits", "lens_scaling": repr(own)}
-    data, wcs, _ = read_convergence(path)
-    factor = lens_scaling(preset.redshift, REFERENCE_REDSHIFT) / own
-    zero = np.zeros(1)
-    given = MapMass(data, wcs, factor, preset.ra, preset.dec)
-    if given.kappa(zero, zero)[0] <= 0.0:
-        y, x = np.unravel_index(int(np.nanargmax(data)), data.shape)
-        ra, dec = (float(v) for v in wcs.wcs_pix2world(float(x), float(y), 0))
+    declared = config.Convergence(
+        path=str(path),
+        source_redshift=None
+        if source_redshift is None
+        else _positive("kappa_source_redshift", source_redshift),
+        lens_scaling=None if scaling is None else _positive("kappa_lens_scaling", scaling),
+        reference_redshift=REFERENCE_REDSHIFT,
+    )
+    given = read_convergence(declared, sky.cosmology(config.Cosmology()), preset.redshift)
+    if not float(given.at(preset.ra, preset.dec)) > 0.0:
+        y, x = np.unravel_index(int(np.nanargmax(given.values)), given.values.shape)
+        ra, dec = (float(value) for value in sky.pixel_to_world(given.wcs, y, x))
         preset = replace(preset, cluster_name="MOCK", ra=ra, dec=dec)
-        given = replace(given, ra=ra, dec=dec)
-    content = copied_kappa(data, wcs, source_redshift, scaling, preset.redshift)
-    return _Lens(given, preset, declared, lambda _frames: content)
+    return MapMass(given, preset.ra, preset.dec), preset
 
 
 def _covers(mass: Convergence, frames: Sequence[Frame]) -> bool:

@@ -15,7 +15,7 @@ import math
 import numpy as np
 from numpy.typing import NDArray
 
-from tilegc.simulate.compiled import compiled
+from tilegc.kernels.compiled import compiled
 from tilegc.simulate.deviates import hash2, normal
 from tilegc.simulate.psf import BandPSF
 

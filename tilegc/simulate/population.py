@@ -55,7 +55,7 @@ def luminosity_share(brighter_than: float = LIMIT) -> float:
 
 def surface_density(kappa: Floats) -> Floats:
     """Return n(> 30.9) per arcsec^2 at a convergence for source redshift 3."""
-    return np.asarray((np.maximum(kappa, 0.0) / 0.4) ** (1.0 / 0.7))
+    return np.asarray((np.maximum(np.nan_to_num(kappa), 0.0) / 0.4) ** (1.0 / 0.7))
 
 
 def _colour_scatter(draw: Draw, bands: Sequence[str], mags: float) -> list[Floats]:

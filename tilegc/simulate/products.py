@@ -4,22 +4,21 @@ from __future__ import annotations
 
 import io
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 from astropy.io import fits
-from astropy.wcs import WCS
 from numpy.typing import NDArray
 
 from tilegc.simulate.frame import Frame
-from tilegc.simulate.mass import REFERENCE_REDSHIFT, Convergence, sky_from_plane
+from tilegc.simulate.mass import REFERENCE_REDSHIFT, Convergence, plane
 from tilegc.simulate.mosaics import grizli_name, i2d_name
 from tilegc.simulate.objects import KINDS, Objects
 from tilegc.simulate.presets import Preset
 
-__all__ = ["copied_kappa", "kappa_map", "run_file", "truth_table"]
+__all__ = ["kappa_map", "run_file", "truth_table"]
 
 _KAPPA_PIXEL = 0.25  # arcsec, as the Hubble Frontier Fields' maps
 _KAPPA_SIDE = 4000  # px at most
@@ -70,21 +69,6 @@ def kappa_map(mass: Convergence, frames: Sequence[Frame], redshift: float) -> by
     return _fits_bytes(kappa, header)
 
 
-def copied_kappa(
-    data: NDArray[np.float64], wcs: WCS, source_redshift: float | None, scaling: float | None, redshift: float
-) -> bytes:
-    """Return a FITS file of a given kappa map, scaled as given, with its WCS and the declared scaling."""
-    header = wcs.to_header()
-    header.remove("DATE-OBS", ignore_missing=True)
-    header.remove("MJD-OBS", ignore_missing=True)
-    header["ZLENS"] = (redshift, "redshift of the lens")
-    if source_redshift is not None:
-        header["ZSOURCE"] = (source_redshift, "redshift of the sources, as declared")
-    if scaling is not None:
-        header["LENSSCAL"] = (scaling, "D_LS / D_S, as declared")
-    return _fits_bytes(data, header)
-
-
 def _fits_bytes(data: NDArray[np.floating], header: fits.Header) -> bytes:
     buffer = io.BytesIO()
     fits.PrimaryHDU(data, header).writeto(buffer)
@@ -98,7 +82,7 @@ def truth_table(objects: Objects, frames: Sequence[Frame], bands: Sequence[str])
     pixel in that field, NaN if on none), `flux_<band>` (nJy, total), `mag_f150w` (AB), `r_e` (half-light
     radius in pixels, 0 for points; of an arc its radius of curvature).
     """
-    ra, dec = sky_from_plane(objects.xi, objects.eta, frames[0].ra, frames[0].dec)
+    ra, dec = plane(frames[0].ra, frames[0].dec).radec(objects.xi, objects.eta)
     field = np.full(len(objects), -1)
     x, y = np.full(len(objects), np.nan), np.full(len(objects), np.nan)
     for n, frame in enumerate(frames):
@@ -128,7 +112,6 @@ def run_file(
     frames: Sequence[Frame],
     bands: Sequence[str],
     layout: str,
-    convergence: Mapping[str, str],
 ) -> str:
     """Return the text of the run file.
 
@@ -140,8 +123,6 @@ def run_file(
     bands : sequence of str
     layout : str
         ``i2d`` or ``grizli``.
-    convergence : mapping
-        The entry of that name, key to YAML text.
     """
     unknown = set(preset.run) - set(_USUAL)
     assert not unknown, unknown
@@ -166,9 +147,8 @@ def run_file(
                 sci, wht = (grizli_name(frame.name, band, part) for part in ("sci", "wht"))
                 lines.append(f"      {band}: {{sci: {sci}, wht: {wht}}}")
     mask = ", ".join(f"{key}: {s[f'mask.{key}']}" for key in ("edge", "bright", "extended", "spikes"))
-    lens = ", ".join(f"{key}: {value}" for key, value in convergence.items())
     lines += [
-        f"convergence: {{{lens}}}",
+        f"convergence: {{path: kappa.fits, source_redshift: {REFERENCE_REDSHIFT}}}",
         "truth: truth.parquet",
         f"tiles: {{size: {s['tiles.size']}}}",
         f"mask: {{{mask}}}",

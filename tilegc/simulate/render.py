@@ -14,7 +14,7 @@ import math
 import numpy as np
 from numpy.typing import NDArray
 
-from tilegc.simulate.compiled import compiled
+from tilegc.kernels.compiled import compiled
 
 __all__ = [
     "BLOB_WEIGHT",

@@ -32,10 +32,14 @@ MASKS = ("objects", "regions", "mask")
 """Arrays that this stage writes."""
 
 EXTENDED_AREA = 60
-"""Pixels of an object in the mid-scale map from which it is extended: a point source as bright has fewer."""
+"""Pixels of an object in the mid-scale map from which it is extended: point sources below `bright` reach 25."""
 
-EXTENDED_GROWTH = 10.0
-"""Pixels by which extended objects are grown, over their steep outskirts."""
+ELONGATED_AREA = 25
+ELONGATION = 3.0
+"""Pixels and axis ratio of an object that is extended for its shape: the beads of a star's spikes, arcs."""
+
+EXTENDED_GROWTH = 8.0
+"""Pixels by which extended objects are grown, over the peaks that noise makes on their steep outskirts."""
 
 NO_DATA_SQUARE = 3.0
 """Side, arcsec, of the square that missing data must hold to have an edge (DESIGN 3.2)."""
@@ -94,10 +98,18 @@ def mask(setup: Setup, regions: Mapping[str, Regions]) -> None:
     names = setup.names
     run_pass(setup.engine, REGIONS, setup.fields, regions, setup.ledger)
     fragments = run_pass(setup.engine, FIND, setup.fields, {name: name for name in names})
-    objects = {name: merge(found, EXTENDED_AREA) for name, found in (fragments or {}).items()}
+    objects = {name: merge(found, ELONGATED_AREA) for name, found in (fragments or {}).items()}
     run_pass(setup.engine, DRAW, setup.fields, {name: objects[name] for name in names}, setup.ledger)
     edges = {name: Edge.of(setup.config.mask.edge_arcsec, setup.source(name).scale) for name in names}
     run_pass(setup.engine, mask_pass(edges), setup.fields, edges, setup.ledger)
+
+
+def extended(objects: Components) -> np.ndarray:
+    """Return which objects of the mid-scale map are extended: the large, and the elongated; bool (n,)."""
+    chosen: np.ndarray = (objects.area >= EXTENDED_AREA) | (
+        (objects.area >= ELONGATED_AREA) & (objects.elongation >= ELONGATION)
+    )
+    return chosen
 
 
 def _regions_rule(
@@ -118,13 +130,13 @@ def _find_rule(
 ) -> tuple[dict[str, np.ndarray], dict[str, Fragments]]:
     """Find the parts of extended objects in a core; `params` is the field's name."""
     high = (window["flags"].values & np.uint8(Bit.EXTENDED)) != 0
-    return {}, {params: find(high, tile.core.y0, tile.core.x0, EXTENDED_AREA)}
+    return {}, {params: find(high, tile.core.y0, tile.core.x0, ELONGATED_AREA)}
 
 
 def _draw_rule(window: xr.Dataset, tile: Tile, params: Components) -> tuple[dict[str, np.ndarray], None]:
-    """Draw the part of every large enough object that lies in a core."""
+    """Draw the part of every extended object that lies in a core."""
     high = (window["flags"].values & np.uint8(Bit.EXTENDED)) != 0
-    drawn = draw(high, tile.core.y0, tile.core.x0, params)
+    drawn = draw(high, tile.core.y0, tile.core.x0, params, extended(params))
     return {"objects": drawn.astype(np.uint8)}, None
 
 

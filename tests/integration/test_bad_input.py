@@ -1,0 +1,349 @@
+"""Bad input gets its line: what is wrong, where, what to do; exit code 2, and nothing is left behind."""
+
+from __future__ import annotations
+
+import gzip
+import os
+import re
+import shutil
+import socket
+
+import numpy as np
+import pytest
+from astropy.io import fits
+
+from tests import mock
+from tests.command import listing, tilegc
+
+A = "a_f090w_i2d.fits"
+
+
+@pytest.fixture(scope="module")
+def good(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("good")
+    mock.write_inputs(folder)
+    return folder
+
+
+@pytest.fixture
+def inputs(good, tmp_path):
+    """A folder of good inputs to spoil."""
+    folder = tmp_path / "inputs"
+    shutil.copytree(good, folder)
+    return folder
+
+
+def refused(folder, *arguments) -> str:
+    """Run, and return the one line of a refusal that left nothing behind."""
+    before = listing(folder.parent)
+    found = tilegc("run", folder / "run.yaml", "--workers", 0, *arguments)
+    assert found.code == 2, found
+    assert found.out == ""
+    assert re.fullmatch(r"tilegc: [^\n]+\n", found.err), found.err
+    assert not re.search(r"\b\w+Error\b|Traceback", found.err), found.err
+    assert listing(folder.parent) == before
+    return found.err
+
+
+def spoil(path, change, *numbers):
+    """Change HDUs of a FITS file (the first extension where none is named)."""
+    with fits.open(path) as hdus:
+        loaded = fits.HDUList([one.copy() for one in hdus])
+    for number in numbers or (1,):
+        change(loaded[number])
+    loaded.writeto(path, overwrite=True)
+
+
+def cut(path, keep):
+    """Keep the first bytes of a file: a number of them, or a part."""
+    content = path.read_bytes()
+    path.write_bytes(content[: keep if keep > 1 or keep < 0 else int(keep * len(content))])
+
+
+def cards(**values):
+    def change(hdu):
+        for key, value in values.items():
+            if value is None:
+                hdu.header.remove(key, ignore_missing=True)
+            else:
+                hdu.header[key] = value
+
+    return change
+
+
+def pixels(function):
+    def change(hdu):
+        hdu.data = function(hdu.data)
+
+    return change
+
+
+NO_WCS = cards(CTYPE1=None, CTYPE2=None)
+
+FILES = {
+    "absent": (lambda f: (f / A).unlink(), rf"{A}.*no such file"),
+    "a folder": (lambda f: ((f / A).unlink(), (f / A).mkdir()), rf"{A}.*folder"),
+    "empty": (lambda f: (f / A).write_bytes(b""), rf"{A}.*(empty|not.*FITS)"),
+    "not FITS": (lambda f: (f / A).write_text("hello " * 4000), rf"{A}.*not.*FITS"),
+    "truncated in the header": (lambda f: cut(f / A, 4000), rf"{A}.*truncated"),
+    "truncated in SCI": (lambda f: cut(f / A, 20_000), rf"{A}.*truncated"),
+    "truncated in the last extension": (lambda f: cut(f / A, -2880), rf"{A}.*truncated"),
+    "truncated by a byte": (lambda f: cut(f / A, -2000), rf"{A}.*truncated"),
+    "a band of the second field truncated": (lambda f: cut(f / "b_f150w_i2d.fits", 0.9), r"b_f150w.*truncated"),
+    "no WCS": (lambda f: spoil(f / A, NO_WCS), rf"{A}.*WCS"),
+    "no unit": (lambda f: spoil(f / A, cards(BUNIT=None)), rf"{A}.*BUNIT.*zero_point"),
+    "unknown unit": (lambda f: spoil(f / A, cards(BUNIT="furlong")), rf"{A}.*furlong.*zero_point"),
+    "unit of no flux": (lambda f: spoil(f / A, cards(BUNIT="s")), rf"{A}.*'s'.*zero_point"),
+    "no pixel area": (lambda f: spoil(f / A, cards(PIXAR_SR=None)), rf"{A}.*PIXAR_SR"),
+    "another shape": (lambda f: shutil.copy(f / "b_f150w_i2d.fits", f / A), r"96 x 88.*80 x 72|80 x 72.*96 x 88"),
+    "another grid": (
+        lambda f: spoil(f / "a_f150w_i2d.fits", cards(CRPIX1=mock.CENTRES["a"][1] + 4), 1, 2, 3),
+        r"a_f150w.*F150W, sci.*off the grid of .*a_f090w.*\(\+0\.00, -3\.00\)",
+    ),
+    "a weight of another shape": (
+        lambda f: spoil(f / A, pixels(lambda data: data[:-1]), 3),
+        rf"{A}.*wht.*95 x 88",
+    ),
+    "all NaN": (lambda f: spoil(f / A, pixels(lambda data: data * np.nan)), rf"{A}.*no finite pixel"),
+    "a cube": (
+        lambda f: spoil(f / A, pixels(lambda data: np.stack([data, data]))),
+        rf"{A}.*(two-dimensional|axes)",
+    ),
+    "a line": (lambda f: spoil(f / A, pixels(lambda data: data[0])), rf"{A}.*(two-dimensional|axes)"),
+    "only tables": (
+        lambda f: fits.BinTableHDU.from_columns([fits.Column("a", "J", array=[1])]).writeto(f / A, overwrite=True),
+        rf"{A}.*no image",
+    ),
+    "no region file": (lambda f: (f / "arc.reg").unlink(), r"arc\.reg.*no such"),
+    "a broken region file": (
+        lambda f: (f / "arc.reg").write_text("circle(what is this"),
+        r"arc\.reg.*region",
+    ),
+    "an empty region file": (lambda f: (f / "arc.reg").write_text(""), r"arc\.reg.*region"),
+    "no mask image": (lambda f: (f / "patch.fits").unlink(), r"patch\.fits.*no such"),
+    "a mask of another shape": (
+        lambda f: spoil(f / "patch.fits", pixels(lambda data: data[:, :-2]), 0),
+        r"patch\.fits.*80 x 70.*80 x 72",
+    ),
+    "no kappa": (lambda f: (f / "kappa.fits").unlink(), r"kappa\.fits.*no such"),
+    "kappa truncated": (lambda f: cut(f / "kappa.fits", 5000), r"kappa\.fits.*truncated"),
+    "kappa not FITS": (lambda f: (f / "kappa.fits").write_text("kappa"), r"kappa\.fits.*not a FITS"),
+    "kappa without WCS": (lambda f: spoil(f / "kappa.fits", NO_WCS, 0), r"kappa\.fits.*WCS"),
+    "kappa all NaN": (
+        lambda f: spoil(f / "kappa.fits", pixels(lambda data: data * np.nan), 0),
+        r"kappa\.fits.*NaN",
+    ),
+    "kappa of another cluster": (
+        lambda f: spoil(f / "kappa.fits", cards(CRVAL1=mock.RA - 3), 0),
+        r"kappa\.fits.*covers no part",
+    ),
+}  # fmt: skip
+"""What is done to the files, and what the line must say."""
+
+
+@pytest.mark.parametrize("case", FILES)
+def test_files(case, inputs):
+    change, said = FILES[case]
+    change(inputs)
+    assert re.search(said, refused(inputs), re.IGNORECASE)
+
+
+def far(settings):
+    return {"cluster.dec": mock.DEC + 1.0, **settings}
+
+
+KEYS = {
+    "unknown key": ({"tile": {"size": 3}}, r"tile: unknown key.*'tiles'.*recipe, cluster"),
+    "unknown nested key": ({"detect.kept": 2}, r"detect\.kept: unknown key.*'keep'.*exclusion_radius"),
+    "unknown key of a band": (
+        {"fields.0.bands.F090W": {"sci": A, "zeropoint": 28}},
+        r"fields\.0\.bands\.F090W\.zeropoint: unknown key.*zero_point",
+    ),
+    "a list for a section": ({"tiles": [1, 2]}, r"tiles"),
+    "text for a number": ({"tiles.size": "big"}, r"tiles\.size: 'big' is not a number"),
+    "a number for a list": ({"fields": 3}, r"fields"),
+    "true for a number": ({"inpaint.seed": True}, r"inpaint\.seed.*number"),
+    "NaN for a number": ({"detect.keep": float("nan")}, r"detect\.keep"),
+    "a part of a pixel": ({"tiles.size": 10.5}, r"tiles\.size.*integer"),
+    "a negative tile": ({"tiles.size": -5}, r"tiles\.size.*greater than or equal to 1"),
+    "tile 0": ({"tiles.size": 0}, r"tiles\.size.*greater than or equal to 1"),
+    "a recipe to come": ({"recipe": "calibrated"}, r"recipe.*'calibrated' does not exist.*seed"),
+    "no recipe": ({"recipe": None}, r"recipe: required"),
+    "no cluster": ({"cluster": None}, r"cluster: required"),
+    "no field": ({"fields": []}, r"fields"),
+    "neither bands nor store": ({"fields.0.bands": None}, r"fields\.0: give either bands or store"),
+    "a field twice": ({"fields.1.name": "a"}, r"fields: the name 'a' stands twice"),
+    "a name that is a path": ({"fields.1.name": "../b"}, r"fields\.1\.name.*letters"),
+    "right ascension in hours": ({"cluster.ra": "22:48:44"}, r"cluster\.ra.*'22:48:44' is not a number"),
+    "a declination of 100": ({"cluster.dec": 100}, r"cluster\.dec"),
+    "centre a degree away": ({"cluster.dec": mock.DEC + 1}, r"tilegc: cluster: .*0\.98 deg"),
+    "threshold to come": ({"detect.threshold": "auto"}, r"detect\.threshold: auto is not there yet.*sigma"),
+    "spikes to come": ({"mask.spikes": "auto"}, r"mask\.spikes.*off"),
+    "narrow is wide": ({"filter.stages": [[5, 0.5], [1, 3]]}, r"filter.*stages.*narrow"),
+    "edges that fall": ({"profile.edges": [3, 2, 1]}, r"profile\.edges"),
+    "box of broken cells": ({"relation.box": 3.5}, r"relation\.box.*comparison\.pixel"),
+    "scaling not declared": (
+        {"convergence": {"path": "kappa.fits"}},
+        r"convergence.*kappa\.fits.*source_redshift.*lens_scaling",
+    ),
+    "scaling declared twice": (
+        {"convergence.lens_scaling": 1.0},
+        r"convergence: give source_redshift or lens_scaling",
+    ),
+    "sources before the lens": ({"convergence.source_redshift": 0.2}, r"convergence\.source_redshift"),
+    "no truth": ({"truth": "truth.parquet"}, r"truth\.parquet.*no such"),
+    "a truth that is none": ({"truth": "arc.reg"}, r"arc\.reg"),
+    "no store": ({"fields.0.bands": None, "fields.0.store": "a.zarr"}, r"a\.zarr"),
+    "a store that is none": ({"fields.0.bands": None, "fields.0.store": "."}, r"inputs.*(store|ingest)"),
+}  # fmt: skip
+"""What is changed in the run file, and what the line must say."""
+
+
+@pytest.mark.parametrize("case", KEYS)
+def test_keys(case, inputs):
+    changes, said = KEYS[case]
+    mock.edited(inputs / "run.yaml", "run.yaml", changes)
+    assert re.search(said, refused(inputs))
+
+
+@pytest.mark.parametrize(
+    ("content", "said"),
+    [
+        (b"recipe: [seed", r"run\.yaml: not YAML"),
+        (b"", r"run\.yaml: the run file is empty.*recipe"),
+        (b"- seed\n", r"run\.yaml: a mapping of keys"),
+        (b"\xff\xfe\x00", r"run\.yaml: cannot be read"),
+        (b"recipe: seed\nrecipe: seed\ncluster: 5\n", r"cluster"),
+        (None, r"run\.yaml: no such run file"),
+    ],
+)
+def test_run_files_that_are_none(content, said, inputs):
+    if content is None:
+        (inputs / "run.yaml").unlink()
+    else:
+        (inputs / "run.yaml").write_bytes(content)
+    assert re.search(said, refused(inputs))
+
+
+def test_the_headers_hint_at_the_scaling_is_quoted_and_not_followed(inputs):
+    mock.write_kappa(inputs / "kappa.fits", ZSOURCE=9.0)
+    mock.edited(inputs / "run.yaml", "run.yaml", {"convergence": {"path": "kappa.fits"}})
+    assert re.search(r"lens_scaling.*its header says: ZSOURCE = +9\.0", refused(inputs))
+
+
+@pytest.mark.parametrize("keep", [0.0, 0.4, -9])
+def test_truncated_gzip(keep, tmp_path):
+    mock.write_inputs(tmp_path / "inputs", container="grizli-gz")
+    path = tmp_path / "inputs" / "b_f150w_drc_wht.fits.gz"
+    cut(path, keep) if keep else path.write_bytes(b"")
+    assert re.search(r"b_f150w_drc_wht\.fits\.gz", refused(tmp_path / "inputs"))
+
+
+def test_gzip_of_a_truncated_file(tmp_path):
+    mock.write_inputs(tmp_path / "inputs", container="grizli-gz")
+    path = tmp_path / "inputs" / "b_f150w_drc_sci.fits.gz"
+    path.write_bytes(gzip.compress(gzip.decompress(path.read_bytes())[:-4000]))
+    assert re.search(r"b_f150w_drc_sci\.fits\.gz.*truncated", refused(tmp_path / "inputs"))
+
+
+def test_gzip_cannot_be_read_in_tiles(tmp_path):
+    mock.write_inputs(tmp_path / "inputs", container="grizli-gz", ingest="never")
+    assert re.search(r"ingest: never.*auto or always", refused(tmp_path / "inputs"))
+
+
+def free_port() -> int:
+    with socket.socket() as one:
+        one.bind(("127.0.0.1", 0))
+        return one.getsockname()[1]
+
+
+def test_output_folders(inputs):
+    """A foreign folder, a file, a place that cannot be made: refused with every flag, and left as they are."""
+    foreign = inputs.parent / "foreign"
+    foreign.mkdir()
+    (foreign / "thesis.tex").write_text("years of work")
+    for flag in ((), ("--resume",), ("--overwrite",)):
+        assert re.search(r"foreign: holds other files", refused(inputs, "-o", foreign, *flag))
+        assert re.search(
+            r"thesis\.tex: is not a folder", refused(inputs, "-o", foreign / "thesis.tex", *flag)
+        )
+    assert re.search(r"thesis\.tex.*-o", refused(inputs, "-o", foreign / "thesis.tex" / "deeper"))
+
+
+@pytest.mark.skipif(os.geteuid() == 0, reason="root may write anywhere")
+def test_a_folder_without_permission(inputs):
+    closed = inputs.parent / "closed"
+    closed.mkdir(mode=0o555)
+    assert re.search(r"closed.*-o", refused(inputs, "-o", closed / "run"))
+    assert re.search(r"closed", refused(inputs, "-o", closed))
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (("--resume", "--overwrite"), "--resume and --overwrite"),
+        (("--cluster", "lsf"), r"--cluster lsf.*local"),
+        (("--wrokers", "2"), r"--wrokers"),
+        (("--workers", "-1"), r"--workers"),
+        (("--workers", "two"), r"--workers"),
+        (("--scheduler", "tcp://127.0.0.1:1"), r"--workers.*--scheduler|--scheduler.*--workers"),
+        (("extra",), r"extra"),
+    ],
+)
+def test_options(arguments, said, inputs):
+    assert re.search(said, refused(inputs, *arguments))
+
+
+@pytest.mark.parametrize("address", ["tcp://127.0.0.1:{port}", "nowhere", "tcp://no.such.host.invalid:8786"])
+def test_a_scheduler_that_is_not_there(address, inputs):
+    before = listing(inputs.parent)
+    address = address.format(port=free_port())
+    found = tilegc("run", inputs / "run.yaml", "--scheduler", address)
+    assert found.code == 2, found
+    assert re.fullmatch(rf"tilegc: --scheduler {re.escape(address)}: [^\n]*dask scheduler[^\n]*\n", found.err)
+    assert listing(inputs.parent) == before
+
+
+@pytest.mark.parametrize("command", ["report", "status", "verify"])
+def test_commands_on_what_is_no_run(command, tmp_path):
+    (tmp_path / "empty").mkdir()
+    before = listing(tmp_path)
+    for folder in ("absent", "empty"):
+        found = tilegc(command, tmp_path / folder)
+        assert found.code == 2, found
+        assert re.fullmatch(rf"tilegc: {tmp_path / folder}: [^\n]+\n", found.err)
+    assert listing(tmp_path) == before
+
+
+@pytest.mark.parametrize("command", ["plan", "ingest"])
+@pytest.mark.parametrize("case", ["absent", "truncated in the last extension", "unknown unit", "no kappa"])
+def test_plan_and_ingest_refuse_the_same(command, case, inputs):
+    change, said = FILES[case]
+    change(inputs)
+    before = listing(inputs.parent)
+    found = tilegc(command, inputs / "run.yaml")
+    assert found.code == 2, found
+    assert re.search(said, found.err)
+    assert found.err.count("\n") == 1
+    assert listing(inputs.parent) == before
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (("--preset", "huge"), r"preset.*'huge'.*tiny"),
+        (("--size", "3"), r"size"),
+        (("--size", "a,b"), r"--size a,b"),
+        (("--layout", "jpeg"), r"layout.*'jpeg'.*i2d"),
+        (("--kappa", "absent.fits"), r"absent\.fits"),
+        (("--psf", "F090W"), r"--psf F090W: give BAND=FILE"),
+        (("--psf", "F090W=absent.fits"), r"absent\.fits"),
+        (("--seed", "-1"), r"--seed"),
+    ],
+)
+def test_simulate(arguments, said, tmp_path):
+    found = tilegc("simulate", tmp_path / "sim", "--preset", "tiny", *arguments)
+    assert found.code == 2, found
+    assert re.search(said, found.err)
+    assert found.err.count("\n") == 1
+    assert listing(tmp_path) == {}

@@ -1,0 +1,431 @@
+"""Runs that end before their time go on as if nothing had happened: the same bytes (DESIGN 4)."""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+from astropy.io import fits
+
+import tilegc as package
+from tests import mock
+from tests.command import listing, tilegc
+from tilegc import pipeline
+from tilegc.engine.serial import SerialEngine
+from tilegc.errors import ConfigError, RunFolderError, TilesFailedError
+from tilegc.io import atomic
+from tilegc.run_folder import Ledger, status, verify
+from tilegc.schema import FILES
+
+PASSES = ("ingest", "filter", "regions", "extended-draw", "mask", "density", "rho")
+"""Passes that write, in the order in which they run."""
+
+
+class Power(BaseException):
+    """The plug is pulled: nothing may catch it."""
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _no_report():
+    with pytest.MonkeyPatch.context() as patch:
+        mock.no_report(patch)
+        yield
+
+
+@pytest.fixture(scope="module")
+def run_file(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("inputs")
+    return mock.write_inputs(folder, ingest="always", tiles={"size": 33})
+
+
+@pytest.fixture(scope="module")
+def undisturbed(run_file, tmp_path_factory):
+    return pipeline.run(run_file, tmp_path_factory.mktemp("undisturbed") / "run", workers=0)
+
+
+@pytest.fixture
+def finished(undisturbed, tmp_path):
+    """A copy of a finished run, to be spoiled."""
+    return Path(shutil.copytree(undisturbed.path, tmp_path / "run"))
+
+
+def interrupt_units(patch, name, after, error):
+    """Let a pass do some units, then raise in all others."""
+    done = []
+
+    def do(self, books, function, common, unit, ordinary=SerialEngine._do):
+        def broken(common, payload):
+            if books.name == name:
+                if len(done) == after:
+                    raise error
+                done.append(unit.key)
+            return function(common, payload)
+
+        ordinary(self, books, broken, common, unit)
+
+    patch.setattr(SerialEngine, "_do", do)
+    return done
+
+
+def counted_units(patch):
+    """Count the units that each pass does."""
+    counts: dict[str, list[str]] = {}
+
+    def do(self, books, function, common, unit, ordinary=SerialEngine._do):
+        counts.setdefault(books.name, []).append(unit.key)
+        ordinary(self, books, function, common, unit)
+
+    patch.setattr(SerialEngine, "_do", do)
+    return counts
+
+
+SLOW = {"regions", "extended-draw", "density", "median 2/2", "inpaint", "sky-grid"}
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        pytest.param(name, marks=pytest.mark.slow) if name in SLOW else name
+        for name in (*PASSES, "median 2/2", "peaks", "inpaint", "sky-grid", "maps")
+    ],
+)
+def test_interrupted_in_a_pass(name, run_file, undisturbed, tmp_path, monkeypatch):
+    """Ctrl-C in the second unit; what was marked is not done again."""
+    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+        interrupt_units(patch, name, 1, KeyboardInterrupt())
+        pipeline.run(run_file, tmp_path / "run", workers=0)
+    found = status(tmp_path / "run")
+    assert (found.state, found.alive) == ("stopped", False)
+    before = {step.name: step.done for step in found.passes}
+    with monkeypatch.context() as patch:
+        counts = counted_units(patch)
+        run = pipeline.run(run_file, tmp_path / "run", workers=0, resume=True)
+    mock.assert_same(run, undisturbed)
+    totals = {step.name: step.total for step in found.passes}
+    for step in PASSES:
+        assert len(counts.get(step, ())) == totals[step] - before[step], step
+    if name in PASSES:
+        assert before[name] == 1
+    assert verify(run.path) == []
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "ingest",
+        "mask",
+        pytest.param("filter", marks=pytest.mark.slow),
+        pytest.param("rho", marks=pytest.mark.slow),
+    ],
+)
+def test_killed_between_a_payload_and_its_mark(name, run_file, undisturbed, tmp_path, monkeypatch):
+    """The unit is done again, over what it wrote."""
+    mark = Ledger.mark
+
+    def no_mark(self, step, keys, partial=None):
+        if step == name:
+            raise Power
+        mark(self, step, keys, partial)
+
+    with monkeypatch.context() as patch, pytest.raises(Power):
+        patch.setattr(Ledger, "mark", no_mark)
+        pipeline.run(run_file, tmp_path / "run", workers=0)
+    assert {step.name: step.done for step in status(tmp_path / "run").passes}[name] == 0
+    mock.assert_same(pipeline.run(run_file, tmp_path / "run", workers=0, resume=True), undisturbed)
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        FILES.run,
+        FILES.profile,
+        "a_rho.fits",
+        *(pytest.param(name, marks=pytest.mark.slow) for name in (FILES.candidates, FILES.summary)),
+    ],
+)
+def test_killed_while_a_file_is_written(name, run_file, undisturbed, tmp_path, monkeypatch):
+    """Neither the file nor a part of it is there; then it is."""
+    replace = os.replace
+
+    def pull_the_plug(beside, path):
+        if Path(path).name == name:
+            raise Power
+        replace(beside, path)
+
+    with monkeypatch.context() as patch, pytest.raises(Power):
+        patch.setattr(atomic.os, "replace", pull_the_plug)
+        pipeline.run(run_file, tmp_path / "run", workers=0)
+    assert not [path for path in (tmp_path / "run").rglob("*") if name in path.name]
+    mock.assert_same(pipeline.run(run_file, tmp_path / "run", workers=0, resume=True), undisturbed)
+
+
+def test_tiles_that_fail(run_file, undisturbed, tmp_path, monkeypatch):
+    """Tries are used up: exit code 3 names the tile, all others are done and recorded."""
+    tried = []
+
+    def do(self, books, function, common, unit, ordinary=SerialEngine._do):
+        def broken(common, payload):
+            if (books.name, unit.key) == ("filter", "b/4"):
+                tried.append(payload)
+                raise OSError("input/output error")
+            return function(common, payload)
+
+        ordinary(self, books, broken, common, unit)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(SerialEngine, "_do", do)
+        found = tilegc("run", run_file, "-o", tmp_path / "run", "--workers", 0)
+    assert found.code == 3
+    last = found.err.splitlines()[-1]
+    assert re.fullmatch(r"tilegc: filter: 1 of 18 tiles failed in 3 tries: b/4 \(.*--resume", last)
+    assert len(tried) == 3
+    looked = status(tmp_path / "run")
+    assert looked.state == "failed"
+    assert "b/4" in looked.error
+    assert {step.name: (step.done, step.total) for step in looked.passes}["filter"] == (17, 18)
+    with pytest.raises(TilesFailedError), monkeypatch.context() as patch:
+        patch.setattr(SerialEngine, "_do", do)
+        pipeline.run(run_file, tmp_path / "run", workers=0, resume=True)
+    mock.assert_same(pipeline.run(run_file, tmp_path / "run", workers=0, resume=True), undisturbed)
+
+
+def test_interrupted_again_and_again(run_file, undisturbed, tmp_path, monkeypatch):
+    """Three units further at every start, with other workers at the end."""
+    starts = 0
+    while starts < 40:
+        starts += 1
+        left = iter(range(30))
+
+        def do(self, books, function, common, unit, ordinary=SerialEngine._do, left=left):
+            if books.ledger is not None and next(left, None) is None:
+                raise KeyboardInterrupt
+            ordinary(self, books, function, common, unit)
+
+        with monkeypatch.context() as patch:
+            patch.setattr(SerialEngine, "_do", do)
+            try:
+                run = pipeline.run(run_file, tmp_path / "run", workers=0, resume=True)
+            except KeyboardInterrupt:
+                continue
+        break
+    assert starts > 2
+    mock.assert_same(run, undisturbed)
+
+
+# --- processes ----------------------------------------------------------------------------------------------
+
+
+def start(run_file, folder, *arguments):
+    """Start `tilegc run` as a shell would."""
+    place = str(Path(package.__file__).parents[1])
+    return subprocess.Popen(
+        [sys.executable, "-m", "tilegc", "run", str(run_file), "-o", str(folder), *arguments],
+        stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, start_new_session=True,
+        env={**os.environ, "PYTHONPATH": place, "COLUMNS": "200"},
+    )  # fmt: skip
+
+
+def wait_for(process, folder, name):
+    """Wait until a pass has a mark in the ledger."""
+    for _ in range(6000):
+        if list((folder / FILES.ledger).glob(f"*-{name}.json")):
+            return
+        assert process.poll() is None, process.communicate()
+        time.sleep(0.01)
+    pytest.fail(f"no mark of {name} within a minute")
+
+
+@pytest.fixture(scope="module")
+def slow_file(run_file):
+    """Many small tiles: there is time to hit one."""
+    return mock.edited(run_file, "small-tiles.yaml", {"tiles.size": 15})
+
+
+@pytest.mark.parametrize(
+    ("workers", "name"),
+    [
+        ("0", "filter"),
+        pytest.param("2", "ingest", marks=pytest.mark.slow),
+        pytest.param("0", "mask", marks=pytest.mark.slow),
+    ],
+)
+def test_kill_9(workers, name, slow_file, undisturbed, tmp_path):
+    with start(slow_file, tmp_path / "run", "--workers", workers) as process:
+        wait_for(process, tmp_path / "run", name)
+        os.killpg(process.pid, signal.SIGKILL)
+        process.communicate(timeout=60)
+    found = status(tmp_path / "run")
+    assert (found.state, found.alive) == ("stopped", False)
+    assert not (tmp_path / "run" / FILES.summary).exists()
+    refused = tilegc("run", slow_file, "-o", tmp_path / "run", "--workers", 0)
+    assert refused.code == 2
+    assert "--resume" in refused.err
+    assert "--overwrite" in refused.err
+    mock.assert_same(pipeline.run(slow_file, tmp_path / "run", workers=0, resume=True), undisturbed)
+    left = [path.name for path in (tmp_path / "run").rglob("*") if path.name.endswith((".part", ".partial"))]
+    assert left == []
+
+
+@pytest.mark.parametrize("workers", ["0", pytest.param("2", marks=pytest.mark.slow)])
+def test_ctrl_c(workers, slow_file, undisturbed, tmp_path):
+    with start(slow_file, tmp_path / "run", "--workers", workers) as process:
+        wait_for(process, tmp_path / "run", "ingest")
+        os.killpg(process.pid, signal.SIGINT)  # as a terminal does: to the workers too
+        _, err = process.communicate(timeout=60)
+    assert process.returncode == 130
+    assert err.splitlines()[-1] == "tilegc: interrupted; go on with --resume"
+    assert "Traceback" not in err
+    assert status(tmp_path / "run").state == "stopped"
+    mock.assert_same(pipeline.run(slow_file, tmp_path / "run", workers=0, resume=True), undisturbed)
+
+
+# --- what a second start may do -----------------------------------------------------------------------------
+
+
+def test_a_second_start_without_a_flag_names_both(run_file, finished):
+    before = listing(finished)
+    with pytest.raises(RunFolderError, match=r"state: done.*--resume.*--overwrite"):
+        pipeline.run(run_file, finished, workers=0)
+    assert listing(finished) == before
+
+
+@pytest.mark.parametrize("there", ["absent", "empty", "begun"])
+@pytest.mark.parametrize("flag", ["resume", "overwrite"])
+def test_flags_on_what_is_hardly_a_run(there, flag, run_file, undisturbed, tmp_path, monkeypatch):
+    folder = tmp_path / "run"
+    if there == "empty":
+        folder.mkdir()
+    elif there == "begun":
+        with monkeypatch.context() as patch, pytest.raises(Power):
+            interrupt_units(patch, "ingest", 0, Power())
+            pipeline.run(run_file, folder, workers=0)
+    mock.assert_same(pipeline.run(run_file, folder, workers=0, **{flag: True}), undisturbed)
+
+
+def test_resume_of_a_finished_run(run_file, undisturbed, finished, monkeypatch):
+    counts = counted_units(monkeypatch)
+    run = pipeline.run(run_file, finished, workers=0, resume=True)
+    mock.assert_same(run, undisturbed)
+    assert not set(PASSES) & set(counts)
+    assert run.manifest["state"] == "done"
+    ours, theirs = run.manifest["products"], undisturbed.manifest["products"]
+    assert {name for name in theirs if ours.get(name) != theirs[name]} <= {
+        FILES.summary
+    }  # which has `timing`
+
+
+def test_resume_makes_good_what_was_deleted(run_file, undisturbed, finished):
+    (finished / FILES.catalogue).unlink()
+    shutil.rmtree(finished / FILES.maps)
+    mock.assert_same(pipeline.run(run_file, finished, workers=0, resume=True), undisturbed)
+
+
+@pytest.mark.parametrize(
+    ("changes", "said"),
+    [
+        ({"detect.keep": 2.5}, r"detect\.keep \(1\.5, now 2\.5\)"),
+        ({"tiles.size": 40}, r"tiles\.size \(33, now 40\)"),
+        ({"inpaint": {"realisations": 4}}, r"inpaint\.realisations \(3, now 4\).*inpaint\.seed \(7, now 1\)"),
+        ({"fields.1.name": "c"}, r"fields\[1\]\.name \(\"b\", now \"c\"\)"),
+        ({"convergence": None}, r"convergence"),
+    ],
+)
+def test_other_settings_are_refused(changes, said, run_file, finished):
+    changed = mock.edited(run_file, "changed.yaml", changes)
+    before = listing(finished)
+    with pytest.raises(RunFolderError, match=rf"settings have changed.*{said}.*--overwrite"):
+        pipeline.run(changed, finished, workers=0, resume=True)
+    assert listing(finished) == before
+
+
+@pytest.mark.parametrize("name", ["a_f150w_i2d.fits", "kappa.fits", "arc.reg", "patch.fits"])
+def test_other_inputs_are_refused(name, run_file, finished, tmp_path):
+    """One pixel is enough, in a file of the same length and the same time."""
+    path = run_file.parent / name
+    content, times = path.read_bytes(), path.stat()
+    try:
+        if name.endswith(".fits"):
+            with fits.open(path, mode="update") as hdus:
+                data = hdus[-1].data
+                data[30, 30] = data[30, 30] + 1
+        else:
+            path.write_bytes(content.replace(b'2.5"', b'2.6"'))
+        os.utime(path, ns=(times.st_atime_ns, times.st_mtime_ns))
+        assert path.stat().st_size == len(content)
+        assert path.read_bytes() != content
+        before = listing(finished)
+        with pytest.raises(RunFolderError, match=rf"inputs have changed.*{name}.*--overwrite"):
+            pipeline.run(run_file, finished, workers=0, resume=True)
+        assert listing(finished) == before
+    finally:
+        path.write_bytes(content)
+
+
+def test_touched_inputs_are_the_same_inputs(run_file, undisturbed, finished):
+    os.utime(run_file.parent / "kappa.fits")
+    mock.assert_same(pipeline.run(run_file, finished, workers=0, resume=True), undisturbed)
+
+
+def test_overwrite_keeps_what_is_not_ours(run_file, undisturbed, finished):
+    foreign = ["notes.txt", "maps/mine.fits", "store/other.zarr/zarr.json", "figures/old.png"]
+    for name in foreign:
+        (finished / name).parent.mkdir(parents=True, exist_ok=True)
+        (finished / name).write_text("mine")
+    changed = mock.edited(run_file, "overwrite.yaml", {"fields.1": None, "tiles.size": 50})
+    run = pipeline.run(changed, finished, workers=0, overwrite=True)
+    assert run.fields == ("a",)
+    assert not (finished / "store" / "b.zarr").exists()
+    assert not (finished / "maps" / "b_rho.fits").exists()
+    for name in foreign:
+        assert (finished / name).read_text() == "mine"
+    shutil.rmtree(finished / "store" / "other.zarr")
+    (finished / "maps" / "mine.fits").unlink()
+    mock.assert_same(pipeline.run(run_file, finished, workers=0, overwrite=True), undisturbed)
+
+
+def test_resume_and_overwrite_exclude_each_other(run_file, finished):
+    with pytest.raises(ConfigError, match="--resume and --overwrite"):
+        pipeline.run(run_file, finished, workers=0, resume=True, overwrite=True)
+
+
+# --- verify -------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("name", "place"),
+    [
+        (FILES.catalogue, FILES.catalogue),
+        (FILES.summary, FILES.summary),
+        ("maps/b_mask.fits", "maps/b_mask.fits"),
+        ("store/a.zarr/detection/c/1/1", "store/a.zarr/detection"),
+        ("store/sky-grid.zarr/zarr.json", "store/sky-grid.zarr"),
+    ],
+)
+@pytest.mark.parametrize("how", ["changed", "absent"])
+def test_verify(name, place, how, finished):
+    assert tilegc("verify", finished).code == 0
+    path = finished / name
+    if how == "changed":
+        content = np.frombuffer(path.read_bytes(), np.uint8).copy()
+        content[content.size // 2] ^= 1
+        path.write_bytes(content.tobytes())
+    else:
+        path.unlink()
+    found = tilegc("verify", finished)
+    assert found.code == 1
+    assert len(found.err.splitlines()) == 1
+    assert found.err.startswith(f"{place}: ")
+
+
+def test_verify_is_not_about_the_report(finished):
+    (finished / FILES.run).write_text("# mine now\n")
+    (finished / FILES.report).write_text("prettier")
+    assert tilegc("verify", finished).code == 0

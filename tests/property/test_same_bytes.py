@@ -1,0 +1,197 @@
+"""One run, many ways: every product the same file bytes, every array of the store the same values (DESIGN 4).
+
+The reference is computed in one tile a field, in this process, straight from FITS.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+from zlib import crc32
+
+import numpy as np
+import pytest
+from distributed import LocalCluster
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from tests import mock
+from tilegc import pipeline
+from tilegc.cluster import connect
+from tilegc.engine.serial import SerialEngine
+
+HALO = 51
+"""Pixels that the widest pass of the mock run looks beyond its core."""
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _no_report():
+    with pytest.MonkeyPatch.context() as patch:
+        mock.no_report(patch)
+        yield
+
+
+@pytest.fixture(scope="module")
+def run_file(tmp_path_factory):
+    return mock.write_inputs(tmp_path_factory.mktemp("inputs"))
+
+
+@pytest.fixture(scope="module")
+def reference(run_file, tmp_path_factory):
+    return pipeline.run(run_file, tmp_path_factory.mktemp("reference") / "run", workers=0)
+
+
+@pytest.fixture(scope="module")
+def processes():
+    with connect(workers=2) as client:
+        yield client
+
+
+@pytest.fixture(scope="module")
+def threads():
+    """Two workers of two threads each in this process."""
+    with LocalCluster(
+        n_workers=2, threads_per_worker=2, processes=False, protocol="tcp://", dashboard_address=None,
+        silence_logs=logging.CRITICAL,
+    ) as cluster:  # fmt: skip
+        yield cluster.scheduler_address
+
+
+def test_the_reference_holds_something_of_everything(reference):
+    """Equal bytes of empty products would prove nothing."""
+    summary = reference.summary
+    for section in ("relation", "comparison", "contamination", "mass"):
+        assert None not in summary[section].values(), section
+    bits = reference.field("a").mask.values
+    assert {1, 2, 8, 32} <= {int(bit) for bit in (1, 2, 4, 8, 16, 32) if (bits & bit).any()}
+    assert (reference.field("b").mask.values & 32).any()
+    for name, least in {
+        "catalogue": 50,
+        "candidates": 100,
+        "inpainted": 100,
+        "relation": 16,
+        "profile": 5,
+    }.items():
+        assert len(getattr(reference, name)) >= least, name
+    assert set(reference.catalogue["field"]) == {"a", "b"}
+    assert np.isfinite(reference.field("a").rho.values).any()
+
+
+def test_a_changed_setting_changes_the_products(run_file, reference, tmp_path):
+    """The comparison can fail: another seed moves the inpainted sources, and nothing of the catalogue."""
+    other = pipeline.run(mock.edited(run_file, "seed.yaml", {"inpaint.seed": 8}), tmp_path / "run", workers=0)
+    ours, theirs = mock.products(other), mock.products(reference)
+    assert ours["inpainted.parquet"] != theirs["inpainted.parquet"]
+    assert ours["maps/a_rho.fits"] != theirs["maps/a_rho.fits"]
+    assert ours["catalogue.parquet"] == theirs["catalogue.parquet"]
+    with pytest.raises(AssertionError, match="inpainted"):
+        mock.assert_same(other, reference)
+
+
+@pytest.mark.parametrize("size", [96, 64, 40, 33, 20])
+def test_tile_size(size, run_file, reference, tmp_path):
+    """Ragged, one tile of one field only, smaller than the halo; on a lattice of its own or not."""
+    assert (min(mock.SHAPES["b"]) < 96 and size < HALO) or size >= 64
+    changed = mock.edited(run_file, f"tiles{size}.yaml", {"tiles.size": size})
+    mock.assert_same(pipeline.run(changed, tmp_path / "run", workers=0), reference)
+
+
+@pytest.mark.slow
+@settings(max_examples=8, deadline=None, suppress_health_check=list(HealthCheck))
+@given(size=st.integers(5, 100), workers=st.sampled_from([0, "threads"]))
+def test_any_tile_size(size, workers, run_file, reference, threads, tmp_path_factory):
+    changed = mock.edited(run_file, f"tiles{size}.yaml", {"tiles.size": size})
+    how = {"workers": 0} if workers == 0 else {"scheduler": threads}
+    mock.assert_same(pipeline.run(changed, tmp_path_factory.mktemp("any") / "run", **how), reference)
+
+
+def test_threads(run_file, reference, threads, tmp_path):
+    changed = mock.edited(run_file, "threads.yaml", {"tiles.size": 33})
+    mock.assert_same(pipeline.run(changed, tmp_path / "run", scheduler=threads), reference)
+
+
+def test_processes(run_file, reference, processes, tmp_path):
+    """By the address of a scheduler whose workers are processes; the ingest is theirs too."""
+    changed = mock.edited(run_file, "processes.yaml", {"tiles.size": 33, "ingest": "always"})
+    address = processes.scheduler.address
+    mock.assert_same(pipeline.run(changed, tmp_path / "run", scheduler=address), reference)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("workers", [1, 2, 3])
+def test_own_workers(workers, run_file, reference, tmp_path):
+    changed = mock.edited(run_file, f"own{workers}.yaml", {"tiles.size": 40})
+    mock.assert_same(pipeline.run(changed, tmp_path / "run", workers=workers), reference)
+
+
+@pytest.mark.parametrize("mode", ["never", "always"])
+def test_ingest(mode, run_file, reference, tmp_path):
+    changed = mock.edited(run_file, f"{mode}.yaml", {"ingest": mode, "tiles.size": 48})
+    run = pipeline.run(changed, tmp_path / "run", workers=0)
+    assert ("sci" in run.field("a")) is (mode == "always")
+    mock.assert_same(run, reference)
+
+
+def test_an_earlier_ingest(run_file, reference, tmp_path):
+    """`store:` instead of bands, as `tilegc ingest` left it."""
+    stores = pipeline.ingest_only(run_file, tmp_path / "earlier", workers=0)
+    fields = {f"fields.{number}.store": str(path) for number, path in enumerate(stores)}
+    bands = {f"fields.{number}.bands": None for number in range(len(stores))}
+    changed = mock.edited(run_file, "store.yaml", {**fields, **bands, "tiles.size": 50})
+    mock.assert_same(pipeline.run(changed, tmp_path / "run", workers=0), reference)
+
+
+def test_tile_compressed_files(reference, tmp_path):
+    """The same pixels in RICE-style containers: everything but the header cards of the container."""
+    run_file = mock.write_inputs(tmp_path / "rice", container="rice")
+    run = pipeline.run(mock.edited(run_file, "r.yaml", {"tiles.size": 48}), tmp_path / "run", workers=0)
+    mock.assert_same(run, reference)
+
+
+def test_gzipped_files(tmp_path):
+    """grizli's layout: gzipped files go through an ingest, plain ones are read in windows."""
+    plain = mock.write_inputs(tmp_path / "plain", container="grizli", ingest="never")
+    gzipped = mock.write_inputs(tmp_path / "gz", container="grizli-gz", tiles={"size": 48})
+    run = pipeline.run(gzipped, tmp_path / "gz-run", workers=0)
+    assert "sci" in run.field("a")
+    mock.assert_same(run, pipeline.run(plain, tmp_path / "plain-run", workers=0))
+
+
+def test_tiles_in_another_order(run_file, reference, tmp_path, monkeypatch):
+    """Backwards, with every third unit failing once: as late workers and lost ones would have it."""
+    ordinary, failed = SerialEngine._do, set()
+
+    def do(self, books, function, common, unit):
+        def once(common, payload):
+            if crc32(unit.key.encode()) % 3 == 0 and (books.name, unit.key) not in failed:
+                failed.add((books.name, unit.key))
+                raise OSError("the disk is away")
+            return function(common, payload)
+
+        ordinary(self, books, once, common, unit)
+
+    run_all = SerialEngine.run
+    monkeypatch.setattr(SerialEngine, "_do", do)
+    monkeypatch.setattr(
+        SerialEngine,
+        "run",
+        lambda self, name, function, units, **rest: run_all(self, name, function, units[::-1], **rest),
+    )
+    changed = mock.edited(run_file, "order.yaml", {"tiles.size": 33})
+    mock.assert_same(pipeline.run(changed, tmp_path / "run", workers=0), reference)
+    assert len(failed) > 20
+
+
+def test_products_name_no_tile_no_path_and_no_time(run_file, reference, tmp_path):
+    """What differs between machines stays in manifest, log, run file and `timing`."""
+    for name, content in mock.products(reference).items():
+        assert str(run_file.parent).encode() not in content, name
+        assert str(reference.path).encode() not in content, name
+    for name, content in mock.products(reference).items():
+        if name.startswith("maps/"):
+            assert b"DATE" not in content[:14400]
+            assert b"CHECKSUM" not in content[:14400]
+    timing = json.loads((reference.path / "summary.json").read_bytes())["timing"]
+    assert set(timing) == {
+        "ingest_s", "mask_s", "detect_s", "density_s", "compare_s", "report_s", "total_s",
+    }  # fmt: skip
