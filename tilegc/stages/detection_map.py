@@ -145,4 +145,4 @@ def detection_map(setup: Setup) -> None:
 
 def filter_pass(params: FilterParams) -> Pass:
     """Return the pass that writes `MAPS`."""
-    return Pass("filter", ("sci", "wht"), filter_halo(params), MAPS, filter_rule, bytes_per_pixel=64.0)
+    return Pass("filter", ("sci", "wht"), filter_halo(params), MAPS, filter_rule, bytes_per_pixel=80.0)

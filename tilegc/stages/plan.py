@@ -24,7 +24,7 @@ from tilegc.stages.sky_grid import CELLS
 
 __all__ = ["Plan", "Step", "check", "plan"]
 
-WORKER_BASE = 350 * 2**20
+WORKER_BASE = 400 * 2**20
 """Memory of a worker before it does anything: the libraries and their compiled kernels."""
 
 BYTES_PER_PIXEL = 1 + 1 + 1 + 1 + 4 * 4
