@@ -157,7 +157,8 @@ def test_the_drawing_has_every_pass_in_its_order():
         "extended-find",
         "extended-draw",
         "mask",
-        "sigma",
+        "median",
+        "deviation",
         "peaks",
         "density",
     ]
