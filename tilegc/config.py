@@ -83,7 +83,10 @@ def _switch(value: object) -> object:
         raise ValueError("give off, auto or a number")
     if value in {"off", "auto"}:
         return value
-    return _number(value)
+    number = _number(value)
+    if isinstance(number, int | float) and not number > 0:
+        raise ValueError(f"give off, auto or a number above 0, not {number:g}")
+    return number
 
 
 Number = Annotated[float, BeforeValidator(_number), Field(allow_inf_nan=False)]
@@ -383,6 +386,26 @@ def resolve(mapping: object, *, base: Path | None = None, source: str = "run fil
     return _absolute(config, base)
 
 
+class _TwiceError(yaml.YAMLError):
+    """A key stands twice in one mapping."""
+
+
+class _Loader(yaml.SafeLoader):
+    """YAML's safe loader, which lets the last of two equal keys win, unseen; this one refuses them."""
+
+    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
+        seen = set()
+        for key, _ in node.value:
+            if not isinstance(key, yaml.ScalarNode):
+                continue
+            if key.value in seen:
+                raise _TwiceError(
+                    f"the key {key.value!r} stands twice (line {key.start_mark.line + 1}): remove one"
+                )
+            seen.add(key.value)
+        return super().construct_mapping(node, deep)
+
+
 def load(path: str | Path) -> RunConfig:
     """Read and check a run file; relative paths in it refer to its folder.
 
@@ -399,7 +422,9 @@ def load(path: str | Path) -> RunConfig:
     except (OSError, UnicodeDecodeError) as error:
         raise ConfigError(f"{path}: cannot be read as a run file ({_first_line(error)})") from None
     try:
-        mapping = yaml.safe_load(text)
+        mapping = yaml.load(text, _Loader)  # noqa: S506  (a safe one)
+    except _TwiceError as error:
+        raise ConfigError(f"{path}: {error}") from None
     except yaml.YAMLError as error:
         raise ConfigError(f"{path}: not YAML ({_first_line(error)})") from None
     if mapping is None:

@@ -213,7 +213,7 @@ def test_keys(case, inputs):
         (b"", r"run\.yaml: the run file is empty.*recipe"),
         (b"- seed\n", r"run\.yaml: a mapping of keys"),
         (b"\xff\xfe\x00", r"run\.yaml: cannot be read"),
-        (b"recipe: seed\nrecipe: seed\ncluster: 5\n", r"cluster"),
+        (b"recipe: seed\nrecipe: seed\n", r"run\.yaml: the key .recipe. stands twice .line 2."),
         (None, r"run\.yaml: no such run file"),
     ],
 )

@@ -51,9 +51,9 @@ def _profile(material: Material) -> Table:
 
 
 def counts(material: Material) -> Drawing | None:
-    """Draw sources per arcsec^2 against radius, field by field; None without an annulus."""
+    """Draw sources per arcsec^2 against radius, field by field; None where no annulus has a source."""
     table = _profile(material)
-    if not table["r_lo"].size:
+    if not (table["n_gc"] > 0).any():
         return None
     figure, axes = style.panel("Radial profile of the sources", style.WIDE)
     axes.set_xscale("log")
@@ -95,7 +95,7 @@ def counts(material: Material) -> Drawing | None:
     style.plain_ticks(axes.yaxis)
     style.legend(figure, handles, columns=3)
     words = ["Sources per arcsec² of good area in annuli about the cluster's centre, with Poisson errors."]
-    if material.summary["contamination"]["per_kpc2"] is not None:
+    if material.summary["contamination"]["per_kpc2"]:
         words.append(
             "Grey: the contamination. Open marks: what is left without it, where that exceeds its error."
         )
@@ -118,7 +118,7 @@ def _planted(axes: Axes, planted: dict[str, Any], field: str, colour: str) -> tu
 
 def _contamination(axes: Axes, material: Material) -> list[Line2D]:
     found = material.summary["contamination"]
-    if found["per_kpc2"] is None:
+    if not found["per_kpc2"]:  # 0 has no place on a logarithmic axis
         return []
     area = float(material.summary["cluster"]["kpc_per_arcsec"]) ** 2
     level, error = found["per_kpc2"] * area, (found["err"] or 0.0) * area

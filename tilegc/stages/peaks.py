@@ -6,6 +6,7 @@ decide; the few undecided ones of all tiles are settled by one sparse greedy ove
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 
@@ -53,7 +54,12 @@ class PeakParams:
 def threshold(config: RunConfig, noise: Noise) -> float:
     """Return T of a field, nJy per pixel; NaN where it has no noise to be a multiple of."""
     asked = config.detect.threshold
-    return asked.value if isinstance(asked, ValueThreshold) else asked.sigma * noise.sigma
+    return asked.value if isinstance(asked, ValueThreshold) else asked.sigma * _positive(noise)
+
+
+def _positive(noise: Noise) -> float:
+    """Return sigma; NaN where it is 0: half of the map or more is one value, and every pixel of it is a peak."""
+    return noise.sigma if noise.sigma > 0 else math.nan
 
 
 def at_least(limit: float) -> np.float32:
@@ -119,7 +125,7 @@ def candidates(setup: Setup, peaks: Table, noise: dict[str, Noise]) -> Candidate
         rows = peaks["field"] == index
         if rows.any():
             ra[rows], dec[rows] = pixel_to_world(setup.source(name).wcs, peaks["y"][rows], peaks["x"][rows])
-            snr[rows] = peaks["peak"][rows].astype(np.float64) / noise[name].sigma
+            snr[rows] = peaks["peak"][rows].astype(np.float64) / _positive(noise[name])
     cluster = setup.config.cluster
     radius = separation_arcsec(ra, dec, cluster.ra, cluster.dec)
     scale = kpc_per_arcsec(cosmology(setup.config.cosmology), cluster.redshift)

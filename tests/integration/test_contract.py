@@ -1,0 +1,414 @@
+"""What a user gets (DESIGN 7), written out once more: files, columns, keys, arrays; and what is empty."""
+
+from __future__ import annotations
+
+import json
+import math
+
+import numpy as np
+import pyarrow.parquet as pq
+import pytest
+import xarray as xr
+from astropy import units as u
+from astropy.io import fits
+from astropy.table import QTable, Table
+from astropy.wcs import WCS
+from regions import Regions
+
+from tests import mock
+from tests.command import tilegc
+from tilegc import open_run, pipeline
+
+CANDIDATES = {
+    "id": ("int64", ""), "field": ("string", ""), "y": ("int32", "pix"), "x": ("int32", "pix"),
+    "ra": ("double", "deg"), "dec": ("double", "deg"), "peak": ("float", "nJy"), "snr": ("double", ""),
+    "radius_arcsec": ("double", "arcsec"), "radius_kpc": ("double", "kpc"),
+}  # fmt: skip
+INPAINTED = {
+    "realisation": ("int32", ""), "field": ("string", ""), "y": ("int32", "pix"), "x": ("int32", "pix"),
+    "ra": ("double", "deg"), "dec": ("double", "deg"),
+}  # fmt: skip
+RELATION = {
+    "bin": ("int64", ""), "n_lo": ("float64", "1 / arcsec2"), "n_hi": ("float64", "1 / arcsec2"),
+    "n_boxes": ("int64", ""), "n_mean": ("float64", "1 / arcsec2"), "kappa_mean": ("float64", ""),
+    "kappa_std": ("float64", ""),
+}  # fmt: skip
+PROFILE = {
+    "field": ("str", ""), "r_lo": ("float64", "arcsec"), "r_hi": ("float64", "arcsec"),
+    "area_arcsec2": ("float64", "arcsec2"), "n_gc": ("int64", ""), "n_per_arcsec2": ("float64", "1 / arcsec2"),
+    "n_err": ("float64", "1 / arcsec2"), "n_corrected": ("float64", "1 / arcsec2"), "kappa": ("float64", ""),
+    "light": ("float64", "nJy"), "rho": ("float64", ""),
+}  # fmt: skip
+SUMMARY = {
+    "schema": int, "version": str, "recipe": str,
+    "cluster": {"name": str, "redshift": float, "kpc_per_arcsec": float},
+    "fields": {
+        name: {
+            "shape": list, "good_area_arcsec2": float, "masked_fraction": float, "sigma": float,
+            "threshold": float, "n_candidates": int, "n_detected": int, "n_inpainted": float,
+        }
+        for name in ("a", "b")
+    },
+    "n_detected": int, "n_inpainted": float,
+    "relation": {
+        "method": str, "amplitude": float, "amplitude_err": float, "index": float, "index_err": float,
+        "box_arcsec": float,
+    },
+    "comparison": {"beta": float, "pearson": float, "spearman": float},
+    "contamination": {"per_kpc2": float, "err": float},
+    "mass": {
+        "sigma_cr_msun_per_kpc2": float, "lens_within_60arcsec_msun": float, "n_gc_within_60arcsec": int,
+        "virial_from_counts_msun": float, "gc_total_from_ratio_msun": float, "mean_gc_msun": float,
+    },
+    "timing": {
+        "ingest_s": float, "mask_s": float, "detect_s": float, "density_s": float, "compare_s": float,
+        "report_s": float, "total_s": float,
+    },
+}  # fmt: skip
+ARRAYS = {
+    "sci": ("band y x", "float32", "nJy"), "err": ("band y x", "float32", "nJy"),
+    "wht": ("band y x", "float32", "nJy-2"), "mask": ("y x", "uint8", ""), "detection": ("y x", "float32", "nJy"),
+    "rho": ("y x", "float32", ""), "density": ("y x", "float32", "arcsec-2"),
+}  # fmt: skip
+TOP = {
+    "run.yaml", "manifest.json", "summary.json", "log.txt", "report.html", "catalogue.parquet",
+    "candidates.parquet", "inpainted.parquet", "relation.ecsv", "profile.ecsv", "catalogue.ecsv",
+    "catalogue.reg", "maps", "figures", "store", "ledger",
+}  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def run_file(tmp_path_factory):
+    return mock.write_inputs(tmp_path_factory.mktemp("inputs"), ingest="always", tiles={"size": 50})
+
+
+@pytest.fixture(scope="module")
+def run(run_file):
+    found = tilegc("run", run_file, "--workers", 0)
+    assert found.code == 0, found
+    return open_run(run_file.with_name("run-run"))
+
+
+def check_tree(content, tree, *, null, place="summary"):
+    """Hold the keys and types of a summary to the contract's; more keys may be there."""
+    for key, kind in tree.items():
+        where = f"{place}.{key}"
+        assert key in content, where
+        value = content[key]
+        if value is None and null:
+            continue
+        if isinstance(kind, dict):
+            check_tree(value, kind, null=null, place=where)
+        else:
+            assert type(value) is kind or (kind is float and type(value) is int), (where, value)
+            assert not isinstance(value, float) or math.isfinite(value), where
+
+
+def check_tables(folder):
+    """Columns, types and units of every table, as readers of their formats see them."""
+    for name, columns in {
+        "catalogue": CANDIDATES, "candidates": CANDIDATES, "inpainted": INPAINTED,
+    }.items():  # fmt: skip
+        schema = pq.read_schema(folder / f"{name}.parquet")
+        assert schema.names == list(columns), name
+        for field in schema:
+            dtype, unit = columns[field.name]
+            assert str(field.type) == dtype, (name, field)
+            assert u.Unit(field.metadata.get(b"unit", b"").decode()) == u.Unit(unit), (name, field)
+    ecsv = {
+        column: (dtype if dtype != "string" else "str", unit) for column, (dtype, unit) in CANDIDATES.items()
+    }
+    for name, columns in {"relation": RELATION, "profile": PROFILE, "catalogue": ecsv}.items():
+        table = Table.read(folder / f"{name}.ecsv")
+        assert table.colnames == list(columns), name
+        for column, (dtype, unit) in columns.items():
+            wanted = {"double": "float64", "float": "float32"}.get(dtype, dtype)
+            found = table[column].dtype
+            assert found.kind == "U" if wanted == "str" else found == np.dtype(wanted), (name, column, found)
+            assert (table[column].unit or u.Unit("")) == u.Unit(unit), (name, column)
+
+
+def test_files(run):
+    assert {path.name for path in run.path.iterdir()} - {".lock"} == TOP
+    maps = {f"{field}_{kind}.fits" for field in "ab" for kind in ("detection", "mask", "rho", "density")}
+    assert {path.name for path in (run.path / "maps").iterdir()} == maps
+    assert {path.name for path in (run.path / "store").iterdir()} >= {"a.zarr", "b.zarr"}
+    figures = list((run.path / "figures").iterdir())
+    assert len(figures) >= 6
+    assert all(path.suffix == ".png" and path.stat().st_size > 5000 for path in figures)
+    assert (run.path / "log.txt").stat().st_size > 0
+    assert "<html" in (run.path / "report.html").read_text()
+
+
+def test_every_product_says_its_recipe(run):
+    assert run.summary["recipe"] == run.manifest["recipe"] == "seed"
+    for name in ("catalogue", "candidates", "inpainted"):
+        metadata = pq.read_schema(run.path / f"{name}.parquet").metadata
+        assert b"seed" in b" ".join(metadata.values()), name
+    for name in ("catalogue", "relation", "profile"):
+        assert Table.read(run.path / f"{name}.ecsv").meta["recipe"] == "seed"
+    assert "seed" in (run.path / "catalogue.reg").read_text()
+    for path in (run.path / "maps").iterdir():
+        assert fits.getheader(path)["RECIPE"] == "seed"
+    for name in run.fields:
+        assert run.field(name).attrs["recipe"] == "seed"
+    assert run.sky().attrs["recipe"] == "seed"
+
+
+def test_tables(run):
+    check_tables(run.path)
+
+
+def test_tables_through_open_run(run):
+    for table in (run.catalogue, run.candidates, run.inpainted, run.relation, run.profile):
+        assert isinstance(table, QTable)
+    assert run.catalogue["ra"].unit == u.deg
+    assert run.catalogue["peak"].to(u.Jy).value.max() > 0
+    assert run.profile["n_per_arcsec2"].unit == u.arcsec**-2
+
+
+def test_candidates_are_sorted_and_the_catalogue_is_their_top(run):
+    table, summary = run.candidates, run.summary
+    assert table["id"].tolist() == list(range(len(table)))
+    place = {name: number for number, name in enumerate(run.fields)}
+    rows = [(-row["peak"].value, place[row["field"]], row["y"].value, row["x"].value) for row in table]
+    assert rows == sorted(rows)
+    limits = np.array([1.5 * summary["fields"][name]["threshold"] for name in table["field"]])
+    kept = table["peak"].value.astype(float) >= limits
+    assert run.catalogue["id"].tolist() == table["id"][kept].tolist()
+    for name in ("y", "x", "ra", "dec", "peak", "snr", "radius_arcsec", "radius_kpc"):
+        np.testing.assert_array_equal(run.catalogue[name], table[name][kept])
+    sigma = np.array([summary["fields"][name]["sigma"] for name in table["field"]])
+    np.testing.assert_allclose(table["snr"], table["peak"].value / sigma, rtol=1e-12)
+    ratio = table["radius_kpc"] / table["radius_arcsec"]
+    np.testing.assert_allclose(ratio.value, 4.921, atol=5e-4)
+
+
+def test_positions(run):
+    """Against astropy's WCS of the files that a user has."""
+    for name in run.fields:
+        wcs = WCS(fits.getheader(run.config.fields[0 if name == "a" else 1].bands["F090W"].sci, "SCI"))
+        rows = run.candidates[run.candidates["field"] == name]
+        sky = wcs.pixel_to_world(rows["x"].value, rows["y"].value)
+        np.testing.assert_allclose(sky.ra.deg, rows["ra"].value, atol=1e-10)
+        np.testing.assert_allclose(sky.dec.deg, rows["dec"].value, atol=1e-10)
+        centre = type(sky)(mock.RA * u.deg, mock.DEC * u.deg)
+        np.testing.assert_allclose(sky.separation(centre).arcsec, rows["radius_arcsec"].value, atol=1e-7)
+
+
+def test_summary(run):
+    summary = run.summary
+    check_tree(summary, SUMMARY, null=False)
+    assert summary["fields"]["a"]["shape"] == list(mock.SHAPES["a"])
+    assert summary["n_detected"] == len(run.catalogue)
+    assert summary["n_inpainted"] == pytest.approx(len(run.inpainted) / 3)
+    for name, one in summary["fields"].items():
+        assert one["n_candidates"] == (run.candidates["field"] == name).sum()
+        assert one["n_detected"] == (run.catalogue["field"] == name).sum()
+        assert one["n_inpainted"] == pytest.approx((run.inpainted["field"] == name).sum() / 3)
+        mask = run.field(name).mask.values
+        assert one["good_area_arcsec2"] == pytest.approx((mask == 0).sum() * mock.SCALE**2, rel=1e-6)
+        assert one["threshold"] == pytest.approx(2.5 * one["sigma"], rel=1e-12)
+        good = run.field(name).detection.values[mask == 0]
+        deviation = np.abs(good - np.median(good))
+        assert one["sigma"] == 1.4826 * float(np.median(deviation))
+    mass = summary["mass"]
+    assert mass["virial_from_counts_msun"] == mass["n_gc_within_60arcsec"] * 5e9
+    assert mass["gc_total_from_ratio_msun"] == pytest.approx(mass["lens_within_60arcsec_msun"] * 2.9e-5)
+    assert mass["sigma_cr_msun_per_kpc2"] == pytest.approx(2.088e9, rel=1e-3)
+    assert mass["n_gc_within_60arcsec"] == (run.catalogue["radius_arcsec"] <= 60 * u.arcsec).sum()
+    assert summary["timing"]["total_s"] >= summary["timing"]["report_s"] > 0
+
+
+def test_stores(run):
+    for name, shape in mock.SHAPES.items():
+        with xr.open_zarr(run.path / "store" / f"{name}.zarr") as data:
+            assert data.sizes == {"band": 2, "y": shape[0], "x": shape[1]}
+            assert data.band.values.tolist() == list(mock.BANDS)
+            for array, (dims, dtype, unit) in ARRAYS.items():
+                assert data[array].dims == tuple(dims.split()), array
+                assert data[array].dtype == dtype, array
+                assert data[array].attrs.get("units", "") == unit, array
+                assert data[array].attrs["long_name"]
+            assert data.attrs["schema_version"] == 1
+            text = data.attrs["header"]
+            assert WCS(fits.Header.fromstring(data.attrs["wcs"], sep="\n")).wcs.ctype[0] == "RA---TAN"
+        source = run.config.fields[0 if name == "a" else 1].bands["F090W"].sci
+        with fits.open(source) as hdus:
+            cards = [str(card).rstrip() for card in hdus["SCI"].header.cards]
+        assert text.split("\n") == cards
+
+
+def test_ingested_pixels(run):
+    sci, wht = mock.pixels("a")
+    for number, band in enumerate(mock.BANDS):
+        with fits.open(run.config.fields[0].bands[band].sci) as hdus:
+            raw = hdus["SCI"].data.astype(np.float64)
+        stored = run.field("a").sci.sel(band=band).values
+        np.testing.assert_array_equal(stored, (raw * (1e15 * mock.PIXAR_SR)).astype(np.float32))
+        np.testing.assert_allclose(stored, sci[number], rtol=3e-7)
+        np.testing.assert_allclose(
+            run.field("a").wht.sel(band=band).values, wht[number] / mock.NJY**2, rtol=3e-7
+        )
+    np.testing.assert_allclose(run.field("a").err.values, 0.25, rtol=3e-7)
+
+
+def test_what_the_maps_are_finite_on(run):
+    """Density and rho are finite wherever bit 1 is not set; the detection map, where it was filtered."""
+    for name in run.fields:
+        data = run.field(name)
+        mask = data.mask.values
+        for array in ("density", "rho"):
+            np.testing.assert_array_equal(np.isfinite(data[array].values), (mask & 1) == 0)
+        assert np.isnan(data.detection.values[(mask & 1) != 0]).all()
+        assert np.isfinite(data.detection.values[(mask & 5) == 0]).all()
+
+
+def test_map_files(run):
+    for name in run.fields:
+        data = run.field(name)
+        original = WCS(fits.getheader(run.config.fields[0 if name == "a" else 1].bands["F090W"].sci, "SCI"))
+        for kind in ("detection", "mask", "rho", "density"):
+            with fits.open(run.map_path(name, kind)) as hdus:
+                assert len(hdus) == 1
+                header, values = hdus[0].header, hdus[0].data
+                np.testing.assert_array_equal(values, data[kind].values)
+                assert values.dtype.newbyteorder("=") == data[kind].dtype
+                assert u.Unit(header.get("BUNIT", "")) == u.Unit(ARRAYS[kind][2])
+                found = WCS(header).pixel_to_world([0, 40], [0, 70])
+                assert found.separation(original.pixel_to_world([0, 40], [0, 70])).arcsec.max() < 1e-9
+                assert not {"DATE", "CHECKSUM", "DATASUM"} & set(header)
+
+
+def test_region_file(run):
+    found = Regions.read(run.path / "catalogue.reg", format="ds9")
+    assert len(found) == len(run.catalogue)
+    np.testing.assert_allclose([one.center.ra.deg for one in found], run.catalogue["ra"].value, atol=1e-7)
+
+
+def test_what_promises_nothing_is_still_told(run):
+    manifest = json.loads((run.path / "manifest.json").read_text())
+    assert manifest["state"] == "done"
+    assert {"catalogue.parquet", "summary.json", "maps/a_rho.fits", "store/a.zarr/mask"} <= set(
+        manifest["products"]
+    )
+    assert all(len(digest) == 64 for digest in manifest["products"].values())
+    again = pipeline.plan(run.path / "run.yaml", run.path.with_name("elsewhere"))
+    assert again.refusals == ()
+
+
+# --- empty is a result --------------------------------------------------------------------------------------
+
+
+def no_weight(folder, names):
+    for name in names:
+        for band in mock.BANDS:
+            with fits.open(folder / f"{name}_{band.lower()}_i2d.fits", mode="update") as hdus:
+                hdus["WHT"].data[:] = 0
+
+
+def flat(folder, names):
+    """Pixels all 0: a noise of 0."""
+    for name in names:
+        for band in mock.BANDS:
+            with fits.open(folder / f"{name}_{band.lower()}_i2d.fits", mode="update") as hdus:
+                hdus["SCI"].data[:] = 0
+
+
+EMPTY = {
+    "no good pixel": (lambda f: no_weight(f, "ab"), {}),
+    "no good pixel in one field": (lambda f: no_weight(f, "a"), {}),
+    "masked to the last pixel": (lambda f: None, {"mask.edge": 60.0}),
+    "no source": (lambda f: None, {"detect.threshold": {"value": 1e6}}),
+    "no source above keep": (lambda f: None, {"detect.keep": 1e6}),
+    "no convergence": (lambda f: None, {"convergence": None}),
+    "no annulus": (lambda f: None, {"profile.edges": [500, 600]}),
+    "no noise": (lambda f: flat(f, "b"), {}),
+    "nothing at all": (lambda f: no_weight(f, "ab"), {"convergence": None}),
+}
+"""What is done to the files and to the run file."""
+WITH_REPORT = {"no good pixel", "no source", "no convergence"}
+
+
+@pytest.mark.parametrize("case", EMPTY)
+def test_empty_is_a_result(case, tmp_path, monkeypatch):
+    """The full schema, null in the summary, exit 0."""
+    change, settings = EMPTY[case]
+    run_file = mock.write_inputs(tmp_path, tiles={"size": 64})
+    change(tmp_path)
+    if case not in WITH_REPORT:
+        mock.no_report(monkeypatch)
+    found = tilegc("run", mock.edited(run_file, "run.yaml", settings), "--workers", 0)
+    assert found.code == 0, found
+    run = open_run(tmp_path / "run-run")
+    check_tables(run.path)
+    text = (run.path / "summary.json").read_text()
+    assert "NaN" not in text
+    assert "Infinity" not in text
+    summary = json.loads(text)
+    check_tree(summary, SUMMARY, null=True)
+    if case in WITH_REPORT:
+        assert "<html" in (run.path / "report.html").read_text()
+    for table in (run.catalogue, run.candidates, run.inpainted, run.profile):
+        assert isinstance(table, QTable)
+    for name in run.fields:
+        assert set(ARRAYS) - {"sci", "err", "wht"} <= set(run.field(name))
+        assert len(np.unique(run.field(name).mask.values)) >= 1
+    EXPECTED[case](run, summary)
+
+
+def nothing_found(run, summary):
+    assert len(run.catalogue) == len(run.candidates) == summary["n_detected"] == 0
+    assert summary["fields"]["a"]["sigma"] is None
+    assert summary["fields"]["a"]["threshold"] is None
+    assert summary["fields"]["a"]["good_area_arcsec2"] == 0
+    assert summary["contamination"]["per_kpc2"] is None
+    assert len(run.profile) == 0
+
+
+def one_field(run, summary):
+    assert summary["fields"]["a"]["sigma"] is None
+    assert summary["fields"]["b"]["n_candidates"] > 0
+    assert set(run.candidates["field"]) == {"b"}
+
+
+def no_source(run, summary):
+    assert len(run.catalogue) == len(run.inpainted) == summary["n_detected"] == 0
+    assert summary["relation"]["index"] is None
+    assert summary["mass"]["mean_gc_msun"] is None
+    assert summary["mass"]["virial_from_counts_msun"] == 0
+    assert len(run.profile) > 0
+    assert (run.profile["n_gc"] == 0).all()
+
+
+def no_convergence(run, summary):
+    assert summary["relation"] is None
+    assert summary["comparison"] is None
+    assert summary["mass"]["lens_within_60arcsec_msun"] is None
+    assert len(Table.read(run.path / "relation.ecsv")) == 0
+    assert summary["n_detected"] > 50
+
+
+def no_annulus(run, summary):
+    assert len(run.profile) == 0
+    assert summary["contamination"] == {
+        "per_kpc2": None,
+        "err": None,
+        "r_lo_arcsec": None,
+        "r_hi_arcsec": None,
+    }
+    assert summary["n_detected"] > 50
+
+
+def no_noise(run, summary):
+    assert summary["fields"]["b"]["sigma"] in {0, None}
+    assert summary["fields"]["b"]["n_candidates"] == 0
+    assert summary["fields"]["a"]["n_candidates"] > 50
+    assert np.isfinite(run.candidates["snr"].value).all()
+
+
+EXPECTED = {
+    "no good pixel": nothing_found, "masked to the last pixel": nothing_found, "nothing at all": nothing_found,
+    "no good pixel in one field": one_field, "no source": no_source, "no source above keep": no_source,
+    "no convergence": no_convergence, "no annulus": no_annulus, "no noise": no_noise,
+}  # fmt: skip
