@@ -13,7 +13,7 @@ def main() -> None:
     """Run the whole suite, a minute or two."""
     options = argparse.ArgumentParser(prog="python -m benchmarks", description=main.__doc__)
     options.add_argument("--size", type=int, default=2048, help="side of the images, pixels")
-    options.add_argument("--tile", type=int, default=512, help="side of the chain's tiles, pixels")
+    options.add_argument("--tile", type=int, default=1024, help="side of the chain's tiles, pixels")
     options.add_argument("--runs", type=int, default=5, help="runs of which the median counts")
     given = options.parse_args()
     cases = [
@@ -21,7 +21,7 @@ def main() -> None:
         kernels.double_filter(given.size, given.runs, gaps=True),
         kernels.peaks(given.size, given.runs),
         kernels.noise(given.size, given.runs),
-        chain.detection(given.size, given.tile, given.runs),
+        *chain.detection(given.size, given.tile, given.runs),
     ]
     show(cases)
     print(f"written: {keep(cases, Path(__file__).parent / 'results')}")

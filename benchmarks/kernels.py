@@ -60,7 +60,7 @@ def double_filter(size: int, runs: int, *, gaps: bool) -> Case:
         contestants["OpenCV"] = lambda: by(
             lambda values, sigma: cv2.GaussianBlur(values, (2 * int(np.ceil(4 * sigma)) + 1,) * 2, sigma)
         )
-        remark = "peers normalise by hand" if gaps else "peers need no edges right: reflected there"
+        remark = "peers normalise by hand" if gaps else "the peers do not normalise at the border"
     return Case(f"double filter{', gaps' if gaps else ''}", image.size, in_turns(contestants, runs), remark)
 
 

@@ -13,8 +13,8 @@ from typer.main import get_command
 
 from tilegc import cli, config, schema
 from tilegc.stages.density import WHOLE_FIELD
-from tilegc.stages.detection_map import filter_halo, filter_params
-from tilegc.stages.mask import EXTENDED_AREA, EXTENDED_GROWTH, Edge
+from tilegc.stages.detection_map import MID_SCALE, filter_halo, filter_params
+from tilegc.stages.mask import ELONGATED_AREA, EXTENDED_AREA, EXTENDED_GROWTH, Edge
 from tilegc.stages.peaks import PEAK_HALO
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -136,14 +136,14 @@ def test_the_rooms_are_those_of_the_code_in_the_contracts_order():
 def test_the_numbers_of_the_drawing_are_those_of_the_code():
     drawing = section(DESIGN, "3. The way of the data")
     params = filter_params(config.Filter(), config.Mask())
-    bare = filter_params(config.Filter(), config.Mask(extended="off"))
     assert f"sci, wht         halo {filter_halo(params)} px" in drawing
-    assert f"bit 8 ({filter_halo(bare)} without it)" in drawing
     assert f"halo {Edge.of(config.Mask().edge_arcsec, 0.03).radius} px" in drawing
     assert f"halo {PEAK_HALO} px" in drawing
     choices = section(DESIGN, "7. Choices")
-    assert f"Components of {EXTENDED_AREA} px" in choices
+    assert f"components of {EXTENDED_AREA} px, or of {ELONGATED_AREA} px" in choices
     assert f"grown by {EXTENDED_GROWTH:g} px" in choices
+    narrow, wide = (f"{fwhm:g}".translate(str.maketrans("0123456789", "₀₁₂₃₄₅₆₇₈₉")) for fwhm in MID_SCALE)
+    assert f"S{narrow} − S{wide}" in choices
     side = round(WHOLE_FIELD**0.5)
     assert f"up to {side} × {side} px" in choices
 
@@ -157,7 +157,8 @@ def test_the_drawing_has_every_pass_in_its_order():
         "extended-find",
         "extended-draw",
         "mask",
-        "sigma",
+        "median",
+        "deviation",
         "peaks",
         "density",
     ]
