@@ -185,7 +185,9 @@ def _chain(
             radial, contamination,
             masses.masses(config, inputs.kappa, catalogue["radius_arcsec"]),
             None if inputs.truth is None else
-            planted(inputs.truth, cells, catalogue, limit, edges, config.relation.box),
+            planted(
+                inputs.truth, cells, catalogue, limit, edges, config.relation.box, config.detect.exclusion_radius
+            ),
         )  # fmt: skip
     return setup, results
 

@@ -232,7 +232,7 @@ def _planted(planted: Planted) -> dict[str, Any]:
         "amplitude_err": _null(planted.relation.amplitude_err),
         "profile": {
             name: [_null(v) if isinstance(v, float) else v for v in planted.profile[name].tolist()]
-            for name in ("field", "r_lo", "r_hi", "area_arcsec2", "n_gc", "n_per_arcsec2")
+            for name in ("field", "r_lo", "r_hi", "area_arcsec2", "n_gc", "n_per_arcsec2", "n_apart")
         },
     }
 
