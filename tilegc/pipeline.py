@@ -48,6 +48,7 @@ from tilegc.stages import (
 )
 from tilegc.stages import plan as planning
 from tilegc.stages.mask import Regions, region_masks
+from tilegc.stages.noise import Noise
 from tilegc.stages.plan import Plan
 from tilegc.stages.products import Results
 from tilegc.stages.setup import Setup, arrays
@@ -164,6 +165,7 @@ def _chain(
         noises = noise.noise(setup)
         thresholds = {name: peaks.threshold(config, noises[name]) for name in setup.names}
         found = peaks.find_peaks(setup, thresholds)
+        _remark(setup, noises, thresholds)
         candidates = peaks.candidates(setup, found, noises)
         catalogue = peaks.keep(candidates, thresholds, config.detect.keep)
     with _timed(timing, "density_s"):
@@ -172,7 +174,9 @@ def _chain(
         density.rho(setup, catalogue, inpainted)
     with _timed(timing, "compare_s"):
         limit = _common_limit(thresholds) * config.detect.keep
-        compared = {name: column[catalogue["peak"] >= limit] for name, column in catalogue.items()}
+        compared = {
+            name: column[catalogue["peak"] >= peaks.at_least(limit)] for name, column in catalogue.items()
+        }
         cells = add_up(setup, compared, inputs.kappa)
         boxes = relation.boxes(cells, config.relation.box) if inputs.kappa else None
         centre = setup.field_of_centre()
@@ -245,6 +249,24 @@ def _tiles(config: RunConfig, folder: RunFolder, sources: tuple[FieldSource, ...
     return tuple(fields)
 
 
+def _remark(setup: Setup, noises: Mapping[str, Noise], thresholds: Mapping[str, float]) -> None:
+    """Log what a reader of the results should know of the fields."""
+    for field in setup.fields:
+        name = field.source.name
+        for note in field.source.notes:
+            log.info("field %s: %s", name, note)
+        if not noises[name].n_good:
+            log.warning("field %s: no good pixel; it has no candidates", name)
+        elif not np.isfinite(thresholds[name]):
+            log.warning(
+                "field %s: its noise is %g; it has no threshold and no candidates", name, noises[name].sigma
+            )
+    if len({field.source.band_names for field in setup.fields}) > 1:
+        log.warning(
+            "fields have different bands: their limits, light and counts are not those of one another"
+        )
+
+
 def _common_limit(thresholds: Mapping[str, float]) -> float:
     """Return the largest T of the fields: fields are compared with one another above it."""
     return max((value for value in thresholds.values() if np.isfinite(value)), default=np.inf)
@@ -259,7 +281,7 @@ def _timed(timing: dict[str, float], name: str) -> Iterator[None]:
 
 
 def plan(source: Source, directory: str | Path | None = None, *, workers: int | None = None) -> Plan:
-    """Say what a run will take, and what would be refused; reads headers only.
+    """Say what a run will take, and what would be refused; nothing is computed.
 
     Raises
     ------

@@ -111,12 +111,12 @@ PROFILE: Final = (
     Column("r_lo", "float64", "arcsec", "inner edge of the annulus"),
     Column("r_hi", "float64", "arcsec", "outer edge of the annulus"),
     Column("area_arcsec2", "float64", "arcsec2", "good area"),
-    Column("n_gc", "int64", "", "sources counted"),
+    Column("n_gc", "int64", "", "sources above the larger keep x T of the fields"),
     Column("n_per_arcsec2", "float64", "arcsec-2", "counts over good area"),
     Column("n_err", "float64", "arcsec-2", "Poisson error of the same"),
     Column("n_corrected", "float64", "arcsec-2", "the same less the contamination"),
     Column("kappa", "float64", "", "mean convergence at the reference redshift"),
-    Column("light", "float64", "nJy", "mean summed bands per pixel less the outermost annulus"),
+    Column("light", "float64", "nJy arcsec-2", "mean of the summed bands less that of the outermost annulus"),
     Column("rho", "float64", "", "mean of the seed's kernel sum (arcsec^-1.6 for alpha = 1.6)"),
 )
 """Columns of profile.ecsv."""
@@ -140,8 +140,10 @@ SKY_GRID: Final = (
     Array("n_pixels", ("field", "eta", "xi"), "int64", "", "pixels with data"),
     Array("n_good", ("field", "eta", "xi"), "int64", "", "good pixels"),
     Array("n_inside", ("field", "eta", "xi"), "int64", "", "pixels without the bits 1 and 2"),
-    Array("n_gc", ("field", "eta", "xi"), "int64", "", "catalogued sources"),
-    Array("light", ("field", "eta", "xi"), "float64", "nJy", "mean of the summed bands over good pixels"),
+    Array("n_gc", ("field", "eta", "xi"), "int64", "", "sources above the larger keep x T of the fields"),
+    Array(
+        "light", ("field", "eta", "xi"), "float64", "nJy arcsec-2", "mean of the summed bands, good pixels"
+    ),
     Array("rho", ("field", "eta", "xi"), "float64", "", "mean of rho over pixels without bits 1 and 2"),
     Array("kappa", ("eta", "xi"), "float64", "", "convergence at the reference redshift, bilinear"),
     Array("box_xi", ("box",), "float64", "arcsec", "centre of a box of the relation, east"),

@@ -114,7 +114,7 @@ def probe_field(field: config.FieldInput, *, pixels: bool = True) -> FieldSource
         if first is None:
             first = image
         else:
-            _require_same_grid(first, image)
+            _require_same_grid(first.path, first.shape, first.wcs, image)
         bands.append(found)
         notes.extend(_notes(image))
     assert first is not None
@@ -150,11 +150,7 @@ def probe_mask(path: str, source: FieldSource) -> Plane:
         raise InputError(
             f"{image.where}: a mask is read in windows; unpack it (gunzip) and name the .fits file"
         )
-    if image.shape != source.shape:
-        raise GridError(
-            f"{image.where}: {image.shape[0]} x {image.shape[1]} pixels (y, x) where the field has"
-            f" {source.shape[0]} x {source.shape[1]}; resample it to the field's grid"
-        )
+    _require_same_grid(f"field {source.name}", source.shape, source.wcs, image)
     return image.plane(1.0)
 
 
@@ -197,7 +193,7 @@ def _probe_band(label: str, name: str, band: config.Band) -> tuple[BandSource, _
             continue
         place = path or band.sci
         image = _image(files, place, role, label, version=sci.hdu.version if place == band.sci else None)
-        _require_same_grid(sci, image)
+        _require_same_grid(sci.path, sci.shape, sci.wcs, image)
         planes[role] = image.plane(factor**-2 if role == "wht" else _err_factor(image, sci, factor, band))
     return BandSource(name, sci.plane(factor), planes.get("err"), planes.get("wht")), sci
 
@@ -271,18 +267,18 @@ def _require_wcs(image: _Image) -> None:
         )
 
 
-def _require_same_grid(first: _Image, other: _Image) -> None:
-    """Refuse an image that lies on another pixel grid than the first one, saying by how much."""
-    if other.shape != first.shape:
+def _require_same_grid(first: str, shape: tuple[int, int], wcs: str, other: _Image) -> None:
+    """Refuse an image that lies on another pixel grid than what stands first, saying by how much."""
+    if other.shape != shape:
         raise GridError(
-            f"{other.where}: {other.shape[0]} x {other.shape[1]} pixels (y, x) where {first.path} has"
-            f" {first.shape[0]} x {first.shape[1]}; resample to one grid"
+            f"{other.where}: {other.shape[0]} x {other.shape[1]} pixels (y, x) where {first} has"
+            f" {shape[0]} x {shape[1]}; resample to one grid"
         )
-    if other.wcs == first.wcs or not re.search(r"^CTYPE1", other.wcs, re.MULTILINE):
+    if other.wcs == wcs or not re.search(r"^CTYPE1", other.wcs, re.MULTILINE):
         return  # the same cards, or an error or weight image without a WCS of its own
     try:
-        y, x = sky.sample(first.shape, 3)
-        y_first, x_first = sky.world_to_pixel(first.wcs, *sky.pixel_to_world(other.wcs, y, x))
+        y, x = sky.sample(shape, 3)
+        y_first, x_first = sky.world_to_pixel(wcs, *sky.pixel_to_world(other.wcs, y, x))
     except AstrometryError as error:
         raise AstrometryError(f"{other.where}: {error}") from None
     distance = np.hypot(y_first - y, x_first - x)
@@ -291,7 +287,7 @@ def _require_same_grid(first: _Image, other: _Image) -> None:
         # + 0.0: no minus before a zero
         dy, dx = (float(np.round((a - b).flat[worst], 2)) + 0.0 for a, b in ((y_first, y), (x_first, x)))
         raise GridError(
-            f"{other.where}: off the grid of {first.path} by ({dy:+.2f}, {dx:+.2f}) pixels (y, x) at pixel"
+            f"{other.where}: off the grid of {first} by ({dy:+.2f}, {dx:+.2f}) pixels (y, x) at pixel"
             f" ({y.flat[worst]:.0f}, {x.flat[worst]:.0f}); resample to one grid"
         )
 

@@ -31,6 +31,10 @@ def read_regions(path: str, wcs: str) -> list[PixelRegion]:
         raise InputError(f"{path}: not a DS9 region file ({' '.join(str(error).split())})") from error
     if not len(found):
         raise InputError(f"{path}: holds no region that can be read; leave it out of masks or mend it")
+    if not all(region.meta.get("include", True) for region in found):
+        raise InputError(
+            f"{path}: holds an exclusion (-circle, -box, ...); draw what is to be masked instead"
+        )
     celestial = wcs_from_text(wcs)
     return [region.to_pixel(celestial) if isinstance(region, SkyRegion) else region for region in found]
 

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from tilegc.geometry import Box
 from tilegc.kernels.compiled import PLAIN, compiled
 
-__all__ = ["STEP", "Mesh", "nodes", "offsets"]
+__all__ = ["STEP", "Mesh", "nodes", "offsets", "offsets_at"]
 
 STEP: Final = 64
 """Pixels between nodes: for mosaics on a tangent plane a few arcmin away the bilinear error is 1e-6 px."""
@@ -78,6 +78,34 @@ def offsets(mesh: Mesh, box: Box) -> tuple[NDArray[np.float64], NDArray[np.float
         _bilinear(mesh.xi, mesh.step, (box.y0, box.x0), box.shape),
         _bilinear(mesh.eta, mesh.step, (box.y0, box.x0), box.shape),
     )
+
+
+def offsets_at(
+    mesh: Mesh, y: NDArray[np.integer], x: NDArray[np.integer]
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Return the sky offsets of some pixels' centres, the same bits as those of `offsets`.
+
+    Parameters
+    ----------
+    mesh : Mesh
+    y, x : (n,) int
+        Pixels of the field.
+
+    Returns
+    -------
+    xi, eta : (n,) float64
+        Arcsec.
+    """
+    j, i = np.asarray(y, np.int64) // mesh.step, np.asarray(x, np.int64) // mesh.step
+    down, right = (y - j * mesh.step) / mesh.step, (x - i * mesh.step) / mesh.step
+
+    def between(values: NDArray[np.float64]) -> NDArray[np.float64]:
+        left = values[j, i] + down * (values[j + 1, i] - values[j, i])
+        other = values[j, i + 1] + down * (values[j + 1, i + 1] - values[j, i + 1])
+        point: NDArray[np.float64] = left + right * (other - left)
+        return point
+
+    return between(mesh.xi), between(mesh.eta)
 
 
 @compiled

@@ -15,12 +15,15 @@ from numpy.typing import NDArray
 
 from tilegc.geometry import Box
 from tilegc.kernels import exact
-from tilegc.kernels.mesh import Mesh, offsets
+from tilegc.kernels.mesh import Mesh, offsets, offsets_at
 from tilegc.schema import Bit
 
-__all__ = ["FieldCells", "SkyPartial", "accumulate_cells", "cells", "combine_sky"]
+__all__ = ["FieldCells", "SkyPartial", "accumulate_cells", "cell_of", "cells", "cells_at", "combine_sky"]
 
 Counts = NDArray[np.int64]
+
+BORDER: Final = 1e-6
+"""Cells by which a centre may miss the border on which it lies."""
 
 OUTSIDE: Final = np.uint8(Bit.NO_DATA | Bit.EDGE)
 
@@ -83,7 +86,7 @@ def cells(mesh: Mesh, box: Box, pixel_arcsec: float) -> tuple[Counts, Counts]:
     Returns
     -------
     i_eta, i_xi : (ny, nx) int64
-        floor(eta / pixel), floor(xi / pixel).
+        floor(eta / pixel), floor(xi / pixel); a centre within 1e-6 below a cell's border lies on it.
 
     Raises
     ------
@@ -91,9 +94,24 @@ def cells(mesh: Mesh, box: Box, pixel_arcsec: float) -> tuple[Counts, Counts]:
         If the box reaches beyond the mesh.
     """
     xi, eta = offsets(mesh, box)
-    xi /= pixel_arcsec
-    eta /= pixel_arcsec
-    return np.floor(eta, out=eta).astype(np.int64), np.floor(xi, out=xi).astype(np.int64)
+    return cell_of(eta, pixel_arcsec), cell_of(xi, pixel_arcsec)
+
+
+def cells_at(
+    mesh: Mesh, y: NDArray[np.integer], x: NDArray[np.integer], pixel_arcsec: float
+) -> tuple[Counts, Counts]:
+    """Return the sky-grid cells of some pixels (n,), the same as `cells` gives them: i_eta, i_xi (n,) int64."""
+    xi, eta = offsets_at(mesh, y, x)
+    return cell_of(eta, pixel_arcsec), cell_of(xi, pixel_arcsec)
+
+
+def cell_of(offset: NDArray[np.float64], pixel_arcsec: float) -> Counts:
+    """Return the cells of offsets along one axis, arcsec.
+
+    Where the centre of the cluster is that of a pixel, whole rows of pixels lie on borders of cells, and the last
+    bit of an offset, which differs between CPUs, must not decide their cell.
+    """
+    return np.floor(offset / pixel_arcsec + BORDER).astype(np.int64)
 
 
 def accumulate_cells(

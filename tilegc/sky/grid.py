@@ -9,7 +9,7 @@ from astropy.wcs import WCS
 from numpy.typing import ArrayLike
 
 from tilegc.errors import AstrometryError
-from tilegc.kernels.mesh import Mesh
+from tilegc.kernels.mesh import Mesh, nodes
 from tilegc.sky.angles import ARCSEC, Floats, difference, turned
 from tilegc.sky.astrometry import pixel_to_world
 
@@ -123,8 +123,7 @@ def mesh(wcs_text: str, shape: tuple[int, int], grid: SkyGrid, step: int = 64) -
     AstrometryError
         If a part of the field is 90 deg or more from the centre.
     """
-    rows, columns = (step * np.arange((side - 1) // step + 2) for side in shape)
-    y, x = np.meshgrid(rows, columns, indexing="ij")
+    y, x = np.meshgrid(*nodes(shape, step), indexing="ij")
     xi, eta = grid.offsets(*pixel_to_world(wcs_text, y, x))
     if not (np.isfinite(xi).all() and np.isfinite(eta).all()):
         raise AstrometryError(

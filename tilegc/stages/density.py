@@ -108,10 +108,21 @@ class _InpaintParams:
     pixel_area: float
 
 
+def no_data(mask: np.ndarray) -> np.ndarray:
+    """Return where there are no data."""
+    missing: np.ndarray = (mask & np.uint8(Bit.NO_DATA)) != 0
+    return missing
+
+
 def hidden(mask: np.ndarray) -> np.ndarray:
-    """Return where sources are inpainted: masked for what lies on the sky, not for want of data or near an edge."""
+    """Return where sources are inpainted: masked for what lies on the sky, not for want of data or near an edge.
+
+    A saturated core has no data, but a star does: inside a bright mask or a spike it is masked like the rest.
+    """
     on_sky = np.uint8(Bit.BRIGHT | Bit.EXTENDED | Bit.SPIKE | Bit.REGION)
-    chosen: np.ndarray = ((mask & on_sky) != 0) & ((mask & np.uint8(Bit.NO_DATA | Bit.EDGE)) == 0)
+    star = np.uint8(Bit.BRIGHT | Bit.SPIKE)
+    missing = no_data(mask) & ((mask & star) == 0)
+    chosen: np.ndarray = ((mask & on_sky) != 0) & ((mask & np.uint8(Bit.EDGE)) == 0) & ~missing
     return chosen
 
 
@@ -154,20 +165,21 @@ def _density_unit(common: None, field: _WholeField) -> None:  # noqa: ARG001
     source = field.tiles.source
     mask = store.read(field.tiles.store, "mask", field.tiles.grid.field)
     values = local_density(_counts(field), mask == 0, source.pixel_area, DENSITY_SIGMA / source.scale)
-    _write(field.tiles, "density", values, mask)
+    # Where sources are inpainted the density is needed, in a saturated core as well.
+    _write(field.tiles, "density", values, no_data(mask) & ~hidden(mask))
 
 
 def _rho_unit(common: None, field: _WholeField) -> None:  # noqa: ARG001
     """Compute and write the kernel sum of one field."""
     mask = store.read(field.tiles.store, "mask", field.tiles.grid.field)
     values = kernel_sum(_counts(field), field.tiles.source.scale, field.alpha, field.softening)
-    _write(field.tiles, "rho", values, mask)
+    _write(field.tiles, "rho", values, no_data(mask))
 
 
-def _write(tiles: FieldTiles, name: str, values: np.ndarray, mask: np.ndarray) -> None:
-    """Write a map, finite wherever there are data."""
+def _write(tiles: FieldTiles, name: str, values: np.ndarray, blank: np.ndarray) -> None:
+    """Write a map that is NaN where `blank` is set."""
     rounded = values.astype(np.float32)
-    rounded[(mask & np.uint8(Bit.NO_DATA)) != 0] = np.nan
+    rounded[blank] = np.nan
     for band in _row_bands(tiles):
         store.write(tiles.store, name, band, rounded[band.slices])
 

@@ -86,7 +86,7 @@ def add_bands(sci: np.ndarray, wht: np.ndarray | None) -> tuple[np.ndarray, np.n
     sci : float32 (band, y, x)
         nJy per pixel, in run-file order, which is the order of the sum.
     wht : float32 (band, y, x), optional
-        A weight of 0, or none, means no data.
+        A weight that is not above 0, NaN included, means no data.
 
     Returns
     -------
@@ -96,8 +96,7 @@ def add_bands(sci: np.ndarray, wht: np.ndarray | None) -> tuple[np.ndarray, np.n
     """
     valid = np.isfinite(sci).all(axis=0)
     if wht is not None:
-        # A band without weights comes as NaN: it says nothing against its pixels.
-        valid &= ~(wht <= 0).any(axis=0)
+        valid &= (wht > 0).all(axis=0)
     light = sci[0].copy()
     for band in sci[1:]:
         light += band
@@ -138,11 +137,12 @@ def filter_maps(light: np.ndarray, valid: np.ndarray, params: FilterParams) -> t
 def detection_map(setup: Setup) -> None:
     """Write flags, light and detection map of every field."""
     params = filter_params(setup.config.filter, setup.config.mask)
-    run_pass(
-        setup.engine, filter_pass(params), setup.fields, dict.fromkeys(setup.names, params), setup.ledger
+    step = filter_pass(params, max(len(field.source.bands) for field in setup.fields))
+    run_pass(setup.engine, step, setup.fields, dict.fromkeys(setup.names, params), setup.ledger)
+
+
+def filter_pass(params: FilterParams, bands: int) -> Pass:
+    """Return the pass that writes `MAPS`; fields have this many bands, or fewer."""
+    return Pass(
+        "filter", ("sci", "wht"), filter_halo(params), MAPS, filter_rule, bytes_per_pixel=40.0 + 10.0 * bands
     )
-
-
-def filter_pass(params: FilterParams) -> Pass:
-    """Return the pass that writes `MAPS`."""
-    return Pass("filter", ("sci", "wht"), filter_halo(params), MAPS, filter_rule, bytes_per_pixel=80.0)

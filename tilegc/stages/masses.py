@@ -8,7 +8,7 @@ import numpy as np
 
 from tilegc.config import RunConfig
 from tilegc.io.convergence import Kappa
-from tilegc.sky import cosmology, kpc_per_arcsec, lens_scaling, sigma_critical
+from tilegc.sky import cosmology, kpc_per_arcsec, lens_scaling, mass_within, sigma_critical
 
 __all__ = ["APERTURE", "GC_TO_LENS", "VIRIAL_PER_GC", "Masses", "masses"]
 
@@ -55,7 +55,6 @@ def masses(config: RunConfig, kappa: Kappa | None, radius_arcsec: np.ndarray) ->
     mean, covered = kappa.mean_within(config.cluster.ra, config.cluster.dec, APERTURE)
     if covered < COVERED:
         mean = np.nan
-    area = np.pi * (APERTURE * kpc_per_arcsec(cosmo, redshift)) ** 2
-    lens = mean * sigma_cr * area
+    lens = mass_within(mean, APERTURE, kpc_per_arcsec(cosmo, redshift), sigma_cr)
     gc = lens * GC_TO_LENS
     return Masses(sigma_cr, mean, lens, inside, virial, gc, gc / inside if inside else np.nan)

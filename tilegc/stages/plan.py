@@ -8,12 +8,15 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+import numpy as np
+
 from tilegc.config import RunConfig
 from tilegc.engine import Pass
 from tilegc.errors import ResourceError
 from tilegc.geometry import TileGrid
 from tilegc.io.fits import FieldSource
-from tilegc.kernels.convolve import fft_bytes
+from tilegc.kernels.convolve import STEEPEST, fft_bytes, steepness
+from tilegc.sky import SkyGrid, pixel_to_world, sample
 from tilegc.stages.density import INPAINT, WHOLE_FIELD
 from tilegc.stages.detection_map import filter_params, filter_pass
 from tilegc.stages.ingest import needs_store
@@ -30,8 +33,15 @@ WORKER_BASE = 400 * 2**20
 BYTES_PER_PIXEL = 1 + 1 + 1 + 1 + 4 * 4
 """Arrays of the store besides the bands: flags, objects, regions, mask; light, detection, density, rho."""
 
+WHOLE_BYTES_PER_PIXEL = 8 + 1 + 8 + 4
+"""What a task over a whole field holds beside its transforms: counts, mask, the map and the map in float32."""
+
 MAP_BYTES_PER_PIXEL = 1 + 3 * 4
 """FITS images of a field."""
+
+
+MOST_CELLS = 1e8
+"""Cells of the largest sky grid: the driver holds a dozen numbers of each."""
 
 
 @dataclass(frozen=True)
@@ -90,7 +100,7 @@ def plan(
         Step("ingest", *_ingest(config, sources), writes=True),
         *(_step(step, grids) for step in _passes(config, sources)),
     ]
-    whole = max((fft_bytes(source.shape) for source in sources), default=0)
+    whole = max(fft_bytes(source.shape) + WHOLE_BYTES_PER_PIXEL * source.box.size for source in sources)
     steps += [Step(name, len(grids), WORKER_BASE + whole, writes=True) for name in ("density", "rho")]
     disk = sum(_disk(config, source) for source in sources)
     found = Plan(tuple(steps), disk, sum(source.box.size for source in sources), ())
@@ -98,7 +108,7 @@ def plan(
         found.steps,
         found.disk,
         found.pixels,
-        tuple(_refusals(found, sources, directory, workers, local=local)),
+        tuple(_refusals(config, found, sources, directory, workers, local=local)),
     )
 
 
@@ -110,7 +120,8 @@ def check(found: Plan) -> None:
 
 def _passes(config: RunConfig, sources: Sequence[FieldSource]) -> list[Pass]:
     edges = {source.name: Edge.of(config.mask.edge_arcsec, source.scale) for source in sources}
-    filtering = filter_pass(filter_params(config.filter, config.mask))
+    bands = max(len(source.bands) for source in sources)
+    filtering = filter_pass(filter_params(config.filter, config.mask), bands)
     return [REGIONS, filtering, FIND, DRAW, mask_pass(edges), COUNT, PEAKS, INPAINT, CELLS]
 
 
@@ -135,8 +146,22 @@ def _disk(config: RunConfig, source: FieldSource) -> int:
     return source.box.size * (4 * planes + BYTES_PER_PIXEL + MAP_BYTES_PER_PIXEL)
 
 
+def _cells(config: RunConfig, sources: Sequence[FieldSource]) -> float:
+    """Return how many cells of the sky grid a rectangle over all fields holds."""
+    grid = SkyGrid(config.cluster.ra, config.cluster.dec, config.comparison.pixel)
+    corners = [pixel_to_world(source.wcs, *sample(source.shape, 2)) for source in sources]
+    xi, eta = grid.offsets(*(np.concatenate([one[axis].ravel() for one in corners]) for axis in (0, 1)))
+    return float(np.ptp(xi) * np.ptp(eta)) / grid.pixel**2
+
+
 def _refusals(
-    found: Plan, sources: Sequence[FieldSource], directory: Path, workers: int, *, local: bool
+    config: RunConfig,
+    found: Plan,
+    sources: Sequence[FieldSource],
+    directory: Path,
+    workers: int,
+    *,
+    local: bool,
 ) -> list[str]:
     reasons = []
     for source in sources:
@@ -146,6 +171,18 @@ def _refusals(
                 f"field {source.name!r} has {source.shape[0]} x {source.shape[1]} pixels; its density is computed in "
                 f"one piece, which is allowed up to {side} x {side}: cut the mosaic into fields"
             )
+        steep = steepness(source.shape, source.scale, config.density.alpha, config.density.softening)
+        if steep > STEEPEST:
+            reasons.append(
+                f"density: the kernel falls by {steep:.1e} within field {source.name!r}, {STEEPEST:.0e} is what its "
+                "transform can hold: give a smaller alpha or a larger softening"
+            )
+    cells = _cells(config, sources)
+    if cells > MOST_CELLS:
+        reasons.append(
+            f"comparison.pixel: the sky grid over all fields has {cells:.1e} cells of {config.comparison.pixel:g} "
+            f"arcsec, {MOST_CELLS:.0e} are the most: give larger ones, or fields of one cluster only"
+        )
     if local:
         reasons += _memory(found, max(workers, 1), len(sources))
     there = directory.absolute()

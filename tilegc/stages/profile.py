@@ -124,13 +124,10 @@ def _blocks(cells: SkyCells) -> np.ndarray:
 def _outermost_light(cells: SkyCells, edges: tuple[float, ...], annulus: np.ndarray) -> float:
     """Return the mean light of the outermost annulus with enough area, the zero of the light's profile."""
     for number in range(len(edges) - 2, -1, -1):
-        light = [
-            cells.light[field][cells.kept_of(field) & (annulus == number)]
-            for field in range(len(cells.fields))
-        ]
-        together = np.concatenate(light) if light else np.zeros(0)
-        if together.size * cells.grid.pixel**2 >= ANNULUS_AREA:
-            return _mean(together)
+        here = [cells.kept_of(field) & (annulus == number) for field in range(len(cells.fields))]
+        area = sum(float(cells.good_area[field][inside].sum()) for field, inside in enumerate(here))
+        if area >= ANNULUS_AREA:
+            return _mean(np.concatenate([cells.light[field][inside] for field, inside in enumerate(here)]))
     return np.nan
 
 

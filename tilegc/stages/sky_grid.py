@@ -6,6 +6,7 @@ and sums are exact, so the order does not matter.
 
 from __future__ import annotations
 
+import logging
 from dataclasses import dataclass
 
 import numpy as np
@@ -15,11 +16,13 @@ from tilegc.engine import Pass, run_pass
 from tilegc.geometry import Box, Tile
 from tilegc.io.convergence import Kappa
 from tilegc.kernels.mesh import Mesh
-from tilegc.kernels.sky_cells import SkyPartial, accumulate_cells, combine_sky
+from tilegc.kernels.sky_cells import SkyPartial, accumulate_cells, cell_of, cells_at, combine_sky
 from tilegc.sky import SkyGrid, mesh
 from tilegc.stages.setup import Setup
 
 __all__ = ["HALF", "SkyCells", "add_up"]
+
+log = logging.getLogger("tilegc.stages")
 
 HALF = 0.5
 """Share of a cell that must be good area; cells below are left out, with their sources."""
@@ -96,11 +99,19 @@ class SkyCells:
     def _cells(self, ra: np.ndarray, dec: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Return the flat index of the cells of these places (deg), and which places lie in any."""
         xi, eta = self.grid.offsets(ra, dec)
-        i = np.floor(xi / self.grid.pixel).astype(np.int64) - self.i0
-        j = np.floor(eta / self.grid.pixel).astype(np.int64) - self.j0
+        return self._flat(cell_of(eta, self.grid.pixel), cell_of(xi, self.grid.pixel))
+
+    def _flat(self, i_eta: np.ndarray, i_xi: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Return the flat index of these cells, and which of them are on the grid."""
+        j, i = i_eta - self.j0, i_xi - self.i0
         height, width = self.kappa.shape
         on = (i >= 0) & (i < width) & (j >= 0) & (j < height)
         return np.where(on, j * width + i, 0), on
+
+    def count_cells(self, i_eta: np.ndarray, i_xi: np.ndarray) -> np.ndarray:
+        """Return how many times each cell is named, int64 (eta, xi)."""
+        cell, on = self._flat(i_eta, i_xi)
+        return np.bincount(cell[on], minlength=self.kappa.size).reshape(self.kappa.shape)
 
     def count(self, ra: np.ndarray, dec: np.ndarray) -> np.ndarray:
         """Return how many of these places (deg) lie in each cell, int64 (eta, xi)."""
@@ -137,7 +148,7 @@ def add_up(setup: Setup, sources: Table, kappa: Kappa | None) -> SkyCells:
     ----------
     setup : Setup
     sources : table
-        Columns field, ra, dec (deg) of the sources to be counted.
+        Columns field, y, x of the sources to be counted.
     kappa : Kappa, optional
         NaN everywhere where there is none.
     """
@@ -154,18 +165,20 @@ def add_up(setup: Setup, sources: Table, kappa: Kappa | None) -> SkyCells:
     for index, part in partial.fields.items():
         at = (index, *part.box.within(extent))
         n_pixels[at], n_good[at], n_inside[at] = part.n_pixels, part.n_good, part.n_inside
-        light[at] = _mean(part.light_sum(), part.n_good)
+        light[at] = _mean(part.light_sum(), part.n_good) / setup.fields[index].source.pixel_area
         rho[at] = _mean(part.rho_sum(), part.n_inside)
+    foreign = _foreign(n_pixels, setup.names)
+    n_good[foreign], n_inside[foreign] = 0, 0
     empty = SkyCells(
         grid, j0, i0, setup.names, np.array([field.source.pixel_area for field in setup.fields]),
         n_pixels, n_good, n_inside, np.zeros(shape, np.int64), light, rho, np.full(shape[1:], np.nan),
     )  # fmt: skip
-    n_gc = np.stack(
-        [
-            empty.count(*(sources[axis][sources["field"] == name] for axis in ("ra", "dec")))
-            for name in setup.names
-        ]
-    )
+    n_gc = np.zeros(shape, np.int64)
+    for index, name in enumerate(setup.names):
+        y, x = (sources[axis][sources["field"] == name] for axis in ("y", "x"))
+        # By the pixel of the peak, as areas are: a source and its pixel lie in one cell.
+        n_gc[index] = empty.count_cells(*cells_at(params[name].mesh, y, x, grid.pixel))
+    n_gc[foreign] = 0
     values = empty.kappa
     if kappa is not None:
         xi, eta = np.meshgrid(empty.xi, empty.eta)
@@ -173,6 +186,23 @@ def add_up(setup: Setup, sources: Table, kappa: Kappa | None) -> SkyCells:
     return SkyCells(
         grid, j0, i0, setup.names, empty.pixel_area, n_pixels, n_good, n_inside, n_gc, light, rho, values
     )
+
+
+def _foreign(n_pixels: np.ndarray, names: tuple[str, ...]) -> np.ndarray:
+    """Return which cells belong to another field, bool (field, eta, xi): to the one with most pixels there.
+
+    The sky must be counted once where fields overlap.
+    """
+    if not n_pixels.size:
+        return np.zeros(n_pixels.shape, bool)
+    owner = n_pixels.argmax(axis=0)
+    foreign: np.ndarray = (owner != np.arange(len(names))[:, None, None]) & (n_pixels > 0)
+    if foreign.any():
+        log.warning(
+            "fields %s overlap on %d cells of the sky grid: each counts for the field with most pixels there; "
+            "the catalogue lists the sources of all", ", ".join(names), int(foreign.any(axis=0).sum()),
+        )  # fmt: skip
+    return foreign
 
 
 def _extent(partial: SkyPartial, side: int) -> Box:
