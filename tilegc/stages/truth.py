@@ -120,7 +120,9 @@ def _apart(
 ) -> np.ndarray:
     """Return which bright sources remain if each blanks the fainter ones near it, as the run's peaks do."""
     chosen = np.zeros(bright.size, bool)
-    pixel = np.floor(np.where(bright[:, None], _xy(truth), 0.0) + 0.5).astype(np.int64)
+    places = _xy(truth)
+    bright = bright & np.isfinite(places).all(axis=1)  # Objects beside every field have no pixel.
+    pixel = np.floor(np.where(bright[:, None], places, 0.0) + 0.5).astype(np.int64)
     for name in np.unique(field[bright]):
         rows = np.flatnonzero(bright & (field == name))
         rows = rows[np.argsort(-flux[rows], kind="stable")]
