@@ -26,7 +26,7 @@ COMPACT = ("gc", "member_gc", "background_point", "background_extended")
 
 POINTS = ("gc", "member_gc", "background_point")
 RESOLVED = 0.18
-"""Response of the resolved background over that of a point: the median on one `small` mock (r_e 1 to 3.5 px; wide scatter)."""
+"""Response of resolved background sources over that of points: the median on one `small` mock; it scatters widely."""
 REAL = 1.0 / 3.0
 """Share of the limit from which a planted object can have made a catalogued peak: the many fainter ones, 4.75
 times as many as count, lie under peaks of noise by chance."""
