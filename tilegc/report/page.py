@@ -289,7 +289,7 @@ def _shares(material: Material) -> list[list[Cell]]:
         ["Planted above the limit", f"{truth['n_planted']:,}", "in the area that this run searched"],
         ["Found", f"{material.summary['n_detected']:,}", "the catalogue"],
         ["Completeness", share(truth["completeness"], none), "of planted sources twice as bright as the limit or more"],
-        ["Purity", share(truth["purity"], none), "of the catalogue: lies on a planted source of a third of the limit or more"],
+        ["Purity", share(truth["purity"], none), "of the catalogue: on a planted source above a third of the limit"],
         ["Response", with_power(truth["response"], none), "peak of the detection map over total flux"],
     ]  # fmt: skip
 

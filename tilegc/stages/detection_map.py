@@ -40,8 +40,9 @@ BRIGHT_GROWTH = 6.0
 MID_SCALE = (2.0, 8.0)
 """FWHMs, pixels, of the mid-scale map that finds galaxies' centres and stars' spikes, not the light between.
 
-On the mocks `small` and `as1063`, with the areas and the growth of `tilegc.stages.mask`, 0.3 nJy per pixel of
-this map leaves a third of the false sources that 4 nJy of (6, 30) left, and hides half as many real ones in the core.
+Tuned on the mocks: with the areas and the growth of `tilegc.stages.mask`, 0.3 nJy per pixel of this map leaves
+on `as1063` a third of the false sources that 4 nJy of (6, 30) left, while more of the sky stays open. A real star
+of a one-band image can still escape it (its rings fall into pieces).
 """
 
 
