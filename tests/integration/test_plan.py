@@ -6,8 +6,11 @@ import subprocess
 import sys
 
 import pytest
+from astropy.io import fits
 
+from tilegc.config import RunConfig
 from tilegc.errors import ResourceError
+from tilegc.io.fits import BandSource, FieldSource
 from tilegc.stages import plan as planning
 
 MEASURE = """
@@ -72,3 +75,51 @@ def test_a_plan_that_does_not_fit_is_refused():
     assert "fewer --workers" in planning._memory(planning.Plan((whole,), 0, 0, ()), workers=4, fields=1)[0]
     with pytest.raises(ResourceError, match="rho"):
         planning.check(planning.Plan((whole,), 0, 0, ("rho does not fit",)))
+
+
+def planned(folder, centres=(150.0,), shape=(800, 1200), **settings):
+    """Refusals of a plan for fields of 0.03 arcsec a pixel, whose centres lie at these right ascensions."""
+    sources, fields = [], []
+    for number, ra in enumerate(centres):
+        name = f"f{number}"
+        wcs = fits.Header(
+            {
+                "CTYPE1": "RA---TAN", "CTYPE2": "DEC--TAN", "CRVAL1": ra, "CRVAL2": 0.0, "CRPIX1": shape[1] / 2,
+                "CRPIX2": shape[0] / 2, "CDELT1": -0.03 / 3600, "CDELT2": 0.03 / 3600, "RADESYS": "ICRS",
+            }
+        )  # fmt: skip
+        sources.append(
+            FieldSource(
+                name, shape, (BandSource("F", None),), "", wcs.tostring("\n"), 0.03, 9e-4,
+                has_err=False, has_wht=False, store=str(folder),
+            )
+        )  # fmt: skip
+        fields.append({"name": name, "bands": {"F": "f.fits"}})
+    cluster = {"name": "c", "redshift": 0.3, "ra": 150.0, "dec": 0.0}
+    config = RunConfig.model_validate({"recipe": "seed", "cluster": cluster, "fields": fields, **settings})
+    return planning.plan(config, sources, folder, 1, local=False).refusals
+
+
+def test_a_kernel_too_steep_is_refused(tmp_path):
+    assert planned(tmp_path) == ()
+    # (1 + 43.3 / 0.9)^alpha: 1e9 at alpha = 5.33
+    assert planned(tmp_path, density={"alpha": 5.2}) == ()
+    [line] = planned(tmp_path, density={"alpha": 5.4})
+    assert line.startswith("density: the kernel falls by 1.")
+    assert "'f0'" in line
+    assert "smaller alpha or a larger softening" in line
+    assert len(planned(tmp_path, density={"softening": 1e-6})) == 1
+    assert len(planned(tmp_path, centres=(150.0, 150.02), density={"alpha": 9.0})) == 2
+
+
+def test_a_sky_grid_too_large_is_refused(tmp_path):
+    # 36 x 24 arcsec in one field
+    assert planned(tmp_path, comparison={"pixel": 0.003}) == ()
+    [line] = planned(tmp_path, comparison={"pixel": 0.0029}, relation={"box": 2.9})
+    assert line.startswith(
+        "comparison.pixel: the sky grid over all fields has 1.0e+08 cells of 0.0029 arcsec"
+    )
+    assert "\n" not in line
+    # Two fields a degree apart: little in them, much between them.
+    assert planned(tmp_path, centres=(150.0, 150.01)) == ()
+    assert len(planned(tmp_path, centres=(150.0, 151.0), comparison={"pixel": 0.02})) == 1

@@ -15,7 +15,8 @@ from tilegc import config
 from tilegc.errors import AstrometryError, GridError, InputError, UnitError
 from tilegc.geometry import Box
 from tilegc.io.fits import FieldSource, read_window, row_bands
-from tilegc.io.probe import probe_field
+from tilegc.io.probe import probe_field, probe_mask
+from tilegc.io.regions import inside, read_regions
 
 SHAPE = (50, 70)
 
@@ -353,6 +354,42 @@ def test_one_finite_pixel_anywhere_is_enough(tmp_path):
 def test_headers_alone_can_be_asked_for(tmp_path):
     path = flat(tmp_path / "a.fits", np.full(SHAPE, np.nan, "f4"))
     assert probe(path, pixels=False).shape == SHAPE
+
+
+def test_a_mask_lies_on_the_grid_of_its_field(tmp_path):
+    source = probe(flat(tmp_path / "a.fits"))
+    same = probe_mask(flat(tmp_path / "same.fits", BUNIT=None), source)
+    assert (same.shape, same.factor) == (SHAPE, 1.0)
+    assert probe_mask(flat(tmp_path / "plain.fits", **NO_WCS), source).shape == SHAPE
+    for number, (off, says) in enumerate(
+        {
+            (("CRPIX1", 36.5),): r"\(\+0\.00, -1\.50\) pixels",
+            (("CRVAL2", -44.0),): "off the grid",
+            (("CD1_1", -0.06 / 3600), ("CD2_2", 0.06 / 3600)): "off the grid",
+        }.items()
+    ):
+        path = flat(tmp_path / f"{number}.fits", **dict(off))
+        with pytest.raises(GridError, match=says) as caught:
+            probe_mask(path, source)
+        assert path in str(caught.value)
+        assert "mask of field f" in str(caught.value)
+        assert "\n" not in str(caught.value)
+    with pytest.raises(GridError, match="50 x 71"):
+        probe_mask(flat(tmp_path / "wide.fits", pixels((50, 71)), **NO_WCS), source)
+
+
+@pytest.mark.parametrize(
+    "lines", ["-circle(20,10,5)", "circle(30,30,8)\n-box(20,10,5,5,0)", "-circle(20,10,5)\ncircle(30,30,8)"]
+)
+def test_exclusions_are_refused(tmp_path, lines):
+    path, source = tmp_path / "arcs.reg", probe(flat(tmp_path / "a.fits"))
+    path.write_text(f"image\n{lines.replace('-', '+')}\n")
+    shapes = read_regions(str(path), source.wcs)
+    assert inside(shapes, source.box).any()
+    path.write_text(f"image\n{lines}\n")
+    with pytest.raises(InputError, match=r"arcs\.reg: holds an exclusion") as caught:
+        read_regions(str(path), source.wcs)
+    assert "\n" not in str(caught.value)
 
 
 @contextmanager

@@ -121,6 +121,15 @@ def test_boxes(given):
     np.testing.assert_allclose(found.n, [n / area for area, n, _ in got.values()])
 
 
+def test_boxes_are_filled_with_four_fifths_and_no_less():
+    cells = sky((5, 15), j0=-5, i0=0, full=True, fields=("a",))
+    n_good = np.full((1, 5, 15), 4)
+    n_good[0, 0, :5] = 0  # 20 of 25 arcsec^2
+    n_good[0, 0, 5:10], n_good[0, 2, 7] = 0, 3
+    found = boxes(replace(cells, n_good=n_good, kappa=np.ones((5, 15))), 5.0)
+    assert list(zip(found.xi, found.eta, found.area, strict=True)) == [(2.5, -2.5, 20.0), (12.5, -2.5, 25.0)]
+
+
 def of(n, kappa) -> Boxes:
     n = np.asarray(n, float)
     return Boxes(np.zeros(n.size), np.zeros(n.size), np.full(n.size, 8.0), n * 8, np.asarray(kappa, float))
