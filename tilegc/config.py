@@ -213,7 +213,7 @@ class Mask(Section):
 
     @property
     def extended_nJy(self) -> float:  # noqa: N802
-        """Limit of the mid-scale map of the summed bands, nJy per pixel; infinite where off (auto: 0.3)."""
+        """Limit of the fine mid-scale map of the summed bands, nJy per pixel; infinite where off (auto: 0.3)."""
         return _setting(self.extended, 0.3) or math.inf
 
 

@@ -190,7 +190,8 @@ def _chain(
             masses.masses(config, inputs.kappa, catalogue["radius_arcsec"]),
             None if inputs.truth is None else
             planted(
-                inputs.truth, cells, catalogue, limit, edges, config.relation.box, config.detect.exclusion_radius
+                inputs.truth, cells, catalogue, limit, edges, config.relation.box, config.detect.exclusion_radius,
+                {f.source.name: store.read(f.store, "mask", f.grid.field) == 0 for f in setup.fields},
             ),
         )  # fmt: skip
     return setup, results
