@@ -301,7 +301,7 @@ def ingest_only(
 ) -> list[Path]:  # fmt: skip
     """Write the Zarr stores of all fields into a run's folder, and return their paths.
 
-    A later run uses them through `store:` in its run file, or goes on in the same folder with `resume`.
+    A later run uses them through `store:` in its run file.
     """
     config = source if isinstance(source, RunConfig) else run_file.load(source)
     path = Path(directory) if directory is not None else default_directory(source)
