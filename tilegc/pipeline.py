@@ -190,7 +190,8 @@ def _chain(
             masses.masses(config, inputs.kappa, catalogue["radius_arcsec"]),
             None if inputs.truth is None else
             planted(
-                inputs.truth, cells, catalogue, limit, edges, config.relation.box, config.detect.exclusion_radius
+                inputs.truth, cells, catalogue, limit, edges, config.relation.box, config.detect.exclusion_radius,
+                {f.source.name: store.read(f.store, "mask", f.grid.field) == 0 for f in setup.fields},
             ),
         )  # fmt: skip
     return setup, results
@@ -300,7 +301,7 @@ def ingest_only(
 ) -> list[Path]:  # fmt: skip
     """Write the Zarr stores of all fields into a run's folder, and return their paths.
 
-    A later run uses them through `store:` in its run file, or goes on in the same folder with `resume`.
+    A later run uses them through `store:` in its run file.
     """
     config = source if isinstance(source, RunConfig) else run_file.load(source)
     path = Path(directory) if directory is not None else default_directory(source)

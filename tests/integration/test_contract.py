@@ -37,7 +37,7 @@ PROFILE = {
     "field": ("str", ""), "r_lo": ("float64", "arcsec"), "r_hi": ("float64", "arcsec"),
     "area_arcsec2": ("float64", "arcsec2"), "n_gc": ("int64", ""), "n_per_arcsec2": ("float64", "1 / arcsec2"),
     "n_err": ("float64", "1 / arcsec2"), "n_corrected": ("float64", "1 / arcsec2"), "kappa": ("float64", ""),
-    "light": ("float64", "nJy"), "rho": ("float64", ""),
+    "light": ("float64", "nJy arcsec-2"), "rho": ("float64", ""),
 }  # fmt: skip
 SUMMARY = {
     "schema": int, "version": str, "recipe": str,

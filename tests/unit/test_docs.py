@@ -13,7 +13,7 @@ from typer.main import get_command
 
 from tilegc import cli, config, schema
 from tilegc.stages.density import WHOLE_FIELD
-from tilegc.stages.detection_map import MID_SCALE, filter_halo, filter_params
+from tilegc.stages.detection_map import COARSE, MID_SCALES, filter_halo, filter_params
 from tilegc.stages.mask import ELONGATED_AREA, EXTENDED_AREA, EXTENDED_GROWTH, Edge
 from tilegc.stages.peaks import PEAK_HALO
 
@@ -142,8 +142,11 @@ def test_the_numbers_of_the_drawing_are_those_of_the_code():
     choices = section(DESIGN, "7. Choices")
     assert f"components of {EXTENDED_AREA} px, or of {ELONGATED_AREA} px" in choices
     assert f"grown by {EXTENDED_GROWTH:g} px" in choices
-    narrow, wide = (f"{fwhm:g}".translate(str.maketrans("0123456789", "₀₁₂₃₄₅₆₇₈₉")) for fwhm in MID_SCALE)
-    assert f"S{narrow} − S{wide}" in choices
+    for widths in MID_SCALES:
+        narrow, wide = (f"{fwhm:g}".translate(str.maketrans("0123456789", "₀₁₂₃₄₅₆₇₈₉")) for fwhm in widths)
+        assert f"S{narrow} − S{wide}" in choices
+    assert f"{config.Mask().extended_nJy:g} nJy" in choices
+    assert f"{COARSE * config.Mask().extended_nJy:g} nJy" in choices
     side = round(WHOLE_FIELD**0.5)
     assert f"up to {side} × {side} px" in choices
 

@@ -251,12 +251,6 @@ def test_a_window_holds_arrays_of_both_stores(tmp_path):
     assert "band" not in store.read_window(source_of(ingest), run, ("mask",), box).coords
 
 
-def test_exists(tmp_path):
-    assert not store.exists(str(tmp_path / "none.zarr"))
-    assert not store.exists(str(tmp_path))
-    assert store.exists(make(tmp_path / "f.zarr", []))
-
-
 def test_a_finished_store_is_a_field(tmp_path):
     source = source_of(None)
     path = make(

@@ -30,7 +30,6 @@ __all__ = [
     "annotate",
     "attributes",
     "create",
-    "exists",
     "field_attributes",
     "open_field",
     "read",
@@ -141,15 +140,6 @@ def _consolidate(path: str) -> None:
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", message="Consolidated metadata", category=UserWarning)
         zarr.consolidate_metadata(path)
-
-
-def exists(path: str) -> bool:
-    """Whether a store's metadata are there."""
-    try:
-        zarr.open_group(path, mode="r", use_consolidated=False)
-    except (FileNotFoundError, ValueError):
-        return False
-    return True
 
 
 def attributes(path: str) -> dict[str, Any]:

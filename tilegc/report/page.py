@@ -287,8 +287,10 @@ def _shares(material: Material) -> list[list[Cell]]:
     none = "none to be found" if not truth["n_planted"] else "too few"
     return [
         ["Planted above the limit", f"{truth['n_planted']:,}", "in the area that this run searched"],
-        ["Found", f"{material.summary['n_detected']:,}", "the catalogue"],
+        ["Found above the limit", f"{truth['n_found']:,}", "in the same area; some are no planted sources"],
         ["Completeness", share(truth["completeness"], none), "of planted sources twice as bright as the limit or more"],
+        ["Index, found less planted", with_error(truth["index_difference"], truth["index_difference_err"], none),
+         "its error from the same resamples of the boxes for both"],
         ["Purity", share(truth["purity"], none), "of the catalogue: on a planted source above a third of the limit"],
         ["Response", with_power(truth["response"], none), "peak of the detection map over total flux"],
     ]  # fmt: skip

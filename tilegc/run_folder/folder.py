@@ -171,21 +171,6 @@ class RunFolder:
         self.manifest["plan"] = {**self.manifest["plan"], **units}
         self._save()
 
-    def note_contents(self, digests: Mapping[str, str]) -> None:
-        """Record the content digests of inputs, taken while they were read.
-
-        Raises
-        ------
-        RunFolderError
-            If an input's content was another one when the run began.
-        """
-        known = self.manifest["contents"]
-        for name, digest in digests.items():
-            if known.get(name, digest) != digest:
-                raise RunFolderError(_changed_inputs(self.path, [f"{name} (other pixels)"]))
-        self.manifest["contents"] = {**known, **digests}
-        self._save()
-
     def claim(self, paths: Iterable[str | Path]) -> None:
         """List further files as ours (figures), so that --overwrite may remove them."""
         names = {(self.path / path).relative_to(self.path).as_posix() for path in paths}
@@ -215,7 +200,6 @@ class RunFolder:
             "config_digest": run_file.digest(config),
             "config": config.model_dump(mode="json"),
             "inputs": dict(inputs),
-            "contents": {},
             "environment": manifests.environment(),
             "plan": {},
             "files": [],

@@ -37,12 +37,17 @@ MAPS = ("flags", "light", "detection")
 BRIGHT_GROWTH = 6.0
 """Pixels round one that is very bright where the filter's rings would make false peaks (DESIGN 3.2)."""
 
-MID_SCALE = (2.0, 8.0)
-"""FWHMs, pixels, of the mid-scale map that finds galaxies' centres and stars' spikes, not the light between.
+MID_SCALES = ((2.0, 8.0), (6.0, 30.0))
+"""FWHMs, pixels, of the two mid-scale maps that find extended objects.
 
-Tuned on the mocks: with the areas and the growth of `tilegc.stages.mask`, 0.3 nJy per pixel of this map leaves
-on `as1063` a third of the false sources that 4 nJy of (6, 30) left, while more of the sky stays open. A real star
-of a one-band image can still escape it (its rings fall into pieces).
+The fine one finds galaxies' centres and stars' spikes, not the light between; the coarse one finds bodies of stars
+and of bright galaxies, whose rings fall into pieces in the fine one.
+"""
+
+COARSE = 30.0
+"""Limit of the coarse map over that of the fine one.
+
+Tuned on the mocks `small` and `as1063` with the areas and the growth of `tilegc.stages.mask`.
 """
 
 
@@ -54,9 +59,9 @@ class FilterParams:
     second: tuple[Taps, Taps]
     bright: float
     """D1 of the summed bands from which a pixel is very bright, nJy; infinite: off."""
-    mid_scale: tuple[Taps, Taps]
+    mid_scales: tuple[tuple[Taps, Taps], tuple[Taps, Taps]]
     extended: float
-    """Limit of the mid-scale map, nJy per pixel; infinite: off."""
+    """Limit of the fine mid-scale map, nJy per pixel; infinite: off."""
 
 
 def filter_params(filtering: Filter, mask: Mask) -> FilterParams:
@@ -69,14 +74,16 @@ def filter_params(filtering: Filter, mask: Mask) -> FilterParams:
         )
 
     first, second = filtering.stages
-    return FilterParams(pair(first), pair(second), mask.bright_nJy, pair(MID_SCALE), mask.extended_nJy)
+    mid_scales = pair(MID_SCALES[0]), pair(MID_SCALES[1])
+    return FilterParams(pair(first), pair(second), mask.bright_nJy, mid_scales, mask.extended_nJy)
 
 
 def filter_halo(params: FilterParams) -> int:
     """Return how far a pixel of the maps looks, pixels."""
     detection = difference_radius(*params.second) + int(BRIGHT_GROWTH) + difference_radius(*params.first)
-    extended = difference_radius(*params.mid_scale) if math.isfinite(params.extended) else 0
-    return max(detection, extended)
+    if not math.isfinite(params.extended):
+        return detection
+    return max(detection, *(difference_radius(*taps) for taps in params.mid_scales))
 
 
 def add_bands(sci: np.ndarray, wht: np.ndarray | None) -> tuple[np.ndarray, np.ndarray]:
@@ -130,7 +137,8 @@ def filter_maps(light: np.ndarray, valid: np.ndarray, params: FilterParams) -> t
     detection[~counted] = np.nan
     if math.isfinite(params.extended):
         with np.errstate(invalid="ignore"):
-            high = difference(light, valid, *params.mid_scale) >= np.float32(params.extended)
+            high = difference(light, valid, *params.mid_scales[0]) >= np.float32(params.extended)
+            high |= difference(light, valid, *params.mid_scales[1]) >= np.float32(COARSE * params.extended)
         flags[high & valid] |= np.uint8(Bit.EXTENDED)
     return flags, detection
 

@@ -224,10 +224,13 @@ def _planted(planted: Planted) -> dict[str, Any]:
         "response": _null(planted.response),
         "flux_limit_nJy": _null(planted.flux_limit),
         "n_planted": planted.n,
+        "n_found": planted.n_found,
         "completeness": _null(planted.completeness),
         "purity": _null(planted.purity),
         "index": _null(planted.relation.index),
         "index_err": _null(planted.relation.index_err),
+        "index_difference": _null(planted.index_difference),
+        "index_difference_err": _null(planted.index_difference_err),
         "amplitude": _null(planted.relation.amplitude),
         "amplitude_err": _null(planted.relation.amplitude_err),
         "profile": {

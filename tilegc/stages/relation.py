@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
@@ -9,7 +10,7 @@ from scipy import stats
 
 from tilegc.stages.sky_grid import SkyCells
 
-__all__ = ["Boxes", "Comparison", "Relation", "boxes", "compare", "fit"]
+__all__ = ["Boxes", "Comparison", "Relation", "boxes", "compare", "fit", "index_difference"]
 
 BOX_FILLED = 0.8
 """Share of a box that must be good area."""
@@ -111,17 +112,11 @@ def fit(found: Boxes) -> Relation:
     """
     filled = found.count > 0
     n, kappa = found.n[filled], found.kappa[filled]
-    edges = np.geomspace(n.min(), n.max(), BINS + 1) if n.size and n.max() > n.min() else np.zeros(0)
+    edges = _edges(n)
     rows = _bin(n, kappa, edges)
     amplitude, index = _line(rows)
-    draws = np.random.Generator(np.random.PCG64(RESAMPLE_SEED))
-    resampled = []
-    for _ in range(RESAMPLES if np.isfinite(index) else 0):
-        pick = draws.integers(0, n.size, n.size)
-        resampled.append(_line(_bin(n[pick], kappa[pick], edges)))
-    spread = np.array(resampled).reshape(-1, 2)
-    spread = spread[np.isfinite(spread).all(axis=1)]
-    amplitude_err, index_err = spread.std(axis=0, ddof=1) if len(spread) > 1 else (np.nan, np.nan)
+    picks = _resamples(n.size) if np.isfinite(index) else ()
+    amplitude_err, index_err = _spread([_line(_bin(n[pick], kappa[pick], edges)) for pick in picks])
     none = found.kappa[~filled]
     first = {
         "bin": np.array([-1]), "n_lo": np.zeros(1), "n_hi": np.zeros(1), "n_boxes": np.array([none.size]),
@@ -129,7 +124,46 @@ def fit(found: Boxes) -> Relation:
         "kappa_std": np.array([none.std() if none.size else np.nan]),
     }  # fmt: skip
     bins = {name: np.concatenate([first[name], rows[name]]) for name in first}
-    return Relation(amplitude, float(amplitude_err), index, float(index_err), bins)
+    return Relation(amplitude, amplitude_err, index, index_err, bins)
+
+
+def index_difference(a: Boxes, b: Boxes) -> tuple[float, float]:
+    """Return by how much the indices of two sets of counts in the same boxes differ, and the error of that.
+
+    Both are fitted to the same resamples of the boxes: what moves them together is no error of their difference.
+    """
+    limits = [_edges(one.n[one.count > 0]) for one in (a, b)]
+
+    def difference(pick: np.ndarray) -> float:
+        index = []
+        for one, edges in zip((a, b), limits, strict=True):
+            rows = pick[one.count[pick] > 0]
+            index.append(_line(_bin(one.n[rows], one.kappa[rows], edges))[1])
+        return index[0] - index[1]
+
+    there = difference(np.arange(a.count.size))
+    picks = _resamples(a.count.size) if np.isfinite(there) else ()
+    return there, _spread([(0.0, difference(pick)) for pick in picks])[1]
+
+
+def _edges(n: np.ndarray) -> np.ndarray:
+    """Return the edges of equal bins in log n."""
+    return np.geomspace(n.min(), n.max(), BINS + 1) if n.size and n.max() > n.min() else np.zeros(0)
+
+
+def _resamples(size: int) -> Iterator[np.ndarray]:
+    draws = np.random.Generator(np.random.PCG64(RESAMPLE_SEED))
+    return (draws.integers(0, size, size) for _ in range(RESAMPLES))
+
+
+def _spread(lines: list[tuple[float, float]]) -> tuple[float, float]:
+    """Return the standard deviations of A and b over resamples; NaN with fewer than two that could be fitted."""
+    fitted = np.array(lines).reshape(-1, 2)
+    fitted = fitted[np.isfinite(fitted).all(axis=1)]
+    if len(fitted) < 2:
+        return np.nan, np.nan
+    amplitude, index = fitted.std(axis=0, ddof=1)
+    return float(amplitude), float(index)
 
 
 def _bin(n: np.ndarray, kappa: np.ndarray, edges: np.ndarray) -> dict[str, np.ndarray]:

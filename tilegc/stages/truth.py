@@ -8,6 +8,7 @@ the counts with and without them.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -16,7 +17,7 @@ from scipy.spatial import cKDTree
 
 from tilegc.kernels.peaks import settle
 from tilegc.stages.profile import profile
-from tilegc.stages.relation import Relation, boxes, fit
+from tilegc.stages.relation import Relation, boxes, fit, index_difference
 from tilegc.stages.sky_grid import SkyCells
 
 __all__ = ["COMPACT", "Planted", "planted"]
@@ -47,12 +48,18 @@ class Planted:
     flux_limit: float
     """Summed flux, nJy, that corresponds to the larger keep x T of the fields."""
     n: int
-    """Planted sources above it in the cells that the run kept."""
+    """Planted sources above it on good pixels of the cells that the run kept."""
+    n_found: int
+    """Catalogued sources above the limit in these cells."""
     completeness: float
     """Share of planted sources twice as bright as the limit, in kept cells, with a catalogued peak on them."""
     purity: float
     """Share of catalogued sources that lie on a planted one of at least a third of the limit."""
     relation: Relation
+    index_difference: float
+    """Index of the catalogue less that of the planted sources, in the same boxes."""
+    index_difference_err: float
+    """Its error: both are fitted to the same resamples of the boxes."""
     profile: Table
     """Columns of `schema.PROFILE`, of the planted sources; and n_apart, those of them that no brighter one is
     within the exclusion radius of: what a perfect catalogue would count."""
@@ -66,6 +73,7 @@ def planted(
     edges: tuple[float, ...],
     box: float,
     exclusion: float,
+    good: Mapping[str, np.ndarray],
 ) -> Planted:
     """Measure relation and profile of the planted sources in the run's own cells.
 
@@ -82,6 +90,8 @@ def planted(
         Of the run's profile (arcsec) and relation (arcsec).
     exclusion
         Exclusion radius of the run's peaks, pixels.
+    good
+        Good pixels of each field, bool (y, x).
     """
     kind = np.asarray(truth["kind"]).astype(str)
     field = np.asarray(truth["field"]).astype(str)
@@ -92,7 +102,7 @@ def planted(
     limit = keep_limit / response
     # What a source would have as a point with the same peak.
     seen = np.where(kind == "background_extended", RESOLVED * flux, flux)
-    bright = compact & (seen >= limit)
+    bright = compact & (seen >= limit) & _on_good(truth, field, good)
     ra, dec = np.asarray(truth["ra"], float), np.asarray(truth["dec"], float)
 
     def counted(chosen: np.ndarray) -> np.ndarray:
@@ -108,11 +118,26 @@ def planted(
     found, pure = _shares(
         truth, catalogue, field, compact & (seen >= SURE * limit), compact & (seen >= REAL * limit), cells
     )
-    return Planted(response, limit, total, found, pure, fit(boxes(cells, box, count.sum(axis=0))), table)
+    mine, theirs = boxes(cells, box), boxes(cells, box, count.sum(axis=0))
+    n_found = int((cells.n_gc.sum(axis=0) * cells.kept).sum())
+    return Planted(
+        response, limit, total, n_found, found, pure, fit(theirs), *index_difference(mine, theirs), table
+    )
 
 
 def _xy(truth: QTable) -> np.ndarray:
     return np.column_stack([np.asarray(truth["y"], float), np.asarray(truth["x"], float)])
+
+
+def _on_good(truth: QTable, field: np.ndarray, good: Mapping[str, np.ndarray]) -> np.ndarray:
+    """Return which objects lie on good pixels, bool."""
+    on = np.zeros(field.size, bool)
+    for name, pixels in good.items():
+        rows = np.flatnonzero(field == name)
+        y, x = np.floor(_xy(truth)[rows] + 0.5).astype(np.int64).T
+        inside = (y >= 0) & (y < pixels.shape[0]) & (x >= 0) & (x < pixels.shape[1])
+        on[rows[inside]] = pixels[y[inside], x[inside]]
+    return on
 
 
 def _apart(

@@ -1,0 +1,189 @@
+"""A run file read, checked and written: YAML or a mapping to a `RunConfig`, or one line on what is wrong."""
+
+from __future__ import annotations
+
+import difflib
+import hashlib
+import json
+import re
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import yaml
+from pydantic import ValidationError
+
+from tilegc.config.models import Band, FieldInput, RunConfig, Section
+from tilegc.errors import ConfigError
+
+__all__ = ["digest", "dump", "load", "resolve"]
+
+
+def resolve(mapping: object, *, base: Path | None = None, source: str = "run file") -> RunConfig:
+    """Check a run file's content and fill in the defaults.
+
+    Parameters
+    ----------
+    mapping : mapping
+        As YAML gives it.
+    base : Path, optional
+        Folder to which relative paths refer; they are made absolute against it.
+    source : str
+        Name for messages.
+
+    Raises
+    ------
+    ConfigError
+        With one line for the first thing that is wrong.
+    """
+    if not isinstance(mapping, Mapping):
+        raise ConfigError(f"{source}: a mapping of keys is meant, found {type(mapping).__name__}")
+    try:
+        config = RunConfig.model_validate(mapping)
+    except ValidationError as error:
+        raise ConfigError(f"{source}: {_line(error)}") from None
+    if config.convergence is None or base is None:
+        return config if base is None else _absolute(config, base)
+    return _absolute(config, base)
+
+
+class _TwiceError(yaml.YAMLError):
+    """A key stands twice in one mapping."""
+
+
+class _Loader(yaml.SafeLoader):
+    """YAML's safe loader, which lets the last of two equal keys win, unseen; this one refuses them."""
+
+    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
+        seen = set()
+        for key, _ in node.value:
+            if not isinstance(key, yaml.ScalarNode):
+                continue
+            if key.value in seen:
+                raise _TwiceError(
+                    f"the key {key.value!r} stands twice (line {key.start_mark.line + 1}): remove one"
+                )
+            seen.add(key.value)
+        return super().construct_mapping(node, deep)
+
+
+def load(path: str | Path) -> RunConfig:
+    """Read and check a run file; relative paths in it refer to its folder.
+
+    Raises
+    ------
+    ConfigError
+        If it is absent, no YAML, or wrong in any key.
+    """
+    path = Path(path)
+    try:
+        text = path.read_text(encoding="utf-8")
+    except FileNotFoundError:
+        raise ConfigError(f"{path}: no such run file") from None
+    except (OSError, UnicodeDecodeError) as error:
+        raise ConfigError(f"{path}: cannot be read as a run file ({_first_line(error)})") from None
+    try:
+        mapping = yaml.load(text, _Loader)  # noqa: S506  (a safe one)
+    except _TwiceError as error:
+        raise ConfigError(f"{path}: {error}") from None
+    except yaml.YAMLError as error:
+        raise ConfigError(f"{path}: not YAML ({_first_line(error)})") from None
+    if mapping is None:
+        raise ConfigError(f"{path}: the run file is empty; `recipe`, `cluster` and `fields` are required")
+    return resolve(mapping, base=path.resolve().parent, source=str(path))
+
+
+def dump(config: RunConfig) -> str:
+    """Return the resolved run file as YAML text."""
+    content = config.model_dump(mode="json", exclude_none=True)
+    content["profile"].setdefault("edges", None)
+    text: str = yaml.safe_dump(
+        content, sort_keys=False, default_flow_style=None, width=110, allow_unicode=True
+    )
+    return text
+
+
+def digest(config: RunConfig) -> str:
+    """Return the SHA-256 of everything in the run file that a run's products or store depend on."""
+    content = config.model_dump(mode="json")
+    return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
+
+
+def _is_url(path: str) -> bool:
+    return re.match(r"[A-Za-z][A-Za-z0-9+.-]+://", path) is not None
+
+
+def _absolute(config: RunConfig, base: Path) -> RunConfig:
+    def place(path: str | None) -> str | None:
+        if path is None or _is_url(path):
+            return path
+        return str((base / Path(path).expanduser()).resolve())
+
+    fields = []
+    for field in config.fields:
+        bands = None
+        if field.bands is not None:
+            bands = {
+                name: band.model_copy(
+                    update={key: place(getattr(band, key)) for key in ("sci", "err", "wht")}
+                )
+                for name, band in field.bands.items()
+            }
+        masks = tuple(str(place(mask)) for mask in field.masks)
+        fields.append(field.model_copy(update={"bands": bands, "masks": masks, "store": place(field.store)}))
+    convergence = config.convergence
+    if convergence is not None:
+        convergence = convergence.model_copy(update={"path": place(convergence.path)})
+    return config.model_copy(
+        update={"fields": tuple(fields), "convergence": convergence, "truth": place(config.truth)}
+    )
+
+
+def _first_line(error: Exception) -> str:
+    return " ".join(str(error).split())
+
+
+def _line(error: ValidationError) -> str:
+    """Return one line for the first of pydantic's errors: the key, what is wrong, what to do."""
+    details: Any = error.errors()
+    first = details[0]
+    place = [part for part in first["loc"] if not _is_branch(part)]
+    key = ".".join(str(part) for part in place)
+    if first["type"] == "extra_forbidden":
+        valid = _valid_keys(place[:-1])
+        close = difflib.get_close_matches(str(place[-1]), valid, n=1)
+        hint = f"; did you mean {close[0]!r}?" if close else ""
+        return f"{key}: unknown key{hint} (valid: {', '.join(valid)})"
+    if first["type"] == "missing":
+        return f"{key}: required, and not there"
+    message = str(first["msg"]).removeprefix("Value error, ")
+    shown = "" if first["type"] in {"value_error", "missing"} else f" (found {first['input']!r})"
+    return f"{key}: {message}{shown}" if key else message
+
+
+def _is_branch(part: object) -> bool:
+    """Whether a part of pydantic's location names a branch of a union rather than a key."""
+    return isinstance(part, str) and (
+        "[" in part or part in {"float", "int", "SigmaThreshold", "ValueThreshold"}
+    )
+
+
+def _valid_keys(place: list[object]) -> list[str]:
+    model: Any = RunConfig
+    for part in place:
+        if isinstance(part, int) or model is None:
+            continue
+        if model is FieldInput and part == "bands":
+            model = Band
+            continue
+        if model is Band:
+            continue
+        annotation = model.model_fields[str(part)].annotation
+        model = next((kind for kind in _kinds(annotation) if issubclass(kind, Section)), None)
+    return list(model.model_fields) if model is not None else []
+
+
+def _kinds(annotation: Any) -> list[type]:
+    if isinstance(annotation, type):
+        return [annotation]
+    return [kind for argument in getattr(annotation, "__args__", ()) for kind in _kinds(argument)]
