@@ -241,13 +241,16 @@ def _pairs(texts: list[str]) -> dict[str, str] | None:
 
 
 def _progress() -> Progress:
+    from rich.console import Console  # noqa: PLC0415
+
     from tilegc.engine import RichProgress  # noqa: PLC0415
 
-    return RichProgress()
+    # Bars belong to a terminal; in a log stderr is for errors alone, and a pass's line goes with the results.
+    return RichProgress(Console(stderr=sys.stderr.isatty(), highlight=False))
 
 
 def _tell(line: str) -> None:
-    typer.echo(line, err=True)
+    typer.echo(line)
 
 
 class _SimulationBar:
