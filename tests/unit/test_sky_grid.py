@@ -27,17 +27,19 @@ from tilegc.stages.sky_grid import add_up
 
 
 def test_what_cells_say_of_themselves():
-    cells = replace(sky((3, 5), j0=-1, i0=2), pixel_area=np.array([0.25, 0.2]))
+    cells = replace(sky((3, 5), j0=-1, i0=2), pixel_area=np.array([0.25, 0.24]))
+    cells.n_good[:, 1, 1] = 1  # 0.49 of the cell in both together
+    cells.n_good[:, 1, 2] = 2, 0  # just half of it
     kept, inside = np.zeros((3, 5), bool), np.zeros((2, 3, 5), bool)
     for j, i, eta, xi in each_cell(cells):
-        good = [int(n) * a for n, a in zip(cells.n_good[:, j, i], (0.25, 0.2), strict=True)]
+        good = [int(n) * a for n, a in zip(cells.n_good[:, j, i], (0.25, 0.24), strict=True)]
         kept[j, i] = sum(good) >= 0.5
         assert cells.radius[j, i] == pytest.approx(math.sqrt(eta**2 + xi**2), rel=1e-14)
         assert (cells.eta[j], cells.xi[i]) == (eta, xi)
         for field, area in enumerate(good):
             assert cells.good_area[field, j, i] == area
             assert cells.kept_of(field)[j, i] == (area >= 0.5)
-            inside[field, j, i] = cells.n_inside[field, j, i] * (0.25, 0.2)[field] >= 0.5
+            inside[field, j, i] = cells.n_inside[field, j, i] * (0.25, 0.24)[field] >= 0.5
     np.testing.assert_array_equal(cells.kept, kept)
     np.testing.assert_array_equal([cells.inside_of(0), cells.inside_of(1)], inside)
     assert 0 < kept.sum() < kept.size

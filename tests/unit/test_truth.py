@@ -11,7 +11,7 @@ from astropy.table import QTable
 
 from tests.hand import DEC, RA, sky
 from tilegc.sky import SkyGrid
-from tilegc.stages.relation import boxes, fit
+from tilegc.stages.relation import boxes, fit, index_difference
 from tilegc.stages.truth import planted
 
 KINDS = ("gc", "member_gc", "background_point", "background_extended", "star", "galaxy")
@@ -53,13 +53,14 @@ def mock():
     cells = sky((42, 42), j0=-21, i0=-21, seed=6)
     belongs = np.stack([cells.eta > 0, cells.eta < 0])[:, :, None] & (draw.random(cells.kappa.shape) < 0.9)
     cells = replace(cells, n_pixels=4 * belongs, n_good=4 * belongs, n_inside=4 * belongs)
-    return truth, cells, catalogue, (xi, eta)
+    good = {name: draw.random((100, 200)) < 0.8 for name in ("a", "b")}
+    return truth, cells, catalogue, good, (xi, eta)
 
 
 def test_truth(mock):
-    truth, cells, catalogue, (xi, eta) = mock
+    truth, cells, catalogue, good, (xi, eta) = mock
     edges = (2.0, 7.0, 12.0, 21.0)
-    found = planted(truth, cells, catalogue, LIMIT, edges, 3.0, 3.0)
+    found = planted(truth, cells, catalogue, LIMIT, edges, 3.0, 3.0, good)
     rows = range(len(truth))
     flux = [truth["flux_F1"][k] + truth["flux_F2"][k] for k in rows]
     peaks = list(zip(*(catalogue[name] for name in ("field", "y", "x", "peak")), strict=True))
@@ -85,7 +86,13 @@ def test_truth(mock):
     for k in rows:
         j, i = math.floor(eta[k]) - cells.j0, math.floor(xi[k]) - cells.i0
         kept[k] = abs(eta[k]) < 21 and abs(xi[k]) < 21 and bool(cells.kept[j, i])
-    bright = [k for k in seen if seen[k] >= limit]
+
+    def pixel(k):
+        return math.floor(truth["y"][k] + 0.5), math.floor(truth["x"][k] + 0.5)
+
+    bright = [
+        k for k in seen if seen[k] >= limit and truth["field"][k] and bool(good[truth["field"][k]][pixel(k)])
+    ]
     assert found.n == sum(kept[k] for k in bright)
     assert 0 < found.n < len(bright)
     sought = [k for k in seen if seen[k] >= 2 * limit and kept[k]]
@@ -98,8 +105,8 @@ def test_truth(mock):
     assert 0.3 < found.purity < 1
 
     apart: list[tuple[str, int, int, int]] = []
-    for k in sorted((k for k in bright if truth["field"][k]), key=lambda k: -seen[k]):
-        place = truth["field"][k], math.floor(truth["y"][k] + 0.5), math.floor(truth["x"][k] + 0.5)
+    for k in sorted(bright, key=lambda k: -seen[k]):
+        place = truth["field"][k], *pixel(k)
         if not any(f == place[0] and (v - place[1]) ** 2 + (u - place[2]) ** 2 <= 9 for f, v, u, _ in apart):
             apart.append((*place, k))
     count = np.zeros(cells.n_gc.shape, np.int64)
@@ -123,16 +130,20 @@ def test_truth(mock):
                 math.floor(eta[k]) - cells.j0,
                 math.floor(xi[k]) - cells.i0,
             ] += 1
-    again = fit(boxes(replace(cells, n_gc=count), 3.0))
+    mine, theirs = boxes(cells, 3.0), boxes(replace(cells, n_gc=count), 3.0)
+    again = fit(theirs)
+    assert found.n_found == sum(cells.n_gc[:, j, i].sum() for j, i in np.argwhere(cells.kept))
+    assert (found.index_difference, found.index_difference_err) == index_difference(mine, theirs)
+    assert found.index_difference == pytest.approx(fit(mine).index - again.index, rel=1e-12)
     assert found.relation.bins["n_boxes"].sum() > 50
     for name, values in found.relation.bins.items():
         np.testing.assert_array_equal(values, again.bins[name])
 
 
 def test_truth_without_a_catalogue_knows_nothing(mock):
-    truth, cells, catalogue, _ = mock
+    truth, cells, catalogue, good, _ = mock
     empty = {name: column[:0] for name, column in catalogue.items()}
-    found = planted(truth, cells, empty, LIMIT, (2.0, 7.0, 21.0), 3.0, 3.0)
+    found = planted(truth, cells, empty, LIMIT, (2.0, 7.0, 21.0), 3.0, 3.0, good)
     assert np.isnan([found.response, found.flux_limit, found.completeness, found.purity]).all()
     assert found.n == 0
     assert not found.profile["n_gc"].any()
