@@ -178,7 +178,7 @@ def _refusals(
                 "transform can hold: give a smaller alpha or a larger softening"
             )
     cells = _cells(config, sources)
-    if cells > MOST_CELLS:
+    if not cells <= MOST_CELLS:  # NaN: a field beyond 90 deg from the centre
         reasons.append(
             f"comparison.pixel: the sky grid over all fields has {cells:.1e} cells of {config.comparison.pixel:g} "
             f"arcsec, {MOST_CELLS:.0e} are the most: give larger ones, or fields of one cluster only"

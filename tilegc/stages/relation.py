@@ -19,6 +19,9 @@ BINS = 15
 BIN_FILLED = 5
 """Boxes from which a bin enters the fit."""
 
+ON_EDGE = 1e-9
+"""Bins by which a box may miss the edge on which it lies."""
+
 RESAMPLES = 200
 RESAMPLE_SEED = 20260212
 
@@ -168,7 +171,12 @@ def _spread(lines: list[tuple[float, float]]) -> tuple[float, float]:
 
 def _bin(n: np.ndarray, kappa: np.ndarray, edges: np.ndarray) -> dict[str, np.ndarray]:
     count = max(edges.size - 1, 0)
-    which = np.clip(np.searchsorted(edges, n, side="right") - 1, 0, count - 1) if count else np.zeros(0, int)
+    which = np.zeros(0, np.int64)
+    if count:
+        # Counts are small integers over few areas, so many boxes lie on an edge: they belong to the bin above,
+        # whatever the last bits of the logarithms say.
+        place = count * np.log(n / edges[0]) / np.log(edges[-1] / edges[0])
+        which = np.clip(np.floor(place + ON_EDGE), 0, count - 1).astype(np.int64)
     boxes_in = np.bincount(which, minlength=count)
     with np.errstate(invalid="ignore", divide="ignore"):
         n_mean = np.bincount(which, n[: which.size], count) / boxes_in
