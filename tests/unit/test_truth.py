@@ -147,3 +147,25 @@ def test_truth_without_a_catalogue_knows_nothing(mock):
     assert np.isnan([found.response, found.flux_limit, found.completeness, found.purity]).all()
     assert found.n == 0
     assert not found.profile["n_gc"].any()
+
+
+def test_a_perfect_catalogue_blanks_pixel_by_pixel():
+    y = [80.0, 50.0, 50.3, 50.0, 50.0, 10.4, 13.6]
+    x = [20.0, 50.0, 50.3, 53.0, 56.0, 99.0, 99.0]
+    flux = [1000.0, 100.0, 20.0, 50.0, 30.0, 40.0, 30.0]
+    cells = sky(fields=("a",), full=True)
+    ra, dec = cells.grid.radec(np.full(7, 3.5), np.full(7, 3.5))
+    truth = QTable(
+        {"kind": ["gc"] * 7, "field": ["a"] * 7, "ra": ra, "dec": dec, "y": y, "x": x, "flux_F1": flux}
+    )
+    catalogue = {
+        "field": np.array(["a"], object), "y": np.array([80]), "x": np.array([20]), "peak": np.array([100.0])
+    }  # fmt: skip
+    good = {"a": np.ones((100, 200), bool)}
+    found = planted(truth, cells, catalogue, LIMIT, (0.0, 20.0), 3.0, 3.0, good)
+    assert (found.response, found.n) == (0.1, 7)
+    assert found.profile["n_gc"].tolist() == [7]
+    # The second of two in one pixel is lost; the third is near them, and so no longer in the way of the fourth.
+    # The last two are 3.2 px apart, but their pixels' centres 4.
+    assert found.profile["n_apart"].tolist() == [1 + 2 + 2]
+    assert (found.completeness, found.purity) == (1 / 7, 1.0)
