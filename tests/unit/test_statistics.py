@@ -153,8 +153,8 @@ def test_index_difference_in_the_same_boxes():
 
 def test_a_box_on_an_edge_is_in_the_bin_above():
     """Counts are small integers and full boxes have one area: many boxes lie exactly on an edge."""
-    for area in (8.0, 8.1, 9.0):
-        for base, last in ((2, 3), (2, 5), (3, 3)):
+    for area in (7.3, 8.0, 8.1, 8.9, 9.0):
+        for base, last in ((2, 3), (2, 5), (3, 3), (5, 3), (3, 5), (7, 3)):
             count = base ** np.arange(last + 1)  # each but the first and the last is an edge of 15 bins
             n = count / area
             found = fit(Boxes(n, n, np.full(n.size, area), count, np.ones(n.size)))
