@@ -95,7 +95,7 @@ def test_truth(mock):
     ]
     assert found.n == sum(kept[k] for k in bright)
     assert 0 < found.n < len(bright)
-    sought = [k for k in seen if seen[k] >= 2 * limit and kept[k]]
+    sought = [k for k in bright if seen[k] >= 2 * limit and kept[k]]
     caught = [k for k in sought if any(near(k, *peak[:3]) for peak in peaks)]
     assert found.completeness == pytest.approx(len(caught) / len(sought), rel=1e-14)
     likely = [k for k in seen if seen[k] >= limit / 3]

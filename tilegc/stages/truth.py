@@ -52,7 +52,7 @@ class Planted:
     n_found: int
     """Catalogued sources above the limit in these cells."""
     completeness: float
-    """Share of planted sources twice as bright as the limit, in kept cells, with a catalogued peak on them."""
+    """Share of planted sources twice as bright as the limit, on good pixels, with a catalogued peak on them."""
     purity: float
     """Share of catalogued sources that lie on a planted one of at least a third of the limit."""
     relation: Relation
@@ -102,7 +102,8 @@ def planted(
     limit = keep_limit / response
     # What a source would have as a point with the same peak.
     seen = np.where(kind == "background_extended", RESOLVED * flux, flux)
-    bright = compact & (seen >= limit) & _on_good(truth, field, good)
+    on = _on_good(truth, field, good)
+    bright = compact & (seen >= limit) & on
     ra, dec = np.asarray(truth["ra"], float), np.asarray(truth["dec"], float)
 
     def counted(chosen: np.ndarray) -> np.ndarray:
@@ -116,7 +117,12 @@ def planted(
     table = {**table, "n_apart": apart["n_gc"]}
     total = int((count.sum(axis=0) * cells.kept).sum())
     found, pure = _shares(
-        truth, catalogue, field, compact & (seen >= SURE * limit), compact & (seen >= REAL * limit), cells
+        truth,
+        catalogue,
+        field,
+        compact & (seen >= SURE * limit) & on,
+        compact & (seen >= REAL * limit),
+        cells,
     )
     mine, theirs = boxes(cells, box), boxes(cells, box, count.sum(axis=0))
     n_found = int((cells.n_gc.sum(axis=0) * cells.kept).sum())
