@@ -90,7 +90,7 @@ def demo(
     from tilegc import pipeline  # noqa: PLC0415
     from tilegc.simulate import simulate as write  # noqa: PLC0415
 
-    run_file = write(directory, preset="small", overwrite=True, progress=_SimulationBar())
+    run_file = write(directory, preset="small", overwrite=_is_mock(directory), progress=_SimulationBar())
     found = pipeline.run(
         run_file, directory / "run", workers=workers, overwrite=True, progress=_progress(), tell=_tell
     )
@@ -216,6 +216,18 @@ def doctor() -> None:
     from tilegc import doctor as examination  # noqa: PLC0415
 
     raise typer.Exit(examination.report(typer.echo))
+
+
+def _is_mock(directory: Path) -> bool:
+    """Whether a folder holds a simulation of ours, which the next one may replace."""
+    try:
+        return (
+            (directory / "run.yaml")
+            .read_text(encoding="utf-8")
+            .startswith("# A mock cluster: `tilegc simulate`")
+        )
+    except (OSError, UnicodeDecodeError):
+        return False
 
 
 def _sizes(text: str | None) -> tuple[int, int] | int | None:

@@ -23,13 +23,12 @@ from tilegc import config as run_file
 from tilegc.cluster import connect
 from tilegc.config import RunConfig
 from tilegc.engine import Engine, FieldTiles, Progress, for_client
-from tilegc.errors import InputError
+from tilegc.errors import ConfigError, InputError
 from tilegc.geometry import TileGrid
 from tilegc.io import store
 from tilegc.io.convergence import Kappa, check_overlap, read_convergence
 from tilegc.io.fits import FieldSource, file_digest
 from tilegc.io.probe import probe_field
-from tilegc.io.tables import read_parquet
 from tilegc.report import write_report
 from tilegc.run_folder import Run, RunFolder, logged, open_run
 from tilegc.schema import FILES
@@ -53,7 +52,7 @@ from tilegc.stages.plan import Plan
 from tilegc.stages.products import Results
 from tilegc.stages.setup import Setup, arrays
 from tilegc.stages.sky_grid import add_up
-from tilegc.stages.truth import planted
+from tilegc.stages.truth import planted, read_truth
 
 __all__ = ["default_directory", "ingest_only", "plan", "run"]
 
@@ -228,7 +227,7 @@ def examine(config: RunConfig) -> Inputs:
     if config.convergence is not None:
         kappa = read_convergence(config.convergence, cosmology(config.cosmology), config.cluster.redshift)
         check_overlap(kappa, sources)
-    truth = None if config.truth is None else read_parquet(config.truth)
+    truth = None if config.truth is None else read_truth(config.truth)
     return Inputs(sources, regions, kappa, truth)
 
 
@@ -321,4 +320,6 @@ def default_directory(source: Source) -> Path:
     if isinstance(source, RunConfig):
         raise InputError("a run file given as a value has no place of its own: give a directory")
     path = Path(source)
+    if not path.name:
+        raise ConfigError("no run file is named: give its path")
     return path.with_name(f"{path.stem}-run")

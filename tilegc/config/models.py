@@ -132,6 +132,8 @@ class FieldInput(Section):
     @field_validator("name", mode="before")
     @classmethod
     def _name(cls, value: object) -> str:
+        if value is None or isinstance(value, bool):
+            raise ValueError("a name is meant")
         text = str(value)
         if not NAME.fullmatch(text):
             raise ValueError(f"{text!r} cannot be a file's name: use letters, digits, and . _ + -")
@@ -177,7 +179,7 @@ class Convergence(Section):
 class Tiles(Section):
     """The cut into tiles: of no influence on any result."""
 
-    size: Annotated[int, BeforeValidator(_whole), Field(ge=1)] = 2048
+    size: Annotated[int, BeforeValidator(_whole), Field(ge=1, le=65_536)] = 2048
 
 
 class Mask(Section):
@@ -187,6 +189,13 @@ class Mask(Section):
     bright: Switch = "auto"
     extended: Switch = "auto"
     spikes: Annotated[Literal["off"], BeforeValidator(_switch)] = "off"
+
+    @field_validator("edge")
+    @classmethod
+    def _narrow(cls, value: float | str) -> float | str:
+        if isinstance(value, float | int) and value > 120:
+            raise ValueError(f"{value:g} arcsec would mask whole modules; give 120 or less")
+        return value
 
     @property
     def edge_arcsec(self) -> float:

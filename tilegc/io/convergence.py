@@ -260,7 +260,7 @@ def _choose(
 
 
 def _check_unit(path: str, header: fits.Header) -> None:
-    """Refuse deflections, potentials and surface densities; a unit that says nothing is let pass."""
+    """Refuse deflections, potentials, surface densities and images; a unit that says nothing is let pass."""
     text = str(header.get("BUNIT", "")).strip()
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", units.UnitsWarning)
@@ -268,7 +268,8 @@ def _check_unit(path: str, header: fits.Header) -> None:
             unit = units.Unit(text)
         except (ValueError, TypeError):
             return
-    others = (units.arcsec, units.kpc, units.Msun, units.Msun / units.kpc**2)
+    light = (units.Jy, units.Jy / units.sr, units.electron / units.s, units.count)
+    others = (units.arcsec, units.kpc, units.Msun, units.Msun / units.kpc**2, *light)
     if any(unit.is_equivalent(other) for other in others):
         raise ConvergenceError(
             f"convergence: {path}: its unit is {text!r}, a convergence has none: give the kappa map"

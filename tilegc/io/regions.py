@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -26,9 +27,14 @@ def read_regions(path: str, wcs: str) -> list[PixelRegion]:
     if not Path(path).is_file():
         raise InputError(f"{path}: no such region file (field's masks)")
     try:
-        found = Regions.read(path, format="ds9")
+        with warnings.catch_warnings(record=True) as said:
+            warnings.simplefilter("always")
+            found = Regions.read(path, format="ds9")
     except Exception as error:
         raise InputError(f"{path}: not a DS9 region file ({' '.join(str(error).split())})") from error
+    if said:
+        text = "; ".join(" ".join(str(warning.message).split()) for warning in said[:3])
+        raise InputError(f"{path}: not all of it can be read as DS9 regions ({text}); mend it")
     if not len(found):
         raise InputError(f"{path}: holds no region that can be read; leave it out of masks or mend it")
     if not all(region.meta.get("include", True) for region in found):
@@ -36,7 +42,15 @@ def read_regions(path: str, wcs: str) -> list[PixelRegion]:
             f"{path}: holds an exclusion (-circle, -box, ...); draw what is to be masked instead"
         )
     celestial = wcs_from_text(wcs)
-    return [region.to_pixel(celestial) if isinstance(region, SkyRegion) else region for region in found]
+    shapes = [region.to_pixel(celestial) if isinstance(region, SkyRegion) else region for region in found]
+    for number, shape in enumerate(shapes, 1):
+        try:
+            usable = shape.bounding_box is not None and len(getattr(shape, "vertices", (0, 1, 2))) > 2
+        except ValueError:
+            usable = False
+        if not usable:
+            raise InputError(f"{path}: region {number} ({type(shape).__name__}) encloses nothing; mend it")
+    return shapes
 
 
 def inside(shapes: Sequence[PixelRegion], box: Box) -> np.ndarray:

@@ -230,6 +230,7 @@ class RunFolder:
         odd += [name for name in inputs if before.get(name, inputs[name]) != inputs[name]]
         if odd:
             raise RunFolderError(_changed_inputs(self.path, odd))
+        self._require_store(found)
         here = manifests.environment()
         if found["environment"] != here:
             odd = manifests.changed_settings(found["environment"], here)
@@ -237,6 +238,25 @@ class RunFolder:
         self.manifest = {**found, "state": "running", "error": None, "ended": None}
         self._save()
         self.ledger = Ledger(self.path / FILES.ledger, found["fingerprint"])
+
+    def _require_store(self, found: Manifest) -> None:
+        """Refuse to go on where marks outlive what they stand for: a store that is gone, or not as it was written."""
+        ledger = Ledger(self.path / FILES.ledger, found["fingerprint"])
+        gone = [field for field in found["fields"] if ledger.passes and not self.store(field).is_dir()]
+        changed = [f"store/{field}.zarr (absent)" for field in gone]
+        if found["products"] and not changed:
+            here = manifests.digests(self.path, found["fields"])
+            changed = [
+                name
+                for name, digest in found["products"].items()
+                if name.startswith(f"{FILES.store}/")
+                and not name.startswith(f"{FILES.store}/{SKY_STORE}.")
+                and here.get(name) != digest
+            ]
+        if changed:
+            raise RunFolderError(
+                f"{self.path}: not as its run left it: {', '.join(changed[:5])}; begin anew with --overwrite"
+            )
 
     def _clear(self) -> None:
         """Remove what a run left here; a crash on the way leaves a folder that is still known as ours."""

@@ -15,6 +15,8 @@ import numpy as np
 from astropy.table import QTable
 from scipy.spatial import cKDTree
 
+from tilegc.errors import InputError
+from tilegc.io.tables import read_parquet
 from tilegc.kernels.peaks import settle
 from tilegc.stages.profile import profile
 from tilegc.stages.relation import Relation, boxes, fit, index_difference
@@ -24,6 +26,9 @@ __all__ = ["COMPACT", "Planted", "planted"]
 
 COMPACT = ("gc", "member_gc", "background_point", "background_extended")
 """Kinds of planted objects that a catalogue of point sources is meant to hold, or cannot tell from such."""
+
+NEEDED = ("kind", "field", "ra", "dec", "x", "y")
+"""Columns of a truth table, besides the fluxes."""
 
 POINTS = ("gc", "member_gc", "background_point")
 RESOLVED = 0.18
@@ -63,6 +68,24 @@ class Planted:
     profile: Table
     """Columns of `schema.PROFILE`, of the planted sources; and n_apart, those of them that no brighter one is
     within the exclusion radius of: what a perfect catalogue would count."""
+
+
+def read_truth(path: str) -> QTable:
+    """Read a truth table.
+
+    Raises
+    ------
+    InputError
+        If it is no table of `tilegc simulate`.
+    """
+    table = read_parquet(path)
+    absent = [name for name in NEEDED if name not in table.colnames]
+    if absent or not any(name.startswith("flux_") for name in table.colnames):
+        lacks = ", ".join(absent or ["flux_<band>"])
+        raise InputError(
+            f"{path}: no truth table of `tilegc simulate`, it lacks {lacks}; correct or leave out truth"
+        )
+    return table
 
 
 def planted(
