@@ -120,6 +120,14 @@ FILES = {
         lambda f: (f / "arc.reg").write_text("circle(what is this"),
         r"arc\.reg.*region",
     ),
+    "a region file with a line that is none": (
+        lambda f: (f / "arc.reg").write_text('fk5\ncircle(10,-30,3")\ncircl(10,-30,3")\n'),
+        r"arc\.reg.*not all of it",
+    ),
+    "a region that encloses nothing": (
+        lambda f: (f / "arc.reg").write_text('fk5\ncircle(nan,-30,3")\n'),
+        r"arc\.reg.*encloses nothing",
+    ),
     "an empty region file": (lambda f: (f / "arc.reg").write_text(""), r"arc\.reg.*region"),
     "no mask image": (lambda f: (f / "patch.fits").unlink(), r"patch\.fits.*no such"),
     "a mask of another shape": (
@@ -194,6 +202,9 @@ KEYS = {
     "sources before the lens": ({"convergence.source_redshift": 0.2}, r"convergence\.source_redshift"),
     "no truth": ({"truth": "truth.parquet"}, r"truth\.parquet.*no such"),
     "a truth that is none": ({"truth": "arc.reg"}, r"arc\.reg"),
+    "an edge of a degree": ({"mask.edge": 3600}, r"mask\.edge: 3600 arcsec"),
+    "tiles beyond measure": ({"tiles.size": 1e30}, r"tiles\.size"),
+    "a field without a name": ({"fields.0.name": None}, r"fields\.0\.name"),
     "no store": ({"fields.0.bands": None, "fields.0.store": "a.zarr"}, r"a\.zarr"),
     "a store that is none": ({"fields.0.bands": None, "fields.0.store": "."}, r"inputs.*(store|ingest)"),
 }  # fmt: skip

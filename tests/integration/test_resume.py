@@ -429,3 +429,24 @@ def test_verify_is_not_about_the_report(finished):
     (finished / FILES.run).write_text("# mine now\n")
     (finished / FILES.report).write_text("prettier")
     assert tilegc("verify", finished).code == 0
+
+
+@pytest.mark.parametrize("damage", ["a chunk is gone", "a byte has changed", "the stores are gone"])
+def test_a_store_that_is_not_as_it_was_left_is_refused(finished, run_file, damage):
+    chunk = next(
+        path
+        for path in sorted((finished / "store" / "a.zarr" / "detection" / "c").rglob("*"))
+        if path.is_file()
+    )
+    if damage == "a chunk is gone":
+        chunk.unlink()
+    elif damage == "a byte has changed":
+        content = bytearray(chunk.read_bytes())
+        content[len(content) // 2] ^= 1
+        chunk.write_bytes(content)
+    else:
+        shutil.rmtree(finished / "store")
+    manifest = (finished / "manifest.json").read_bytes()
+    with pytest.raises(RunFolderError, match=r"not as its run left it: store/a\.zarr.*--overwrite"):
+        pipeline.run(run_file, finished, workers=0, resume=True)
+    assert (finished / "manifest.json").read_bytes() == manifest

@@ -10,9 +10,12 @@ import pytest
 from astropy.table import QTable
 
 from tests.hand import DEC, RA, sky
+from tilegc.errors import InputError
+from tilegc.io.tables import write_parquet
+from tilegc.schema import CANDIDATES
 from tilegc.sky import SkyGrid
 from tilegc.stages.relation import boxes, fit, index_difference
-from tilegc.stages.truth import planted
+from tilegc.stages.truth import planted, read_truth
 
 KINDS = ("gc", "member_gc", "background_point", "background_extended", "star", "galaxy")
 LIMIT = 0.5
@@ -169,3 +172,10 @@ def test_a_perfect_catalogue_blanks_pixel_by_pixel():
     # The last two are 3.2 px apart, but their pixels' centres 4.
     assert found.profile["n_apart"].tolist() == [1 + 2 + 2]
     assert (found.completeness, found.purity) == (1 / 7, 1.0)
+
+
+def test_a_table_without_kinds_is_no_truth(tmp_path):
+    path = tmp_path / "candidates.parquet"
+    write_parquet(path, CANDIDATES, {column.name: [] for column in CANDIDATES})
+    with pytest.raises(InputError, match=r"candidates\.parquet: no truth table.*kind"):
+        read_truth(str(path))
