@@ -142,7 +142,7 @@ def ingest(
 
     directory = output or pipeline.default_directory(run_file)
     stores = pipeline.ingest_only(
-        run_file, directory, workers=workers, scheduler=scheduler, progress=_progress()
+        run_file, directory, workers=workers, scheduler=scheduler, progress=_progress(lines=False)
     )
     for path in stores:
         typer.echo(path)
@@ -252,11 +252,14 @@ def _pairs(texts: list[str]) -> dict[str, str] | None:
     return {band: path for band, _, path in pairs} or None
 
 
-def _progress() -> Progress:
+def _progress(*, lines: bool = True) -> Progress:
+    """Return what shows the passes: bars on a terminal; elsewhere a line each, or nothing."""
     from rich.console import Console  # noqa: PLC0415
 
-    from tilegc.engine import RichProgress  # noqa: PLC0415
+    from tilegc.engine import RichProgress, Silent  # noqa: PLC0415
 
+    if not (lines or sys.stderr.isatty()):
+        return Silent()
     # Bars belong to a terminal; in a log stderr is for errors alone, and a pass's line goes with the results.
     return RichProgress(Console(stderr=sys.stderr.isatty(), highlight=False))
 

@@ -136,6 +136,7 @@ def run(
             config, inputs=digests, plan=expected.writing, resume=resume, overwrite=overwrite
         )
         with begin, logged(folder.path / FILES.log):
+            folder.require_stores()
             if tell is not None and engine.dashboard is not None:
                 tell(f"dashboard: {engine.dashboard}")
             timing: dict[str, float] = {}

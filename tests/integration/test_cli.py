@@ -96,7 +96,7 @@ def test_run_says_what_it_found_and_where_the_report_is(run, outcome):
     assert str(run.path / "report.html") in found
     assert "\x1b" not in outcome.out + outcome.err
     for name in ("filter", "peaks", "rho"):
-        assert re.search(rf"^{name} ", outcome.err, re.MULTILINE)
+        assert re.search(rf"^{name} ", outcome.out, re.MULTILINE)
 
 
 def test_run_goes_beside_its_run_file(run, run_file):

@@ -26,7 +26,7 @@ cloudpickle.register_pickle_by_value(sys.modules[__name__])
 def client():
     with (
         LocalCluster(
-            n_workers=2, threads_per_worker=2, processes=False, dashboard_address=None, memory_limit=0
+            n_workers=2, threads_per_worker=2, processes=False, dashboard_address=":0", memory_limit=0
         ) as cluster,
         Client(cluster) as client,
     ):

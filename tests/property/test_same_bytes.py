@@ -52,7 +52,7 @@ def processes():
 def threads():
     """Two workers of two threads each in this process."""
     with LocalCluster(
-        n_workers=2, threads_per_worker=2, processes=False, protocol="tcp://", dashboard_address=None,
+        n_workers=2, threads_per_worker=2, processes=False, protocol="tcp://", dashboard_address=":0",
         silence_logs=logging.CRITICAL,
     ) as cluster:  # fmt: skip
         yield cluster.scheduler_address

@@ -230,7 +230,7 @@ class RunFolder:
         odd += [name for name in inputs if before.get(name, inputs[name]) != inputs[name]]
         if odd:
             raise RunFolderError(_changed_inputs(self.path, odd))
-        self._require_store(found)
+        self._require_unspoilt(found)
         here = manifests.environment()
         if found["environment"] != here:
             odd = manifests.changed_settings(found["environment"], here)
@@ -239,24 +239,26 @@ class RunFolder:
         self._save()
         self.ledger = Ledger(self.path / FILES.ledger, found["fingerprint"])
 
-    def _require_store(self, found: Manifest) -> None:
-        """Refuse to go on where marks outlive what they stand for: a store that is gone, or not as it was written."""
-        ledger = Ledger(self.path / FILES.ledger, found["fingerprint"])
-        gone = [field for field in found["fields"] if ledger.passes and not self.store(field).is_dir()]
-        changed = [f"store/{field}.zarr (absent)" for field in gone]
-        if found["products"] and not changed:
-            here = manifests.digests(self.path, found["fields"])
-            changed = [
-                name
-                for name, digest in found["products"].items()
-                if name.startswith(f"{FILES.store}/")
-                and not name.startswith(f"{FILES.store}/{SKY_STORE}.")
-                and here.get(name) != digest
-            ]
+    def require_stores(self) -> None:
+        """Refuse to go on where the ledger's marks have outlived the stores they stand for."""
+        gone = [
+            f"{FILES.store}/{name}.zarr" for name in self.manifest["fields"] if not self.store(name).is_dir()
+        ]
+        if self.ledger.passes and gone:
+            raise RunFolderError(_not_as_left(self.path, [f"{name} (absent)" for name in gone]))
+
+    def _require_unspoilt(self, found: Manifest) -> None:
+        """Refuse to go on with a finished run whose stores are not as it wrote them."""
+        here = manifests.digests(self.path, found["fields"]) if found["products"] else {}
+        changed = [
+            name
+            for name, digest in found["products"].items()
+            if name.startswith(f"{FILES.store}/")
+            and not name.startswith(f"{FILES.store}/{SKY_STORE}.")
+            and here.get(name) != digest
+        ]
         if changed:
-            raise RunFolderError(
-                f"{self.path}: not as its run left it: {', '.join(changed[:5])}; begin anew with --overwrite"
-            )
+            raise RunFolderError(_not_as_left(self.path, changed))
 
     def _clear(self) -> None:
         """Remove what a run left here; a crash on the way leaves a folder that is still known as ours."""
@@ -304,6 +306,10 @@ def _make(path: Path) -> list[Path]:
             f"{path}: cannot be made ({error.strerror}); choose another folder with -o"
         ) from None
     return absent
+
+
+def _not_as_left(path: Path, names: list[str]) -> str:
+    return f"{path}: not as its run left it: {', '.join(names[:5])}; begin anew with --overwrite"
 
 
 def _changed_inputs(path: Path, names: list[str]) -> str:
