@@ -111,6 +111,7 @@ FILES = {
         rf"{A}.*(two-dimensional|axes)",
     ),
     "a line": (lambda f: spoil(f / A, pixels(lambda data: data[0])), rf"{A}.*(two-dimensional|axes)"),
+    "errors without science": (lambda f: fits.setval(f / A, "EXTNAME", value="ERR", ext=1), rf"{A}.*no SCI extension"),
     "only tables": (
         lambda f: fits.BinTableHDU.from_columns([fits.Column("a", "J", array=[1])]).writeto(f / A, overwrite=True),
         rf"{A}.*no image",

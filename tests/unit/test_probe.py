@@ -418,16 +418,9 @@ class TestRealFiles:
         assert len(source.header.split("\n")) > 3000
         assert len(source.wcs.split("\n")) < 40
 
-    def test_cal_file_reads_by_its_fits_wcs_and_ignores_dq_and_asdf(self, real_data):
-        source = probe(str(real_data / "images" / "ngc346_jwst_nircam_f444w_cal_100x100.fits"))
-        assert (source.shape, source.has_err, source.has_wht) == ((100, 100), True, False)
-        assert source.scale == pytest.approx(0.0629, abs=1e-4)
-        assert source.bands[0].sci.factor == pytest.approx(93.1)
-        assert any("not resampled" in note for note in source.notes)
-        path = source.paths[0]
-        with fits.open(path) as hdus:
-            truth = (hdus["ERR"].data.astype(np.float64) * source.bands[0].err.factor).astype(np.float32)
-        assert np.array_equal(read_window(source.bands[0].err, source.box), truth, equal_nan=True)
+    def test_a_cal_file_is_no_mosaic(self, real_data):
+        with pytest.raises(AstrometryError, match=r"not resampled.*give the drizzled mosaic \(_i2d\)"):
+            probe(str(real_data / "images" / "ngc346_jwst_nircam_f444w_cal_100x100.fits"))
 
     def test_arcs_without_wcs(self, real_data):
         with pytest.raises(AstrometryError, match="no celestial WCS"):

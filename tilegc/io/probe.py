@@ -36,6 +36,9 @@ _WCS_CARD = re.compile(
 _TABLES = ("CPDIS1", "CPDIS2", "D2IMDIS1", "D2IMDIS2")
 """Distortions kept in tables beside the header (HST's unresampled exposures)."""
 
+_NOT_SCIENCE = ("ERR", "WHT", "DQ", "AREA", "CON", "VAR_POISSON", "VAR_RNOISE", "VAR_FLAT", "MASK")
+"""Extensions beside the science image of a pipeline's file: never taken for it."""
+
 _SAMPLE = 256
 
 _LARGEST = 10.0
@@ -215,7 +218,11 @@ def _image(
         raise InputError(
             f"{where}: has a SCI extension but no {role.upper()}; give another file or leave {role} out"
         )
-    hdu = (named or hdus)[0]
+    others = [hdu for hdu in hdus if hdu.name not in _NOT_SCIENCE]
+    if not named and role == "sci" and not others:
+        names = ", ".join(hdu.name for hdu in hdus)
+        raise InputError(f"{where}: has no SCI extension with an image, only {names}; give another file")
+    hdu = (named or (others if role == "sci" else hdus))[0]
     shape = hdu.shape
     while len(shape) > 2 and shape[0] == 1:
         shape = shape[1:]
@@ -254,6 +261,11 @@ def _require_wcs(image: _Image) -> None:
     if tables:
         raise AstrometryError(
             f"{image.where}: the WCS has distortions in tables ({', '.join(tables)}); give a drizzled mosaic"
+        )
+    if "A_ORDER" in image.header:
+        raise AstrometryError(
+            f"{image.where}: an exposure that is not resampled (SIP distortions; a _cal file?);"
+            " give the drizzled mosaic (_i2d)"
         )
     try:
         wcs = sky.wcs_from_text(image.wcs)
@@ -302,5 +314,3 @@ def _notes(image: _Image) -> Iterator[str]:
                 f"{image.where}: PIXAR_SR, which is used, is {area / on_sky:.3f} times"
                 " the pixel's area by the WCS"
             )
-    if "A_ORDER" in image.header:
-        yield f"{image.where}: not resampled (SIP distortions): its pixels are taken to be equal in area"
