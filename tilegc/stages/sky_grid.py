@@ -96,10 +96,10 @@ class SkyCells:
         inside: np.ndarray = self.inside_area[field] >= HALF * self.grid.pixel**2
         return inside
 
-    def _cells(self, ra: np.ndarray, dec: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """Return the flat index of the cells of these places (deg), and which places lie in any."""
+    def _named(self, ra: np.ndarray, dec: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Return the cells (i_eta, i_xi) of these places (deg)."""
         xi, eta = self.grid.offsets(ra, dec)
-        return self._flat(cell_of(eta, self.grid.pixel), cell_of(xi, self.grid.pixel))
+        return cell_of(eta, self.grid.pixel), cell_of(xi, self.grid.pixel)
 
     def _flat(self, i_eta: np.ndarray, i_xi: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Return the flat index of these cells, and which of them are on the grid."""
@@ -115,12 +115,11 @@ class SkyCells:
 
     def count(self, ra: np.ndarray, dec: np.ndarray) -> np.ndarray:
         """Return how many of these places (deg) lie in each cell, int64 (eta, xi)."""
-        cell, on = self._cells(ra, dec)
-        return np.bincount(cell[on], minlength=self.kappa.size).reshape(self.kappa.shape)
+        return self.count_cells(*self._named(ra, dec))
 
     def kept_at(self, ra: np.ndarray, dec: np.ndarray) -> np.ndarray:
         """Return whether these places (deg) lie in kept cells, bool."""
-        cell, on = self._cells(ra, dec)
+        cell, on = self._flat(*self._named(ra, dec))
         return on & self.kept.ravel()[cell] if self.kappa.size else on
 
 
