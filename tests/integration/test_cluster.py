@@ -320,9 +320,7 @@ def test_ctrl_c_ends_all_processes_and_leaves_the_ledger_right(tmp_path):
         os.killpg(process.pid, signal.SIGINT)  # as a terminal does: to the workers too
         out, err = process.communicate(timeout=60)
     assert out.split()[-1] == "interrupted"
-    # The signal may fall into the constructor of one of distributed's futures, whose __del__ then grumbles.
-    assert not err or err.startswith("Exception ignored in: <function Future.__del__")
-    assert err.count("Exception ignored") <= 1
+    assert err == ""
     done = Ledger(tmp_path / "ledger", "f").done("p")
     assert 30 <= len(done) < 1000
     assert nobody_left(process.pid)

@@ -1,0 +1,87 @@
+"""What runs on a Dask worker: a run of units, and the joining of their partials."""
+
+from __future__ import annotations
+
+import logging
+import pickle
+import time
+import traceback
+from typing import Any
+
+from distributed import get_worker
+
+from tilegc.engine.counters import count_failures, count_tile
+from tilegc.engine.work import Combine, Function, describe
+from tilegc.errors import TileGCError
+
+__all__ = ["Job", "UnitsError", "busy", "do_units", "merge"]
+
+log = logging.getLogger("tilegc.tiles")
+"""A line a tile, at INFO; it names tile and worker."""
+
+Job = tuple[str, Function, Combine | None, Any]
+"""Name of the pass, function, combine, common."""
+
+
+class UnitsError(Exception):
+    """Some units of a run raised: key, one line and traceback of each."""
+
+    def __init__(self, failures: list[tuple[str, str, str]], worker: str) -> None:
+        super().__init__(failures, worker)
+        self.failures = failures
+        self.worker = worker
+
+
+def busy(keys: list[str], dask_worker: Any) -> bool:
+    """Whether this worker runs one of these tasks, also a cancelled one."""
+    return any(task.key in keys for task in dask_worker.state.executing)
+
+
+def do_units(job: Job, payloads: bytes) -> Any:
+    """Do a run of units, return its partial (runs on a worker)."""
+    name, function, combine, common = job
+    result: Any = None
+    failures: list[tuple[str, str, str]] = []
+    for key, pixels, payload in pickle.loads(payloads):  # noqa: S301  (from our own driver)
+        begun = time.perf_counter()
+        try:
+            partial = function(common, payload)
+        except TileGCError:
+            raise
+        except Exception as error:  # noqa: BLE001  (of a rule: any)
+            failures.append((key, describe(error), traceback.format_exc()))
+            continue
+        seconds = time.perf_counter() - begun
+        count_tile(name, pixels, seconds)
+        if log.isEnabledFor(logging.INFO):
+            log.info("worker %s: %s: %s in %.3f s", _worker(), name, key, seconds)
+        if combine is not None and not failures:
+            result = _join(combine, result, partial)
+    if failures:
+        count_failures(name, len(failures))
+        raise UnitsError(failures, _worker()) from None
+    return result
+
+
+def _worker() -> str:
+    """Return the name of the worker that this runs on."""
+    try:
+        return str(get_worker().name)
+    except ValueError:
+        return "?"
+
+
+def merge(job: Job, parts: list[Any]) -> Any:
+    """Join partials (runs on a worker)."""
+    combine = job[2]
+    assert combine is not None
+    result: Any = None
+    for part in parts:
+        result = _join(combine, result, part)
+    return result
+
+
+def _join(combine: Combine, a: Any, b: Any) -> Any:
+    if a is None or b is None:
+        return b if a is None else a
+    return combine(a, b)
