@@ -3,11 +3,12 @@
 All values are frozen. `load` reads a YAML file, `resolve` a mapping; both raise `ConfigError` with one line.
 """
 
-from tilegc.config.loading import digest, dump, load, resolve
+from tilegc.config.loading import digest, dump, load, resolve, settings
 from tilegc.config.models import (
     Band,
     Cluster,
     Comparison,
+    Compute,
     Convergence,
     Cosmology,
     Density,
@@ -15,6 +16,8 @@ from tilegc.config.models import (
     FieldInput,
     Filter,
     Inpaint,
+    Jobs,
+    Kubernetes,
     Mask,
     Profile,
     Relation,
@@ -28,6 +31,7 @@ __all__ = [
     "Band",
     "Cluster",
     "Comparison",
+    "Compute",
     "Convergence",
     "Cosmology",
     "Density",
@@ -35,6 +39,8 @@ __all__ = [
     "FieldInput",
     "Filter",
     "Inpaint",
+    "Jobs",
+    "Kubernetes",
     "Mask",
     "Profile",
     "Relation",
@@ -46,4 +52,5 @@ __all__ = [
     "dump",
     "load",
     "resolve",
+    "settings",
 ]

@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from tilegc.engine.futures import PATIENCE_SECONDS, DaskEngine
+from tilegc.engine.on_worker import Fitness
 from tilegc.engine.passes import FieldTiles, Pass, run_pass
 from tilegc.engine.progress import Progress, RichProgress, Silent
 from tilegc.engine.serial import SerialEngine
@@ -37,11 +38,12 @@ def for_client(
     *,
     patience: float = PATIENCE_SECONDS,
     shortage: Callable[[], str | None] | None = None,
+    fitness: Fitness | None = None,
 ) -> Engine:
     """Return the engine that works on a client of `tilegc.cluster.connect`; on None the serial one.
 
-    `patience` and `shortage` as `DaskEngine` takes them.
+    `patience`, `shortage` and `fitness` as `DaskEngine` takes them.
     """
     if client is None:
         return SerialEngine(progress)
-    return DaskEngine(client, progress, patience=patience, shortage=shortage)
+    return DaskEngine(client, progress, patience=patience, shortage=shortage, fitness=fitness)

@@ -35,7 +35,7 @@ from distributed.scheduler import KilledWorker
 
 from tilegc.engine.counters import count_retries
 from tilegc.engine.interrupt import HeldBack
-from tilegc.engine.on_worker import Job, UnitsError, busy, do_units, merge
+from tilegc.engine.on_worker import Fitness, Job, UnfitWorkerError, UnitsError, busy, do_units, merge
 from tilegc.engine.progress import Progress, Silent
 from tilegc.engine.work import LISTED, Books, Combine, Function, Marks, Unit, describe
 from tilegc.errors import RunFailedError, TileGCError
@@ -54,6 +54,8 @@ POLL_SECONDS = 5.0
 """How often the driver looks whether there still are workers while nothing ends."""
 PATIENCE_SECONDS = 60.0
 """How long it waits without any worker, if nobody says otherwise."""
+UNFIT = 4
+"""So many workers that joined late and cannot work here are sent away; with one more the run ends."""
 SETTLE_SECONDS = 60.0
 """How long a pass that is given up waits for the tasks that run already; they cannot be stopped."""
 
@@ -115,6 +117,8 @@ class DaskEngine:
         Seconds without any worker after which a pass is given up.
     shortage : callable, optional
         Returns one line on why no more workers will come, or None as long as some may.
+    fitness : Fitness, optional
+        What is asked of each worker before its first unit; one that is not fit is sent away.
     """
 
     def __init__(
@@ -125,12 +129,14 @@ class DaskEngine:
         retries: int = 2,
         patience: float = PATIENCE_SECONDS,
         shortage: Callable[[], str | None] | None = None,
+        fitness: Fitness | None = None,
     ) -> None:
         self.client: Client = client
         self.progress: Progress = progress or Silent()
         self.retries = retries
         self.patience = patience
         self.shortage = shortage or (lambda: None)
+        self.fitness = fitness
 
     @property
     def workers(self) -> int:
@@ -160,7 +166,7 @@ class DaskEngine:
             drive = _Drive(self, books)
             try:
                 with drive.interrupts:
-                    return drive.go((name, function, combine, common), units_per_task)
+                    return drive.go((name, function, combine, common, self.fitness), units_per_task)
             finally:
                 drive.stop()
 
@@ -175,6 +181,7 @@ class _Drive:
         self.patience = engine.patience
         self.shortage = engine.shortage
         self.interrupts = HeldBack()
+        self.sent_away: set[str] = set()
         self.here: set[str] | None = None
         self.pending: deque[_Batch] = deque()
         self.running: dict[str, tuple[Future, _Batch | _Merge]] = {}
@@ -342,8 +349,25 @@ class _Drive:
             )
         if isinstance(what, _Merge):
             self.again(what.units, failure)
+        elif isinstance(failure, UnfitWorkerError):
+            self.send_away(failure)
+            self.pending.appendleft(what)
         else:
             self.broken(what, failure)
+
+    def send_away(self, failure: UnfitWorkerError) -> None:
+        """Rid the scheduler of a worker that cannot work for this run: it would fail fast, and so get most tasks."""
+        if failure.address in self.sent_away:
+            return
+        self.sent_away.add(failure.address)
+        log.warning("worker %s is sent away: it %s", failure.worker, failure.reason)
+        if len(self.sent_away) > UNFIT:
+            raise RunFailedError(
+                f"{self.books.name}: {len(self.sent_away)} workers cannot work here; worker {failure.worker} "
+                f"{failure.reason}; mend that, then go on with --resume"
+            )
+        with self.interrupts.let_through():
+            self.client.retire_workers([failure.address], close_workers=True, remove=True)
 
     def broken(self, batch: _Batch, error: BaseException) -> None:
         """Try the units of a failed run again, each that may be at fault alone."""

@@ -6,7 +6,7 @@ import logging
 import pickle
 import time
 import traceback
-from typing import Any
+from typing import Any, Protocol
 
 from distributed import get_worker
 
@@ -14,13 +14,45 @@ from tilegc.engine.counters import count_failures, count_tile
 from tilegc.engine.work import Combine, Function, describe
 from tilegc.errors import TileGCError
 
-__all__ = ["Job", "UnitsError", "busy", "do_units", "merge"]
+__all__ = ["Fitness", "Job", "UnfitWorkerError", "UnitsError", "busy", "do_units", "merge"]
 
 log = logging.getLogger("tilegc.tiles")
 """A line a tile, at INFO; it names tile and worker."""
 
-Job = tuple[str, Function, Combine | None, Any]
-"""Name of the pass, function, combine, common."""
+
+class Fitness(Protocol):
+    """What is asked of a worker before its first unit of a run; hashable and picklable."""
+
+    def problem(self) -> str | None:
+        """Return what keeps this worker from working for the run, one line; None where nothing does."""
+
+
+Job = tuple[str, Function, Combine | None, Any, Fitness | None]
+"""Name of the pass, function, combine, common, fitness."""
+
+_fit: set[Fitness] = set()
+"""Those that this process was found to have."""
+
+
+class UnfitWorkerError(Exception):
+    """A worker is not fit for the run: address, name, what is the matter."""
+
+    def __init__(self, address: str, worker: str, reason: str) -> None:
+        super().__init__(address, worker, reason)
+        self.address = address
+        self.worker = worker
+        self.reason = reason
+
+
+def require_fit(fitness: Fitness | None) -> None:
+    """Raise UnfitWorkerError where this worker is not fit; what it was found to have is not asked again."""
+    if fitness is None or fitness in _fit:
+        return
+    reason = fitness.problem()
+    if reason is not None:
+        worker = get_worker()
+        raise UnfitWorkerError(worker.address, str(worker.name), reason)
+    _fit.add(fitness)
 
 
 class UnitsError(Exception):
@@ -39,7 +71,8 @@ def busy(keys: list[str], dask_worker: Any) -> bool:
 
 def do_units(job: Job, payloads: bytes) -> Any:
     """Do a run of units, return its partial (runs on a worker)."""
-    name, function, combine, common = job
+    name, function, combine, common, fitness = job
+    require_fit(fitness)
     result: Any = None
     failures: list[tuple[str, str, str]] = []
     for key, pixels, payload in pickle.loads(payloads):  # noqa: S301  (from our own driver)

@@ -7,6 +7,7 @@ from tilegc.run_folder.layout import MAPS, PRODUCTS
 from tilegc.run_folder.ledger import Ledger
 from tilegc.run_folder.log import logged
 from tilegc.run_folder.opening import Run, open_run
+from tilegc.run_folder.place import Place, marked
 from tilegc.run_folder.status import PassStatus, Status, status, verify
 
 __all__ = [
@@ -14,10 +15,12 @@ __all__ = [
     "PRODUCTS",
     "Ledger",
     "PassStatus",
+    "Place",
     "Run",
     "RunFolder",
     "Status",
     "logged",
+    "marked",
     "open_run",
     "status",
     "verify",
