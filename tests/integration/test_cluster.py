@@ -15,7 +15,7 @@ import cloudpickle
 import psutil
 import pytest
 
-from tilegc.cluster import ONE_THREAD, connect
+from tilegc.cluster import ONE_THREAD, TLS, connect
 from tilegc.engine import DaskEngine, SerialEngine, Unit, for_client
 from tilegc.errors import ConfigError, InputError, RunFailedError, TilesFailedError, UnitError
 from tilegc.run_folder import Ledger
@@ -127,7 +127,20 @@ def test_a_tile_that_kills_every_worker_is_named_and_the_others_are_marked(tmp_p
 @pytest.mark.parametrize(
     ("options", "error", "said"),
     [
-        ({"cluster": "slurm"}, ConfigError, "slurm: not there yet"),
+        (
+            {"cluster": "abacus"},
+            ConfigError,
+            "abacus: no such kind; give local, slurm, pbs, lsf or kubernetes",
+        ),
+        ({"cluster": "slurm"}, ConfigError, "say how many workers"),
+        ({"cluster": "lsf", "workers": 2}, ConfigError, "bsub is not here"),
+        ({"cluster": "kubernetes", "workers": 2}, ConfigError, "needs a manifest .* or an image"),
+        ({"scheduler": "nowhere/scheduler.json"}, InputError, "no such file; start one with"),
+        (
+            {"scheduler": "tcp://127.0.0.1:9", "tls": TLS("a", "b", "c")},
+            InputError,
+            "--tls-ca a: no such file",
+        ),
         ({"workers": -1}, ConfigError, "0 .* or more"),
         ({"workers": 2, "scheduler": "tcp://x:1"}, ConfigError, "leave one out"),
         ({"cluster": "local", "scheduler": "tcp://x:1"}, ConfigError, "one of them"),

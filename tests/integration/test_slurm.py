@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import subprocess
 import sys
 import time
 from pathlib import Path
@@ -165,7 +164,7 @@ def test_a_job_of_two_workers_knows_its_settings_and_comes_back(slurm, tmp_path,
     ("jobs", "said"),
     [
         ({"queue": "nowhere"}, "invalid partition specified: nowhere"),
-        ({"directives": ["--nodes=9"]}, "(?i)node count specification invalid|not available"),
+        ({"directives": ["--constraint=abacus"]}, "Invalid feature specification"),
         (
             {"prologue": ["echo module: no such module >&2", "exit 3"]},
             r"FAILED, exit code 3:0 before its worker came; its log ends: module: no such module",

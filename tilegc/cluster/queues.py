@@ -29,7 +29,7 @@ log = logging.getLogger("tilegc.cluster")
 
 LOOK_SECONDS = 5.0
 """How often the queue is asked for our jobs, all in one command."""
-NEW_SECONDS = 10.0
+NEW_SECONDS = 4.0
 """A job that was submitted so recently may not be listed yet."""
 IN_A_ROW = 3
 """So many refused submissions, or jobs ended before their worker came, one after the other: no more will come."""

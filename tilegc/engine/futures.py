@@ -52,6 +52,8 @@ IN_FLIGHT = 4
 """Tasks submitted and not ended, per worker thread: enough that no worker waits for the driver."""
 POLL_SECONDS = 5.0
 """How often the driver looks whether there still are workers while nothing ends."""
+LOST_SECONDS = 0.5
+"""How often it looks after tasks that are done again, which nobody announces."""
 PATIENCE_SECONDS = 60.0
 """How long it waits without any worker, if nobody says otherwise."""
 UNFIT = 4
@@ -182,6 +184,8 @@ class _Drive:
         self.shortage = engine.shortage
         self.interrupts = HeldBack()
         self.sent_away: set[str] = set()
+        self.lost: set[str] = set()
+        """Tasks that had ended, whose worker then left with the result: the scheduler does them again."""
         self.here: set[str] | None = None
         self.pending: deque[_Batch] = deque()
         self.running: dict[str, tuple[Future, _Batch | _Merge]] = {}
@@ -275,9 +279,13 @@ class _Drive:
         while True:
             if time.monotonic() - self.looked > POLL_SECONDS:
                 self.look()
+            for key in self.lost:
+                if self.running[key][0].status not in {"lost", "pending"}:
+                    self.lost.remove(key)
+                    return key
             try:
                 with self.interrupts.let_through():
-                    return self.ended.get(timeout=POLL_SECONDS)
+                    return self.ended.get(timeout=LOST_SECONDS if self.lost else POLL_SECONDS)
             except queue.Empty:
                 continue
 
@@ -333,6 +341,10 @@ class _Drive:
                 self.books.finished(what.units)
                 if self.books.combine is not None:
                     self.ready.append(_Part(future, what.units))
+            return
+        if future.status in {"lost", "pending"}:
+            self.running[key] = (future, what)
+            self.lost.add(key)
             return
         if future.status != "error":
             self.alive()
