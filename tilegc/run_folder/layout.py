@@ -29,6 +29,7 @@ PRODUCTS: Final = (
     FILES.inpainted,
     FILES.relation,
     FILES.profile,
+    FILES.audit,
 )
 """Files in the folder itself that the manifest has digests of; the page, figures and log promise nothing."""
 

@@ -20,6 +20,7 @@ from tilegc.io.maps import write_map
 from tilegc.io.tables import write_ecsv, write_parquet, write_regions
 from tilegc.schema import (
     ARRAYS,
+    AUDIT,
     CANDIDATES,
     FILES,
     INPAINTED,
@@ -30,6 +31,7 @@ from tilegc.schema import (
     VERSION,
 )
 from tilegc.sky import cosmology, kpc_per_arcsec
+from tilegc.stages import audit
 from tilegc.stages.masses import Masses
 from tilegc.stages.noise import Noise
 from tilegc.stages.profile import Contamination
@@ -74,6 +76,7 @@ class Results:
     masses: Masses
     planted: Planted | None
     """None unless the run file names a truth table."""
+    audit: tuple[audit.Line, ...]
 
 
 def write_tables(setup: Setup, results: Results) -> None:
@@ -93,6 +96,7 @@ def write_tables(setup: Setup, results: Results) -> None:
     bins = results.relation.bins if results.relation else {column.name: np.zeros(0) for column in RELATION}
     write_ecsv(folder.path / FILES.relation, RELATION, bins, recipe)
     write_ecsv(folder.path / FILES.profile, PROFILE, results.profile, recipe)
+    write_ecsv(folder.path / FILES.audit, AUDIT, audit.columns(results.audit), recipe)
 
 
 @dataclass(frozen=True)
@@ -197,6 +201,7 @@ def summarise(setup: Setup, results: Results) -> dict[str, Any]:
             "mean_gc_msun": _null(masses.mean_gc),
         },
         "truth": results.planted and _planted(results.planted),
+        "audit": list(audit.rows(results.audit)),
         "sky_grid": {"kept_area_arcsec2": _null(float(cells.good_area.sum(axis=0)[cells.kept].sum()))},
     }  # fmt: skip
 
