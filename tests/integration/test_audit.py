@@ -109,7 +109,7 @@ def test_a_sound_field_is_ok(sound):
         assert sound["err", band].value == pytest.approx(1, abs=0.03)
         assert sound["correlation", band].value == pytest.approx(1.33, abs=0.06)
         assert sound["psf", band].value == pytest.approx(2.3548 * SIGMA[band], rel=0.06)
-        assert abs(sound["cores", band].value) < 0.03
+        assert abs(sound["cores", band].value) < 0.1
         assert sound["weights", band].value == 1
         assert sound["units", band].value == pytest.approx(31.4)
     assert all(line.remedy == "" for line in sound.values() if line.verdict == "ok")
@@ -149,7 +149,7 @@ def eaten(planes, _cards):
     """Cores of the bright ones are cut, as outlier rejection does; the weights know nothing of it."""
     image = planes["F090W"]["SCI"]
     peaks = (image == ndimage.maximum_filter(image, 9)) & (image > 6)
-    image[ndimage.maximum_filter(peaks, 3)] *= 0.5
+    image[ndimage.maximum_filter(peaks, 3)] *= 0.4
 
 
 def eaten_weights(planes, _cards):
@@ -209,7 +209,9 @@ def test_values_of_faults(tmp_path):
         elif fault is step:
             assert found["weights", "F090W"].value == pytest.approx(4.0)
         else:
-            assert 0.12 < found["cores", "F090W"].value < 0.35
+            assert (
+                0.25 < found["cores", "F090W"].value < 0.65
+            )  # 0.6: the centroid of what is left is not that of the cut
 
 
 @pytest.mark.parametrize(

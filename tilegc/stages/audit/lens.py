@@ -135,7 +135,8 @@ def lens_lines(
 
 
 def _direction(xi: float, eta: float) -> str:
-    return f"{abs(xi):.1f} arcsec {'east' if xi >= 0 else 'west'}, {abs(eta):.1f} arcsec {'north' if eta >= 0 else 'south'}"
+    across, along = "east" if xi >= 0 else "west", "north" if eta >= 0 else "south"
+    return f"{abs(xi):.1f} arcsec {across}, {abs(eta):.1f} arcsec {along}"
 
 
 def _kappa_at(kappa: Kappa, grid: SkyGrid, xi: Floats, eta: Floats) -> Floats:

@@ -453,16 +453,18 @@ def point_elsewhere(sample: Sample, number: int, bands: int) -> NDArray[np.bool_
 
 
 def core_deficit(table: dict[str, NDArray[Any]], points: NDArray[np.bool_]) -> tuple[float, int]:
-    """Return by how much the share of light in 3 x 3 pixels is lower in bright points than in fainter ones.
+    """Return which part of the light of bright points' cores is missing, by that of fainter ones.
 
-    The largest of the classes of brightness, and its number of sources; NaN where there are too few.
+    Compared is the light in 3 x 3 pixels over that round them: a lower limit, where the cut is not round. The largest of the classes of brightness, and its
+    number of sources; NaN where there are too few.
     """
-    alone = points & table["isolated"] & np.isfinite(table["core"])
+    alone = points & table["isolated"] & (table["core"] < 1)
     strength = _strength(table)
     shares = []
     for low, high in pairwise(STRENGTHS):
         one = table["core"][alone & (strength >= low) & (strength < high)]
-        shares.append((float(np.median(one)) if one.size >= LEAST_PAIRS else math.nan, one.size))
+        share = float(np.median(one)) if one.size >= LEAST_PAIRS else math.nan
+        shares.append((share / (1 - share), one.size))
     (faint, _), *others = shares
     found = [(1 - bright / faint, count) for bright, count in others if math.isfinite(bright / faint)]
     return max(found, default=(math.nan, 0))
@@ -485,11 +487,11 @@ def _cores(source: FieldSource, sample: Sample) -> Iterator[Line]:
                 "cores", source, band.name, "", "too few isolated points that another band has too"
             )
             continue
-        verdict = max((judged(deficit, 0.06, 0.12), judged(dip, 0.08, 0.2)), key=SEVERITY.index)
+        verdict = max((judged(deficit, 0.15, 0.25), judged(dip, 0.08, 0.2)), key=SEVERITY.index)
         parts = []
         if math.isfinite(deficit):
             parts.append(
-                f"the share of light in 3 x 3 px is {_lower(deficit)} in bright points than in fainter ones "
+                f"light in 3 x 3 px over that round them is {_lower(deficit)} in bright points than in fainter ones "
                 f"({count} bright ones)"
             )
         if math.isfinite(dip):
