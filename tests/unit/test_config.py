@@ -85,7 +85,7 @@ def test_defaults_are_the_recipes():
             r"fields\.0\.bands\.B\.zero_point: 'AB' is not a number",
         ),
         ({"fields": [{"name": "a", "store": "s", "mask": []}]}, r"fields\.0\.mask: unknown key; did you mean 'masks'"),
-        ({"convergence": {"source_redshift": 3}}, r"convergence\.path: required"),
+        ({"convergence": {"source_redshift": 3}}, r"convergence: path: required"),
         (
             {"convergence": {"path": "k", "source_redshift": 3, "lens_scaling": 1}},
             r"convergence: give source_redshift or lens_scaling, not both",
