@@ -7,21 +7,23 @@ falls on as a power law whose slope is known only roughly.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
-from typing import Final
+from typing import Any, Final
 
 import numpy as np
 from numpy.typing import NDArray
 
+from tilegc.stages.lens_models import Realisations
+from tilegc.stages.relation import Boxes, binned_law
+from tilegc.stages.sky_grid import SkyCells
 from tilegc.statistics.attenuation import Attenuation, attenuation
 from tilegc.statistics.clumping import Clumping, clumping, sandwich
 from tilegc.statistics.counts_law import BoxCounts, Law, OuterField, fit_law, gather
-from tilegc.statistics.intervals import C, FLOOR, interval
+from tilegc.statistics.intervals import FLOOR, C, interval
 from tilegc.statistics.resampling import block_numbers, bootstrap
-from tilegc.stages.relation import Boxes, binned_law
-from tilegc.stages.sky_grid import SkyCells
 
-__all__ = ["BinnedBias", "CountsRelation", "binned_bias", "box_counts", "fit_counts"]
+__all__ = ["BinnedBias", "CountsRelation", "binned_bias", "box_counts", "describe", "fit_counts"]
 
 Floats = NDArray[np.float64]
 
@@ -82,7 +84,7 @@ class CountsRelation:
 
     @property
     def index(self) -> float:
-        """b = 1 / c."""
+        """The b of kappa = A n^b, 1 / c."""
         return 1.0 / self.law.c
 
     @property
@@ -92,8 +94,12 @@ class CountsRelation:
 
     @property
     def c_err(self) -> float:
-        """Standard deviation of c, from the sandwich."""
-        return float(np.sqrt(self.covariance[1, 1]))
+        """Standard deviation of c: the sandwich's, or half the interval where the floor lies on its bound."""
+        error = float(np.sqrt(self.covariance[1, 1]))
+        low, high = self.c_interval
+        if self.law.found and not self.law.free[2] and np.isfinite(high - low):
+            return max(error, 0.5 * (high - low))
+        return error
 
     @property
     def floor_err(self) -> float:
@@ -109,7 +115,8 @@ class CountsRelation:
     def amplitude_err(self) -> float:
         """Standard deviation of A."""
         towards = np.array([-1.0 / self.law.c, self.law.ln_a / self.law.c**2])
-        return float(self.amplitude * np.sqrt(towards @ self.covariance[:2, :2] @ towards))
+        scale = self.c_err / float(np.sqrt(self.covariance[1, 1]))
+        return float(self.amplitude * scale * np.sqrt(towards @ self.covariance[:2, :2] @ towards))
 
 
 def fit_counts(
@@ -118,7 +125,7 @@ def fit_counts(
     max_radius: float,
     *,
     found: Boxes | None = None,
-    ensemble: Floats | None = None,
+    ensemble: Realisations | None = None,
     count: NDArray[np.int64] | None = None,
     kept: NDArray[np.bool_] | None = None,
     recovery: Floats | None = None,
@@ -133,7 +140,7 @@ def fit_counts(
         Side of the boxes, and radius within which kappa is used, arcsec.
     found : Boxes, optional
         Those of the recipe's fit, for what its bins make of the law.
-    ensemble : float64 (realisation, eta, xi), optional
+    ensemble : Realisations, optional
         Range maps of the lens model, for the attenuation by its errors.
     count : int64 (eta, xi), optional
         Sources per cell; those of the run where not given.
@@ -160,18 +167,26 @@ def fit_counts(
     spread = resampled.std(axis=0, ddof=1) if len(resampled) > 1 else np.full(3, np.nan)
     use, area, sources = _cells(cells, max_radius, count, kept, recovery)
     flattened = None
-    if ensemble is not None:
+    if ensemble is not None and ensemble.box.size:
 
         def again(values: Floats, counted: Floats) -> BoxCounts:
             gathered = _gathered(cells, side, values, area, counted, use)
             return replace(gathered, outer=data.outer)
 
-        flattened = attenuation(cells.kappa, ensemble, area, sources, use, law, boxes=again)
+        flattened = attenuation(cells.kappa, _placed(ensemble, cells), area, sources, use, law, boxes=again)
     return replace(
         result, resampled=spread, c_interval=interval(data, law, C, covariance),
         floor_interval=interval(data, law, FLOOR, covariance, 2.0),
         bias=None if found is None else binned_bias(cells, side, law, found), attenuation=flattened,
     )  # fmt: skip
+
+
+def _placed(ensemble: Realisations, cells: SkyCells) -> Iterator[Floats]:
+    """Yield range maps on the whole sky grid; NaN where they were not read."""
+    for values in ensemble.kappa:
+        whole = np.full(cells.kappa.shape, np.nan)
+        whole[ensemble.box.slices] = values
+        yield whole
 
 
 def _nothing(data: BoxCounts) -> CountsRelation:
@@ -228,19 +243,22 @@ def _outer(
     radius = cells.radius
     there = kept & (radius >= FAR * max_radius)
     total = float(area[there].sum())
-    rim = kept & np.isfinite(cells.kappa) & (radius >= RIM * max_radius) & (radius < max_radius)
+    rim = np.isfinite(cells.kappa) & (radius >= RIM * max_radius) & (radius < max_radius)
     level = float(cells.kappa[rim].mean()) if rim.any() else 0.0
     if total < OUTER_AREA or not level > 0:
         return None
     number = sources[there].sum()
     density = float(number) / total
-    blocks = block_numbers(*np.meshgrid(cells.xi, cells.eta))[there]
+    xi, eta = np.meshgrid(cells.xi, cells.eta)
+    blocks = block_numbers(xi[there], eta[there])
     excess = np.bincount(blocks, sources[there] - density * area[there])
     used = np.count_nonzero(np.bincount(blocks, area[there]))
     scatter = float(np.sqrt((excess**2).sum() * used / (used - 1))) if used > 1 else 0.0
     counting = float(np.sqrt(max(number, 1.0)))
     ln_ratio = np.log(radius[there] / (0.5 * (1.0 + RIM) * max_radius))
-    ring = np.minimum((PARTS * (ln_ratio - ln_ratio.min()) / max(np.ptp(ln_ratio), 1e-9)).astype(int), PARTS - 1)
+    ring = np.minimum(
+        (PARTS * (ln_ratio - ln_ratio.min()) / max(np.ptp(ln_ratio), 1e-9)).astype(int), PARTS - 1
+    )
     weight = np.bincount(ring, area[there], PARTS)
     filled = weight > 0
     middle = np.bincount(ring, area[there] * ln_ratio, PARTS)[filled] / weight[filled]
@@ -258,7 +276,9 @@ def binned_bias(cells: SkyCells, side: float, law: Law, found: Boxes) -> BinnedB
     area = cells.good_area.sum(axis=0)
     use = cells.kept & np.isfinite(cells.kappa)
     data = _gathered(cells, side, cells.kappa, area, np.zeros(area.shape), use)
-    place = {pair: number for number, pair in enumerate(zip(data.row.tolist(), data.column.tolist(), strict=True))}
+    place = {
+        pair: number for number, pair in enumerate(zip(data.row.tolist(), data.column.tolist(), strict=True))
+    }
     rows = np.floor(found.eta / side).astype(np.int64).tolist()
     columns = np.floor(found.xi / side).astype(np.int64).tolist()
     at = np.array([place[pair] for pair in zip(rows, columns, strict=True)], np.int64)
@@ -274,3 +294,40 @@ def binned_bias(cells: SkyCells, side: float, law: Law, found: Boxes) -> BinnedB
     if len(indices) < 2:
         return None
     return BinnedBias(1.0 / law.c, float(np.mean(indices)), float(np.std(indices, ddof=1)), len(indices))
+
+
+def describe(found: CountsRelation) -> dict[str, Any]:
+    """Return what summary.json says of the likelihood's law; null stands for what could not be measured."""
+    law, outer, flattened, bias = found.law, found.outer, found.attenuation, found.bias
+    return {
+        "c": null(law.c), "c_err": null(found.c_err), "floor": null(law.floor), "floor_err": null(found.floor_err),
+        "a": null(law.a), "index": null(found.index), "index_err": null(found.index_err),
+        "amplitude": null(found.amplitude), "amplitude_err": null(found.amplitude_err),
+        "covariance": [[null(value) for value in row] for row in found.covariance.tolist()] if law.found else None,
+        "covariance_of": ["ln_a", "c", "floor"],
+        "distribution": ("negative binomial" if law.dispersion else "poisson") if law.found else None,
+        "dispersion": null(law.dispersion), "ln_likelihood": null(law.ln_likelihood),
+        "c_err_resampled": null(float(found.resampled[1])), "floor_err_resampled": null(float(found.resampled[2])),
+        "c_interval": [null(end) for end in found.c_interval],
+        "floor_interval_95": [null(end) for end in found.floor_interval],
+        "clumping": {
+            "variance": null(found.clumping.variance), "length_arcsec": null(found.clumping.length),
+            "shape": found.clumping.shape,
+        },
+        "n_boxes": found.n_boxes, "n_sources": found.n_sources, "area_arcsec2": found.area,
+        "outer": outer and {"n_per_arcsec2": outer.density, "err": outer.err},
+        "attenuation": flattened and {
+            "realisations": flattened.realisations, "kappa_rms": null(flattened.kappa_rms),
+            "ratio": null(flattened.ratio), "ratio_err": null(flattened.ratio_err),
+            "c_corrected": null(flattened.c_corrected), "c_scatter": null(flattened.c_scatter),
+        },
+        "binned": bias and {
+            "index_true": bias.index, "index_mean": bias.index_mean, "index_std": bias.index_std,
+            "mocks": bias.mocks,
+        },
+    }  # fmt: skip
+
+
+def null(value: float) -> float | None:
+    """Return the value, None where there is none."""
+    return float(value) if np.isfinite(value) else None

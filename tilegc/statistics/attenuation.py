@@ -8,7 +8,7 @@ what would have been found without errors.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -41,7 +41,7 @@ class Attenuation:
 
 
 def attenuation(
-    kappa: Floats, ensemble: Floats, area: Floats, count: Floats, use: NDArray[np.bool_], law: Law, *,
+    kappa: Floats, ensemble: Iterable[Floats], area: Floats, count: Floats, use: NDArray[np.bool_], law: Law, *,
     boxes: Callable[[Floats, Floats], BoxCounts],
 ) -> Attenuation:  # fmt: skip
     """Estimate how errors of the lens map flatten the law.
@@ -50,7 +50,7 @@ def attenuation(
     ----------
     kappa : float64 (eta, xi)
         The map with which the law was fitted.
-    ensemble : float64 (realisation, eta, xi)
+    ensemble : iterable of float64 (eta, xi)
         Range maps, on the same cells; NaN: no data.
     area, count : float64 (eta, xi)
         Effective area (arcsec^2) and sources of each cell.

@@ -47,7 +47,6 @@ class Clumping:
     gain: float
     """In chi^2 over no correlation at all."""
 
-
     def correlation(self, distance: Floats) -> Floats:
         """Return the shape at these separations, arcsec."""
         return _shape(self.shape, distance / self.length)
@@ -90,7 +89,9 @@ class _Lattice:
 def _lattice(data: BoxCounts) -> _Lattice:
     row, column = data.row - data.row.min(), data.column - data.column.min()
     reach = int(np.ceil(REACH / data.side))
-    shape = tuple(2 * int(fft.next_fast_len((int(axis.max()) + 2 + reach) // 2 + 1)) for axis in (row, column))
+    shape = tuple(
+        2 * int(fft.next_fast_len((int(axis.max()) + 2 + reach) // 2 + 1)) for axis in (row, column)
+    )
     lag_y, lag_x = (np.minimum(np.arange(n), n - np.arange(n)) * data.side for n in shape)
     return _Lattice(row, column, (shape[0], shape[1]), np.hypot(lag_y[:, None], lag_x[None, :]))
 

@@ -74,7 +74,8 @@ class OuterField:
 
     def variance(self, theta: Floats) -> float:
         """Return the variance of density - (a <kappa^c> + f): counting, and what is not known of kappa there."""
-        return self.err**2 + (float(np.exp(theta[0])) * theta[1] * self.terms(theta[1])[2]) ** 2
+        a, c = float(np.exp(theta[0])), float(theta[1])
+        return self.err**2 + (a * c * self.terms(c)[2]) ** 2
 
 
 @dataclass(frozen=True, eq=False)
@@ -344,6 +345,11 @@ def _step(here: _Point, theta: Floats, fixed: NDArray[np.bool_]) -> tuple[Floats
     free = ~fixed
     if free[2] and theta[2] <= 0 and here.gradient[2] <= 0:
         free[2] = False
+    outwards = (theta[1] <= POWERS[0] and here.gradient[1] < 0) or (
+        theta[1] >= POWERS[1] and here.gradient[1] > 0
+    )
+    if free[1] and outwards:
+        free[1] = False
     step = _solved(here, free, np.zeros(3))
     if step is None:
         return None, free

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Final
 
 import numpy as np
@@ -15,7 +16,7 @@ __all__ = ["interval"]
 C, FLOOR = 1, 2
 """Numbers of the law's parameters."""
 
-REACH: Final = 12.0
+REACH: Final = 12
 """Errors from the best value within which an end is looked for."""
 
 
@@ -51,11 +52,15 @@ def interval(
     def excess(value: float) -> float:
         there = fit_law(data, dispersion=law.dispersion, begin=law, hold=(parameter, value))
         if not there.found:
-            return np.nan
+            raise _NoFitError
         return 2.0 * (law.ln_likelihood - there.ln_likelihood) / stretch**2 - level**2
 
     low, high = (0.0, np.inf) if parameter == FLOOR else POWERS
     return _end(excess, best, -unit * level, low), _end(excess, best, unit * level, high)
+
+
+class _NoFitError(ArithmeticError):
+    """The others could not be fitted beside a held parameter."""
 
 
 def _fisher(law: Law, parameter: int) -> float:
@@ -75,20 +80,19 @@ def _stretch(law: Law, covariance: NDArray[np.float64]) -> float:
     return max(float(np.sqrt(covariance[C, C])) / _fisher(law, C), 1.0) if law.free[C] else 1.0
 
 
-def _end(excess: object, best: float, step: float, bound: float) -> float:
+def _end(excess: Callable[[float], float], best: float, step: float, bound: float) -> float:
     """Return where the excess is zero on one side of the best value; the bound, where it is not reached before."""
-    assert callable(excess)
-    inner, outer = best, best
-    for _ in range(int(REACH)):
-        outer = outer + step
-        if (outer - bound) * step >= 0:
-            outer = bound
-        value = excess(outer)
-        if np.isnan(value):
-            return float("nan")
-        if value > 0:
-            return float(brentq(excess, inner, outer, xtol=1e-4 * abs(step), rtol=1e-10))
-        if outer == bound:
-            return bound
-        inner = outer
+    inner = outer = best
+    try:
+        for _ in range(REACH):
+            outer = outer + step
+            if (outer - bound) * step >= 0:
+                outer = bound
+            if excess(outer) > 0:
+                return float(brentq(excess, inner, outer, xtol=1e-4 * abs(step), rtol=1e-10))
+            if outer == bound:
+                return bound
+            inner = outer
+    except _NoFitError:
+        pass
     return float("nan")

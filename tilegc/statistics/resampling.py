@@ -35,8 +35,10 @@ def block_numbers(xi: Floats, eta: Floats, side: float = BLOCK) -> Ints:
     xi, eta : float64
         arcsec, of one shape; edges of the blocks are whole multiples of `side`.
     """
-    place = np.stack([np.floor(eta / side).ravel(), np.floor(xi / side).ravel()])
-    number: Ints = np.unique(place, axis=1, return_inverse=True)[1].reshape(xi.shape)
+    row, column = (np.floor(axis / side).astype(np.int64) for axis in (eta, xi))
+    width = int(np.ptp(column)) + 1 if column.size else 1
+    place = row * width + (column - (column.min() if column.size else 0))
+    number: Ints = np.unique(place, return_inverse=True)[1].reshape(xi.shape)
     return number
 
 
@@ -54,13 +56,16 @@ def bootstrap(data: BoxCounts, law: Law, resamples: int = RESAMPLES, seed: int =
 
     The outer field, of which there is one, is drawn anew from its own error.
     """
-    number = block_numbers((data.column + 0.5) * data.side, (data.row + 0.5) * data.side)
+    xi, eta = ((axis.astype(np.float64) + 0.5) * data.side for axis in (data.column, data.row))
+    number = block_numbers(xi, eta)
     draws = np.random.Generator(np.random.PCG64(seed + 1))
     rows = []
     for weight in block_weights(number, resamples, seed):
         again, shift = data, float(draws.normal())
         if data.outer is not None:
-            outer = replace(data.outer, density=data.outer.density + shift * float(np.sqrt(law.outer_variance)))
+            outer = replace(
+                data.outer, density=data.outer.density + shift * float(np.sqrt(law.outer_variance))
+            )
             again = replace(data, outer=outer)
         found = fit_law(again, dispersion=law.dispersion, weight=weight, begin=law)
         if found.found:
