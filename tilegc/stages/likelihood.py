@@ -153,7 +153,7 @@ def fit_counts(
     """
     data = box_counts(cells, side, max_radius, count=count, kept=kept, recovery=recovery)
     law = fit_law(data) if data.count.size else None
-    if law is None or not law.found:
+    if law is None or not law.found or not law.free[1]:  # A power on its bound is no measurement.
         return _nothing(data)
     hanging = clumping(data, law)
     covariance = sandwich(data, law, hanging)
