@@ -455,8 +455,8 @@ def point_elsewhere(sample: Sample, number: int, bands: int) -> NDArray[np.bool_
 def core_deficit(table: dict[str, NDArray[Any]], points: NDArray[np.bool_]) -> tuple[float, int]:
     """Return which part of the light of bright points' cores is missing, by that of fainter ones.
 
-    Compared is the light in 3 x 3 pixels over that round them: a lower limit, where the cut is not round. The largest of the classes of brightness, and its
-    number of sources; NaN where there are too few.
+    Compared is the light in 3 x 3 pixels over that round them: a lower limit, where the cut is not round. The largest
+    of the classes of brightness, and its number of sources; NaN where there are too few.
     """
     alone = points & table["isolated"] & (table["core"] < 1)
     strength = _strength(table)
