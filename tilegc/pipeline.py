@@ -26,9 +26,11 @@ from tilegc.engine import Engine, FieldTiles, Progress, for_client
 from tilegc.errors import ConfigError, InputError
 from tilegc.geometry import TileGrid
 from tilegc.io import store
-from tilegc.io.convergence import Kappa, check_overlap, read_convergence
+from tilegc.io.convergence import Kappa, check_overlap
 from tilegc.io.fits import FieldSource, file_digest
 from tilegc.io.probe import probe_field
+from tilegc.io.psf import read_psf
+from tilegc.kernels.psf import Psf
 from tilegc.report import write_report
 from tilegc.run_folder import Run, RunFolder, logged, open_run
 from tilegc.schema import FILES
@@ -48,6 +50,7 @@ from tilegc.stages import (
     rho,
 )
 from tilegc.stages import plan as planning
+from tilegc.stages.lens_models import LensModels, find_lens_models, kappa_peaks
 from tilegc.stages.mask import Regions, region_masks
 from tilegc.stages.noise import Noise
 from tilegc.stages.plan import Plan
@@ -70,14 +73,26 @@ class Inputs:
 
     sources: tuple[FieldSource, ...]
     regions: Mapping[str, Regions]
-    kappa: Kappa | None
+    psfs: Mapping[str, Mapping[str, Psf]]
+    """By field and band: those that the run file gives."""
+    lens: LensModels | None
     truth: QTable | None
+
+    @property
+    def kappa(self) -> Kappa | None:
+        """The run's convergence map."""
+        return None if self.lens is None else self.lens.kappa
 
     def digests(self, config: RunConfig) -> dict[str, str]:
         """Return the SHA-256 of every input file, by path."""
         paths = {plane.path for source in self.sources for _, _, plane in source.planes()}
         paths |= {path for field in config.fields for path in field.masks}
-        paths |= {path for path in (config.convergence and config.convergence.path, config.truth) if path}
+        paths |= {band.psf for field in config.fields for band in (field.bands or {}).values() if band.psf}
+        paths |= {config.truth} if config.truth else set()
+        if config.convergence is not None and self.lens is not None:
+            paths |= set(config.convergence.paths)
+            paths |= {path for rival in config.convergence.compare for path in rival.paths}
+            paths |= set(self.lens.ensemble.paths) if self.lens.ensemble else set()
         listed = sorted(paths)
         with ThreadPoolExecutor(os.cpu_count()) as pool:
             digests = dict(zip(listed, pool.map(file_digest, listed), strict=True))
@@ -190,6 +205,7 @@ def _chain(
             relation.compare(cells, centre, config.relation.max_radius) if inputs.kappa else None,
             radial, contamination,
             masses.masses(config, inputs.kappa, catalogue["radius_arcsec"]),
+            None if inputs.lens is None else (inputs.lens, kappa_peaks(inputs.lens.kappa, setup.grid)),
             None if inputs.truth is None else
             planted(
                 inputs.truth, cells, catalogue, limit, edges, config.relation.box, config.detect.exclusion_radius,
@@ -226,12 +242,21 @@ def examine(config: RunConfig) -> Inputs:
         source.name: region_masks(source, field.masks)
         for source, field in zip(sources, config.fields, strict=True)
     }
-    kappa = None
-    if config.convergence is not None:
-        kappa = read_convergence(config.convergence, cosmology(config.cosmology), config.cluster.redshift)
-        check_overlap(kappa, sources)
+    psfs = {
+        source.name: {
+            name: read_psf(band.psf, source.scale, band=name, psf_scale=band.psf_scale)
+            for name, band in (field.bands or {}).items()
+            if band.psf is not None
+        }
+        for source, field in zip(sources, config.fields, strict=True)
+    }
+    lens = find_lens_models(config, cosmology(config.cosmology))
+    if lens is not None:
+        check_overlap(lens.kappa, sources)
+        for rival in lens.rivals.values():
+            check_overlap(rival, sources)
     truth = None if config.truth is None else read_truth(config.truth)
-    return Inputs(sources, regions, kappa, truth)
+    return Inputs(sources, regions, psfs, lens, truth)
 
 
 def _grid(config: RunConfig) -> SkyGrid:

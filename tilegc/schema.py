@@ -30,7 +30,7 @@ __all__ = [
 VERSION: Final = importlib.metadata.version("tilegc")
 """Version of the package; products carry it."""
 
-SCHEMA_VERSION: Final = 1
+SCHEMA_VERSION: Final = 2
 """Version of everything below; a run folder of another version is not resumed."""
 
 SKY_STORE: Final = "sky-grid"

@@ -30,6 +30,7 @@ from tilegc.schema import (
     VERSION,
 )
 from tilegc.sky import cosmology, kpc_per_arcsec
+from tilegc.stages.lens_models import LensModels, Peak
 from tilegc.stages.masses import Masses
 from tilegc.stages.noise import Noise
 from tilegc.stages.profile import Contamination
@@ -72,6 +73,7 @@ class Results:
     profile: Table
     contamination: Contamination
     masses: Masses
+    lens: tuple[LensModels, list[Peak]] | None
     planted: Planted | None
     """None unless the run file names a truth table."""
 
@@ -196,6 +198,7 @@ def summarise(setup: Setup, results: Results) -> dict[str, Any]:
             "gc_total_from_ratio_msun": _null(masses.gc_from_ratio),
             "mean_gc_msun": _null(masses.mean_gc),
         },
+        "lens": results.lens and _lens(*results.lens),
         "truth": results.planted and _planted(results.planted),
         "sky_grid": {"kept_area_arcsec2": _null(float(cells.good_area.sum(axis=0)[cells.kept].sum()))},
     }  # fmt: skip
@@ -216,6 +219,22 @@ def _field(setup: Setup, results: Results, index: int, name: str) -> dict[str, A
         "n_candidates": int((results.candidates["field"] == name).sum()),
         "n_detected": int((results.catalogue["field"] == name).sum()),
         "n_inpainted": int((results.inpainted["field"] == name).sum()) / setup.config.inpaint.realisations,
+    }
+
+
+def _lens(models: LensModels, peaks: list[Peak]) -> dict[str, Any]:
+    first = peaks[0] if peaks else None
+    return {
+        "scaling_in": models.kappa.scaling_in,
+        "scaling": models.kappa.scaling,
+        "factor": models.kappa.factor,
+        "n_realisations": len(models.ensemble) if models.ensemble else 0,
+        "compared": sorted(models.rivals),
+        "peak_offset_arcsec": first and first.offset,
+        "peaks": [
+            {"xi_arcsec": peak.xi, "eta_arcsec": peak.eta, "offset_arcsec": peak.offset, "kappa": peak.kappa}
+            for peak in peaks
+        ],
     }
 
 
