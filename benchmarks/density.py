@@ -42,7 +42,7 @@ def tiled(size: int, folder: Path) -> dict[str, float]:
     tables = multilevel.kernel_tables(shape, SCALE, ALPHA, SOFTENING)
     order = lattices.put_points(path, "points", shape, y, x, weight=weight)
     nodes, coarse = multilevel.far(y[order], x[order], weight[order], shape, tables)
-    lattices.put_lattice(path, "rho-far", nodes, coarse)
+    lattices.put_lattice(path, "rho_far", nodes, coarse)
     driver = time.perf_counter() - begun
     with get_context("spawn").Pool(1) as pool:
         pool.apply(tile, (path, shape, 0, tables))  # compiles or loads the kernels
@@ -65,7 +65,7 @@ def tile(path: str, shape: tuple[int, int], index: int, tables: Tables) -> float
     core = TileGrid(shape, TILE).tile(index).core
     y, x, weight = lattices.take_points(path, "points", core.grow(tables.reach), "weight")
     nodes = multilevel.coarse_nodes(core)
-    coarse = lattices.take_lattice(path, "rho-far", nodes)
+    coarse = lattices.take_lattice(path, "rho_far", nodes)
     multilevel.rho(y, x, weight, core, tables, coarse, nodes).astype(np.float32)
     return peak()
 

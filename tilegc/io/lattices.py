@@ -82,15 +82,15 @@ def put_points(
     across = -(-shape[1] // LATTICE)
     cell = (row * across + column)[order]
     starts = np.searchsorted(cell, np.arange(-(-shape[0] // LATTICE) * across + 1))
-    _put(path, f"{name}-start", starts.astype(np.int64), (ROWS,), {"cells_across": across})
+    _put(path, f"{name}_start", starts.astype(np.int64), (ROWS,), {"cells_across": across})
     for label, values in {"y": np.asarray(y, np.int32), "x": np.asarray(x, np.int32), **columns}.items():
-        _put(path, f"{name}-{label}", values[order], (ROWS,), {})
+        _put(path, f"{name}_{label}", values[order], (ROWS,), {})
     return order
 
 
 def take_points(path: str, name: str, box: Box, *columns: str) -> tuple[NDArray[Any], ...]:
     """Return y, x and the columns named of the points in a box, which may reach beyond the field."""
-    start = _open(path, f"{name}-start")
+    start = _open(path, f"{name}_start")
     across = int(str(start.attrs["cells_across"]))
     starts = np.asarray(start[:])
     down = (starts.size - 1) // max(across, 1)
@@ -100,7 +100,7 @@ def take_points(path: str, name: str, box: Box, *columns: str) -> tuple[NDArray[
         for row in range(max(box.y0 // LATTICE, 0), min(-(-box.y1 // LATTICE), down))
         if low < high
     ]
-    arrays = [_open(path, f"{name}-{label}") for label in ("y", "x", *columns)]
+    arrays = [_open(path, f"{name}_{label}") for label in ("y", "x", *columns)]
     found = [
         np.concatenate([np.asarray(array[a:b]) for a, b in pieces if a < b] or [np.zeros(0, array.dtype)])
         for array in arrays

@@ -53,10 +53,11 @@ def density(setup: Setup, catalogue: Table) -> None:
         weight = np.ones(order.size)
         for number, (width, (nodes, sums)) in enumerate(zip(gaussians[name], covered[name], strict=True)):
             good = sums / float(norm(width.step, width.degree) ** 2)
-            lattices.put_lattice(field.store, f"good-{number}", nodes, good)
+            lattices.put_lattice(field.store, f"good_{number}", nodes, good)
             every = touched(box, width.step, width.degree)
             counts = spread(y[order], x[order], weight, width.step, width.degree, every)
-            lattices.put_lattice(field.store, f"counts-{number}", every, counts)
+            lattices.put_lattice(field.store, f"counts_{number}", every, counts)
+        store.annotate(field.store, {"density_sigma_arcsec": DENSITY_SIGMA})
     units = [
         Unit(f"{field.source.name}/{tile.index}", tile.core.size, (field.source.name, tile.index))
         for field in setup.fields
@@ -112,7 +113,7 @@ def _density_unit(
     mask = store.read(field.store, "mask", core)
 
     def read(kind: str, number: int, nodes: Box) -> np.ndarray:
-        return lattices.take_lattice(field.store, f"{kind}-{number}", nodes)
+        return lattices.take_lattice(field.store, f"{kind}_{number}", nodes)
 
     counts = partial(read, "counts")
     values, _ = density_window(

@@ -43,7 +43,8 @@ def rho(setup: Setup, catalogue: Table, inpainted: Table) -> None:
         y, x, weight = _points(setup, name, catalogue, inpainted)
         order = lattices.put_points(field.store, "points", source.shape, y, x, weight=weight)
         nodes, coarse = far(y[order], x[order], weight[order], source.shape, tables[name])
-        lattices.put_lattice(field.store, "rho-far", nodes, coarse)
+        lattices.put_lattice(field.store, "rho_far", nodes, coarse)
+        store.annotate(field.store, {"rho_alpha": config.alpha, "rho_softening_arcsec": config.softening})
     units = [
         Unit(f"{field.source.name}/{tile.index}", tile.core.size, (field.source.name, tile.index))
         for field in setup.fields
@@ -74,7 +75,7 @@ def _rho_unit(common: tuple[dict[str, FieldTiles], dict[str, Tables]], payload: 
     core = field.grid.tile(payload[1]).core
     y, x, weight = lattices.take_points(field.store, "points", core.grow(tables[payload[0]].reach), "weight")
     nodes = coarse_nodes(core)
-    coarse = lattices.take_lattice(field.store, "rho-far", nodes)
+    coarse = lattices.take_lattice(field.store, "rho_far", nodes)
     values = multilevel.rho(y, x, weight, core, tables[payload[0]], coarse, nodes).astype(np.float32)
     values[no_data(store.read(field.store, "mask", core))] = np.nan
     store.write(field.store, "rho", core, values)
