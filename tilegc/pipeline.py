@@ -40,6 +40,7 @@ from tilegc.stages import (
     density,
     detection_map,
     ingest,
+    inpaint,
     likelihood,
     mask,
     masses,
@@ -48,6 +49,7 @@ from tilegc.stages import (
     products,
     profile,
     relation,
+    rho,
 )
 from tilegc.stages import plan as planning
 from tilegc.stages.lens_models import LensModels, find_lens_models, kappa_peaks, realisations
@@ -190,8 +192,8 @@ def _chain(
         catalogue = peaks.keep(candidates, thresholds, config.detect.keep)
     with _timed(timing, "density_s"):
         density.density(setup, catalogue)
-        inpainted = density.inpaint(setup)
-        density.rho(setup, catalogue, inpainted)
+        inpainted = inpaint.inpaint(setup)
+        rho.rho(setup, catalogue, inpainted)
     with _timed(timing, "compare_s"):
         limit = _common_limit(thresholds) * config.detect.keep
         compared = {
@@ -285,7 +287,7 @@ def _tiles(config: RunConfig, folder: RunFolder, sources: tuple[FieldSource, ...
     for source in sources:
         path = str(folder.store(source.name))
         attrs = {**store.field_attributes(source), "recipe": config.recipe}
-        wanted = arrays((*detection_map.MAPS, *mask.MASKS, *density.MAPS))
+        wanted = arrays((*detection_map.MAPS, *mask.MASKS, *density.MAPS, *rho.MAPS))
         store.create(
             path, wanted, shape=source.shape, bands=source.band_names, shard=config.tiles.size, attrs=attrs
         )
