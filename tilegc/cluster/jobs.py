@@ -35,6 +35,9 @@ LEAVE_EARLY: Final = 0.05
 OVERHEAD: Final = 300 * 2**20
 """Memory of a job beside that of its workers: the process that watches them, and the shell."""
 
+ALLOWED: Final = ("distributed.scheduler.allowed-failures", 4)
+"""Jobs end for reasons that are no tile's: so many deaths are forgiven before a tile is named as their cause."""
+
 TELL_SECONDS: Final = 30.0
 """How often a user who waits is told what for."""
 
@@ -81,7 +84,7 @@ def jobs(
     except ImportError:
         raise ConfigError(f"{name}: needs dask-jobqueue; `pip install 'tilegc[slurm]'`") from None
     with contextlib.ExitStack() as stack:
-        stack.enter_context(dask.config.set(DRIVER))
+        stack.enter_context(dask.config.set({**DRIVER, ALLOWED[0]: ALLOWED[1]}))
         logs = stack.enter_context(_folder(beside, system))
         options = job_options(system, workers, memory, compute)
         try:
