@@ -30,6 +30,12 @@ signal.signal(signal.SIGINT, signal.SIG_IGN)
 for name in ("distributed", "tornado", "asyncio", "bokeh"):
     logging.getLogger(name).setLevel(logging.CRITICAL)
 """
+_HERE = {
+    "distributed.worker.preload": [_QUIET_PRELOAD],
+    # What watches a worker (its nanny) starts it again when it dies. On a busy machine that takes longer than the 15 s
+    # after which the cluster would give up both, for good.
+    "distributed.deploy.lost-worker-timeout": "1h",
+}
 # Ctrl-C reaches the whole process group, but it is the driver's to answer.  A worker's log would be written
 # over the progress bars; what matters of it (a tile's traceback, a death) comes back to the driver, which
 # logs it.
@@ -48,7 +54,7 @@ def local(workers: int, compute: Compute, security: Security | None = None) -> I
         scratch = stack.enter_context(
             tempfile.TemporaryDirectory(prefix="tilegc-", dir=_scratch(compute), ignore_cleanup_errors=True)
         )
-        stack.enter_context(dask.config.set({**DRIVER, "distributed.worker.preload": [_QUIET_PRELOAD]}))
+        stack.enter_context(dask.config.set({**DRIVER, **_HERE}))
         stack.enter_context(_hidden_main())
         try:
             cluster = stack.enter_context(
