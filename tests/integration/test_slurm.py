@@ -100,13 +100,20 @@ class Once:
         pass
 
 
-def test_a_job_cancelled_in_the_middle_is_replaced_and_the_bytes_are_those_of_one_process(slurm, tmp_path):
-    """`tiny` through two jobs, driver and workers on TLS, and through none."""
-    run_file = simulate(tmp_path / "sim", preset="tiny")
+@pytest.mark.parametrize(
+    "size",
+    [(200, 150), pytest.param((512, 384), marks=pytest.mark.slow)],
+    ids=["part", "tiny"],
+)
+def test_a_job_cancelled_in_the_middle_is_replaced_and_the_bytes_are_those_of_one_process(
+    slurm, tmp_path, size
+):
+    """The mock cluster `tiny`, or a part of it, through two jobs, driver and workers on TLS, and through none."""
+    run_file = simulate(tmp_path / "sim", preset="tiny", size=size)
     expected = pipeline.run(run_file, tmp_path / "alone", workers=0)
     content = yaml.safe_load(run_file.read_text())
     content["compute"] = {"workers": 2, "memory": "1 GiB", "jobs": JOBS}
-    content["tiles"] = {"size": 64}
+    content["tiles"] = {"size": min(size) // 4}
     elsewhere = run_file.with_name("slurm.yaml")
     elsewhere.write_text(yaml.safe_dump(content))
     before = len(slurm.ended())
@@ -185,15 +192,19 @@ def test_jobs_that_cannot_be_get_their_line_within_seconds(slurm, tmp_path, jobs
     assert slurm.jobs() == {}
 
 
+@pytest.mark.slow
 def test_workers_leave_before_their_wall_time_and_others_come(slurm, tmp_path):
     """Lifetime and stagger: nothing is lost, no job is killed."""
     before = len(slurm.ended())
-    settings = compute(lifetime=8)
+    settings = compute(lifetime=25)
     with workers_for(workers=2, cluster="slurm", compute=settings, beside=tmp_path) as found:
         engine = for_client(found.client, patience=found.patience, shortage=found.shortage)
-        units = [Unit(f"a/{i}", 100, i) for i in range(200)]
-        assert engine.run("p", slow, units, common=0.15, combine=add, units_per_task=1) == sum(range(200))
-        assert "COMPLETED" in slurm.ended()[before:]
+        end = time.monotonic() + 200
+        while "COMPLETED" not in slurm.ended()[before:]:
+            assert time.monotonic() < end
+            assert engine.run("p", slow, UNITS, common=0.1, combine=add, units_per_task=1) == 1770
+        assert engine.run("p", slow, UNITS, common=0.1, combine=add, units_per_task=1) == 1770
+        assert set(slurm.ended()[before:]) == {"COMPLETED"}
 
 
 @pytest.mark.slow

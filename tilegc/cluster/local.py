@@ -30,15 +30,16 @@ signal.signal(signal.SIGINT, signal.SIG_IGN)
 for name in ("distributed", "tornado", "asyncio", "bokeh"):
     logging.getLogger(name).setLevel(logging.CRITICAL)
 """
+# Ctrl-C reaches the whole process group, but it is the driver's to answer.  A worker's log would be written
+# over the progress bars; what matters of it (a tile's traceback, a death) comes back to the driver, which
+# logs it.
+
 _HERE = {
     "distributed.worker.preload": [_QUIET_PRELOAD],
     # What watches a worker (its nanny) starts it again when it dies. On a busy machine that takes longer than the 15 s
     # after which the cluster would give up both, for good.
     "distributed.deploy.lost-worker-timeout": "1h",
 }
-# Ctrl-C reaches the whole process group, but it is the driver's to answer.  A worker's log would be written
-# over the progress bars; what matters of it (a tile's traceback, a death) comes back to the driver, which
-# logs it.
 
 
 @contextlib.contextmanager

@@ -139,6 +139,8 @@ class DaskEngine:
         self.patience = patience
         self.shortage = shortage or (lambda: None)
         self.fitness = fitness
+        self.here: set[str] | None = None
+        """Addresses of the workers when they were last looked at."""
 
     @property
     def workers(self) -> int:
@@ -177,6 +179,7 @@ class _Drive:
     """One pass under way."""
 
     def __init__(self, engine: DaskEngine, books: Books) -> None:
+        self.engine = engine
         self.client = engine.client
         self.books = books
         self.retries = engine.retries
@@ -186,7 +189,6 @@ class _Drive:
         self.sent_away: set[str] = set()
         self.lost: set[str] = set()
         """Tasks that had ended, whose worker then left with the result: the scheduler does them again."""
-        self.here: set[str] | None = None
         self.pending: deque[_Batch] = deque()
         self.running: dict[str, tuple[Future, _Batch | _Merge]] = {}
         self.ready: deque[_Part] = deque()
@@ -311,12 +313,12 @@ class _Drive:
 
     def tell_of(self, here: set[str]) -> None:
         """Log who has come and who has left."""
-        if self.here is not None and here != self.here:
-            came, left = sorted(here - self.here), sorted(self.here - here)
+        before, self.engine.here = self.engine.here, here
+        if before is not None and here != before:
+            came, left = sorted(here - before), sorted(before - here)
             log.info("workers: %d; came: %s; left: %s", len(here), _listed(came), _listed(left))
-        if not here and self.here != here:
+        if not here and before != here:
             log.warning("%s: no worker is left; waiting %.0f s for one", self.books.name, self.patience)
-        self.here = here
 
     def alive(self) -> None:
         if self.client.status != "running":
