@@ -96,6 +96,23 @@ class SkyCells:
         inside: np.ndarray = self.inside_area[field] >= HALF * self.grid.pixel**2
         return inside
 
+    @property
+    def owner(self) -> np.ndarray:
+        """Position of the field to which each cell belongs, that with most pixels in it (eta, xi)."""
+        owner: np.ndarray = self.n_pixels.argmax(axis=0)
+        return owner
+
+    def owned(self, ra: np.ndarray, dec: np.ndarray, field: np.ndarray) -> np.ndarray:
+        """Return whether these places (deg) lie in cells of their own field, bool.
+
+        Where fields overlap, a source stands in the catalogue once for each.
+        """
+        cell, on = self._flat(*self._named(ra, dec))
+        if not self.kappa.size:
+            return on
+        names = np.array(self.fields)[self.owner.ravel()[cell]]
+        return on & (names == np.asarray(field).astype(str))
+
     def _named(self, ra: np.ndarray, dec: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Return the cells (i_eta, i_xi) of these places (deg)."""
         xi, eta = self.grid.offsets(ra, dec)
