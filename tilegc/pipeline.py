@@ -29,6 +29,8 @@ from tilegc.io import store
 from tilegc.io.convergence import Kappa, check_overlap
 from tilegc.io.fits import FieldSource, file_digest
 from tilegc.io.probe import probe_field
+from tilegc.io.psf import read_psf
+from tilegc.kernels.psf import Psf
 from tilegc.report import write_report
 from tilegc.run_folder import Run, RunFolder, logged, open_run
 from tilegc.schema import FILES
@@ -69,6 +71,8 @@ class Inputs:
 
     sources: tuple[FieldSource, ...]
     regions: Mapping[str, Regions]
+    psfs: Mapping[str, Mapping[str, Psf]]
+    """By field and band: those that the run file gives."""
     lens: LensModels | None
     truth: QTable | None
 
@@ -81,6 +85,7 @@ class Inputs:
         """Return the SHA-256 of every input file, by path."""
         paths = {plane.path for source in self.sources for _, _, plane in source.planes()}
         paths |= {path for field in config.fields for path in field.masks}
+        paths |= {band.psf for field in config.fields for band in (field.bands or {}).values() if band.psf}
         paths |= {config.truth} if config.truth else set()
         if config.convergence is not None and self.lens is not None:
             paths |= set(config.convergence.paths)
@@ -235,13 +240,21 @@ def examine(config: RunConfig) -> Inputs:
         source.name: region_masks(source, field.masks)
         for source, field in zip(sources, config.fields, strict=True)
     }
+    psfs = {
+        source.name: {
+            name: read_psf(band.psf, source.scale, band=name, psf_scale=band.psf_scale)
+            for name, band in (field.bands or {}).items()
+            if band.psf is not None
+        }
+        for source, field in zip(sources, config.fields, strict=True)
+    }
     lens = find_lens_models(config, cosmology(config.cosmology))
     if lens is not None:
         check_overlap(lens.kappa, sources)
         for rival in lens.rivals.values():
             check_overlap(rival, sources)
     truth = None if config.truth is None else read_truth(config.truth)
-    return Inputs(sources, regions, lens, truth)
+    return Inputs(sources, regions, psfs, lens, truth)
 
 
 def _grid(config: RunConfig) -> SkyGrid:

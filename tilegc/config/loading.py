@@ -125,7 +125,7 @@ def _absolute(config: RunConfig, base: Path) -> RunConfig:
         if field.bands is not None:
             bands = {
                 name: band.model_copy(
-                    update={key: place(getattr(band, key)) for key in ("sci", "err", "wht")}
+                    update={key: place(getattr(band, key)) for key in ("sci", "err", "wht", "psf")}
                 )
                 for name, band in field.bands.items()
             }

@@ -123,6 +123,16 @@ class Band(Section):
     wht: str | None = None
     zero_point: Number | None = None
     """AB magnitude of one count, for images whose unit is none of those that tilegc knows."""
+    psf: str | None = None
+    """FITS file of the band's PSF, its axes along the mosaic's; measured on the field's stars where none is given."""
+    psf_scale: Positive | None = None
+    """Pixel of that file, arcsec, where its header does not give it."""
+
+    @model_validator(mode="after")
+    def _psf(self) -> Self:
+        if self.psf_scale is not None and self.psf is None:
+            raise ValueError("psf_scale is the pixel scale of the file in psf: give psf as well")
+        return self
 
 
 class FieldInput(Section):
@@ -379,7 +389,7 @@ class Profile(Section):
 class RunConfig(Section):
     """A whole run file."""
 
-    recipe: Literal["seed"]
+    recipe: Literal["seed", "calibrated"]
     cluster: Cluster
     cosmology: Cosmology = Cosmology()
     fields: Annotated[tuple[FieldInput, ...], Field(min_length=1)]
@@ -400,8 +410,8 @@ class RunConfig(Section):
     @field_validator("recipe", mode="before")
     @classmethod
     def _recipe(cls, value: object) -> object:
-        if value != "seed":
-            raise ValueError(f"recipe {value!r} does not exist: give seed")
+        if value not in {"seed", "calibrated"}:
+            raise ValueError(f"recipe {value!r} does not exist: give seed or calibrated")
         return value
 
     @model_validator(mode="after")

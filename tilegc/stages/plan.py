@@ -120,8 +120,9 @@ def check(found: Plan) -> None:
 
 def _passes(config: RunConfig, sources: Sequence[FieldSource]) -> list[Pass]:
     edges = {source.name: Edge.of(config.mask.edge_arcsec, source.scale) for source in sources}
-    bands = max(len(source.bands) for source in sources)
-    filtering = filter_pass(filter_params(config.filter, config.mask), bands)
+    filtering = filter_pass(
+        {source.name: filter_params(config.filter, config.mask, len(source.bands)) for source in sources}
+    )
     return [REGIONS, filtering, FIND, DRAW, mask_pass(edges), COUNT, PEAKS, INPAINT, CELLS]
 
 
