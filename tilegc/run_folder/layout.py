@@ -29,6 +29,10 @@ PRODUCTS: Final = (
     FILES.inpainted,
     FILES.relation,
     FILES.profile,
+    FILES.radial,
+    FILES.shape,
+    FILES.masses,
+    FILES.contamination,
 )
 """Files in the folder itself that the manifest has digests of; the page, figures and log promise nothing."""
 

@@ -16,7 +16,7 @@ from tilegc.stages.masses import APERTURE, COVERED, GC_TO_LENS, VIRIAL_PER_GC
 from tilegc.stages.partials import Table
 from tilegc.stages.profile import Contamination
 
-__all__ = ["RADII", "Line", "as_table", "mass_table"]
+__all__ = ["RADII", "Counts", "Line", "as_table", "mass_table"]
 
 RADII = (10.0, 30.0, 60.0, 100.0)
 """Radii of the lensing masses, arcsec."""
@@ -49,7 +49,9 @@ class Counts:
     """Good area within the aperture, arcsec^2."""
 
 
-def mass_table(config: RunConfig, lens: LensModels | None, counts: Counts, level: Contamination) -> list[Line]:
+def mass_table(
+    config: RunConfig, lens: LensModels | None, counts: Counts, level: Contamination
+) -> list[Line]:
     """Return the masses of a run and the checks, in the order in which they follow from one another."""
     cosmo, redshift = cosmology(config.cosmology), config.cluster.redshift
     kpc = kpc_per_arcsec(cosmo, redshift)
@@ -72,7 +74,7 @@ def mass_table(config: RunConfig, lens: LensModels | None, counts: Counts, level
         scaling = lens_scaling(cosmo, redshift, reference)
         sigma = sigma_critical(cosmo, redshift, scaling)
         lines += [
-            Line(f"D_LS/D_S at z_s = {reference:g}", scaling, np.nan, "", f"lens at {redshift:g}, source at {reference:g}"),
+            Line(f"D_LS/D_S at z_s = {reference:g}", scaling, np.nan, "", f"lens at z = {redshift:g}"),
             Line(f"Sigma_cr at z_s = {reference:g}", sigma, np.nan, "Msun kpc-2", f"{full:.4g} / {scaling:.4f}"),
         ]  # fmt: skip
         for radius, mean, error in _means(config, lens):
@@ -89,12 +91,11 @@ def mass_table(config: RunConfig, lens: LensModels | None, counts: Counts, level
             ]  # fmt: skip
             if radius == APERTURE:
                 lens_mass, lens_err = mass, err
-                native = mean / lens.kappa.factor
-                again = mass_within(native, radius, kpc, sigma_critical(cosmo, redshift, lens.kappa.scaling_in))
+                native = mean / scaling
+                again = mass_within(native, radius, kpc, full)
                 lines.append(
-                    Line("check: the same at the map's own scaling, ratio", again / mass if mass else np.nan, np.nan, "",
-                         f"{native:.4f} x {full / lens.kappa.scaling_in:.4g} Msun kpc^-2 x the same area: "
-                         "M does not depend on D_LS/D_S")
+                    Line("check: the same at D_LS/D_S = 1, ratio", again / mass if mass else np.nan, np.nan, "",
+                         f"{native:.4f} x {full:.4g} Msun kpc^-2 x the same area: M does not depend on D_LS/D_S")
                 )  # fmt: skip
     lines += _counted(counts, level)
     inside = int((counts.radius_arcsec < APERTURE).sum())

@@ -136,7 +136,9 @@ def _shapes(cells: SkyCells, sample: Sample, whole: Fit) -> Table:
     samples = {"sources": (sample, whole["floor"] if np.isfinite(whole["floor"]) else 0.0)}
     for name, values in maps.items():
         there = kept & np.isfinite(values) & (values > 0)
-        at_xi, at_eta, part, weight = _gathered(cells, np.where(there, area, 0.0), np.where(there, area * values, 0.0))
+        at_xi, at_eta, part, weight = _gathered(
+            cells, np.where(there, area, 0.0), np.where(there, area * values, 0.0)
+        )
         samples[name] = (Sample(at_xi, at_eta, weight, at_xi, at_eta, part), 0.0)
     for name, (one, floor) in samples.items():
         for r_lo, r_hi in itertools.pairwise(RINGS):
@@ -164,7 +166,9 @@ def _shapes(cells: SkyCells, sample: Sample, whole: Fit) -> Table:
 def _light(cells: SkyCells) -> np.ndarray:
     """Return light less that of the farthest tenth of the cells (eta, xi); NaN where no cell is kept."""
     kept = cells.kept
-    owner = np.take_along_axis(cells.light, cells.owner[None], axis=0)[0] if kept.size else np.zeros(kept.shape)
+    owner = (
+        np.take_along_axis(cells.light, cells.owner[None], axis=0)[0] if kept.size else np.zeros(kept.shape)
+    )
     there = kept & np.isfinite(owner)
     if not there.any():
         return np.full(kept.shape, np.nan)

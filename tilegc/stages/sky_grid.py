@@ -111,7 +111,8 @@ class SkyCells:
         if not self.kappa.size:
             return on
         names = np.array(self.fields)[self.owner.ravel()[cell]]
-        return on & (names == np.asarray(field).astype(str))
+        own: np.ndarray = on & (names == np.asarray(field).astype(str))
+        return own
 
     def _named(self, ra: np.ndarray, dec: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Return the cells (i_eta, i_xi) of these places (deg)."""

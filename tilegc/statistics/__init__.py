@@ -1,1 +1,1 @@
-"""What counts and maps say, with errors: arrays in, numbers out; no files, no tiles."""
+"""Statistics of counts and maps: arrays in, numbers out; no files, no Dask, nothing of the chain."""

@@ -71,14 +71,14 @@ class Fit:
     names: tuple[str, ...]
     values: Floats
     covariance: Floats
-    """Inverse Fisher information: the errors of a Poisson process."""
+    """Inverse Fisher information: the errors of a Poisson process; NaN for parameters at a bound."""
     robust: Floats
     """F^-1 V F^-1, V from blocks of 15 arcsec: also of a clumped one; NaN with fewer than ten blocks."""
     log_likelihood: float
     n: float
     """Sum of the weights."""
     at_bound: tuple[str, ...]
-    """Parameters on the border of what they may be: their errors, and those of the others, say little."""
+    """Parameters on the border of what they may be: they have no error, those of the others hold them fixed."""
 
     def __getitem__(self, name: str) -> float:
         return float(self.values[self.names.index(name)])
@@ -126,7 +126,9 @@ def fit(sample: Sample, model: Model, start: Floats, scale: Floats) -> Fit:
         value = float((sample.area * at_cells).sum() - (sample.weight * np.log(at_points)).sum())
         in_points, in_cells = (_slopes(model, theta, scale, *place) for place in _places(sample))
         # sums of NumPy's own: BLAS may add in another order with another number of threads
-        gradient = (in_cells * sample.area).sum(axis=1) - (in_points * (sample.weight / at_points)).sum(axis=1)
+        gradient = (in_cells * sample.area).sum(axis=1) - (in_points * (sample.weight / at_points)).sum(
+            axis=1
+        )
         return value, gradient * scale
 
     found = optimize.minimize(
@@ -136,14 +138,12 @@ def fit(sample: Sample, model: Model, start: Floats, scale: Floats) -> Fit:
     theta = np.clip(found.x * scale, low, high)
     if not np.isfinite(found.fun):
         return nothing
-    covariance, robust = _covariances(sample, model, theta, scale)
-    near = 1e-6 * scale
-    at_bound = tuple(
-        name
-        for name, value, lo, hi, eps in zip(model.names, theta, low, high, near, strict=True)
-        if value <= lo + eps or value >= hi - eps
+    bound = (theta <= low + 1e-6 * scale) | (theta >= high - 1e-6 * scale)
+    covariance, robust = _covariances(sample, model, theta, scale, ~bound)
+    at_bound = tuple(name for name, there in zip(model.names, bound, strict=True) if there)
+    return Fit(
+        model.names, theta, covariance, robust, -float(found.fun), float(sample.weight.sum()), at_bound
     )
-    return Fit(model.names, theta, covariance, robust, -float(found.fun), float(sample.weight.sum()), at_bound)
 
 
 def _places(sample: Sample) -> tuple[tuple[Floats, Floats], tuple[Floats, Floats]]:
@@ -161,24 +161,33 @@ def _slopes(model: Model, theta: Floats, scale: Floats, xi: Floats, eta: Floats)
     return slopes
 
 
-def _covariances(sample: Sample, model: Model, theta: Floats, scale: Floats) -> tuple[Floats, Floats]:
+def _covariances(
+    sample: Sample, model: Model, theta: Floats, scale: Floats, free: NDArray[np.bool_]
+) -> tuple[Floats, Floats]:
+    """Return both covariances of the free parameters; NaN for the others."""
     points, cells = _places(sample)
     in_points, in_cells = (_slopes(model, theta, scale, *place) for place in (points, cells))
     at_points, at_cells = (model.intensity(theta, *place) for place in (points, cells))
     fisher = np.einsum("ic,jc,c->ij", in_cells, in_cells, sample.area / at_cells)
+    inverse, robust = np.full_like(fisher, np.nan), np.full_like(fisher, np.nan)
+    some = np.ix_(free, free)
     try:
-        inverse = np.linalg.inv(fisher)
+        inverse[some] = np.linalg.inv(fisher[some])
     except np.linalg.LinAlgError:
-        inverse = np.full_like(fisher, np.nan)
+        return inverse, robust
     number, block = np.unique(
-        np.floor(np.concatenate([np.stack(points), np.stack(cells)], axis=1) / BLOCK), axis=1, return_inverse=True
+        np.floor(np.concatenate([np.stack(points), np.stack(cells)], axis=1) / BLOCK),
+        axis=1,
+        return_inverse=True,
     )
     block = block.ravel()
     count = number.shape[1]
     if count < 10:
-        return inverse, np.full_like(inverse, np.nan)
+        return inverse, robust
     scores = np.stack([
         np.bincount(block, np.concatenate([p * sample.weight / at_points, -c * sample.area]), count)
         for p, c in zip(in_points, in_cells, strict=True)
     ])  # fmt: skip
-    return inverse, np.asarray(inverse @ (np.einsum("ib,jb->ij", scores, scores) * count / (count - 1)) @ inverse)
+    scatter = np.einsum("ib,jb->ij", scores, scores) * count / (count - 1)
+    robust[some] = inverse[some] @ scatter[some] @ inverse[some]
+    return inverse, robust

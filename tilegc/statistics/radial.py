@@ -15,7 +15,16 @@ from numpy.typing import NDArray
 
 from tilegc.statistics.intensity import Fit, Model, Sample, fit
 
-__all__ = ["Shape", "cored", "elliptical_radius", "fit_cored", "fit_nfw", "fit_ring", "nfw_surface_density", "shape_of"]
+__all__ = [
+    "Shape",
+    "cored",
+    "elliptical_radius",
+    "fit_cored",
+    "fit_nfw",
+    "fit_ring",
+    "nfw_surface_density",
+    "shape_of",
+]
 
 Floats = NDArray[np.float64]
 
@@ -54,11 +63,16 @@ def elliptical_radius(xi: Floats, eta: Floats, e1: float, e2: float) -> Floats:
 
 
 def shape_of(found: Fit) -> Shape:
-    """Return axis ratio and position angle of a fit with e1 and e2, errors to first order."""
+    """Return axis ratio and position angle of a fit with e1 and e2, errors to first order.
+
+    The errors are the robust ones where the fit has them: sources are clumped.
+    """
     e1, e2 = found["e1"], found["e2"]
     e = math.hypot(e1, e2)
     at = [found.names.index(name) for name in ("e1", "e2")]
-    covariance = found.covariance[np.ix_(at, at)]
+    covariance = (found.robust if np.isfinite(found.robust[at[0], at[0]]) else found.covariance)[
+        np.ix_(at, at)
+    ]
     ratio = (1 - e) / (1 + e)
     if not (np.isfinite(covariance).all() and e > 0):
         return Shape(ratio, math.nan, math.degrees(0.5 * math.atan2(e2, e1)) % 180.0, math.nan)
@@ -99,7 +113,7 @@ def _cored_model(*, elliptical: bool) -> Model:
     def intensity(theta: Floats, xi: Floats, eta: Floats) -> Floats:
         shape = (theta[4], theta[5]) if elliptical else (0.0, 0.0)
         radius = elliptical_radius(xi, eta, *shape)
-        return cored(radius, math.exp(theta[0]), math.exp(theta[1]), theta[2]) + theta[3] + LOWEST
+        return np.asarray(cored(radius, math.exp(theta[0]), math.exp(theta[1]), theta[2]) + theta[3] + LOWEST)
 
     low = (-15.0, math.log(0.1), 0.05, 0.0) + (-MOST_E / math.sqrt(2),) * extra
     high = (15.0, math.log(300.0), 8.0, 1e6) + (MOST_E / math.sqrt(2),) * extra
@@ -109,7 +123,7 @@ def _cored_model(*, elliptical: bool) -> Model:
 def _nfw_model() -> Model:
     def intensity(theta: Floats, xi: Floats, eta: Floats) -> Floats:
         x = np.hypot(xi, eta) / math.exp(theta[1])
-        return math.exp(theta[0]) * nfw_surface_density(x) + theta[2] + LOWEST
+        return np.asarray(math.exp(theta[0]) * nfw_surface_density(x) + theta[2] + LOWEST)
 
     return Model(("ln_at_rs", "ln_rs", "floor"), intensity, (-20.0, 0.0, 0.0), (15.0, math.log(3000.0), 1e6))
 
@@ -163,11 +177,15 @@ def fit_ring(sample: Sample, r_lo: float, r_hi: float, floor: float) -> Fit:
 
     def intensity(theta: Floats, xi: Floats, eta: Floats) -> Floats:
         radius = np.maximum(elliptical_radius(xi, eta, theta[2], theta[3]), 1e-3)
-        return math.exp(theta[0]) * (radius / pivot) ** -theta[1] + floor + LOWEST
+        return np.asarray(math.exp(theta[0]) * (radius / pivot) ** -theta[1] + floor + LOWEST)
 
     bound = MOST_E / math.sqrt(2)
-    model = Model(("ln_pivot", "slope", "e1", "e2"), intensity, (-20.0, 0.05, -bound, -bound), (15.0, 8.0, bound, bound))
+    model = Model(
+        ("ln_pivot", "slope", "e1", "e2"), intensity, (-20.0, 0.05, -bound, -bound), (15.0, 8.0, bound, bound)
+    )
     part = sample.ring(r_lo, r_hi)
     area = float(part.area.sum())
     mean = float(part.weight.sum()) / area - floor if area else 0.0
-    return fit(part, model, np.array([math.log(max(mean, 1e-9)), 1.0, 0.0, 0.0]), np.array([0.3, 0.5, 0.1, 0.1]))
+    return fit(
+        part, model, np.array([math.log(max(mean, 1e-9)), 1.0, 0.0, 0.0]), np.array([0.3, 0.5, 0.1, 0.1])
+    )
