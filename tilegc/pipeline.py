@@ -40,6 +40,7 @@ from tilegc.stages import (
     density,
     detection_map,
     ingest,
+    likelihood,
     mask,
     mass_table,
     masses,
@@ -57,7 +58,7 @@ from tilegc.stages.noise import Noise
 from tilegc.stages.plan import Plan
 from tilegc.stages.products import Results
 from tilegc.stages.setup import Setup, arrays
-from tilegc.stages.sky_grid import add_up
+from tilegc.stages.sky_grid import SkyCells, add_up
 from tilegc.stages.truth import planted, read_truth
 
 __all__ = ["default_directory", "ingest_only", "plan", "run"]
@@ -212,6 +213,7 @@ def _chain(
         results = Results(
             noises, thresholds, candidates, catalogue, inpainted, cells, boxes,
             relation.fit(boxes) if boxes else None,
+            _counts(config, inputs, cells, boxes),
             relation.compare(cells, centre, config.relation.max_radius) if inputs.kappa else None,
             annuli, level, shapes,
             contamination.budget(
@@ -228,6 +230,17 @@ def _chain(
             ),
         )  # fmt: skip
     return setup, results
+
+
+def _counts(
+    config: RunConfig, inputs: Inputs, cells: SkyCells, boxes: relation.Boxes | None
+) -> likelihood.CountsRelation | None:
+    """Fit the law of counts given kappa, with the range maps of the lens model where there are any."""
+    if inputs.lens is None:
+        return None
+    reach, models = config.relation.max_radius, inputs.lens
+    range_maps = realisations(cells, models.ensemble, reach) if models.ensemble else None
+    return likelihood.fit_counts(cells, config.relation.box, reach, found=boxes, ensemble=range_maps)
 
 
 def _write(setup: Setup, results: Results, timing: dict[str, float], begun: float) -> None:

@@ -95,6 +95,7 @@ def test_the_fit_is_the_highest_point_of_the_likelihood():
 def test_errors_are_those_of_poisson_samples():
     truth = np.array([math.log(5), math.log(9), 3.0, 0.8])
     pulls, robust = [], []
+
     def steep(xi, eta):
         return cored(np.hypot(xi, eta), 5.0, 9.0, 3.0) + 0.8
 

@@ -20,7 +20,7 @@ from tilegc.kernels.sky_cells import SkyPartial, accumulate_cells, cell_of, cell
 from tilegc.sky import SkyGrid, mesh
 from tilegc.stages.setup import Setup
 
-__all__ = ["HALF", "SkyCells", "add_up"]
+__all__ = ["HALF", "SkyCells", "add_up", "read_sky_cells"]
 
 log = logging.getLogger("tilegc.stages")
 
@@ -203,6 +203,17 @@ def add_up(setup: Setup, sources: Table, kappa: Kappa | None) -> SkyCells:
     return SkyCells(
         grid, j0, i0, setup.names, empty.pixel_area, n_pixels, n_good, n_inside, n_gc, light, rho, values
     )
+
+
+def read_sky_cells(dataset: xr.Dataset) -> SkyCells:
+    """Return the sky grid of a run's folder, as `Run.sky` opens it."""
+    told = dataset.attrs
+    names = ("n_pixels", "n_good", "n_inside", "n_gc", "light", "rho", "kappa")
+    return SkyCells(
+        SkyGrid(told["ra"], told["dec"], told["cell_arcsec"]), int(told["j0"]), int(told["i0"]),
+        tuple(told["fields"]), np.array(told["pixel_area_arcsec2"], np.float64),
+        *(dataset[name].to_numpy() for name in names),
+    )  # fmt: skip
 
 
 def _foreign(n_pixels: np.ndarray, names: tuple[str, ...]) -> np.ndarray:
