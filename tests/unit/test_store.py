@@ -276,7 +276,7 @@ def not_zarr(folder):
             "no finished ingest",
         ),
         (lambda d: make(d / "a.zarr", ["sci"], schema_version=99), "store of schema 99"),
-        (lambda d: make(d / "a.zarr", ["sci"], ingest={}), "not a store of tilegc"),
+        (lambda d: (make(d / "a.zarr", ["sci"], ingest={}), d / "a.zarr")[1], "not a store of tilegc"),
     ],
 )
 def test_stores_that_are_none_get_their_line(tmp_path, build, pattern):
