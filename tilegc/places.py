@@ -138,8 +138,11 @@ def opened(path: str | Place) -> Iterator[BinaryIO]:
         raise InputError(f"{path}: may not be read; change its permissions") from None
     except (ImportError, NotImplementedError) as error:
         raise InputError(_absent(str(path), error)) from None
+    except ValueError as error:
+        said = _absent(str(path), error) if is_url(path) else f"{path}: cannot be opened ({_text(error)})"
+        raise InputError(said) from None
     except Exception as error:
-        if isinstance(error, OSError | ValueError) or is_url(path):
+        if isinstance(error, OSError) or is_url(path):
             raise InputError(f"{path}: cannot be opened ({_text(error)})") from None
         raise
     with stream:
@@ -175,7 +178,11 @@ def files_below(root: Place) -> list[str]:
     """Return the files below a URL, relative to it, sorted; none where there is nothing."""
     remote = cast("UPath", root)
     above = remote.path.rstrip("/") + "/"
-    return sorted(name.removeprefix(above) for name in remote.fs.find(remote.path) if name.startswith(above))
+    try:
+        found = remote.fs.find(remote.path)
+    except FileNotFoundError:  # not even a bucket
+        return []
+    return sorted(name.removeprefix(above) for name in found if name.startswith(above))
 
 
 def buffered(path: Place) -> Any:
