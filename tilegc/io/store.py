@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import warnings
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import asdict
 from typing import Any
 
 import numpy as np
@@ -22,6 +23,7 @@ from tilegc.errors import InputError, RunFolderError
 from tilegc.geometry import Box, inner_chunk
 from tilegc.io.fits import BandSource, FieldSource
 from tilegc.io.fits import read_window as read_plane
+from tilegc.io.units import Photometry
 from tilegc.places import patient, place, reach
 
 __all__ = [
@@ -252,6 +254,7 @@ def field_attributes(source: FieldSource) -> dict[str, Any]:
         "pixel_scale_arcsec": source.scale,
         "pixel_area_arcsec2": source.pixel_area,
         "given": [list(band.given) for band in source.bands],
+        "photometry": [band.photometry and asdict(band.photometry) for band in source.bands],
     }
 
 
@@ -279,8 +282,13 @@ def open_field(name: str, path: str) -> FieldSource:
             )
         rows, columns = attrs["shape"]
         bands = tuple(
-            BandSource(band, None, stored=tuple(given))
-            for band, given in zip(attrs["bands"], attrs["given"], strict=True)
+            BandSource(band, None, stored=tuple(given), photometry=told and Photometry(**told))
+            for band, given, told in zip(
+                attrs["bands"],
+                attrs["given"],
+                attrs.get("photometry", [None] * len(attrs["bands"])),
+                strict=True,
+            )
         )
         return FieldSource(
             name=name,
