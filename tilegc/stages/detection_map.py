@@ -7,6 +7,7 @@ without data, near very bright ones, and where the mid-scale map is high; and `d
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -27,8 +28,11 @@ __all__ = [
     "detection_map",
     "filter_halo",
     "filter_maps",
+    "filter_norms",
     "filter_params",
+    "filter_parts",
     "filter_pass",
+    "filter_radius",
 ]
 
 MAPS = ("flags", "light", "detection")
@@ -141,6 +145,64 @@ def filter_maps(light: np.ndarray, valid: np.ndarray, params: FilterParams) -> t
             high |= difference(light, valid, *params.mid_scales[1]) >= np.float32(COARSE * params.extended)
         flags[high & valid] |= np.uint8(Bit.EXTENDED)
     return flags, detection
+
+
+def filter_radius(params: FilterParams) -> int:
+    """Return how far a pixel of the detection map looks where the counted pixels are known."""
+    return difference_radius(*params.first) + difference_radius(*params.second)
+
+
+def filter_norms(params: FilterParams, bands: int) -> tuple[float, ...]:
+    """Return, band by band, the noise of the detection map that uncorrelated noise of 1 in that band makes."""
+    reach = filter_radius(params)
+    impulse = np.zeros((2 * reach + 1, 2 * reach + 1), np.float32)
+    impulse[reach, reach] = 1.0
+    everywhere = np.ones(impulse.shape, np.bool_)
+    norms = []
+    for band in range(bands):
+        sci = np.zeros((bands, *impulse.shape), np.float32)
+        sci[band] = impulse
+        (part,) = filter_parts(sci, everywhere, everywhere, [[band]], params)
+        norms.append(float(np.sqrt((part.astype(np.float64) ** 2).sum())))
+    return tuple(norms)
+
+
+def filter_parts(
+    sci: np.ndarray,
+    valid: np.ndarray,
+    counted: np.ndarray,
+    groups: Sequence[Sequence[int]],
+    params: FilterParams,
+) -> list[np.ndarray]:
+    """Return the parts of a detection map that some of its bands make: the filter is linear.
+
+    Parameters
+    ----------
+    sci : float32 (band, y, x)
+        nJy per pixel.
+    valid, counted : bool (y, x)
+        The pixels that count in the first and in the second stage: those with data, and those of them where the
+        detection map is finite.
+    groups : sequence of sequence of int
+        Bands of each part, one or more.
+    params : FilterParams
+
+    Returns
+    -------
+    list of float32 (y, x)
+        One map a group; those of groups that hold each band once add up to the detection map but for rounding.
+        Right where `filter_radius` lies inside of the window.
+    """
+    parts = []
+    for group in groups:
+        light = sci[group[0]].copy()
+        for band in group[1:]:
+            light += sci[band]
+        light[~valid] = np.nan
+        part = difference(difference(light, valid, *params.first), counted, *params.second)
+        part[~counted] = np.nan
+        parts.append(part)
+    return parts
 
 
 def detection_map(setup: Setup) -> None:
