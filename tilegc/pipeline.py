@@ -26,9 +26,11 @@ from tilegc.engine import Engine, FieldTiles, Progress, for_client
 from tilegc.errors import ConfigError, InputError
 from tilegc.geometry import TileGrid
 from tilegc.io import store
-from tilegc.io.convergence import Kappa, check_overlap, read_convergence
+from tilegc.io.convergence import Kappa, check_overlap
 from tilegc.io.fits import FieldSource, file_digest
 from tilegc.io.probe import probe_field
+from tilegc.io.psf import read_psf
+from tilegc.kernels.psf import Psf
 from tilegc.report import write_report
 from tilegc.run_folder import Run, RunFolder, logged, open_run
 from tilegc.schema import FILES
@@ -37,6 +39,7 @@ from tilegc.stages import (
     density,
     detection_map,
     ingest,
+    local_noise,
     mask,
     masses,
     noise,
@@ -44,14 +47,17 @@ from tilegc.stages import (
     products,
     profile,
     relation,
+    threshold,
 )
 from tilegc.stages import plan as planning
+from tilegc.stages.lens_models import LensModels, find_lens_models, kappa_peaks
 from tilegc.stages.mask import Regions, region_masks
 from tilegc.stages.noise import Noise
 from tilegc.stages.plan import Plan
 from tilegc.stages.products import Results
 from tilegc.stages.setup import Setup, arrays
 from tilegc.stages.sky_grid import add_up
+from tilegc.stages.threshold import Selection
 from tilegc.stages.truth import planted, read_truth
 
 __all__ = ["default_directory", "ingest_only", "plan", "run"]
@@ -68,14 +74,26 @@ class Inputs:
 
     sources: tuple[FieldSource, ...]
     regions: Mapping[str, Regions]
-    kappa: Kappa | None
+    psfs: Mapping[str, Mapping[str, Psf]]
+    """By field and band: those that the run file gives."""
+    lens: LensModels | None
     truth: QTable | None
+
+    @property
+    def kappa(self) -> Kappa | None:
+        """The run's convergence map."""
+        return None if self.lens is None else self.lens.kappa
 
     def digests(self, config: RunConfig) -> dict[str, str]:
         """Return the SHA-256 of every input file, by path."""
         paths = {plane.path for source in self.sources for _, _, plane in source.planes()}
         paths |= {path for field in config.fields for path in field.masks}
-        paths |= {path for path in (config.convergence and config.convergence.path, config.truth) if path}
+        paths |= {band.psf for field in config.fields for band in (field.bands or {}).values() if band.psf}
+        paths |= {config.truth} if config.truth else set()
+        if config.convergence is not None and self.lens is not None:
+            paths |= set(config.convergence.paths)
+            paths |= {path for rival in config.convergence.compare for path in rival.paths}
+            paths |= set(self.lens.ensemble.paths) if self.lens.ensemble else set()
         listed = sorted(paths)
         with ThreadPoolExecutor(os.cpu_count()) as pool:
             digests = dict(zip(listed, pool.map(file_digest, listed), strict=True))
@@ -159,15 +177,15 @@ def _chain(
         sources = ingest.ingest(inputs.sources, config.ingest, folder, digests, engine)
         setup = Setup(config, folder, folder.ledger, engine, _tiles(config, folder, sources), _grid(config))
     with _timed(timing, "mask_s"):
-        detection_map.detection_map(setup)
+        filtering = detection_map.detection_map(setup)
         mask.mask(setup, inputs.regions)
     with _timed(timing, "detect_s"):
         noises = noise.noise(setup)
-        thresholds = {name: peaks.threshold(config, noises[name]) for name in setup.names}
-        found = peaks.find_peaks(setup, thresholds)
-        _remark(setup, noises, thresholds)
-        candidates = peaks.candidates(setup, found, noises)
-        catalogue = peaks.keep(candidates, thresholds, config.detect.keep)
+        local = local_noise.local_noise(setup, noises, filtering)
+        selection = threshold.select(setup, noises, local)
+        thresholds = selection.typical
+        _remark(setup, noises, selection)
+        catalogue = selection.catalogue
     with _timed(timing, "density_s"):
         density.density(setup, catalogue)
         inpainted = density.inpaint(setup)
@@ -183,11 +201,12 @@ def _chain(
         edges = config.profile.edges or profile.EDGES
         radial, contamination = profile.profile(cells, edges)
         results = Results(
-            noises, thresholds, candidates, catalogue, inpainted, cells, boxes,
+            noises, selection, inpainted, cells, boxes,
             relation.fit(boxes) if boxes else None,
             relation.compare(cells, centre, config.relation.max_radius) if inputs.kappa else None,
             radial, contamination,
             masses.masses(config, inputs.kappa, catalogue["radius_arcsec"]),
+            None if inputs.lens is None else (inputs.lens, kappa_peaks(inputs.lens.kappa, setup.grid)),
             None if inputs.truth is None else
             planted(
                 inputs.truth, cells, catalogue, limit, edges, config.relation.box, config.detect.exclusion_radius,
@@ -201,6 +220,7 @@ def _write(setup: Setup, results: Results, timing: dict[str, float], begun: floa
     """Write the products, then the report, which is drawn from them."""
     with _timed(timing, "report_s"):
         products.write_tables(setup, results)
+        products.write_noise(setup, results)
         products.write_sky_grid(setup, results)
         products.write_maps(setup)
         summary = products.summarise(setup, results)
@@ -224,12 +244,21 @@ def examine(config: RunConfig) -> Inputs:
         source.name: region_masks(source, field.masks)
         for source, field in zip(sources, config.fields, strict=True)
     }
-    kappa = None
-    if config.convergence is not None:
-        kappa = read_convergence(config.convergence, cosmology(config.cosmology), config.cluster.redshift)
-        check_overlap(kappa, sources)
+    psfs = {
+        source.name: {
+            name: read_psf(band.psf, source.scale, band=name, psf_scale=band.psf_scale)
+            for name, band in (field.bands or {}).items()
+            if band.psf is not None
+        }
+        for source, field in zip(sources, config.fields, strict=True)
+    }
+    lens = find_lens_models(config, cosmology(config.cosmology))
+    if lens is not None:
+        check_overlap(lens.kappa, sources)
+        for rival in lens.rivals.values():
+            check_overlap(rival, sources)
     truth = None if config.truth is None else read_truth(config.truth)
-    return Inputs(sources, regions, kappa, truth)
+    return Inputs(sources, regions, psfs, lens, truth)
 
 
 def _grid(config: RunConfig) -> SkyGrid:
@@ -242,7 +271,7 @@ def _tiles(config: RunConfig, folder: RunFolder, sources: tuple[FieldSource, ...
     for source in sources:
         path = str(folder.store(source.name))
         attrs = {**store.field_attributes(source), "recipe": config.recipe}
-        wanted = arrays((*detection_map.MAPS, *mask.MASKS, *density.MAPS))
+        wanted = arrays((*detection_map.MAPS, *mask.MASKS, *local_noise.MAPS, *density.MAPS))
         store.create(
             path, wanted, shape=source.shape, bands=source.band_names, shard=config.tiles.size, attrs=attrs
         )
@@ -250,7 +279,7 @@ def _tiles(config: RunConfig, folder: RunFolder, sources: tuple[FieldSource, ...
     return tuple(fields)
 
 
-def _remark(setup: Setup, noises: Mapping[str, Noise], thresholds: Mapping[str, float]) -> None:
+def _remark(setup: Setup, noises: Mapping[str, Noise], selection: Selection) -> None:
     """Log what a reader of the results should know of the fields."""
     for field in setup.fields:
         name = field.source.name
@@ -258,10 +287,12 @@ def _remark(setup: Setup, noises: Mapping[str, Noise], thresholds: Mapping[str, 
             log.info("field %s: %s", name, note)
         if not noises[name].n_good:
             log.warning("field %s: no good pixel; it has no candidates", name)
-        elif not np.isfinite(thresholds[name]):
+        elif not np.isfinite(selection.thresholds[name].value):
             log.warning(
                 "field %s: its noise is %g; it has no threshold and no candidates", name, noises[name].sigma
             )
+        for note in selection.notes(name):
+            log.info("field %s: %s", name, note)
     if len({field.source.band_names for field in setup.fields}) > 1:
         log.warning(
             "fields have different bands: their limits, light and counts are not those of one another"

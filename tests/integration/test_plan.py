@@ -41,10 +41,10 @@ for array in ("detection", "light", "rho"):
 for array in ("flags", "mask", "objects", "regions"):
     store.write(path, array, source.box, np.zeros((side, side), np.uint8))
 y, x = np.meshgrid(*nodes((side, side)), indexing="ij")
-filtering = detection_map.filter_params(Filter(), Mask())
+filtering = detection_map.filter_params(Filter(), Mask(), 4)
 edge = mask.Edge.of(6.6, 0.03)
 steps = {
-    "filter": (detection_map.filter_pass(filtering, 4), filtering),
+    "filter": (detection_map.filter_pass({"f": filtering}), filtering),
     "mask": (mask.mask_pass({"f": edge}), edge),
     "peaks": (peaks.PEAKS, peaks.PeakParams(0, np.float32(1.0), 3.0)),
     "sky-grid": (sky_grid.CELLS, sky_grid._CellParams(0, Mesh(x * 0.03, y * 0.03), 0.3)),

@@ -53,7 +53,7 @@ def test_defaults_are_the_recipes():
     ("changes", "said"),
     [
         ({"recipe": None}, "recipe: required, and not there"),
-        ({"recipe": "calibrated"}, "recipe: recipe 'calibrated' does not exist: give seed"),
+        ({"recipe": "best"}, "recipe: recipe 'best' does not exist: give seed or calibrated"),
         ({"recipes": "seed"}, r"recipes: unknown key; did you mean 'recipe'\? \(valid: recipe, cluster, .*profile\)"),
         ({"zzz": 1}, r"zzz: unknown key \(valid: recipe, "),
         ({"cluster__z": 1}, r"cluster\.z: unknown key.*\(valid: name, redshift, ra, dec\)"),
@@ -78,14 +78,14 @@ def test_defaults_are_the_recipes():
         ({"fields": [{"name": "a", "bands": {"B": {"wht": "w"}}}]}, r"fields\.0\.bands\.B\.sci: required"),
         (
             {"fields": [{"name": "a", "bands": {"B": {"sci": "s", "scy": 1}}}]},
-            r"fields\.0\.bands\.B\.scy: unknown key; did you mean 'sci'\? \(valid: sci, err, wht, zero_point\)",
+            r"fields\.0\.bands\.B\.scy: unknown key; did you mean 'sci'\? \(valid: sci, err, wht, .*psf_scale\)",
         ),
         (
             {"fields": [{"name": "a", "bands": {"B": {"sci": "s", "zero_point": "AB"}}}]},
             r"fields\.0\.bands\.B\.zero_point: 'AB' is not a number",
         ),
         ({"fields": [{"name": "a", "store": "s", "mask": []}]}, r"fields\.0\.mask: unknown key; did you mean 'masks'"),
-        ({"convergence": {"source_redshift": 3}}, r"convergence\.path: required"),
+        ({"convergence": {"source_redshift": 3}}, r"convergence: path: required"),
         (
             {"convergence": {"path": "k", "source_redshift": 3, "lens_scaling": 1}},
             r"convergence: give source_redshift or lens_scaling, not both",
@@ -106,8 +106,9 @@ def test_defaults_are_the_recipes():
         ({"filter__stages": [[5, 5], [1, 3]]}, r"filter: stages: \[5, 5\] must be a narrow and a wide FWHM"),
         ({"filter__stages": [[0.5, 500], [1, 3]]}, r"filter: stages: .*at most 64 px"),
         ({"filter__discretisation": "exact"}, r"filter\.discretisation: .*'integrated' or 'sampled'"),
-        ({"detect__threshold": "auto"}, r"detect\.threshold: auto is not there yet: give \{sigma"),
-        ({"detect__threshold": 2.5}, r"detect\.threshold: give \{sigma: number\} or \{value"),
+        ({"detect__threshold": "best"}, r"detect\.threshold: give \{sigma: number\}, \{value.*\} or auto"),
+        ({"detect__purity": 1}, r"detect\.purity: .*less than 1"),
+        ({"detect__threshold": 2.5}, r"detect\.threshold: give \{sigma: number\}, \{value"),
         ({"detect__threshold": {"sigma": 1, "value": 1}}, r"detect\.threshold: give \{sigma"),
         ({"detect__threshold": {"sigma": 0}}, r"detect\.threshold.*greater than 0"),
         ({"detect__keep": 0.5}, r"detect\.keep: .*greater than or equal to 1"),

@@ -16,18 +16,17 @@ import xarray as xr
 from tilegc.engine import FieldTiles, Unit
 from tilegc.geometry import LATTICE, Box
 from tilegc.io import store
-from tilegc.schema import Bit
-from tilegc.stages.detection_map import FilterParams, filter_norms, filter_parts, filter_radius
-from tilegc.stages.null_map import groups, sign_patterns
+from tilegc.stages.detection_map import FilterParams, band_response, response_halo
+from tilegc.stages.null_map import plus_groups, sign_patterns
 from tilegc.stages.partials import Table, concatenate
 from tilegc.stages.setup import Setup
 
 __all__ = ["Balance", "balances"]
 
-SOURCES = 400
+SOURCES = 300
 """Sources of a field from which the balance is taken, about: its error is then 1 per cent."""
 
-CELLS = 24
+CELLS = 16
 """Cells of a field that are read for them, at most."""
 
 FEWEST = 5
@@ -82,10 +81,7 @@ def balances(setup: Setup, sources: Table, params: Mapping[str, FilterParams]) -
         for task in _cells(tiles.source.name, index, sources["y"][on], sources["x"][on]):
             key = f"{tiles.source.name}/{task.row}/{task.column}"
             units.append(Unit(key, LATTICE * LATTICE, task))
-    norms = {
-        field.source.name: filter_norms(params[field.source.name], len(field.source.bands))
-        for field in setup.fields
-    }
+    norms = {name: _norms(filtering) for name, filtering in params.items()}
     common = ({field.source.name: field for field in setup.fields}, dict(params), norms)
     found: Table | None = (
         setup.engine.run("balance", _balance_unit, units, common=common, combine=concatenate)
@@ -123,24 +119,31 @@ def _balance_unit(
     cell = Box(
         task.row * LATTICE, task.column * LATTICE, (task.row + 1) * LATTICE, (task.column + 1) * LATTICE
     ).clip(source.box)
-    box = cell.grow(filter_radius(params)).clip(source.box)
+    box = cell.grow(response_halo(params)).clip(source.box)
     names = ("sci", "err" if source.has_err else "wht", "flags", "mask", "detection")
     window = store.read_window(source, tiles.store, names, box)
     detection = window["detection"].values
-    valid = (window["flags"].values & np.uint8(Bit.NO_DATA)) == 0
-    patterns = sign_patterns(len(source.bands))
-    parts = filter_parts(window["sci"].values, valid, np.isfinite(detection), groups(patterns), params)
     at = task.y - box.y0, task.x - box.x0
-    plus = np.stack([part[at] for part in parts], axis=1).astype(np.float64) if parts else np.zeros((at[0].size, 0))
-    padded = np.full((at[0].size, 3), np.nan)
-    padded[:, : plus.shape[1]] = plus
+    responses = np.full((at[0].size, 3), np.nan)
+    for pattern, plus in enumerate(plus_groups(window, sign_patterns(len(source.bands)), params)):
+        responses[:, pattern] = plus[at]
     promised = _promised(window, cell.within(box), norms[task.field])
     n = at[0].size
     return {
         "field": np.full(n, task.index), "row": np.full(n, task.row), "column": np.full(n, task.column),
-        "y": task.y, "x": task.x, "plus": padded, "all": detection[at].astype(np.float64),
+        "y": task.y, "x": task.x, "plus": responses, "all": detection[at].astype(np.float64),
         "promised": np.full(n, promised),
     }  # fmt: skip
+
+
+def _norms(params: FilterParams) -> tuple[float, ...]:
+    """Return, band by band, the noise of the detection map that uncorrelated noise of 1 in that band makes."""
+    reach = response_halo(params)
+    impulse = np.zeros((2 * reach + 1, 2 * reach + 1), np.float32)
+    impulse[reach, reach] = 1.0
+    clear = np.zeros(impulse.shape, np.uint8)
+    shares = (band_response(params, band, impulse, clear).astype(np.float64) for band in range(params.bands))
+    return tuple(float(np.sqrt((share**2).sum())) for share in shares)
 
 
 def _promised(window: xr.Dataset, cell: tuple[slice, slice], norms: tuple[float, ...]) -> float:

@@ -7,7 +7,7 @@ without data, near very bright ones, and where the mid-scale map is high; and `d
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -25,14 +25,13 @@ __all__ = [
     "MAPS",
     "FilterParams",
     "add_bands",
+    "band_response",
     "detection_map",
     "filter_halo",
     "filter_maps",
-    "filter_norms",
     "filter_params",
-    "filter_parts",
     "filter_pass",
-    "filter_radius",
+    "response_halo",
 ]
 
 MAPS = ("flags", "light", "detection")
@@ -66,10 +65,11 @@ class FilterParams:
     mid_scales: tuple[tuple[Taps, Taps], tuple[Taps, Taps]]
     extended: float
     """Limit of the fine mid-scale map, nJy per pixel; infinite: off."""
+    bands: int = 1
 
 
-def filter_params(filtering: Filter, mask: Mask) -> FilterParams:
-    """Return the taps and limits that these sections of a run file ask for."""
+def filter_params(filtering: Filter, mask: Mask, bands: int = 1) -> FilterParams:
+    """Return the taps and limits that these sections of a run file ask for, in a field of so many bands."""
 
     def pair(widths: tuple[float, float]) -> tuple[Taps, Taps]:
         return (
@@ -79,7 +79,7 @@ def filter_params(filtering: Filter, mask: Mask) -> FilterParams:
 
     first, second = filtering.stages
     mid_scales = pair(MID_SCALES[0]), pair(MID_SCALES[1])
-    return FilterParams(pair(first), pair(second), mask.bright_nJy, mid_scales, mask.extended_nJy)
+    return FilterParams(pair(first), pair(second), mask.bright_nJy, mid_scales, mask.extended_nJy, bands)
 
 
 def filter_halo(params: FilterParams) -> int:
@@ -147,73 +147,52 @@ def filter_maps(light: np.ndarray, valid: np.ndarray, params: FilterParams) -> t
     return flags, detection
 
 
-def filter_radius(params: FilterParams) -> int:
-    """Return how far a pixel of the detection map looks where the counted pixels are known."""
-    return difference_radius(*params.first) + difference_radius(*params.second)
-
-
-def filter_norms(params: FilterParams, bands: int) -> tuple[float, ...]:
-    """Return, band by band, the noise of the detection map that uncorrelated noise of 1 in that band makes."""
-    reach = filter_radius(params)
-    impulse = np.zeros((2 * reach + 1, 2 * reach + 1), np.float32)
-    impulse[reach, reach] = 1.0
-    everywhere = np.ones(impulse.shape, np.bool_)
-    norms = []
-    for band in range(bands):
-        sci = np.zeros((bands, *impulse.shape), np.float32)
-        sci[band] = impulse
-        (part,) = filter_parts(sci, everywhere, everywhere, [[band]], params)
-        norms.append(float(np.sqrt((part.astype(np.float64) ** 2).sum())))
-    return tuple(norms)
-
-
-def filter_parts(
-    sci: np.ndarray,
-    valid: np.ndarray,
-    counted: np.ndarray,
-    groups: Sequence[Sequence[int]],
-    params: FilterParams,
-) -> list[np.ndarray]:
-    """Return the parts of a detection map that some of its bands make: the filter is linear.
+def band_response(params: FilterParams, band: int, image: np.ndarray, flags: np.ndarray) -> np.ndarray:
+    """Return the share of one band in the detection map: the detection filter is linear.
 
     Parameters
     ----------
-    sci : float32 (band, y, x)
-        nJy per pixel.
-    valid, counted : bool (y, x)
-        The pixels that count in the first and in the second stage: those with data, and those of them where the
-        detection map is finite.
-    groups : sequence of sequence of int
-        Bands of each part, one or more.
     params : FilterParams
+        Of the field, as `detection_map` returned them.
+    band : int
+        Position of the band in the run file.
+    image : float32 (y, x)
+        The band, nJy per pixel, or any map that is to be filtered as this band is.
+    flags : uint8 (y, x)
+        The store's `flags`: bits 1 and 4 are left out of the sums as they are in the detection map.
 
     Returns
     -------
-    list of float32 (y, x)
-        One map a group; those of groups that hold each band once add up to the detection map but for rounding.
-        Right where `filter_radius` lies inside of the window.
+    float32 (y, x)
+        nJy per pixel of the detection map; NaN where nothing was filtered. Right where `response_halo` lies
+        inside of the window. Summed over the bands it is the detection map but for the last bits.
     """
-    parts = []
-    for group in groups:
-        light = sci[group[0]].copy()
-        for band in group[1:]:
-            light += sci[band]
-        light[~valid] = np.nan
-        part = difference(difference(light, valid, *params.first), counted, *params.second)
-        part[~counted] = np.nan
-        parts.append(part)
-    return parts
+    if not 0 <= band < params.bands:
+        raise ValueError(f"band {band} of {params.bands}")
+    valid = (flags & np.uint8(Bit.NO_DATA)) == 0
+    counted = valid & ((flags & np.uint8(Bit.BRIGHT)) == 0)
+    response = difference(difference(image, valid, *params.first), counted, *params.second)
+    response[~counted] = np.nan
+    return response
 
 
-def detection_map(setup: Setup) -> None:
-    """Write flags, light and detection map of every field."""
-    params = filter_params(setup.config.filter, setup.config.mask)
-    step = filter_pass(params, max(len(field.source.bands) for field in setup.fields))
-    run_pass(setup.engine, step, setup.fields, dict.fromkeys(setup.names, params), setup.ledger)
+def response_halo(params: FilterParams) -> int:
+    """Return how far a pixel of `band_response` looks, pixels."""
+    return difference_radius(*params.second) + difference_radius(*params.first)
 
 
-def filter_pass(params: FilterParams, bands: int) -> Pass:
-    """Return the pass that writes `MAPS`; fields have this many bands, or fewer."""
-    return Pass(
-        "filter", ("sci", "wht"), filter_halo(params), MAPS, filter_rule, bytes_per_pixel=40.0 + 10.0 * bands
-    )
+def detection_map(setup: Setup) -> dict[str, FilterParams]:
+    """Write flags, light and detection map of every field; return by field what they were filtered with."""
+    params = {
+        field.source.name: filter_params(setup.config.filter, setup.config.mask, len(field.source.bands))
+        for field in setup.fields
+    }
+    run_pass(setup.engine, filter_pass(params), setup.fields, params, setup.ledger)
+    return params
+
+
+def filter_pass(params: Mapping[str, FilterParams]) -> Pass:
+    """Return the pass that writes `MAPS` for fields with these parameters."""
+    halo = {name: filter_halo(wanted) for name, wanted in params.items()}
+    bands = max(wanted.bands for wanted in params.values())
+    return Pass("filter", ("sci", "wht"), halo, MAPS, filter_rule, bytes_per_pixel=40.0 + 10.0 * bands)

@@ -21,8 +21,9 @@ from tilegc.geometry import Tile, TileGrid
 from tilegc.kernels.lattice import bilinear_at, fill, lattice_shape
 from tilegc.kernels.masks import grow
 from tilegc.kernels.peaks import classify
+from tilegc.kernels.periodicity import BIN
 from tilegc.stages.balance import Balance, balances
-from tilegc.stages.detection_map import filter_params
+from tilegc.stages.detection_map import FilterParams
 from tilegc.stages.noise import Noise
 from tilegc.stages.null_map import (
     BLOCK,
@@ -44,7 +45,10 @@ from tilegc.stages.null_map import (
 from tilegc.stages.partials import Table, concatenate
 from tilegc.stages.setup import Setup
 
-__all__ = ["LocalNoise", "NullCounts", "blocks_of", "local_noise"]
+__all__ = ["MAPS", "QUIET_PASS", "LocalNoise", "NullCounts", "blocks_of", "local_noise"]
+
+MAPS = ("noise",)
+"""Arrays that this stage writes."""
 
 log = logging.getLogger("tilegc")
 
@@ -94,6 +98,8 @@ class LocalNoise:
     """Noise over what ERR (else WHT) promises for uncorrelated pixels, median of some cells; NaN without them."""
     balance: Balance
     counts: NullCounts
+    bins: np.ndarray
+    """Good pixels in bins of `periodicity.BIN` pixels, uint8."""
 
     def at(self, y: np.ndarray, x: np.ndarray) -> np.ndarray:
         """Return the noise at pixels, float32 (n,)."""
@@ -105,7 +111,9 @@ def blocks_of(tiles: FieldTiles) -> FieldTiles:
     return FieldTiles(tiles.source, tiles.store, TileGrid(tiles.source.shape, BLOCK))
 
 
-def local_noise(setup: Setup, noises: Mapping[str, Noise]) -> dict[str, LocalNoise]:
+def local_noise(
+    setup: Setup, noises: Mapping[str, Noise], filtering: Mapping[str, FilterParams]
+) -> dict[str, LocalNoise]:
     """Measure local noise and null peaks of every field.
 
     Three counting passes, over quiet pixels, for the balance, and over null maps; nothing is written.
@@ -115,13 +123,14 @@ def local_noise(setup: Setup, noises: Mapping[str, Noise]) -> dict[str, LocalNoi
     setup : Setup
     noises : mapping
         The fields' global noise, which stands in where a field has too few pixels for a local one.
+    filtering : mapping
+        What `detection_map` filtered the fields with.
     """
     names = setup.names
     blocks = tuple(blocks_of(field) for field in setup.fields)
     indices = {name: index for index, name in enumerate(names)}
-    cells, sources = run_pass(setup.engine, QUIET_PASS, blocks, indices)
+    cells, sources, bins = run_pass(setup.engine, QUIET_PASS, blocks, indices)
     cells = _sorted(cells, "column", "row", "field")
-    filtering = dict.fromkeys(names, filter_params(setup.config.filter, setup.config.mask))
     balanced = balances(setup, _sorted(sources, "x", "y", "field"), filtering)
     guesses = {
         field.source.name: fill(_on_lattice(cells, index, "sigma", field.source.shape))
@@ -136,23 +145,31 @@ def local_noise(setup: Setup, noises: Mapping[str, Noise]) -> dict[str, LocalNoi
         for name in names
     }  # fmt: skip
     searched = [block for block in blocks if np.isfinite(guesses[block.source.name]).all()]
-    bands = max(len(field.source.bands) for field in setup.fields)
     null = None
     if searched:
-        null = run_pass(setup.engine, null_pass(filtering[names[0]], bands), searched, params)
+        null = run_pass(setup.engine, null_pass(filtering), searched, params)
         null = _sorted(null, "column", "row", "field")
     common = _common(setup, null, cells)
     return {
         field.source.name: _assemble(
             field.source.shape, null, cells, params[field.source.name], balanced[field.source.name],
-            common[field.source.name], noises[field.source.name].sigma,
+            common[field.source.name], noises[field.source.name].sigma, _joined(bins, index, field.source.shape),
         )
-        for field in setup.fields
+        for index, field in enumerate(setup.fields)
     }  # fmt: skip
 
 
-def quiet_rule(window: xr.Dataset, tile: Tile, params: int) -> tuple[dict[str, np.ndarray], tuple[Table, Table]]:
-    """Guess the noise of every cell from its quiet pixels, and list the isolated sources; a tile is a block."""
+Bins = dict[tuple[int, int, int], np.ndarray]
+"""Good pixels in bins, by field and first row and column of the block."""
+
+Partial = tuple[Table, Table, Bins]
+
+
+def quiet_rule(window: xr.Dataset, tile: Tile, params: int) -> tuple[dict[str, np.ndarray], Partial]:
+    """Guess the noise of every cell from its quiet pixels, list the isolated sources, count good pixels in bins.
+
+    A tile is a block.
+    """
     mask, detection = window["mask"].values, window["detection"].values
     good = (mask == 0) & np.isfinite(detection)
     places = within_cells(tile.core, tile.window)
@@ -194,14 +211,22 @@ def quiet_rule(window: xr.Dataset, tile: Tile, params: int) -> tuple[dict[str, n
         "y": y[isolated] + tile.window.y0,
         "x": x[isolated] + tile.window.x0,
     }
-    return {}, (cells, sources)
+    core = tile.core_in_window
+    bins = {(params, tile.core.y0, tile.core.x0): _binned((mask[core] == 0) & np.isfinite(detection[core]))}
+    return {}, (cells, sources, bins)
 
 
-def _both(a: tuple[Table, Table], b: tuple[Table, Table]) -> tuple[Table, Table]:
-    return concatenate(a[0], b[0]), concatenate(a[1], b[1])
+def _binned(good: np.ndarray) -> np.ndarray:
+    """Return how many pixels are good in each bin of `BIN` x `BIN`, uint8; the last bins may be cut."""
+    rows = np.add.reduceat(good.astype(np.uint8), np.arange(0, good.shape[0], BIN), axis=0)
+    return np.add.reduceat(rows, np.arange(0, good.shape[1], BIN), axis=1)
 
 
-QUIET_PASS = Pass("quiet pixels", ("detection", "mask"), HALO, (), quiet_rule, _both, bytes_per_pixel=48.0)
+def _all(a: Partial, b: Partial) -> Partial:
+    return concatenate(a[0], b[0]), concatenate(a[1], b[1]), {**a[2], **b[2]}
+
+
+QUIET_PASS = Pass("quiet pixels", ("detection", "mask"), HALO, (), quiet_rule, _all, bytes_per_pixel=48.0)
 
 
 def _sorted(table: Table, *keys: str) -> Table:
@@ -220,6 +245,15 @@ def _on_lattice(table: Table, index: int, name: str, shape: tuple[int, int]) -> 
     return values
 
 
+def _joined(bins: Bins, index: int, shape: tuple[int, int]) -> np.ndarray:
+    """Return the bins of a whole field."""
+    joined = np.zeros((-(-shape[0] // BIN), -(-shape[1] // BIN)), np.uint8)
+    for (field, y0, x0), part in bins.items():
+        if field == index:
+            joined[y0 // BIN : y0 // BIN + part.shape[0], x0 // BIN : x0 // BIN + part.shape[1]] = part
+    return joined
+
+
 def _common(setup: Setup, null: Table | None, cells: Table) -> dict[str, float]:
     """Return, by field, the noise of the detection map over that of an unscaled null map.
 
@@ -233,7 +267,10 @@ def _common(setup: Setup, null: Table | None, cells: Table) -> dict[str, float]:
         (int(f), int(r), int(c)): n
         for n, (f, r, c) in enumerate(zip(cells["field"], cells["row"], cells["column"], strict=True))
     }
-    same = [place[int(f), int(r), int(c)] for f, r, c in zip(null["field"], null["row"], null["column"], strict=True)]
+    same = [
+        place[int(f), int(r), int(c)]
+        for f, r, c in zip(null["field"], null["row"], null["column"], strict=True)
+    ]
     density = cells["bright"][same] / np.maximum(cells["good"][same], 1)
     usable = np.isfinite(null["plain"]) & np.isfinite(null["detection"]) & (null["plain"] > 0)
     of_field = [field.source.band_names for field in setup.fields]
@@ -253,7 +290,7 @@ def _common(setup: Setup, null: Table | None, cells: Table) -> dict[str, float]:
 
 def _assemble(
     shape: tuple[int, int], null: Table | None, cells: Table, params: NullParams, balance: Balance,
-    common: float, sigma: float,
+    common: float, sigma: float, bins: np.ndarray,
 ) -> LocalNoise:  # fmt: skip
     """Put the noise map of one field together."""
     here = lattice_shape(shape)
@@ -284,7 +321,7 @@ def _assemble(
     promised = balance.promised
     ratio = values[promised["row"], promised["column"]] / promised["noise"]
     over = float(np.median(ratio)) if ratio.size else np.nan
-    return LocalNoise(values, middle, common if params.patterns else np.nan, over, balance, counts)
+    return LocalNoise(values, middle, common if params.patterns else np.nan, over, balance, counts, bins)
 
 
 def _unscaled(null: Table, params: NullParams, scales: np.ndarray, away: np.ndarray) -> np.ndarray:

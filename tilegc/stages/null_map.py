@@ -11,7 +11,7 @@ All of it is measured in blocks of lattice cells that tiles have no part in.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -23,8 +23,7 @@ from tilegc.kernels.lattice import bilinear
 from tilegc.kernels.masks import grow
 from tilegc.kernels.order import MAD_TO_SIGMA
 from tilegc.kernels.peaks import classify, settle
-from tilegc.schema import Bit
-from tilegc.stages.detection_map import FilterParams, filter_parts, filter_radius
+from tilegc.stages.detection_map import FilterParams, band_response, response_halo
 from tilegc.stages.partials import Table, concatenate
 
 __all__ = [
@@ -33,9 +32,9 @@ __all__ = [
     "MARGIN",
     "SLICES",
     "NullParams",
-    "groups",
     "mad_sigma",
     "null_pass",
+    "plus_groups",
     "sign_patterns",
     "spread",
     "surroundings",
@@ -86,9 +85,38 @@ def sign_patterns(bands: int) -> tuple[tuple[int, ...], ...]:
     return tuple(dict.fromkeys(signs for signs in made if -1 in signs))
 
 
-def groups(patterns: Sequence[Sequence[int]]) -> list[list[int]]:
-    """Return which bands count positively, pattern by pattern."""
-    return [[number for number, sign in enumerate(signs) if sign > 0] for signs in patterns]
+def plus_groups(
+    window: xr.Dataset, patterns: Sequence[Sequence[int]], filtering: FilterParams
+) -> Iterator[np.ndarray]:
+    """Yield, pattern by pattern, the part of the detection map that the bands with a plus make.
+
+    Parameters
+    ----------
+    window : Dataset
+        sci, flags and detection.
+    patterns : sequence of sequence of int
+        Of `sign_patterns`.
+    filtering : FilterParams
+        Of the field.
+
+    Yields
+    ------
+    float32 (y, x)
+        nJy per pixel; right where `response_halo` lies inside of the window.
+    """
+    sci, flags = window["sci"].values, window["flags"].values
+    shares = [band_response(filtering, band, sci[band], flags) for band in range(len(sci) - 1)]
+    # The last band is what is left of their sum.
+    last = window["detection"].values.copy()
+    for share in shares:
+        last -= share
+    shares.append(last)
+    for signs in patterns:
+        plus = np.zeros_like(last)
+        for sign, share in zip(signs, shares, strict=True):
+            if sign > 0:
+                plus += share
+        yield plus
 
 
 @dataclass(frozen=True)
@@ -126,16 +154,14 @@ def within_cells(core: Box, window: Box) -> list[tuple[int, int, tuple[slice, sl
     found = []
     for row in range(core.y0 // LATTICE, -(-core.y1 // LATTICE)):
         for column in range(core.x0 // LATTICE, -(-core.x1 // LATTICE)):
-            cell = Box(
-                row * LATTICE, column * LATTICE, (row + 1) * LATTICE, (column + 1) * LATTICE
-            ).clip(core)
+            cell = Box(row * LATTICE, column * LATTICE, (row + 1) * LATTICE, (column + 1) * LATTICE).clip(
+                core
+            )
             found.append((row, column, cell.within(window)))
     return found
 
 
-def surroundings(
-    good: np.ndarray, mask: np.ndarray, ratio: np.ndarray
-) -> tuple[np.ndarray, np.ndarray]:
+def surroundings(good: np.ndarray, mask: np.ndarray, ratio: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Return where a null map counts, and the quiet part of that.
 
     Parameters
@@ -178,8 +204,7 @@ def null_rule(window: xr.Dataset, tile: Tile, params: NullParams) -> tuple[dict[
     if not params.patterns:
         _flipped(detection, near, away, quiet, cells, table, tile, params.radius)
         return {}, table
-    valid = (window["flags"].values & np.uint8(Bit.NO_DATA)) == 0
-    parts = filter_parts(window["sci"].values, valid, counted, groups(params.patterns), params.filtering)
+    parts = plus_groups(window, params.patterns, params.filtering)
     for pattern, (plus, balance) in enumerate(zip(parts, params.balances, strict=True)):
         minus = detection - plus
         null = plus - np.float32(balance) * minus
@@ -268,9 +293,11 @@ def _count(
         table["peaks"][number] += np.bincount(slices[inside], minlength=len(SLICES))
 
 
-def null_pass(params: FilterParams, bands: int) -> Pass:
-    """Return the counting pass over blocks of lattice cells; fields have this many bands, or fewer."""
+def null_pass(filtering: Mapping[str, FilterParams]) -> Pass:
+    """Return the counting pass over blocks of lattice cells, for fields that are filtered so."""
+    halo = {name: response_halo(params) + MARGIN for name, params in filtering.items()}
+    bands = max(params.bands for params in filtering.values())
     return Pass(
-        "null map", ("sci", "flags", "mask", "detection"), filter_radius(params) + MARGIN, (), null_rule, concatenate,
-        bytes_per_pixel=80.0 + 12.0 * bands,
+        "null map", ("sci", "flags", "mask", "detection"), halo, (), null_rule, concatenate,
+        bytes_per_pixel=64.0 + 12.0 * bands,
     )  # fmt: skip

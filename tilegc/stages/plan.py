@@ -18,10 +18,12 @@ from tilegc.io.fits import FieldSource
 from tilegc.kernels.convolve import STEEPEST, fft_bytes, steepness
 from tilegc.sky import SkyGrid, pixel_to_world, sample
 from tilegc.stages.density import INPAINT, WHOLE_FIELD
-from tilegc.stages.detection_map import filter_params, filter_pass
+from tilegc.stages.detection_map import FilterParams, filter_params, filter_pass
 from tilegc.stages.ingest import needs_store
+from tilegc.stages.local_noise import QUIET_PASS
 from tilegc.stages.mask import DRAW, FIND, REGIONS, Edge, mask_pass
 from tilegc.stages.noise import COUNT
+from tilegc.stages.null_map import BLOCK, null_pass
 from tilegc.stages.peaks import PEAKS
 from tilegc.stages.sky_grid import CELLS
 
@@ -96,9 +98,11 @@ def plan(
         Whether they run on this machine, whose memory they share.
     """
     grids = {source.name: TileGrid(source.shape, config.tiles.size) for source in sources}
+    blocks = {source.name: TileGrid(source.shape, BLOCK) for source in sources}
     steps = [
         Step("ingest", *_ingest(config, sources), writes=True),
         *(_step(step, grids) for step in _passes(config, sources)),
+        *(_step(step, blocks) for step in _block_passes(config, sources)),
     ]
     whole = max(fft_bytes(source.shape) + WHOLE_BYTES_PER_PIXEL * source.box.size for source in sources)
     steps += [Step(name, len(grids), WORKER_BASE + whole, writes=True) for name in ("density", "rho")]
@@ -120,9 +124,17 @@ def check(found: Plan) -> None:
 
 def _passes(config: RunConfig, sources: Sequence[FieldSource]) -> list[Pass]:
     edges = {source.name: Edge.of(config.mask.edge_arcsec, source.scale) for source in sources}
-    bands = max(len(source.bands) for source in sources)
-    filtering = filter_pass(filter_params(config.filter, config.mask), bands)
+    filtering = filter_pass(_filtering(config, sources))
     return [REGIONS, filtering, FIND, DRAW, mask_pass(edges), COUNT, PEAKS, INPAINT, CELLS]
+
+
+def _block_passes(config: RunConfig, sources: Sequence[FieldSource]) -> list[Pass]:
+    """Return the passes over blocks of lattice cells, whatever the tiles are."""
+    return [QUIET_PASS, null_pass(_filtering(config, sources))]
+
+
+def _filtering(config: RunConfig, sources: Sequence[FieldSource]) -> dict[str, FilterParams]:
+    return {source.name: filter_params(config.filter, config.mask, len(source.bands)) for source in sources}
 
 
 def _step(step: Pass, grids: dict[str, TileGrid]) -> Step:

@@ -48,7 +48,7 @@ def purity(setup: Setup, found: Table, noises: Mapping[str, LocalNoise]) -> dict
     ----------
     setup : Setup
     found : table
-        field (position), y, x and snr (against local noise) of all peaks from `null_map.FLOOR` on.
+        field (position), y, x and rank (signal-to-noise against local noise) of all peaks from `null_map.FLOOR` on.
     noises : mapping
         With the null maps' peaks.
     """
@@ -57,7 +57,7 @@ def purity(setup: Setup, found: Table, noises: Mapping[str, LocalNoise]) -> dict
     measured = {}
     for index, field in enumerate(setup.fields):
         on = found["field"] == index
-        peaks = {name: found[name][on] for name in ("y", "x", "snr")}
+        peaks = {name: found[name][on] for name in ("y", "x", "rank")}
         name, area = field.source.name, field.source.pixel_area
         measured[name] = _of_field(name, peaks, noises[name], disc, area)
     return measured
@@ -114,14 +114,16 @@ def _of_field(name: str, peaks: Table, noise: LocalNoise, disc: int, pixel_area:
     counts = noise.counts
     n = len(SLICES)
     here = np.zeros((*zones.shape, n), np.int64)
-    which = np.searchsorted(np.array(SLICES), peaks["snr"], side="right") - 1
+    which = np.searchsorted(np.array(SLICES), peaks["rank"], side="right") - 1
     known = which >= 0
     np.add.at(here, (peaks["y"][known] // LATTICE, peaks["x"][known] // LATTICE, which[known]), 1)
     rows: list[Table] = []
     curves = {}
     for zone in np.unique(zones[counts.good > 0]).tolist():
         inside = zones == zone
-        noisy, error = _expected(here[inside], counts.good[inside], counts.away[inside], counts.peaks[inside], counts.draws, disc)
+        noisy, error = _expected(
+            here[inside], counts.good[inside], counts.away[inside], counts.peaks[inside], counts.draws, disc
+        )
         noisy[np.array(SLICES) < counts.floor] = np.nan
         table = _table(name, zone, noise, inside, here[inside].sum(axis=0), noisy, error, pixel_area)
         rows.append(table)
