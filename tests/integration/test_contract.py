@@ -84,7 +84,7 @@ ARRAYS = {
 TOP = {
     "run.yaml", "manifest.json", "summary.json", "log.txt", "report.html", "catalogue.parquet",
     "candidates.parquet", "inpainted.parquet", "relation.ecsv", "profile.ecsv", "catalogue.ecsv",
-    "catalogue.reg", "purity.ecsv", "pattern.ecsv", "maps", "figures", "store", "ledger",
+    "catalogue.reg", "audit.ecsv", "purity.ecsv", "pattern.ecsv", "maps", "figures", "store", "ledger",
 }  # fmt: skip
 
 
@@ -199,6 +199,19 @@ def test_candidates_are_sorted_and_the_catalogue_is_their_top(run):
     np.testing.assert_allclose(ratio.value, 4.921, atol=5e-4)
 
 
+def test_audit(run, run_file):
+    """The same lines before a run, in its summary, in a table, and first of all on its page."""
+    lines = json.loads(tilegc("audit", run_file, "--json").out)["audit"]
+    assert run.summary["audit"] == lines
+    table = Table.read(run.path / "audit.ecsv")
+    assert table.colnames == ["check", "field", "band", "value", "unit", "verdict", "finding", "remedy"]
+    assert table["finding"].tolist() == [line["finding"] for line in lines]
+    assert {line["check"] for line in lines} >= {"scale", "units", "err", "correlation", "kappa"}
+    page = (run.path / "report.html").read_text()
+    assert page.index("Audit of the images") < page.index("What was found</h2>")
+    assert "audit, scale: field a" in (run.path / "log.txt").read_text()  # pixels of half an arcsec
+
+
 def test_positions(run):
     """Against astropy's WCS of the files that a user has."""
     for name in run.fields:
@@ -238,7 +251,7 @@ def test_summary(run):
 def test_stores(run):
     for name, shape in mock.SHAPES.items():
         with xr.open_zarr(run.path / "store" / f"{name}.zarr") as data:
-            assert data.sizes == {"band": 2, "y": shape[0], "x": shape[1]}
+            assert data.sizes == {"band": 2, "y": shape[0], "x": shape[1], "cell_y": 1, "cell_x": 1}
             assert data.band.values.tolist() == list(mock.BANDS)
             for array, (dims, dtype, unit) in ARRAYS.items():
                 assert data[array].dims == tuple(dims.split()), array

@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 import xarray as xr
 
+from tilegc.config import RunConfig
 from tilegc.engine import FieldTiles, Unit
 from tilegc.geometry import Box
 from tilegc.io import store
@@ -20,6 +21,7 @@ from tilegc.io.maps import write_map
 from tilegc.io.tables import write_ecsv, write_parquet, write_regions
 from tilegc.schema import (
     ARRAYS,
+    AUDIT,
     CANDIDATES,
     FILES,
     INPAINTED,
@@ -32,7 +34,9 @@ from tilegc.schema import (
     VERSION,
 )
 from tilegc.sky import cosmology, kpc_per_arcsec
+from tilegc.stages import audit
 from tilegc.stages.lens_models import LensModels, Peak
+from tilegc.stages.likelihood import CountsRelation, describe
 from tilegc.stages.masses import Masses
 from tilegc.stages.noise import Noise
 from tilegc.stages.profile import Contamination
@@ -61,6 +65,9 @@ ROWS = 512
 
 BOX = ("xi", "eta", "area", "count", "kappa")
 
+METHODS: Mapping[str, str] = {"seed": "boxes", "calibrated": "likelihood"}
+"""By recipe, where `relation` of the summary comes from; the other method stands beside it."""
+
 REGION_RADIUS = 0.15
 """Radius of the catalogue's circles, arcsec."""
 
@@ -78,6 +85,8 @@ class Results:
     boxes: Boxes | None
     relation: Relation | None
     """None without a kappa map."""
+    counts: CountsRelation | None
+    """The likelihood of counts given kappa; None without a kappa map."""
     comparison: Comparison | None
     profile: Table
     contamination: Contamination
@@ -85,6 +94,7 @@ class Results:
     lens: tuple[LensModels, list[Peak]] | None
     planted: Planted | None
     """None unless the run file names a truth table."""
+    audit: tuple[audit.Line, ...]
 
     @property
     def candidates(self) -> Table:
@@ -118,6 +128,7 @@ def write_tables(setup: Setup, results: Results) -> None:
     write_ecsv(folder.path / FILES.purity, PURITY, _joined(purities), recipe)
     patterns = [results.selection.patterns[name].table for name in setup.names]
     write_ecsv(folder.path / FILES.pattern, PATTERN, _joined(patterns), recipe)
+    write_ecsv(folder.path / FILES.audit, AUDIT, audit.columns(results.audit), recipe)
 
 
 def _joined(tables: list[Table]) -> Table:
@@ -204,14 +215,7 @@ def summarise(setup: Setup, results: Results) -> dict[str, Any]:
         "fields": {name: _field(setup, results, index, name) for index, name in enumerate(setup.names)},
         "n_detected": len(results.catalogue["y"]),
         "n_inpainted": len(results.inpainted["y"]) / realisations,
-        "relation": relation and {
-            "method": "boxes",
-            "amplitude": _null(relation.amplitude),
-            "amplitude_err": _null(relation.amplitude_err),
-            "index": _null(relation.index),
-            "index_err": _null(relation.index_err),
-            "box_arcsec": config.relation.box,
-        },
+        "relation": relation and results.counts and _relation(config, relation, results.counts),
         "comparison": comparison and {
             "beta": _null(comparison.beta),
             "pearson": _null(comparison.pearson),
@@ -235,6 +239,7 @@ def summarise(setup: Setup, results: Results) -> dict[str, Any]:
         },
         "lens": results.lens and _lens(*results.lens),
         "truth": results.planted and _planted(results.planted),
+        "audit": list(audit.rows(results.audit)),
         "sky_grid": {"kept_area_arcsec2": _null(float(cells.good_area.sum(axis=0)[cells.kept].sum()))},
     }  # fmt: skip
 
@@ -276,6 +281,22 @@ def _limits(selection: Selection, name: str) -> dict[str, Any]:
         "purity": _null(float(known.mean()) if known.size else np.nan),
         "pattern_onset_snr": selection.patterns[name].onset or None,
     }
+
+
+def _relation(config: RunConfig, binned: Relation, counts: CountsRelation) -> dict[str, Any]:
+    """Return the relation by both methods; the recipe says which of them is the headline."""
+    method = METHODS[config.recipe]
+    headline = binned if method == "boxes" else counts
+    law = {
+        name: _null(getattr(headline, name)) for name in ("amplitude", "amplitude_err", "index", "index_err")
+    }
+    bins = {
+        name: _null(getattr(binned, name)) for name in ("amplitude", "amplitude_err", "index", "index_err")
+    }
+    return {
+        "method": method, **law, "box_arcsec": config.relation.box, "boxes": bins,
+        "likelihood": describe(counts),
+    }  # fmt: skip
 
 
 def _lens(models: LensModels, peaks: list[Peak]) -> dict[str, Any]:
