@@ -34,6 +34,8 @@ PRODUCTS: Final = (
     FILES.shape,
     FILES.masses,
     FILES.contamination,
+    FILES.purity,
+    FILES.pattern,
     FILES.audit,
 )
 """Files in the folder itself that the manifest has digests of; the page, figures and log promise nothing."""
