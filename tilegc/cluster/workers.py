@@ -14,7 +14,7 @@ from typing import Any
 from distributed import Client, performance_report
 
 from tilegc.errors import ConfigError, InputError
-from tilegc.run_folder.place import Place
+from tilegc.run_folder.token import Token
 from tilegc.schema import VERSION
 
 __all__ = ["Workers", "no_shortage", "one_line", "require_same_software"]
@@ -92,7 +92,7 @@ class Workers:
                 except Exception as error:  # noqa: BLE001  (a lost scheduler: the run has its own error)
                     log.warning("--performance-report: not written: %s", one_line(error))
 
-    def admit(self, place: Place) -> None:
+    def admit(self, token: Token) -> None:
         """Have every worker see the run's folder and its inputs.
 
         Raises
@@ -103,7 +103,7 @@ class Workers:
         if self.client is None or self.local:
             return
         names = described(self.client)
-        for address, problem in sorted(self.client.run(place.problem).items()):
+        for address, problem in sorted(self.client.run(token.problem).items()):
             if problem is not None:
                 raise InputError(
                     f"{self.name}: worker {label(names.get(address, {}), address)} {problem}; run folder and inputs "

@@ -7,18 +7,18 @@ from tilegc.run_folder.layout import MAPS, PRODUCTS
 from tilegc.run_folder.ledger import Ledger
 from tilegc.run_folder.log import logged
 from tilegc.run_folder.opening import Run, open_run
-from tilegc.run_folder.place import Place, marked
 from tilegc.run_folder.status import PassStatus, Status, status, verify
+from tilegc.run_folder.token import Token, marked
 
 __all__ = [
     "MAPS",
     "PRODUCTS",
     "Ledger",
     "PassStatus",
-    "Place",
     "Run",
     "RunFolder",
     "Status",
+    "Token",
     "logged",
     "marked",
     "open_run",

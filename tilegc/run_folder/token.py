@@ -15,11 +15,11 @@ import threading
 import time
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from pathlib import Path
 
+from tilegc.places import Place, opened, place
 from tilegc.schema import HERE, VERSION
 
-__all__ = ["Place", "marked"]
+__all__ = ["Token", "marked"]
 
 SECONDS = 20.0
 """How long a file system may take to answer."""
@@ -28,17 +28,22 @@ _PATIENCE = 3.0
 
 
 @dataclass(frozen=True)
-class Place:
+class Token:
     """What a worker must see; small, hashable, picklable."""
 
-    token: str
-    """Path of the token."""
+    path: str
+    """Its path or URL."""
     text: str
     """What it holds."""
-    inputs: tuple[tuple[str, int], ...]
-    """Path and length of every input on a file system."""
+    inputs: tuple[tuple[str, int | None], ...]
+    """Path and length of every input; None for a folder."""
     version: str = VERSION
     """tilegc of the driver: another one could give other bytes."""
+
+    @property
+    def folder(self) -> str:
+        """The run's folder."""
+        return self.path.rpartition("/")[0]
 
     def problem(self) -> str | None:
         """Return what keeps this process from working here, one line; None where nothing does."""
@@ -49,11 +54,17 @@ class Place:
         look.start()
         look.join(SECONDS)
         if not found:
-            return f"{Path(self.token).parent}: its file system does not answer within {SECONDS:.0f} s"
+            return f"{self.folder}: its file system does not answer within {SECONDS:.0f} s"
         return found[0]
 
     def _look(self) -> str | None:
-        token = Path(self.token)
+        try:
+            return self._looked()
+        except Exception as error:  # noqa: BLE001  (every store has its own)
+            return f"cannot reach {self.folder} ({_text(error)})"
+
+    def _looked(self) -> str | None:
+        token = place(self.path)
         end = time.monotonic() + _PATIENCE
         while True:
             try:
@@ -62,42 +73,50 @@ class Place:
             except FileNotFoundError:
                 if time.monotonic() > end:
                     return (
-                        f"does not see {token.parent} as the driver does: what the driver wrote is not there"
+                        f"does not see {self.folder} as the driver does: what the driver wrote is not there"
                     )
                 time.sleep(0.2)
-            except OSError as error:
-                return f"cannot read in {token.parent} ({error.strerror})"
         if there != self.text:
-            return f"sees another {token.parent} than the driver"
+            return f"sees another {self.folder} than the driver"
         mine = token.with_name(f"{token.name}-{socket.gethostname()}-{os.getpid()}")
         try:
             mine.write_text(self.text, encoding="utf-8")
             mine.unlink()
-        except OSError as error:
-            return f"cannot write into {token.parent} ({error.strerror})"
+        except Exception as error:  # noqa: BLE001
+            return f"cannot write into {self.folder} ({_text(error)})"
         for path, size in self.inputs:
             try:
-                with Path(path).open("rb") as stream:
-                    stream.read(1)
-                    length = stream.seek(0, os.SEEK_END)
-            except IsADirectoryError:
-                continue  # an earlier run's store
-            except OSError as error:
-                return f"cannot read {path} ({error.strerror})"
+                length = _length(place(path))
+            except Exception as error:  # noqa: BLE001
+                return f"cannot read {path} ({_text(error)})"
             if length != size:
                 return f"sees another {path} than the driver: {length} bytes, not {size}"
         return None
 
 
+def _length(path: Place) -> int | None:
+    """Return a file's length, and see that it can be read; None for a folder (an earlier run's store)."""
+    if path.is_dir():
+        return None
+    with opened(path) as stream:
+        stream.read(1)
+        return stream.seek(0, os.SEEK_END)
+
+
+def _text(error: Exception) -> str:
+    said = getattr(error, "strerror", None) or str(error)
+    return " ".join(str(said).split()) or type(error).__name__
+
+
 @contextlib.contextmanager
-def marked(folder: Path, inputs: Iterable[str]) -> Iterator[Place]:
+def marked(folder: Place, inputs: Iterable[str]) -> Iterator[Token]:
     """Keep a token in a folder as long as the context lasts."""
     token = folder / f"{HERE}{secrets.token_hex(8)}"
     text = secrets.token_hex(16)
-    sizes = tuple((path, Path(path).stat().st_size) for path in sorted(inputs) if Path(path).exists())
+    sizes = tuple((path, _length(place(path))) for path in sorted(inputs))
     token.write_text(text, encoding="utf-8")
     try:
-        yield Place(str(token), text, sizes)
+        yield Token(str(token), text, sizes)
     finally:
-        with contextlib.suppress(OSError):
+        with contextlib.suppress(Exception):  # it goes with the folder
             token.unlink(missing_ok=True)
