@@ -21,6 +21,9 @@ from tilegc.errors import InputError
 
 __all__ = ["BITPIX", "BLOCK", "Hdu", "Kind", "is_url", "open_bytes", "open_unpacked", "scan"]
 
+EXTRAS = {"http": "https", "https": "https", "s3": "s3", "gs": "gs", "gcs": "gs", "az": "az", "abfs": "az"}
+"""Extra of this package that brings what a kind of URL needs."""
+
 BLOCK = 2880
 """FITS files are made of blocks of this many bytes."""
 
@@ -85,7 +88,12 @@ def open_bytes(path: str) -> Iterator[BinaryIO]:
         raise InputError(f"{path}: is a folder, a FITS file is meant") from None
     except PermissionError:
         raise InputError(f"{path}: may not be read; change its permissions") from None
-    except (OSError, ValueError, ImportError) as error:
+    except ImportError as error:
+        kind = path.partition("://")[0].lower()
+        extra = EXTRAS.get(kind)
+        remedy = f"install it: pip install 'tilegc[{extra}]'" if extra else "fetch the file and give its path"
+        raise InputError(f"{path}: {kind}:// needs another package ({_text(error)}); {remedy}") from None
+    except (OSError, ValueError) as error:
         raise InputError(f"{path}: cannot be opened ({_text(error)})") from None
     with opened as stream:
         try:
