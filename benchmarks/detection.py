@@ -1,7 +1,8 @@
 """Purity and completeness of detectors on the same simulated fields, inside the same edges and masks.
 
 Every detector gets what its authors would give it: the summed bands, whose background it takes off itself, and apart
-from that the recipe's doubly filtered map, which is half of the recipe; the mask, so that nothing is detected under it; and a scan over its threshold and its main settings.
+from that the recipe's doubly filtered map, which is half of the recipe; the mask, so that nothing is detected under
+it; and a scan over its threshold and its main settings.
 Shown is the setting with the largest product of purity and mean completeness over the bins, and the largest
 completeness that it reaches at a purity of `PURE` (the truth is used for both: each peer is at its best).
 """

@@ -31,6 +31,7 @@ from tilegc.io.fits import FieldSource, file_digest
 from tilegc.io.probe import probe_field
 from tilegc.io.psf import read_psf
 from tilegc.kernels.psf import Psf
+from tilegc.places import Place, is_url, place
 from tilegc.report import write_report
 from tilegc.run_folder import Run, RunFolder, logged, open_run
 from tilegc.schema import FILES
@@ -65,7 +66,7 @@ __all__ = ["audit", "default_directory", "ingest_only", "plan", "run"]
 
 log = logging.getLogger("tilegc")
 
-Source = RunConfig | str | Path
+Source = RunConfig | str | Place
 """A run file: its path, or what `tilegc.config.load` or `resolve` made of it."""
 
 
@@ -105,7 +106,7 @@ class Inputs:
 
 
 def run(
-    source: Source, directory: str | Path | None = None, *, workers: int | None = None,
+    source: Source, directory: str | Place | None = None, *, workers: int | None = None,
     scheduler: str | None = None, cluster_name: str | None = None, resume: bool = False, overwrite: bool = False,
     progress: Progress | None = None, tell: Callable[[str], None] | None = None,
 ) -> Run:  # fmt: skip
@@ -142,7 +143,7 @@ def run(
     """
     begun = time.perf_counter()
     config = source if isinstance(source, RunConfig) else run_file.load(source)
-    path = Path(directory) if directory is not None else default_directory(source)
+    path = place(directory) if directory is not None else default_directory(source)
     folder = RunFolder(path)
     folder.check(resume=resume, overwrite=overwrite)
     inputs = examine(config)
@@ -244,9 +245,10 @@ def _write(setup: Setup, results: Results, timing: dict[str, float], begun: floa
         place = setup.folder.path / FILES.summary
         products.write_summary(place, {**summary, "timing": {**timing, "report_s": None, "total_s": None}})
         figures = setup.folder.path / FILES.figures
-        foreign = set(figures.glob("*.png"))
+        foreign = {figure.name for figure in figures.glob("*.png")}
         write_report(open_run(setup.folder.path))
-        setup.folder.claim(set(figures.glob("*.png")) - foreign)
+        drawn = {figure.name for figure in figures.glob("*.png")}
+        setup.folder.claim(f"{FILES.figures}/{name}" for name in drawn - foreign)
     timing["total_s"] = round(time.perf_counter() - begun, 3)
     products.write_summary(place, {**summary, "timing": timing})
 
@@ -344,7 +346,7 @@ def _timed(timing: dict[str, float], name: str) -> Iterator[None]:
     log.info("%s %.1f s", name.removesuffix("_s"), timing[name])
 
 
-def plan(source: Source, directory: str | Path | None = None, *, workers: int | None = None) -> Plan:
+def plan(source: Source, directory: str | Place | None = None, *, workers: int | None = None) -> Plan:
     """Say what a run will take, and what would be refused; nothing is computed.
 
     Raises
@@ -353,7 +355,7 @@ def plan(source: Source, directory: str | Path | None = None, *, workers: int | 
         For anything wrong with the run file or what it names.
     """
     config = source if isinstance(source, RunConfig) else run_file.load(source)
-    path = Path(directory) if directory is not None else default_directory(source)
+    path = place(directory) if directory is not None else default_directory(source)
     inputs = examine(config)
     found = planning.plan(config, inputs.sources, path, os.cpu_count() or 1 if workers is None else workers)
     try:
@@ -382,15 +384,15 @@ def audit(source: Source, *, progress: Progress | None = None) -> tuple[auditing
 
 
 def ingest_only(
-    source: Source, directory: str | Path | None = None, *, workers: int | None = None,
+    source: Source, directory: str | Place | None = None, *, workers: int | None = None,
     scheduler: str | None = None, progress: Progress | None = None,
-) -> list[Path]:  # fmt: skip
+) -> list[Place]:  # fmt: skip
     """Write the Zarr stores of all fields into a run's folder, and return their paths.
 
     A later run uses them through `store:` in its run file.
     """
     config = source if isinstance(source, RunConfig) else run_file.load(source)
-    path = Path(directory) if directory is not None else default_directory(source)
+    path = place(directory) if directory is not None else default_directory(source)
     folder = RunFolder(path)
     folder.check()
     inputs = examine(config)
@@ -399,14 +401,14 @@ def ingest_only(
         digests = inputs.digests(config)
         with folder.create(config, inputs=digests):
             sources = ingest.ingest(inputs.sources, "always", folder, digests, engine)
-    return [Path(found.store) for found in sources if found.store is not None]
+    return [place(found.store) for found in sources if found.store is not None]
 
 
-def default_directory(source: Source) -> Path:
+def default_directory(source: Source) -> Place:
     """Return where a run goes if nothing is said: `<run file's stem>-run` beside the run file."""
     if isinstance(source, RunConfig):
         raise InputError("a run file given as a value has no place of its own: give a directory")
-    path = Path(source)
+    path = place(source) if is_url(source) else Path(str(source))
     if not path.name:
         raise ConfigError("no run file is named: give its path")
     return path.with_name(f"{path.stem}-run")

@@ -61,14 +61,13 @@ def test_the_log_names_them(run_file, tmp_path, caplog, monkeypatch):
         ("https://example.org/a.fits", r"pip install 'tilegc\[https\]'"),
         ("http://example.org/a.fits", r"pip install 'tilegc\[https\]'"),
         ("s3://bucket/a.fits", r"pip install 'tilegc\[s3\]'"),
-        ("ftps://host/a.fits", "fetch the file and give its path"),
     ],
 )
 def test_a_url_that_needs_another_package_says_so(url, remedy, monkeypatch):
     def absent(*_args, **_options):
         raise ImportError("the package is not installed")
 
-    monkeypatch.setattr("fsspec.open", absent)
+    monkeypatch.setattr("fsspec.url_to_fs", absent)
     with pytest.raises(InputError, match=remedy) as caught, open_bytes(url):
         pass
     assert str(caught.value).startswith(url)

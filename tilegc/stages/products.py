@@ -6,7 +6,6 @@ import json
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -19,6 +18,7 @@ from tilegc.io import store
 from tilegc.io.atomic import write_bytes
 from tilegc.io.maps import write_map
 from tilegc.io.tables import write_ecsv, write_parquet, write_regions
+from tilegc.places import Place
 from tilegc.schema import (
     ARRAYS,
     AUDIT,
@@ -112,7 +112,7 @@ def write_tables(setup: Setup, results: Results) -> None:
 class _Map:
     tiles: FieldTiles
     name: str
-    path: Path
+    path: Place
     recipe: str
 
 
@@ -280,7 +280,7 @@ def _planted(planted: Planted) -> dict[str, Any]:
     }
 
 
-def write_summary(path: Path, summary: Mapping[str, Any]) -> None:
+def write_summary(path: Place, summary: Mapping[str, Any]) -> None:
     """Write summary.json; a NaN in it is an error."""
     write_bytes(path, (json.dumps(summary, indent=2, allow_nan=False) + "\n").encode())
 
