@@ -43,6 +43,7 @@ from tilegc.stages import (
     ingest,
     inpaint,
     likelihood,
+    local_noise,
     mask,
     masses,
     noise,
@@ -51,6 +52,7 @@ from tilegc.stages import (
     profile,
     relation,
     rho,
+    threshold,
 )
 from tilegc.stages import plan as planning
 from tilegc.stages.lens_models import LensModels, find_lens_models, kappa_peaks, realisations
@@ -60,6 +62,7 @@ from tilegc.stages.plan import Plan
 from tilegc.stages.products import Results
 from tilegc.stages.setup import Setup, arrays
 from tilegc.stages.sky_grid import SkyCells, add_up
+from tilegc.stages.threshold import Selection
 from tilegc.stages.truth import planted, read_truth
 
 __all__ = ["audit", "default_directory", "ingest_only", "plan", "run"]
@@ -183,15 +186,15 @@ def _chain(
         _warn(lines)
     with _timed(timing, "mask_s"):
         _remark_on_masks(inputs)
-        detection_map.detection_map(setup)
+        filtering = detection_map.detection_map(setup)
         mask.mask(setup, inputs.regions)
     with _timed(timing, "detect_s"):
         noises = noise.noise(setup)
-        thresholds = {name: peaks.threshold(config, noises[name]) for name in setup.names}
-        found = peaks.find_peaks(setup, thresholds)
-        _remark(setup, noises, thresholds)
-        candidates = peaks.candidates(setup, found, noises)
-        catalogue = peaks.keep(candidates, thresholds, config.detect.keep)
+        local = local_noise.local_noise(setup, noises, filtering)
+        selection = threshold.select(setup, noises, local)
+        thresholds = selection.typical
+        _remark(setup, noises, selection)
+        catalogue = selection.catalogue
     with _timed(timing, "density_s"):
         density.density(setup, catalogue)
         inpainted = inpaint.inpaint(setup)
@@ -207,7 +210,7 @@ def _chain(
         edges = config.profile.edges or profile.EDGES
         radial, contamination = profile.profile(cells, edges)
         results = Results(
-            noises, thresholds, candidates, catalogue, inpainted, cells, boxes,
+            noises, selection, inpainted, cells, boxes,
             relation.fit(boxes) if boxes else None,
             _counts(config, inputs, cells, boxes),
             relation.compare(cells, centre, config.relation.max_radius) if inputs.kappa else None,
@@ -239,6 +242,7 @@ def _write(setup: Setup, results: Results, timing: dict[str, float], begun: floa
     """Write the products, then the report, which is drawn from them."""
     with _timed(timing, "report_s"):
         products.write_tables(setup, results)
+        products.write_noise(setup, results)
         products.write_sky_grid(setup, results)
         products.write_maps(setup)
         summary = products.summarise(setup, results)
@@ -290,7 +294,7 @@ def _tiles(config: RunConfig, folder: RunFolder, sources: tuple[FieldSource, ...
     for source in sources:
         path = str(folder.store(source.name))
         attrs = {**store.field_attributes(source), "recipe": config.recipe}
-        wanted = arrays((*detection_map.MAPS, *mask.MASKS, *density.MAPS, *rho.MAPS))
+        wanted = arrays((*detection_map.MAPS, *mask.MASKS, *local_noise.MAPS, *density.MAPS, *rho.MAPS))
         store.create(
             path, wanted, shape=source.shape, bands=source.band_names, shard=config.tiles.size, attrs=attrs
         )
@@ -307,7 +311,7 @@ def _remark_on_masks(inputs: Inputs) -> None:
             )
 
 
-def _remark(setup: Setup, noises: Mapping[str, Noise], thresholds: Mapping[str, float]) -> None:
+def _remark(setup: Setup, noises: Mapping[str, Noise], selection: Selection) -> None:
     """Log what a reader of the results should know of the fields."""
     for field in setup.fields:
         name = field.source.name
@@ -315,10 +319,12 @@ def _remark(setup: Setup, noises: Mapping[str, Noise], thresholds: Mapping[str, 
             log.info("field %s: %s", name, note)
         if not noises[name].n_good:
             log.warning("field %s: no good pixel; it has no candidates", name)
-        elif not np.isfinite(thresholds[name]):
+        elif not np.isfinite(selection.thresholds[name].value):
             log.warning(
                 "field %s: its noise is %g; it has no threshold and no candidates", name, noises[name].sigma
             )
+        for note in selection.notes(name):
+            log.info("field %s: %s", name, note)
     if len({field.source.band_names for field in setup.fields}) > 1:
         log.warning(
             "fields have different bands: their limits, light and counts are not those of one another"

@@ -75,6 +75,16 @@ class Run:
         """The radial profiles, with units."""
         return _tables().read_ecsv(self._there(FILES.profile))
 
+    @property
+    def purity(self) -> QTable:
+        """Purity against signal-to-noise by zone of noise, with units."""
+        return _tables().read_ecsv(self._there(FILES.purity))
+
+    @property
+    def pattern(self) -> QTable:
+        """The strongest periodicity of the sources' positions in slices of signal-to-noise, with units."""
+        return _tables().read_ecsv(self._there(FILES.pattern))
+
     def field(self, name: str) -> xr.Dataset:
         """Return a field's arrays, dask-backed: sci, err, wht (if ingested), mask, detection, rho, density.
 
