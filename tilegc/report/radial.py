@@ -52,7 +52,8 @@ def laws(material: Material) -> Drawing | None:
     peak, core, slope, floor = found["cored"]["values"][:4]
     model = cored(along, math.exp(peak), math.exp(core), slope)
     axes.plot(along, model + floor, color=style.INK, lw=1.6, label="cored power law + floor")
-    axes.plot(along, model, color=style.INK, lw=1.0, ls=":", label="the same without its floor")
+    if floor > 0:
+        axes.plot(along, model, color=style.INK, lw=1.0, ls=":", label="the same without its floor")
     if found["nfw"]["values"][0] is not None:
         at_rs, rs, nfw_floor = found["nfw"]["values"]
         halo = math.exp(at_rs) * nfw_surface_density(along / math.exp(rs)) + nfw_floor
@@ -100,6 +101,7 @@ def shapes(material: Material) -> Drawing | None:
     lower.set_ylabel("position angle (deg, E of N)", fontsize=style.TEXT)
     lower.set_xlabel("distance from the centre (arcsec)", fontsize=style.TEXT)
     lower.set_xscale("log")
+    lower.set_xlim(table["r_lo"].min(), table["r_hi"].max())
     style.plain_ticks(lower.xaxis)
     for axes in (upper, lower):
         axes.tick_params(which="both", labelsize=style.SMALL, direction="in", top=True, right=True)
@@ -176,7 +178,7 @@ def contamination_rows(material: Material) -> list[list[Cell]]:
     for values in zip(*(table[name] for name in names), strict=True):
         component, n, n_err, kpc, kpc_err, factor, factor_err, how = values
         rows.append([
-            str(component), _either(n, n_err), _either(kpc, kpc_err), _either(factor, factor_err), str(how),
+            str(component), str(how), _either(n, n_err), _either(kpc, kpc_err), _either(factor, factor_err),
         ])  # fmt: skip
     return rows
 
@@ -186,7 +188,7 @@ def mass_rows(material: Material) -> list[list[Cell]]:
     table = rows_of(material.run.masses, "quantity", "value", "err", "unit", "arithmetic")
     rows: list[list[Cell]] = []
     for quantity, value, error, unit, how in zip(*table.values(), strict=True):
-        rows.append([str(quantity), _scaled(value, error), UNITS.get(str(unit), str(unit)), str(how)])
+        rows.append([str(quantity), str(how), _scaled(value, error), UNITS.get(str(unit), str(unit))])
     return rows
 
 
