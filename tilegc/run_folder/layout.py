@@ -28,6 +28,8 @@ PRODUCTS: Final = (
     FILES.candidates,
     FILES.inpainted,
     FILES.relation,
+    FILES.ranking,
+    FILES.sensitivity,
     FILES.profile,
 )
 """Files in the folder itself that the manifest has digests of; the page, figures and log promise nothing."""
