@@ -73,6 +73,7 @@ ARRAYS = {
 TOP = {
     "run.yaml", "manifest.json", "summary.json", "log.txt", "report.html", "catalogue.parquet",
     "candidates.parquet", "inpainted.parquet", "relation.ecsv", "profile.ecsv", "catalogue.ecsv",
+    "ranking.ecsv", "sensitivity.ecsv",
     "catalogue.reg", "maps", "figures", "store", "ledger",
 }  # fmt: skip
 
@@ -385,7 +386,8 @@ def no_convergence(run, summary):
     assert summary["relation"] is None
     assert summary["comparison"] is None
     assert summary["mass"]["lens_within_60arcsec_msun"] is None
-    assert len(Table.read(run.path / "relation.ecsv")) == 0
+    for name in ("relation", "ranking", "sensitivity"):
+        assert len(Table.read(run.path / f"{name}.ecsv")) == 0
     assert summary["n_detected"] > 50
 
 

@@ -21,7 +21,7 @@ __all__ = ["KernelStatistics", "cell_maps", "kernel_statistics"]
 
 Floats = NDArray[np.float64]
 
-SIDE: Final = 160
+SIDE: Final = 100
 """Coarse cells along the longer side of a field, at most."""
 
 

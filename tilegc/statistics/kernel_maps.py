@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from scipy import fft, stats
 from scipy.optimize import minimize
 
-from tilegc.statistics.resampling import RESAMPLES, block_numbers, block_weights
+from tilegc.statistics.resampling import block_numbers, block_weights
 
 __all__ = ["CellMaps", "KernelFit", "Likeness", "cell_kernel", "fit_kernel", "likeness", "likeness_errors"]
 
@@ -34,6 +34,11 @@ SECTORS: Final = 8
 ALPHAS: Final = (0.6, 0.9, 1.2, 1.6, 2.0, 2.5, 3.2)
 SOFTENINGS: Final = (0.45, 0.9, 1.8, 3.6, 7.2, 14.4)
 """Where the best kernel is sought first; softenings in arcsec."""
+
+STEP: Final = 0.005
+"""Of ln alpha and ln softening: finer than their errors."""
+
+MAP_RESAMPLES: Final = 100
 
 BOUNDS: Final = ((0.2, 6.0), (0.1, 60.0))
 """Of alpha and of the softening (arcsec)."""
@@ -170,7 +175,9 @@ def kernel_sums(maps: CellMaps, counts: Iterator[Floats], alpha: float, softenin
         yield sums.of(sums.transform(one), kernel)
 
 
-def likeness_errors(maps: CellMaps, alpha: float, softening: float, resamples: int = RESAMPLES) -> Likeness:
+def likeness_errors(
+    maps: CellMaps, alpha: float, softening: float, resamples: int = MAP_RESAMPLES
+) -> Likeness:
     """Return the standard deviations of what compares kappa and rho, over resampled blocks of the sky.
 
     A resample draws blocks of sources *and* area, and rho is built anew: W * wN over the share of W * area that
@@ -268,14 +275,17 @@ def _best(
 
     def loss(ln: Floats) -> float:
         inside = np.clip(ln, low, high)
-        # Rounded, so that folds meet at the same kernels.
-        alpha, softening = (float(value) for value in np.round(np.exp(inside), 4))
-        return _miss(rho(alpha, softening), kappa, use) * (1.0 + float(((ln - inside) ** 2).sum()))
+        return _miss(rho(*_kernel(inside)), kappa, use) * (1.0 + float(((ln - inside) ** 2).sum()))
 
     found = minimize(
         loss, np.log(begin), method="Nelder-Mead",
-        options={"xatol": 5e-3, "fatol": 0.0, "maxfev": 60, "initial_simplex": np.log(begin) + np.array(
+        options={"xatol": 5e-3, "fatol": 0.0, "maxfev": 45, "initial_simplex": np.log(begin) + np.array(
             [[0.0, 0.0], [0.1, 0.0], [0.0, 0.2]])},
     )  # fmt: skip
-    alpha, softening = np.round(np.exp(np.clip(found.x, low, high)), 4)
+    return _kernel(np.clip(found.x, low, high))
+
+
+def _kernel(ln: Floats) -> tuple[float, float]:
+    """Return alpha and softening to half a per cent, so that folds meet at the same kernels."""
+    alpha, softening = np.exp(np.round(ln / STEP) * STEP)
     return float(alpha), float(softening)

@@ -24,7 +24,7 @@ Floats = NDArray[np.float64]
 POWERS: Final = (0.0, 0.25, 0.5, 0.75, 1.0, 1.25, 1.5, 2.0, 3.0, 4.5, 6.0, 8.0)
 """Values of c among which the best is sought first."""
 
-LEAST: Final = 1e-300
+LEAST: Final = 1e-100
 
 
 @dataclass(frozen=True, eq=False)
