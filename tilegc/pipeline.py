@@ -10,7 +10,7 @@ import json
 import logging
 import os
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -22,7 +22,7 @@ from astropy.table import QTable
 from tilegc import config as run_file
 from tilegc.cluster import connect
 from tilegc.config import RunConfig
-from tilegc.engine import Engine, FieldTiles, Progress, for_client
+from tilegc.engine import Engine, FieldTiles, Progress, SerialEngine, for_client
 from tilegc.errors import ConfigError, InputError
 from tilegc.geometry import TileGrid
 from tilegc.io import store
@@ -35,10 +35,12 @@ from tilegc.report import write_report
 from tilegc.run_folder import Run, RunFolder, logged, open_run
 from tilegc.schema import FILES
 from tilegc.sky import SkyGrid, check_centre, cosmology
+from tilegc.stages import audit as auditing
 from tilegc.stages import (
     density,
     detection_map,
     ingest,
+    inpaint,
     likelihood,
     mask,
     masses,
@@ -47,6 +49,7 @@ from tilegc.stages import (
     products,
     profile,
     relation,
+    rho,
     sensitivity,
 )
 from tilegc.stages import plan as planning
@@ -62,7 +65,7 @@ from tilegc.stages.setup import Setup, arrays
 from tilegc.stages.sky_grid import SkyCells, add_up
 from tilegc.stages.truth import planted, read_truth
 
-__all__ = ["default_directory", "ingest_only", "plan", "run"]
+__all__ = ["audit", "default_directory", "ingest_only", "plan", "run"]
 
 log = logging.getLogger("tilegc")
 
@@ -178,6 +181,9 @@ def _chain(
     with _timed(timing, "ingest_s"):
         sources = ingest.ingest(inputs.sources, config.ingest, folder, digests, engine)
         setup = Setup(config, folder, folder.ledger, engine, _tiles(config, folder, sources), _grid(config))
+    with _timed(timing, "audit_s"):
+        lines = auditing.audit(config, sources, inputs.kappa, engine)
+        _warn(lines)
     with _timed(timing, "mask_s"):
         detection_map.detection_map(setup)
         mask.mask(setup, inputs.regions)
@@ -190,8 +196,8 @@ def _chain(
         catalogue = peaks.keep(candidates, thresholds, config.detect.keep)
     with _timed(timing, "density_s"):
         density.density(setup, catalogue)
-        inpainted = density.inpaint(setup)
-        density.rho(setup, catalogue, inpainted)
+        inpainted = inpaint.inpaint(setup)
+        rho.rho(setup, catalogue, inpainted)
     with _timed(timing, "compare_s"):
         limit = _common_limit(thresholds) * config.detect.keep
         compared = {
@@ -216,6 +222,7 @@ def _chain(
                 inputs.truth, cells, catalogue, limit, edges, config.relation.box, config.detect.exclusion_radius,
                 {f.source.name: store.read(f.store, "mask", f.grid.field) == 0 for f in setup.fields},
             ),
+            lines,
         )  # fmt: skip
     return setup, results
 
@@ -304,7 +311,7 @@ def _tiles(config: RunConfig, folder: RunFolder, sources: tuple[FieldSource, ...
     for source in sources:
         path = str(folder.store(source.name))
         attrs = {**store.field_attributes(source), "recipe": config.recipe}
-        wanted = arrays((*detection_map.MAPS, *mask.MASKS, *density.MAPS))
+        wanted = arrays((*detection_map.MAPS, *mask.MASKS, *density.MAPS, *rho.MAPS))
         store.create(
             path, wanted, shape=source.shape, bands=source.band_names, shard=config.tiles.size, attrs=attrs
         )
@@ -328,6 +335,14 @@ def _remark(setup: Setup, noises: Mapping[str, Noise], thresholds: Mapping[str, 
         log.warning(
             "fields have different bands: their limits, light and counts are not those of one another"
         )
+
+
+def _warn(lines: Sequence[auditing.Line]) -> None:
+    """Log what the audit found wrong."""
+    for line in lines:
+        if line.verdict == "wrong":
+            place = ", ".join(part for part in (line.field and f"field {line.field}", line.band) if part)
+            log.warning("audit, %s: %s: %s; %s", line.check, place, line.finding, line.remedy)
 
 
 def _common_limit(thresholds: Mapping[str, float]) -> float:
@@ -355,6 +370,24 @@ def plan(source: Source, directory: str | Path | None = None, *, workers: int | 
     path = Path(directory) if directory is not None else default_directory(source)
     inputs = examine(config)
     return planning.plan(config, inputs.sources, path, os.cpu_count() or 1 if workers is None else workers)
+
+
+def audit(source: Source, *, progress: Progress | None = None) -> tuple[auditing.Line, ...]:
+    """Look at the images and the convergence map of a run file, in this process; nothing is written.
+
+    Returns
+    -------
+    tuple of Line
+        Value, verdict and what to do, line by line; as a run with the same run file gives them.
+
+    Raises
+    ------
+    InputError
+        For anything wrong with the run file or what it names.
+    """
+    config = source if isinstance(source, RunConfig) else run_file.load(source)
+    inputs = examine(config)
+    return auditing.audit(config, inputs.sources, inputs.kappa, SerialEngine(progress))
 
 
 def ingest_only(

@@ -21,6 +21,7 @@ from tilegc.io.maps import write_map
 from tilegc.io.tables import write_ecsv, write_parquet, write_regions
 from tilegc.schema import (
     ARRAYS,
+    AUDIT,
     CANDIDATES,
     FILES,
     INPAINTED,
@@ -33,6 +34,7 @@ from tilegc.schema import (
     VERSION,
 )
 from tilegc.sky import cosmology, kpc_per_arcsec
+from tilegc.stages import audit
 from tilegc.stages.kernel import KernelStatistics
 from tilegc.stages.lens_models import LensModels, Peak
 from tilegc.stages.likelihood import CountsRelation, describe
@@ -90,6 +92,7 @@ class Results:
     lens: tuple[LensModels, list[Peak]] | None
     planted: Planted | None
     """None unless the run file names a truth table."""
+    audit: tuple[audit.Line, ...]
 
 
 def write_tables(setup: Setup, results: Results) -> None:
@@ -114,6 +117,7 @@ def write_tables(setup: Setup, results: Results) -> None:
         empty = {column.name: np.zeros(0) for column in columns}
         write_ecsv(folder.path / path, columns, empty if table is None else table, recipe)
     write_ecsv(folder.path / FILES.profile, PROFILE, results.profile, recipe)
+    write_ecsv(folder.path / FILES.audit, AUDIT, audit.columns(results.audit), recipe)
 
 
 @dataclass(frozen=True)
@@ -213,6 +217,7 @@ def summarise(setup: Setup, results: Results) -> dict[str, Any]:
         },
         "lens": results.lens and _lens(*results.lens),
         "truth": results.planted and _planted(results.planted),
+        "audit": list(audit.rows(results.audit)),
         "sky_grid": {"kept_area_arcsec2": _null(float(cells.good_area.sum(axis=0)[cells.kept].sum()))},
     }  # fmt: skip
 
