@@ -219,6 +219,15 @@ def test_kernel_statistics_of_a_run():
     assert found.kernel.score > found.kernel.given_score
     assert found.beyond.p_value < 0.1
     assert found.beyond.ellipse.position_angle == pytest.approx(45, abs=25)
+    no_sky = replace(cells, **{
+        name: getattr(cells, name)[..., :0, :0]
+        for name in ("n_pixels", "n_good", "n_inside", "n_gc", "light", "rho", "kappa")
+    })  # fmt: skip
+    assert np.isnan(kernel_statistics(no_sky, 0, 45.0, 3.0, no_sky.kappa, (1.6, 0.9)).errors.beta)
+    nowhere = {name: column[:0] for name, column in placed()[1].items()}
+    settings = Settings(0, 3.0, 45.0, (1.6, 0.9), no_sky.kappa)
+    table = sensitivity(no_sky, nowhere, {"a": math.nan, "b": math.nan}, math.inf, settings)
+    assert table["n_sources"].tolist() == [0] * 7
     nothing = replace(cells, n_pixels=0 * cells.n_pixels, n_good=0 * cells.n_good, n_inside=0 * cells.n_good)
     empty = kernel_statistics(nothing, 0, 45.0, 3.0, 0 * drawn, (1.6, 0.9))
     assert np.isnan([empty.errors.beta, empty.kernel.alpha, empty.beyond.correlation]).all()

@@ -200,3 +200,8 @@ def test_the_ranking_of_a_run():
     assert ranked[names.index("rotated_90")] < ranked[0] - 3
     nothing = rank_maps(replace(cells, n_good=0 * cells.n_good), own, {}, 45.0)
     assert set(nothing["rank"].tolist()) == {-1}
+    no_sky = replace(cells, **{
+        name: getattr(cells, name)[..., :0, :0]
+        for name in ("n_pixels", "n_good", "n_inside", "n_gc", "light", "rho", "kappa")
+    })  # fmt: skip
+    assert set(rank_maps(no_sky, own, {}, 45.0)["rank"].tolist()) == {-1}

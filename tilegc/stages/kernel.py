@@ -62,7 +62,8 @@ def cell_maps(
 
     def coarse(values: Floats) -> Floats:
         whole = np.zeros((shape[0] * factor, shape[1] * factor))
-        whole[: j1 - j0, : i1 - i0] = values[j0:j1, i0:i1]
+        part = values[j0:j1, i0:i1]
+        whole[: part.shape[0], : part.shape[1]] = part
         sums: Floats = whole.reshape(shape[0], factor, shape[1], factor).sum(axis=(1, 3))
         return sums
 

@@ -112,8 +112,10 @@ class _Sum:
         rows, columns = self.shape
         whole = np.zeros(self.padded)
         whole[:rows, :columns] = quarter
-        whole[1 - rows :, :columns] = quarter[:0:-1]
-        whole[:, 1 - columns :] = whole[:, columns - 1 : 0 : -1]
+        if rows > 1:
+            whole[1 - rows :, :columns] = quarter[:0:-1]
+        if columns > 1:
+            whole[:, 1 - columns :] = whole[:, columns - 1 : 0 : -1]
         return self.transform(whole)
 
 
