@@ -32,12 +32,12 @@ app = typer.Typer(
     "and their relation to dark matter.",
 )  # fmt: skip
 
-RunFile = Annotated[Path, typer.Argument(metavar="RUN.yaml", help="The run file.")]
-RunDir = Annotated[Path, typer.Argument(metavar="DIR", help="Folder of a run.")]
+RunFile = Annotated[str, typer.Argument(metavar="RUN.yaml", help="The run file: a path or a URL.")]
+RunDir = Annotated[str, typer.Argument(metavar="DIR", help="Folder of a run: a path or a URL.")]
 Output = Annotated[
-    Path | None,
+    str | None,
     typer.Option(
-        "--output", "-o", metavar="DIR", help="Folder of the run; default: <run file>-run beside it."
+        "--output", "-o", metavar="DIR", help="Folder of the run, or URL; default: <run file>-run beside it."
     ),
 ]
 Workers = Annotated[

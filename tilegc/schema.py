@@ -16,7 +16,9 @@ __all__ = [
     "CANDIDATES",
     "FILES",
     "INPAINTED",
+    "PATTERN",
     "PROFILE",
+    "PURITY",
     "RANKING",
     "RELATION",
     "SCHEMA_VERSION",
@@ -85,6 +87,7 @@ CANDIDATES: Final = (
     Column("snr", "float64", "", "peak over the noise there (seed: the field's sigma)"),
     Column("radius_arcsec", "float64", "arcsec", "distance from the cluster's centre"),
     Column("radius_kpc", "float64", "kpc", "the same at the cluster's redshift"),
+    Column("purity", "float64", "", "share of such peaks that are not noise; NaN where it is not known"),
 )
 """Columns of candidates and catalogue."""
 
@@ -162,6 +165,35 @@ PROFILE: Final = (
 )
 """Columns of profile.ecsv."""
 
+PURITY: Final = (
+    Column("field", "string", "", "name of the field"),
+    Column("zone", "int64", "", "zone of noise: 0 deep, 1 usual, 2 shallow"),
+    Column("noise_lo", "float64", "nJy", "smallest noise of the zone's cells, nJy per pixel"),
+    Column("noise_hi", "float64", "nJy", "largest noise of the zone's cells, nJy per pixel"),
+    Column("area_arcsec2", "float64", "arcsec2", "good area of the zone"),
+    Column("snr_lo", "float64", "", "lower edge of the slice in signal-to-noise against local noise"),
+    Column("snr_hi", "float64", "", "upper edge of the slice"),
+    Column("n_found", "int64", "", "peaks in the slice"),
+    Column("n_noise", "float64", "", "peaks that noise alone makes, from the null maps; NaN: not known"),
+    Column("n_noise_err", "float64", "", "error of the same"),
+    Column("purity", "float64", "", "1 - n_noise / n_found, between 0 and 1"),
+    Column("purity_err", "float64", "", "error of the same"),
+    Column("purity_above", "float64", "", "purity of all peaks from snr_lo on"),
+)
+"""Columns of purity.ecsv."""
+
+PATTERN: Final = (
+    Column("field", "string", "", "name of the field"),
+    Column("snr_lo", "float64", "", "lower edge of the slice in signal-to-noise against local noise"),
+    Column("snr_hi", "float64", "", "upper edge of the slice"),
+    Column("n_found", "int64", "", "peaks in the slice"),
+    Column("period", "float64", "pix", "period of the strongest periodicity of their positions"),
+    Column("angle", "float64", "deg", "of its wave vector, from the x axis towards y"),
+    Column("power", "float64", "", "its power over the mean of modes of like period"),
+    Column("false_alarm", "float64", "", "probability that a field without a pattern shows one as strong"),
+)
+"""Columns of pattern.ecsv."""
+
 AUDIT: Final = (
     Column("check", "string", "", "what was looked at"),
     Column("field", "string", "", "name of the field"),
@@ -183,6 +215,13 @@ ARRAYS: Final = (
     Array("regions", ("y", "x"), "uint8", "", "1 inside the user's masks"),
     Array("mask", ("y", "x"), "uint8", "", "bits of tilegc.schema.Bit"),
     Array("detection", ("y", "x"), "float32", "nJy", "detection map; NaN where nothing was filtered"),
+    Array(
+        "noise",
+        ("cell_y", "cell_x"),
+        "float64",
+        "nJy",
+        "local noise of the detection map at the cells' centres",
+    ),
     Array("light", ("y", "x"), "float32", "nJy", "sum of the bands, nJy per pixel; NaN: no data"),
     Array("density", ("y", "x"), "float32", "arcsec-2", "local density of detected sources"),
     Array("rho", ("y", "x"), "float32", "", "the seed's kernel sum of detected and inpainted sources"),
@@ -227,6 +266,8 @@ class Files:
     ranking: str = "ranking.ecsv"
     sensitivity: str = "sensitivity.ecsv"
     profile: str = "profile.ecsv"
+    purity: str = "purity.ecsv"
+    pattern: str = "pattern.ecsv"
     audit: str = "audit.ecsv"
     maps: str = "maps"
     figures: str = "figures"

@@ -6,7 +6,6 @@ import json
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -19,13 +18,16 @@ from tilegc.io import store
 from tilegc.io.atomic import write_bytes
 from tilegc.io.maps import write_map
 from tilegc.io.tables import write_ecsv, write_parquet, write_regions
+from tilegc.places import Place
 from tilegc.schema import (
     ARRAYS,
     AUDIT,
     CANDIDATES,
     FILES,
     INPAINTED,
+    PATTERN,
     PROFILE,
+    PURITY,
     RANKING,
     RELATION,
     SCHEMA_VERSION,
@@ -44,9 +46,19 @@ from tilegc.stages.profile import Contamination
 from tilegc.stages.relation import Boxes, Comparison, Relation
 from tilegc.stages.setup import Setup
 from tilegc.stages.sky_grid import SkyCells
+from tilegc.stages.threshold import Selection
 from tilegc.stages.truth import Planted
 
-__all__ = ["MAPS", "Results", "summarise", "write_maps", "write_sky_grid", "write_summary", "write_tables"]
+__all__ = [
+    "MAPS",
+    "Results",
+    "summarise",
+    "write_maps",
+    "write_noise",
+    "write_sky_grid",
+    "write_summary",
+    "write_tables",
+]
 
 MAPS = ("detection", "mask", "rho", "density")
 """Arrays that are also written as FITS images."""
@@ -70,10 +82,7 @@ class Results:
     """What a run found, in the driver's memory."""
 
     noise: Mapping[str, Noise]
-    thresholds: Mapping[str, float]
-    """T of each field, nJy per pixel."""
-    candidates: Table
-    catalogue: Table
+    selection: Selection
     inpainted: Table
     cells: SkyCells
     boxes: Boxes | None
@@ -93,6 +102,16 @@ class Results:
     planted: Planted | None
     """None unless the run file names a truth table."""
     audit: tuple[audit.Line, ...]
+
+    @property
+    def candidates(self) -> Table:
+        """The peaks >= T."""
+        return self.selection.candidates
+
+    @property
+    def catalogue(self) -> Table:
+        """The sources: the peaks >= keep x T."""
+        return self.selection.catalogue
 
 
 def write_tables(setup: Setup, results: Results) -> None:
@@ -117,14 +136,30 @@ def write_tables(setup: Setup, results: Results) -> None:
         empty = {column.name: np.zeros(0) for column in columns}
         write_ecsv(folder.path / path, columns, empty if table is None else table, recipe)
     write_ecsv(folder.path / FILES.profile, PROFILE, results.profile, recipe)
+    purities = [results.selection.purities[name].table for name in setup.names]
+    write_ecsv(folder.path / FILES.purity, PURITY, _joined(purities), recipe)
+    patterns = [results.selection.patterns[name].table for name in setup.names]
+    write_ecsv(folder.path / FILES.pattern, PATTERN, _joined(patterns), recipe)
     write_ecsv(folder.path / FILES.audit, AUDIT, audit.columns(results.audit), recipe)
+
+
+def _joined(tables: list[Table]) -> Table:
+    """Return the rows of several tables, one after the other."""
+    return {name: np.concatenate([table[name] for table in tables]) for name in tables[0]}
+
+
+def write_noise(setup: Setup, results: Results) -> None:
+    """Write the local noise of every field into its store."""
+    for field in setup.fields:
+        values = results.selection.local[field.source.name].values
+        store.write(field.store, "noise", Box(0, 0, *values.shape), values)
 
 
 @dataclass(frozen=True)
 class _Map:
     tiles: FieldTiles
     name: str
-    path: Path
+    path: Place
     recipe: str
 
 
@@ -233,10 +268,31 @@ def _field(setup: Setup, results: Results, index: int, name: str) -> dict[str, A
         "masked_fraction": 1 - noise.n_good / with_data if with_data else None,
         "no_data_fraction": 1 - with_data / n_pixels,
         "sigma": _null(noise.sigma),
-        "threshold": _null(results.thresholds[name]),
+        "threshold": _null(results.selection.typical[name]),
         "n_candidates": int((results.candidates["field"] == name).sum()),
         "n_detected": int((results.catalogue["field"] == name).sum()),
         "n_inpainted": int((results.inpainted["field"] == name).sum()) / setup.config.inpaint.realisations,
+        **_limits(results.selection, name),
+    }
+
+
+def _limits(selection: Selection, name: str) -> dict[str, Any]:
+    """Return what is known of one field's noise and threshold."""
+    noise, limit = selection.local[name], selection.thresholds[name]
+    pure = selection.catalogue["purity"][selection.catalogue["field"] == name]
+    known = pure[np.isfinite(pure)]
+    return {
+        "local_noise": _null(noise.median),
+        "local_noise_lo": _null(noise.values[noise.counts.good > 0].min(initial=np.inf)),
+        "local_noise_hi": _null(noise.values[noise.counts.good > 0].max(initial=-np.inf)),
+        "noise_over_err": _null(noise.over_error),
+        "common_noise": _null(noise.common),
+        "null_maps": noise.counts.draws // 2 if noise.balance.patterns else 0,
+        "null_balance": list(noise.balance.scales),
+        "threshold_snr": _null(limit.value if limit.local else limit.value / noise.median),
+        "threshold_chosen": limit.chosen,
+        "purity": _null(float(known.mean()) if known.size else np.nan),
+        "pattern_onset_snr": selection.patterns[name].onset or None,
     }
 
 
@@ -313,7 +369,7 @@ def _planted(planted: Planted) -> dict[str, Any]:
     }
 
 
-def write_summary(path: Path, summary: Mapping[str, Any]) -> None:
+def write_summary(path: Place, summary: Mapping[str, Any]) -> None:
     """Write summary.json; a NaN in it is an error."""
     write_bytes(path, (json.dumps(summary, indent=2, allow_nan=False) + "\n").encode())
 
