@@ -35,9 +35,10 @@ from tilegc.places import Place, is_url, place
 from tilegc.report import write_report
 from tilegc.run_folder import Run, RunFolder, logged, open_run
 from tilegc.schema import FILES
-from tilegc.sky import SkyGrid, check_centre, cosmology
+from tilegc.sky import SkyGrid, check_centre, cosmology, kpc_per_arcsec
 from tilegc.stages import audit as auditing
 from tilegc.stages import (
+    contamination,
     density,
     detection_map,
     ingest,
@@ -45,11 +46,13 @@ from tilegc.stages import (
     likelihood,
     local_noise,
     mask,
+    mass_table,
     masses,
     noise,
     peaks,
     products,
     profile,
+    radial,
     relation,
     rho,
     sensitivity,
@@ -211,15 +214,29 @@ def _chain(
         boxes = relation.boxes(cells, config.relation.box) if inputs.kappa else None
         centre = setup.field_of_centre()
         edges = config.profile.edges or profile.EDGES
-        radial, contamination = profile.profile(cells, edges)
+        annuli, level = profile.profile(cells, edges)
+        members = None
+        if inputs.lens is not None and inputs.lens.ensemble is not None:
+            reach = max(config.relation.max_radius, masses.APERTURE)
+            members = realisations(cells, inputs.lens.ensemble, reach)
+        shapes = radial.radial(cells, compared, edges, level, members)
+        once = cells.owned(catalogue["ra"], catalogue["dec"], catalogue["field"])
+        counted = catalogue["radius_arcsec"][once]
+        near = cells.kept & (cells.radius < masses.APERTURE)
+        good_area = float(cells.good_area.sum(axis=0)[near].sum())
         results = Results(
             noises, selection, inpainted, cells, boxes,
             relation.fit(boxes) if boxes else None,
             _counts(config, inputs, cells, boxes),
             relation.compare(cells, centre, config.relation.max_radius) if inputs.kappa else None,
             *_beside(config, inputs, cells, centre, selection.candidates, inpainted, noises, limit),
-            radial, contamination,
-            masses.masses(config, inputs.kappa, catalogue["radius_arcsec"]),
+            annuli, level, shapes,
+            contamination.budget(
+                cells, level, shapes.cored, centre, inputs.kappa, compared.get("purity"),
+                kpc_per_arcsec(cosmology(config.cosmology), config.cluster.redshift),
+            ),
+            masses.masses(config, inputs.kappa, counted),
+            mass_table.mass_table(config, inputs.lens, mass_table.Counts(counted, good_area), level),
             None if inputs.lens is None else (inputs.lens, kappa_peaks(inputs.lens.kappa, setup.grid)),
             None if inputs.truth is None else
             planted(

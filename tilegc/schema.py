@@ -14,15 +14,19 @@ __all__ = [
     "ARRAYS",
     "AUDIT",
     "CANDIDATES",
+    "CONTAMINATION",
     "FILES",
     "INPAINTED",
+    "MASSES",
     "PATTERN",
     "PROFILE",
     "PURITY",
+    "RADIAL",
     "RANKING",
     "RELATION",
     "SCHEMA_VERSION",
     "SENSITIVITY",
+    "SHAPE",
     "SKY_GRID",
     "SKY_STORE",
     "VERSION",
@@ -165,6 +169,62 @@ PROFILE: Final = (
 )
 """Columns of profile.ecsv."""
 
+RADIAL: Final = (
+    Column(
+        "geometry", "string", "", "circle or ellipse: the annulus's shape, the ellipse that of the sources"
+    ),
+    Column("r_lo", "float64", "arcsec", "inner edge; of an ellipse the radius of the circle of its area"),
+    Column("r_hi", "float64", "arcsec", "outer edge"),
+    Column("r_mean", "float64", "arcsec", "mean radius of the good area"),
+    Column("area_arcsec2", "float64", "arcsec2", "good area, all fields"),
+    Column("n_gc", "int64", "", "sources above the larger keep x T of the fields"),
+    Column("n_per_arcsec2", "float64", "arcsec-2", "counts over good area"),
+    Column("n_err", "float64", "arcsec-2", "Poisson error of the same"),
+    Column("n_corrected", "float64", "arcsec-2", "the same less the contamination"),
+    Column("n_corrected_err", "float64", "arcsec-2", "its error, that of the contamination included"),
+    Column("kappa", "float64", "", "mean convergence at the reference redshift"),
+    Column("kappa_err", "float64", "", "scatter of the same over realisations of the lens model"),
+    Column("light", "float64", "nJy arcsec-2", "mean of the summed bands less that of the farthest tenth"),
+    Column("rho", "float64", "", "mean of the seed's kernel sum (arcsec^-1.6 for alpha = 1.6)"),
+)
+"""Columns of radial.ecsv: all fields together."""
+
+SHAPE: Final = (
+    Column("tracer", "string", "", "sources, kappa, light or rho"),
+    Column("r_lo", "float64", "arcsec", "inner edge of the ring"),
+    Column("r_hi", "float64", "arcsec", "outer edge of the ring"),
+    Column("n_gc", "float64", "", "sources in it"),
+    Column("slope", "float64", "", "-dlog/dlog R inside the ring, less the floor for sources"),
+    Column("axis_ratio", "float64", "", "of the ellipse, minor over major axis"),
+    Column(
+        "axis_ratio_err", "float64", "", "error, of blocks of 15 arcsec where there are ten; maps have none"
+    ),
+    Column("position_angle", "float64", "deg", "of the major axis, east of north"),
+    Column("position_angle_err", "float64", "deg", "its error, made alike"),
+)
+"""Columns of shape.ecsv."""
+
+MASSES: Final = (
+    Column("quantity", "string", "", "what it is"),
+    Column("value", "float64", "", "in the unit of its row"),
+    Column("err", "float64", "", "its error, in the same unit; NaN where none is known"),
+    Column("unit", "string", "", "astropy unit string; empty where dimensionless"),
+    Column("arithmetic", "string", "", "the numbers that make it, or why it is missing"),
+)
+"""Columns of masses.ecsv."""
+
+CONTAMINATION: Final = (
+    Column("component", "string", "", "where the estimate comes from"),
+    Column("per_arcsec2", "float64", "arcsec-2", "sources that are none of the cluster's"),
+    Column("per_arcsec2_err", "float64", "arcsec-2", "its error"),
+    Column("per_kpc2", "float64", "kpc-2", "the same at the cluster's redshift"),
+    Column("per_kpc2_err", "float64", "kpc-2", "its error"),
+    Column("factor", "float64", "", "by which lensing changes counts behind the cluster, mu^(2.5 s - 1)"),
+    Column("factor_err", "float64", "", "its error, from that of s"),
+    Column("how", "string", "", "arithmetic in words and numbers, or why it is missing"),
+)
+"""Columns of contamination.ecsv."""
+
 PURITY: Final = (
     Column("field", "string", "", "name of the field"),
     Column("zone", "int64", "", "zone of noise: 0 deep, 1 usual, 2 shallow"),
@@ -266,6 +326,10 @@ class Files:
     ranking: str = "ranking.ecsv"
     sensitivity: str = "sensitivity.ecsv"
     profile: str = "profile.ecsv"
+    radial: str = "radial.ecsv"
+    shape: str = "shape.ecsv"
+    masses: str = "masses.ecsv"
+    contamination: str = "contamination.ecsv"
     purity: str = "purity.ecsv"
     pattern: str = "pattern.ecsv"
     audit: str = "audit.ecsv"

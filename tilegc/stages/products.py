@@ -23,31 +23,39 @@ from tilegc.schema import (
     ARRAYS,
     AUDIT,
     CANDIDATES,
+    CONTAMINATION,
     FILES,
     INPAINTED,
+    MASSES,
     PATTERN,
     PROFILE,
     PURITY,
+    RADIAL,
     RANKING,
     RELATION,
     SCHEMA_VERSION,
     SENSITIVITY,
+    SHAPE,
     SKY_GRID,
     VERSION,
 )
 from tilegc.sky import cosmology, kpc_per_arcsec
-from tilegc.stages import audit
+from tilegc.stages import audit, contamination, mass_table
+from tilegc.stages.contamination import Component
 from tilegc.stages.kernel import KernelStatistics
 from tilegc.stages.lens_models import LensModels, Peak
 from tilegc.stages.likelihood import CountsRelation, describe
+from tilegc.stages.mass_table import Line
 from tilegc.stages.masses import Masses
 from tilegc.stages.noise import Noise
 from tilegc.stages.profile import Contamination
+from tilegc.stages.radial import Radial
 from tilegc.stages.relation import Boxes, Comparison, Relation
 from tilegc.stages.setup import Setup
 from tilegc.stages.sky_grid import SkyCells
 from tilegc.stages.threshold import Selection
 from tilegc.stages.truth import Planted
+from tilegc.statistics.intensity import Fit
 
 __all__ = [
     "MAPS",
@@ -97,7 +105,10 @@ class Results:
     sensitivity: Table | None
     profile: Table
     contamination: Contamination
+    radial: Radial
+    budget: list[Component]
     masses: Masses
+    mass_lines: list[Line]
     lens: tuple[LensModels, list[Peak]] | None
     planted: Planted | None
     """None unless the run file names a truth table."""
@@ -136,6 +147,13 @@ def write_tables(setup: Setup, results: Results) -> None:
         empty = {column.name: np.zeros(0) for column in columns}
         write_ecsv(folder.path / path, columns, empty if table is None else table, recipe)
     write_ecsv(folder.path / FILES.profile, PROFILE, results.profile, recipe)
+    write_ecsv(folder.path / FILES.radial, RADIAL, results.radial.annuli, recipe)
+    write_ecsv(folder.path / FILES.shape, SHAPE, results.radial.shapes, recipe)
+    write_ecsv(folder.path / FILES.masses, MASSES, mass_table.as_table(results.mass_lines), recipe)
+    kpc = kpc_per_arcsec(cosmology(setup.config.cosmology), setup.config.cluster.redshift)
+    write_ecsv(
+        folder.path / FILES.contamination, CONTAMINATION, contamination.as_table(results.budget, kpc), recipe
+    )
     purities = [results.selection.purities[name].table for name in setup.names]
     write_ecsv(folder.path / FILES.purity, PURITY, _joined(purities), recipe)
     patterns = [results.selection.patterns[name].table for name in setup.names]
@@ -241,6 +259,15 @@ def summarise(setup: Setup, results: Results) -> dict[str, Any]:
             "r_lo_arcsec": _null(results.contamination.r_lo),
             "r_hi_arcsec": _null(results.contamination.r_hi),
         },
+        "contamination_budget": {one.name: _component(one, scale) for one in results.budget},
+        "radial": {
+            "cored": _law(results.radial.cored), "elliptical": _law(results.radial.elliptical),
+            "nfw": _law(results.radial.nfw),
+            "axis_ratio": _null(results.radial.shape.axis_ratio),
+            "axis_ratio_err": _null(results.radial.shape.axis_ratio_err),
+            "position_angle_deg": _null(results.radial.shape.position_angle),
+            "position_angle_err_deg": _null(results.radial.shape.position_angle_err),
+        },
         "mass": {
             "sigma_cr_msun_per_kpc2": _null(masses.sigma_cr),
             "mean_kappa_within_60arcsec": _null(masses.mean_kappa),
@@ -293,6 +320,28 @@ def _limits(selection: Selection, name: str) -> dict[str, Any]:
         "threshold_chosen": limit.chosen,
         "purity": _null(float(known.mean()) if known.size else np.nan),
         "pattern_onset_snr": selection.patterns[name].onset or None,
+    }
+
+
+def _component(one: Component, kpc: float) -> dict[str, float | None]:
+    return {
+        "per_kpc2": _null(one.n / kpc**2), "err": _null(one.err / kpc**2),
+        "factor": _null(one.factor), "factor_err": _null(one.factor_err),
+    }  # fmt: skip
+
+
+def _law(found: Fit) -> dict[str, Any]:
+    """Return a fit's parameters with both errors and both covariances, rows in the parameters' order."""
+    return {
+        "parameters": list(found.names),
+        "values": [_null(value) for value in found.values],
+        "err": [_null(found.error(name)) for name in found.names],
+        "robust_err": [_null(found.robust_error(name)) for name in found.names],
+        "covariance": [[_null(value) for value in row] for row in found.covariance],
+        "robust_covariance": [[_null(value) for value in row] for row in found.robust],
+        "log_likelihood": _null(found.log_likelihood),
+        "n": found.n,
+        "at_bound": list(found.at_bound),
     }
 
 
