@@ -427,7 +427,7 @@ def _widths(source: FieldSource, sample: Sample, filtering: Filter) -> Iterator[
             verdict = judged(ratio, 1.35, 2.0)
             if verdict != "ok":
                 remedy = (
-                    "wider than the telescope's: look for smeared exposures, a smoothed mosaic, or another band"
+                    "wider than the telescope's: galaxies taken for points, smeared exposures, or a smoothed mosaic"
                     if arcsec > expected
                     else "narrower than the telescope's: look for cosmic rays or hot pixels among the sources"
                 )
