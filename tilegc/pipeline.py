@@ -191,7 +191,7 @@ def _chain(
         candidates = peaks.candidates(setup, found, noises)
         catalogue = peaks.keep(candidates, thresholds, config.detect.keep)
     with _timed(timing, "density_s"):
-        density.density(setup, catalogue)
+        convergence = density.density(setup, catalogue)
         inpainted = inpaint.inpaint(setup)
         rho.rho(setup, catalogue, inpainted)
     with _timed(timing, "compare_s"):
@@ -205,7 +205,7 @@ def _chain(
         edges = config.profile.edges or profile.EDGES
         radial, contamination = profile.profile(cells, edges)
         results = Results(
-            noises, thresholds, candidates, catalogue, inpainted, cells, boxes,
+            noises, thresholds, candidates, catalogue, inpainted, convergence, cells, boxes,
             relation.fit(boxes) if boxes else None,
             _counts(config, inputs, cells, boxes),
             relation.compare(cells, centre, config.relation.max_radius) if inputs.kappa else None,
@@ -287,7 +287,7 @@ def _tiles(config: RunConfig, folder: RunFolder, sources: tuple[FieldSource, ...
     for source in sources:
         path = str(folder.store(source.name))
         attrs = {**store.field_attributes(source), "recipe": config.recipe}
-        wanted = arrays((*detection_map.MAPS, *mask.MASKS, *density.MAPS, *rho.MAPS))
+        wanted = arrays((*detection_map.MAPS, *mask.MASKS, *density.arrays_of(config), *rho.MAPS))
         store.create(
             path, wanted, shape=source.shape, bands=source.band_names, shard=config.tiles.size, attrs=attrs
         )

@@ -13,12 +13,9 @@ from pathlib import Path
 from typing import Final
 
 from tilegc.run_folder.ledger import SEGMENT
-from tilegc.schema import FILES, SKY_STORE
+from tilegc.schema import FILES, MAPS, SKY_STORE
 
 __all__ = ["MAPS", "PRODUCTS", "arrays_of", "is_ours", "map_name", "remove"]
-
-MAPS: Final = ("detection", "mask", "rho", "density")
-"""Maps of each field, as FITS files."""
 
 PRODUCTS: Final = (
     FILES.summary,
