@@ -13,7 +13,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -23,7 +23,7 @@ from tilegc import config as run_file
 from tilegc.cluster import connect
 from tilegc.config import RunConfig
 from tilegc.engine import Engine, FieldTiles, Progress, SerialEngine, for_client
-from tilegc.errors import ConfigError, InputError
+from tilegc.errors import ConfigError, InputError, RunFolderError
 from tilegc.geometry import TileGrid
 from tilegc.io import store
 from tilegc.io.convergence import Kappa, check_overlap
@@ -55,14 +55,18 @@ from tilegc.stages import (
     radial,
     relation,
     rho,
+    sensitivity,
     threshold,
 )
 from tilegc.stages import plan as planning
+from tilegc.stages.kernel import KernelStatistics, kernel_statistics
 from tilegc.stages.lens_models import LensModels, find_lens_models, kappa_peaks, realisations
 from tilegc.stages.mask import Regions, region_masks
 from tilegc.stages.noise import Noise
+from tilegc.stages.partials import Table
 from tilegc.stages.plan import Plan
 from tilegc.stages.products import Results
+from tilegc.stages.ranking import rank_maps
 from tilegc.stages.setup import Setup, arrays
 from tilegc.stages.sky_grid import SkyCells, add_up
 from tilegc.stages.threshold import Selection
@@ -188,6 +192,7 @@ def _chain(
         lines = auditing.audit(config, sources, inputs.kappa, engine)
         _warn(lines)
     with _timed(timing, "mask_s"):
+        _remark_on_masks(inputs)
         filtering = detection_map.detection_map(setup)
         mask.mask(setup, inputs.regions)
     with _timed(timing, "detect_s"):
@@ -225,6 +230,7 @@ def _chain(
             relation.fit(boxes) if boxes else None,
             _counts(config, inputs, cells, boxes),
             relation.compare(cells, centre, config.relation.max_radius) if inputs.kappa else None,
+            *_beside(config, inputs, cells, centre, selection.candidates, inpainted, noises, limit),
             annuli, level, shapes,
             contamination.budget(
                 cells, level, shapes.cored, centre, inputs.kappa, compared.get("purity"),
@@ -252,6 +258,25 @@ def _counts(
     reach, models = config.relation.max_radius, inputs.lens
     range_maps = realisations(cells, models.ensemble, reach) if models.ensemble else None
     return likelihood.fit_counts(cells, config.relation.box, reach, found=boxes, ensemble=range_maps)
+
+
+def _beside(
+    config: RunConfig, inputs: Inputs, cells: SkyCells, centre: int, candidates: Table, inpainted: Table,
+    noises: Mapping[str, Noise], limit: float,
+) -> tuple[KernelStatistics | None, Table | None, Table | None]:  # fmt: skip
+    """Return what stands beside the relation: errors and kernel of the comparison, other maps, other samples."""
+    if inputs.lens is None:
+        return None, None, None
+    reach, side, kernel = config.relation.max_radius, config.relation.box, config.density
+    hidden = inpainted["field"] == cells.fields[centre]
+    drawn = cells.count(inpainted["ra"][hidden], inpainted["dec"][hidden]) / config.inpaint.realisations
+    settings = sensitivity.Settings(centre, side, reach, (kernel.alpha, kernel.softening), drawn)
+    sigma = {name: noise.sigma for name, noise in noises.items()}
+    return (
+        kernel_statistics(cells, centre, reach, side, drawn, settings.kernel),
+        rank_maps(cells, inputs.lens.kappa, inputs.lens.rivals, reach),
+        sensitivity.sensitivity(cells, candidates, sigma, limit, settings),
+    )
 
 
 def _write(setup: Setup, results: Results, timing: dict[str, float], begun: float) -> None:
@@ -320,6 +345,15 @@ def _tiles(config: RunConfig, folder: RunFolder, sources: tuple[FieldSource, ...
     return tuple(fields)
 
 
+def _remark_on_masks(inputs: Inputs) -> None:
+    """Log which of the user's masks do nothing."""
+    for source in inputs.sources:
+        for path in mask.idle(source, inputs.regions[source.name]):
+            log.warning(
+                "field %s: %s masks no pixel of it; is it meant for another field?", source.name, path
+            )
+
+
 def _remark(setup: Setup, noises: Mapping[str, Noise], selection: Selection) -> None:
     """Log what a reader of the results should know of the fields."""
     for field in setup.fields:
@@ -372,7 +406,12 @@ def plan(source: Source, directory: str | Place | None = None, *, workers: int |
     config = source if isinstance(source, RunConfig) else run_file.load(source)
     path = place(directory) if directory is not None else default_directory(source)
     inputs = examine(config)
-    return planning.plan(config, inputs.sources, path, os.cpu_count() or 1 if workers is None else workers)
+    found = planning.plan(config, inputs.sources, path, os.cpu_count() or 1 if workers is None else workers)
+    try:
+        RunFolder(path).check()
+    except RunFolderError as error:
+        return replace(found, refusals=(str(error), *found.refusals))
+    return found
 
 
 def audit(source: Source, *, progress: Progress | None = None) -> tuple[auditing.Line, ...]:
