@@ -4,14 +4,23 @@ from __future__ import annotations
 
 import importlib.metadata
 import io
+import socket
 import sys
 import tempfile
+import time
 from collections.abc import Callable
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-__all__ = ["report"]
+from tilegc.errors import TileGCError
+
+if TYPE_CHECKING:
+    from tilegc.cluster import TLS
+    from tilegc.config import Compute
+
+__all__ = ["report", "report_workers"]
 
 PACKAGES = (
     "numpy",
@@ -44,6 +53,66 @@ def report(say: Callable[[str], None]) -> int:
             failed += 1
             say(f"FAILS   {name:<20} {type(error).__name__}: {' '.join(str(error).split())}")
     return 1 if failed else 0
+
+
+def report_workers(
+    say: Callable[[str], None],
+    *,
+    cluster: str | None = None,
+    scheduler: str | None = None,
+    compute: Compute | None = None,
+    tls: TLS | None = None,
+) -> int:
+    """Start one worker, or ask those of a scheduler; have it see this folder and do a tile; return the exit code.
+
+    What is wrong is one line.
+    """
+    from tilegc.cluster import workers_for  # noqa: PLC0415
+    from tilegc.engine import Unit, for_client  # noqa: PLC0415
+    from tilegc.run_folder import marked  # noqa: PLC0415
+
+    name = f"--scheduler {scheduler}" if scheduler is not None else f"--cluster {cluster}"
+    count = None if scheduler is not None else 1
+    begun = time.monotonic()
+    try:
+        with (
+            workers_for(
+                workers=count, scheduler=scheduler, cluster=cluster, compute=compute, tls=tls, tell=say
+            ) as found,
+            tempfile.TemporaryDirectory(prefix="tilegc-doctor-", dir=Path.cwd()) as folder,
+            marked(Path(folder), []) as token,
+        ):
+            say(f"ok      worker               came after {time.monotonic() - begun:.1f} s")
+            found.admit(token)
+            say(f"ok      place                it reads and writes in {Path.cwd()}")
+            engine = for_client(found.client, patience=30.0, shortage=found.shortage)
+            theirs = engine.run("doctor", _tile, [Unit("tile", 64 * 64, 0)], combine=_first)
+            where, pixels = theirs
+            if pixels != _tile(None, 0)[1]:
+                raise RuntimeError(f"the detection map of {where} is not that of this machine")  # noqa: TRY301
+            say(f"ok      tile                 the detection map of {where} has the bytes of this machine's")
+    except TileGCError as error:
+        say(f"FAILS   {error}")
+        return 1
+    except Exception as error:  # noqa: BLE001  (whatever it is, it is the finding)
+        say(f"FAILS   {name}: {type(error).__name__}: {' '.join(str(error).split())}")
+        return 1
+    return 0
+
+
+def _tile(common: None, number: int) -> tuple[str, bytes]:  # noqa: ARG001
+    """Filter a point source among noise; return where that was, and the bytes of the detection map."""
+    from tilegc.config import Filter, Mask  # noqa: PLC0415
+    from tilegc.stages.detection_map import filter_maps, filter_params  # noqa: PLC0415
+
+    light = np.random.default_rng(1).normal(0.0, 0.1, (64, 64)).astype(np.float32)
+    light[32, 32] = 1.0
+    _, detection = filter_maps(light, np.ones(light.shape, bool), filter_params(Filter(), Mask()))
+    return socket.gethostname(), detection.tobytes()
+
+
+def _first(a: Any, _b: Any) -> Any:
+    return a
 
 
 def _versions() -> str:

@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import sys
 import time
 from pathlib import Path
 
 import cloudpickle
+import psutil
 import pytest
 import yaml
 
 from tests import mock
 from tests import slurm as slurms
+from tests.command import tilegc
 from tilegc import pipeline
 from tilegc.cluster import ONE_THREAD, workers_for
 from tilegc.config import Compute
@@ -190,6 +193,57 @@ def test_jobs_that_cannot_be_get_their_line_within_seconds(slurm, tmp_path, jobs
     assert "\n" not in str(caught.value)
     assert str(caught.value).startswith("--cluster slurm: ")
     assert slurm.jobs() == {}
+
+
+def test_doctor(slurm, tmp_path):
+    run_file = mock.write_inputs(tmp_path / "in", compute={"memory": "1 GiB", "jobs": JOBS})
+    well = tilegc("doctor", run_file, "--cluster", "slurm")
+    assert (well.code, well.err) == (0, "")
+    assert [line.split()[:2] for line in well.out.splitlines()] == [
+        ["ok", "worker"],
+        ["ok", "place"],
+        ["ok", "tile"],
+    ]
+    ill = tilegc(
+        "doctor", mock.edited(run_file, "ill.yaml", {"compute.jobs.queue": "no"}), "--cluster", "slurm"
+    )
+    assert (ill.code, ill.err) == (1, "")
+    assert ill.out.startswith("FAILS   --cluster slurm: ")
+    assert ill.out.count("\n") == 1
+
+
+def test_one_allocation_for_everything(slurm, tmp_path, monkeypatch):
+    """`deploy/slurm/tilegc.sbatch` on both nodes; a worker that is killed is started again."""
+    script = Path(__file__).resolve().parents[2] / "deploy" / "slurm" / "tilegc.sbatch"
+    run_file = mock.write_inputs(tmp_path / "in", tiles={"size": 24})
+    expected = pipeline.run(run_file, tmp_path / "alone", workers=0)
+    monkeypatch.setenv("TILEGC_PYTHON", sys.executable)
+    monkeypatch.setenv("TILEGC_INTERFACE", "lo")
+    slurm("sbatch", "--ntasks=2", "--nodes=2", "--mem-per-cpu=1G", f"--output={tmp_path}/out", str(script),
+          str(run_file), "-o", str(tmp_path / "run"))  # fmt: skip
+    killed = False
+    end = time.monotonic() + 200
+    while slurm.jobs():
+        assert time.monotonic() < end, (tmp_path / "out").read_text()
+        if not killed and any((tmp_path / "run" / "ledger").glob("*-filter.json")):
+            killed = kill_a_worker(tmp_path)
+        time.sleep(0.5)
+    assert killed
+    mock.assert_same(tmp_path / "run", expected)
+    assert "report" in (tmp_path / "out").read_text()
+    assert not list(tmp_path.glob("tilegc-*"))
+
+
+def kill_a_worker(folder):
+    """Kill a worker and what watches it, as its node's failure would."""
+    for process in psutil.process_iter(["cmdline"]):
+        line = " ".join(process.info["cmdline"] or ())
+        if f"--scheduler-file {folder}" in line and "dask_worker" in line:
+            for one in (*process.children(recursive=True), process):
+                with contextlib.suppress(psutil.NoSuchProcess):
+                    one.kill()
+            return True
+    return False
 
 
 @pytest.mark.slow
