@@ -25,7 +25,7 @@ from tilegc.report import arithmetic, comparison, maps, numbers, reading, write_
 from tilegc.report import relation as report_relation
 from tilegc.report.places import place
 from tilegc.report.reading import block_means, census
-from tilegc.schema import ARRAYS, CANDIDATES, INPAINTED, PROFILE, RELATION, SKY_GRID, Bit
+from tilegc.schema import ARRAYS, CANDIDATES, INPAINTED, PATTERN, PROFILE, PURITY, RELATION, SKY_GRID, Bit
 from tilegc.sky import SkyGrid, header_text
 
 RA, DEC, SCALE, CELL = 342.18, -44.53, 0.1, 0.3
@@ -48,6 +48,8 @@ class FakeRun:
     inpainted: QTable
     relation: QTable
     profile: QTable
+    purity: QTable
+    pattern: QTable
 
     def field(self, name: str) -> xr.Dataset:
         return self.stores[name]
@@ -221,6 +223,15 @@ def fake_run(
             "n_candidates": 0 if empty else 5000,
             "n_detected": 0 if empty else int((who == name).sum()),
             "n_inpainted": 0.0 if empty else 20.5,
+            "local_noise": None if empty else 0.0931,
+            "local_noise_lo": None if empty else 0.0881,
+            "local_noise_hi": None if empty else 0.1234,
+            "noise_over_err": None if empty else 1.312,
+            "common_noise": None if empty else 1.031,
+            "threshold_snr": None if empty else 2.716,
+            "threshold_chosen": not empty,
+            "purity": None if empty else 0.957,
+            "pattern_onset_snr": None if empty else 3.5,
         }
         for name in names
     }
@@ -336,7 +347,45 @@ def fake_run(
         empty_table["i"] if empty else table(INPAINTED, filled),
         table(RELATION, bins) if kappa else empty_table["r"],
         empty_table["p"] if empty else profile,
+        table(PURITY, None if empty else purity_columns(names)),
+        table(PATTERN, pattern_columns(names, empty=empty)),
     )
+
+
+def purity_columns(names) -> dict[str, np.ndarray]:
+    """Two zones a field, of which the noise makes 100 and 60 peaks in the lowest slice and fewer above."""
+    low = np.append(np.arange(2.5, 8.0, 0.25), 8.0)
+    n = low.size
+    rows = []
+    for name in names:
+        for zone, peak in ((1, 100.0), (2, 60.0)):
+            noise = peak * np.exp(-((low**2) - 6.25) / 2)
+            found = np.rint(noise + 40 * np.exp(-(low - 2.5) / 3)).astype(int)
+            rows.append({
+                "field": np.full(n, name), "zone": np.full(n, zone),
+                "noise_lo": np.full(n, 0.1), "noise_hi": np.full(n, 0.2),
+                "area_arcsec2": np.full(n, 100.0), "snr_lo": low, "snr_hi": np.append(low[1:], np.inf),
+                "n_found": found,
+                "n_noise": noise, "n_noise_err": np.sqrt(noise / 6), "purity": 1 - noise / found,
+                "purity_err": np.full(n, 0.1), "purity_above": np.full(n, 0.9),
+            })  # fmt: skip
+    return {key: np.concatenate([row[key] for row in rows]) for key in rows[0]}
+
+
+def pattern_columns(names, *, empty) -> dict[str, np.ndarray]:
+    """A pattern of 32 px up to 3.5 in every field."""
+    edges = np.array([2.5, 3, 3.5, 4, 4.5, 5, 5.5, 6, 8])
+    n = edges.size - 1
+    chance = np.full(n, np.nan) if empty else np.array([1e-30, 1e-6, 0.4, 0.7, 0.9, 0.2, 0.5, np.nan])
+    each = {
+        "snr_lo": edges[:-1], "snr_hi": edges[1:], "n_found": np.full(n, 0 if empty else 100),
+        "period": np.where(np.isnan(chance), np.nan, 32.0), "angle": chance * 0, "power": chance * 0 + 9,
+        "false_alarm": chance,
+    }  # fmt: skip
+    return {
+        "field": np.repeat(names, n),
+        **{key: np.tile(values, len(names)) for key, values in each.items()},
+    }
 
 
 def sky_grid(names, masks, xi, eta, who, plane, *, kappa, empty) -> xr.Dataset:
@@ -468,7 +517,7 @@ def test_page_needs_nothing_else_and_holds_every_figure(full: FakeRun) -> None:
         f"{name}.png"
         for name in (
             "mosaic-a", "core", "sources-a", "density-a", "mosaic-b", "sources-b", "relation", "rho-a", "kappa",
-            "comparison", "residual", "profile", "shapes",
+            "comparison", "residual", "profile", "shapes", "purity", "regularity",
         )
     )  # fmt: skip
     assert sorted(files.values()) == sorted(seen.images)
@@ -483,6 +532,7 @@ def test_page_says_the_summary_s_numbers(full: FakeRun) -> None:
     for words in (
         "Mock & <1>", f"{full.summary['n_detected']:,}", "0.693 ± 0.021", "0.412 ± 0.011", "0.0151 ± 0.0012",
         "3.24 × 1014", "0.704 ± 0.020", "0.5 σ", "93.0 %", "88.0 %", "21.3 %", "recipe: seed", "reading the images",
+        "0.0931", "0.0881 – 0.123", "1.31", "2.72", "95.7 %", "up to S/N 3.5",
     ):  # fmt: skip
         assert words in text.replace("\N{NO-BREAK SPACE}", " "), words
 
@@ -528,7 +578,17 @@ def test_no_convergence_map_and_one_field(tmp_path: Path) -> None:
     assert "planted" not in seen.targets
     assert "The second field" not in seen.text
     drawn = {path.stem for path in (tmp_path / "figures").iterdir()}
-    assert drawn == {"mosaic-a", "core", "sources-a", "density-a", "rho-a", "profile", "shapes"}
+    assert drawn == {
+        "mosaic-a",
+        "core",
+        "sources-a",
+        "density-a",
+        "rho-a",
+        "profile",
+        "shapes",
+        "purity",
+        "regularity",
+    }
 
 
 @pytest.mark.parametrize("kappa", [True, False])

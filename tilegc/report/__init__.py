@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from tilegc.io.atomic import write_bytes
 from tilegc.places import Place
-from tilegc.report import comparison, maps, profiles, relation, style
+from tilegc.report import comparison, maps, profiles, purity, relation, style
 from tilegc.report.drawing import Drawing
 from tilegc.report.page import page
 from tilegc.report.reading import Material
@@ -54,6 +54,7 @@ def _drawings(material: Material) -> dict[str, Sequence[Drawing]]:
             maps.sources(material, central), *_there(maps.density(material, central)),
         ],
         "others": [draw(material, name) for name in others for draw in (maps.mosaic, maps.sources)],
+        "noise": [*_there(purity.purity(material)), *_there(purity.regularity(material))],
         "relation": _there(relation.diagram(material)),
         "comparison": [
             *_there(comparison.kernel_sum(material)), *_there(comparison.convergence(material)),

@@ -17,6 +17,7 @@ from tilegc.report.arithmetic import SUN, Step, arithmetic
 from tilegc.report.audit import audit_rows, counted
 from tilegc.report.drawing import Drawing
 from tilegc.report.numbers import DASH, missing, plain, power, share, with_error, with_power
+from tilegc.report.purity import HEAD, noise_rows
 from tilegc.report.reading import Material, rows_of
 from tilegc.report.relation import PLANTED_LAW
 from tilegc.schema import FILES, Bit
@@ -83,6 +84,8 @@ def page(material: Material, drawings: Mapping[str, Sequence[Drawing]], images: 
         fields=_fields(material),
         bits=[style.BITS[bit][0] for bit in Bit],
         masks=_masks(material),
+        noise_head=HEAD,
+        noise_rows=noise_rows(material),
         relation_missing=_relation_missing(material),
         steps=_steps(material),
         planted=_planted(material),
