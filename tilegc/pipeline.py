@@ -49,7 +49,6 @@ from tilegc.stages import (
     mass_table,
     masses,
     noise,
-    peaks,
     products,
     profile,
     radial,
@@ -195,7 +194,6 @@ def _chain(
         noises = noise.noise(setup)
         local = local_noise.local_noise(setup, noises, filtering)
         selection = threshold.select(setup, noises, local)
-        thresholds = selection.typical
         _remark(setup, noises, selection)
         catalogue = selection.catalogue
     with _timed(timing, "density_s"):
@@ -203,11 +201,9 @@ def _chain(
         inpainted = inpaint.inpaint(setup)
         rho.rho(setup, catalogue, inpainted)
     with _timed(timing, "compare_s"):
-        limit = _common_limit(thresholds) * config.detect.keep
-        compared = {
-            name: column[catalogue["peak"] >= peaks.at_least(limit)] for name, column in catalogue.items()
-        }
-        cells = add_up(setup, compared, inputs.kappa)
+        common = selection.common(config.detect.keep)
+        limit, compared = common.limit, common.sources(catalogue)
+        cells = add_up(setup, compared, inputs.kappa, common.complete)
         boxes = relation.boxes(cells, config.relation.box) if inputs.kappa else None
         centre = setup.field_of_centre()
         edges = config.profile.edges or profile.EDGES
@@ -354,11 +350,6 @@ def _warn(lines: Sequence[auditing.Line]) -> None:
         if line.verdict == "wrong":
             place = ", ".join(part for part in (line.field and f"field {line.field}", line.band) if part)
             log.warning("audit, %s: %s: %s; %s", line.check, place, line.finding, line.remedy)
-
-
-def _common_limit(thresholds: Mapping[str, float]) -> float:
-    """Return the largest T of the fields: fields are compared with one another above it."""
-    return max((value for value in thresholds.values() if np.isfinite(value)), default=np.inf)
 
 
 @contextmanager

@@ -137,6 +137,7 @@ def regularity(material: Material) -> Drawing | None:
     figure, axes = style.panel("Regular pattern in the positions", style.WIDE)
     handles: list[Artist | Container] = []
     axes.set_yscale("log")
+    lowest = 1.0
     for number, field in enumerate(material.fields):
         rows = (table["field"].astype(str) == field) & np.isfinite(table["false_alarm"])
         if not rows.any():
@@ -144,6 +145,7 @@ def regularity(material: Material) -> Drawing | None:
         marker, colour = style.MARKERS[number % len(style.MARKERS)]
         middle = (table["snr_lo"] + table["snr_hi"])[rows] / 2
         chance = np.maximum(table["false_alarm"][rows], FAINTEST)
+        lowest = min(lowest, chance.min())
         handles += axes.plot(middle, chance, color=colour, marker=marker, ms=5, lw=1, label=f"field {field}")
         for x, y, period in zip(middle, chance, table["period"][rows], strict=True):
             if y < ALARM:
@@ -158,7 +160,7 @@ def regularity(material: Material) -> Drawing | None:
     if not handles:
         return None
     handles.append(axes.axhline(ALARM, color=style.FAINT, lw=1, zorder=1, label="a pattern below this"))
-    axes.set_ylim(FAINTEST / 3, 3)
+    axes.set_ylim(min(ALARM / 100, lowest / 10), 3)
     axes.set_xlim(2.4, LAST)
     axes.set_xlabel("signal-to-noise against local noise")
     axes.set_ylabel("false-alarm probability")

@@ -80,7 +80,7 @@ def peaks_rule(window: xr.Dataset, tile: Tile, params: PeakParams) -> tuple[dict
     }
 
 
-PEAKS = Pass("peaks", ("detection", "mask"), PEAK_HALO, (), peaks_rule, concatenate, bytes_per_pixel=40.0)
+PEAKS = Pass("peaks", ("detection", "mask"), PEAK_HALO, (), peaks_rule, concatenate, bytes_per_pixel=48.0)
 
 
 def find_peaks(
