@@ -54,14 +54,18 @@ from tilegc.stages import (
     radial,
     relation,
     rho,
+    sensitivity,
     threshold,
 )
 from tilegc.stages import plan as planning
+from tilegc.stages.kernel import KernelStatistics, kernel_statistics
 from tilegc.stages.lens_models import LensModels, find_lens_models, kappa_peaks, realisations
 from tilegc.stages.mask import Regions, region_masks
 from tilegc.stages.noise import Noise
+from tilegc.stages.partials import Table
 from tilegc.stages.plan import Plan
 from tilegc.stages.products import Results
+from tilegc.stages.ranking import rank_maps
 from tilegc.stages.setup import Setup, arrays
 from tilegc.stages.sky_grid import SkyCells, add_up
 from tilegc.stages.threshold import Selection
@@ -197,7 +201,7 @@ def _chain(
         _remark(setup, noises, selection)
         catalogue = selection.catalogue
     with _timed(timing, "density_s"):
-        density.density(setup, catalogue)
+        convergence = density.density(setup, catalogue)
         inpainted = inpaint.inpaint(setup)
         rho.rho(setup, catalogue, inpainted)
     with _timed(timing, "compare_s"):
@@ -218,10 +222,11 @@ def _chain(
         near = cells.kept & (cells.radius < masses.APERTURE)
         good_area = float(cells.good_area.sum(axis=0)[near].sum())
         results = Results(
-            noises, selection, inpainted, cells, boxes,
+            noises, selection, inpainted, convergence, cells, boxes,
             relation.fit(boxes) if boxes else None,
             _counts(config, inputs, cells, boxes),
             relation.compare(cells, centre, config.relation.max_radius) if inputs.kappa else None,
+            *_beside(config, inputs, cells, centre, selection.candidates, inpainted, noises, limit),
             annuli, level, shapes,
             contamination.budget(
                 cells, level, shapes.cored, centre, inputs.kappa, compared.get("purity"),
@@ -249,6 +254,25 @@ def _counts(
     reach, models = config.relation.max_radius, inputs.lens
     range_maps = realisations(cells, models.ensemble, reach) if models.ensemble else None
     return likelihood.fit_counts(cells, config.relation.box, reach, found=boxes, ensemble=range_maps)
+
+
+def _beside(
+    config: RunConfig, inputs: Inputs, cells: SkyCells, centre: int, candidates: Table, inpainted: Table,
+    noises: Mapping[str, Noise], limit: float,
+) -> tuple[KernelStatistics | None, Table | None, Table | None]:  # fmt: skip
+    """Return what stands beside the relation: errors and kernel of the comparison, other maps, other samples."""
+    if inputs.lens is None:
+        return None, None, None
+    reach, side, kernel = config.relation.max_radius, config.relation.box, config.density
+    hidden = inpainted["field"] == cells.fields[centre]
+    drawn = cells.count(inpainted["ra"][hidden], inpainted["dec"][hidden]) / config.inpaint.realisations
+    settings = sensitivity.Settings(centre, side, reach, (kernel.alpha, kernel.softening), drawn)
+    sigma = {name: noise.sigma for name, noise in noises.items()}
+    return (
+        kernel_statistics(cells, centre, reach, side, drawn, settings.kernel),
+        rank_maps(cells, inputs.lens.kappa, inputs.lens.rivals, reach),
+        sensitivity.sensitivity(cells, candidates, sigma, limit, settings),
+    )
 
 
 def _write(setup: Setup, results: Results, timing: dict[str, float], begun: float) -> None:
@@ -307,7 +331,9 @@ def _tiles(config: RunConfig, folder: RunFolder, sources: tuple[FieldSource, ...
     for source in sources:
         path = str(folder.store(source.name))
         attrs = {**store.field_attributes(source), "recipe": config.recipe}
-        wanted = arrays((*detection_map.MAPS, *mask.MASKS, *local_noise.MAPS, *density.MAPS, *rho.MAPS))
+        wanted = arrays(
+            (*detection_map.MAPS, *mask.MASKS, *local_noise.MAPS, *density.arrays_of(config), *rho.MAPS)
+        )
         store.create(
             path, wanted, shape=source.shape, bands=source.band_names, shard=config.tiles.size, attrs=attrs
         )

@@ -17,13 +17,16 @@ __all__ = [
     "CONTAMINATION",
     "FILES",
     "INPAINTED",
+    "MAPS",
     "MASSES",
     "PATTERN",
     "PROFILE",
     "PURITY",
     "RADIAL",
+    "RANKING",
     "RELATION",
     "SCHEMA_VERSION",
+    "SENSITIVITY",
     "SHAPE",
     "SKY_GRID",
     "SKY_STORE",
@@ -113,6 +116,44 @@ RELATION: Final = (
     Column("kappa_std", "float64", "", "standard deviation of the same"),
 )
 """Columns of relation.ecsv."""
+
+RANKING: Final = (
+    Column("rank", "int64", "", "place by ln L, from 1; -1: the map covers too little of the sky"),
+    Column("map", "string", "", "kappa: the run's own; the others are made of it, or of convergence.compare"),
+    Column(
+        "ln_likelihood", "float64", "", "of the positions, the law at its best, without what all maps share"
+    ),
+    Column("delta", "float64", "", "the same less that of the run's own map"),
+    Column("delta_err", "float64", "", "its standard error, positions being independent"),
+    Column("c", "float64", "", "power of the map in the law"),
+    Column("uniform", "float64", "", "share of the sources that follow the area alone"),
+    Column("n_sources", "int64", "", "sources whose positions were compared"),
+    Column("area_arcsec2", "float64", "arcsec2", "area on which they were: what all these maps cover"),
+)
+"""Columns of ranking.ecsv."""
+
+SENSITIVITY: Final = (
+    Column(
+        "sample", "string", "", "which sources: all, above a limit in S/N, a half by peak, away from galaxies"
+    ),
+    Column("n_sources", "int64", "", "sources within relation.max_radius"),
+    Column("area_arcsec2", "float64", "arcsec2", "their effective area"),
+    Column("binned_index", "float64", "", "b of kappa = A n^b from boxes binned in n"),
+    Column("binned_index_err", "float64", "", "its standard deviation"),
+    Column("c", "float64", "", "power of n = a kappa^c + f from the likelihood"),
+    Column("c_err", "float64", "", "its standard deviation"),
+    Column("index", "float64", "", "b = 1 / c"),
+    Column("index_err", "float64", "", "its standard deviation"),
+    Column("amplitude", "float64", "", "A = a^(-1/c)"),
+    Column("amplitude_err", "float64", "", "its standard deviation"),
+    Column("floor", "float64", "arcsec-2", "f of the likelihood's law"),
+    Column("floor_err", "float64", "arcsec-2", "its standard deviation; NaN where it lies at 0"),
+    Column("dispersion", "float64", "", "phi of the counts' variance mu + phi mu^2; 0: Poisson"),
+    Column("beta", "float64", "", "sum(kappa rho) / sum(rho^2) of coarse cells (arcsec^1.6 for alpha = 1.6)"),
+    Column("pearson", "float64", "", "correlation of kappa and rho on these cells"),
+    Column("spearman", "float64", "", "the same of their ranks"),
+)
+"""Columns of sensitivity.ecsv."""
 
 PROFILE: Final = (
     Column("field", "string", "", "name of the field"),
@@ -244,9 +285,24 @@ ARRAYS: Final = (
     ),
     Array("light", ("y", "x"), "float32", "nJy", "sum of the bands, nJy per pixel; NaN: no data"),
     Array("density", ("y", "x"), "float32", "arcsec-2", "local density of detected sources"),
+    Array("density_error", ("y", "x"), "float32", "arcsec-2", "its Poisson error"),
+    Array(
+        "coverage", ("y", "x"), "float32", "", "smoothed good fraction by which the local density is divided"
+    ),
+    Array("density_gaussian", ("y", "x"), "float32", "arcsec-2", "density by a Gaussian of one width"),
+    Array("density_gaussian_error", ("y", "x"), "float32", "arcsec-2", "its Poisson error"),
+    Array("density_adaptive", ("y", "x"), "float32", "arcsec-2", "density by the k-th neighbour"),
+    Array("density_adaptive_error", ("y", "x"), "float32", "arcsec-2", "its Poisson error"),
     Array("rho", ("y", "x"), "float32", "", "the seed's kernel sum of detected and inpainted sources"),
+    Array("rho_error", ("y", "x"), "float32", "", "its error, from Poisson fields inpainted anew"),
 )
 """Arrays of store/<field>.zarr."""
+
+MAPS: Final = (
+    "detection", "mask", "rho", "rho_error", "density", "density_error", "coverage", "density_gaussian",
+    "density_gaussian_error", "density_adaptive", "density_adaptive_error",
+)  # fmt: skip
+"""Arrays that may be asked for as FITS images, by `outputs` in the run file."""
 
 SKY_GRID: Final = (
     Array("n_pixels", ("field", "eta", "xi"), "int64", "", "pixels with data"),
@@ -283,6 +339,8 @@ class Files:
     candidates: str = "candidates.parquet"
     inpainted: str = "inpainted.parquet"
     relation: str = "relation.ecsv"
+    ranking: str = "ranking.ecsv"
+    sensitivity: str = "sensitivity.ecsv"
     profile: str = "profile.ecsv"
     radial: str = "radial.ecsv"
     shape: str = "shape.ecsv"

@@ -86,7 +86,7 @@ TOP = {
     "run.yaml", "manifest.json", "summary.json", "log.txt", "report.html", "catalogue.parquet",
     "candidates.parquet", "inpainted.parquet", "relation.ecsv", "profile.ecsv", "catalogue.ecsv",
     "catalogue.reg", "radial.ecsv", "shape.ecsv", "masses.ecsv", "contamination.ecsv", "audit.ecsv",
-    "purity.ecsv", "pattern.ecsv", "maps", "figures", "store", "ledger",
+    "ranking.ecsv", "sensitivity.ecsv", "purity.ecsv", "pattern.ecsv", "maps", "figures", "store", "ledger",
 }  # fmt: skip
 
 
@@ -145,7 +145,8 @@ def check_tables(folder):
 
 def test_files(run):
     assert {path.name for path in run.path.iterdir()} - {".lock"} == TOP
-    maps = {f"{field}_{kind}.fits" for field in "ab" for kind in ("detection", "mask", "rho", "density")}
+    kinds = ("detection", "mask", "rho", "rho_error", "density", "density_error")
+    maps = {f"{field}_{kind}.fits" for field in "ab" for kind in kinds}
     assert {path.name for path in (run.path / "maps").iterdir()} == maps
     assert {path.name for path in (run.path / "store").iterdir()} >= {"a.zarr", "b.zarr"}
     figures = list((run.path / "figures").iterdir())
@@ -426,7 +427,8 @@ def no_convergence(run, summary):
     assert summary["relation"] is None
     assert summary["comparison"] is None
     assert summary["mass"]["lens_within_60arcsec_msun"] is None
-    assert len(Table.read(run.path / "relation.ecsv")) == 0
+    for name in ("relation", "ranking", "sensitivity"):
+        assert len(Table.read(run.path / f"{name}.ecsv")) == 0
     assert summary["n_detected"] > 50
 
 
