@@ -272,6 +272,9 @@ def fake_run(
         if empty
         else {"per_kpc2": 0.0151, "err": 0.0012, "r_lo_arcsec": 60.0, "r_hi_arcsec": 90.0},
         "radial": fits(empty=empty),
+        "lens": {"peak_offset_arcsec": 0.4472, "peaks": [{"offset_arcsec": 0.4472}, {"offset_arcsec": 21.7}]}
+        if kappa
+        else None,
         "mass": {
             "sigma_cr_msun_per_kpc2": 2.088e9 if kappa else None,
             "mean_kappa_within_60arcsec": 0.567 if kappa else None,
@@ -598,7 +601,7 @@ def test_laws_contamination_and_masses_stand_on_the_page(full: FakeRun) -> None:
     for words in (
         numbers.error_text(peak, 0.05 * peak), numbers.error_text(core, 0.1 * core), "1.90 ± 0.20", "0, at its bound",
         "0.800 ± 0.030", "13.0 ± 4.0", "(3.24 ± 0.12) × 1014", "4.921", "0.567 x <area>", "the map does not cover it",
-        "0.36 ± 0.36", "sources < 90 arcsec", "no null map",
+        "0.36 ± 0.36", "sources < 90 arcsec", "no null map", "Offset of κ 0.45 arcsec", "of it at 22 arcsec",
     ):  # fmt: skip
         assert words in text, words
 

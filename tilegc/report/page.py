@@ -203,6 +203,7 @@ def _found(material: Material) -> list[Row]:
         _row(
             "Mean κ within 60 arcsec", _power(mass["mean_kappa_within_60arcsec"]), "", source.strip(), no_mass
         ),
+        *_peak(summary.get("lens")),
         _row("Lensing mass within 60 arcsec", _power(lens), SUN, "of the convergence map", no_mass),
         Row("Sources within 60 arcsec", f"{mass['n_gc_within_60arcsec']:,}", "", "detected, not corrected"),
         _row(
@@ -213,6 +214,18 @@ def _found(material: Material) -> list[Row]:
             "",
         ),
     ]
+
+
+def _peak(lens: Mapping[str, Any] | None) -> list[Row]:
+    """Return where kappa peaks; nothing without a map or a peak."""
+    if not lens or lens["peak_offset_arcsec"] is None:
+        return []
+    others = len(lens["peaks"]) - 1
+    note = "highest peak of κ from the centre, which is the brightest galaxy's"
+    if others:
+        farther = ", ".join(f"{peak['offset_arcsec']:.0f}" for peak in lens["peaks"][1:])
+        note += f"; others above half of it at {farther} arcsec"
+    return [Row("Offset of κ", plain(lens["peak_offset_arcsec"], 2), "arcsec", note)]
 
 
 def _reference(material: Material) -> float:
