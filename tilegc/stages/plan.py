@@ -19,7 +19,7 @@ from tilegc.kernels.multilevel import kernel_tables
 from tilegc.places import Place, is_remote
 from tilegc.sky import SkyGrid, pixel_to_world, sample
 from tilegc.stages import density, rho
-from tilegc.stages.density import COVERAGE
+from tilegc.stages.coverage import COVERAGE
 from tilegc.stages.detection_map import FilterParams, filter_params, filter_pass
 from tilegc.stages.ingest import needs_store
 from tilegc.stages.inpaint import INPAINT
@@ -36,10 +36,7 @@ WORKER_BASE = 400 * 2**20
 """Memory of a worker before it does anything: the libraries and their compiled kernels."""
 
 BYTES_PER_PIXEL = 1 + 1 + 1 + 1 + 4 * 4
-"""Arrays of the store besides the bands: flags, objects, regions, mask; light, detection, density, rho."""
-
-MAP_BYTES_PER_PIXEL = 1 + 3 * 4
-"""FITS images of a field."""
+"""Arrays of the store besides bands and densities: flags, objects, regions, mask; light, detection, rho, its error."""
 
 
 MOST_CELLS = 1e8
@@ -82,7 +79,13 @@ class Plan:
 
 
 def plan(
-    config: RunConfig, sources: Sequence[FieldSource], directory: Place, workers: int, *, local: bool = True
+    config: RunConfig,
+    sources: Sequence[FieldSource],
+    directory: Place,
+    workers: int,
+    *,
+    local: bool = True,
+    limit: int | None = None,
 ) -> Plan:
     """Plan a run over fields that were probed.
 
@@ -96,6 +99,8 @@ def plan(
         How many tasks can run at the same time.
     local
         Whether they run on this machine, whose memory they share.
+    limit
+        Memory that a worker elsewhere may take, bytes, where that is known.
     """
     grids = {source.name: TileGrid(source.shape, config.tiles.size) for source in sources}
     blocks = {source.name: TileGrid(source.shape, BLOCK) for source in sources}
@@ -104,9 +109,12 @@ def plan(
         *(_step(step, grids) for step in _passes(config, sources)),
         *(_step(step, blocks) for step in _block_passes(config, sources)),
     ]
+    tiles = sum(map(len, grids.values()))
+    widest = max(density.tile_bytes(grids[source.name], source.scale, config.density) for source in sources)
+    kernel = max(map(rho.tile_bytes, grids.values()))
     steps += [
-        Step(name, sum(map(len, grids.values())), WORKER_BASE + max(map(memory, grids.values())), writes=True)
-        for name, memory in (("density", density.tile_bytes), ("rho", rho.tile_bytes))
+        Step(name, tiles, WORKER_BASE + memory, writes=True)
+        for name, memory in (("density", widest), ("rho", kernel))
     ]
     disk = sum(_disk(config, source) for source in sources)
     found = Plan(tuple(steps), disk, sum(source.box.size for source in sources), ())
@@ -114,7 +122,7 @@ def plan(
         found.steps,
         found.disk,
         found.pixels,
-        tuple(_refusals(config, found, sources, directory, workers, local=local)),
+        tuple(_refusals(config, found, sources, directory, workers, local=local, limit=limit)),
     )
 
 
@@ -157,7 +165,8 @@ def _ingest(config: RunConfig, sources: Sequence[FieldSource]) -> tuple[int, int
 
 def _disk(config: RunConfig, source: FieldSource) -> int:
     planes = len(list(source.planes())) if needs_store(source, config.ingest) else 0
-    return source.box.size * (4 * planes + BYTES_PER_PIXEL + MAP_BYTES_PER_PIXEL)
+    densities, maps = 4 * len(density.arrays_of(config)), 4 * len(config.outputs)
+    return source.box.size * (4 * planes + BYTES_PER_PIXEL + densities + maps)
 
 
 def _cells(config: RunConfig, sources: Sequence[FieldSource]) -> float:
@@ -176,6 +185,7 @@ def _refusals(
     workers: int,
     *,
     local: bool,
+    limit: int | None,
 ) -> list[str]:
     reasons = []
     for source in sources:
@@ -191,6 +201,8 @@ def _refusals(
         )
     if local:
         reasons += _memory(found, max(workers, 1))
+    elif limit is not None:
+        reasons += _memory_elsewhere(found, limit)
     free = _free(directory)
     if found.disk > free:
         reasons.append(
@@ -198,6 +210,18 @@ def _refusals(
             "free some or give another folder with -o"
         )
     return reasons
+
+
+def _memory_elsewhere(found: Plan, limit: int) -> list[str]:
+    """Say which pass does not fit into one worker, if any."""
+    worst = max(found.steps, key=lambda step: step.memory)
+    if worst.memory <= limit:
+        return []
+    return [
+        f"pass {worst.name}: a worker needs {worst.memory / 2**30:.1f} GiB, the smallest may "
+        f"take {limit / 2**30:.1f}: give more (compute.memory, or --memory-limit where it is started), or a smaller "
+        "tiles.size"
+    ]
 
 
 def _free(directory: Place) -> float:
