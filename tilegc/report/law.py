@@ -15,7 +15,7 @@ from tilegc.report.drawing import Drawing
 from tilegc.report.numbers import error_text, plain, with_error
 from tilegc.report.reading import Material, rows_of
 
-__all__ = ["law_rows", "laws", "ranking", "ranking_rows", "sensitivity", "sensitivity_rows"]
+__all__ = ["laws", "likelihood_rows", "ranking", "ranking_rows", "sensitivity", "sensitivity_rows"]
 
 BINS: Final = 14
 """Bins in ln kappa, for the eye: no law is fitted to them."""
@@ -85,7 +85,7 @@ def laws(material: Material) -> Drawing | None:
         "plus a floor, and the law of the boxes binned in n, turned round. Bands are one standard deviation. Points "
         "are for the eye: the likelihood sees every box."
     )
-    return Drawing("laws", figure, words, wide=True)
+    return Drawing("both-laws", figure, words, wide=True)
 
 
 def _points(axes: Axes, kappa: Floats, count: Floats, area: Floats) -> None:
@@ -191,7 +191,7 @@ def sensitivity(material: Material) -> Drawing | None:
     )  # fmt: skip
 
 
-def law_rows(material: Material) -> list[list[Cell]]:
+def likelihood_rows(material: Material) -> list[list[Cell]]:
     """Return what the likelihood found, a line each."""
     found = _likelihood(material)
     if found is None:

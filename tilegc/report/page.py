@@ -16,8 +16,9 @@ from tilegc.report import style
 from tilegc.report.arithmetic import SUN, Step, arithmetic
 from tilegc.report.audit import audit_rows, counted
 from tilegc.report.drawing import Drawing
-from tilegc.report.law import law_rows, ranking_rows, sensitivity_rows
+from tilegc.report.law import likelihood_rows, ranking_rows, sensitivity_rows
 from tilegc.report.numbers import DASH, missing, plain, power, share, with_error, with_power
+from tilegc.report.radial import contamination_rows, law_rows, mass_rows
 from tilegc.report.reading import Material, rows_of
 from tilegc.report.relation import PLANTED_LAW
 from tilegc.schema import FILES, Bit
@@ -86,6 +87,9 @@ def page(material: Material, drawings: Mapping[str, Sequence[Drawing]], images: 
         masks=_masks(material),
         relation_missing=_relation_missing(material),
         steps=_steps(material),
+        laws=law_rows(material),
+        contamination=contamination_rows(material),
+        masses=mass_rows(material),
         planted=_planted(material),
         profile_rows=_profile_rows(material),
         timing=_timing(summary.get("timing") or {}),
@@ -99,7 +103,7 @@ def page(material: Material, drawings: Mapping[str, Sequence[Drawing]], images: 
         softening=material.config.density.softening,
         comparison_missing=_comparison_missing(material),
         limit=_limit(material),
-        law=law_rows(material),
+        likelihood=likelihood_rows(material),
         ranking=ranking_rows(material),
         sensitivity=sensitivity_rows(material),
         beyond=_beyond(material),
