@@ -10,7 +10,7 @@ import json
 import logging
 import os
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -22,21 +22,26 @@ from astropy.table import QTable
 from tilegc import config as run_file
 from tilegc.cluster import connect
 from tilegc.config import RunConfig
-from tilegc.engine import Engine, FieldTiles, Progress, for_client
+from tilegc.engine import Engine, FieldTiles, Progress, SerialEngine, for_client
 from tilegc.errors import ConfigError, InputError
 from tilegc.geometry import TileGrid
 from tilegc.io import store
-from tilegc.io.convergence import Kappa, check_overlap, read_convergence
+from tilegc.io.convergence import Kappa, check_overlap
 from tilegc.io.fits import FieldSource, file_digest
 from tilegc.io.probe import probe_field
+from tilegc.io.psf import read_psf
+from tilegc.kernels.psf import Psf
 from tilegc.report import write_report
 from tilegc.run_folder import Run, RunFolder, logged, open_run
 from tilegc.schema import FILES
 from tilegc.sky import SkyGrid, check_centre, cosmology
+from tilegc.stages import audit as auditing
 from tilegc.stages import (
     density,
     detection_map,
     ingest,
+    inpaint,
+    likelihood,
     mask,
     masses,
     noise,
@@ -44,17 +49,19 @@ from tilegc.stages import (
     products,
     profile,
     relation,
+    rho,
 )
 from tilegc.stages import plan as planning
+from tilegc.stages.lens_models import LensModels, find_lens_models, kappa_peaks, realisations
 from tilegc.stages.mask import Regions, region_masks
 from tilegc.stages.noise import Noise
 from tilegc.stages.plan import Plan
 from tilegc.stages.products import Results
 from tilegc.stages.setup import Setup, arrays
-from tilegc.stages.sky_grid import add_up
+from tilegc.stages.sky_grid import SkyCells, add_up
 from tilegc.stages.truth import planted, read_truth
 
-__all__ = ["default_directory", "ingest_only", "plan", "run"]
+__all__ = ["audit", "default_directory", "ingest_only", "plan", "run"]
 
 log = logging.getLogger("tilegc")
 
@@ -68,14 +75,26 @@ class Inputs:
 
     sources: tuple[FieldSource, ...]
     regions: Mapping[str, Regions]
-    kappa: Kappa | None
+    psfs: Mapping[str, Mapping[str, Psf]]
+    """By field and band: those that the run file gives."""
+    lens: LensModels | None
     truth: QTable | None
+
+    @property
+    def kappa(self) -> Kappa | None:
+        """The run's convergence map."""
+        return None if self.lens is None else self.lens.kappa
 
     def digests(self, config: RunConfig) -> dict[str, str]:
         """Return the SHA-256 of every input file, by path."""
         paths = {plane.path for source in self.sources for _, _, plane in source.planes()}
         paths |= {path for field in config.fields for path in field.masks}
-        paths |= {path for path in (config.convergence and config.convergence.path, config.truth) if path}
+        paths |= {band.psf for field in config.fields for band in (field.bands or {}).values() if band.psf}
+        paths |= {config.truth} if config.truth else set()
+        if config.convergence is not None and self.lens is not None:
+            paths |= set(config.convergence.paths)
+            paths |= {path for rival in config.convergence.compare for path in rival.paths}
+            paths |= set(self.lens.ensemble.paths) if self.lens.ensemble else set()
         listed = sorted(paths)
         with ThreadPoolExecutor(os.cpu_count()) as pool:
             digests = dict(zip(listed, pool.map(file_digest, listed), strict=True))
@@ -158,6 +177,9 @@ def _chain(
     with _timed(timing, "ingest_s"):
         sources = ingest.ingest(inputs.sources, config.ingest, folder, digests, engine)
         setup = Setup(config, folder, folder.ledger, engine, _tiles(config, folder, sources), _grid(config))
+    with _timed(timing, "audit_s"):
+        lines = auditing.audit(config, sources, inputs.kappa, engine)
+        _warn(lines)
     with _timed(timing, "mask_s"):
         detection_map.detection_map(setup)
         mask.mask(setup, inputs.regions)
@@ -170,8 +192,8 @@ def _chain(
         catalogue = peaks.keep(candidates, thresholds, config.detect.keep)
     with _timed(timing, "density_s"):
         density.density(setup, catalogue)
-        inpainted = density.inpaint(setup)
-        density.rho(setup, catalogue, inpainted)
+        inpainted = inpaint.inpaint(setup)
+        rho.rho(setup, catalogue, inpainted)
     with _timed(timing, "compare_s"):
         limit = _common_limit(thresholds) * config.detect.keep
         compared = {
@@ -185,16 +207,30 @@ def _chain(
         results = Results(
             noises, thresholds, candidates, catalogue, inpainted, cells, boxes,
             relation.fit(boxes) if boxes else None,
+            _counts(config, inputs, cells, boxes),
             relation.compare(cells, centre, config.relation.max_radius) if inputs.kappa else None,
             radial, contamination,
             masses.masses(config, inputs.kappa, catalogue["radius_arcsec"]),
+            None if inputs.lens is None else (inputs.lens, kappa_peaks(inputs.lens.kappa, setup.grid)),
             None if inputs.truth is None else
             planted(
                 inputs.truth, cells, catalogue, limit, edges, config.relation.box, config.detect.exclusion_radius,
                 {f.source.name: store.read(f.store, "mask", f.grid.field) == 0 for f in setup.fields},
             ),
+            lines,
         )  # fmt: skip
     return setup, results
+
+
+def _counts(
+    config: RunConfig, inputs: Inputs, cells: SkyCells, boxes: relation.Boxes | None
+) -> likelihood.CountsRelation | None:
+    """Fit the law of counts given kappa, with the range maps of the lens model where there are any."""
+    if inputs.lens is None:
+        return None
+    reach, models = config.relation.max_radius, inputs.lens
+    range_maps = realisations(cells, models.ensemble, reach) if models.ensemble else None
+    return likelihood.fit_counts(cells, config.relation.box, reach, found=boxes, ensemble=range_maps)
 
 
 def _write(setup: Setup, results: Results, timing: dict[str, float], begun: float) -> None:
@@ -224,12 +260,21 @@ def examine(config: RunConfig) -> Inputs:
         source.name: region_masks(source, field.masks)
         for source, field in zip(sources, config.fields, strict=True)
     }
-    kappa = None
-    if config.convergence is not None:
-        kappa = read_convergence(config.convergence, cosmology(config.cosmology), config.cluster.redshift)
-        check_overlap(kappa, sources)
+    psfs = {
+        source.name: {
+            name: read_psf(band.psf, source.scale, band=name, psf_scale=band.psf_scale)
+            for name, band in (field.bands or {}).items()
+            if band.psf is not None
+        }
+        for source, field in zip(sources, config.fields, strict=True)
+    }
+    lens = find_lens_models(config, cosmology(config.cosmology))
+    if lens is not None:
+        check_overlap(lens.kappa, sources)
+        for rival in lens.rivals.values():
+            check_overlap(rival, sources)
     truth = None if config.truth is None else read_truth(config.truth)
-    return Inputs(sources, regions, kappa, truth)
+    return Inputs(sources, regions, psfs, lens, truth)
 
 
 def _grid(config: RunConfig) -> SkyGrid:
@@ -242,7 +287,7 @@ def _tiles(config: RunConfig, folder: RunFolder, sources: tuple[FieldSource, ...
     for source in sources:
         path = str(folder.store(source.name))
         attrs = {**store.field_attributes(source), "recipe": config.recipe}
-        wanted = arrays((*detection_map.MAPS, *mask.MASKS, *density.MAPS))
+        wanted = arrays((*detection_map.MAPS, *mask.MASKS, *density.MAPS, *rho.MAPS))
         store.create(
             path, wanted, shape=source.shape, bands=source.band_names, shard=config.tiles.size, attrs=attrs
         )
@@ -266,6 +311,14 @@ def _remark(setup: Setup, noises: Mapping[str, Noise], thresholds: Mapping[str, 
         log.warning(
             "fields have different bands: their limits, light and counts are not those of one another"
         )
+
+
+def _warn(lines: Sequence[auditing.Line]) -> None:
+    """Log what the audit found wrong."""
+    for line in lines:
+        if line.verdict == "wrong":
+            place = ", ".join(part for part in (line.field and f"field {line.field}", line.band) if part)
+            log.warning("audit, %s: %s: %s; %s", line.check, place, line.finding, line.remedy)
 
 
 def _common_limit(thresholds: Mapping[str, float]) -> float:
@@ -293,6 +346,24 @@ def plan(source: Source, directory: str | Path | None = None, *, workers: int | 
     path = Path(directory) if directory is not None else default_directory(source)
     inputs = examine(config)
     return planning.plan(config, inputs.sources, path, os.cpu_count() or 1 if workers is None else workers)
+
+
+def audit(source: Source, *, progress: Progress | None = None) -> tuple[auditing.Line, ...]:
+    """Look at the images and the convergence map of a run file, in this process; nothing is written.
+
+    Returns
+    -------
+    tuple of Line
+        Value, verdict and what to do, line by line; as a run with the same run file gives them.
+
+    Raises
+    ------
+    InputError
+        For anything wrong with the run file or what it names.
+    """
+    config = source if isinstance(source, RunConfig) else run_file.load(source)
+    inputs = examine(config)
+    return auditing.audit(config, inputs.sources, inputs.kappa, SerialEngine(progress))
 
 
 def ingest_only(

@@ -10,9 +10,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from tilegc.config import Filter, Mask
 from tilegc.geometry import Box, TileGrid
 from tilegc.kernels import smoothing
 from tilegc.kernels.smoothing import difference, difference_radius, gaussian_taps, smooth
+from tilegc.stages import detection_map
 
 STAGES = [
     ((0.5, 5.0), (1.0, 3.0), "integrated"),
@@ -121,3 +123,22 @@ def test_another_cpu(tmp_path):
         [sys.executable, "-c", script], env=os.environ | plain, capture_output=True, text=True, check=True
     )
     assert answer.stdout.split() == [digest()]
+
+
+@settings(max_examples=8, deadline=None)
+@given(seed=st.integers(0, 10_000), size=st.sampled_from([17, 30, 90]))
+def test_the_bands_responses_add_up_to_the_detection_map_in_any_tiling(seed, size):
+    rng = np.random.default_rng(seed)
+    sci = rng.normal(size=(3, 70, 61)).astype(np.float32)
+    sci[:, rng.random((70, 61)) < 0.01] = np.nan
+    sci[:, 30:33, 20:22] = 200.0
+    params = detection_map.filter_params(Filter(), Mask(extended="off"), 3)
+    light, valid = detection_map.add_bands(sci, None)
+    flags, wanted = detection_map.filter_maps(light, valid, params)
+    assert (flags & 4).any()
+    whole = [detection_map.band_response(params, band, sci[band], flags) for band in range(3)]
+    np.testing.assert_allclose(sum(whole), wanted, atol=1e-4)
+    for tile in TileGrid(light.shape, size).tiles(halo=detection_map.response_halo(params)):
+        window = tile.window.slices
+        part = detection_map.band_response(params, 1, sci[1][window], flags[window])
+        assert part[tile.core_in_window].tobytes() == whole[1][tile.core.slices].tobytes()

@@ -6,14 +6,14 @@ import difflib
 import hashlib
 import json
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import yaml
 from pydantic import ValidationError
 
-from tilegc.config.models import Band, FieldInput, RunConfig, Section
+from tilegc.config.models import Band, Convergence, Deflection, FieldInput, LensMap, RunConfig, Section
 from tilegc.errors import ConfigError
 
 __all__ = ["digest", "dump", "load", "resolve"]
@@ -125,7 +125,7 @@ def _absolute(config: RunConfig, base: Path) -> RunConfig:
         if field.bands is not None:
             bands = {
                 name: band.model_copy(
-                    update={key: place(getattr(band, key)) for key in ("sci", "err", "wht")}
+                    update={key: place(getattr(band, key)) for key in ("sci", "err", "wht", "psf")}
                 )
                 for name, band in field.bands.items()
             }
@@ -133,10 +133,29 @@ def _absolute(config: RunConfig, base: Path) -> RunConfig:
         fields.append(field.model_copy(update={"bands": bands, "masks": masks, "store": place(field.store)}))
     convergence = config.convergence
     if convergence is not None:
-        convergence = convergence.model_copy(update={"path": place(convergence.path)})
+        convergence = _placed(convergence, place)
     return config.model_copy(
         update={"fields": tuple(fields), "convergence": convergence, "truth": place(config.truth)}
     )
+
+
+Map = TypeVar("Map", bound=LensMap)
+
+
+def _placed(given: Map, place: Callable[[str | None], str | None]) -> Map:
+    """Return a lens map, its range maps and its rivals with absolute paths."""
+
+    def pair(value: Deflection) -> Deflection:
+        return value.model_copy(update={"x": place(value.x), "y": place(value.y)})
+
+    update: dict[str, object] = {"path": place(given.path)}
+    if given.deflection is not None:
+        update["deflection"] = pair(given.deflection)
+    if isinstance(given, Convergence):
+        wide = given.ensemble
+        update["ensemble"] = pair(wide) if isinstance(wide, Deflection) else place(wide)
+        update["compare"] = tuple(_placed(rival, place) for rival in given.compare)
+    return given.model_copy(update=update)
 
 
 def _first_line(error: Exception) -> str:
@@ -164,7 +183,7 @@ def _line(error: ValidationError) -> str:
 def _is_branch(part: object) -> bool:
     """Whether a part of pydantic's location names a branch of a union rather than a key."""
     return isinstance(part, str) and (
-        "[" in part or part in {"float", "int", "SigmaThreshold", "ValueThreshold"}
+        "[" in part or part in {"float", "int", "str", "SigmaThreshold", "ValueThreshold", "Deflection"}
     )
 
 

@@ -25,14 +25,18 @@ __all__ = [
     "Comparison",
     "Convergence",
     "Cosmology",
+    "Deflection",
     "Density",
     "Detect",
     "FieldInput",
     "Filter",
     "Inpaint",
+    "LensMap",
     "Mask",
+    "Origin",
     "Profile",
     "Relation",
+    "Rival",
     "RunConfig",
     "Section",
     "SigmaThreshold",
@@ -119,6 +123,16 @@ class Band(Section):
     wht: str | None = None
     zero_point: Number | None = None
     """AB magnitude of one count, for images whose unit is none of those that tilegc knows."""
+    psf: str | None = None
+    """FITS file of the band's PSF, its axes along the mosaic's; measured on the field's stars where none is given."""
+    psf_scale: Positive | None = None
+    """Pixel of that file, arcsec, where its header does not give it."""
+
+    @model_validator(mode="after")
+    def _psf(self) -> Self:
+        if self.psf_scale is not None and self.psf is None:
+            raise ValueError("psf_scale is the pixel scale of the file in psf: give psf as well")
+        return self
 
 
 class FieldInput(Section):
@@ -160,19 +174,80 @@ class FieldInput(Section):
         return self
 
 
-class Convergence(Section):
-    """A kappa map and the source distance to which it is scaled, which is never guessed."""
+class Deflection(Section):
+    """The two components of a deflection field: paths, or patterns of paths for range maps."""
 
-    path: str = Field(min_length=1)
+    x: str = Field(min_length=1)
+    y: str = Field(min_length=1)
+    unit: Literal["arcsec", "arcmin", "deg", "rad", "pixel"] | None = None
+    """Of the values; null: what BUNIT says, arcsec where it says nothing."""
+
+
+class Origin(Section):
+    """Where on the sky coordinates (0, 0) of a map without a celestial WCS lie, degrees, ICRS."""
+
+    ra: Annotated[float, BeforeValidator(_number), Field(ge=0, lt=360)]
+    dec: Annotated[float, BeforeValidator(_number), Field(ge=-90, le=90)]
+
+
+class LensMap(Section):
+    """A kappa map, or the deflections of one, and the source distance to which it is scaled: never guessed."""
+
+    path: str | None = Field(default=None, min_length=1)
+    deflection: Deflection | None = None
+    plane: Annotated[int, BeforeValidator(_whole), Field(ge=1)] | None = None
+    """Plane of a cube that holds kappa, from 1 (GLAFIC writes several quantities into one)."""
+    origin: Origin | None = None
+    """For maps whose axes are linear, in arcsec: x to the west, y to the north."""
     source_redshift: Positive | None = None
     lens_scaling: Positive | None = None
     """D_LS/D_S of the map; 1 for the Hubble Frontier Fields' maps."""
-    reference_redshift: Positive = 3.0
+
+    @model_validator(mode="before")
+    @classmethod
+    def _one_map(cls, value: object) -> object:
+        if isinstance(value, Mapping):
+            given = [key for key in ("path", "deflection") if value.get(key) is not None]
+            if len(given) == 2:
+                raise ValueError("give path or deflection, not both")
+        return value
 
     @model_validator(mode="after")
     def _scaling(self) -> Self:
+        if self.path is None and self.deflection is None:
+            raise ValueError("path: required, and not there (or deflection: {x: , y: })")
         if self.source_redshift is not None and self.lens_scaling is not None:
             raise ValueError("give source_redshift or lens_scaling, not both")
+        return self
+
+    @property
+    def paths(self) -> tuple[str, ...]:
+        """The files that it names."""
+        if self.deflection is not None:
+            return (self.deflection.x, self.deflection.y)
+        return () if self.path is None else (self.path,)
+
+
+class Rival(LensMap):
+    """Another map of the same mass, to be ranked against the others."""
+
+    name: str = Field(min_length=1)
+
+
+class Convergence(LensMap):
+    """The kappa map of a run, range maps of the same lens model, and other maps to rank."""
+
+    reference_redshift: Positive = 3.0
+    ensemble: str | Deflection | None = None
+    """Pattern of range maps, `*map###*`: kappa, or x and y deflections; scaled as the map itself."""
+    compare: tuple[Rival, ...] = ()
+
+    @model_validator(mode="after")
+    def _distinct(self) -> Self:
+        names = [rival.name for rival in self.compare]
+        twice = sorted({name for name in names if names.count(name) > 1})
+        if twice:
+            raise ValueError(f"compare: the name {twice[0]!r} stands twice")
         return self
 
 
@@ -314,7 +389,7 @@ class Profile(Section):
 class RunConfig(Section):
     """A whole run file."""
 
-    recipe: Literal["seed"]
+    recipe: Literal["seed", "calibrated"]
     cluster: Cluster
     cosmology: Cosmology = Cosmology()
     fields: Annotated[tuple[FieldInput, ...], Field(min_length=1)]
@@ -335,8 +410,8 @@ class RunConfig(Section):
     @field_validator("recipe", mode="before")
     @classmethod
     def _recipe(cls, value: object) -> object:
-        if value != "seed":
-            raise ValueError(f"recipe {value!r} does not exist: give seed")
+        if value not in {"seed", "calibrated"}:
+            raise ValueError(f"recipe {value!r} does not exist: give seed or calibrated")
         return value
 
     @model_validator(mode="after")

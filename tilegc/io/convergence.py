@@ -7,33 +7,27 @@ used.
 
 from __future__ import annotations
 
-import bz2
-import gzip
-import io
 import re
-import warnings
-import zlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Final
 
-import fsspec
 import numpy as np
-from astropy import units
 from astropy.cosmology import FlatLambdaCDM
 from astropy.io import fits
 from numpy.typing import ArrayLike, NDArray
 
 from tilegc import config
-from tilegc.errors import AstrometryError, ConvergenceError
+from tilegc.errors import ConvergenceError
+from tilegc.io.deflection import read_deflection
+from tilegc.io.lens_files import LensImage, read_image, refuse_other_quantities
 from tilegc.sky import (
     Footprint,
-    header_text,
+    SkyGrid,
     lens_scaling,
     pixel_to_world,
     sample,
     separation_arcsec,
-    wcs_from_text,
     world_to_pixel,
 )
 
@@ -112,28 +106,50 @@ class Kappa:
         mean : float
             Mean convergence; NaN where the circle holds no pixel with data.
         covered : float
-            Part of the circle's area that these pixels make up; about 1 where the map covers all of it.
+            Part of the circle's area that lies on pixels with data; 1 where the map covers all of it.
         """
         y, x = np.indices(self.values.shape)
         inside = separation_arcsec(*pixel_to_world(self.wcs, y, x), ra, dec) <= radius_arcsec
         inside &= np.isfinite(self.values)
-        if not inside.any():
-            return float("nan"), 0.0
-        side = abs(float(np.linalg.det(wcs_from_text(self.wcs).pixel_scale_matrix))) * 3600.0**2
-        return float(self.values[inside].mean()), float(inside.sum()) * side / (np.pi * radius_arcsec**2)
+        mean = float(self.values[inside].mean()) if inside.any() else float("nan")
+        return mean, self._covered(ra, dec, radius_arcsec)
+
+    def _covered(self, ra: float, dec: float, radius: float) -> float:
+        """Return the share of a circle that lies on pixels with data.
+
+        Asked at the middles of squares of a hundredth of the radius: whole pixels would make a small circle
+        on coarse pixels seem half covered, or covered more than once.
+        """
+        side = (np.arange(200) + 0.5) / 100.0 - 1.0
+        xi, eta = np.meshgrid(side, side)
+        within = np.hypot(xi, eta) <= 1.0
+        there = SkyGrid(ra, dec, 1.0).radec(radius * xi[within], radius * eta[within])
+        y, x = (np.floor(axis + 0.5).astype(np.int64) for axis in world_to_pixel(self.wcs, *there))
+        rows, columns = self.values.shape
+        on = (y >= 0) & (y < rows) & (x >= 0) & (x < columns)
+        on[on] = np.isfinite(self.values[y[on], x[on]])
+        return float(on.mean())
 
 
-def read_convergence(conf: config.Convergence, cosmo: FlatLambdaCDM, z_lens: float) -> Kappa:
-    """Read a convergence map and bring it to the reference source redshift.
+def read_convergence(
+    conf: config.LensMap, cosmo: FlatLambdaCDM, z_lens: float, reference_redshift: float | None = None,
+    key: str = "convergence",
+) -> Kappa:  # fmt: skip
+    """Read a convergence map, or derive it from deflections, and bring it to the reference source redshift.
 
     Parameters
     ----------
-    conf : tilegc.config.Convergence
-        Path or URL (FITS, also gzip or bzip2), and the source redshift or D_LS/D_S for which it is.
+    conf : tilegc.config.LensMap
+        Path or URL (FITS, also gzip or bzip2), or both deflections; the source redshift or D_LS/D_S for which
+        it is.
     cosmo : FlatLambdaCDM
         Cosmology of the distances.
     z_lens : float
         The cluster's redshift.
+    reference_redshift : float, optional
+        Needed unless `conf` is a `Convergence`, which has one.
+    key : str
+        Place of `conf` in the run file, for messages.
 
     Returns
     -------
@@ -143,21 +159,23 @@ def read_convergence(conf: config.Convergence, cosmo: FlatLambdaCDM, z_lens: flo
     Raises
     ------
     ConvergenceError
-        If the file cannot be read whole, its scaling is undeclared or impossible, or it holds no image with
-        a celestial WCS and data, or one in another unit.
+        If a file cannot be read whole, its scaling is undeclared or impossible, or it holds no image with
+        a celestial WCS and data, or another quantity.
     """
-    images = list(_images(conf.path))
-    if not images:
-        raise ConvergenceError(f"convergence: {conf.path}: holds no two-dimensional image")
-    image, header, wcs = _choose(conf.path, images)
-    scaling_in, scaling = _scalings(conf, header, cosmo, z_lens)
-    _check_unit(conf.path, header)
+    if reference_redshift is None:
+        assert isinstance(conf, config.Convergence)
+        reference_redshift = conf.reference_redshift
+    image = read_deflection(conf) if conf.deflection is not None else _kappa_image(conf)
+    scaling_in, scaling = _scalings(conf, reference_redshift, image, cosmo, z_lens, key)
     factor = scaling / scaling_in
-    values = np.asarray(image, np.float64) * factor
-    values[~np.isfinite(values)] = np.nan
-    if np.isnan(values).all():
-        raise ConvergenceError(f"convergence: {conf.path}: the map holds no data, every pixel is NaN")
-    return Kappa(values, wcs, scaling_in, scaling, factor, conf.path)
+    return Kappa(image.values * factor, image.wcs, scaling_in, scaling, factor, image.path)
+
+
+def _kappa_image(conf: config.LensMap) -> LensImage:
+    assert conf.path is not None
+    image = read_image(conf.path, conf)
+    refuse_other_quantities(image)
+    return image
 
 
 def check_overlap(kappa: Kappa, fields: Sequence[Footprint]) -> None:
@@ -194,117 +212,35 @@ def check_overlap(kappa: Kappa, fields: Sequence[Footprint]) -> None:
         )
 
 
-# --- the file -----------------------------------------------------------------------------------------------
-
-
-def _images(path: str) -> Iterator[tuple[NDArray[Any], fits.Header]]:
-    """Yield every image of two (or more, all but two of length 1) dimensions with its header."""
-    content = _content(path)
-    if not content.startswith(b"SIMPLE  ="):
-        raise ConvergenceError(f"convergence: {path}: not a FITS file")
-    with warnings.catch_warnings(record=True) as remarks:
-        warnings.simplefilter("always")
-        try:
-            with fits.open(io.BytesIO(content)) as hdus:
-                # read here: remarks come when data are touched
-                found = [
-                    (np.array(hdu.data), hdu.header.copy())
-                    for hdu in hdus
-                    if hdu.is_image and hdu.header.get("NAXIS", 0) >= 2 and hdu.data is not None
-                ]
-        except Exception as error:  # noqa: BLE001  (a damaged header raises nearly anything in astropy)
-            raise ConvergenceError(
-                f"convergence: {path}: truncated or damaged FITS ({_one_line(error)}): fetch it again"
-            ) from None
-    if any("truncated" in str(remark.message) for remark in remarks):
-        raise ConvergenceError(f"convergence: {path}: truncated, its end is missing: fetch it again")
-    for data, header in found:
-        image = data.reshape([side for side in data.shape if side != 1] if data.ndim > 2 else data.shape)
-        if image.ndim == 2 and image.size:
-            yield image, header
-
-
-def _content(path: str) -> bytes:
-    try:
-        with fsspec.open(path, "rb") as file:
-            content: bytes = file.read()
-    except FileNotFoundError:
-        raise ConvergenceError(f"convergence: {path}: no such file") from None
-    except Exception as error:  # noqa: BLE001  (each remote file system has its own errors)
-        raise ConvergenceError(f"convergence: {path}: cannot be read ({_one_line(error)})") from None
-    try:
-        if content.startswith(b"\x1f\x8b"):
-            return gzip.decompress(content)
-        if content.startswith(b"BZh"):
-            return bz2.decompress(content)
-    except (EOFError, OSError, ValueError, zlib.error) as error:
-        raise ConvergenceError(
-            f"convergence: {path}: truncated or damaged ({_one_line(error)}): fetch it again"
-        ) from None
-    return content
-
-
-def _choose(
-    path: str, images: Sequence[tuple[NDArray[Any], fits.Header]]
-) -> tuple[NDArray[Any], fits.Header, str]:
-    """Return the first image with a celestial WCS, one that is called kappa or convergence before others."""
-    named = {"kappa", "convergence"}
-    ranked = sorted(images, key=lambda item: str(item[1].get("EXTNAME", "")).strip().lower() not in named)
-    why: AstrometryError | None = None
-    for image, header in ranked:
-        try:
-            return image, header, header_text(wcs_from_text(header.tostring()))
-        except AstrometryError as error:
-            why = why or error
-    raise ConvergenceError(f"convergence: {path}: {why}")
-
-
-def _check_unit(path: str, header: fits.Header) -> None:
-    """Refuse deflections, potentials, surface densities and images; a unit that says nothing is let pass."""
-    text = str(header.get("BUNIT", "")).strip()
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", units.UnitsWarning)
-        try:
-            unit = units.Unit(text)
-        except (ValueError, TypeError):
-            return
-    light = (units.Jy, units.Jy / units.sr, units.electron / units.s, units.count)
-    others = (units.arcsec, units.kpc, units.Msun, units.Msun / units.kpc**2, *light)
-    if any(unit.is_equivalent(other) for other in others):
-        raise ConvergenceError(
-            f"convergence: {path}: its unit is {text!r}, a convergence has none: give the kappa map"
-        )
-
-
 # --- the scaling --------------------------------------------------------------------------------------------
 
 
 def _scalings(
-    conf: config.Convergence, header: fits.Header, cosmo: FlatLambdaCDM, z_lens: float
-) -> tuple[float, float]:
+    conf: config.LensMap, reference_redshift: float, image: LensImage, cosmo: FlatLambdaCDM, z_lens: float, key: str
+) -> tuple[float, float]:  # fmt: skip
     """Return D_LS/D_S of the map and of the reference redshift."""
     if conf.lens_scaling is None and conf.source_redshift is None:
         raise ConvergenceError(
-            f"convergence: {conf.path}: the scaling of the map is not declared: give "
-            "convergence.source_redshift, or convergence.lens_scaling (D_LS/D_S; "
-            "1.0 for the Hubble Frontier Fields' maps)" + _hint(header)
+            f"convergence: {image.path}: the scaling of the map is not declared: give "
+            f"{key}.source_redshift, or {key}.lens_scaling (D_LS/D_S; "
+            "1.0 for the Hubble Frontier Fields' maps)" + _hint(image.header)
         )
     if conf.lens_scaling is not None and conf.lens_scaling > 1.0:
         raise ConvergenceError(
-            f"convergence.lens_scaling: {conf.lens_scaling:g} cannot be a D_LS/D_S, which is 1 at most"
+            f"{key}.lens_scaling: {conf.lens_scaling:g} cannot be a D_LS/D_S, which is 1 at most"
         )
 
-    def of(key: str, z_source: float) -> float:
+    def of(name: str, z_source: float) -> float:
         try:
             return lens_scaling(cosmo, z_lens, z_source)
         except ConvergenceError as error:
-            raise ConvergenceError(f"convergence.{key}: {error}") from None
+            raise ConvergenceError(f"{name}: {error}") from None
 
-    reference = of("reference_redshift", conf.reference_redshift)
+    reference = of("convergence.reference_redshift", reference_redshift)
     if conf.lens_scaling is not None:
         return conf.lens_scaling, reference
     assert conf.source_redshift is not None
-    return of("source_redshift", conf.source_redshift), reference
+    return of(f"{key}.source_redshift", conf.source_redshift), reference
 
 
 def _hint(header: fits.Header) -> str:
@@ -346,7 +282,3 @@ def _bilinear(values: Floats, y: Floats, x: Floats) -> Floats:
 def _centre(wcs_text: str, shape: tuple[int, ...]) -> tuple[float, float]:
     ra, dec = pixel_to_world(wcs_text, (shape[0] - 1) / 2, (shape[1] - 1) / 2)
     return float(ra), float(dec)
-
-
-def _one_line(error: object) -> str:
-    return " ".join(str(error).split()) or type(error).__name__

@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import warnings
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +25,7 @@ from tilegc.geometry import Box, inner_chunk
 from tilegc.io.fits import BandSource, FieldSource
 from tilegc.io.fits import read_window as read_plane
 from tilegc.io.hdus import is_url
+from tilegc.io.units import Photometry
 
 __all__ = [
     "INGESTED",
@@ -249,6 +251,7 @@ def field_attributes(source: FieldSource) -> dict[str, Any]:
         "pixel_scale_arcsec": source.scale,
         "pixel_area_arcsec2": source.pixel_area,
         "given": [list(band.given) for band in source.bands],
+        "photometry": [band.photometry and asdict(band.photometry) for band in source.bands],
     }
 
 
@@ -276,8 +279,13 @@ def open_field(name: str, path: str) -> FieldSource:
             )
         rows, columns = attrs["shape"]
         bands = tuple(
-            BandSource(band, None, stored=tuple(given))
-            for band, given in zip(attrs["bands"], attrs["given"], strict=True)
+            BandSource(band, None, stored=tuple(given), photometry=told and Photometry(**told))
+            for band, given, told in zip(
+                attrs["bands"],
+                attrs["given"],
+                attrs.get("photometry", [None] * len(attrs["bands"])),
+                strict=True,
+            )
         )
         return FieldSource(
             name=name,

@@ -7,6 +7,7 @@ without data, near very bright ones, and where the mid-scale map is high; and `d
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -24,11 +25,13 @@ __all__ = [
     "MAPS",
     "FilterParams",
     "add_bands",
+    "band_response",
     "detection_map",
     "filter_halo",
     "filter_maps",
     "filter_params",
     "filter_pass",
+    "response_halo",
 ]
 
 MAPS = ("flags", "light", "detection")
@@ -62,10 +65,11 @@ class FilterParams:
     mid_scales: tuple[tuple[Taps, Taps], tuple[Taps, Taps]]
     extended: float
     """Limit of the fine mid-scale map, nJy per pixel; infinite: off."""
+    bands: int = 1
 
 
-def filter_params(filtering: Filter, mask: Mask) -> FilterParams:
-    """Return the taps and limits that these sections of a run file ask for."""
+def filter_params(filtering: Filter, mask: Mask, bands: int = 1) -> FilterParams:
+    """Return the taps and limits that these sections of a run file ask for, in a field of so many bands."""
 
     def pair(widths: tuple[float, float]) -> tuple[Taps, Taps]:
         return (
@@ -75,7 +79,7 @@ def filter_params(filtering: Filter, mask: Mask) -> FilterParams:
 
     first, second = filtering.stages
     mid_scales = pair(MID_SCALES[0]), pair(MID_SCALES[1])
-    return FilterParams(pair(first), pair(second), mask.bright_nJy, mid_scales, mask.extended_nJy)
+    return FilterParams(pair(first), pair(second), mask.bright_nJy, mid_scales, mask.extended_nJy, bands)
 
 
 def filter_halo(params: FilterParams) -> int:
@@ -143,15 +147,52 @@ def filter_maps(light: np.ndarray, valid: np.ndarray, params: FilterParams) -> t
     return flags, detection
 
 
-def detection_map(setup: Setup) -> None:
-    """Write flags, light and detection map of every field."""
-    params = filter_params(setup.config.filter, setup.config.mask)
-    step = filter_pass(params, max(len(field.source.bands) for field in setup.fields))
-    run_pass(setup.engine, step, setup.fields, dict.fromkeys(setup.names, params), setup.ledger)
+def band_response(params: FilterParams, band: int, image: np.ndarray, flags: np.ndarray) -> np.ndarray:
+    """Return the share of one band in the detection map: the detection filter is linear.
+
+    Parameters
+    ----------
+    params : FilterParams
+        Of the field, as `detection_map` returned them.
+    band : int
+        Position of the band in the run file.
+    image : float32 (y, x)
+        The band, nJy per pixel, or any map that is to be filtered as this band is.
+    flags : uint8 (y, x)
+        The store's `flags`: bits 1 and 4 are left out of the sums as they are in the detection map.
+
+    Returns
+    -------
+    float32 (y, x)
+        nJy per pixel of the detection map; NaN where nothing was filtered. Right where `response_halo` lies
+        inside of the window. Summed over the bands it is the detection map but for the last bits.
+    """
+    if not 0 <= band < params.bands:
+        raise ValueError(f"band {band} of {params.bands}")
+    valid = (flags & np.uint8(Bit.NO_DATA)) == 0
+    counted = valid & ((flags & np.uint8(Bit.BRIGHT)) == 0)
+    response = difference(difference(image, valid, *params.first), counted, *params.second)
+    response[~counted] = np.nan
+    return response
 
 
-def filter_pass(params: FilterParams, bands: int) -> Pass:
-    """Return the pass that writes `MAPS`; fields have this many bands, or fewer."""
-    return Pass(
-        "filter", ("sci", "wht"), filter_halo(params), MAPS, filter_rule, bytes_per_pixel=40.0 + 10.0 * bands
-    )
+def response_halo(params: FilterParams) -> int:
+    """Return how far a pixel of `band_response` looks, pixels."""
+    return difference_radius(*params.second) + difference_radius(*params.first)
+
+
+def detection_map(setup: Setup) -> dict[str, FilterParams]:
+    """Write flags, light and detection map of every field; return by field what they were filtered with."""
+    params = {
+        field.source.name: filter_params(setup.config.filter, setup.config.mask, len(field.source.bands))
+        for field in setup.fields
+    }
+    run_pass(setup.engine, filter_pass(params), setup.fields, params, setup.ledger)
+    return params
+
+
+def filter_pass(params: Mapping[str, FilterParams]) -> Pass:
+    """Return the pass that writes `MAPS` for fields with these parameters."""
+    halo = {name: filter_halo(wanted) for name, wanted in params.items()}
+    bands = max(wanted.bands for wanted in params.values())
+    return Pass("filter", ("sci", "wht"), halo, MAPS, filter_rule, bytes_per_pixel=40.0 + 10.0 * bands)

@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 import xarray as xr
 
+from tilegc.config import RunConfig
 from tilegc.engine import FieldTiles, Unit
 from tilegc.geometry import Box
 from tilegc.io import store
@@ -20,6 +21,7 @@ from tilegc.io.maps import write_map
 from tilegc.io.tables import write_ecsv, write_parquet, write_regions
 from tilegc.schema import (
     ARRAYS,
+    AUDIT,
     CANDIDATES,
     FILES,
     INPAINTED,
@@ -30,6 +32,9 @@ from tilegc.schema import (
     VERSION,
 )
 from tilegc.sky import cosmology, kpc_per_arcsec
+from tilegc.stages import audit
+from tilegc.stages.lens_models import LensModels, Peak
+from tilegc.stages.likelihood import CountsRelation, describe
 from tilegc.stages.masses import Masses
 from tilegc.stages.noise import Noise
 from tilegc.stages.profile import Contamination
@@ -47,6 +52,9 @@ ROWS = 512
 """Rows of a map that are held at a time."""
 
 BOX = ("xi", "eta", "area", "count", "kappa")
+
+METHODS: Mapping[str, str] = {"seed": "boxes", "calibrated": "likelihood"}
+"""By recipe, where `relation` of the summary comes from; the other method stands beside it."""
 
 REGION_RADIUS = 0.15
 """Radius of the catalogue's circles, arcsec."""
@@ -68,12 +76,16 @@ class Results:
     boxes: Boxes | None
     relation: Relation | None
     """None without a kappa map."""
+    counts: CountsRelation | None
+    """The likelihood of counts given kappa; None without a kappa map."""
     comparison: Comparison | None
     profile: Table
     contamination: Contamination
     masses: Masses
+    lens: tuple[LensModels, list[Peak]] | None
     planted: Planted | None
     """None unless the run file names a truth table."""
+    audit: tuple[audit.Line, ...]
 
 
 def write_tables(setup: Setup, results: Results) -> None:
@@ -93,6 +105,7 @@ def write_tables(setup: Setup, results: Results) -> None:
     bins = results.relation.bins if results.relation else {column.name: np.zeros(0) for column in RELATION}
     write_ecsv(folder.path / FILES.relation, RELATION, bins, recipe)
     write_ecsv(folder.path / FILES.profile, PROFILE, results.profile, recipe)
+    write_ecsv(folder.path / FILES.audit, AUDIT, audit.columns(results.audit), recipe)
 
 
 @dataclass(frozen=True)
@@ -167,14 +180,7 @@ def summarise(setup: Setup, results: Results) -> dict[str, Any]:
         "fields": {name: _field(setup, results, index, name) for index, name in enumerate(setup.names)},
         "n_detected": len(results.catalogue["y"]),
         "n_inpainted": len(results.inpainted["y"]) / realisations,
-        "relation": relation and {
-            "method": "boxes",
-            "amplitude": _null(relation.amplitude),
-            "amplitude_err": _null(relation.amplitude_err),
-            "index": _null(relation.index),
-            "index_err": _null(relation.index_err),
-            "box_arcsec": config.relation.box,
-        },
+        "relation": relation and results.counts and _relation(config, relation, results.counts),
         "comparison": comparison and {
             "beta": _null(comparison.beta),
             "pearson": _null(comparison.pearson),
@@ -196,7 +202,9 @@ def summarise(setup: Setup, results: Results) -> dict[str, Any]:
             "gc_total_from_ratio_msun": _null(masses.gc_from_ratio),
             "mean_gc_msun": _null(masses.mean_gc),
         },
+        "lens": results.lens and _lens(*results.lens),
         "truth": results.planted and _planted(results.planted),
+        "audit": list(audit.rows(results.audit)),
         "sky_grid": {"kept_area_arcsec2": _null(float(cells.good_area.sum(axis=0)[cells.kept].sum()))},
     }  # fmt: skip
 
@@ -216,6 +224,38 @@ def _field(setup: Setup, results: Results, index: int, name: str) -> dict[str, A
         "n_candidates": int((results.candidates["field"] == name).sum()),
         "n_detected": int((results.catalogue["field"] == name).sum()),
         "n_inpainted": int((results.inpainted["field"] == name).sum()) / setup.config.inpaint.realisations,
+    }
+
+
+def _relation(config: RunConfig, binned: Relation, counts: CountsRelation) -> dict[str, Any]:
+    """Return the relation by both methods; the recipe says which of them is the headline."""
+    method = METHODS[config.recipe]
+    headline = binned if method == "boxes" else counts
+    law = {
+        name: _null(getattr(headline, name)) for name in ("amplitude", "amplitude_err", "index", "index_err")
+    }
+    bins = {
+        name: _null(getattr(binned, name)) for name in ("amplitude", "amplitude_err", "index", "index_err")
+    }
+    return {
+        "method": method, **law, "box_arcsec": config.relation.box, "boxes": bins,
+        "likelihood": describe(counts),
+    }  # fmt: skip
+
+
+def _lens(models: LensModels, peaks: list[Peak]) -> dict[str, Any]:
+    first = peaks[0] if peaks else None
+    return {
+        "scaling_in": models.kappa.scaling_in,
+        "scaling": models.kappa.scaling,
+        "factor": models.kappa.factor,
+        "n_realisations": len(models.ensemble) if models.ensemble else 0,
+        "compared": sorted(models.rivals),
+        "peak_offset_arcsec": first and first.offset,
+        "peaks": [
+            {"xi_arcsec": peak.xi, "eta_arcsec": peak.eta, "offset_arcsec": peak.offset, "kappa": peak.kappa}
+            for peak in peaks
+        ],
     }
 
 

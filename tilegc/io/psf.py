@@ -1,0 +1,190 @@
+"""Point-spread functions from FITS files, as they are found: of any scale, sum and centre.
+
+Known kinds: a plain two-dimensional image; a file with one extension a band; WebbPSF's, detector-sampled or
+oversampled; a grid of PSFs in the format of photutils' `GriddedPSFModel`, of which the mean is taken. What
+cannot be understood is refused, never guessed: above all an unknown pixel scale.
+"""
+
+from __future__ import annotations
+
+import math
+import re
+from dataclasses import dataclass
+from typing import Final
+
+import numpy as np
+from astropy.io import fits
+from numpy.typing import NDArray
+
+from tilegc.errors import InputError
+from tilegc.io.hdus import open_bytes, scan
+from tilegc.kernels.psf import Psf, centroid, on_pixels
+
+__all__ = ["read_psf"]
+
+Floats = NDArray[np.float64]
+
+SCALE_KEYS: Final = ("PIXSCL", "PIXELSCL", "PIXSCALE")
+"""Header cards that give the pixel's side in arcsec."""
+
+SCALES: Final = (5e-4, 0.5)
+"""Pixels, arcsec, between which an image can be that of a PSF of NIRCam."""
+
+WEBBPSF: Final = ("DET_DIST", "OVERDIST", "DET_SAMP", "OVERSAMP")
+"""Extensions of one PSF in a file of WebbPSF (STPSF), the most like an observed one first."""
+
+CORE: Final = 0.12
+"""Radius, arcsec, round the peak in which the light's centroid is the centre."""
+
+_FILTER = re.compile(r"F\d{3,4}[A-Z]\w?", re.IGNORECASE)
+
+
+@dataclass(frozen=True)
+class _Image:
+    """One image of a file, with the cards of its own header and of the primary one."""
+
+    name: str
+    values: Floats
+    header: fits.Header
+    primary: fits.Header
+
+    def card(self, key: str) -> object:
+        """Return a card's value, the primary header's where the image's own lacks it; None without."""
+        return self.header.get(key, self.primary.get(key))
+
+
+def read_psf(path: str, scale: float, *, band: str, psf_scale: float | None = None) -> Psf:
+    """Read the PSF of a band and bring it to a mosaic's pixels: normalised, centred, resampled.
+
+    Parameters
+    ----------
+    path : str
+        FITS file or URL. Its axes are taken to be the mosaic's: it is not turned.
+    scale : float
+        Pixel of the mosaic, arcsec.
+    band : str
+        Name of the band: an extension of this name is taken, a file that names another filter is refused.
+    psf_scale : float, optional
+        Pixel of the image, arcsec; by default what the header says.
+
+    Returns
+    -------
+    Psf
+        As far as the image reaches; it is taken to hold all the light, however small it is.
+
+    Raises
+    ------
+    InputError
+        Absent, not FITS, without a usable image, of another filter, or of an unknown scale.
+    """
+    where = f"{path} (psf of band {band})"
+    image = _chosen(where, _images(path, where), band)
+    _require_filter(where, image, band)
+    own = psf_scale or _scale(where, image)
+    if not SCALES[0] <= own <= SCALES[1]:
+        raise InputError(
+            f"{where}: pixels of {own:g} arcsec; correct psf_scale in the run file or the header"
+        )
+    values = _finite(where, image)
+    centre = centroid(values, max(2.5, CORE / own))
+    step = scale / own
+    edge = min(*centre, values.shape[0] - 1 - centre[0], values.shape[1] - 1 - centre[1])
+    if edge < 3 * step:
+        raise InputError(
+            f"{where}: its peak lies {edge:.1f} px from the border, {3 * step:.1f} are needed; give a larger image"
+        )
+    oversampled = isinstance(image.card("OVERSAMP"), int) and image.card("OVERSAMP") != 1
+    found = on_pixels(
+        values, centre, step, integrate=oversampled and image.name not in {"DET_DIST", "DET_SAMP"}
+    )
+    if not found.fwhm < found.radius:
+        raise InputError(f"{where}: holds no peak that falls to half within the image; give one of a star")
+    return found
+
+
+def _images(path: str, where: str) -> list[_Image]:
+    """Return all images of a file."""
+    scan(path)  # whatever is missing has its line
+    with open_bytes(path) as stream:
+        try:
+            with fits.open(stream, memmap=False, lazy_load_hdus=False) as hdus:
+                primary = hdus[0].header
+                return [
+                    _Image(hdu.name, np.asarray(hdu.data, np.float64), hdu.header, primary)
+                    for hdu in hdus
+                    if isinstance(hdu, fits.PrimaryHDU | fits.ImageHDU | fits.CompImageHDU)
+                    and hdu.data is not None
+                ]
+        except (OSError, ValueError, TypeError, fits.VerifyError) as error:
+            reason = " ".join(str(error).split())
+            raise InputError(f"{where}: cannot be read as FITS ({reason}); give a FITS image") from None
+
+
+def _chosen(where: str, images: list[_Image], band: str) -> _Image:
+    """Return the image of the band as two dimensions."""
+    flat = [_flattened(where, image) for image in images]
+    if not flat:
+        raise InputError(f"{where}: holds no image; give a FITS image of the PSF")
+    named = [image for image in flat if image.name.upper() == band.upper()]
+    webbpsf = [image for name in WEBBPSF for image in flat if image.name == name]
+    if len(flat) > 1 and not named and not webbpsf:
+        names = ", ".join(image.name or "?" for image in flat[:8])
+        raise InputError(
+            f"{where}: holds {len(flat)} images ({names}), none is named {band}; give one of them"
+        )
+    return (named or webbpsf or flat)[0]
+
+
+def _flattened(where: str, image: _Image) -> _Image:
+    """Return an image without axes of one pixel; of a grid of PSFs the mean."""
+    values = image.values
+    while values.ndim > 2 and values.shape[0] == 1:
+        values = values[0]
+    if values.ndim == 3 and image.card("NUMPSFS") == len(values):
+        values = values.mean(axis=0)
+    if values.ndim != 2 or min(values.shape) < 5:
+        axes = " x ".join(map(str, image.values.shape))
+        raise InputError(
+            f"{where}: an image of {axes} pixels; two dimensions of 5 or more are meant, or a grid of PSFs with"
+            " NUMPSFS in its header"
+        )
+    return _Image(image.name, values, image.header, image.primary)
+
+
+def _require_filter(where: str, image: _Image, band: str) -> None:
+    """Refuse a file that names a filter, and not this one."""
+    wanted, given = _FILTER.search(band), _FILTER.search(str(image.card("FILTER") or ""))
+    if wanted and given and wanted[0].upper() != given[0].upper():
+        raise InputError(f"{where}: is of filter {given[0]} by its header; give the PSF of {wanted[0]}")
+
+
+def _scale(where: str, image: _Image) -> float:
+    """Return the pixel's side in arcsec by the header."""
+    for key in SCALE_KEYS:
+        value = image.card(key)
+        if isinstance(value, int | float) and value > 0:
+            return float(value)
+    fov = image.card("FOV")
+    if isinstance(fov, int | float) and fov > 0 and image.card("FOVPIXEL") is not None:
+        return float(fov) / int(image.values.shape[1])
+    for keys in (("CDELT1", "CDELT2"), ("CD1_1", "CD2_1")):
+        parts = [image.header.get(key, 0.0) for key in keys]
+        if all(isinstance(part, int | float) for part in parts) and any(parts):
+            degrees = abs(parts[0]) if keys[0] == "CDELT1" else math.hypot(*parts)
+            arcsec: float = 3600.0 * float(degrees)
+            return arcsec
+    raise InputError(
+        f"{where}: its header gives no pixel scale (PIXSCL, PIXELSCL or CDELT1); give psf_scale (arcsec) in the"
+        " run file"
+    )
+
+
+def _finite(where: str, image: _Image) -> Floats:
+    """Return the pixels, 0 where they are not finite."""
+    good = np.isfinite(image.values)
+    values = np.where(good, image.values, 0.0)
+    if good.mean() < 0.9 or not values.sum() > 0 or not values.max() > 0:
+        raise InputError(
+            f"{where}: holds no light, or is not finite in many pixels; give an image of the PSF"
+        )
+    return values

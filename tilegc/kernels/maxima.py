@@ -1,0 +1,31 @@
+"""Local maxima of a map."""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+__all__ = ["local_maxima"]
+
+
+def local_maxima(values: NDArray[np.float64]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Return rows and columns of the pixels above all their neighbours, in order of rows, then columns.
+
+    Of equal neighbours the first in that order counts as the higher. Pixels at the border count, NaN as
+    lower than anything. Radius: 1 px.
+
+    Parameters
+    ----------
+    values : ndarray of float64 (y, x)
+    """
+    low = np.pad(np.where(np.isnan(values), -np.inf, values), 1, constant_values=-np.inf)
+    height, width = values.shape
+    middle = low[1:-1, 1:-1]
+    highest = np.isfinite(middle)
+    for dy in (-1, 0, 1):
+        for dx in (-1, 0, 1):
+            if dy or dx:
+                other = low[1 + dy : 1 + dy + height, 1 + dx : 1 + dx + width]
+                highest &= middle > other if (dy, dx) < (0, 0) else middle >= other
+    rows, columns = np.nonzero(highest)
+    return rows, columns
