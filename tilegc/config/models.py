@@ -258,12 +258,18 @@ class Tiles(Section):
 
 
 class Mask(Section):
-    """Each mask is off, auto or a number: edge in arcsec, bright and extended in nJy per pixel."""
+    """Each mask is off, auto or a number: edge in arcsec, bright and extended in nJy per pixel, spikes in sigma.
+
+    `spikes` is the mean along a line of the detection map, cut at 2 sigma (auto: 0.55).
+    """
 
     edge: Switch = "auto"
     bright: Switch = "auto"
     extended: Switch = "auto"
-    spikes: Annotated[Literal["off"], BeforeValidator(_switch)] = "off"
+    spikes: Switch = "off"
+    """`recipe: calibrated`: auto."""
+    arcs: Annotated[Literal["off", "auto"], BeforeValidator(_switch)] = "off"
+    """`recipe: calibrated`: auto."""
 
     @field_validator("edge")
     @classmethod
@@ -413,6 +419,19 @@ class RunConfig(Section):
         if value not in {"seed", "calibrated"}:
             raise ValueError(f"recipe {value!r} does not exist: give seed or calibrated")
         return value
+
+    @model_validator(mode="before")
+    @classmethod
+    def _masks(cls, value: object) -> object:
+        """Fill in the masks that the calibrated recipe has on."""
+        if not isinstance(value, Mapping) or value.get("recipe") != "calibrated":
+            return value
+        masks = value.get("mask")
+        if masks is None:
+            masks = {}
+        if not isinstance(masks, Mapping):
+            return value
+        return {**value, "mask": {"spikes": "auto", "arcs": "auto", **masks}}
 
     @model_validator(mode="after")
     def _consistent(self) -> Self:

@@ -92,7 +92,12 @@ def ridges(
         for left in range(0, width, BLOCK[1]):
             inner = out[top : top + BLOCK[0], left : left + BLOCK[1]]
             ny, nx = inner.shape
-            _block(levels[top : top + ny + 2 * RADIUS, left : left + nx + 2 * RADIUS], steps.tolist(), least, inner)
+            _block(
+                levels[top : top + ny + 2 * RADIUS, left : left + nx + 2 * RADIUS],
+                steps.tolist(),
+                least,
+                inner,
+            )
     return out
 
 

@@ -22,9 +22,10 @@ from tilegc.stages.density import COVERAGE
 from tilegc.stages.detection_map import filter_params, filter_pass
 from tilegc.stages.ingest import needs_store
 from tilegc.stages.inpaint import INPAINT
-from tilegc.stages.mask import DRAW, FIND, REGIONS, Edge, mask_pass
+from tilegc.stages.mask import REGIONS, Edge, mask_pass, object_passes
 from tilegc.stages.noise import COUNT
 from tilegc.stages.peaks import PEAKS
+from tilegc.stages.ridges import RIDGES, wanted
 from tilegc.stages.sky_grid import CELLS
 
 __all__ = ["Plan", "Step", "check", "plan"]
@@ -32,8 +33,8 @@ __all__ = ["Plan", "Step", "check", "plan"]
 WORKER_BASE = 400 * 2**20
 """Memory of a worker before it does anything: the libraries and their compiled kernels."""
 
-BYTES_PER_PIXEL = 1 + 1 + 1 + 1 + 4 * 4
-"""Arrays of the store besides the bands: flags, objects, regions, mask; light, detection, density, rho."""
+BYTES_PER_PIXEL = 1 + 1 + 1 + 1 + 1 + 4 * 4
+"""Arrays of the store besides the bands: flags, ridges, objects, regions, mask; light, detection, density, rho."""
 
 MAP_BYTES_PER_PIXEL = 1 + 3 * 4
 """FITS images of a field."""
@@ -124,7 +125,9 @@ def _passes(config: RunConfig, sources: Sequence[FieldSource]) -> list[Pass]:
     filtering = filter_pass(
         {source.name: filter_params(config.filter, config.mask, len(source.bands)) for source in sources}
     )
-    return [REGIONS, filtering, FIND, DRAW, mask_pass(edges), COUNT, PEAKS, COVERAGE, INPAINT, CELLS]
+    lines = [COUNT, RIDGES] if wanted(config.mask) else []
+    objects = object_passes(config.mask)
+    return [REGIONS, filtering, *lines, *objects, mask_pass(edges), COUNT, PEAKS, COVERAGE, INPAINT, CELLS]
 
 
 def _step(step: Pass, grids: dict[str, TileGrid]) -> Step:
