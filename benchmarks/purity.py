@@ -1,150 +1,143 @@
-"""Purity and completeness of runs on simulated clusters, field by field: `python -m benchmarks.purity RUN_DIR ...`.
+"""How many detections are real and how much of the truth is found: one measure for every detector.
 
-Purity: detections within 2 px of any compact object of the truth, masked or not; those on resolved galaxies, within
-the larger of 2 px and twice their half-light radius, at most 20 px, are counted apart. In a crowded field faint
-objects lie under anything by chance, so purity is given for the truth brighter than 31.5 as well. Completeness: point
-sources of the truth on good pixels with any detection within 2 px, by magnitude. The masked fraction is that of the
-pixels with data inside the edges. Several runs of one preset are pooled.
+*Purity*: detections within 2 px of a compact object of the truth, masked or not, over all detections but those on
+resolved galaxies, which are counted apart. *Completeness*: compact objects of the truth outside of the masks with any
+detection within 2 px, in bins of magnitude. *By chance*: places outside of the masks drawn at random that lie within
+2 px of a compact object; a purity is worth what it has above that.
 """
 
 from __future__ import annotations
 
-import argparse
-from collections import defaultdict
-from pathlib import Path
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
-import yaml
-import zarr
 from scipy.spatial import cKDTree
 
-from tilegc.geometry import Box
-from tilegc.io import store
-from tilegc.io.tables import read_parquet
-from tilegc.run_folder import RunFolder
-from tilegc.schema import FILES, Bit
+__all__ = ["BINS", "COMPACT", "RESOLVED", "Counts", "count", "of_field"]
 
-POINTS = ("gc", "member_gc", "background_point")
-COMPACT = (*POINTS, "background_extended")
+COMPACT = ("gc", "member_gc", "background_point", "star")
 RESOLVED = ("bcg", "member", "field_galaxy", "background_extended", "arc_clump")
-REACH = 2.0
-FARTHEST = 20.0
-BINS = ((28.0, 29.0), (29.0, 30.0), (30.0, 30.5))
-BITS = (Bit.BRIGHT, Bit.EXTENDED, Bit.SPIKE, Bit.REGION)
+"""Kinds of `tilegc simulate`. The smooth light of arcs and between galaxies has no place to be found at."""
 
-Table = dict[str, np.ndarray]
+RADIUS = 2.0
+BINS = ((29.0, 30.0), (30.0, 30.5))
+"""AB magnitude in F150W."""
 
-
-def near(places: np.ndarray, objects: np.ndarray, reach: float = REACH) -> np.ndarray:
-    """Return which places have an object within reach, bool."""
-    if not len(places) or not len(objects):
-        return np.zeros(len(places), bool)
-    return np.isfinite(cKDTree(objects).query(places, distance_upper_bound=reach + 1e-9)[0])
+DRAWN = 20_000
 
 
-def count(detections: np.ndarray, truth: Table, mask: np.ndarray) -> dict[str, float]:
-    """Count what the figures are made of, in one field.
+@dataclass(frozen=True)
+class Counts:
+    """Integers that add up over fields and seeds."""
+
+    found: int
+    """Detections."""
+    real: int
+    """On a compact object."""
+    resolved: int
+    """On a resolved galaxy and on no compact object."""
+    planted: tuple[int, ...]
+    """Compact objects outside of the masks, in `BINS`."""
+    recovered: tuple[int, ...]
+    """Those of them that were found."""
+    inside: int
+    """Pixels with data, and away from the edges."""
+    masked: int
+    """Those of them under any mask."""
+    drawn: int = 0
+    chance: int = 0
+
+    def __add__(self, other: Counts) -> Counts:
+        def both(name: str) -> Any:
+            a, b = getattr(self, name), getattr(other, name)
+            return tuple(x + y for x, y in zip(a, b, strict=True)) if isinstance(a, tuple) else a + b
+
+        return Counts(**{name: both(name) for name in self.__dataclass_fields__})
+
+    @property
+    def purity(self) -> float:
+        """Share of real ones; NaN of none."""
+        return _share(self.real, self.found - self.resolved)
+
+    @property
+    def completeness(self) -> tuple[float, ...]:
+        """Share of planted ones that were found, in `BINS`."""
+        return tuple(_share(a, b) for a, b in zip(self.recovered, self.planted, strict=True))
+
+    @property
+    def masked_share(self) -> float:
+        """Share of the area inside the edges."""
+        return _share(self.masked, self.inside)
+
+    @property
+    def by_chance(self) -> float:
+        """Purity that places drawn at random have."""
+        return _share(self.chance, self.drawn)
+
+
+def _share(part: int, whole: int) -> float:
+    return part / whole if whole else float("nan")
+
+
+def of_field(truth: Mapping[str, Any], name: str) -> dict[str, np.ndarray]:
+    """Return the rows of a truth table that are of a field, as plain columns: kind, y, x, mag."""
+    plain = {
+        key: np.asarray(getattr(truth[key], "value", truth[key]))
+        for key in ("kind", "field", "y", "x", "mag_f150w")
+    }
+    here = plain["field"].astype(str) == name
+    return {
+        "kind": plain["kind"][here].astype(str),
+        "y": plain["y"][here],
+        "x": plain["x"][here],
+        "mag": plain["mag_f150w"][here],
+    }
+
+
+def count(
+    found: np.ndarray, truth: Mapping[str, np.ndarray], mask: np.ndarray, *, seed: int | None = None
+) -> Counts:
+    """Compare detections with the truth of one field.
 
     Parameters
     ----------
-    detections : (n, 2) float
-        y, x of the catalogue.
-    truth : table
-        kind, y, x, mag, radius (px) of the objects of this field.
-    mask : (ny, nx) uint8
-        Bits of `tilegc.schema.Bit`.
+    found : ndarray, shape (n, 2)
+        Places y, x, pixels, 0-based.
+    truth : mapping
+        kind, y, x, mag: of `of_field`.
+    mask : ndarray of uint8, shape (ny, nx)
+        Bits of `tilegc.schema.Bit`; 1 and 2 are outside of the field.
+    seed : int, optional
+        Of the places drawn at random; none are drawn without.
     """
-    kind, mag = truth["kind"], truth["mag"]
-    places = np.column_stack([truth["y"], truth["x"]])
-    compact = near(detections, places[np.isin(kind, COMPACT)])
-    deep = near(detections, places[np.isin(kind, COMPACT) & (mag < 31.5)])
-    resolved = np.zeros(len(detections), bool)
-    for row in np.flatnonzero(np.isin(kind, RESOLVED)):
-        reach = max(REACH, min(2.0 * truth["radius"][row], FARTHEST))
-        resolved |= ((detections - places[row]) ** 2).sum(axis=1) <= reach**2
-    found = {
-        "detections": len(detections),
-        "compact": compact.sum(),
-        "deep": deep.sum(),
-        "resolved": (resolved & ~compact).sum(),
-        "resolved, deep": (resolved & ~deep).sum(),
-    }
-    pixel = np.floor(places + 0.5).astype(int)
-    inside = ((pixel >= 0) & (pixel < mask.shape)).all(axis=1)
-    good = inside.copy()
-    good[inside] = mask[tuple(pixel[inside].T)] == 0
-    for low, high in BINS:
-        sought = np.isin(kind, POINTS) & good & (mag >= low) & (mag < high)
-        found[f"sought {low}"] = sought.sum()
-        found[f"found {low}"] = near(places[sought], detections).sum()
-    within = (mask & (Bit.NO_DATA | Bit.EDGE)) == 0
-    found["pixels"], found["masked"] = within.sum(), (within & (mask != 0)).sum()
-    for bit in BITS:
-        found[bit.name] = (within & ((mask & bit) != 0)).sum()
-    return {name: float(value) for name, value in found.items()}
+    compact, resolved = (np.isin(truth["kind"], kinds) for kinds in (COMPACT, RESOLVED))
+    place = np.column_stack([truth["y"], truth["x"]])
+    on = _near(found, place[compact])
+    galaxy = _near(found, place[resolved]) & ~on
+    row, column = (np.rint(place[:, axis]).astype(int) for axis in (0, 1))
+    there = (row >= 0) & (column >= 0) & (row < mask.shape[0]) & (column < mask.shape[1])
+    free = np.zeros(len(place), bool)
+    free[there] = mask[row[there], column[there]] == 0
+    recovered = _near(place, found)
+    bins = [compact & free & (truth["mag"] >= low) & (truth["mag"] < high) for low, high in BINS]
+    inside = (mask & 3) == 0
+    drawn = chance = 0
+    if seed is not None and (mask == 0).any():
+        good = np.argwhere(mask == 0)
+        places = good[np.random.default_rng(seed).integers(0, len(good), DRAWN)]
+        drawn, chance = DRAWN, int(_near(places, place[compact]).sum())
+    return Counts(
+        len(found), int(on.sum()), int(galaxy.sum()), tuple(int(one.sum()) for one in bins),
+        tuple(int((one & recovered).sum()) for one in bins), int(inside.sum()), int((inside & (mask != 0)).sum()),
+        drawn, chance,
+    )  # fmt: skip
 
 
-def of_run(path: Path) -> dict[str, dict[str, float]]:
-    """Return the counts of a run's fields."""
-    folder = RunFolder(path)
-    content = yaml.safe_load((path / FILES.run).read_text())
-    truth_path = Path(content["truth"])
-    table = read_parquet(str(truth_path if truth_path.is_absolute() else path.parent / truth_path))
-    catalogue = read_parquet(str(path / FILES.catalogue))
-    whole = {
-        "kind": np.asarray(table["kind"]).astype(str), "y": np.asarray(table["y"], float),
-        "x": np.asarray(table["x"], float), "mag": np.asarray(table["mag_f150w"], float),
-        "radius": np.asarray(table["r_e"], float),
-    }  # fmt: skip
-    field = np.asarray(table["field"]).astype(str)
-    counts = {}
-    for item in content["fields"]:
-        name = item["name"]
-        mask = store.read(str(folder.store(name)), "mask", Box(0, 0, *_shape(str(folder.store(name)))))
-        rows = np.asarray(catalogue["field"]).astype(str) == name
-        detections = np.column_stack(
-            [np.asarray(catalogue["y"], float)[rows], np.asarray(catalogue["x"], float)[rows]]
-        )
-        counts[name] = count(detections, {key: column[field == name] for key, column in whole.items()}, mask)
-    return counts
-
-
-def _shape(path: str) -> tuple[int, int]:
-    height, width = zarr.open_group(path, mode="r")["mask"].shape
-    return height, width
-
-
-def line(label: str, found: dict[str, float]) -> str:
-    """Return one row of the table."""
-
-    def share(above: float, below: float) -> str:
-        return f"{above / below:.4f}" if below else "  -   "
-
-    apart = found["detections"] - found["resolved"]
-    parts = [
-        f"{label:24s} n {found['detections']:7.0f}  purity {share(found['compact'], apart)}",
-        f"(31.5: {share(found['deep'], found['detections'] - found['resolved, deep'])})",
-        f"false {apart - found['compact']:5.0f}  resolved {found['resolved']:4.0f}  complete",
-        *(f"{share(found[f'found {low}'], found[f'sought {low}'])}" for low, _ in BINS),
-        f" masked {share(found['masked'], found['pixels'])} =",
-        *(f"{bit.name.lower()} {share(found[bit.name], found['pixels'])}" for bit in BITS),
-    ]
-    return " ".join(parts)
-
-
-def main() -> None:
-    """Print a row a run and field, and the fields of all runs pooled."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("runs", nargs="+", type=Path)
-    pooled: dict[str, dict[str, float]] = defaultdict(lambda: defaultdict(float))
-    for path in parser.parse_args().runs:
-        for name, found in of_run(path).items():
-            print(line(f"{path.parent.name}/{name}", found))
-            for key, value in found.items():
-                pooled[name][key] += value
-    for name, found in pooled.items():
-        print(line(f"all/{name}", found))
-
-
-if __name__ == "__main__":
-    main()
+def _near(these: np.ndarray, those: np.ndarray) -> np.ndarray:
+    """Return which of these places have one of those within `RADIUS`, inclusive."""
+    if not len(these) or not len(those):
+        return np.zeros(len(these), bool)
+    distance, _ = cKDTree(those).query(these, distance_upper_bound=np.nextafter(RADIUS, np.inf))
+    return np.isfinite(distance)

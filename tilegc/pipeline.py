@@ -13,7 +13,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -23,7 +23,7 @@ from tilegc import config as run_file
 from tilegc.cluster import connect
 from tilegc.config import RunConfig
 from tilegc.engine import Engine, FieldTiles, Progress, SerialEngine, for_client
-from tilegc.errors import ConfigError, InputError
+from tilegc.errors import ConfigError, InputError, RunFolderError
 from tilegc.geometry import TileGrid
 from tilegc.io import store
 from tilegc.io.convergence import Kappa, check_overlap
@@ -31,41 +31,52 @@ from tilegc.io.fits import FieldSource, file_digest
 from tilegc.io.probe import probe_field
 from tilegc.io.psf import read_psf
 from tilegc.kernels.psf import Psf
+from tilegc.places import Place, is_url, place
 from tilegc.report import write_report
 from tilegc.run_folder import Run, RunFolder, logged, open_run
 from tilegc.schema import FILES
-from tilegc.sky import SkyGrid, check_centre, cosmology
+from tilegc.sky import SkyGrid, check_centre, cosmology, kpc_per_arcsec
 from tilegc.stages import audit as auditing
 from tilegc.stages import (
+    contamination,
     density,
     detection_map,
     ingest,
     inpaint,
     likelihood,
+    local_noise,
     mask,
+    mass_table,
     masses,
     noise,
     peaks,
     products,
     profile,
+    radial,
     relation,
     rho,
+    sensitivity,
+    threshold,
 )
 from tilegc.stages import plan as planning
+from tilegc.stages.kernel import KernelStatistics, kernel_statistics
 from tilegc.stages.lens_models import LensModels, find_lens_models, kappa_peaks, realisations
 from tilegc.stages.mask import Regions, region_masks
 from tilegc.stages.noise import Noise
+from tilegc.stages.partials import Table
 from tilegc.stages.plan import Plan
 from tilegc.stages.products import Results
+from tilegc.stages.ranking import rank_maps
 from tilegc.stages.setup import Setup, arrays
 from tilegc.stages.sky_grid import SkyCells, add_up
+from tilegc.stages.threshold import Selection
 from tilegc.stages.truth import planted, read_truth
 
 __all__ = ["audit", "default_directory", "ingest_only", "plan", "run"]
 
 log = logging.getLogger("tilegc")
 
-Source = RunConfig | str | Path
+Source = RunConfig | str | Place
 """A run file: its path, or what `tilegc.config.load` or `resolve` made of it."""
 
 
@@ -105,7 +116,7 @@ class Inputs:
 
 
 def run(
-    source: Source, directory: str | Path | None = None, *, workers: int | None = None,
+    source: Source, directory: str | Place | None = None, *, workers: int | None = None,
     scheduler: str | None = None, cluster_name: str | None = None, resume: bool = False, overwrite: bool = False,
     progress: Progress | None = None, tell: Callable[[str], None] | None = None,
 ) -> Run:  # fmt: skip
@@ -142,7 +153,7 @@ def run(
     """
     begun = time.perf_counter()
     config = source if isinstance(source, RunConfig) else run_file.load(source)
-    path = Path(directory) if directory is not None else default_directory(source)
+    path = place(directory) if directory is not None else default_directory(source)
     folder = RunFolder(path)
     folder.check(resume=resume, overwrite=overwrite)
     inputs = examine(config)
@@ -181,15 +192,16 @@ def _chain(
         lines = auditing.audit(config, sources, inputs.kappa, engine)
         _warn(lines)
     with _timed(timing, "mask_s"):
-        detection_map.detection_map(setup)
+        _remark_on_masks(inputs)
+        filtering = detection_map.detection_map(setup)
         mask.mask(setup, inputs.regions)
     with _timed(timing, "detect_s"):
         noises = noise.noise(setup)
-        thresholds = {name: peaks.threshold(config, noises[name]) for name in setup.names}
-        found = peaks.find_peaks(setup, thresholds)
-        _remark(setup, noises, thresholds)
-        candidates = peaks.candidates(setup, found, noises)
-        catalogue = peaks.keep(candidates, thresholds, config.detect.keep)
+        local = local_noise.local_noise(setup, noises, filtering)
+        selection = threshold.select(setup, noises, local)
+        thresholds = selection.typical
+        _remark(setup, noises, selection)
+        catalogue = selection.catalogue
     with _timed(timing, "density_s"):
         density.density(setup, catalogue)
         inpainted = inpaint.inpaint(setup)
@@ -203,14 +215,29 @@ def _chain(
         boxes = relation.boxes(cells, config.relation.box) if inputs.kappa else None
         centre = setup.field_of_centre()
         edges = config.profile.edges or profile.EDGES
-        radial, contamination = profile.profile(cells, edges)
+        annuli, level = profile.profile(cells, edges)
+        members = None
+        if inputs.lens is not None and inputs.lens.ensemble is not None:
+            reach = max(config.relation.max_radius, masses.APERTURE)
+            members = realisations(cells, inputs.lens.ensemble, reach)
+        shapes = radial.radial(cells, compared, edges, level, members)
+        once = cells.owned(catalogue["ra"], catalogue["dec"], catalogue["field"])
+        counted = catalogue["radius_arcsec"][once]
+        near = cells.kept & (cells.radius < masses.APERTURE)
+        good_area = float(cells.good_area.sum(axis=0)[near].sum())
         results = Results(
-            noises, thresholds, candidates, catalogue, inpainted, cells, boxes,
+            noises, selection, inpainted, cells, boxes,
             relation.fit(boxes) if boxes else None,
             _counts(config, inputs, cells, boxes),
             relation.compare(cells, centre, config.relation.max_radius) if inputs.kappa else None,
-            radial, contamination,
-            masses.masses(config, inputs.kappa, catalogue["radius_arcsec"]),
+            *_beside(config, inputs, cells, centre, selection.candidates, inpainted, noises, limit),
+            annuli, level, shapes,
+            contamination.budget(
+                cells, level, shapes.cored, centre, inputs.kappa, compared.get("purity"),
+                kpc_per_arcsec(cosmology(config.cosmology), config.cluster.redshift),
+            ),
+            masses.masses(config, inputs.kappa, counted),
+            mass_table.mass_table(config, inputs.lens, mass_table.Counts(counted, good_area), level),
             None if inputs.lens is None else (inputs.lens, kappa_peaks(inputs.lens.kappa, setup.grid)),
             None if inputs.truth is None else
             planted(
@@ -233,19 +260,40 @@ def _counts(
     return likelihood.fit_counts(cells, config.relation.box, reach, found=boxes, ensemble=range_maps)
 
 
+def _beside(
+    config: RunConfig, inputs: Inputs, cells: SkyCells, centre: int, candidates: Table, inpainted: Table,
+    noises: Mapping[str, Noise], limit: float,
+) -> tuple[KernelStatistics | None, Table | None, Table | None]:  # fmt: skip
+    """Return what stands beside the relation: errors and kernel of the comparison, other maps, other samples."""
+    if inputs.lens is None:
+        return None, None, None
+    reach, side, kernel = config.relation.max_radius, config.relation.box, config.density
+    hidden = inpainted["field"] == cells.fields[centre]
+    drawn = cells.count(inpainted["ra"][hidden], inpainted["dec"][hidden]) / config.inpaint.realisations
+    settings = sensitivity.Settings(centre, side, reach, (kernel.alpha, kernel.softening), drawn)
+    sigma = {name: noise.sigma for name, noise in noises.items()}
+    return (
+        kernel_statistics(cells, centre, reach, side, drawn, settings.kernel),
+        rank_maps(cells, inputs.lens.kappa, inputs.lens.rivals, reach),
+        sensitivity.sensitivity(cells, candidates, sigma, limit, settings),
+    )
+
+
 def _write(setup: Setup, results: Results, timing: dict[str, float], begun: float) -> None:
     """Write the products, then the report, which is drawn from them."""
     with _timed(timing, "report_s"):
         products.write_tables(setup, results)
+        products.write_noise(setup, results)
         products.write_sky_grid(setup, results)
         products.write_maps(setup)
         summary = products.summarise(setup, results)
         place = setup.folder.path / FILES.summary
         products.write_summary(place, {**summary, "timing": {**timing, "report_s": None, "total_s": None}})
         figures = setup.folder.path / FILES.figures
-        foreign = set(figures.glob("*.png"))
+        foreign = {figure.name for figure in figures.glob("*.png")}
         write_report(open_run(setup.folder.path))
-        setup.folder.claim(set(figures.glob("*.png")) - foreign)
+        drawn = {figure.name for figure in figures.glob("*.png")}
+        setup.folder.claim(f"{FILES.figures}/{name}" for name in drawn - foreign)
     timing["total_s"] = round(time.perf_counter() - begun, 3)
     products.write_summary(place, {**summary, "timing": timing})
 
@@ -287,7 +335,7 @@ def _tiles(config: RunConfig, folder: RunFolder, sources: tuple[FieldSource, ...
     for source in sources:
         path = str(folder.store(source.name))
         attrs = {**store.field_attributes(source), "recipe": config.recipe}
-        wanted = arrays((*detection_map.MAPS, *mask.MASKS, *density.MAPS, *rho.MAPS))
+        wanted = arrays((*detection_map.MAPS, *mask.MASKS, *local_noise.MAPS, *density.MAPS, *rho.MAPS))
         store.create(
             path, wanted, shape=source.shape, bands=source.band_names, shard=config.tiles.size, attrs=attrs
         )
@@ -295,7 +343,16 @@ def _tiles(config: RunConfig, folder: RunFolder, sources: tuple[FieldSource, ...
     return tuple(fields)
 
 
-def _remark(setup: Setup, noises: Mapping[str, Noise], thresholds: Mapping[str, float]) -> None:
+def _remark_on_masks(inputs: Inputs) -> None:
+    """Log which of the user's masks do nothing."""
+    for source in inputs.sources:
+        for path in mask.idle(source, inputs.regions[source.name]):
+            log.warning(
+                "field %s: %s masks no pixel of it; is it meant for another field?", source.name, path
+            )
+
+
+def _remark(setup: Setup, noises: Mapping[str, Noise], selection: Selection) -> None:
     """Log what a reader of the results should know of the fields."""
     for field in setup.fields:
         name = field.source.name
@@ -303,10 +360,12 @@ def _remark(setup: Setup, noises: Mapping[str, Noise], thresholds: Mapping[str, 
             log.info("field %s: %s", name, note)
         if not noises[name].n_good:
             log.warning("field %s: no good pixel; it has no candidates", name)
-        elif not np.isfinite(thresholds[name]):
+        elif not np.isfinite(selection.thresholds[name].value):
             log.warning(
                 "field %s: its noise is %g; it has no threshold and no candidates", name, noises[name].sigma
             )
+        for note in selection.notes(name):
+            log.info("field %s: %s", name, note)
     if len({field.source.band_names for field in setup.fields}) > 1:
         log.warning(
             "fields have different bands: their limits, light and counts are not those of one another"
@@ -334,7 +393,7 @@ def _timed(timing: dict[str, float], name: str) -> Iterator[None]:
     log.info("%s %.1f s", name.removesuffix("_s"), timing[name])
 
 
-def plan(source: Source, directory: str | Path | None = None, *, workers: int | None = None) -> Plan:
+def plan(source: Source, directory: str | Place | None = None, *, workers: int | None = None) -> Plan:
     """Say what a run will take, and what would be refused; nothing is computed.
 
     Raises
@@ -343,9 +402,14 @@ def plan(source: Source, directory: str | Path | None = None, *, workers: int | 
         For anything wrong with the run file or what it names.
     """
     config = source if isinstance(source, RunConfig) else run_file.load(source)
-    path = Path(directory) if directory is not None else default_directory(source)
+    path = place(directory) if directory is not None else default_directory(source)
     inputs = examine(config)
-    return planning.plan(config, inputs.sources, path, os.cpu_count() or 1 if workers is None else workers)
+    found = planning.plan(config, inputs.sources, path, os.cpu_count() or 1 if workers is None else workers)
+    try:
+        RunFolder(path).check()
+    except RunFolderError as error:
+        return replace(found, refusals=(str(error), *found.refusals))
+    return found
 
 
 def audit(source: Source, *, progress: Progress | None = None) -> tuple[auditing.Line, ...]:
@@ -367,15 +431,15 @@ def audit(source: Source, *, progress: Progress | None = None) -> tuple[auditing
 
 
 def ingest_only(
-    source: Source, directory: str | Path | None = None, *, workers: int | None = None,
+    source: Source, directory: str | Place | None = None, *, workers: int | None = None,
     scheduler: str | None = None, progress: Progress | None = None,
-) -> list[Path]:  # fmt: skip
+) -> list[Place]:  # fmt: skip
     """Write the Zarr stores of all fields into a run's folder, and return their paths.
 
     A later run uses them through `store:` in its run file.
     """
     config = source if isinstance(source, RunConfig) else run_file.load(source)
-    path = Path(directory) if directory is not None else default_directory(source)
+    path = place(directory) if directory is not None else default_directory(source)
     folder = RunFolder(path)
     folder.check()
     inputs = examine(config)
@@ -384,14 +448,14 @@ def ingest_only(
         digests = inputs.digests(config)
         with folder.create(config, inputs=digests):
             sources = ingest.ingest(inputs.sources, "always", folder, digests, engine)
-    return [Path(found.store) for found in sources if found.store is not None]
+    return [place(found.store) for found in sources if found.store is not None]
 
 
-def default_directory(source: Source) -> Path:
+def default_directory(source: Source) -> Place:
     """Return where a run goes if nothing is said: `<run file's stem>-run` beside the run file."""
     if isinstance(source, RunConfig):
         raise InputError("a run file given as a value has no place of its own: give a directory")
-    path = Path(source)
+    path = place(source) if is_url(source) else Path(str(source))
     if not path.name:
         raise ConfigError("no run file is named: give its path")
     return path.with_name(f"{path.stem}-run")

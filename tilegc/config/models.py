@@ -155,6 +155,13 @@ class FieldInput(Section):
             raise ValueError(f"{text!r} is the name of the sky grid's store: choose another")
         return text
 
+    @field_validator("masks", mode="before")
+    @classmethod
+    def _masks(cls, value: object) -> object:
+        if isinstance(value, str):
+            raise ValueError(f"give a list of files, also of one: [{value}]")  # noqa: TRY004  (pydantic wants ValueError)
+        return () if value is None else value
+
     @field_validator("bands", mode="before")
     @classmethod
     def _bands(cls, value: object) -> object:
@@ -331,22 +338,24 @@ class ValueThreshold(Section):
 
 def _threshold(value: object) -> object:
     if value == "auto":
-        raise ValueError("auto is not there yet: give {sigma: 2.5} or {value: nJy per pixel}")
+        return value
     if isinstance(value, Mapping):
         if set(value) == {"sigma"}:
             return SigmaThreshold(**value)
         if set(value) == {"value"}:
             return ValueThreshold(**value)
-    raise ValueError("give {sigma: number} or {value: nJy per pixel}")
+    raise ValueError("give {sigma: number}, {value: nJy per pixel} or auto")
 
 
 class Detect(Section):
     """Peaks: the radius that a recorded peak blanks (pixels, inclusive) and the thresholds."""
 
     exclusion_radius: Annotated[float, BeforeValidator(_number), Field(ge=0, le=64)] = 3.0
-    threshold: Annotated[SigmaThreshold | ValueThreshold, BeforeValidator(_threshold)] = SigmaThreshold(
-        sigma=2.5
+    threshold: Annotated[SigmaThreshold | ValueThreshold | Literal["auto"], BeforeValidator(_threshold)] = (
+        SigmaThreshold(sigma=2.5)
     )
+    purity: Annotated[float, BeforeValidator(_number), Field(gt=0, lt=1)] = 0.95
+    """Of the catalogue, keep x T: what `threshold: auto` aims at."""
     keep: Annotated[float, BeforeValidator(_number), Field(ge=1, allow_inf_nan=False)] = 2.0
 
 

@@ -10,7 +10,6 @@ import json
 import warnings
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -21,11 +20,11 @@ from zarr.codecs import BloscCodec
 
 from tilegc import schema
 from tilegc.errors import InputError, RunFolderError
-from tilegc.geometry import Box, inner_chunk
+from tilegc.geometry import LATTICE, Box, inner_chunk
 from tilegc.io.fits import BandSource, FieldSource
 from tilegc.io.fits import read_window as read_plane
-from tilegc.io.hdus import is_url
 from tilegc.io.units import Photometry
+from tilegc.places import patient, place, reach
 
 __all__ = [
     "INGESTED",
@@ -78,8 +77,10 @@ def create(
     RunFolderError
         The store that is there holds another field, other bands, or an array with other shards.
     """
+    patient(path)
     group = zarr.open_group(path, mode="a", zarr_format=3, use_consolidated=False)
-    lengths = {"band": len(bands), "y": shape[0], "x": shape[1]}
+    cells = [-(-side // LATTICE) for side in shape]
+    lengths = {"band": len(bands), "y": shape[0], "x": shape[1], "cell_y": cells[0], "cell_x": cells[1]}
     there = {name: _open_array(path, name, "r") for name in group.array_keys()}
     if "band" not in there:
         names = group.create_array(
@@ -94,7 +95,8 @@ def create(
         raise RunFolderError(f"{path}: holds other bands ({', '.join(held)}); use another folder")
     for array in arrays:
         whole = tuple(lengths[dim] for dim in array.dims)
-        shards = tuple(1 if dim == "band" else shard for dim in array.dims)
+        # What stands on the lattice is small, and the driver writes it in one piece.
+        shards = tuple({"band": 1, "y": shard, "x": shard}.get(dim, lengths[dim]) for dim in array.dims)
         if array.name not in there:
             _create_array(group, array, whole, shards)
             continue
@@ -114,7 +116,7 @@ def _create_array(
     group: zarr.Group, array: schema.Array, shape: tuple[int, ...], shards: tuple[int, ...]
 ) -> None:
     chunks = tuple(
-        1 if dim == "band" else inner_chunk(side) for dim, side in zip(array.dims, shards, strict=True)
+        inner_chunk(side) if dim in {"y", "x"} else side for dim, side in zip(array.dims, shards, strict=True)
     )
     dtype = np.dtype(array.dtype)
     group.create_array(
@@ -133,6 +135,7 @@ def _create_array(
 
 def annotate(path: str, attrs: Mapping[str, Any]) -> None:
     """Add attributes to a store; to be called by the driver alone."""
+    patient(path)
     zarr.open_group(path, mode="r+", use_consolidated=False).attrs.update(dict(attrs))
     _consolidate(path)
 
@@ -146,6 +149,7 @@ def _consolidate(path: str) -> None:
 
 def attributes(path: str) -> dict[str, Any]:
     """Return the attributes of a store."""
+    patient(path)
     return dict(zarr.open_group(path, mode="r", use_consolidated=False).attrs)
 
 
@@ -238,6 +242,7 @@ def _read_planes(source: FieldSource, name: str, box: Box) -> Values:
 
 def write_dataset(path: str, dataset: xr.Dataset) -> None:
     """Write a small dataset as a store of its own, in place of what is there; by the driver alone."""
+    patient(path)
     dataset.to_zarr(path, mode="w", zarr_format=3, consolidated=False)
     _consolidate(path)
 
@@ -263,7 +268,7 @@ def open_field(name: str, path: str) -> FieldSource:
     InputError
         No store, one of something else, one of another schema, or an ingest that did not end.
     """
-    if not is_url(path) and not Path(path).exists():
+    if not reach(place(path)):
         raise InputError(f"{path} (field {name}): no such store; correct its path in the run file")
     try:
         attrs = attributes(path)
@@ -306,6 +311,7 @@ def open_field(name: str, path: str) -> FieldSource:
 
 
 def _open_array(path: str, name: str, mode: Any) -> zarr.Array[Any]:
+    patient(path)
     return zarr.open_array(path, path=name, mode=mode, zarr_format=3)
 
 

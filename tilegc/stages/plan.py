@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
+import math
 import os
 import shutil
 from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
 
 import numpy as np
 
@@ -16,14 +16,17 @@ from tilegc.errors import ResourceError
 from tilegc.geometry import TileGrid
 from tilegc.io.fits import FieldSource
 from tilegc.kernels.multilevel import kernel_tables
+from tilegc.places import Place, is_remote
 from tilegc.sky import SkyGrid, pixel_to_world, sample
 from tilegc.stages import density, rho
 from tilegc.stages.density import COVERAGE
-from tilegc.stages.detection_map import filter_params, filter_pass
+from tilegc.stages.detection_map import FilterParams, filter_params, filter_pass
 from tilegc.stages.ingest import needs_store
 from tilegc.stages.inpaint import INPAINT
+from tilegc.stages.local_noise import QUIET_PASS
 from tilegc.stages.mask import REGIONS, Edge, mask_pass, object_passes
 from tilegc.stages.noise import COUNT
+from tilegc.stages.null_map import BLOCK, null_pass
 from tilegc.stages.peaks import PEAKS
 from tilegc.stages.ridges import RIDGES, wanted
 from tilegc.stages.sky_grid import CELLS
@@ -80,7 +83,7 @@ class Plan:
 
 
 def plan(
-    config: RunConfig, sources: Sequence[FieldSource], directory: Path, workers: int, *, local: bool = True
+    config: RunConfig, sources: Sequence[FieldSource], directory: Place, workers: int, *, local: bool = True
 ) -> Plan:
     """Plan a run over fields that were probed.
 
@@ -96,9 +99,11 @@ def plan(
         Whether they run on this machine, whose memory they share.
     """
     grids = {source.name: TileGrid(source.shape, config.tiles.size) for source in sources}
+    blocks = {source.name: TileGrid(source.shape, BLOCK) for source in sources}
     steps = [
         Step("ingest", *_ingest(config, sources), writes=True),
         *(_step(step, grids) for step in _passes(config, sources)),
+        *(_step(step, blocks) for step in _block_passes(config, sources)),
     ]
     steps += [
         Step(name, sum(map(len, grids.values())), WORKER_BASE + max(map(memory, grids.values())), writes=True)
@@ -122,12 +127,19 @@ def check(found: Plan) -> None:
 
 def _passes(config: RunConfig, sources: Sequence[FieldSource]) -> list[Pass]:
     edges = {source.name: Edge.of(config.mask.edge_arcsec, source.scale) for source in sources}
-    filtering = filter_pass(
-        {source.name: filter_params(config.filter, config.mask, len(source.bands)) for source in sources}
-    )
+    filtering = filter_pass(_filtering(config, sources))
     lines = [COUNT, RIDGES] if wanted(config.mask) else []
     objects = object_passes(config.mask)
     return [REGIONS, filtering, *lines, *objects, mask_pass(edges), COUNT, PEAKS, COVERAGE, INPAINT, CELLS]
+
+
+def _block_passes(config: RunConfig, sources: Sequence[FieldSource]) -> list[Pass]:
+    """Return the passes over blocks of lattice cells, whatever the tiles are."""
+    return [QUIET_PASS, null_pass(_filtering(config, sources))]
+
+
+def _filtering(config: RunConfig, sources: Sequence[FieldSource]) -> dict[str, FilterParams]:
+    return {source.name: filter_params(config.filter, config.mask, len(source.bands)) for source in sources}
 
 
 def _step(step: Pass, grids: dict[str, TileGrid]) -> Step:
@@ -163,7 +175,7 @@ def _refusals(
     config: RunConfig,
     found: Plan,
     sources: Sequence[FieldSource],
-    directory: Path,
+    directory: Place,
     workers: int,
     *,
     local: bool,
@@ -182,16 +194,23 @@ def _refusals(
         )
     if local:
         reasons += _memory(found, max(workers, 1))
-    there = directory.absolute()
-    while not there.exists():
-        there = there.parent
-    free = shutil.disk_usage(there).free
+    free = _free(directory)
     if found.disk > free:
         reasons.append(
             f"{directory}: the run takes up to {found.disk / 1e9:.1f} GB of disk, {free / 1e9:.1f} GB are free there: "
             "free some or give another folder with -o"
         )
     return reasons
+
+
+def _free(directory: Place) -> float:
+    """Return the bytes that are free where a folder is, or would be; object stores do not say."""
+    if is_remote(directory):
+        return math.inf
+    there = directory.absolute()
+    while not there.exists():
+        there = there.parent
+    return shutil.disk_usage(there).free
 
 
 def _memory(found: Plan, workers: int) -> list[str]:

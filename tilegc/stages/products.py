@@ -6,7 +6,6 @@ import json
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -19,31 +18,55 @@ from tilegc.io import store
 from tilegc.io.atomic import write_bytes
 from tilegc.io.maps import write_map
 from tilegc.io.tables import write_ecsv, write_parquet, write_regions
+from tilegc.places import Place
 from tilegc.schema import (
     ARRAYS,
     AUDIT,
     CANDIDATES,
+    CONTAMINATION,
     FILES,
     INPAINTED,
+    MASSES,
+    PATTERN,
     PROFILE,
+    PURITY,
+    RADIAL,
+    RANKING,
     RELATION,
     SCHEMA_VERSION,
+    SENSITIVITY,
+    SHAPE,
     SKY_GRID,
     VERSION,
 )
 from tilegc.sky import cosmology, kpc_per_arcsec
-from tilegc.stages import audit
+from tilegc.stages import audit, contamination, mass_table
+from tilegc.stages.contamination import Component
+from tilegc.stages.kernel import KernelStatistics
 from tilegc.stages.lens_models import LensModels, Peak
 from tilegc.stages.likelihood import CountsRelation, describe
+from tilegc.stages.mass_table import Line
 from tilegc.stages.masses import Masses
 from tilegc.stages.noise import Noise
 from tilegc.stages.profile import Contamination
+from tilegc.stages.radial import Radial
 from tilegc.stages.relation import Boxes, Comparison, Relation
 from tilegc.stages.setup import Setup
 from tilegc.stages.sky_grid import SkyCells
+from tilegc.stages.threshold import Selection
 from tilegc.stages.truth import Planted
+from tilegc.statistics.intensity import Fit
 
-__all__ = ["MAPS", "Results", "summarise", "write_maps", "write_sky_grid", "write_summary", "write_tables"]
+__all__ = [
+    "MAPS",
+    "Results",
+    "summarise",
+    "write_maps",
+    "write_noise",
+    "write_sky_grid",
+    "write_summary",
+    "write_tables",
+]
 
 MAPS = ("detection", "mask", "rho", "density")
 """Arrays that are also written as FITS images."""
@@ -67,10 +90,7 @@ class Results:
     """What a run found, in the driver's memory."""
 
     noise: Mapping[str, Noise]
-    thresholds: Mapping[str, float]
-    """T of each field, nJy per pixel."""
-    candidates: Table
-    catalogue: Table
+    selection: Selection
     inpainted: Table
     cells: SkyCells
     boxes: Boxes | None
@@ -79,13 +99,30 @@ class Results:
     counts: CountsRelation | None
     """The likelihood of counts given kappa; None without a kappa map."""
     comparison: Comparison | None
+    kernel: KernelStatistics | None
+    """Errors of the comparison and the best kernel; None without a kappa map."""
+    ranking: Table | None
+    sensitivity: Table | None
     profile: Table
     contamination: Contamination
+    radial: Radial
+    budget: list[Component]
     masses: Masses
+    mass_lines: list[Line]
     lens: tuple[LensModels, list[Peak]] | None
     planted: Planted | None
     """None unless the run file names a truth table."""
     audit: tuple[audit.Line, ...]
+
+    @property
+    def candidates(self) -> Table:
+        """The peaks >= T."""
+        return self.selection.candidates
+
+    @property
+    def catalogue(self) -> Table:
+        """The sources: the peaks >= keep x T."""
+        return self.selection.catalogue
 
 
 def write_tables(setup: Setup, results: Results) -> None:
@@ -104,15 +141,43 @@ def write_tables(setup: Setup, results: Results) -> None:
     write_parquet(folder.path / FILES.inpainted, INPAINTED, results.inpainted, recipe)
     bins = results.relation.bins if results.relation else {column.name: np.zeros(0) for column in RELATION}
     write_ecsv(folder.path / FILES.relation, RELATION, bins, recipe)
+    for path, columns, table in (
+        (FILES.ranking, RANKING, results.ranking), (FILES.sensitivity, SENSITIVITY, results.sensitivity),
+    ):  # fmt: skip
+        empty = {column.name: np.zeros(0) for column in columns}
+        write_ecsv(folder.path / path, columns, empty if table is None else table, recipe)
     write_ecsv(folder.path / FILES.profile, PROFILE, results.profile, recipe)
+    write_ecsv(folder.path / FILES.radial, RADIAL, results.radial.annuli, recipe)
+    write_ecsv(folder.path / FILES.shape, SHAPE, results.radial.shapes, recipe)
+    write_ecsv(folder.path / FILES.masses, MASSES, mass_table.as_table(results.mass_lines), recipe)
+    kpc = kpc_per_arcsec(cosmology(setup.config.cosmology), setup.config.cluster.redshift)
+    write_ecsv(
+        folder.path / FILES.contamination, CONTAMINATION, contamination.as_table(results.budget, kpc), recipe
+    )
+    purities = [results.selection.purities[name].table for name in setup.names]
+    write_ecsv(folder.path / FILES.purity, PURITY, _joined(purities), recipe)
+    patterns = [results.selection.patterns[name].table for name in setup.names]
+    write_ecsv(folder.path / FILES.pattern, PATTERN, _joined(patterns), recipe)
     write_ecsv(folder.path / FILES.audit, AUDIT, audit.columns(results.audit), recipe)
+
+
+def _joined(tables: list[Table]) -> Table:
+    """Return the rows of several tables, one after the other."""
+    return {name: np.concatenate([table[name] for table in tables]) for name in tables[0]}
+
+
+def write_noise(setup: Setup, results: Results) -> None:
+    """Write the local noise of every field into its store."""
+    for field in setup.fields:
+        values = results.selection.local[field.source.name].values
+        store.write(field.store, "noise", Box(0, 0, *values.shape), values)
 
 
 @dataclass(frozen=True)
 class _Map:
     tiles: FieldTiles
     name: str
-    path: Path
+    path: Place
     recipe: str
 
 
@@ -186,12 +251,22 @@ def summarise(setup: Setup, results: Results) -> dict[str, Any]:
             "pearson": _null(comparison.pearson),
             "spearman": _null(comparison.spearman),
             "residual_rms": _null(comparison.residual_rms),
+            **(_kernel(results.kernel) if results.kernel else {}),
         },
         "contamination": {
             "per_kpc2": _null(results.contamination.n / scale**2),
             "err": _null(results.contamination.err / scale**2),
             "r_lo_arcsec": _null(results.contamination.r_lo),
             "r_hi_arcsec": _null(results.contamination.r_hi),
+        },
+        "contamination_budget": {one.name: _component(one, scale) for one in results.budget},
+        "radial": {
+            "cored": _law(results.radial.cored), "elliptical": _law(results.radial.elliptical),
+            "nfw": _law(results.radial.nfw),
+            "axis_ratio": _null(results.radial.shape.axis_ratio),
+            "axis_ratio_err": _null(results.radial.shape.axis_ratio_err),
+            "position_angle_deg": _null(results.radial.shape.position_angle),
+            "position_angle_err_deg": _null(results.radial.shape.position_angle_err),
         },
         "mass": {
             "sigma_cr_msun_per_kpc2": _null(masses.sigma_cr),
@@ -220,10 +295,53 @@ def _field(setup: Setup, results: Results, index: int, name: str) -> dict[str, A
         "masked_fraction": 1 - noise.n_good / with_data if with_data else None,
         "no_data_fraction": 1 - with_data / n_pixels,
         "sigma": _null(noise.sigma),
-        "threshold": _null(results.thresholds[name]),
+        "threshold": _null(results.selection.typical[name]),
         "n_candidates": int((results.candidates["field"] == name).sum()),
         "n_detected": int((results.catalogue["field"] == name).sum()),
         "n_inpainted": int((results.inpainted["field"] == name).sum()) / setup.config.inpaint.realisations,
+        **_limits(results.selection, name),
+    }
+
+
+def _limits(selection: Selection, name: str) -> dict[str, Any]:
+    """Return what is known of one field's noise and threshold."""
+    noise, limit = selection.local[name], selection.thresholds[name]
+    pure = selection.catalogue["purity"][selection.catalogue["field"] == name]
+    known = pure[np.isfinite(pure)]
+    return {
+        "local_noise": _null(noise.median),
+        "local_noise_lo": _null(noise.values[noise.counts.good > 0].min(initial=np.inf)),
+        "local_noise_hi": _null(noise.values[noise.counts.good > 0].max(initial=-np.inf)),
+        "noise_over_err": _null(noise.over_error),
+        "common_noise": _null(noise.common),
+        "null_maps": noise.counts.draws // 2 if noise.balance.patterns else 0,
+        "null_balance": list(noise.balance.scales),
+        "threshold_snr": _null(limit.value if limit.local else limit.value / noise.median),
+        "threshold_chosen": limit.chosen,
+        "purity": _null(float(known.mean()) if known.size else np.nan),
+        "pattern_onset_snr": selection.patterns[name].onset or None,
+    }
+
+
+def _component(one: Component, kpc: float) -> dict[str, float | None]:
+    return {
+        "per_kpc2": _null(one.n / kpc**2), "err": _null(one.err / kpc**2),
+        "factor": _null(one.factor), "factor_err": _null(one.factor_err),
+    }  # fmt: skip
+
+
+def _law(found: Fit) -> dict[str, Any]:
+    """Return a fit's parameters with both errors and both covariances, rows in the parameters' order."""
+    return {
+        "parameters": list(found.names),
+        "values": [_null(value) for value in found.values],
+        "err": [_null(found.error(name)) for name in found.names],
+        "robust_err": [_null(found.robust_error(name)) for name in found.names],
+        "covariance": [[_null(value) for value in row] for row in found.covariance],
+        "robust_covariance": [[_null(value) for value in row] for row in found.robust],
+        "log_likelihood": _null(found.log_likelihood),
+        "n": found.n,
+        "at_bound": list(found.at_bound),
     }
 
 
@@ -240,6 +358,26 @@ def _relation(config: RunConfig, binned: Relation, counts: CountsRelation) -> di
     return {
         "method": method, **law, "box_arcsec": config.relation.box, "boxes": bins,
         "likelihood": describe(counts),
+    }  # fmt: skip
+
+
+def _kernel(found: KernelStatistics) -> dict[str, Any]:
+    """Return errors of the comparison, the best kernel, and what radius alone does not explain."""
+    errors, kernel, beyond = found.errors, found.kernel, found.beyond
+    return {
+        "beta_err": _null(errors.beta), "pearson_err": _null(errors.pearson), "spearman_err": _null(errors.spearman),
+        "kernel": {
+            "alpha": _null(kernel.alpha), "alpha_err": _null(kernel.alpha_err),
+            "softening_arcsec": _null(kernel.softening), "softening_err": _null(kernel.softening_err),
+            "score_held_out": _null(kernel.score), "given_score_held_out": _null(kernel.given_score),
+            "score_fitted": _null(kernel.fitted_score),
+        },
+        "beyond_radius": {
+            "correlation": _null(beyond.correlation), "null_mean": _null(beyond.null_mean),
+            "null_std": _null(beyond.null_std), "p_value": _null(beyond.p_value),
+            "turned_std": _null(beyond.turned_std), "axis_ratio": _null(beyond.ellipse.axis_ratio),
+            "position_angle_deg": _null(beyond.ellipse.position_angle),
+        },
     }  # fmt: skip
 
 
@@ -280,7 +418,7 @@ def _planted(planted: Planted) -> dict[str, Any]:
     }
 
 
-def write_summary(path: Path, summary: Mapping[str, Any]) -> None:
+def write_summary(path: Place, summary: Mapping[str, Any]) -> None:
     """Write summary.json; a NaN in it is an error."""
     write_bytes(path, (json.dumps(summary, indent=2, allow_nan=False) + "\n").encode())
 
