@@ -1,4 +1,4 @@
-"""Purity and completeness of runs on simulated clusters, field by field: `python -m benchmarks.masked_runs RUN_DIR ...`.
+"""Purity, completeness and masks of simulated runs, field by field: `python -m benchmarks.masked_runs DIR ...`.
 
 Purity: detections within 2 px of any compact object of the truth, masked or not; those on resolved galaxies, within
 the larger of 2 px and twice their half-light radius, at most 20 px, are counted apart. In a crowded field faint
