@@ -45,7 +45,9 @@ from tilegc.stages import (
     peaks,
     products,
     profile,
+    psf,
     relation,
+    shapes,
 )
 from tilegc.stages import plan as planning
 from tilegc.stages.lens_models import LensModels, find_lens_models, kappa_peaks
@@ -174,12 +176,13 @@ def _chain(
         sources = ingest.ingest(inputs.sources, config.ingest, folder, digests, engine)
         setup = Setup(config, folder, folder.ledger, engine, _tiles(config, folder, sources), _grid(config))
     with _timed(timing, "mask_s"):
-        detection_map.detection_map(setup)
+        psfs = psf.field_psfs(setup, inputs.psfs)
+        detection_map.detection_map(setup, psfs if config.recipe == "calibrated" else None)
         mask.mask(setup, inputs.regions)
     with _timed(timing, "detect_s"):
         noises = noise.noise(setup)
         thresholds = {name: peaks.threshold(config, noises[name]) for name in setup.names}
-        found = peaks.find_peaks(setup, thresholds)
+        found = peaks.find_peaks(setup, thresholds, shapes.field_tables(psfs))
         _remark(setup, noises, thresholds)
         candidates = peaks.candidates(setup, found, noises)
         catalogue = peaks.keep(candidates, thresholds, config.detect.keep)

@@ -82,6 +82,9 @@ CANDIDATES: Final = (
     Column("snr", "float64", "", "peak over the noise there (seed: the field's sigma)"),
     Column("radius_arcsec", "float64", "arcsec", "distance from the cluster's centre"),
     Column("radius_kpc", "float64", "kpc", "the same at the cluster's redshift"),
+    Column("sharpness", "float32", "", "height over the neighbouring pixels, a point's is 1"),
+    Column("roundness", "float32", "", "light along a line through the peak: 0 a point, 1 a piece of a line"),
+    Column("concentration", "float32", "", "1 a point, 0 a source twice as wide as the PSF"),
 )
 """Columns of candidates and catalogue."""
 

@@ -299,7 +299,17 @@ class Filter(Section):
 
     stages: tuple[tuple[Positive, Positive], tuple[Positive, Positive]] = ((0.5, 5.0), (1.0, 3.0))
     discretisation: Literal["integrated", "sampled"] = "integrated"
-    weights: Literal["equal"] = "equal"
+    weights: Literal["auto", "equal"] = "auto"
+    """Of the bands; auto: equal for the seed, inverse variances for calibrated."""
+    smoothing: Positive = 2.0
+    """Calibrated: FWHM of the Gaussian that smooths the PSF before it is subtracted from itself, over the PSF's."""
+
+    @field_validator("smoothing")
+    @classmethod
+    def _moderate(cls, value: float) -> float:
+        if not 0.5 <= value <= 8:
+            raise ValueError(f"give 0.5 to 8 times the PSF's FWHM, not {value:g}")
+        return value
 
     @model_validator(mode="after")
     def _order(self) -> Self:

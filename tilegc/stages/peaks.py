@@ -16,7 +16,8 @@ import xarray as xr
 from tilegc.config import RunConfig, ValueThreshold
 from tilegc.engine import Pass, run_pass
 from tilegc.geometry import Tile
-from tilegc.kernels.peaks import classify, settle
+from tilegc.kernels.peaks import classify, local_maxima, settle
+from tilegc.kernels.shapes import ShapeTables, measure
 from tilegc.sky import cosmology, kpc_per_arcsec, pixel_to_world, separation_arcsec
 from tilegc.stages.noise import Noise
 from tilegc.stages.partials import Table, concatenate
@@ -37,6 +38,9 @@ __all__ = [
 PEAK_HALO = 16
 """Halo, pixels: in noise nothing is left undecided with it; exactness does not depend on it."""
 
+SHAPES = ("sharpness", "roundness", "concentration")
+"""Columns of `tilegc.kernels.shapes`."""
+
 Candidates = dict[str, np.ndarray]
 """Columns of `schema.CANDIDATES`."""
 
@@ -49,6 +53,10 @@ class PeakParams:
     """Position of the field in the run file."""
     threshold: np.float32
     radius: float
+    shapes: ShapeTables | None = None
+    """None: shapes are not measured."""
+    maxima: bool = False
+    """Whether only a pixel that none of its eight neighbours exceeds may be a peak."""
 
 
 def threshold(config: RunConfig, noise: Noise) -> float:
@@ -72,10 +80,16 @@ def peaks_rule(window: xr.Dataset, tile: Tile, params: PeakParams) -> tuple[dict
     """Classify the candidates of a core."""
     values = window["detection"].values
     allowed = (window["mask"].values == 0) & np.isfinite(values)
+    if params.maxima:
+        allowed &= local_maxima(values, tile.open_sides)
     found = classify(
         values, allowed, float(params.threshold), params.radius, tile.open_sides, tile.core_in_window
     )
+    shapes = [np.full(found.y.size, np.nan, np.float32)] * len(SHAPES)
+    if params.shapes is not None:
+        shapes = list(measure(window["light"].values, found.y, found.x, params.shapes))
     return {}, {
+        **dict(zip(SHAPES, shapes, strict=True)),
         "field": np.full(found.y.size, params.field, np.int32),
         "y": (found.y + tile.window.y0).astype(np.int32),
         "x": (found.x + tile.window.x0).astype(np.int32),
@@ -84,14 +98,27 @@ def peaks_rule(window: xr.Dataset, tile: Tile, params: PeakParams) -> tuple[dict
     }
 
 
-PEAKS = Pass("peaks", ("detection", "mask"), PEAK_HALO, (), peaks_rule, concatenate, bytes_per_pixel=40.0)
+PEAKS = Pass("peaks", ("detection", "mask", "light"), PEAK_HALO, (), peaks_rule, concatenate, bytes_per_pixel=44.0)
 
 
-def find_peaks(setup: Setup, thresholds: dict[str, float]) -> Table:
-    """Return field, y, x and peak of every candidate: brightest first, then field, y, x."""
+def find_peaks(
+    setup: Setup, thresholds: dict[str, float], shapes: Mapping[str, ShapeTables] | None = None
+) -> Table:
+    """Return field, y, x, peak and shape of every candidate: brightest first, then field, y, x.
+
+    Parameters
+    ----------
+    setup : Setup
+    thresholds : dict
+        T of every field.
+    shapes : mapping, optional
+        Tables of every field; without them shapes are NaN.
+    """
     radius = setup.config.detect.exclusion_radius
+    maxima = setup.config.recipe == "calibrated"
     params = {
-        name: PeakParams(index, at_least(thresholds[name]), radius) for index, name in enumerate(setup.names)
+        name: PeakParams(index, at_least(thresholds[name]), radius, (shapes or {}).get(name), maxima)
+        for index, name in enumerate(setup.names)
     }
     # A field without a good pixel has no threshold, and no candidates.
     searched = [field for field in setup.fields if np.isfinite(thresholds[field.source.name])]
@@ -100,6 +127,7 @@ def find_peaks(setup: Setup, thresholds: dict[str, float]) -> Table:
         found = {
             "field": np.zeros(0, np.int32), "y": np.zeros(0, np.int32), "x": np.zeros(0, np.int32),
             "peak": np.zeros(0, np.float32), "decided": np.zeros(0, bool),
+            **{name: np.zeros(0, np.float32) for name in SHAPES},
         }  # fmt: skip
     return _settled(found, radius)
 
@@ -111,7 +139,7 @@ def _settled(found: Table, radius: float) -> Table:
         rows = np.flatnonzero(found["field"] == field)
         part = {name: column[rows] for name, column in found.items()}
         keep[rows] = settle(part["y"], part["x"], part["peak"], part["decided"], radius)
-    table = {name: found[name][keep] for name in ("field", "y", "x", "peak")}
+    table = {name: found[name][keep] for name in ("field", "y", "x", "peak", *SHAPES)}
     order = np.lexsort((table["x"], table["y"], table["field"], -table["peak"]))
     return {name: column[order] for name, column in table.items()}
 
@@ -140,6 +168,7 @@ def candidates(setup: Setup, peaks: Table, noise: dict[str, Noise]) -> Candidate
         "snr": snr,
         "radius_arcsec": radius,
         "radius_kpc": radius * scale,
+        **{name: peaks[name] for name in SHAPES},
     }
 
 
