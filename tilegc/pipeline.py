@@ -182,10 +182,13 @@ def _chain(
     with _timed(timing, "detect_s"):
         noises = noise.noise(setup)
         thresholds = {name: peaks.threshold(config, noises[name]) for name in setup.names}
-        found = peaks.find_peaks(setup, thresholds, shapes.field_tables(psfs))
+        tables = shapes.field_tables(psfs)
+        found = peaks.find_peaks(setup, thresholds, tables)
         _remark(setup, noises, thresholds)
-        candidates = peaks.candidates(setup, found, noises)
-        catalogue = peaks.keep(candidates, thresholds, config.detect.keep)
+        candidates = peaks.candidates(setup, found, noises, tables)
+        catalogue = peaks.keep(
+            candidates, thresholds, config.detect.keep, points=config.detect.shape == "auto"
+        )
     with _timed(timing, "density_s"):
         density.density(setup, catalogue)
         inpainted = density.inpaint(setup)

@@ -85,6 +85,7 @@ CANDIDATES: Final = (
     Column("sharpness", "float32", "", "height over the neighbouring pixels, a point's is 1"),
     Column("roundness", "float32", "", "light along a line through the peak: 0 a point, 1 a piece of a line"),
     Column("concentration", "float32", "", "1 a point, 0 a source twice as wide as the PSF"),
+    Column("shape", "string", "", "point, extended or elongated; detect.shape keeps points alone"),
 )
 """Columns of candidates and catalogue."""
 

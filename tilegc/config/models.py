@@ -301,7 +301,7 @@ class Filter(Section):
     discretisation: Literal["integrated", "sampled"] = "integrated"
     weights: Literal["auto", "equal"] = "auto"
     """Of the bands; auto: equal for the seed, inverse variances for calibrated."""
-    smoothing: Positive = 2.0
+    smoothing: Positive = 1.5
     """Calibrated: FWHM of the Gaussian that smooths the PSF before it is subtracted from itself, over the PSF's."""
 
     @field_validator("smoothing")
@@ -352,6 +352,8 @@ class Detect(Section):
         sigma=2.5
     )
     keep: Annotated[float, BeforeValidator(_number), Field(ge=1, allow_inf_nan=False)] = 2.0
+    shape: Annotated[Literal["off", "auto"], BeforeValidator(_switch)] = "off"
+    """Whether candidates that are no points stay out of the catalogue."""
 
 
 class Density(Section):
@@ -396,6 +398,13 @@ class Profile(Section):
         return value
 
 
+RECIPES: Mapping[str, Mapping[str, Mapping[str, object]]] = {
+    "seed": {},
+    "calibrated": {"detect": {"exclusion_radius": 2.0, "shape": "auto"}},
+}
+"""Defaults of each recipe that differ from those of the sections, where the run file gives none."""
+
+
 class RunConfig(Section):
     """A whole run file."""
 
@@ -416,6 +425,19 @@ class RunConfig(Section):
     comparison: Comparison = Comparison()
     relation: Relation = Relation()
     profile: Profile = Profile()
+
+    @model_validator(mode="before")
+    @classmethod
+    def _defaults(cls, value: object) -> object:
+        """Fill in the recipe's own defaults."""
+        if not isinstance(value, Mapping) or not isinstance(value.get("recipe"), str):
+            return value
+        filled = dict(value)
+        for section, defaults in RECIPES.get(value["recipe"], {}).items():
+            given = filled.get(section, {})
+            if isinstance(given, Mapping):
+                filled[section] = {**defaults, **given}
+        return filled
 
     @field_validator("recipe", mode="before")
     @classmethod

@@ -29,8 +29,8 @@ Floats = NDArray[np.float64]
 Float32 = NDArray[np.float32]
 Int64 = NDArray[np.int64]
 
-REACH: Final = 7
-"""Pixels round a peak that are looked at."""
+REACH: Final = 5
+"""Pixels round a peak that are looked at: with more, neighbours in a crowded core spoil the numbers of points."""
 
 DIRECTIONS: Final = 8
 """Lines through a peak, spread over half a turn."""

@@ -22,6 +22,7 @@ from tilegc.sky import cosmology, kpc_per_arcsec, pixel_to_world, separation_arc
 from tilegc.stages.noise import Noise
 from tilegc.stages.partials import Table, concatenate
 from tilegc.stages.setup import Setup
+from tilegc.stages.shapes import POINT, judge
 
 __all__ = [
     "PEAK_HALO",
@@ -144,7 +145,9 @@ def _settled(found: Table, radius: float) -> Table:
     return {name: column[order] for name, column in table.items()}
 
 
-def candidates(setup: Setup, peaks: Table, noise: dict[str, Noise]) -> Candidates:
+def candidates(
+    setup: Setup, peaks: Table, noise: dict[str, Noise], shapes: Mapping[str, ShapeTables] | None = None
+) -> Candidates:
     """Give the peaks their names, places on the sky and signal-to-noise: the columns of `schema.CANDIDATES`."""
     n = peaks["y"].size
     ra, dec, snr = np.full(n, np.nan), np.full(n, np.nan), np.full(n, np.nan)
@@ -157,7 +160,7 @@ def candidates(setup: Setup, peaks: Table, noise: dict[str, Noise]) -> Candidate
     cluster = setup.config.cluster
     radius = separation_arcsec(ra, dec, cluster.ra, cluster.dec)
     scale = kpc_per_arcsec(cosmology(setup.config.cosmology), cluster.redshift)
-    return {
+    table = {
         "id": np.arange(n, dtype=np.int64),
         "field": names[peaks["field"]],
         "y": peaks["y"],
@@ -170,11 +173,19 @@ def candidates(setup: Setup, peaks: Table, noise: dict[str, Noise]) -> Candidate
         "radius_kpc": radius * scale,
         **{name: peaks[name] for name in SHAPES},
     }
+    return {**table, "shape": judge(table, shapes or {})}
 
 
-def keep(found: Candidates, thresholds: Mapping[str, float], factor: float) -> Candidates:
-    """Return the rows of candidates whose peak is at least `factor` x T of their field: the catalogue."""
+def keep(
+    found: Candidates, thresholds: Mapping[str, float], factor: float, *, points: bool = False
+) -> Candidates:
+    """Return the rows of candidates whose peak is at least `factor` x T of their field: the catalogue.
+
+    With `points`, only those whose shape is a point's.
+    """
     limits = {name: at_least(factor * value) for name, value in thresholds.items()}
     limit = np.array([limits[name] for name in found["field"]], np.float32)
     rows = found["peak"] >= limit
+    if points:
+        rows &= found["shape"] == POINT
     return {name: column[rows] for name, column in found.items()}

@@ -14,9 +14,22 @@ import numpy as np
 
 from tilegc.kernels.psf import Psf, quantised, resampled
 from tilegc.kernels.shapes import ShapeTables, shape_tables
+from tilegc.stages.partials import Table
 from tilegc.stages.psf import BandPsf
 
-__all__ = ["field_tables"]
+__all__ = ["POINT", "field_tables", "judge"]
+
+POINT: Final = "point"
+
+EXTENDED: Final = 0.4
+"""Concentration below which a source is extended, however bright: halfway to twice the PSF's width; blends of two
+points are above."""
+
+ELONGATED: Final = 0.5
+"""Roundness above which a source is a piece of something long."""
+
+SIGMAS: Final = 4.0
+"""Standard deviations of white noise that a number must miss a point's by; the mosaic's is a fifth more."""
 
 RADIUS: Final = 10
 """Pixels of the mean PSF, from the middle to the border."""
@@ -25,6 +38,28 @@ RADIUS: Final = 10
 def field_tables(psfs: Mapping[str, tuple[BandPsf, ...]]) -> dict[str, ShapeTables]:
     """Return the tables of every field: those of the mean PSF of its bands, as `light` is their sum."""
     return {name: shape_tables(_mean([band.psf for band in bands])) for name, bands in psfs.items()}
+
+
+def judge(candidates: Table, tables: Mapping[str, ShapeTables]) -> np.ndarray:
+    """Return what each candidate is by its shape: point, extended or elongated; what cannot be measured is a point.
+
+    Parameters
+    ----------
+    candidates : table
+        Columns field, snr, roundness and concentration.
+    tables : mapping of str to ShapeTables
+        Of every field.
+    """
+    verdict = np.full(candidates["snr"].size, POINT, dtype=object)
+    for name, table in tables.items():
+        rows = candidates["field"] == name
+        snr = np.maximum(candidates["snr"], 1e-9)
+        with np.errstate(invalid="ignore"):
+            wide = candidates["concentration"] < np.minimum(EXTENDED, 1 - SIGMAS * table.noise / snr)
+            long = candidates["roundness"] > np.maximum(ELONGATED, SIGMAS * table.line_noise / snr)
+        verdict[rows & wide] = "extended"
+        verdict[rows & long] = "elongated"
+    return verdict
 
 
 def _mean(psfs: list[Psf]) -> Psf:
