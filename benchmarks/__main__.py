@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from benchmarks import chain, kernels
+from benchmarks import chain, density, kernels
 from benchmarks.measure import keep, show
 
 
@@ -15,6 +15,12 @@ def main() -> None:
     options.add_argument("--size", type=int, default=2048, help="side of the images, pixels")
     options.add_argument("--tile", type=int, default=1024, help="side of the chain's tiles, pixels")
     options.add_argument("--runs", type=int, default=5, help="runs of which the median counts")
+    options.add_argument(
+        "--sky", type=int, nargs="*", default=[4096, 8192], help="sides of the fields for rho"
+    )
+    options.add_argument(
+        "--flat", type=int, nargs="*", default=[], help="larger ones, without a peer, e.g. 32768"
+    )
     given = options.parse_args()
     cases = [
         kernels.double_filter(given.size, given.runs, gaps=False),
@@ -22,6 +28,8 @@ def main() -> None:
         kernels.peaks(given.size, given.runs),
         kernels.noise(given.size, given.runs),
         *chain.detection(given.size, given.tile, given.runs),
+        *(density.rho(size, 1) for size in given.sky),
+        *(density.rho(size, 1, peer=False) for size in given.flat),
     ]
     show(cases)
     print(f"written: {keep(cases, Path(__file__).parent / 'results')}")

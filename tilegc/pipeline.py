@@ -39,6 +39,8 @@ from tilegc.stages import (
     density,
     detection_map,
     ingest,
+    inpaint,
+    likelihood,
     mask,
     masses,
     noise,
@@ -47,16 +49,17 @@ from tilegc.stages import (
     profile,
     psf,
     relation,
+    rho,
     shapes,
 )
 from tilegc.stages import plan as planning
-from tilegc.stages.lens_models import LensModels, find_lens_models, kappa_peaks
+from tilegc.stages.lens_models import LensModels, find_lens_models, kappa_peaks, realisations
 from tilegc.stages.mask import Regions, region_masks
 from tilegc.stages.noise import Noise
 from tilegc.stages.plan import Plan
 from tilegc.stages.products import Results
 from tilegc.stages.setup import Setup, arrays
-from tilegc.stages.sky_grid import add_up
+from tilegc.stages.sky_grid import SkyCells, add_up
 from tilegc.stages.truth import planted, read_truth
 
 __all__ = ["default_directory", "ingest_only", "plan", "run"]
@@ -191,8 +194,8 @@ def _chain(
         )
     with _timed(timing, "density_s"):
         density.density(setup, catalogue)
-        inpainted = density.inpaint(setup)
-        density.rho(setup, catalogue, inpainted)
+        inpainted = inpaint.inpaint(setup)
+        rho.rho(setup, catalogue, inpainted)
     with _timed(timing, "compare_s"):
         limit = _common_limit(thresholds) * config.detect.keep
         compared = {
@@ -206,6 +209,7 @@ def _chain(
         results = Results(
             noises, thresholds, candidates, catalogue, inpainted, cells, boxes,
             relation.fit(boxes) if boxes else None,
+            _counts(config, inputs, cells, boxes),
             relation.compare(cells, centre, config.relation.max_radius) if inputs.kappa else None,
             radial, contamination,
             masses.masses(config, inputs.kappa, catalogue["radius_arcsec"]),
@@ -217,6 +221,17 @@ def _chain(
             ),
         )  # fmt: skip
     return setup, results
+
+
+def _counts(
+    config: RunConfig, inputs: Inputs, cells: SkyCells, boxes: relation.Boxes | None
+) -> likelihood.CountsRelation | None:
+    """Fit the law of counts given kappa, with the range maps of the lens model where there are any."""
+    if inputs.lens is None:
+        return None
+    reach, models = config.relation.max_radius, inputs.lens
+    range_maps = realisations(cells, models.ensemble, reach) if models.ensemble else None
+    return likelihood.fit_counts(cells, config.relation.box, reach, found=boxes, ensemble=range_maps)
 
 
 def _write(setup: Setup, results: Results, timing: dict[str, float], begun: float) -> None:
@@ -273,7 +288,7 @@ def _tiles(config: RunConfig, folder: RunFolder, sources: tuple[FieldSource, ...
     for source in sources:
         path = str(folder.store(source.name))
         attrs = {**store.field_attributes(source), "recipe": config.recipe}
-        wanted = arrays((*detection_map.MAPS, *mask.MASKS, *density.MAPS))
+        wanted = arrays((*detection_map.MAPS, *mask.MASKS, *density.MAPS, *rho.MAPS))
         store.create(
             path, wanted, shape=source.shape, bands=source.band_names, shard=config.tiles.size, attrs=attrs
         )

@@ -205,7 +205,7 @@ def test_a_bug_is_one_line_too(run_file, tmp_path, monkeypatch):
     def broken(*_args, **_kwargs):
         raise ZeroDivisionError("division by zero")
 
-    monkeypatch.setattr(pipeline.density, "rho", broken)
+    monkeypatch.setattr(pipeline.rho, "rho", broken)
     found = tilegc("run", run_file, "-o", tmp_path / "run", "--workers", 0)
     assert found.code == 1
     assert re.search(r"ZeroDivisionError.*log\.txt", found.err.splitlines()[-1])

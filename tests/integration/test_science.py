@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 import tilegc
-from tilegc.kernels.convolve import local_density
+from tilegc.kernels.local_density import local_density
 from tilegc.simulate import simulate
 from tilegc.simulate.mass import AnalyticMass
 from tilegc.simulate.population import surface_density

@@ -12,7 +12,7 @@ import yaml
 from typer.main import get_command
 
 from tilegc import cli, config, schema
-from tilegc.stages.density import WHOLE_FIELD
+from tilegc.kernels.multilevel import kernel_tables
 from tilegc.stages.detection_map import COARSE, MID_SCALES, filter_halo, filter_params
 from tilegc.stages.mask import ELONGATED_AREA, EXTENDED_AREA, EXTENDED_GROWTH, Edge
 from tilegc.stages.peaks import PEAK_HALO
@@ -147,8 +147,10 @@ def test_the_numbers_of_the_drawing_are_those_of_the_code():
         assert f"S{narrow} − S{wide}" in choices
     assert f"{config.Mask().extended_nJy:g} nJy" in choices
     assert f"{COARSE * config.Mask().extended_nJy:g} nJy" in choices
-    side = round(WHOLE_FIELD**0.5)
-    assert f"up to {side} × {side} px" in choices
+    assert (
+        f"rho                points, far, mask  halo {kernel_tables((9, 9), 0.03, 1.6, 0.9).reach} px"
+        in drawing
+    )
 
 
 def test_the_drawing_has_every_pass_in_its_order():
@@ -163,12 +165,11 @@ def test_the_drawing_has_every_pass_in_its_order():
         "median",
         "deviation",
         "peaks",
+        "coverage",
         "density",
     ]
     passes += ["inpaint", "rho", "sky-grid", "maps"]
-    places = [
-        re.search(rf"^ (?:tiles|whole field|one a map) +{name}\b", drawing, re.MULTILINE) for name in passes
-    ]
+    places = [re.search(rf"^ (?:tiles|one a map) +{name}\b", drawing, re.MULTILINE) for name in passes]
     assert [place.start() for place in places] == sorted(place.start() for place in places)
     stages = "".join(text_of(path) for path in (ROOT / "tilegc" / "stages").glob("*.py"))
     for name in passes:

@@ -20,8 +20,8 @@ from tilegc.io import store
 from tilegc.io.fits import BandSource, FieldSource
 from tilegc.schema import ARRAYS
 from tilegc.sky import SkyGrid
-from tilegc.stages.density import hidden, inpaint
 from tilegc.stages.detection_map import add_bands
+from tilegc.stages.inpaint import hidden, inpaint
 from tilegc.stages.setup import Setup
 from tilegc.stages.sky_grid import add_up
 

@@ -36,7 +36,7 @@ _TOP: Final = {*PRODUCTS, FILES.run, FILES.log, FILES.report, FILES.manifest, FI
 _PART: Final = re.compile(r"\.(?P<name>.+)\.[0-9a-f]{12}\.part")
 """A file that was being written beside its place when the process died."""
 _ZARR: Final = re.compile(
-    r"(?:[A-Za-z_]\w*/)?"  # an array
+    r"(?:coarse/)?(?:[A-Za-z_]\w*/)?"  # an array, of the field or of its group of lattices
     r"(?:zarr\.json|zarr\.[0-9a-f]{32}\.partial|c|c/(?:\d+/)*\d+(?:\.[0-9a-f]{32}\.partial)?)"
 )
 """What Zarr 3 writes: metadata and chunks, and what it writes beside them first."""

@@ -15,11 +15,13 @@ from tilegc.engine import Pass
 from tilegc.errors import ResourceError
 from tilegc.geometry import TileGrid
 from tilegc.io.fits import FieldSource
-from tilegc.kernels.convolve import STEEPEST, fft_bytes, steepness
+from tilegc.kernels.multilevel import kernel_tables
 from tilegc.sky import SkyGrid, pixel_to_world, sample
-from tilegc.stages.density import INPAINT, WHOLE_FIELD
+from tilegc.stages import density, rho
+from tilegc.stages.density import COVERAGE
 from tilegc.stages.detection_map import filter_params, filter_pass
 from tilegc.stages.ingest import needs_store
+from tilegc.stages.inpaint import INPAINT
 from tilegc.stages.mask import DRAW, FIND, REGIONS, Edge, mask_pass
 from tilegc.stages.noise import COUNT
 from tilegc.stages.peaks import PEAKS
@@ -32,9 +34,6 @@ WORKER_BASE = 400 * 2**20
 
 BYTES_PER_PIXEL = 1 + 1 + 1 + 1 + 4 * 4
 """Arrays of the store besides the bands: flags, objects, regions, mask; light, detection, density, rho."""
-
-WHOLE_BYTES_PER_PIXEL = 8 + 1 + 8 + 4
-"""What a task over a whole field holds beside its transforms: counts, mask, the map and the map in float32."""
 
 MAP_BYTES_PER_PIXEL = 1 + 3 * 4
 """FITS images of a field."""
@@ -50,7 +49,7 @@ class Step:
 
     name: str
     units: int
-    """Tiles, or whole fields."""
+    """Tiles, mostly."""
     memory: int
     """Peak memory of a worker, bytes."""
     writes: bool
@@ -100,8 +99,10 @@ def plan(
         Step("ingest", *_ingest(config, sources), writes=True),
         *(_step(step, grids) for step in _passes(config, sources)),
     ]
-    whole = max(fft_bytes(source.shape) + WHOLE_BYTES_PER_PIXEL * source.box.size for source in sources)
-    steps += [Step(name, len(grids), WORKER_BASE + whole, writes=True) for name in ("density", "rho")]
+    steps += [
+        Step(name, sum(map(len, grids.values())), WORKER_BASE + max(map(memory, grids.values())), writes=True)
+        for name, memory in (("density", density.tile_bytes), ("rho", rho.tile_bytes))
+    ]
     disk = sum(_disk(config, source) for source in sources)
     found = Plan(tuple(steps), disk, sum(source.box.size for source in sources), ())
     return Plan(
@@ -123,7 +124,7 @@ def _passes(config: RunConfig, sources: Sequence[FieldSource]) -> list[Pass]:
     filtering = filter_pass(
         {source.name: filter_params(config.filter, config.mask, len(source.bands)) for source in sources}
     )
-    return [REGIONS, filtering, FIND, DRAW, mask_pass(edges), COUNT, PEAKS, INPAINT, CELLS]
+    return [REGIONS, filtering, FIND, DRAW, mask_pass(edges), COUNT, PEAKS, COVERAGE, INPAINT, CELLS]
 
 
 def _step(step: Pass, grids: dict[str, TileGrid]) -> Step:
@@ -166,18 +167,10 @@ def _refusals(
 ) -> list[str]:
     reasons = []
     for source in sources:
-        if source.box.size > WHOLE_FIELD:
-            side = int(WHOLE_FIELD**0.5)
-            reasons.append(
-                f"field {source.name!r} has {source.shape[0]} x {source.shape[1]} pixels; its density is computed in "
-                f"one piece, which is allowed up to {side} x {side}: cut the mosaic into fields"
-            )
-        steep = steepness(source.shape, source.scale, config.density.alpha, config.density.softening)
-        if steep > STEEPEST:
-            reasons.append(
-                f"density: the kernel falls by {steep:.1e} within field {source.name!r}, {STEEPEST:.0e} is what its "
-                "transform can hold: give a smaller alpha or a larger softening"
-            )
+        try:
+            kernel_tables(source.shape, source.scale, config.density.alpha, config.density.softening)
+        except ValueError as error:
+            reasons.append(f"field {source.name!r}: {error}")
     cells = _cells(config, sources)
     if not cells <= MOST_CELLS:  # NaN: a field beyond 90 deg from the centre
         reasons.append(
@@ -185,7 +178,7 @@ def _refusals(
             f"arcsec, {MOST_CELLS:.0e} are the most: give larger ones, or fields of one cluster only"
         )
     if local:
-        reasons += _memory(found, max(workers, 1), len(sources))
+        reasons += _memory(found, max(workers, 1))
     there = directory.absolute()
     while not there.exists():
         there = there.parent
@@ -198,7 +191,7 @@ def _refusals(
     return reasons
 
 
-def _memory(found: Plan, workers: int, fields: int) -> list[str]:
+def _memory(found: Plan, workers: int) -> list[str]:
     """Say which pass does not fit into this machine's memory with so many workers, if any."""
     there = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
     worst, need = None, 0
@@ -209,10 +202,7 @@ def _memory(found: Plan, workers: int, fields: int) -> list[str]:
             worst, need = step, total
     if worst is None:
         return []
-    remedy = (
-        "give fewer --workers" if worst.units <= fields else "give a smaller tiles.size or fewer --workers"
-    )
     return [
         f"pass {worst.name}: {workers} workers need {need / 2**30:.1f} GiB together, this machine has "
-        f"{there / 2**30:.1f}: {remedy}"
+        f"{there / 2**30:.1f}: give a smaller tiles.size or fewer --workers"
     ]

@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 import xarray as xr
 
+from tilegc.config import RunConfig
 from tilegc.engine import FieldTiles, Unit
 from tilegc.geometry import Box
 from tilegc.io import store
@@ -31,6 +32,7 @@ from tilegc.schema import (
 )
 from tilegc.sky import cosmology, kpc_per_arcsec
 from tilegc.stages.lens_models import LensModels, Peak
+from tilegc.stages.likelihood import CountsRelation, describe
 from tilegc.stages.masses import Masses
 from tilegc.stages.noise import Noise
 from tilegc.stages.profile import Contamination
@@ -48,6 +50,9 @@ ROWS = 512
 """Rows of a map that are held at a time."""
 
 BOX = ("xi", "eta", "area", "count", "kappa")
+
+METHODS: Mapping[str, str] = {"seed": "boxes", "calibrated": "likelihood"}
+"""By recipe, where `relation` of the summary comes from; the other method stands beside it."""
 
 REGION_RADIUS = 0.15
 """Radius of the catalogue's circles, arcsec."""
@@ -69,6 +74,8 @@ class Results:
     boxes: Boxes | None
     relation: Relation | None
     """None without a kappa map."""
+    counts: CountsRelation | None
+    """The likelihood of counts given kappa; None without a kappa map."""
     comparison: Comparison | None
     profile: Table
     contamination: Contamination
@@ -169,14 +176,7 @@ def summarise(setup: Setup, results: Results) -> dict[str, Any]:
         "fields": {name: _field(setup, results, index, name) for index, name in enumerate(setup.names)},
         "n_detected": len(results.catalogue["y"]),
         "n_inpainted": len(results.inpainted["y"]) / realisations,
-        "relation": relation and {
-            "method": "boxes",
-            "amplitude": _null(relation.amplitude),
-            "amplitude_err": _null(relation.amplitude_err),
-            "index": _null(relation.index),
-            "index_err": _null(relation.index_err),
-            "box_arcsec": config.relation.box,
-        },
+        "relation": relation and results.counts and _relation(config, relation, results.counts),
         "comparison": comparison and {
             "beta": _null(comparison.beta),
             "pearson": _null(comparison.pearson),
@@ -220,6 +220,22 @@ def _field(setup: Setup, results: Results, index: int, name: str) -> dict[str, A
         "n_detected": int((results.catalogue["field"] == name).sum()),
         "n_inpainted": int((results.inpainted["field"] == name).sum()) / setup.config.inpaint.realisations,
     }
+
+
+def _relation(config: RunConfig, binned: Relation, counts: CountsRelation) -> dict[str, Any]:
+    """Return the relation by both methods; the recipe says which of them is the headline."""
+    method = METHODS[config.recipe]
+    headline = binned if method == "boxes" else counts
+    law = {
+        name: _null(getattr(headline, name)) for name in ("amplitude", "amplitude_err", "index", "index_err")
+    }
+    bins = {
+        name: _null(getattr(binned, name)) for name in ("amplitude", "amplitude_err", "index", "index_err")
+    }
+    return {
+        "method": method, **law, "box_arcsec": config.relation.box, "boxes": bins,
+        "likelihood": describe(counts),
+    }  # fmt: skip
 
 
 def _lens(models: LensModels, peaks: list[Peak]) -> dict[str, Any]:

@@ -10,7 +10,7 @@ from scipy import stats
 
 from tilegc.stages.sky_grid import SkyCells
 
-__all__ = ["Boxes", "Comparison", "Relation", "boxes", "compare", "fit", "index_difference"]
+__all__ = ["Boxes", "Comparison", "Relation", "binned_law", "boxes", "compare", "fit", "index_difference"]
 
 BOX_FILLED = 0.8
 """Share of a box that must be good area."""
@@ -128,6 +128,13 @@ def fit(found: Boxes) -> Relation:
     }  # fmt: skip
     bins = {name: np.concatenate([first[name], rows[name]]) for name in first}
     return Relation(amplitude, amplitude_err, index, index_err, bins)
+
+
+def binned_law(found: Boxes) -> tuple[float, float]:
+    """Return A and b as `fit` finds them, without errors; NaN: no fit."""
+    filled = found.count > 0
+    n = found.n[filled]
+    return _line(_bin(n, found.kappa[filled], _edges(n)))
 
 
 def index_difference(a: Boxes, b: Boxes) -> tuple[float, float]:

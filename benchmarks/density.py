@@ -1,0 +1,118 @@
+"""The kernel sum at native resolution: seconds and peak memory against one FFT convolution of the whole field."""
+
+from __future__ import annotations
+
+import resource
+import subprocess
+import sys
+import tempfile
+import time
+from multiprocessing import get_context
+from pathlib import Path
+
+import numpy as np
+
+from benchmarks.measure import Case
+from tilegc.kernels.multilevel import Tables
+
+SCALE, ALPHA, SOFTENING = 0.03, 1.6, 0.9
+DETECTED, DRAWN = 0.0015, 0.006
+"""Pixels that hold a detected source, or one drawn under the mask in any of 20 realisations: AS1063's."""
+TILE = 2048
+
+
+def sources(size: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Return y, x and weight of a field's sources, as the stage has them."""
+    draw = np.random.default_rng(1)
+    n = int((DETECTED + DRAWN) * size * size)
+    pixel = np.unique(draw.integers(0, size * size, n))
+    weight = np.where(draw.random(pixel.size) < DRAWN / (DETECTED + DRAWN), 0.05, 1.0)
+    return pixel // size, pixel % size, weight
+
+
+def tiled(size: int, folder: Path) -> dict[str, float]:
+    """Sum in tiles, as the stage does: the driver's part, then every tile in one worker process."""
+    from tilegc.io import lattices  # noqa: PLC0415  (the peer's process must not pay for it)
+    from tilegc.kernels import multilevel  # noqa: PLC0415
+
+    y, x, weight = sources(size)
+    path, shape = str(folder / "f.zarr"), (size, size)
+    before = peak()
+    begun = time.perf_counter()
+    tables = multilevel.kernel_tables(shape, SCALE, ALPHA, SOFTENING)
+    order = lattices.put_points(path, "points", shape, y, x, weight=weight)
+    nodes, coarse = multilevel.far(y[order], x[order], weight[order], shape, tables)
+    lattices.put_lattice(path, "rho_far", nodes, coarse)
+    driver = time.perf_counter() - begun
+    with get_context("spawn").Pool(1) as pool:
+        pool.apply(tile, (path, shape, 0, tables))  # compiles or loads the kernels
+        begun = time.perf_counter()
+        peaks = [pool.apply(tile, (path, shape, index, tables)) for index in range((-(-size // TILE)) ** 2)]
+        worker = time.perf_counter() - begun
+        pool.close()
+        pool.join()
+    return {
+        "seconds": driver + worker, "driver MiB": peak() - before, "worker MiB": max(peaks), "driver s": driver,
+    }  # fmt: skip
+
+
+def tile(path: str, shape: tuple[int, int], index: int, tables: Tables) -> float:
+    """Sum one tile; return this process's peak memory, MiB."""
+    from tilegc.geometry import TileGrid  # noqa: PLC0415
+    from tilegc.io import lattices  # noqa: PLC0415
+    from tilegc.kernels import multilevel  # noqa: PLC0415
+
+    core = TileGrid(shape, TILE).tile(index).core
+    y, x, weight = lattices.take_points(path, "points", core.grow(tables.reach), "weight")
+    nodes = multilevel.coarse_nodes(core)
+    coarse = lattices.take_lattice(path, "rho_far", nodes)
+    multilevel.rho(y, x, weight, core, tables, coarse, nodes).astype(np.float32)
+    return peak()
+
+
+def convolved(size: int) -> dict[str, float]:
+    """Sum by `scipy.signal.fftconvolve` with the kernel out to the field's corners."""
+    from scipy.signal import fftconvolve  # noqa: PLC0415
+
+    y, x, weight = sources(size)
+    before = peak()
+    begun = time.perf_counter()
+    counts = np.zeros((size, size))
+    counts[y, x] = weight
+    along = np.arange(-(size - 1), size) * SCALE
+    kernel = (SOFTENING + np.hypot(along[:, None], along[None, :])) ** -ALPHA
+    fftconvolve(counts, kernel, mode="same").astype(np.float32)
+    return {"seconds": time.perf_counter() - begun, "worker MiB": peak() - before}
+
+
+def peak() -> float:
+    """Return the peak memory of this process, MiB."""
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+
+
+def rho(size: int, runs: int, *, peer: bool = True) -> Case:
+    """Measure one size, each contestant in fresh processes, in turns."""
+    seconds: dict[str, list[float]] = {"tilegc": []} | ({"fftconvolve": []} if peer else {})
+    counted: dict[str, float] = {}
+    for _ in range(runs):
+        for name, taken in seconds.items():
+            found = _fresh(name, size)
+            taken.append(found.pop("seconds"))
+            for key, value in found.items():
+                label = f"{name}: {key}"
+                counted[label] = max(counted.get(label, 0.0), value)
+    remark = f"tiles of {TILE} px, one worker" + ("; the FFT takes the whole field" if peer else "")
+    return Case(f"rho, {size} px", size * size, seconds, remark, counted)
+
+
+def _fresh(name: str, size: int) -> dict[str, float]:
+    command = [sys.executable, "-m", "benchmarks.density", name, str(size)]
+    out = subprocess.run(command, capture_output=True, text=True, check=True).stdout
+    return {key: float(value) for key, value in (line.split("\t") for line in out.splitlines())}
+
+
+if __name__ == "__main__":
+    with tempfile.TemporaryDirectory() as place:
+        side = int(sys.argv[2])
+        measured = tiled(side, Path(place)) if sys.argv[1] == "tilegc" else convolved(side)
+    print("\n".join(f"{key}\t{value}" for key, value in measured.items()))

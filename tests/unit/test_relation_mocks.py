@@ -1,0 +1,71 @@
+"""Catalogues drawn over a known lens: what the likelihood and the bins make of a known law."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from tests import counts
+from tilegc.stages.relation import Boxes, binned_law
+from tilegc.statistics.clumping import clumping, sandwich
+from tilegc.statistics.counts_law import fit_law
+
+
+def trial(law, floor, rms, mocks, seed=1):
+    """c less the truth, its error, and b of the bins, for each mock; (mock, 3)."""
+    place = counts.sky()
+    draw = np.random.default_rng(seed)
+    rows = []
+    for _ in range(mocks):
+        data = counts.in_boxes(
+            place,
+            counts.draw_counts(place, law, floor, rms, draw),
+            counts.draw_outer(place, law, floor, draw),
+        )
+        found = fit_law(data)
+        error = np.sqrt(sandwich(data, found, clumping(data, found))[1, 1])
+        area = data.box_area
+        full = area >= 0.8 * 9.0
+        kappa = data.powers(1.0)[0] / area
+        bins = Boxes(data.column[full] * 3.0, data.row[full] * 3.0, area[full], data.count[full], kappa[full])
+        rows.append((found.c - law[1], error, binned_law(bins)[1]))
+    return np.array(rows)
+
+
+@pytest.mark.parametrize("name", counts.LAWS)
+def test_the_likelihood_holds_where_bins_do_not(name):
+    law = counts.LAWS[name]
+    apart, error, index = trial(law, counts.FLOOR, 0.0, 60).T
+    assert abs(apart.mean()) < 0.02 + 2 * apart.std() / len(apart) ** 0.5
+    assert 0.75 < (apart / error).std() < 1.35
+    assert abs(index.mean() - 1 / law[1]) > 0.05
+
+
+def test_clumped_counts_have_wider_errors_that_hold():
+    law = counts.LAWS["0.7"]
+    apart, error, _ = trial(law, counts.FLOOR, 0.3, 40).T
+    _, plain, _ = trial(law, counts.FLOOR, 0.0, 10).T
+    assert error.mean() > 1.5 * plain.mean()
+    assert 0.7 < (apart / error).std() < 1.5
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(900)
+@pytest.mark.parametrize("rms", [0.0, 0.15, 0.3])
+@pytest.mark.parametrize("floor", [0.0, counts.FLOOR])
+@pytest.mark.parametrize("name", counts.LAWS)
+def test_four_hundred_mocks(name, floor, rms):
+    law = counts.LAWS[name]
+    apart, error, index = trial(law, floor, rms, 400).T
+    bias, pull = float(apart.mean()), float((apart / error).std())
+    binned = float(index.mean() - 1 / law[1])
+    print(
+        f"{name} floor {floor:g} clumped {rms:g}: c off by {bias:+.4f} ± {apart.std() / 20:.4f}, scatter "
+        f"{apart.std():.4f}, pull {pull:.3f}; b of the bins off by {binned:+.3f}"
+    )
+    # A floor that cannot be negative pushes the mean of c up where there is none: by 0.4 errors at most.
+    assert abs(bias) < (0.02 if floor else 0.03)
+    if floor:
+        low, high = (0.8, 1.4) if rms else (0.9, 1.1)
+        assert low < pull < high
+        assert abs(index.mean() - 1 / law[1]) > 0.05

@@ -1,0 +1,297 @@
+"""B-splines between pixels and coarse lattices of nodes: the two ends of every wide convolution.
+
+A lattice has a node at every `step`-th pixel, counted from pixel (0, 0) of the field, so that no tile has one of
+its own. `spread` and `spread_image` hand what lies on pixels to the nodes round it; `interpolate` is the way back;
+`refine` and `coarsen` change to a lattice of half or twice the step, without any error (a B-spline is a sum of
+narrower ones: de Boor 1978). Degrees are odd; degree 0 stands for a lattice of the pixels themselves, step 1.
+
+Weights are whole numbers over degree! step^degree, so sums over whole pixels are exact. All other sums run in
+one order at every node and pixel, whatever the window. Radius: `degree // 2 + 1` steps.
+"""
+
+from __future__ import annotations
+
+import math
+from functools import lru_cache
+from typing import Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from tilegc.geometry import Box
+from tilegc.kernels.compiled import PLAIN, compiled
+
+__all__ = ["coarsen", "interpolate", "norm", "refine", "spread", "spread_image", "touched", "weights"]
+
+Float64 = NDArray[np.float64]
+Int64 = NDArray[np.int64]
+
+EXACT_STEP: Final = 32
+"""Largest step at which a cubic `spread_image` of whole numbers up to 2^16 stays below 2^63."""
+
+
+def norm(step: int, degree: int) -> int:
+    """Return what the whole weights of one axis add up to: degree! step^degree."""
+    total: int = math.factorial(degree) * step**degree
+    return total
+
+
+@lru_cache(maxsize=64)
+def weights(step: int, degree: int) -> Int64:
+    """Return the weights of the nodes round a pixel, along one axis.
+
+    Parameters
+    ----------
+    step : int
+        Pixels between nodes; 1 for degree 0.
+    degree : int
+        Of the spline: 0 or odd.
+
+    Returns
+    -------
+    (step, degree + 1) int64
+        Row: the pixel's index modulo `step`. Column t: the node `pixel // step - degree // 2 + t`. In units of
+        1 / `norm(step, degree)`.
+    """
+    if degree == 0:
+        if step != 1:
+            raise ValueError("degree 0 is for the pixels themselves: step 1")
+        return np.ones((1, 1), np.int64)
+    if degree % 2 == 0:
+        raise ValueError(f"the degree of a spline must be odd, or 0, got {degree}")
+    half = (degree + 1) // 2
+    table = np.empty((step, degree + 1), np.int64)
+    for phase in range(step):
+        for t in range(degree + 1):
+            at = phase - (t - degree // 2) * step  # from the node, pixels
+            table[phase, t] = sum(
+                (-1) ** j * math.comb(degree + 1, j) * max(at + (half - j) * step, 0) ** degree
+                for j in range(degree + 2)
+            )
+    table.flags.writeable = False
+    return table
+
+
+def touched(box: Box, step: int, degree: int) -> Box:
+    """Return the nodes that the pixels of a box touch, as a box in steps: node (j, i) lies on pixel (j, i) step."""
+    low, count = degree // 2, degree + 1
+    return Box(
+        box.y0 // step - low,
+        box.x0 // step - low,
+        (box.y1 - 1) // step - low + count,
+        (box.x1 - 1) // step - low + count,
+    )
+
+
+def spread(
+    y: NDArray[np.integer], x: NDArray[np.integer], weight: Float64, step: int, degree: int, nodes: Box
+) -> Float64:
+    """Return what points on pixels leave on the nodes of a box.
+
+    Parameters
+    ----------
+    y, x : (n,) int
+        Pixels in the field; nodes add them up in this order.
+    weight : (n,) float64
+        What each counts.
+    step, degree : int
+        The lattice and its splines.
+    nodes : Box
+        In steps; what falls outside is left out.
+
+    Returns
+    -------
+    float64 of the box's shape
+    """
+    out = np.zeros(nodes.shape)
+    taps = weights(step, degree) / norm(step, degree)
+    _spread(
+        np.require(y, np.int64, PLAIN), np.require(x, np.int64, PLAIN), np.require(weight, np.float64, PLAIN),
+        step, taps, degree // 2, nodes.y0, nodes.x0, out,
+    )  # fmt: skip
+    return out
+
+
+def spread_image(
+    values: NDArray[np.integer] | NDArray[np.bool_], box: Box, step: int, degree: int
+) -> tuple[Box, Int64]:
+    """Return what an image of whole numbers leaves on the nodes that it touches, exactly.
+
+    Parameters
+    ----------
+    values : (ny, nx) int or bool
+        Not negative and at most 65,535.
+    box : Box
+        The pixels of the field that it covers.
+    step, degree : int
+        The lattice and its splines: at most cubic ones, steps up to 32.
+
+    Returns
+    -------
+    nodes : Box
+        `touched(box)`.
+    sums : int64
+        In units of 1 / norm^2: partial sums of tiles add up, in any order.
+    """
+    if step > EXACT_STEP or degree > 3:
+        raise ValueError("exact sums of images need steps up to 32 and splines up to cubic ones")
+    nodes = touched(box, step, degree)
+    out = np.zeros(nodes.shape, np.int64)
+    _spread_image(
+        np.require(values, np.uint16, PLAIN), box.y0, box.x0, step, weights(step, degree), degree // 2,
+        nodes.y0, nodes.x0, out,
+    )  # fmt: skip
+    return nodes, out
+
+
+def interpolate(coefficients: Float64, nodes: Box, box: Box, step: int, degree: int) -> Float64:
+    """Return the sum of splines with these coefficients at every pixel of a box.
+
+    Parameters
+    ----------
+    coefficients : float64
+        Of the shape of `nodes`.
+    nodes : Box
+        In steps; holds `touched(box)`.
+    box : Box
+        Pixels of the field.
+
+    Returns
+    -------
+    float64 of the box's shape
+    """
+    need = touched(box, step, degree)
+    out = np.empty(box.shape)
+    if box.size:
+        _interpolate(
+            np.ascontiguousarray(coefficients[need.within(nodes)]), box.y0, box.x0, step,
+            weights(step, degree) / norm(step, degree), degree // 2, need.y0, need.x0, out,
+        )  # fmt: skip
+    return out
+
+
+def refine(coefficients: Float64, coarse: Box, fine: Box, degree: int) -> Float64:
+    """Return the coefficients on a lattice of half the step of the same sum of splines.
+
+    Parameters
+    ----------
+    coefficients : float64
+        Of the shape of `coarse`.
+    coarse, fine : Box
+        Nodes of the two lattices, each in its own steps; splines of absent coarse nodes count as 0.
+
+    Returns
+    -------
+    float64 of the shape of `fine`
+    """
+    along_y = _refined(coefficients, coarse.y0, fine.y0, fine.shape[0], degree)
+    return _refined(along_y.T, coarse.x0, fine.x0, fine.shape[1], degree).T
+
+
+def coarsen(charges: Float64, fine: Box, coarse: Box, degree: int) -> Float64:
+    """Return what `spread` would leave on a lattice of twice the step: the transpose of `refine`."""
+    along_y = _coarsened(charges, fine.y0, coarse.y0, coarse.shape[0], degree)
+    return _coarsened(along_y.T, fine.x0, coarse.x0, coarse.shape[1], degree).T
+
+
+def _pairs(
+    fine0: int, fine_n: int, coarse0: int, coarse_n: int, degree: int
+) -> list[tuple[float, Int64, Int64]]:
+    """Return (weight, fine indices, coarse indices) of every tap of the relation between the two lattices."""
+    half = (degree + 1) // 2
+    found = []
+    for tap in range(degree + 2):
+        coarse = np.arange(coarse0, coarse0 + coarse_n)
+        fine = 2 * coarse + tap - half
+        on = (fine >= fine0) & (fine < fine0 + fine_n)
+        found.append((math.comb(degree + 1, tap) / 2**degree, fine[on] - fine0, coarse[on] - coarse0))
+    return found
+
+
+def _refined(values: Float64, coarse0: int, fine0: int, n: int, degree: int) -> Float64:
+    out = np.zeros((n, values.shape[1]))
+    for weight, fine, coarse in _pairs(fine0, n, coarse0, len(values), degree):
+        out[fine] += weight * values[coarse]
+    return out
+
+
+def _coarsened(values: Float64, fine0: int, coarse0: int, n: int, degree: int) -> Float64:
+    out = np.zeros((n, values.shape[1]))
+    for weight, fine, coarse in _pairs(fine0, len(values), coarse0, n, degree):
+        out[coarse] += weight * values[fine]
+    return out
+
+
+@compiled
+def _spread(
+    y: Int64, x: Int64, weight: Float64, step: int, taps: Float64, low: int, j0: int, i0: int, out: Float64
+) -> None:
+    count = taps.shape[1]
+    for n in range(y.size):
+        j, i = y[n] // step - low - j0, x[n] // step - low - i0
+        if j + count <= 0 or i + count <= 0 or j >= out.shape[0] or i >= out.shape[1]:
+            continue
+        along_y, along_x = taps[y[n] % step], taps[x[n] % step]
+        for t in range(count):
+            if 0 <= j + t < out.shape[0]:
+                share = weight[n] * along_y[t]
+                for u in range(count):
+                    if 0 <= i + u < out.shape[1]:
+                        out[j + t, i + u] += share * along_x[u]
+
+
+@compiled
+def _spread_image(
+    values: NDArray[np.uint16],
+    y0: int,
+    x0: int,
+    step: int,
+    taps: Int64,
+    low: int,
+    j0: int,
+    i0: int,
+    out: Int64,
+) -> None:
+    count = taps.shape[1]
+    row = np.zeros(out.shape[1], np.int64)
+    for y in range(values.shape[0]):
+        row[:] = 0
+        for x in range(values.shape[1]):
+            value = np.int64(values[y, x])
+            if value:
+                i, phase = (x0 + x) // step - low - i0, (x0 + x) % step
+                for u in range(count):
+                    row[i + u] += value * taps[phase, u]
+        j, phase = (y0 + y) // step - low - j0, (y0 + y) % step
+        for t in range(count):
+            for i in range(row.size):
+                out[j + t, i] += taps[phase, t] * row[i]
+
+
+@compiled
+def _interpolate(
+    coefficients: Float64,
+    y0: int,
+    x0: int,
+    step: int,
+    taps: Float64,
+    low: int,
+    j0: int,
+    i0: int,
+    out: Float64,
+) -> None:
+    count = taps.shape[1]
+    row = np.empty(coefficients.shape[1])
+    for y in range(out.shape[0]):
+        j, phase = (y0 + y) // step - low - j0, (y0 + y) % step
+        for i in range(row.size):
+            total = taps[phase, 0] * coefficients[j, i]
+            for t in range(1, count):
+                total += taps[phase, t] * coefficients[j + t, i]
+            row[i] = total
+        for x in range(out.shape[1]):
+            i, phase = (x0 + x) // step - low - i0, (x0 + x) % step
+            total = taps[phase, 0] * row[i]
+            for u in range(1, count):
+                total += taps[phase, u] * row[i + u]
+            out[y, x] = total

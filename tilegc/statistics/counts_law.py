@@ -1,0 +1,392 @@
+"""The law n = a kappa^c + f from counts in boxes, by maximum likelihood.
+
+A box expects mu = sum over its cells of p (a kappa^c + f) dA, with p the probability that a source there is
+recorded: the law holds cell by cell, not for the mean kappa of a box.  Counts are Poisson, or, where they
+scatter by more, negative binomial with the variance mu + phi mu^2.  Nothing is binned by what was counted,
+so that noise does not bend the law as it does in the recipe's fit (DESIGN 3.10).
+
+Fisher scoring with analytic derivatives; the floor f is held at zero or above.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import Final
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+from scipy.optimize import minimize_scalar
+from scipy.special import gammaln
+
+__all__ = ["LEAST_LN_KAPPA", "BoxCounts", "Law", "OuterField", "fit_law", "gather"]
+
+Floats = NDArray[np.float64]
+Ints = NDArray[np.int64]
+
+LEAST_LN_KAPPA: Final = -30.0
+"""Stands for the logarithm of a kappa that is zero or negative: no law expects a source there."""
+
+POWERS: Final = (0.02, 8.0)
+"""Bounds of c."""
+
+LARGEST_STEP: Final = np.array([3.0, 0.7, np.inf])
+"""Of ln a, c and f in one iteration."""
+
+ROUNDS: Final = 80
+"""Iterations before a fit is given up."""
+
+HALVINGS: Final = 30
+"""Of a step that does not climb."""
+
+CLOSE: Final = 1e-14
+"""Squared length of a step, in errors, at which a fit has converged."""
+
+OVER_DISPERSED: Final = 2.71
+"""Gain in 2 ln L from which counts are taken as negative binomial: 5 % of Poisson counts reach it, since the
+dispersion cannot be negative."""
+
+LEAST_MEAN: Final = 1e-12
+
+
+@dataclass(frozen=True, eq=False)
+class OuterField:
+    """What the sky beyond the lens map's reach says of the floor: a mean density there, and its error."""
+
+    density: float
+    """Sources per arcsec^2 of effective area."""
+    err: float
+    """Its standard deviation: counting and clumping."""
+    ln_kappa: Floats
+    """ln kappa in parts of that sky, extrapolated; (part,)."""
+    ln_kappa_err: Floats
+    """Error of the same, which all parts share; (part,)."""
+    share: Floats
+    """Share of each part in the area; sums to 1."""
+
+    def terms(self, c: float) -> tuple[float, float, float]:
+        """Return the means over the sky of kappa^c, kappa^c ln kappa, and kappa^c times the error of ln kappa."""
+        power = self.share * np.exp(c * self.ln_kappa)
+        return (
+            float(power.sum()),
+            float((power * self.ln_kappa).sum()),
+            float((power * self.ln_kappa_err).sum()),
+        )
+
+    def variance(self, theta: Floats) -> float:
+        """Return the variance of density - (a <kappa^c> + f): counting, and what is not known of kappa there."""
+        a, c = float(np.exp(theta[0])), float(theta[1])
+        return self.err**2 + (a * c * self.terms(c)[2]) ** 2
+
+
+@dataclass(frozen=True, eq=False)
+class BoxCounts:
+    """Counts in boxes, and the cells of which the boxes are made, box after box."""
+
+    row: Ints
+    """Row of each box on the lattice of boxes; (box,)."""
+    column: Ints
+    side: float
+    """Of a box, arcsec."""
+    count: Floats
+    """Sources of each box; whole numbers, or expectations."""
+    start: Ints
+    """First cell of each box."""
+    ln_kappa: Floats
+    """ln kappa of each cell; (cell,)."""
+    area: Floats
+    """Effective area p dA of each cell, arcsec^2; (cell,)."""
+    outer: OuterField | None = None
+
+    @property
+    def box_area(self) -> Floats:
+        """Effective area of each box, arcsec^2."""
+        return np.add.reduceat(self.area, self.start) if self.start.size else np.zeros(0)
+
+    def powers(self, c: float) -> tuple[Floats, Floats]:
+        """Return the sums over each box of p kappa^c dA and of p kappa^c ln kappa dA."""
+        weight = self.area * np.exp(c * self.ln_kappa)
+        return np.add.reduceat(weight, self.start), np.add.reduceat(weight * self.ln_kappa, self.start)
+
+    def expected(self, law: Law) -> Floats:
+        """Return the counts that a law expects; (box,)."""
+        return law.a * self.powers(law.c)[0] + law.floor * self.box_area
+
+
+@dataclass(frozen=True, eq=False)
+class Law:
+    """n = a kappa^c + f per arcsec^2; NaN where there was nothing to fit."""
+
+    ln_a: float
+    c: float
+    floor: float
+    """Sources per arcsec^2."""
+    dispersion: float
+    """phi of the variance mu + phi mu^2; 0: Poisson."""
+    ln_likelihood: float
+    information: Floats
+    """Fisher's, of (ln a, c, f); (3, 3)."""
+    free: NDArray[np.bool_]
+    """Which of (ln a, c, f) were free at the maximum; f is not where it lies on its bound; (3,)."""
+    outer_variance: float
+    """Of the outer field's density about the law."""
+
+    @property
+    def a(self) -> float:
+        """Sources per arcsec^2 at kappa = 1, above the floor."""
+        return float(np.exp(self.ln_a))
+
+    @property
+    def found(self) -> bool:
+        """Whether there is a fit."""
+        return bool(np.isfinite(self.c))
+
+    @property
+    def theta(self) -> Floats:
+        """(ln a, c, f)."""
+        return np.array([self.ln_a, self.c, self.floor])
+
+
+NO_LAW: Final = Law(
+    np.nan, np.nan, np.nan, np.nan, np.nan, np.full((3, 3), np.nan), np.zeros(3, np.bool_), np.nan
+)
+
+
+def gather(
+    kappa: Floats, area: Floats, count: Floats, use: NDArray[np.bool_], *, first: tuple[int, int], cells: int,
+    pixel: float,
+) -> BoxCounts:  # fmt: skip
+    """Gather the cells of a grid into boxes.
+
+    Parameters
+    ----------
+    kappa, area, count : float64 (eta, xi)
+        Convergence, effective area (arcsec^2) and sources of each cell.
+    use : bool (eta, xi)
+        Cells that count.
+    first : tuple of int
+        Index of the first row and the first column, from the centre; boxes begin at whole multiples of `cells`.
+    cells : int
+        Cells along a box.
+    pixel : float
+        Side of a cell, arcsec.
+    """
+    use = use & np.isfinite(kappa) & (area > 0)
+    j, i = np.nonzero(use)
+    row, column = (j + first[0]) // cells, (i + first[1]) // cells
+    order = np.lexsort((i, j, column, row))
+    j, i, row, column = j[order], i[order], row[order], column[order]
+    new = np.ones(j.size, np.bool_)
+    new[1:] = (np.diff(row) != 0) | (np.diff(column) != 0)
+    start = np.flatnonzero(new)
+    sources = count[j, i].astype(np.float64)
+    counted = np.add.reduceat(sources, start) if start.size else np.zeros(0)
+    values = kappa[j, i]
+    ln_kappa = np.maximum(np.log(np.where(values > 0, values, 1.0)), LEAST_LN_KAPPA)
+    ln_kappa[values <= 0] = LEAST_LN_KAPPA
+    return BoxCounts(row[start], column[start], cells * pixel, counted, start, ln_kappa, area[j, i])
+
+
+def fit_law(
+    data: BoxCounts,
+    *,
+    floor: bool = True,
+    dispersion: float | None = None,
+    weight: ArrayLike = 1.0,
+    begin: Law | None = None,
+    hold: tuple[int, float] | None = None,
+) -> Law:
+    """Fit the law to counts in boxes.
+
+    Parameters
+    ----------
+    data : BoxCounts
+    floor : bool
+        Whether there may be one.
+    dispersion : float, optional
+        phi; found from the counts where not given, and 0 where they scatter no more than Poisson ones.
+    weight : array_like
+        How often each box counts, (box,): a resample of the sky.
+    begin : Law, optional
+        A law near the answer; its outer variance is kept.
+    hold : tuple, optional
+        Number of one of (ln a, c, f), and the value at which it is held.
+
+    Returns
+    -------
+    Law
+        NaN with fewer than three boxes or without a source.
+    """
+    weights = np.broadcast_to(np.asarray(weight, np.float64), data.count.shape)
+    if np.count_nonzero(weights) < 3 or not (weights * data.count).sum() > 0:
+        return NO_LAW
+    found = _ascend(data, floor, dispersion or 0.0, weights, begin, hold)
+    if dispersion is not None or not found.found:
+        return found
+    for _ in range(3):
+        phi, gain = _dispersion(data, found, weights)
+        if gain < OVER_DISPERSED:
+            return _ascend(data, floor, 0.0, weights, found, hold) if found.dispersion else found
+        near = abs(phi - found.dispersion) < 1e-3 * phi
+        found = _ascend(data, floor, phi, weights, replace(found, outer_variance=np.nan), hold)
+        if near:
+            break
+    return found
+
+
+@dataclass(frozen=True, eq=False)
+class _Point:
+    """The likelihood at one law, and its derivatives."""
+
+    ln_likelihood: float
+    gradient: Floats
+    information: Floats
+
+
+def _point(data: BoxCounts, theta: Floats, phi: float, weights: Floats, area: Floats) -> _Point:
+    """Return what the boxes say."""
+    a = float(np.exp(theta[0]))
+    power, slope = data.powers(theta[1])
+    mu = np.maximum(a * power + theta[2] * area, LEAST_MEAN)
+    jacobian = np.stack([a * power, a * slope, area])
+    ln = data.count * np.log(mu) - mu if phi == 0 else _negative_binomial(data.count, mu, phi)
+    scaled = jacobian * (weights / (mu * (1.0 + phi * mu)))
+    return _Point(float((weights * ln).sum()), scaled @ (data.count - mu), scaled @ jacobian.T)
+
+
+def _beside(outer: OuterField | None, theta: Floats, variance: float, boxes: _Point) -> _Point:
+    """Return what boxes and outer field say together."""
+    if outer is None:
+        return boxes
+    a = float(np.exp(theta[0]))
+    mean, steep, _ = outer.terms(theta[1])
+    miss = outer.density - a * mean - theta[2]
+    towards = np.array([a * mean, a * steep, 1.0])
+    return _Point(
+        boxes.ln_likelihood - 0.5 * miss**2 / variance,
+        boxes.gradient + towards * (miss / variance),
+        boxes.information + np.outer(towards, towards) / variance,
+    )
+
+
+def _negative_binomial(count: Floats, mu: Floats, phi: float) -> Floats:
+    """Return ln L of each count but for its factorial; the Poisson one, N ln mu - mu, as phi goes to 0."""
+    size = 1.0 / phi
+    ln: Floats = (
+        gammaln(count + size) - gammaln(size) + count * np.log(phi * mu) - (count + size) * np.log1p(phi * mu)
+    )
+    return ln
+
+
+def _first_guess(data: BoxCounts, weights: Floats, area: Floats, *, floor: bool) -> Floats:
+    """Return (ln a, c, f) of a linear law whose floor is the outer field's, or a tenth of the counts."""
+    total, sky = float((weights * data.count).sum()), float((weights * area).sum())
+    density = total / sky
+    level = 0.0
+    if floor:
+        level = 0.1 * density
+        if data.outer is not None:
+            level = min(max(data.outer.density, 0.0), 0.8 * density)
+    power = float((weights * data.powers(1.0)[0]).sum())
+    return np.array([np.log(max(total - level * sky, 0.1 * total) / max(power, LEAST_MEAN)), 1.0, level])
+
+
+def _ascend(
+    data: BoxCounts,
+    floor: bool,
+    phi: float,
+    weights: Floats,
+    begin: Law | None,
+    hold: tuple[int, float] | None,
+) -> Law:
+    """Climb to the maximum by Fisher scoring, the floor at 0 or above."""
+    area = data.box_area
+    theta = begin.theta if begin is not None else _first_guess(data, weights, area, floor=floor)
+    if not floor:
+        theta[2] = 0.0
+    fixed = np.array([False, False, not floor])
+    if hold is not None:
+        theta[hold[0]] = hold[1]
+        fixed[hold[0]] = True
+    kept = begin.outer_variance if begin is not None and np.isfinite(begin.outer_variance) else None
+    variance = np.nan
+    boxes = _point(data, theta, phi, weights, area)
+    free, length = ~fixed, np.inf
+    for _ in range(ROUNDS):
+        if data.outer is not None:
+            variance = data.outer.variance(theta) if kept is None else kept
+        here = _beside(data.outer, theta, variance, boxes)
+        step, free = _step(here, theta, fixed)
+        if step is None:
+            return NO_LAW
+        length = float(step @ here.information @ step)
+        for _ in range(HALVINGS):
+            trial = theta + step
+            trial[1], trial[2] = min(max(trial[1], POWERS[0]), POWERS[1]), max(trial[2], 0.0)
+            tried = _point(data, trial, phi, weights, area)
+            there = _beside(data.outer, trial, variance, tried)
+            if there.ln_likelihood >= here.ln_likelihood - 1e-12 * abs(here.ln_likelihood):
+                theta, boxes, here = trial, tried, there
+                break
+            step = 0.5 * step
+        if length < CLOSE:
+            break
+    if not length < 1e-6:
+        return NO_LAW
+    return Law(
+        float(theta[0]), float(theta[1]), float(theta[2]), phi, here.ln_likelihood, here.information, free, variance
+    )  # fmt: skip
+
+
+def _step(here: _Point, theta: Floats, fixed: NDArray[np.bool_]) -> tuple[Floats | None, NDArray[np.bool_]]:
+    """Return the step to the maximum of the quadratic that holds here, and which parameters it moves.
+
+    A floor that would become negative goes to 0 and the others to the best place beside that.
+    """
+    free = ~fixed
+    if free[2] and theta[2] <= 0 and here.gradient[2] <= 0:
+        free[2] = False
+    outwards = (theta[1] <= POWERS[0] and here.gradient[1] < 0) or (
+        theta[1] >= POWERS[1] and here.gradient[1] > 0
+    )
+    if free[1] and outwards:
+        free[1] = False
+    step = _solved(here, free, np.zeros(3))
+    if step is None:
+        return None, free
+    if free[2] and theta[2] + step[2] < 0:
+        bound = free & np.array([True, True, False])
+        step = _solved(here, bound, np.array([0.0, 0.0, -theta[2]]))
+        if step is None:
+            return None, free
+    with np.errstate(divide="ignore"):
+        step = step / max(1.0, float((np.abs(step) / LARGEST_STEP).max()))
+    return step, free
+
+
+def _solved(here: _Point, free: NDArray[np.bool_], given: Floats) -> Floats | None:
+    """Return the step of the free parameters beside a given one of the others; None where it is undetermined."""
+    step = given.copy()
+    if not free.any():
+        return step
+    right = (here.gradient - here.information @ given)[free]
+    matrix = here.information[np.ix_(free, free)]
+    scale = np.sqrt(np.diag(matrix))
+    if not (np.isfinite(matrix).all() and (scale > 0).all()):
+        return None
+    try:
+        step[free] = np.linalg.solve(matrix / np.outer(scale, scale), right / scale) / scale
+    except np.linalg.LinAlgError:
+        return None
+    return step if np.isfinite(step).all() else None
+
+
+def _dispersion(data: BoxCounts, law: Law, weights: Floats) -> tuple[float, float]:
+    """Return the most likely phi about a law, and the gain in 2 ln L over Poisson counts."""
+    mu = np.maximum(data.expected(law), LEAST_MEAN)
+    poisson = float((weights * (data.count * np.log(mu) - mu)).sum())
+
+    def loss(ln_phi: float) -> float:
+        return -float((weights * _negative_binomial(data.count, mu, float(np.exp(ln_phi)))).sum())
+
+    best = minimize_scalar(loss, bounds=(-12.0, 3.0), method="bounded", options={"xatol": 1e-6})
+    return float(np.exp(best.x)), 2.0 * (-float(best.fun) - poisson)
