@@ -36,6 +36,7 @@ from tilegc.run_folder import Run, RunFolder, logged, open_run
 from tilegc.schema import FILES
 from tilegc.sky import SkyGrid, check_centre, cosmology
 from tilegc.stages import (
+    crowding,
     density,
     detection_map,
     ingest,
@@ -206,6 +207,7 @@ def _chain(
         centre = setup.field_of_centre()
         edges = config.profile.edges or profile.EDGES
         radial, contamination = profile.profile(cells, edges)
+        radial = {**radial, "crowding": crowding.of_profile(setup, radial, psfs)}
         results = Results(
             noises, thresholds, candidates, catalogue, inpainted, cells, boxes,
             relation.fit(boxes) if boxes else None,
@@ -219,6 +221,7 @@ def _chain(
                 inputs.truth, cells, catalogue, limit, edges, config.relation.box, config.detect.exclusion_radius,
                 {f.source.name: store.read(f.store, "mask", f.grid.field) == 0 for f in setup.fields},
             ),
+            psfs,
         )  # fmt: skip
     return setup, results
 

@@ -122,6 +122,9 @@ PROFILE: Final = (
     Column("kappa", "float64", "", "mean convergence at the reference redshift"),
     Column("light", "float64", "nJy arcsec-2", "mean of the summed bands less that of the outermost annulus"),
     Column("rho", "float64", "", "mean of the seed's kernel sum (arcsec^-1.6 for alpha = 1.6)"),
+    Column(
+        "crowding", "float64", "", "share of sources that no brighter one too near hides, at this density"
+    ),
 )
 """Columns of profile.ecsv."""
 
@@ -177,6 +180,7 @@ class Files:
     relation: str = "relation.ecsv"
     profile: str = "profile.ecsv"
     maps: str = "maps"
+    psf: str = "psf"
     figures: str = "figures"
     store: str = "store"
     ledger: str = "ledger"

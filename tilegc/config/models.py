@@ -299,8 +299,8 @@ class Filter(Section):
 
     stages: tuple[tuple[Positive, Positive], tuple[Positive, Positive]] = ((0.5, 5.0), (1.0, 3.0))
     discretisation: Literal["integrated", "sampled"] = "integrated"
-    weights: Literal["auto", "equal"] = "auto"
-    """Of the bands; auto: equal for the seed, inverse variances for calibrated."""
+    weights: Literal["equal", "auto"] = "equal"
+    """Of the bands; auto, the default of calibrated: by the inverse variance of their responses."""
     smoothing: Positive = 1.5
     """Calibrated: FWHM of the Gaussian that smooths the PSF before it is subtracted from itself, over the PSF's."""
 
@@ -400,7 +400,7 @@ class Profile(Section):
 
 RECIPES: Mapping[str, Mapping[str, Mapping[str, object]]] = {
     "seed": {},
-    "calibrated": {"detect": {"exclusion_radius": 2.0, "shape": "auto"}},
+    "calibrated": {"filter": {"weights": "auto"}, "detect": {"exclusion_radius": 2.0, "shape": "auto"}},
 }
 """Defaults of each recipe that differ from those of the sections, where the run file gives none."""
 
@@ -448,6 +448,12 @@ class RunConfig(Section):
 
     @model_validator(mode="after")
     def _consistent(self) -> Self:
+        if self.recipe == "seed" and self.filter.weights != "equal":
+            raise ValueError(
+                "filter.weights: the seed adds its bands with equal weights: give equal, or recipe calibrated"
+            )
+        if self.recipe == "calibrated" and self.detect.exclusion_radius < 1:
+            raise ValueError("detect.exclusion_radius: give 1 or more, calibrated records local maxima alone")
         names = [field.name for field in self.fields]
         twice = sorted({name for name in names if names.count(name) > 1})
         if twice:

@@ -51,10 +51,10 @@ class Kernel:
 
     def image(self) -> Floats:
         """Return it as an image, float64 (n, n)."""
-        return np.sum(
-            [np.outer(_whole(down), _whole(along)) for along, down in zip(self.rows, self.columns, strict=True)],
-            axis=0,
-        )
+        total = np.zeros((2 * self.radius + 1,) * 2)
+        for along, down in zip(self.rows, self.columns, strict=True):
+            total += np.outer(_whole(down), _whole(along))
+        return total
 
 
 @dataclass(frozen=True)

@@ -69,7 +69,11 @@ def shape_tables(psf: Psf) -> ShapeTables:
     disc = distance <= REACH - 0.5
     phases = (np.arange(PHASES) - (PHASES - 1) / 2) / PHASES
     point = np.mean(
-        [resampled(psf.image, (psf.radius + dy, psf.radius + dx), 1.0, REACH) for dy in phases for dx in phases],
+        [
+            resampled(psf.image, (psf.radius + dy, psf.radius + dx), 1.0, REACH)
+            for dy in phases
+            for dx in phases
+        ],
         axis=0,
     )
     sigma = 2 * (psf.fwhm if psf.fwhm > 0 else 2.0) / 2.3548200450309493
@@ -109,7 +113,8 @@ def _dual(wanted: Floats, others: list[Floats]) -> Floats:
             for one in basis:
                 rest -= (rest * one).sum() / (one * one).sum() * one
         basis.append(rest)
-    return basis[-1] / (basis[-1] * wanted).sum()
+    dual: Floats = basis[-1] / (basis[-1] * wanted).sum()
+    return dual
 
 
 def measure(light: Float32, y: Int64, x: Int64, tables: ShapeTables) -> tuple[Float32, Float32, Float32]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
+import glob
 import hashlib
 import importlib.metadata
 import json
@@ -148,6 +149,11 @@ def digests(folder: Path, fields: Iterable[str]) -> dict[str, str]:
     """
     fields = list(fields)
     names = [*PRODUCTS, *(map_name(field, kind) for field in fields for kind in MAPS)]
+    names += sorted(
+        path.relative_to(folder).as_posix()
+        for field in fields
+        for path in (folder / FILES.psf).glob(f"{glob.escape(field)}_*.fits")
+    )
     jobs = {name: [folder / name] for name in names if (folder / name).is_file()}
     for field in (*fields, SKY_STORE):
         store = f"{FILES.store}/{field}.zarr"

@@ -18,6 +18,7 @@ from tilegc.kernels.psf_model import WAVELENGTH, gaussians
 
 __all__ = ["WAVELENGTH", "BandPSF", "analytic_psf", "read_psf"]
 
+
 @dataclass(frozen=True)
 class BandPSF:
     """The point-spread function of one band on a mosaic's pixels.

@@ -117,7 +117,9 @@ def _cell_noise(common: None, cell: _Cell) -> Table:  # noqa: ARG001
     }  # fmt: skip
 
 
-def band_filters(psfs: tuple[BandPsf, ...], noise: tuple[float, ...], filtering: Filter) -> tuple[BandFilter, ...]:
+def band_filters(
+    psfs: tuple[BandPsf, ...], noise: tuple[float, ...], filtering: Filter
+) -> tuple[BandFilter, ...]:
     """Return kernels and weights of a field's bands; bands count alike where the noise is not known."""
     kernels = kernels_of(psfs, filtering)
     response = [_response(band.psf, wanted) for band, wanted in zip(psfs, kernels, strict=True)]

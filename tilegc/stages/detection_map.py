@@ -16,15 +16,17 @@ from dataclasses import dataclass, replace
 import numpy as np
 import xarray as xr
 
-from tilegc.config import Filter, Mask
+from tilegc.config import Filter, Mask, RunConfig
 from tilegc.engine import Pass, run_pass
 from tilegc.geometry import Tile
+from tilegc.io.fits import FieldSource
 from tilegc.kernels.masks import grow
-from tilegc.kernels.smoothing import Taps, difference, difference_radius, gaussian_taps
 from tilegc.kernels.matched import matched_difference
+from tilegc.kernels.psf_model import model
+from tilegc.kernels.smoothing import Taps, difference, difference_radius, gaussian_taps
 from tilegc.schema import Bit
 from tilegc.stages.band_noise import BandFilter, band_filters, band_noise
-from tilegc.stages.psf import BandPsf
+from tilegc.stages.psf import MODEL, BandPsf
 from tilegc.stages.setup import Setup
 
 __all__ = [
@@ -37,6 +39,7 @@ __all__ = [
     "filter_maps",
     "filter_params",
     "filter_pass",
+    "planned_params",
     "response_halo",
 ]
 
@@ -90,10 +93,21 @@ def filter_params(filtering: Filter, mask: Mask, bands: int = 1) -> FilterParams
     return FilterParams(pair(first), pair(second), mask.bright_nJy, mid_scales, mask.extended_nJy, bands)
 
 
+def planned_params(config: RunConfig, source: FieldSource) -> FilterParams:
+    """Return what a field will be filtered with as far as it is known before anything is measured: for the plan."""
+    params = filter_params(config.filter, config.mask, len(source.bands))
+    if config.recipe == "seed":
+        return params
+    psfs = tuple(BandPsf(band, model(band, source.scale, MODEL), "model", 0) for band in source.band_names)
+    return replace(params, matched=band_filters(psfs, (1.0,) * len(psfs), config.filter))
+
+
 def filter_halo(params: FilterParams) -> int:
     """Return how far a pixel of the maps looks, pixels."""
     first = difference_radius(*params.first)
-    second = max((band.kernels.radius for band in params.matched), default=first + difference_radius(*params.second))
+    second = max(
+        (band.kernels.radius for band in params.matched), default=first + difference_radius(*params.second)
+    )
     detection = max(second, first + int(BRIGHT_GROWTH)) if params.matched else second + int(BRIGHT_GROWTH)
     if not math.isfinite(params.extended):
         return detection
@@ -222,7 +236,9 @@ def response_halo(params: FilterParams) -> int:
     return difference_radius(*params.second) + difference_radius(*params.first)
 
 
-def detection_map(setup: Setup, psfs: Mapping[str, tuple[BandPsf, ...]] | None = None) -> dict[str, FilterParams]:
+def detection_map(
+    setup: Setup, psfs: Mapping[str, tuple[BandPsf, ...]] | None = None
+) -> dict[str, FilterParams]:
     """Write flags, light and detection map of every field; return by field what they were filtered with.
 
     Parameters

@@ -99,7 +99,9 @@ def peaks_rule(window: xr.Dataset, tile: Tile, params: PeakParams) -> tuple[dict
     }
 
 
-PEAKS = Pass("peaks", ("detection", "mask", "light"), PEAK_HALO, (), peaks_rule, concatenate, bytes_per_pixel=44.0)
+PEAKS = Pass(
+    "peaks", ("detection", "mask", "light"), PEAK_HALO, (), peaks_rule, concatenate, bytes_per_pixel=44.0
+)
 
 
 def find_peaks(

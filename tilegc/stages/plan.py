@@ -19,12 +19,13 @@ from tilegc.kernels.multilevel import kernel_tables
 from tilegc.sky import SkyGrid, pixel_to_world, sample
 from tilegc.stages import density, rho
 from tilegc.stages.density import COVERAGE
-from tilegc.stages.detection_map import filter_params, filter_pass
+from tilegc.stages.detection_map import filter_pass, planned_params
 from tilegc.stages.ingest import needs_store
 from tilegc.stages.inpaint import INPAINT
 from tilegc.stages.mask import DRAW, FIND, REGIONS, Edge, mask_pass
 from tilegc.stages.noise import COUNT
 from tilegc.stages.peaks import PEAKS
+from tilegc.stages.psf import STARS
 from tilegc.stages.sky_grid import CELLS
 
 __all__ = ["Plan", "Step", "check", "plan"]
@@ -121,10 +122,9 @@ def check(found: Plan) -> None:
 
 def _passes(config: RunConfig, sources: Sequence[FieldSource]) -> list[Pass]:
     edges = {source.name: Edge.of(config.mask.edge_arcsec, source.scale) for source in sources}
-    filtering = filter_pass(
-        {source.name: filter_params(config.filter, config.mask, len(source.bands)) for source in sources}
-    )
-    return [REGIONS, filtering, FIND, DRAW, mask_pass(edges), COUNT, PEAKS, COVERAGE, INPAINT, CELLS]
+    filtering = filter_pass({source.name: planned_params(config, source) for source in sources})
+    stars = [STARS] if config.recipe == "calibrated" else []
+    return [*stars, REGIONS, filtering, FIND, DRAW, mask_pass(edges), COUNT, PEAKS, COVERAGE, INPAINT, CELLS]
 
 
 def _step(step: Pass, grids: dict[str, TileGrid]) -> Step:

@@ -18,6 +18,7 @@ from tilegc.geometry import Box
 from tilegc.io import store
 from tilegc.io.atomic import write_bytes
 from tilegc.io.maps import write_map
+from tilegc.io.psf import write_psf
 from tilegc.io.tables import write_ecsv, write_parquet, write_regions
 from tilegc.schema import (
     ARRAYS,
@@ -36,8 +37,10 @@ from tilegc.stages.likelihood import CountsRelation, describe
 from tilegc.stages.masses import Masses
 from tilegc.stages.noise import Noise
 from tilegc.stages.profile import Contamination
+from tilegc.stages.psf import BandPsf
 from tilegc.stages.relation import Boxes, Comparison, Relation
 from tilegc.stages.setup import Setup
+from tilegc.stages.shapes import POINT
 from tilegc.stages.sky_grid import SkyCells
 from tilegc.stages.truth import Planted
 
@@ -83,6 +86,8 @@ class Results:
     lens: tuple[LensModels, list[Peak]] | None
     planted: Planted | None
     """None unless the run file names a truth table."""
+    psfs: Mapping[str, tuple[BandPsf, ...]]
+    """Of every field's bands: what shapes, and the calibrated filter, are measured with."""
 
 
 def write_tables(setup: Setup, results: Results) -> None:
@@ -102,6 +107,12 @@ def write_tables(setup: Setup, results: Results) -> None:
     bins = results.relation.bins if results.relation else {column.name: np.zeros(0) for column in RELATION}
     write_ecsv(folder.path / FILES.relation, RELATION, bins, recipe)
     write_ecsv(folder.path / FILES.profile, PROFILE, results.profile, recipe)
+    for name, bands in results.psfs.items():
+        for found in bands:
+            write_psf(
+                folder.psf(name, found.band), found.psf, band=found.band, scale=setup.source(name).scale,
+                origin=found.origin, n_stars=found.n_stars,
+            )  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -216,6 +227,17 @@ def _field(setup: Setup, results: Results, index: int, name: str) -> dict[str, A
         "no_data_fraction": 1 - with_data / n_pixels,
         "sigma": _null(noise.sigma),
         "threshold": _null(results.thresholds[name]),
+        "psf": {
+            band.band: {
+                "fwhm_arcsec": _null(band.psf.fwhm * source.scale),
+                "origin": band.origin,
+                "n_stars": band.n_stars,
+            }
+            for band in results.psfs[name]
+        },
+        "n_not_points": int(
+            ((results.candidates["field"] == name) & (results.candidates["shape"] != POINT)).sum()
+        ),
         "n_candidates": int((results.candidates["field"] == name).sum()),
         "n_detected": int((results.catalogue["field"] == name).sum()),
         "n_inpainted": int((results.inpainted["field"] == name).sum()) / setup.config.inpaint.realisations,

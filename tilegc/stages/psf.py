@@ -92,7 +92,9 @@ def _choose(band: str, scale: float, given: Psf | None, measured: Psf | None, n_
     return BandPsf(band, model(band, scale, MODEL), "model", 0)
 
 
-def _stars_rule(window: xr.Dataset, tile: Tile, params: str) -> tuple[dict[str, np.ndarray], dict[str, Table]]:
+def _stars_rule(
+    window: xr.Dataset, tile: Tile, params: str
+) -> tuple[dict[str, np.ndarray], dict[str, Table]]:
     """Return a core's brightest stars with their stamps in all bands; `params` is the field's name."""
     sci = window["sci"].values
     light = sci[0].copy()
@@ -147,7 +149,8 @@ def _points(concentration: np.ndarray) -> np.ndarray:
     inside = np.searchsorted(ranked, ranked + LOCUS, side="right") - np.arange(ranked.size)
     # of equal intervals the most concentrated
     low = ranked[ranked.size - 1 - int(np.argmax(inside[::-1]))]
-    return (concentration >= low) & (concentration <= low + LOCUS)
+    inside_locus: np.ndarray = (concentration >= low) & (concentration <= low + LOCUS)
+    return inside_locus
 
 
 def _median(stamps: np.ndarray) -> tuple[Psf | None, int]:
