@@ -5,6 +5,7 @@ Exit codes: 0 done; 1 the run failed; 2 bad input or usage; 3 done in part. Erro
 
 from __future__ import annotations
 
+import json
 import os
 import sys
 from pathlib import Path
@@ -31,12 +32,12 @@ app = typer.Typer(
     "and their relation to dark matter.",
 )  # fmt: skip
 
-RunFile = Annotated[Path, typer.Argument(metavar="RUN.yaml", help="The run file.")]
-RunDir = Annotated[Path, typer.Argument(metavar="DIR", help="Folder of a run.")]
+RunFile = Annotated[str, typer.Argument(metavar="RUN.yaml", help="The run file: a path or a URL.")]
+RunDir = Annotated[str, typer.Argument(metavar="DIR", help="Folder of a run: a path or a URL.")]
 Output = Annotated[
-    Path | None,
+    str | None,
     typer.Option(
-        "--output", "-o", metavar="DIR", help="Folder of the run; default: <run file>-run beside it."
+        "--output", "-o", metavar="DIR", help="Folder of the run, or URL; default: <run file>-run beside it."
     ),
 ]
 Workers = Annotated[
@@ -159,6 +160,22 @@ def plan(run_file: RunFile, output: Output = None, workers: Workers = None) -> N
         for reason in found.refusals:
             typer.echo(f"tilegc: {reason}", err=True)
         raise typer.Exit(2)
+
+
+@app.command()
+def audit(
+    run_file: RunFile,
+    as_json: Annotated[bool, typer.Option("--json", help="Print the lines as JSON.")] = False,
+) -> None:
+    """Look at the images and the convergence map before a run: value, verdict, what to do."""
+    from tilegc import pipeline  # noqa: PLC0415
+    from tilegc.stages.audit import rows  # noqa: PLC0415
+
+    lines = list(rows(pipeline.audit(run_file, progress=_progress(lines=False))))
+    if as_json:
+        typer.echo(json.dumps({"audit": lines}, indent=2, allow_nan=False))
+    else:
+        _print_audit(lines)
 
 
 @app.command()
@@ -398,6 +415,31 @@ def _print_plan(found: Plan) -> None:
         f"the run folder takes up to {found.disk / 1e9:.2f} GB",
         soft_wrap=True,
     )
+
+
+def _print_audit(lines: list[dict[str, Any]]) -> None:
+    from rich.console import Console  # noqa: PLC0415
+    from rich.table import Table  # noqa: PLC0415
+    from rich.text import Text  # noqa: PLC0415
+
+    from tilegc.report.audit import audit_rows, counted  # noqa: PLC0415
+
+    console = Console(highlight=False, width=None if sys.stdout.isatty() else 160)
+    table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0))
+    table.add_column("field", no_wrap=True)
+    table.add_column("check", no_wrap=True)
+    table.add_column("verdict", no_wrap=True)
+    table.add_column("value, by band", ratio=2)
+    table.add_column("what it is, and what to do", ratio=3)
+    colours = {"ok": "green", "look": "yellow", "wrong": "bold red", "unmeasured": "dim"}
+    for row in audit_rows(lines):
+        said = Text(row.finding)
+        for remedy in row.remedies:
+            said.append(f"\n-> {remedy}", style="bold")
+        verdict = Text(row.verdict, style=colours[row.verdict])
+        table.add_row(row.field, row.name, verdict, Text(row.values), said)
+    console.print(table)
+    console.print(counted(lines))
 
 
 def main() -> None:

@@ -10,7 +10,7 @@ import json
 import logging
 import os
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -22,7 +22,7 @@ from astropy.table import QTable
 from tilegc import config as run_file
 from tilegc.cluster import connect
 from tilegc.config import RunConfig
-from tilegc.engine import Engine, FieldTiles, Progress, for_client
+from tilegc.engine import Engine, FieldTiles, Progress, SerialEngine, for_client
 from tilegc.errors import ConfigError, InputError
 from tilegc.geometry import TileGrid
 from tilegc.io import store
@@ -31,10 +31,12 @@ from tilegc.io.fits import FieldSource, file_digest
 from tilegc.io.probe import probe_field
 from tilegc.io.psf import read_psf
 from tilegc.kernels.psf import Psf
+from tilegc.places import Place, is_url, place
 from tilegc.report import write_report
 from tilegc.run_folder import Run, RunFolder, logged, open_run
 from tilegc.schema import FILES
 from tilegc.sky import SkyGrid, check_centre, cosmology
+from tilegc.stages import audit as auditing
 from tilegc.stages import (
     crowding,
     density,
@@ -63,11 +65,11 @@ from tilegc.stages.setup import Setup, arrays
 from tilegc.stages.sky_grid import SkyCells, add_up
 from tilegc.stages.truth import planted, read_truth
 
-__all__ = ["default_directory", "ingest_only", "plan", "run"]
+__all__ = ["audit", "default_directory", "ingest_only", "plan", "run"]
 
 log = logging.getLogger("tilegc")
 
-Source = RunConfig | str | Path
+Source = RunConfig | str | Place
 """A run file: its path, or what `tilegc.config.load` or `resolve` made of it."""
 
 
@@ -107,7 +109,7 @@ class Inputs:
 
 
 def run(
-    source: Source, directory: str | Path | None = None, *, workers: int | None = None,
+    source: Source, directory: str | Place | None = None, *, workers: int | None = None,
     scheduler: str | None = None, cluster_name: str | None = None, resume: bool = False, overwrite: bool = False,
     progress: Progress | None = None, tell: Callable[[str], None] | None = None,
 ) -> Run:  # fmt: skip
@@ -144,7 +146,7 @@ def run(
     """
     begun = time.perf_counter()
     config = source if isinstance(source, RunConfig) else run_file.load(source)
-    path = Path(directory) if directory is not None else default_directory(source)
+    path = place(directory) if directory is not None else default_directory(source)
     folder = RunFolder(path)
     folder.check(resume=resume, overwrite=overwrite)
     inputs = examine(config)
@@ -179,6 +181,9 @@ def _chain(
     with _timed(timing, "ingest_s"):
         sources = ingest.ingest(inputs.sources, config.ingest, folder, digests, engine)
         setup = Setup(config, folder, folder.ledger, engine, _tiles(config, folder, sources), _grid(config))
+    with _timed(timing, "audit_s"):
+        lines = auditing.audit(config, sources, inputs.kappa, engine)
+        _warn(lines)
     with _timed(timing, "mask_s"):
         psfs = psf.field_psfs(setup, inputs.psfs)
         detection_map.detection_map(setup, psfs if config.recipe == "calibrated" else None)
@@ -221,6 +226,7 @@ def _chain(
                 inputs.truth, cells, catalogue, limit, edges, config.relation.box, config.detect.exclusion_radius,
                 {f.source.name: store.read(f.store, "mask", f.grid.field) == 0 for f in setup.fields},
             ),
+            lines,
             psfs,
         )  # fmt: skip
     return setup, results
@@ -247,9 +253,10 @@ def _write(setup: Setup, results: Results, timing: dict[str, float], begun: floa
         place = setup.folder.path / FILES.summary
         products.write_summary(place, {**summary, "timing": {**timing, "report_s": None, "total_s": None}})
         figures = setup.folder.path / FILES.figures
-        foreign = set(figures.glob("*.png"))
+        foreign = {figure.name for figure in figures.glob("*.png")}
         write_report(open_run(setup.folder.path))
-        setup.folder.claim(set(figures.glob("*.png")) - foreign)
+        drawn = {figure.name for figure in figures.glob("*.png")}
+        setup.folder.claim(f"{FILES.figures}/{name}" for name in drawn - foreign)
     timing["total_s"] = round(time.perf_counter() - begun, 3)
     products.write_summary(place, {**summary, "timing": timing})
 
@@ -317,6 +324,14 @@ def _remark(setup: Setup, noises: Mapping[str, Noise], thresholds: Mapping[str, 
         )
 
 
+def _warn(lines: Sequence[auditing.Line]) -> None:
+    """Log what the audit found wrong."""
+    for line in lines:
+        if line.verdict == "wrong":
+            place = ", ".join(part for part in (line.field and f"field {line.field}", line.band) if part)
+            log.warning("audit, %s: %s: %s; %s", line.check, place, line.finding, line.remedy)
+
+
 def _common_limit(thresholds: Mapping[str, float]) -> float:
     """Return the largest T of the fields: fields are compared with one another above it."""
     return max((value for value in thresholds.values() if np.isfinite(value)), default=np.inf)
@@ -330,7 +345,7 @@ def _timed(timing: dict[str, float], name: str) -> Iterator[None]:
     log.info("%s %.1f s", name.removesuffix("_s"), timing[name])
 
 
-def plan(source: Source, directory: str | Path | None = None, *, workers: int | None = None) -> Plan:
+def plan(source: Source, directory: str | Place | None = None, *, workers: int | None = None) -> Plan:
     """Say what a run will take, and what would be refused; nothing is computed.
 
     Raises
@@ -339,21 +354,39 @@ def plan(source: Source, directory: str | Path | None = None, *, workers: int | 
         For anything wrong with the run file or what it names.
     """
     config = source if isinstance(source, RunConfig) else run_file.load(source)
-    path = Path(directory) if directory is not None else default_directory(source)
+    path = place(directory) if directory is not None else default_directory(source)
     inputs = examine(config)
     return planning.plan(config, inputs.sources, path, os.cpu_count() or 1 if workers is None else workers)
 
 
+def audit(source: Source, *, progress: Progress | None = None) -> tuple[auditing.Line, ...]:
+    """Look at the images and the convergence map of a run file, in this process; nothing is written.
+
+    Returns
+    -------
+    tuple of Line
+        Value, verdict and what to do, line by line; as a run with the same run file gives them.
+
+    Raises
+    ------
+    InputError
+        For anything wrong with the run file or what it names.
+    """
+    config = source if isinstance(source, RunConfig) else run_file.load(source)
+    inputs = examine(config)
+    return auditing.audit(config, inputs.sources, inputs.kappa, SerialEngine(progress))
+
+
 def ingest_only(
-    source: Source, directory: str | Path | None = None, *, workers: int | None = None,
+    source: Source, directory: str | Place | None = None, *, workers: int | None = None,
     scheduler: str | None = None, progress: Progress | None = None,
-) -> list[Path]:  # fmt: skip
+) -> list[Place]:  # fmt: skip
     """Write the Zarr stores of all fields into a run's folder, and return their paths.
 
     A later run uses them through `store:` in its run file.
     """
     config = source if isinstance(source, RunConfig) else run_file.load(source)
-    path = Path(directory) if directory is not None else default_directory(source)
+    path = place(directory) if directory is not None else default_directory(source)
     folder = RunFolder(path)
     folder.check()
     inputs = examine(config)
@@ -362,14 +395,14 @@ def ingest_only(
         digests = inputs.digests(config)
         with folder.create(config, inputs=digests):
             sources = ingest.ingest(inputs.sources, "always", folder, digests, engine)
-    return [Path(found.store) for found in sources if found.store is not None]
+    return [place(found.store) for found in sources if found.store is not None]
 
 
-def default_directory(source: Source) -> Path:
+def default_directory(source: Source) -> Place:
     """Return where a run goes if nothing is said: `<run file's stem>-run` beside the run file."""
     if isinstance(source, RunConfig):
         raise InputError("a run file given as a value has no place of its own: give a directory")
-    path = Path(source)
+    path = place(source) if is_url(source) else Path(str(source))
     if not path.name:
         raise ConfigError("no run file is named: give its path")
     return path.with_name(f"{path.stem}-run")

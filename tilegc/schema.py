@@ -12,6 +12,7 @@ from typing import Final
 
 __all__ = [
     "ARRAYS",
+    "AUDIT",
     "CANDIDATES",
     "FILES",
     "INPAINTED",
@@ -128,6 +129,18 @@ PROFILE: Final = (
 )
 """Columns of profile.ecsv."""
 
+AUDIT: Final = (
+    Column("check", "string", "", "what was looked at"),
+    Column("field", "string", "", "name of the field"),
+    Column("band", "string", "", "name of the band; empty: of the whole field"),
+    Column("value", "float64", "", "what was found; NaN: it could not be measured"),
+    Column("unit", "string", "", "unit of the value, empty where it has none"),
+    Column("verdict", "string", "", "ok, look, wrong or unmeasured"),
+    Column("finding", "string", "", "what the value is"),
+    Column("remedy", "string", "", "what to do; empty where nothing is"),
+)
+"""Columns of audit.ecsv, and keys of a row of `audit` in summary.json."""
+
 ARRAYS: Final = (
     Array("sci", ("band", "y", "x"), "float32", "nJy", "the bands, nJy per pixel; NaN: no data"),
     Array("err", ("band", "y", "x"), "float32", "nJy", "their errors, where given"),
@@ -179,6 +192,7 @@ class Files:
     inpainted: str = "inpainted.parquet"
     relation: str = "relation.ecsv"
     profile: str = "profile.ecsv"
+    audit: str = "audit.ecsv"
     maps: str = "maps"
     psf: str = "psf"
     figures: str = "figures"

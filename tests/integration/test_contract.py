@@ -73,7 +73,7 @@ ARRAYS = {
 TOP = {
     "run.yaml", "manifest.json", "summary.json", "log.txt", "report.html", "catalogue.parquet",
     "candidates.parquet", "inpainted.parquet", "relation.ecsv", "profile.ecsv", "catalogue.ecsv",
-    "catalogue.reg", "maps", "figures", "store", "ledger",
+    "catalogue.reg", "audit.ecsv", "maps", "figures", "store", "ledger",
 }  # fmt: skip
 
 
@@ -182,6 +182,19 @@ def test_candidates_are_sorted_and_the_catalogue_is_their_top(run):
     np.testing.assert_allclose(table["snr"], table["peak"].value / sigma, rtol=1e-12)
     ratio = table["radius_kpc"] / table["radius_arcsec"]
     np.testing.assert_allclose(ratio.value, 4.921, atol=5e-4)
+
+
+def test_audit(run, run_file):
+    """The same lines before a run, in its summary, in a table, and first of all on its page."""
+    lines = json.loads(tilegc("audit", run_file, "--json").out)["audit"]
+    assert run.summary["audit"] == lines
+    table = Table.read(run.path / "audit.ecsv")
+    assert table.colnames == ["check", "field", "band", "value", "unit", "verdict", "finding", "remedy"]
+    assert table["finding"].tolist() == [line["finding"] for line in lines]
+    assert {line["check"] for line in lines} >= {"scale", "units", "err", "correlation", "kappa"}
+    page = (run.path / "report.html").read_text()
+    assert page.index("Audit of the images") < page.index("What was found</h2>")
+    assert "audit, scale: field a" in (run.path / "log.txt").read_text()  # pixels of half an arcsec
 
 
 def test_positions(run):

@@ -205,7 +205,7 @@ def test_products_name_no_tile_no_path_and_no_time(run_file, reference, tmp_path
             assert b"CHECKSUM" not in content[:14400]
     timing = json.loads((reference.path / "summary.json").read_bytes())["timing"]
     assert set(timing) == {
-        "ingest_s", "mask_s", "detect_s", "density_s", "compare_s", "report_s", "total_s",
+        "ingest_s", "audit_s", "mask_s", "detect_s", "density_s", "compare_s", "report_s", "total_s",
     }  # fmt: skip
 
 

@@ -262,6 +262,23 @@ def fake_run(
             "gc_total_from_ratio_msun": 9.406e9 if kappa else None,
             "mean_gc_msun": value(9.406e9 / 900),
         },
+        "audit": [
+            {
+                "check": check,
+                "field": "a",
+                "band": band,
+                "value": value(1.25),
+                "unit": unit,
+                "verdict": verdict,
+                "finding": f"what {check} is",
+                "remedy": remedy,
+            }
+            for check, band, unit, verdict, remedy in (
+                ("scale", "", "arcsec", "ok", ""),
+                ("err", "F090W", "", "ok", ""),
+                ("err", "F150W", "", "wrong", "multiply <err>"),
+            )
+        ],
         "truth": {
             "response": value(0.11),
             "flux_limit_nJy": value(2.31),

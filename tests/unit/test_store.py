@@ -270,7 +270,7 @@ def not_zarr(folder):
         (lambda d: d / "none.zarr", "no such store"),
         (lambda d: d, "not a store of tilegc"),
         (not_zarr, "not a store of tilegc"),
-        (lambda d: zarr.open_group(d / "a.zarr", mode="w") and d / "a.zarr", "not a store of tilegc"),
+        (lambda d: (zarr.open_group(d / "a.zarr", mode="w"), d / "a.zarr")[1], "not a store of tilegc"),
         (
             lambda d: make(d / "a.zarr", ["sci"], **store.field_attributes(source_of(None))),
             "no finished ingest",

@@ -5,7 +5,6 @@ from __future__ import annotations
 import difflib
 import hashlib
 import json
-import re
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, TypeVar
@@ -14,20 +13,21 @@ import yaml
 from pydantic import ValidationError
 
 from tilegc.config.models import Band, Convergence, Deflection, FieldInput, LensMap, RunConfig, Section
-from tilegc.errors import ConfigError
+from tilegc.errors import ConfigError, InputError
+from tilegc.places import Place, is_url, opened, parent
 
 __all__ = ["digest", "dump", "load", "resolve"]
 
 
-def resolve(mapping: object, *, base: Path | None = None, source: str = "run file") -> RunConfig:
+def resolve(mapping: object, *, base: str | Path | None = None, source: str = "run file") -> RunConfig:
     """Check a run file's content and fill in the defaults.
 
     Parameters
     ----------
     mapping : mapping
         As YAML gives it.
-    base : Path, optional
-        Folder to which relative paths refer; they are made absolute against it.
+    base : str or Path, optional
+        Folder or URL to which relative paths refer; they are made absolute against it.
     source : str
         Name for messages.
 
@@ -67,17 +67,16 @@ class _Loader(yaml.SafeLoader):
         return super().construct_mapping(node, deep)
 
 
-def load(path: str | Path) -> RunConfig:
-    """Read and check a run file; relative paths in it refer to its folder.
+def load(path: str | Place) -> RunConfig:
+    """Read and check a run file, by path or URL; relative paths in it refer to its folder.
 
     Raises
     ------
     ConfigError
         If it is absent, no YAML, or wrong in any key.
     """
-    path = Path(path)
     try:
-        text = path.read_text(encoding="utf-8")
+        text = _text(path)
     except FileNotFoundError:
         raise ConfigError(f"{path}: no such run file") from None
     except (OSError, UnicodeDecodeError) as error:
@@ -90,7 +89,7 @@ def load(path: str | Path) -> RunConfig:
         raise ConfigError(f"{path}: not YAML ({_first_line(error)})") from None
     if mapping is None:
         raise ConfigError(f"{path}: the run file is empty; `recipe`, `cluster` and `fields` are required")
-    return resolve(mapping, base=path.resolve().parent, source=str(path))
+    return resolve(mapping, base=parent(str(path)), source=str(path))
 
 
 def dump(config: RunConfig) -> str:
@@ -109,14 +108,22 @@ def digest(config: RunConfig) -> str:
     return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
 
 
-def _is_url(path: str) -> bool:
-    return re.match(r"[A-Za-z][A-Za-z0-9+.-]+://", path) is not None
+def _text(path: str | Place) -> str:
+    if not is_url(path):
+        return Path(str(path)).read_text(encoding="utf-8")
+    try:
+        with opened(path) as stream:
+            return stream.read().decode()
+    except InputError as error:
+        raise ConfigError(str(error)) from None
 
 
-def _absolute(config: RunConfig, base: Path) -> RunConfig:
+def _absolute(config: RunConfig, base: str | Path) -> RunConfig:
     def place(path: str | None) -> str | None:
-        if path is None or _is_url(path):
+        if path is None or is_url(path):
             return path
+        if is_url(base):
+            return path if path.startswith("/") else f"{base}/{path}"
         return str((base / Path(path).expanduser()).resolve())
 
     fields = []

@@ -1,34 +1,44 @@
-"""Nothing is half there: a file is written beside its place and renamed."""
+"""Nothing is half there: a file is written beside its place and renamed, or put whole into an object store."""
 
 from __future__ import annotations
 
 import os
 import secrets
+import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+
+from tilegc.places import Place, is_remote, place
 
 __all__ = ["replacing", "write_bytes"]
 
 
 @contextmanager
-def replacing(path: str | Path) -> Iterator[Path]:
+def replacing(path: str | Place) -> Iterator[Path]:
     """Give a name beside `path` to write to; rename it to `path` at the end, or remove it on any error.
 
     The content reaches the disk before the name does, so that after a crash `path` holds the old content or
-    the new one, whole. The folder is made if it is absent.
+    the new one, whole. The folder is made if it is absent. At a URL the name is that of a local file, which is
+    put into the store at the end: stores show an object whole or not at all.
 
     Parameters
     ----------
-    path : str or Path
+    path : str or Place
         Final place of the file.
 
     Yields
     ------
     Path
-        A name in the same folder, hidden, of a file that does not exist yet; the block must create it.
+        A name, hidden, of a file that does not exist yet; the block must create it.
     """
-    path = Path(path)
+    path = place(path)
+    if is_remote(path):
+        with tempfile.TemporaryDirectory(prefix="tilegc-") as scratch:
+            local = Path(scratch) / path.name
+            yield local
+            path.fs.put_file(str(local), path.path)
+        return
     path.parent.mkdir(parents=True, exist_ok=True)
     # A random name: two processes that write the same file must not write into one another's.
     beside = path.with_name(f".{path.name}.{secrets.token_hex(6)}.part")
@@ -41,12 +51,12 @@ def replacing(path: str | Path) -> Iterator[Path]:
     _flush(path.parent)
 
 
-def write_bytes(path: str | Path, content: bytes) -> None:
+def write_bytes(path: str | Place, content: bytes) -> None:
     """Write a file whole or not at all.
 
     Parameters
     ----------
-    path : str or Path
+    path : str or Place
         Place of the file; what is there is replaced.
     content : bytes
         Its bytes.

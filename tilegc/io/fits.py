@@ -20,6 +20,7 @@ from astropy.io import fits
 from tilegc.errors import InputError
 from tilegc.geometry import Box
 from tilegc.io.hdus import Kind, open_bytes, open_unpacked
+from tilegc.io.units import Photometry
 
 __all__ = ["BandSource", "FieldSource", "Plane", "file_digest", "read_window", "row_bands"]
 
@@ -75,6 +76,8 @@ class BandSource:
     wht: Plane | None = None
     stored: tuple[str, ...] = ()
     """What that store holds of this band, of sci, err, wht."""
+    photometry: Photometry | None = None
+    """What a count of its file is; None: an earlier store does not say."""
 
     @property
     def given(self) -> tuple[str, ...]:

@@ -14,12 +14,12 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import BinaryIO, Literal, cast
 
-import fsspec
 from astropy.io import fits
 
 from tilegc.errors import InputError
+from tilegc.places import is_url, opened
 
-__all__ = ["BITPIX", "BLOCK", "Hdu", "Kind", "is_url", "open_bytes", "open_unpacked", "scan"]
+__all__ = ["BITPIX", "BLOCK", "Hdu", "Kind", "open_bytes", "open_unpacked", "scan"]
 
 BLOCK = 2880
 """FITS files are made of blocks of this many bytes."""
@@ -29,6 +29,9 @@ Kind = Literal["plain", "rice", "gzip"]
 
 BITPIX = {8: "u1", 16: ">i2", 32: ">i4", 64: ">i8", -32: ">f4", -64: ">f8"}
 """NumPy dtypes of the values that FITS knows."""
+
+_CLIENTS = ("aiohttp", "aiobotocore", "azure", "botocore", "gcsfs", "google", "requests")
+"""Packages that talk to stores: their errors are no OSError."""
 
 _STEP = 1 << 20
 
@@ -62,11 +65,6 @@ class Hdu:
         return value if isinstance(value, int) else 1
 
 
-def is_url(path: str) -> bool:
-    """Whether a path names something that fsspec opens rather than a file of this machine."""
-    return "://" in path
-
-
 @contextmanager
 def open_bytes(path: str) -> Iterator[BinaryIO]:
     """Open a file or URL for reading; whatever goes wrong becomes one line.
@@ -76,24 +74,17 @@ def open_bytes(path: str) -> Iterator[BinaryIO]:
     InputError
         Absent, a folder, not readable, unreachable, or broken while it is being read.
     """
-    try:
-        # Paths are text in the run file, and URLs are none that pathlib knows.
-        opened = fsspec.open(path, mode="rb").open() if is_url(path) else open(path, "rb")  # noqa: PTH123, SIM115
-    except FileNotFoundError:
-        raise InputError(f"{path}: no such file; correct its path in the run file") from None
-    except IsADirectoryError:
-        raise InputError(f"{path}: is a folder, a FITS file is meant") from None
-    except PermissionError:
-        raise InputError(f"{path}: may not be read; change its permissions") from None
-    except (OSError, ValueError, ImportError) as error:
-        raise InputError(f"{path}: cannot be opened ({_text(error)})") from None
-    with opened as stream:
+    with opened(path) as stream:
         try:
-            yield cast("BinaryIO", stream)
+            yield stream
         except (EOFError, zlib.error, gzip.BadGzipFile) as error:
             raise InputError(f"{path}: broken or truncated gzip ({_text(error)}); fetch it again") from None
         except OSError as error:
             raise InputError(f"{path}: cannot be read ({_text(error)})") from None
+        except Exception as error:
+            if type(error).__module__.partition(".")[0] in _CLIENTS and is_url(path):
+                raise InputError(f"{path}: cannot be read ({_text(error)})") from None
+            raise
 
 
 @contextmanager

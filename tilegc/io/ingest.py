@@ -69,7 +69,9 @@ def create_ingest(source: FieldSource, path: str) -> FieldSource:
         shard=SHARD,
         attrs=store.field_attributes(source),
     )
-    bands = tuple(BandSource(band.name, None, stored=band.given) for band in source.bands)
+    bands = tuple(
+        BandSource(band.name, None, stored=band.given, photometry=band.photometry) for band in source.bands
+    )
     return dataclasses.replace(source, store=path, bands=bands)
 
 

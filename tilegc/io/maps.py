@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Mapping
-from pathlib import Path
 from typing import Any, Final
 
 import numpy as np
@@ -12,6 +11,7 @@ from astropy.io import fits
 from numpy.typing import DTypeLike, NDArray
 
 from tilegc.io.atomic import replacing
+from tilegc.places import Place
 from tilegc.sky import header_text, wcs_from_text
 
 __all__ = ["write_map"]
@@ -23,7 +23,7 @@ BITPIX: Final = {"u1": 8, "i2": 16, "i4": 32, "i8": 64, "f4": -32, "f8": -64}
 
 
 def write_map(
-    path: str | Path,
+    path: str | Place,
     wcs_text: str,
     rows: Iterable[NDArray[Any]],
     *,
@@ -41,7 +41,7 @@ def write_map(
 
     Parameters
     ----------
-    path : str or Path
+    path : str or Place
         Place of the file.
     wcs_text : str
         Header text that holds the WCS, as `tilegc.sky.wcs_from_text` takes it.

@@ -20,7 +20,7 @@ from tilegc.geometry import Box
 from tilegc.io.fits import BandSource, FieldSource, Pixels, Plane, read_window, row_bands
 from tilegc.io.hdus import BITPIX, Hdu, open_bytes, scan
 from tilegc.io.store import open_field
-from tilegc.io.units import flux_factor
+from tilegc.io.units import flux_factor, photometry
 
 __all__ = ["GRID_TOLERANCE", "probe_field", "probe_mask", "require_finite"]
 
@@ -198,7 +198,9 @@ def _probe_band(label: str, name: str, band: config.Band) -> tuple[BandSource, _
         image = _image(files, place, role, label, version=sci.hdu.version if place == band.sci else None)
         _require_same_grid(sci.path, sci.shape, sci.wcs, image)
         planes[role] = image.plane(factor**-2 if role == "wht" else _err_factor(image, sci, factor, band))
-    return BandSource(name, sci.plane(factor), planes.get("err"), planes.get("wht")), sci
+    on_sky = sky.pixel_area(sky.wcs_from_text(sci.wcs), sci.shape) * math.radians(1 / 3600) ** 2
+    told = photometry(sci.header, factor, on_sky)
+    return BandSource(name, sci.plane(factor), planes.get("err"), planes.get("wht"), photometry=told), sci
 
 
 def _is_role(hdu: Hdu, role: str) -> bool:

@@ -11,7 +11,6 @@ import io
 import math
 import re
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Final
 
 import numpy as np
@@ -22,6 +21,7 @@ from tilegc.errors import InputError
 from tilegc.io.atomic import write_bytes
 from tilegc.io.hdus import open_bytes, scan
 from tilegc.kernels.psf import Psf, centroid, on_pixels
+from tilegc.places import Place
 
 __all__ = ["read_psf", "write_psf"]
 
@@ -105,12 +105,12 @@ def read_psf(path: str, scale: float, *, band: str, psf_scale: float | None = No
     return found
 
 
-def write_psf(path: Path, psf: Psf, *, band: str, scale: float, origin: str, n_stars: int) -> None:
+def write_psf(path: Place, psf: Psf, *, band: str, scale: float, origin: str, n_stars: int) -> None:
     """Write a PSF as a FITS image that `read_psf` understands; the same PSF gives the same bytes.
 
     Parameters
     ----------
-    path : Path
+    path : Place
     psf : Psf
     band : str
     scale : float

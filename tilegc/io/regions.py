@@ -11,6 +11,7 @@ from regions import PixCoord, PixelRegion, Regions, SkyRegion
 
 from tilegc.errors import InputError
 from tilegc.geometry import Box
+from tilegc.places import is_url, opened
 from tilegc.sky import wcs_from_text
 
 __all__ = ["PixelRegion", "inside", "read_regions"]
@@ -24,12 +25,17 @@ def read_regions(path: str, wcs: str) -> list[PixelRegion]:
     InputError
         If it is absent, is not a DS9 file, or holds no region.
     """
-    if not Path(path).is_file():
+    if is_url(path):
+        with opened(path) as stream:
+            text = stream.read().decode()
+    elif Path(path).is_file():
+        text = None
+    else:
         raise InputError(f"{path}: no such region file (field's masks)")
     try:
         with warnings.catch_warnings(record=True) as said:
             warnings.simplefilter("always")
-            found = Regions.read(path, format="ds9")
+            found = Regions.read(path, format="ds9") if text is None else Regions.parse(text, format="ds9")
     except Exception as error:
         raise InputError(f"{path}: not a DS9 region file ({' '.join(str(error).split())})") from error
     if said:

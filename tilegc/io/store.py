@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import warnings
 from collections.abc import Iterable, Mapping, Sequence
-from pathlib import Path
+from dataclasses import asdict
 from typing import Any
 
 import numpy as np
@@ -23,7 +23,8 @@ from tilegc.errors import InputError, RunFolderError
 from tilegc.geometry import Box, inner_chunk
 from tilegc.io.fits import BandSource, FieldSource
 from tilegc.io.fits import read_window as read_plane
-from tilegc.io.hdus import is_url
+from tilegc.io.units import Photometry
+from tilegc.places import patient, place, reach
 
 __all__ = [
     "INGESTED",
@@ -76,6 +77,7 @@ def create(
     RunFolderError
         The store that is there holds another field, other bands, or an array with other shards.
     """
+    patient(path)
     group = zarr.open_group(path, mode="a", zarr_format=3, use_consolidated=False)
     lengths = {"band": len(bands), "y": shape[0], "x": shape[1]}
     there = {name: _open_array(path, name, "r") for name in group.array_keys()}
@@ -131,6 +133,7 @@ def _create_array(
 
 def annotate(path: str, attrs: Mapping[str, Any]) -> None:
     """Add attributes to a store; to be called by the driver alone."""
+    patient(path)
     zarr.open_group(path, mode="r+", use_consolidated=False).attrs.update(dict(attrs))
     _consolidate(path)
 
@@ -144,6 +147,7 @@ def _consolidate(path: str) -> None:
 
 def attributes(path: str) -> dict[str, Any]:
     """Return the attributes of a store."""
+    patient(path)
     return dict(zarr.open_group(path, mode="r", use_consolidated=False).attrs)
 
 
@@ -236,6 +240,7 @@ def _read_planes(source: FieldSource, name: str, box: Box) -> Values:
 
 def write_dataset(path: str, dataset: xr.Dataset) -> None:
     """Write a small dataset as a store of its own, in place of what is there; by the driver alone."""
+    patient(path)
     dataset.to_zarr(path, mode="w", zarr_format=3, consolidated=False)
     _consolidate(path)
 
@@ -249,6 +254,7 @@ def field_attributes(source: FieldSource) -> dict[str, Any]:
         "pixel_scale_arcsec": source.scale,
         "pixel_area_arcsec2": source.pixel_area,
         "given": [list(band.given) for band in source.bands],
+        "photometry": [band.photometry and asdict(band.photometry) for band in source.bands],
     }
 
 
@@ -260,7 +266,7 @@ def open_field(name: str, path: str) -> FieldSource:
     InputError
         No store, one of something else, one of another schema, or an ingest that did not end.
     """
-    if not is_url(path) and not Path(path).exists():
+    if not reach(place(path)):
         raise InputError(f"{path} (field {name}): no such store; correct its path in the run file")
     try:
         attrs = attributes(path)
@@ -276,8 +282,13 @@ def open_field(name: str, path: str) -> FieldSource:
             )
         rows, columns = attrs["shape"]
         bands = tuple(
-            BandSource(band, None, stored=tuple(given))
-            for band, given in zip(attrs["bands"], attrs["given"], strict=True)
+            BandSource(band, None, stored=tuple(given), photometry=told and Photometry(**told))
+            for band, given, told in zip(
+                attrs["bands"],
+                attrs["given"],
+                attrs.get("photometry", [None] * len(attrs["bands"])),
+                strict=True,
+            )
         )
         return FieldSource(
             name=name,
@@ -298,6 +309,7 @@ def open_field(name: str, path: str) -> FieldSource:
 
 
 def _open_array(path: str, name: str, mode: Any) -> zarr.Array[Any]:
+    patient(path)
     return zarr.open_array(path, path=name, mode=mode, zarr_format=3)
 
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import io
 from collections.abc import Iterator, Mapping, Sequence
-from pathlib import Path
 from typing import Any, Final
 
 import numpy as np
@@ -18,6 +17,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from tilegc.errors import InputError
 from tilegc.io.atomic import replacing, write_bytes
+from tilegc.places import Place, buffered, place
 from tilegc.schema import SCHEMA_VERSION, Column
 
 __all__ = ["read_ecsv", "read_parquet", "write_ecsv", "write_parquet", "write_regions"]
@@ -29,7 +29,7 @@ ROW_GROUP: Final = 1 << 20
 
 
 def write_parquet(
-    path: str | Path, columns: Sequence[Column], data: Mapping[str, ArrayLike], meta: Meta | None = None
+    path: str | Place, columns: Sequence[Column], data: Mapping[str, ArrayLike], meta: Meta | None = None
 ) -> None:
     """Write a table as Parquet, whole or not at all.
 
@@ -38,7 +38,7 @@ def write_parquet(
 
     Parameters
     ----------
-    path : str or Path
+    path : str or Place
         Place of the file.
     columns : sequence of Column
         All columns, in order.
@@ -81,12 +81,12 @@ def write_parquet(
         )
 
 
-def read_parquet(path: str | Path) -> QTable:
+def read_parquet(path: str | Place) -> QTable:
     """Read what `write_parquet` wrote.
 
     Parameters
     ----------
-    path : str or Path
+    path : str or Place
         Place of the file.
 
     Returns
@@ -101,7 +101,7 @@ def read_parquet(path: str | Path) -> QTable:
         If it is absent or no Parquet.
     """
     try:
-        table = pq.read_table(path, memory_map=False)
+        table = pq.read_table(buffered(place(path)), memory_map=False)
     except FileNotFoundError:
         raise InputError(f"{path}: no such table") from None
     except (OSError, pa.ArrowException) as error:
@@ -123,13 +123,13 @@ def read_parquet(path: str | Path) -> QTable:
 
 
 def write_ecsv(
-    path: str | Path, columns: Sequence[Column], data: Mapping[str, ArrayLike], meta: Meta | None = None
+    path: str | Place, columns: Sequence[Column], data: Mapping[str, ArrayLike], meta: Meta | None = None
 ) -> None:
     """Write a table as ECSV: text that a person and astropy read, with units; whole or not at all.
 
     Parameters
     ----------
-    path : str or Path
+    path : str or Place
         Place of the file.
     columns : sequence of Column
         All columns, in order.
@@ -162,12 +162,12 @@ def write_ecsv(
     write_bytes(path, text.getvalue().encode())
 
 
-def read_ecsv(path: str | Path) -> QTable:
+def read_ecsv(path: str | Place) -> QTable:
     """Read what `write_ecsv` wrote.
 
     Parameters
     ----------
-    path : str or Path
+    path : str or Place
         Place of the file.
 
     Returns
@@ -181,7 +181,7 @@ def read_ecsv(path: str | Path) -> QTable:
         If it is absent or no ECSV.
     """
     try:
-        text = Path(path).read_text(encoding="utf-8")
+        text = place(path).read_text(encoding="utf-8")
         # Empty cells are empty names here, never missing values.
         table = Table.read(text.splitlines(), format="ascii.ecsv", fill_values=[])
     except FileNotFoundError:
@@ -201,7 +201,7 @@ def read_ecsv(path: str | Path) -> QTable:
 
 
 def write_regions(
-    path: str | Path,
+    path: str | Place,
     ra: ArrayLike,
     dec: ArrayLike,
     radius_arcsec: float | ArrayLike,
@@ -213,7 +213,7 @@ def write_regions(
 
     Parameters
     ----------
-    path : str or Path
+    path : str or Place
         Place of the file.
     ra, dec : array_like
         Centres, degrees.

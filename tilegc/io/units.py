@@ -4,18 +4,34 @@ from __future__ import annotations
 
 import math
 import warnings
+from dataclasses import dataclass
 
 from astropy import units as u
 from astropy.io import fits
 
 from tilegc.errors import UnitError
 
-__all__ = ["AB_ZERO_POINT_NJY", "flux_factor", "zero_point_factor"]
+__all__ = ["AB_ZERO_POINT_NJY", "Photometry", "flux_factor", "photometry", "zero_point_factor"]
 
 AB_ZERO_POINT_NJY = 31.4
 """AB magnitude of 1 nJy, as DJA and the JWST handbook round it: 28.9 is then 10 nJy."""
 
+_AGREE = 0.02
+"""Relative difference up to which two statements of a header are one."""
+
 _KNOWN = "a flux density such as nJy, uJy, 10.0*nanoJansky, or MJy/sr with PIXAR_SR"
+
+
+@dataclass(frozen=True)
+class Photometry:
+    """What a count of a band is, who says so, and what in its header says otherwise."""
+
+    factor: float
+    """nJy per count."""
+    origin: str
+    """Which key gave it."""
+    doubt: str = ""
+    """What in the header contradicts it; empty where nothing does."""
 
 
 def zero_point_factor(zero_point: float) -> float:
@@ -105,3 +121,42 @@ def _unknown(bunit: str) -> str:
     if not bunit:
         return f"no BUNIT in the header (known: {_KNOWN})"
     return f"unknown unit {bunit!r} (known: {_KNOWN})"
+
+
+def photometry(header: fits.Header, factor: float, pixel_steradian: float) -> Photometry:
+    """Compare the factor that is used with whatever else the header says of it.
+
+    Parameters
+    ----------
+    header
+        Header of the science image.
+    factor
+        nJy per count, of `flux_factor`.
+    pixel_steradian
+        Area of a pixel by the WCS.
+
+    Returns
+    -------
+    Photometry
+        PHOTFNU (Jy per count of grizli's and HST's mosaics) and, where the unit is per steradian, the WCS's pixel
+        are compared.
+    """
+    bunit = str(header.get("BUNIT", "")).strip()
+    per_area = _per_area(bunit)
+    if _declared(bunit, header) is None:
+        origin = "the run file's zero_point"
+    else:
+        origin = f"BUNIT {bunit}" + (" and PIXAR_SR" if per_area else "")
+    doubts = []
+    area = _pixel_steradian(header)
+    if per_area and area is not None and abs(area / pixel_steradian - 1) > _AGREE:
+        doubts.append(f"PIXAR_SR is {area / pixel_steradian:.3f} times the pixel's area by the WCS")
+    fnu = header.get("PHOTFNU")
+    if isinstance(fnu, float) and fnu > 0 and not per_area and abs(fnu * 1e9 / factor - 1) > _AGREE:
+        doubts.append(f"PHOTFNU makes it {fnu * 1e9:.5g} nJy")
+    return Photometry(factor, origin, "; ".join(doubts))
+
+
+def _per_area(bunit: str) -> bool:
+    unit = _parse(bunit)
+    return unit is not None and unit.is_equivalent(u.nJy / u.sr)

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from tilegc.io.atomic import write_bytes
+from tilegc.places import Place
 from tilegc.report import comparison, maps, profiles, relation, style
 from tilegc.report.drawing import Drawing
 from tilegc.report.page import page
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 __all__ = ["write_report"]
 
 
-def write_report(run: Run) -> Path:
+def write_report(run: Run) -> Place:
     """Draw the figures of a run, and write its page.
 
     Parameters
@@ -29,7 +29,7 @@ def write_report(run: Run) -> Path:
 
     Returns
     -------
-    Path
+    Place
         Of report.html, which holds the figures too; they are also in figures/, as PNG.
     """
     material = Material(run, run.sky().load())
@@ -39,7 +39,7 @@ def write_report(run: Run) -> Path:
         images[drawing.name] = style.png(drawing.figure)
         drawing.figure.clear()
         write_bytes(run.path / FILES.figures / f"{drawing.name}.png", images[drawing.name])
-    path = Path(run.path / FILES.report)
+    path = run.path / FILES.report
     write_bytes(path, page(material, drawings, images).encode())
     return path
 

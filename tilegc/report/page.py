@@ -14,6 +14,7 @@ from markupsafe import Markup
 from tilegc.config import dump
 from tilegc.report import style
 from tilegc.report.arithmetic import SUN, Step, arithmetic
+from tilegc.report.audit import audit_rows, counted
 from tilegc.report.drawing import Drawing
 from tilegc.report.numbers import DASH, missing, plain, power, share, with_error, with_power
 from tilegc.report.reading import Material, rows_of
@@ -28,6 +29,7 @@ NOT_COVERED: Final = "the convergence map does not cover the aperture"
 
 STAGES: Final = {
     "ingest_s": "reading the images",
+    "audit_s": "audit",
     "mask_s": "masks",
     "detect_s": "filter and peaks",
     "density_s": "density and inpainting",
@@ -75,6 +77,8 @@ def page(material: Material, drawings: Mapping[str, Sequence[Drawing]], images: 
         cluster=material.config.cluster,
         summary=summary,
         lead=_lead(material),
+        audit=audit_rows(summary["audit"]),
+        audit_counts=counted(summary["audit"]),
         found=_found(material),
         fields=_fields(material),
         bits=[style.BITS[bit][0] for bit in Bit],

@@ -12,6 +12,7 @@ from tilegc import config as run_file
 from tilegc.config import RunConfig
 from tilegc.errors import ConfigError, InputError, RunFolderError
 from tilegc.io.atomic import write_bytes
+from tilegc.places import Place, files_below, is_remote, place, reach
 from tilegc.run_folder import manifest as manifests
 from tilegc.run_folder.layout import map_name, psf_name, remove
 from tilegc.run_folder.ledger import SEGMENT, Ledger
@@ -29,8 +30,8 @@ class RunFolder:
 
     Parameters
     ----------
-    path : str or Path
-        Need not exist; may itself be a symbolic link to a folder.
+    path : str or Place
+        A path or a URL. Need not exist; may itself be a symbolic link to a folder.
 
     Examples
     --------
@@ -40,34 +41,34 @@ class RunFolder:
     ...     folder.finish(timing)
     """
 
-    def __init__(self, path: str | Path) -> None:
-        self.path = Path(path).expanduser().absolute()
+    def __init__(self, path: str | Place) -> None:
+        self.path = place(path)
         self.ledger = Ledger(self.path / FILES.ledger, "")
         self.manifest: Manifest = {}
         self._finished = False
 
-    def store(self, field: str) -> Path:
+    def store(self, field: str) -> Place:
         """Return the path of a field's store."""
         return self.path / FILES.store / f"{field}.zarr"
 
     @property
-    def sky_store(self) -> Path:
+    def sky_store(self) -> Place:
         """Path of the sky grid's store."""
         return self.store(SKY_STORE)
 
-    def map(self, field: str, name: str) -> Path:
+    def map(self, field: str, name: str) -> Place:
         """Return the path of a field's map: detection, mask, rho or density."""
         return self.path / map_name(field, name)
 
-    def psf(self, field: str, band: str) -> Path:
+    def psf(self, field: str, band: str) -> Place:
         """Return the path of a band's PSF."""
         return self.path / psf_name(field, band)
 
-    def figure(self, name: str) -> Path:
+    def figure(self, name: str) -> Place:
         """Return the path of a figure; `claim` it before it is written."""
         return self.path / FILES.figures / name
 
-    def file(self, name: str) -> Path:
+    def file(self, name: str) -> Place:
         """Return the path of one of `schema.FILES`."""
         return self.path / name
 
@@ -84,7 +85,10 @@ class RunFolder:
         if resume and overwrite:
             raise ConfigError("--resume and --overwrite: give one of them")
         path = self.path
-        if not os.path.lexists(path):
+        if is_remote(path):
+            if not reach(path):
+                return False
+        elif not os.path.lexists(path):
             return False
         if not path.is_dir():
             raise RunFolderError(f"{path}: is not a folder; choose another name with -o")
@@ -175,9 +179,9 @@ class RunFolder:
         self.manifest["plan"] = {**self.manifest["plan"], **units}
         self._save()
 
-    def claim(self, paths: Iterable[str | Path]) -> None:
+    def claim(self, paths: Iterable[str | Place]) -> None:
         """List further files as ours (figures), so that --overwrite may remove them."""
-        names = {(self.path / path).relative_to(self.path).as_posix() for path in paths}
+        names = {str(path).removeprefix(f"{self.path}/") for path in paths}
         if not self.manifest:
             self.manifest = manifests.read(self.path) or {}
         self.manifest["files"] = sorted(names.union(self.manifest.get("files", ())))
@@ -293,15 +297,19 @@ class RunFolder:
         manifests.write(self.path, self.manifest)
 
 
-def _segments(folder: Path) -> list[Path]:
+def _segments(folder: Place) -> list[Place]:
     ledger = folder / FILES.ledger
+    if is_remote(ledger):
+        return [ledger / name for name in files_below(ledger) if SEGMENT.fullmatch(name)]
     if ledger.is_symlink() or not ledger.is_dir():
         return []
     return [path for path in sorted(ledger.iterdir()) if SEGMENT.fullmatch(path.name)]
 
 
-def _make(path: Path) -> list[Path]:
-    """Make a folder; return those that had to be made, outermost first."""
+def _make(path: Place) -> list[Path]:
+    """Make a folder; return those that had to be made, outermost first. Object stores have none to be made."""
+    if is_remote(path):
+        return []
     absent = [folder for folder in (*reversed(path.parents), path) if not folder.exists()]
     try:
         path.mkdir(parents=True, exist_ok=True)
@@ -312,11 +320,11 @@ def _make(path: Path) -> list[Path]:
     return absent
 
 
-def _not_as_left(path: Path, names: list[str]) -> str:
+def _not_as_left(path: Place, names: list[str]) -> str:
     return f"{path}: not as its run left it: {', '.join(names[:5])}; begin anew with --overwrite"
 
 
-def _changed_inputs(path: Path, names: list[str]) -> str:
+def _changed_inputs(path: Place, names: list[str]) -> str:
     more = f" and {len(names) - 5} more" if len(names) > 5 else ""
     return (
         f"{path}: inputs have changed since its run began: {', '.join(names[:5])}{more}; "

@@ -12,6 +12,7 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Final
 
+from tilegc.places import Place, files_below, is_remote
 from tilegc.run_folder.ledger import SEGMENT
 from tilegc.schema import FILES, SKY_STORE
 
@@ -29,6 +30,7 @@ PRODUCTS: Final = (
     FILES.inpainted,
     FILES.relation,
     FILES.profile,
+    FILES.audit,
 )
 """Files in the folder itself that the manifest has digests of; the page, figures and log promise nothing."""
 
@@ -92,12 +94,17 @@ def walk(root: Path) -> Iterator[tuple[str, list[str], list[str]]]:
         yield folder, [name for name in folders if name not in links], files + links
 
 
-def remove(root: Path, fields: Iterable[str], claimed: Iterable[str], *, keep: Iterable[str] = ()) -> None:
+def remove(root: Place, fields: Iterable[str], claimed: Iterable[str], *, keep: Iterable[str] = ()) -> None:
     """Remove the files that are ours, and the folders below `root` which that leaves empty.
 
     Symbolic links are neither followed nor, where they stand for folders, removed.
     """
     fields, claimed, keep = list(fields), set(claimed), set(keep)
+    if is_remote(root):
+        gone = [name for name in files_below(root) if name not in keep and is_ours(name, fields, claimed)]
+        if gone:
+            root.fs.rm([f"{root.path}/{name}" for name in gone])
+        return
     for folder, _, files in walk(root):
         place = Path(folder)
         inside = place.relative_to(root).as_posix()
@@ -116,13 +123,17 @@ def _may_go(inside: str) -> bool:
     return top in {FILES.maps, FILES.psf, FILES.figures, FILES.store, FILES.ledger}
 
 
-def arrays_of(store: Path) -> dict[str, list[Path]]:
-    """Return the files of each array of a store, sorted by name; "" for those of the store itself."""
-    found: dict[str, list[Path]] = {}
-    for folder, _, files in walk(store):
+def arrays_of(store: Place) -> dict[str, list[str]]:
+    """Return the files of each array of a store, relative to it, sorted; "" for those of the store itself."""
+    found: dict[str, list[str]] = {}
+    for relative in files_below(store) if is_remote(store) else sorted(_below(store)):
+        if _ZARR.fullmatch(relative) and not relative.endswith(".partial"):
+            array = relative.partition("/")[0] if "/" in relative else ""
+            found.setdefault(array, []).append(relative)
+    return {array: sorted(names, key=lambda name: name.split("/")) for array, names in sorted(found.items())}
+
+
+def _below(root: Path) -> Iterator[str]:
+    for folder, _, files in walk(root):
         for name in files:
-            relative = (Path(folder) / name).relative_to(store).as_posix()
-            if _ZARR.fullmatch(relative) and not name.endswith(".partial"):
-                array = relative.partition("/")[0] if "/" in relative else ""
-                found.setdefault(array, []).append(store / relative)
-    return {array: sorted(paths) for array, paths in sorted(found.items())}
+            yield (Path(folder) / name).relative_to(root).as_posix()

@@ -4,24 +4,26 @@ A folder of small segments, each created once and never changed (so that an obje
 scheme): `<number>-<pass>.json` with the fingerprint of inputs, settings and schema, the keys of the units,
 and, for passes that also count, their partial.  A segment is written beside its place and linked into it;
 where there are no hard links it is created exclusively, and one that a crash left torn is no JSON and
-counts as absent.  A mark follows its payload, so a crash in between only repeats work.
+counts as absent.  In an object store it is put on condition that its name is free.  A mark follows its
+payload, so a crash in between only repeats work.
 """
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import json
 import logging
 import os
 import re
 import secrets
-from collections.abc import Iterable
-from pathlib import Path
+from collections.abc import Iterable, Iterator
 from typing import Any, Final
 
 import numpy as np
 
 from tilegc.errors import RunFailedError
+from tilegc.places import Place, create, files_below, is_remote
 
 __all__ = ["SEGMENT", "Ledger"]
 
@@ -37,20 +39,20 @@ class Ledger:
 
     Parameters
     ----------
-    path : Path
+    path : Place
         The folder of the segments; made at the first mark.
     fingerprint : str
         Segments with another one are as good as absent.
     """
 
-    def __init__(self, path: Path, fingerprint: str) -> None:
+    def __init__(self, path: Place, fingerprint: str) -> None:
         self.path = path
         self.fingerprint = fingerprint
         self._done: dict[str, set[str]] = {}
         self._partials: dict[str, list[Any]] = {}
         self._next = 0
-        for segment in sorted(path.iterdir()) if path.is_dir() else []:
-            self._read(segment)
+        for name, content in _segments(path):
+            self._read(name, content)
 
     def done(self, name: str) -> set[str]:
         """Return the keys of the units of this pass that are done."""
@@ -88,7 +90,6 @@ class Ledger:
         content = {"fingerprint": self.fingerprint, "pass": name, "keys": keys, "partial": _plain(partial)}
         text = json.dumps(content, separators=(",", ":")).encode()
         try:
-            self.path.mkdir(parents=True, exist_ok=True)
             self._create(re.sub(r"[^A-Za-z0-9._-]", "_", name), text)
         except OSError as error:
             raise RunFailedError(
@@ -97,6 +98,10 @@ class Ledger:
         self._enter(name, keys, partial)
 
     def _create(self, name: str, content: bytes) -> None:
+        if is_remote(self.path):
+            self._put(name, content)
+            return
+        self.path.mkdir(parents=True, exist_ok=True)
         beside = self.path / f".{name}.{secrets.token_hex(6)}.part"
         try:
             beside.write_bytes(content)
@@ -116,30 +121,34 @@ class Ledger:
         finally:
             beside.unlink(missing_ok=True)
 
+    def _put(self, name: str, content: bytes) -> None:
+        while True:
+            place = self.path / f"{self._next:06d}-{name}.json"
+            self._next += 1
+            with contextlib.suppress(FileExistsError):
+                return create(place, content)
+
     def _create_exclusively(self, name: str, content: bytes) -> None:
         while True:
             place = self.path / f"{self._next:06d}-{name}.json"
             self._next += 1
             try:
-                handle = os.open(place, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o666)
+                handle = os.open(str(place), os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o666)
             except FileExistsError:
                 continue
             with os.fdopen(handle, "wb") as stream:
                 stream.write(content)
             return
 
-    def _read(self, segment: Path) -> None:
-        match = SEGMENT.fullmatch(segment.name)
-        if match is None:
-            return
-        self._next = max(self._next, int(match[1]) + 1)
+    def _read(self, segment: str, text: bytes) -> None:
+        self._next = max(self._next, int(segment.partition("-")[0]) + 1)
         try:
-            content = json.loads(segment.read_bytes())
+            content = json.loads(text)
             if content["fingerprint"] != self.fingerprint:
                 return
             name, keys, partial = content["pass"], content["keys"], _restore(content["partial"])
         except (ValueError, KeyError, TypeError):
-            log.warning("%s: torn, its units are done again", segment)
+            log.warning("%s: torn, its units are done again", self.path / segment)
             return
         self._enter(name, keys, partial)
 
@@ -147,6 +156,19 @@ class Ledger:
         self._done.setdefault(name, set()).update(keys)
         if partial is not None:
             self._partials.setdefault(name, []).append(partial)
+
+
+def _segments(path: Place) -> Iterator[tuple[str, bytes]]:
+    """Yield name and content of every segment, in order; those of an object store are fetched side by side."""
+    if is_remote(path):
+        found = {name: f"{path.path}/{name}" for name in files_below(path) if SEGMENT.fullmatch(name)}
+        contents = path.fs.cat(list(found.values())) if found else {}
+        for name, place in found.items():
+            yield name, contents[place]
+        return
+    for segment in sorted(path.iterdir()) if path.is_dir() else []:
+        if SEGMENT.fullmatch(segment.name):
+            yield segment.name, segment.read_bytes()
 
 
 _ARRAY: Final = "__array__"

@@ -13,6 +13,8 @@ from pathlib import Path
 from typing import Final
 
 from tilegc.errors import RunFolderError
+from tilegc.places import Place, is_remote
+from tilegc.run_folder.lease import is_leased, lease
 from tilegc.schema import FILES
 
 __all__ = ["is_held", "lock"]
@@ -25,7 +27,7 @@ _PAUSE: Final = 0.05
 
 
 @contextlib.contextmanager
-def lock(folder: Path) -> Iterator[None]:
+def lock(folder: Place) -> Iterator[None]:
     """Hold the lock of a folder that exists.
 
     Raises
@@ -34,6 +36,10 @@ def lock(folder: Path) -> Iterator[None]:
         If another process holds it.
     """
     path = folder / FILES.lock
+    if is_remote(path):
+        with lease(path):
+            yield
+        return
     handle = _take(path)
     try:
         os.ftruncate(handle, 0)
@@ -46,8 +52,10 @@ def lock(folder: Path) -> Iterator[None]:
         os.close(handle)
 
 
-def is_held(folder: Path) -> bool:
+def is_held(folder: Place) -> bool:
     """Whether a run works in this folder now."""
+    if is_remote(folder):
+        return is_leased(folder / FILES.lock)
     try:
         handle = os.open(folder / FILES.lock, os.O_RDONLY)
     except OSError:

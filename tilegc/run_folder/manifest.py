@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 import datetime as dt
-import glob
 import hashlib
 import importlib.metadata
 import json
 import platform
 from collections.abc import Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
-from pathlib import Path
 from typing import Any, Final
 
 import numpy as np
@@ -19,6 +17,7 @@ from tilegc import config as run_file
 from tilegc.config import RunConfig
 from tilegc.errors import RunFolderError
 from tilegc.io.atomic import write_bytes
+from tilegc.places import Place
 from tilegc.run_folder.layout import MAPS, PRODUCTS, arrays_of, map_name
 from tilegc.schema import FILES, SCHEMA_VERSION, SKY_STORE
 
@@ -93,7 +92,7 @@ def fingerprint(config: RunConfig, inputs: Mapping[str, str]) -> str:
     return hashlib.sha256(content.encode()).hexdigest()
 
 
-def read(folder: Path) -> Manifest | None:
+def read(folder: Place) -> Manifest | None:
     """Return the manifest of a run's folder; None where there is none that bears our marker.
 
     Raises
@@ -113,7 +112,7 @@ def read(folder: Path) -> Manifest | None:
     return content if isinstance(content, dict) and MARKER in content else None
 
 
-def write(folder: Path, manifest: Manifest) -> None:
+def write(folder: Place, manifest: Manifest) -> None:
     """Write it whole or not at all."""
     text = json.dumps(manifest, indent=2, allow_nan=False, ensure_ascii=False)
     write_bytes(folder / FILES.manifest, f"{text}\n".encode())
@@ -141,7 +140,7 @@ def _short(value: Any) -> str:
     return text if len(text) <= 60 else f"{text[:57]}..."
 
 
-def digests(folder: Path, fields: Iterable[str]) -> dict[str, str]:
+def digests(folder: Place, fields: Iterable[str]) -> dict[str, str]:
     """Return the SHA-256 of every product that is there: files, and each array of the stores.
 
     An array's digest is that of its chunks' paths, lengths and bytes; it tells whether the store on this
@@ -149,26 +148,30 @@ def digests(folder: Path, fields: Iterable[str]) -> dict[str, str]:
     """
     fields = list(fields)
     names = [*PRODUCTS, *(map_name(field, kind) for field in fields for kind in MAPS)]
-    names += sorted(
-        path.relative_to(folder).as_posix()
-        for field in fields
-        for path in (folder / FILES.psf).glob(f"{glob.escape(field)}_*.fits")
-    )
-    jobs = {name: [folder / name] for name in names if (folder / name).is_file()}
+    names += sorted(f"{FILES.psf}/{path.name}" for path in (folder / FILES.psf).glob("*.fits"))
+    jobs: dict[str, tuple[Place, list[str]]] = {
+        name: (folder / name, []) for name in names if (folder / name).is_file()
+    }
     for field in (*fields, SKY_STORE):
-        store = f"{FILES.store}/{field}.zarr"
-        for array, paths in arrays_of(folder / store).items():
-            jobs[f"{store}/{array}" if array else store] = paths
+        name = f"{FILES.store}/{field}.zarr"
+        for array, files in arrays_of(folder / name).items():
+            place = folder / name / array if array else folder / name
+            jobs[f"{name}/{array}" if array else name] = (
+                place, [file.removeprefix(f"{array}/") if array else file for file in files]
+            )  # fmt: skip
     with ThreadPoolExecutor(4) as pool:
-        return dict(zip(jobs, pool.map(lambda name: _digest(folder / name, jobs[name]), jobs), strict=True))
+        return dict(zip(jobs, pool.map(lambda job: _digest(*job), jobs.values()), strict=True))
 
 
-def _digest(root: Path, paths: list[Path]) -> str:
+def _digest(root: Place, names: list[str]) -> str:
+    """Return the digest of a file, or of the named files below a folder."""
     total = hashlib.sha256()
-    for path in paths:
-        if paths != [root]:
-            total.update(f"{path.relative_to(root).as_posix()} {path.stat().st_size}\n".encode())
-        with path.open("rb") as stream:
+    for name in names:
+        content = (root / name).read_bytes()
+        total.update(f"{name} {len(content)}\n".encode())
+        total.update(content)
+    if not names:
+        with root.open("rb") as stream:
             while block := stream.read(_BLOCK):
                 total.update(block)
     return total.hexdigest()

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import xarray as xr
@@ -13,6 +12,7 @@ import xarray as xr
 from tilegc import config as run_file
 from tilegc.config import RunConfig
 from tilegc.errors import ConfigError, RunFolderError
+from tilegc.places import Place, patient
 from tilegc.run_folder.layout import MAPS, map_name
 from tilegc.run_folder.status import require
 from tilegc.schema import FILES, SCHEMA_VERSION, SKY_STORE
@@ -31,7 +31,7 @@ class Run:
     Anything that the run has not written yet raises a `RunFolderError` with one line.
     """
 
-    path: Path
+    path: Place
     config: RunConfig
     """The resolved run file."""
     manifest: Mapping[str, Any] = field(repr=False)
@@ -108,7 +108,7 @@ class Run:
         text: str = _open(self._there(f"{FILES.store}/{self._known(name)}.zarr")).attrs["wcs"]
         return wcs_from_text(text)
 
-    def map_path(self, name: str, kind: str) -> Path:
+    def map_path(self, name: str, kind: str) -> Place:
         """Return the FITS file of a field's map: detection, mask, rho or density."""
         if kind not in MAPS:
             raise RunFolderError(f"{self.path}: there is no map {kind!r}: the maps are {', '.join(MAPS)}")
@@ -119,7 +119,7 @@ class Run:
             raise RunFolderError(f"{self.path}: no field {name!r}: its fields are {', '.join(self.fields)}")
         return name
 
-    def _there(self, relative: str) -> Path:
+    def _there(self, relative: str) -> Place:
         path = self.path / relative
         if not path.exists():
             raise RunFolderError(
@@ -129,12 +129,12 @@ class Run:
         return path
 
 
-def open_run(path: str | Path) -> Run:
+def open_run(path: str | Place) -> Run:
     """Open the folder of a run, finished or not.
 
     Parameters
     ----------
-    path : str or Path
+    path : str or Place
         What was given as `-o`.
 
     Raises
@@ -155,8 +155,9 @@ def open_run(path: str | Path) -> Run:
     return Run(folder, config, found)
 
 
-def _open(path: str | Path) -> xr.Dataset:
+def _open(path: str | Place) -> xr.Dataset:
     opener: Callable[..., xr.Dataset] = xr.open_zarr
+    patient(path)
     return opener(str(path))
 
 

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from pathlib import Path
 
 from tilegc.errors import RunFolderError
+from tilegc.places import Place, place, reach
 from tilegc.run_folder import manifest as manifests
 from tilegc.run_folder.ledger import Ledger
 from tilegc.run_folder.lock import is_held
@@ -30,7 +30,7 @@ class PassStatus:
 class Status:
     """How far a run is."""
 
-    path: Path
+    path: Place
     state: str
     """running, done, failed (see `error`), or stopped: interrupted, killed, or ended early on purpose."""
     alive: bool
@@ -47,7 +47,7 @@ class Status:
     """Number of products with a digest: 0 before the end."""
 
 
-def require(path: str | Path) -> tuple[Path, Manifest]:
+def require(path: str | Place) -> tuple[Place, Manifest]:
     """Return the folder of a run and its manifest.
 
     Raises
@@ -55,8 +55,8 @@ def require(path: str | Path) -> tuple[Path, Manifest]:
     RunFolderError
         If there is no such folder, or no run in it, or one of another schema.
     """
-    folder = Path(path).expanduser().absolute()
-    if not folder.is_dir():
+    folder = place(path)
+    if not reach(folder) or not folder.is_dir():
         raise RunFolderError(f"{folder}: no such folder; give one that `tilegc run` wrote")
     found = manifests.read(folder)
     if found is None:
@@ -64,7 +64,7 @@ def require(path: str | Path) -> tuple[Path, Manifest]:
     return folder, found
 
 
-def status(path: str | Path) -> Status:
+def status(path: str | Place) -> Status:
     """Return how far a run is; it may be running.
 
     Raises
@@ -95,7 +95,7 @@ def status(path: str | Path) -> Status:
     )
 
 
-def verify(path: str | Path) -> list[str]:
+def verify(path: str | Place) -> list[str]:
     """Compare the products of a finished run with their digests.
 
     Returns

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
+import math
 import os
 import shutil
 from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
 
 import numpy as np
 
@@ -16,6 +16,7 @@ from tilegc.errors import ResourceError
 from tilegc.geometry import TileGrid
 from tilegc.io.fits import FieldSource
 from tilegc.kernels.multilevel import kernel_tables
+from tilegc.places import Place, is_remote
 from tilegc.sky import SkyGrid, pixel_to_world, sample
 from tilegc.stages import density, rho
 from tilegc.stages.density import COVERAGE
@@ -80,7 +81,7 @@ class Plan:
 
 
 def plan(
-    config: RunConfig, sources: Sequence[FieldSource], directory: Path, workers: int, *, local: bool = True
+    config: RunConfig, sources: Sequence[FieldSource], directory: Place, workers: int, *, local: bool = True
 ) -> Plan:
     """Plan a run over fields that were probed.
 
@@ -160,7 +161,7 @@ def _refusals(
     config: RunConfig,
     found: Plan,
     sources: Sequence[FieldSource],
-    directory: Path,
+    directory: Place,
     workers: int,
     *,
     local: bool,
@@ -179,16 +180,23 @@ def _refusals(
         )
     if local:
         reasons += _memory(found, max(workers, 1))
-    there = directory.absolute()
-    while not there.exists():
-        there = there.parent
-    free = shutil.disk_usage(there).free
+    free = _free(directory)
     if found.disk > free:
         reasons.append(
             f"{directory}: the run takes up to {found.disk / 1e9:.1f} GB of disk, {free / 1e9:.1f} GB are free there: "
             "free some or give another folder with -o"
         )
     return reasons
+
+
+def _free(directory: Place) -> float:
+    """Return the bytes that are free where a folder is, or would be; object stores do not say."""
+    if is_remote(directory):
+        return math.inf
+    there = directory.absolute()
+    while not there.exists():
+        there = there.parent
+    return shutil.disk_usage(there).free
 
 
 def _memory(found: Plan, workers: int) -> list[str]:

@@ -6,7 +6,6 @@ import json
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -20,8 +19,10 @@ from tilegc.io.atomic import write_bytes
 from tilegc.io.maps import write_map
 from tilegc.io.psf import write_psf
 from tilegc.io.tables import write_ecsv, write_parquet, write_regions
+from tilegc.places import Place
 from tilegc.schema import (
     ARRAYS,
+    AUDIT,
     CANDIDATES,
     FILES,
     INPAINTED,
@@ -32,6 +33,7 @@ from tilegc.schema import (
     VERSION,
 )
 from tilegc.sky import cosmology, kpc_per_arcsec
+from tilegc.stages import audit
 from tilegc.stages.lens_models import LensModels, Peak
 from tilegc.stages.likelihood import CountsRelation, describe
 from tilegc.stages.masses import Masses
@@ -86,6 +88,7 @@ class Results:
     lens: tuple[LensModels, list[Peak]] | None
     planted: Planted | None
     """None unless the run file names a truth table."""
+    audit: tuple[audit.Line, ...]
     psfs: Mapping[str, tuple[BandPsf, ...]]
     """Of every field's bands: what shapes, and the calibrated filter, are measured with."""
 
@@ -113,13 +116,14 @@ def write_tables(setup: Setup, results: Results) -> None:
                 folder.psf(name, found.band), found.psf, band=found.band, scale=setup.source(name).scale,
                 origin=found.origin, n_stars=found.n_stars,
             )  # fmt: skip
+    write_ecsv(folder.path / FILES.audit, AUDIT, audit.columns(results.audit), recipe)
 
 
 @dataclass(frozen=True)
 class _Map:
     tiles: FieldTiles
     name: str
-    path: Path
+    path: Place
     recipe: str
 
 
@@ -211,6 +215,7 @@ def summarise(setup: Setup, results: Results) -> dict[str, Any]:
         },
         "lens": results.lens and _lens(*results.lens),
         "truth": results.planted and _planted(results.planted),
+        "audit": list(audit.rows(results.audit)),
         "sky_grid": {"kept_area_arcsec2": _null(float(cells.good_area.sum(axis=0)[cells.kept].sum()))},
     }  # fmt: skip
 
@@ -297,7 +302,7 @@ def _planted(planted: Planted) -> dict[str, Any]:
     }
 
 
-def write_summary(path: Path, summary: Mapping[str, Any]) -> None:
+def write_summary(path: Place, summary: Mapping[str, Any]) -> None:
     """Write summary.json; a NaN in it is an error."""
     write_bytes(path, (json.dumps(summary, indent=2, allow_nan=False) + "\n").encode())
 

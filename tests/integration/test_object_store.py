@@ -1,0 +1,320 @@
+"""A run in an object store: the same bytes as on a disk, also where the store drops out on the way."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import select
+import socket
+import subprocess
+import sys
+import threading
+import time
+import urllib.request
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests import mock
+from tests.command import tilegc
+from tilegc import pipeline
+from tilegc.errors import InputError, RunFolderError
+from tilegc.io.fits import read_window
+from tilegc.io.probe import probe_field
+from tilegc.places import create, files_below, place
+from tilegc.run_folder import lease, status, verify
+from tilegc.run_folder.ledger import Ledger
+from tilegc.schema import FILES
+
+pytest.importorskip("moto", reason="moto, which serves S3 to the tests, is not installed")
+pytest.importorskip("flask_cors", reason="flask-cors, which moto's server wants, is not installed")
+s3fs = pytest.importorskip("s3fs", reason="s3fs is not installed")
+
+BUCKET = "sky"
+
+
+class Gate:
+    """A door between us and the store, on a port of its own, that can be shut."""
+
+    def __init__(self, port: int) -> None:
+        self.target = port
+        self.listener = self._listen(0)
+        self.port = self.listener.getsockname()[1]
+        self.open = True
+        threading.Thread(target=self._serve, daemon=True).start()
+
+    @staticmethod
+    def _listen(port: int) -> socket.socket:
+        found = socket.socket()
+        found.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        found.bind(("127.0.0.1", port))
+        found.listen(64)
+        return found
+
+    def _serve(self) -> None:
+        while True:
+            with contextlib.suppress(OSError):
+                client, _ = self.listener.accept()
+                threading.Thread(target=self._carry, args=(client,), daemon=True).start()
+
+    def _carry(self, client: socket.socket) -> None:
+        with client, contextlib.suppress(OSError):
+            if not self.open:
+                return
+            with socket.create_connection(("127.0.0.1", self.target)) as store:
+                pair = {client: store, store: client}
+                while self.open:
+                    for ready in select.select(list(pair), [], [], 0.05)[0]:
+                        if not (data := ready.recv(1 << 16)):
+                            return
+                        pair[ready].sendall(data)
+
+    def shut(self, seconds: float) -> None:
+        """Cut every connection and refuse new ones for so long."""
+        self.open = False
+        time.sleep(seconds)
+        self.open = True
+
+
+@pytest.fixture(scope="module")
+def gate(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Gate]:
+    """Serve S3 by a process of its own, and point everybody's usual settings at it."""
+    with contextlib.closing(socket.socket()) as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    with subprocess.Popen(
+        [sys.executable, "-c", "from moto.server import main; main()", "-H", "127.0.0.1", "-p", str(port)],
+        stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
+    ) as server, pytest.MonkeyPatch.context() as patch:  # fmt: skip
+        for _ in range(200):
+            with contextlib.suppress(OSError), urllib.request.urlopen(f"http://127.0.0.1:{port}/"):
+                break
+            time.sleep(0.1)
+        else:
+            pytest.fail("moto's server does not answer")
+        door = Gate(port)
+        settings = {
+            "AWS_ENDPOINT_URL": f"http://127.0.0.1:{door.port}", "AWS_ACCESS_KEY_ID": "key",
+            "AWS_SECRET_ACCESS_KEY": "secret", "AWS_DEFAULT_REGION": "us-east-1",
+            "AWS_EC2_METADATA_DISABLED": "true", "AWS_CONFIG_FILE": os.devnull,
+            "AWS_SHARED_CREDENTIALS_FILE": os.devnull,
+        }  # fmt: skip
+        for name, value in settings.items():
+            patch.setenv(name, value)
+        urllib.request.urlopen(
+            urllib.request.Request(f"http://127.0.0.1:{port}/{BUCKET}", method="PUT")
+        ).close()
+        s3fs.S3FileSystem.clear_instance_cache()
+        yield door
+        s3fs.S3FileSystem.clear_instance_cache()
+        server.terminate()
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _no_report() -> Iterator[None]:
+    with pytest.MonkeyPatch.context() as patch:
+        mock.no_report(patch)
+        yield
+
+
+@pytest.fixture(scope="module")
+def run_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    path = mock.write_inputs(tmp_path_factory.mktemp("inputs"))
+    return mock.edited(path, path.name, {"tiles.size": 64})
+
+
+@pytest.fixture(scope="module")
+def reference(run_file: Path, tmp_path_factory: pytest.TempPathFactory):
+    return pipeline.run(run_file, tmp_path_factory.mktemp("reference") / "run", workers=0)
+
+
+@pytest.fixture(scope="module")
+def uploaded(gate: Gate, run_file: Path) -> str:
+    """Put the inputs into the store; return the run file's URL."""
+    folder = place(f"s3://{BUCKET}/in")
+    for path in run_file.parent.iterdir():
+        if path.is_file():
+            (folder / path.name).write_bytes(path.read_bytes())
+    return f"s3://{BUCKET}/in/{run_file.name}"
+
+
+def copy_run(source: str, target: str) -> None:
+    """Copy a run that another test wrote."""
+    for name in files_below(place(source)):
+        place(f"{target}/{name}").write_bytes(place(f"{source}/{name}").read_bytes())
+
+
+def products(run) -> dict[str, bytes]:
+    """Return the bytes of everything in a run's folder that DESIGN section 4 promises."""
+    names = [*mock.PRODUCTS, *(f"{FILES.maps}/{path.name}" for path in (run.path / FILES.maps).iterdir())]
+    summary = {key: value for key, value in run.summary.items() if key != "timing"}
+    return {
+        **{name: (run.path / name).read_bytes() for name in sorted(names)},
+        FILES.summary: json.dumps(summary).encode(),
+    }
+
+
+def test_everything_in_the_store_is_the_same_bytes_as_on_disk(uploaded, reference, tmp_path, monkeypatch):
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
+    found = pipeline.run(uploaded, f"s3://{BUCKET}/all", workers=0)
+    here, there = products(reference), products(found)
+    assert sorted(here) == sorted(there)
+    assert [name for name in here if here[name] != there[name]] == []
+    assert (found.field("a")["mask"].values == reference.field("a")["mask"].values).all()
+    assert len(found.catalogue) == len(reference.catalogue)
+    assert verify(f"s3://{BUCKET}/all") == []
+    assert not place(f"s3://{BUCKET}/all/{FILES.lock}").exists()
+    assert list(tmp_path.iterdir()) == []  # nothing is left in the scratch folder
+
+
+def test_processes_of_a_cluster_write_to_the_store(uploaded, reference):
+    done = tilegc("run", uploaded, "-o", f"s3://{BUCKET}/two", "--workers", 1)
+    assert (done.code, done.err) == (0, "")
+    assert f"s3://{BUCKET}/two/report.html" in done.out
+    from tilegc.run_folder import open_run
+
+    assert products(open_run(f"s3://{BUCKET}/two")) == products(reference)
+    again = tilegc("status", f"s3://{BUCKET}/two")
+    assert (again.code, again.err) == (0, "")
+    assert "done" in again.out
+
+
+def test_start_rules_hold_in_the_store(uploaded, reference):
+    target = f"s3://{BUCKET}/rules"
+    copy_run(f"s3://{BUCKET}/all", target)
+    kept = place(f"{target}/notes.txt")
+    kept.write_bytes(b"mine")
+    with pytest.raises(RunFolderError, match="give --resume to go on with it, or --overwrite"):
+        pipeline.run(uploaded, target, workers=0)
+    assert pipeline.run(uploaded, target, workers=0, resume=True).summary["n_detected"] > 0
+    found = pipeline.run(uploaded, target, workers=0, overwrite=True)
+    assert kept.read_bytes() == b"mine"
+    assert products(found) == products(reference)
+    chunk = next(name for name in files_below(place(target)) if name.startswith("store/a.zarr/rho/c/"))
+    place(f"{target}/{chunk}").write_bytes(b"spoilt")
+    assert verify(target) == ["store/a.zarr/rho: has changed"]
+
+
+def test_a_folder_of_somebody_else_is_left_alone(uploaded):
+    other = place(f"s3://{BUCKET}/other/letter.txt")
+    other.write_bytes(b"mine")
+    done = tilegc("run", uploaded, "-o", f"s3://{BUCKET}/other", "--overwrite", "--workers", 0)
+    assert done.code == 2
+    assert "holds other files and no run of tilegc" in done.err
+    assert files_below(place(f"s3://{BUCKET}/other")) == ["letter.txt"]
+
+
+def test_windows_are_read_by_ranges(gate, tmp_path):
+    """A small window of a large mosaic fetches a small part of it."""
+    from tilegc.config import Band, FieldInput
+    from tilegc.geometry import Box
+
+    data = mock.np.arange(1500 * 1500, dtype=mock.np.float32).reshape(1500, 1500)
+    header = mock.header("a")
+    header["BUNIT"] = "10.0*nanoJansky"
+    mock.fits.writeto(tmp_path / "big.fits", data, header)
+    (place(f"s3://{BUCKET}/big.fits")).write_bytes((tmp_path / "big.fits").read_bytes())
+    source = probe_field(FieldInput(name="a", bands={"F090W": Band(sci=f"s3://{BUCKET}/big.fits")}))
+    counted: list[int] = []
+    fetch = s3fs.core._fetch_range
+
+    def counting(*arguments, **options):
+        content = fetch(*arguments, **options)
+        counted.append(len(content))
+        return content
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(s3fs.core, "_fetch_range", counting)
+        window = read_window(source.bands[0].sci, Box(700, 300, 764, 364))
+    assert (window == data[700:764, 300:364] * mock.np.float32(10)).all()
+    assert 0 < sum(counted) < data.nbytes / 4
+
+
+def test_marks_are_put_only_where_none_is(gate):
+    target = place(f"s3://{BUCKET}/marks/one")
+    create(target, b"mine")
+    create(target, b"mine")  # the answer to the first was lost
+    with pytest.raises(FileExistsError):
+        create(target, b"theirs")
+    assert target.read_bytes() == b"mine"
+
+
+def test_two_writers_of_one_ledger_lose_no_mark(gate):
+    folder = place(f"s3://{BUCKET}/ledger")
+    one, other = Ledger(folder, "f"), Ledger(folder, "f")
+    for number in range(3):
+        one.mark("filter", [f"a/{number}"])
+        other.mark("filter", [f"b/{number}"])
+    assert Ledger(folder, "f").done("filter") == {f"{name}/{number}" for name in "ab" for number in range(3)}
+    assert Ledger(folder, "g").done("filter") == set()
+
+
+def test_one_run_at_a_time_and_a_dead_one_holds_for_a_while(gate, monkeypatch):
+    path = place(f"s3://{BUCKET}/locked/{FILES.lock}")
+    with lease.lease(path):
+        assert lease.is_leased(path)
+        with (
+            pytest.raises(RunFolderError, match=r"a run works in it now \(process \d+ on"),
+            lease.lease(path),
+        ):
+            pass
+    assert not path.exists()
+    path.write_bytes(b"process 1 on a machine that died\n")
+    monkeypatch.setattr(lease, "LASTS", 0.5)
+    time.sleep(1.6)  # stores tell times to the second
+    with lease.lease(path):
+        assert b"machine that died" not in path.read_bytes()
+
+
+@pytest.mark.parametrize(
+    ("url", "pattern"),
+    [
+        ("s3://no-such-bucket/run.yaml", "no such file"),
+        ("nosuch://host/run.yaml", "nosuch:// cannot be opened here"),
+    ],
+)
+def test_bad_urls_get_one_line(gate, url, pattern):
+    done = tilegc("run", url, "--workers", 0)
+    assert done.code == 2
+    assert done.err.count("\n") == 1
+    assert pattern in done.err
+
+
+def test_a_bucket_that_does_not_exist_gets_one_line(uploaded):
+    done = tilegc("run", uploaded, "-o", "s3://no-such-bucket/run", "--workers", 0)
+    assert done.code == 2
+    assert done.err.count("\n") == 1
+    assert "s3://no-such-bucket/run" in done.err
+
+
+def test_a_store_that_drops_out_for_three_seconds(gate, uploaded, reference):
+    drops_out(gate, uploaded, reference, 3.0)
+
+
+@pytest.mark.slow
+def test_a_store_that_drops_out_for_thirty_seconds(gate, uploaded, reference):
+    drops_out(gate, uploaded, reference, 30.0)
+
+
+def drops_out(gate: Gate, uploaded: str, reference, seconds: float) -> None:
+    """Shut the store while a run writes to it: the run waits, and gives the same bytes."""
+    target = f"s3://{BUCKET}/gap-{seconds:g}"
+    seen: list[str] = []
+
+    def drop() -> None:
+        for _ in range(600):
+            with contextlib.suppress(InputError, FileNotFoundError):
+                if status(target).passes:
+                    break
+            time.sleep(0.05)
+        seen.append(status(target).state)
+        gate.shut(seconds)
+
+    thread = threading.Thread(target=drop)
+    thread.start()
+    found = pipeline.run(uploaded, target, workers=0)
+    thread.join()
+    assert seen == ["running"]
+    assert products(found) == products(reference)

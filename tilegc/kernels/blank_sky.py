@@ -1,0 +1,134 @@
+"""How the noise of a mosaic scatters where no source is: per pixel, in boxes, from pixel to pixel.
+
+Drizzling spreads one detector pixel over several of the mosaic, so that neighbours share noise: boxes scatter more
+than their pixels say (Casertano et al. 2000, AJ 120, 2747, section 3.3).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Final
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy import ndimage
+
+__all__ = ["BOXES", "LEAST_PIXELS", "Scatter", "blank_sky", "box_sum", "mad", "scatter"]
+
+Floats = NDArray[np.float32]
+
+BOXES: Final = (2, 4, 8)
+"""Sides of the boxes, pixels."""
+
+LEAST_PIXELS: Final = 4000
+"""Blank pixels below which a window says nothing of the noise."""
+
+LEAST_BOXES: Final = 60
+
+_SMOOTHED = 5
+"""Side of the box in which light is looked for, pixels."""
+_HIGH = 3.0
+"""Sigma of the smoothed map from which there is light."""
+_GROWTH = 6
+"""Pixels round such light that are not blank either."""
+
+
+@dataclass(frozen=True)
+class Scatter:
+    """The noise of a window; NaN where too little of it is blank."""
+
+    pixel: float
+    """1.4826 x MAD of the blank pixels, in the unit of the image."""
+    boxes: tuple[float, ...]
+    """Scatter of the means of n x n blank pixels over that of uncorrelated pixels, n in `BOXES`."""
+    neighbours: float
+    """Correlation of a pixel with the next one, mean of both directions."""
+    n_blank: int
+
+
+def mad(values: NDArray[np.floating]) -> float:
+    """Return 1.4826 times the median distance from the median; NaN of nothing."""
+    if not values.size:
+        return float("nan")
+    return 1.4826 * float(np.median(np.abs(values - np.median(values))))
+
+
+def box_sum(image: NDArray[np.floating], side: int) -> NDArray[np.float64]:
+    """Return the sum in the box of `side` x `side` pixels round every pixel, zeros beyond the border.
+
+    Radius: side // 2.
+    """
+    mean: NDArray[np.float64] = ndimage.uniform_filter(
+        image.astype(np.float64), side, mode="constant", cval=0.0
+    )
+    return mean * side * side
+
+
+def blank_sky(image: Floats, valid: NDArray[np.bool_]) -> NDArray[np.bool_]:
+    """Return which pixels lie well off any light, and off missing data.
+
+    Parameters
+    ----------
+    image : ndarray of float32, shape (ny, nx)
+        Light over its expected noise, or light where that is unknown; 0 where not valid.
+    valid : ndarray of bool, shape (ny, nx)
+
+    Returns
+    -------
+    ndarray of bool, shape (ny, nx)
+    """
+    if not valid.any():
+        return np.zeros(image.shape, bool)
+    level = np.where(valid, image - np.median(image[valid]), 0)
+    smoothed = box_sum(level, _SMOOTHED)
+    lit = ~valid | (smoothed > _HIGH * mad(smoothed[valid]))
+    blank: NDArray[np.bool_] = ndimage.maximum_filter(lit, 2 * _GROWTH + 1) == 0
+    return blank
+
+
+def scatter(image: Floats, blank: NDArray[np.bool_]) -> Scatter:
+    """Measure the noise on the blank pixels of a window.
+
+    Parameters
+    ----------
+    image : ndarray of float32, shape (ny, nx)
+        Any unit.
+    blank : ndarray of bool, shape (ny, nx)
+        Of `blank_sky`.
+    """
+    nothing = float("nan")
+    values = image[blank]
+    if values.size < LEAST_PIXELS:
+        return Scatter(nothing, (nothing,) * len(BOXES), nothing, int(values.size))
+    middle = np.median(values)
+    pixel = 1.4826 * float(np.median(np.abs(values - middle)))
+    level = np.where(blank, image - middle, 0)
+    return Scatter(
+        pixel,
+        tuple(_boxes(level, blank, side) * side / pixel if pixel > 0 else nothing for side in BOXES),
+        _neighbours(level, blank),
+        int(values.size),
+    )
+
+
+def _boxes(level: Floats, blank: NDArray[np.bool_], side: int) -> float:
+    """Return the scatter of the means of whole boxes of blank pixels."""
+    rows, columns = (length // side for length in level.shape)
+    shape = (rows, side, columns, side)
+    part = (slice(0, rows * side), slice(0, columns * side))
+    whole = blank[part].reshape(shape).all(axis=(1, 3))
+    if whole.sum() < LEAST_BOXES:
+        return float("nan")
+    means = level[part].reshape(shape).mean(axis=(1, 3), dtype=np.float64)
+    return mad(means[whole])
+
+
+def _neighbours(level: Floats, blank: NDArray[np.bool_]) -> float:
+    """Return the correlation of pixels with the next ones in their row and their column."""
+    variance = float((level[blank].astype(np.float64) ** 2).mean())
+    found = []
+    for here, there in (((slice(1, None), slice(None)), (slice(None, -1), slice(None))),
+                        ((slice(None), slice(1, None)), (slice(None), slice(None, -1)))):  # fmt: skip
+        both = blank[here] & blank[there]
+        found.append(float((level[here][both].astype(np.float64) * level[there][both]).mean()))
+    return sum(found) / (2 * variance) if variance > 0 else float("nan")

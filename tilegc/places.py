@@ -1,0 +1,201 @@
+"""Where files lie: paths of this machine, and URLs of object stores behind the same few operations.
+
+A place of this machine is a `pathlib.Path`; one at a URL (`s3://`, `gs://`, `az://`, ...) is a `upath.UPath`,
+which has the same methods over fsspec. Credentials come from where each store's own tools look for them, never
+from a run file.
+"""
+
+from __future__ import annotations
+
+import io
+import re
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, BinaryIO, Final, TypeAlias, cast
+
+from tilegc.errors import InputError
+
+if TYPE_CHECKING:
+    from typing_extensions import TypeIs
+    from upath import UPath
+
+    Place: TypeAlias = Path | UPath
+else:
+    Place: TypeAlias = Any
+
+__all__ = [
+    "Place",
+    "buffered",
+    "create",
+    "files_below",
+    "is_remote",
+    "is_url",
+    "opened",
+    "parent",
+    "patient",
+    "place",
+    "reach",
+]
+
+PATIENCE: Final[dict[str, dict[str, Any]]] = {
+    # 12 attempts with growing pauses: a store may drop out for a minute. Listings change under our hands.
+    "s3": {
+        "config_kwargs": {"retries": {"mode": "standard", "max_attempts": 12}},
+        "use_listings_cache": False,
+    },
+    "gcs": {"use_listings_cache": False},
+    "abfs": {"use_listings_cache": False},
+}
+"""What fsspec's file systems are told besides what the user has told them, by protocol."""
+
+_ALIASES: Final = {"s3a": "s3", "gs": "gcs", "az": "abfs", "adl": "abfs"}
+_PACKAGES: Final = {"s3": "s3", "gcs": "gs", "abfs": "az", "http": "https", "https": "https"}
+"""Our extra that installs what a protocol needs."""
+
+
+def is_url(path: object) -> bool:
+    """Whether a path names something that fsspec opens rather than a file of this machine."""
+    return re.match(r"[A-Za-z][A-Za-z0-9+.-]*://", str(path)) is not None
+
+
+def is_remote(path: Place) -> TypeIs[UPath]:
+    """Whether a place lies at a URL."""
+    return not isinstance(path, Path)
+
+
+def place(path: str | Place) -> Place:
+    """Return a place from what a user gave: absolute where it is a path of this machine.
+
+    Raises
+    ------
+    InputError
+        If nothing is installed that opens such a URL.
+    """
+    if not is_url(path):
+        return Path(str(path)).expanduser().absolute()
+    from upath import UPath  # noqa: PLC0415  (it takes a while, and only URLs need it)
+
+    patient(path)
+    try:
+        found = UPath(path)
+        assert found.fs is not None
+    except (ImportError, ValueError, NotImplementedError) as error:
+        raise InputError(_absent(str(path), error)) from None
+    return found
+
+
+def parent(path: str | Path) -> str:
+    """Return the folder that a file lies in: what relative paths in a run file refer to."""
+    text = str(path)
+    return text.rpartition("/")[0] if is_url(text) else str(Path(text).resolve().parent)
+
+
+def patient(path: object) -> None:
+    """Have fsspec wait for the store of this URL; what the user has set for it holds."""
+    if not is_url(path):
+        return
+    import fsspec.config  # noqa: PLC0415
+
+    protocol = str(path).partition("://")[0].lower()
+    name = _ALIASES.get(protocol, protocol)
+    for key in {protocol, name} if name in PATIENCE else ():
+        fsspec.config.conf[key] = {**PATIENCE[name], **fsspec.config.conf.get(key, {})}
+
+
+def reach(path: Place) -> bool:
+    """Return whether something is at a place.
+
+    Raises
+    ------
+    InputError
+        If the store does not answer, or answers that we may not.
+    """
+    try:
+        return bool(path.exists())
+    except Exception as error:  # noqa: BLE001  (every store has its own)
+        raise InputError(
+            f"{path}: cannot be reached ({_text(error)}); check the address, the network and your credentials"
+        ) from None
+
+
+@contextmanager
+def opened(path: str | Place) -> Iterator[BinaryIO]:
+    """Open a file or URL for reading; what goes wrong on opening becomes one line.
+
+    Raises
+    ------
+    InputError
+        Absent, a folder, not readable, unreachable.
+    """
+    try:
+        stream = _stream(str(path)) if is_url(path) else open(str(path), "rb")  # noqa: PTH123, SIM115
+    except FileNotFoundError:
+        raise InputError(f"{path}: no such file; correct its path in the run file") from None
+    except IsADirectoryError:
+        raise InputError(f"{path}: is a folder, a file is meant") from None
+    except PermissionError:
+        raise InputError(f"{path}: may not be read; change its permissions") from None
+    except (ImportError, NotImplementedError) as error:
+        raise InputError(_absent(str(path), error)) from None
+    except ValueError as error:
+        said = _absent(str(path), error) if is_url(path) else f"{path}: cannot be opened ({_text(error)})"
+        raise InputError(said) from None
+    except Exception as error:
+        if isinstance(error, OSError) or is_url(path):
+            raise InputError(f"{path}: cannot be opened ({_text(error)})") from None
+        raise
+    with stream:
+        yield cast("BinaryIO", stream)
+
+
+def _stream(url: str) -> Any:
+    import fsspec  # noqa: PLC0415
+
+    patient(url)
+    # Windows are read by their own ranges: reading ahead would fetch the mosaic once a row.
+    system, path = fsspec.url_to_fs(url)
+    return system.open(path, "rb", cache_type="bytes", block_size=1 << 20)
+
+
+def create(path: Place, content: bytes) -> None:
+    """Put a file at a URL whole, unless there is one: two that try at once cannot both succeed.
+
+    Raises
+    ------
+    FileExistsError
+        If there is one with another content. (One with the same is ours: an answer was lost, not the request.)
+    """
+    remote = cast("UPath", path)
+    try:
+        remote.fs.pipe_file(remote.path, content, mode="create")
+    except FileExistsError:
+        if path.read_bytes() != content:
+            raise
+
+
+def files_below(root: Place) -> list[str]:
+    """Return the files below a URL, relative to it, sorted; none where there is nothing."""
+    remote = cast("UPath", root)
+    above = remote.path.rstrip("/") + "/"
+    try:
+        found = remote.fs.find(remote.path)
+    except FileNotFoundError:  # not even a bucket
+        return []
+    return sorted(name.removeprefix(above) for name in found if name.startswith(above))
+
+
+def buffered(path: Place) -> Any:
+    """Return what libraries that know no URLs read a file from: its path, or its bytes in memory."""
+    return io.BytesIO(path.read_bytes()) if is_remote(path) else path
+
+
+def _absent(url: str, error: Exception) -> str:
+    protocol = url.partition("://")[0].lower()
+    extra = _PACKAGES.get(_ALIASES.get(protocol, protocol))
+    remedy = f"pip install 'tilegc[{extra}]'" if extra else "install the package that opens it"
+    return f"{url}: {protocol}:// cannot be opened here ({_text(error)}); {remedy}"
+
+
+def _text(error: Exception) -> str:
+    return " ".join(str(error).split()) or type(error).__name__
