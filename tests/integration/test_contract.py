@@ -23,6 +23,7 @@ CANDIDATES = {
     "id": ("int64", ""), "field": ("string", ""), "y": ("int32", "pix"), "x": ("int32", "pix"),
     "ra": ("double", "deg"), "dec": ("double", "deg"), "peak": ("float", "nJy"), "snr": ("double", ""),
     "radius_arcsec": ("double", "arcsec"), "radius_kpc": ("double", "kpc"),
+    "sharpness": ("float", ""), "roundness": ("float", ""), "concentration": ("float", ""), "shape": ("string", ""),
 }  # fmt: skip
 INPAINTED = {
     "realisation": ("int32", ""), "field": ("string", ""), "y": ("int32", "pix"), "x": ("int32", "pix"),
@@ -38,6 +39,7 @@ PROFILE = {
     "area_arcsec2": ("float64", "arcsec2"), "n_gc": ("int64", ""), "n_per_arcsec2": ("float64", "1 / arcsec2"),
     "n_err": ("float64", "1 / arcsec2"), "n_corrected": ("float64", "1 / arcsec2"), "kappa": ("float64", ""),
     "light": ("float64", "nJy arcsec-2"), "rho": ("float64", ""),
+    "crowding": ("float64", ""),
 }  # fmt: skip
 SUMMARY = {
     "schema": int, "version": str, "recipe": str,
@@ -73,7 +75,7 @@ ARRAYS = {
 TOP = {
     "run.yaml", "manifest.json", "summary.json", "log.txt", "report.html", "catalogue.parquet",
     "candidates.parquet", "inpainted.parquet", "relation.ecsv", "profile.ecsv", "catalogue.ecsv",
-    "catalogue.reg", "audit.ecsv", "maps", "figures", "store", "ledger",
+    "catalogue.reg", "audit.ecsv", "maps", "psf", "figures", "store", "ledger",
 }  # fmt: skip
 
 
