@@ -25,7 +25,7 @@ from tilegc.io import store
 from tilegc.io.probe import probe_field
 from tilegc.kernels.smoothing import FWHM_PER_SIGMA
 from tilegc.sky import SkyGrid
-from tilegc.stages import detection_map, mask, noise, peaks
+from tilegc.stages import detection_map, mask, noise, peaks, threshold
 from tilegc.stages.mask import Regions
 from tilegc.stages.setup import Setup, arrays
 
@@ -57,7 +57,7 @@ def ours(config: RunConfig, engine: Engine, folder: Path) -> int:
         detection_map.detection_map(setup)
         mask.mask(setup, {"f": Regions((), ())})
         found = noise.noise(setup)
-        return peaks.find_peaks(setup, {"f": peaks.threshold(config, found["f"])})["y"].size
+        return peaks.find_peaks(setup, {"f": threshold.threshold(config, found["f"])})["y"].size
 
 
 def graph(paths: list[str], size: int, tile: int) -> tuple[da.Array, da.Array]:

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 from typer.exceptions import TyperException
 
-from tilegc.errors import ConfigError, TileGCError
+from tilegc.errors import ConfigError, RunFolderError, TileGCError
 
 if TYPE_CHECKING:
     from tilegc.engine import Progress
@@ -204,6 +204,40 @@ def report(directory: RunDir) -> None:
     from tilegc.run_folder import open_run  # noqa: PLC0415
 
     typer.echo(write_report(open_run(directory)))
+
+
+@app.command()
+def predict(
+    directory: Annotated[Path, typer.Argument(metavar="RUN_DIR", help="Folder of a finished run.")],
+    calibration: Annotated[
+        Path,
+        typer.Option("--calibration", metavar="OTHER_RUN_DIR", help="Folder of a run with a lens model."),
+    ],
+    output: Annotated[
+        Path | None,
+        typer.Option(
+            "--output", "-o", metavar="FITS", help="File to write; default: <RUN_DIR>-kappa.fits beside it."
+        ),
+    ] = None,
+    resolution: Annotated[
+        float, typer.Option(metavar="ARCSEC", help="Sigma under which sources are counted.")
+    ] = 3.0,
+    source_redshift: Annotated[
+        float | None, typer.Option(metavar="Z", help="For which kappa is given; default: the calibration's.")
+    ] = None,
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace a file that is there.")] = False,
+) -> None:
+    """Predict kappa for a cluster without a lens model, from the calibration of one with."""
+    from tilegc.prediction import predict as make  # noqa: PLC0415
+
+    path = output or directory.absolute().with_name(f"{directory.absolute().name}-kappa.fits")
+    if path.exists() and not overwrite:
+        raise RunFolderError(f"{path}: exists; name another file with -o or set --overwrite")
+    found = make(directory, calibration, resolution=resolution, source_redshift=source_redshift)
+    found.write(path)
+    for warning in found.warnings:
+        typer.echo(f"warning: {warning}", err=True)
+    typer.echo(path)
 
 
 @app.command()

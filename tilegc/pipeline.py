@@ -35,25 +35,30 @@ from tilegc.places import Place, is_url, place
 from tilegc.report import write_report
 from tilegc.run_folder import Run, RunFolder, logged, open_run
 from tilegc.schema import FILES
-from tilegc.sky import SkyGrid, check_centre, cosmology
+from tilegc.sky import SkyGrid, check_centre, cosmology, kpc_per_arcsec
 from tilegc.stages import audit as auditing
 from tilegc.stages import (
+    contamination,
     crowding,
     density,
     detection_map,
     ingest,
     inpaint,
     likelihood,
+    local_noise,
     mask,
+    mass_table,
     masses,
     noise,
     peaks,
     products,
     profile,
     psf,
+    radial,
     relation,
     rho,
     shapes,
+    threshold,
 )
 from tilegc.stages import plan as planning
 from tilegc.stages.lens_models import LensModels, find_lens_models, kappa_peaks, realisations
@@ -63,6 +68,7 @@ from tilegc.stages.plan import Plan
 from tilegc.stages.products import Results
 from tilegc.stages.setup import Setup, arrays
 from tilegc.stages.sky_grid import SkyCells, add_up
+from tilegc.stages.threshold import Selection
 from tilegc.stages.truth import planted, read_truth
 
 __all__ = ["audit", "default_directory", "ingest_only", "plan", "run"]
@@ -186,18 +192,16 @@ def _chain(
         _warn(lines)
     with _timed(timing, "mask_s"):
         psfs = psf.field_psfs(setup, inputs.psfs)
-        detection_map.detection_map(setup, psfs if config.recipe == "calibrated" else None)
+        filtering = detection_map.detection_map(setup, psfs if config.recipe == "calibrated" else None)
         mask.mask(setup, inputs.regions)
     with _timed(timing, "detect_s"):
         noises = noise.noise(setup)
-        thresholds = {name: peaks.threshold(config, noises[name]) for name in setup.names}
-        tables = shapes.field_tables(psfs)
-        found = peaks.find_peaks(setup, thresholds, tables)
-        _remark(setup, noises, thresholds)
-        candidates = peaks.candidates(setup, found, noises, tables)
-        catalogue = peaks.keep(
-            candidates, thresholds, config.detect.keep, points=config.detect.shape == "auto"
-        )
+        local = local_noise.local_noise(setup, noises, filtering)
+        selection = threshold.select(setup, noises, local)
+        selection = shapes.judged(setup, selection, shapes.field_tables(psfs))
+        thresholds = selection.typical
+        _remark(setup, noises, selection)
+        catalogue = selection.catalogue
     with _timed(timing, "density_s"):
         density.density(setup, catalogue)
         inpainted = inpaint.inpaint(setup)
@@ -211,15 +215,29 @@ def _chain(
         boxes = relation.boxes(cells, config.relation.box) if inputs.kappa else None
         centre = setup.field_of_centre()
         edges = config.profile.edges or profile.EDGES
-        radial, contamination = profile.profile(cells, edges)
-        radial = {**radial, "crowding": crowding.of_profile(setup, radial, psfs)}
+        annuli, level = profile.profile(cells, edges)
+        annuli = {**annuli, "crowding": crowding.of_profile(setup, annuli, psfs)}
+        members = None
+        if inputs.lens is not None and inputs.lens.ensemble is not None:
+            reach = max(config.relation.max_radius, masses.APERTURE)
+            members = realisations(cells, inputs.lens.ensemble, reach)
+        radii = radial.radial(cells, compared, edges, level, members)
+        once = cells.owned(catalogue["ra"], catalogue["dec"], catalogue["field"])
+        counted = catalogue["radius_arcsec"][once]
+        near = cells.kept & (cells.radius < masses.APERTURE)
+        good_area = float(cells.good_area.sum(axis=0)[near].sum())
         results = Results(
-            noises, thresholds, candidates, catalogue, inpainted, cells, boxes,
+            noises, selection, inpainted, cells, boxes,
             relation.fit(boxes) if boxes else None,
             _counts(config, inputs, cells, boxes),
             relation.compare(cells, centre, config.relation.max_radius) if inputs.kappa else None,
-            radial, contamination,
-            masses.masses(config, inputs.kappa, catalogue["radius_arcsec"]),
+            annuli, level, radii,
+            contamination.budget(
+                cells, level, radii.cored, centre, inputs.kappa, compared.get("purity"),
+                kpc_per_arcsec(cosmology(config.cosmology), config.cluster.redshift),
+            ),
+            masses.masses(config, inputs.kappa, counted),
+            mass_table.mass_table(config, inputs.lens, mass_table.Counts(counted, good_area), level),
             None if inputs.lens is None else (inputs.lens, kappa_peaks(inputs.lens.kappa, setup.grid)),
             None if inputs.truth is None else
             planted(
@@ -247,6 +265,7 @@ def _write(setup: Setup, results: Results, timing: dict[str, float], begun: floa
     """Write the products, then the report, which is drawn from them."""
     with _timed(timing, "report_s"):
         products.write_tables(setup, results)
+        products.write_noise(setup, results)
         products.write_sky_grid(setup, results)
         products.write_maps(setup)
         summary = products.summarise(setup, results)
@@ -298,7 +317,7 @@ def _tiles(config: RunConfig, folder: RunFolder, sources: tuple[FieldSource, ...
     for source in sources:
         path = str(folder.store(source.name))
         attrs = {**store.field_attributes(source), "recipe": config.recipe}
-        wanted = arrays((*detection_map.MAPS, *mask.MASKS, *density.MAPS, *rho.MAPS))
+        wanted = arrays((*detection_map.MAPS, *mask.MASKS, *local_noise.MAPS, *density.MAPS, *rho.MAPS))
         store.create(
             path, wanted, shape=source.shape, bands=source.band_names, shard=config.tiles.size, attrs=attrs
         )
@@ -306,7 +325,7 @@ def _tiles(config: RunConfig, folder: RunFolder, sources: tuple[FieldSource, ...
     return tuple(fields)
 
 
-def _remark(setup: Setup, noises: Mapping[str, Noise], thresholds: Mapping[str, float]) -> None:
+def _remark(setup: Setup, noises: Mapping[str, Noise], selection: Selection) -> None:
     """Log what a reader of the results should know of the fields."""
     for field in setup.fields:
         name = field.source.name
@@ -314,10 +333,12 @@ def _remark(setup: Setup, noises: Mapping[str, Noise], thresholds: Mapping[str, 
             log.info("field %s: %s", name, note)
         if not noises[name].n_good:
             log.warning("field %s: no good pixel; it has no candidates", name)
-        elif not np.isfinite(thresholds[name]):
+        elif not np.isfinite(selection.thresholds[name].value):
             log.warning(
                 "field %s: its noise is %g; it has no threshold and no candidates", name, noises[name].sigma
             )
+        for note in selection.notes(name):
+            log.info("field %s: %s", name, note)
     if len({field.source.band_names for field in setup.fields}) > 1:
         log.warning(
             "fields have different bands: their limits, light and counts are not those of one another"

@@ -14,11 +14,17 @@ __all__ = [
     "ARRAYS",
     "AUDIT",
     "CANDIDATES",
+    "CONTAMINATION",
     "FILES",
     "INPAINTED",
+    "MASSES",
+    "PATTERN",
     "PROFILE",
+    "PURITY",
+    "RADIAL",
     "RELATION",
     "SCHEMA_VERSION",
+    "SHAPE",
     "SKY_GRID",
     "SKY_STORE",
     "VERSION",
@@ -83,6 +89,7 @@ CANDIDATES: Final = (
     Column("snr", "float64", "", "peak over the noise there (seed: the field's sigma)"),
     Column("radius_arcsec", "float64", "arcsec", "distance from the cluster's centre"),
     Column("radius_kpc", "float64", "kpc", "the same at the cluster's redshift"),
+    Column("purity", "float64", "", "share of such peaks that are not noise; NaN where it is not known"),
     Column("sharpness", "float32", "", "height over the neighbouring pixels, a point's is 1"),
     Column("roundness", "float32", "", "light along a line through the peak: 0 a point, 1 a piece of a line"),
     Column("concentration", "float32", "", "1 a point, 0 a source twice as wide as the PSF"),
@@ -129,6 +136,91 @@ PROFILE: Final = (
 )
 """Columns of profile.ecsv."""
 
+RADIAL: Final = (
+    Column(
+        "geometry", "string", "", "circle or ellipse: the annulus's shape, the ellipse that of the sources"
+    ),
+    Column("r_lo", "float64", "arcsec", "inner edge; of an ellipse the radius of the circle of its area"),
+    Column("r_hi", "float64", "arcsec", "outer edge"),
+    Column("r_mean", "float64", "arcsec", "mean radius of the good area"),
+    Column("area_arcsec2", "float64", "arcsec2", "good area, all fields"),
+    Column("n_gc", "int64", "", "sources above the larger keep x T of the fields"),
+    Column("n_per_arcsec2", "float64", "arcsec-2", "counts over good area"),
+    Column("n_err", "float64", "arcsec-2", "Poisson error of the same"),
+    Column("n_corrected", "float64", "arcsec-2", "the same less the contamination"),
+    Column("n_corrected_err", "float64", "arcsec-2", "its error, that of the contamination included"),
+    Column("kappa", "float64", "", "mean convergence at the reference redshift"),
+    Column("kappa_err", "float64", "", "scatter of the same over realisations of the lens model"),
+    Column("light", "float64", "nJy arcsec-2", "mean of the summed bands less that of the farthest tenth"),
+    Column("rho", "float64", "", "mean of the seed's kernel sum (arcsec^-1.6 for alpha = 1.6)"),
+)
+"""Columns of radial.ecsv: all fields together."""
+
+SHAPE: Final = (
+    Column("tracer", "string", "", "sources, kappa, light or rho"),
+    Column("r_lo", "float64", "arcsec", "inner edge of the ring"),
+    Column("r_hi", "float64", "arcsec", "outer edge of the ring"),
+    Column("n_gc", "float64", "", "sources in it"),
+    Column("slope", "float64", "", "-dlog/dlog R inside the ring, less the floor for sources"),
+    Column("axis_ratio", "float64", "", "of the ellipse, minor over major axis"),
+    Column(
+        "axis_ratio_err", "float64", "", "error, of blocks of 15 arcsec where there are ten; maps have none"
+    ),
+    Column("position_angle", "float64", "deg", "of the major axis, east of north"),
+    Column("position_angle_err", "float64", "deg", "its error, made alike"),
+)
+"""Columns of shape.ecsv."""
+
+MASSES: Final = (
+    Column("quantity", "string", "", "what it is"),
+    Column("value", "float64", "", "in the unit of its row"),
+    Column("err", "float64", "", "its error, in the same unit; NaN where none is known"),
+    Column("unit", "string", "", "astropy unit string; empty where dimensionless"),
+    Column("arithmetic", "string", "", "the numbers that make it, or why it is missing"),
+)
+"""Columns of masses.ecsv."""
+
+CONTAMINATION: Final = (
+    Column("component", "string", "", "where the estimate comes from"),
+    Column("per_arcsec2", "float64", "arcsec-2", "sources that are none of the cluster's"),
+    Column("per_arcsec2_err", "float64", "arcsec-2", "its error"),
+    Column("per_kpc2", "float64", "kpc-2", "the same at the cluster's redshift"),
+    Column("per_kpc2_err", "float64", "kpc-2", "its error"),
+    Column("factor", "float64", "", "by which lensing changes counts behind the cluster, mu^(2.5 s - 1)"),
+    Column("factor_err", "float64", "", "its error, from that of s"),
+    Column("how", "string", "", "arithmetic in words and numbers, or why it is missing"),
+)
+"""Columns of contamination.ecsv."""
+
+PURITY: Final = (
+    Column("field", "string", "", "name of the field"),
+    Column("zone", "int64", "", "zone of noise: 0 deep, 1 usual, 2 shallow"),
+    Column("noise_lo", "float64", "nJy", "smallest noise of the zone's cells, nJy per pixel"),
+    Column("noise_hi", "float64", "nJy", "largest noise of the zone's cells, nJy per pixel"),
+    Column("area_arcsec2", "float64", "arcsec2", "good area of the zone"),
+    Column("snr_lo", "float64", "", "lower edge of the slice in signal-to-noise against local noise"),
+    Column("snr_hi", "float64", "", "upper edge of the slice"),
+    Column("n_found", "int64", "", "peaks in the slice"),
+    Column("n_noise", "float64", "", "peaks that noise alone makes, from the null maps; NaN: not known"),
+    Column("n_noise_err", "float64", "", "error of the same"),
+    Column("purity", "float64", "", "1 - n_noise / n_found, between 0 and 1"),
+    Column("purity_err", "float64", "", "error of the same"),
+    Column("purity_above", "float64", "", "purity of all peaks from snr_lo on"),
+)
+"""Columns of purity.ecsv."""
+
+PATTERN: Final = (
+    Column("field", "string", "", "name of the field"),
+    Column("snr_lo", "float64", "", "lower edge of the slice in signal-to-noise against local noise"),
+    Column("snr_hi", "float64", "", "upper edge of the slice"),
+    Column("n_found", "int64", "", "peaks in the slice"),
+    Column("period", "float64", "pix", "period of the strongest periodicity of their positions"),
+    Column("angle", "float64", "deg", "of its wave vector, from the x axis towards y"),
+    Column("power", "float64", "", "its power over the mean of modes of like period"),
+    Column("false_alarm", "float64", "", "probability that a field without a pattern shows one as strong"),
+)
+"""Columns of pattern.ecsv."""
+
 AUDIT: Final = (
     Column("check", "string", "", "what was looked at"),
     Column("field", "string", "", "name of the field"),
@@ -150,6 +242,13 @@ ARRAYS: Final = (
     Array("regions", ("y", "x"), "uint8", "", "1 inside the user's masks"),
     Array("mask", ("y", "x"), "uint8", "", "bits of tilegc.schema.Bit"),
     Array("detection", ("y", "x"), "float32", "nJy", "detection map; NaN where nothing was filtered"),
+    Array(
+        "noise",
+        ("cell_y", "cell_x"),
+        "float64",
+        "nJy",
+        "local noise of the detection map at the cells' centres",
+    ),
     Array("light", ("y", "x"), "float32", "nJy", "sum of the bands, nJy per pixel; NaN: no data"),
     Array("density", ("y", "x"), "float32", "arcsec-2", "local density of detected sources"),
     Array("rho", ("y", "x"), "float32", "", "the seed's kernel sum of detected and inpainted sources"),
@@ -192,6 +291,12 @@ class Files:
     inpainted: str = "inpainted.parquet"
     relation: str = "relation.ecsv"
     profile: str = "profile.ecsv"
+    radial: str = "radial.ecsv"
+    shape: str = "shape.ecsv"
+    masses: str = "masses.ecsv"
+    contamination: str = "contamination.ecsv"
+    purity: str = "purity.ecsv"
+    pattern: str = "pattern.ecsv"
     audit: str = "audit.ecsv"
     maps: str = "maps"
     psf: str = "psf"

@@ -18,11 +18,12 @@ from regions import Regions
 from tests import mock
 from tests.command import tilegc
 from tilegc import open_run, pipeline
+from tilegc.sky import SkyGrid
 
 CANDIDATES = {
     "id": ("int64", ""), "field": ("string", ""), "y": ("int32", "pix"), "x": ("int32", "pix"),
     "ra": ("double", "deg"), "dec": ("double", "deg"), "peak": ("float", "nJy"), "snr": ("double", ""),
-    "radius_arcsec": ("double", "arcsec"), "radius_kpc": ("double", "kpc"),
+    "radius_arcsec": ("double", "arcsec"), "radius_kpc": ("double", "kpc"), "purity": ("double", ""),
     "sharpness": ("float", ""), "roundness": ("float", ""), "concentration": ("float", ""), "shape": ("string", ""),
 }  # fmt: skip
 INPAINTED = {
@@ -40,6 +41,16 @@ PROFILE = {
     "n_err": ("float64", "1 / arcsec2"), "n_corrected": ("float64", "1 / arcsec2"), "kappa": ("float64", ""),
     "light": ("float64", "nJy arcsec-2"), "rho": ("float64", ""),
     "crowding": ("float64", ""),
+}  # fmt: skip
+PURITY = {
+    "field": ("str", ""), "zone": ("int64", ""), "noise_lo": ("float64", "nJy"), "noise_hi": ("float64", "nJy"),
+    "area_arcsec2": ("float64", "arcsec2"), "snr_lo": ("float64", ""), "snr_hi": ("float64", ""),
+    "n_found": ("int64", ""), "n_noise": ("float64", ""), "n_noise_err": ("float64", ""), "purity": ("float64", ""),
+    "purity_err": ("float64", ""), "purity_above": ("float64", ""),
+}  # fmt: skip
+PATTERN = {
+    "field": ("str", ""), "snr_lo": ("float64", ""), "snr_hi": ("float64", ""), "n_found": ("int64", ""),
+    "period": ("float64", "pix"), "angle": ("float64", "deg"), "power": ("float64", ""), "false_alarm": ("float64", ""),
 }  # fmt: skip
 SUMMARY = {
     "schema": int, "version": str, "recipe": str,
@@ -71,11 +82,13 @@ ARRAYS = {
     "sci": ("band y x", "float32", "nJy"), "err": ("band y x", "float32", "nJy"),
     "wht": ("band y x", "float32", "nJy-2"), "mask": ("y x", "uint8", ""), "detection": ("y x", "float32", "nJy"),
     "rho": ("y x", "float32", ""), "density": ("y x", "float32", "arcsec-2"),
+    "noise": ("cell_y cell_x", "float64", "nJy"),
 }  # fmt: skip
 TOP = {
     "run.yaml", "manifest.json", "summary.json", "log.txt", "report.html", "catalogue.parquet",
     "candidates.parquet", "inpainted.parquet", "relation.ecsv", "profile.ecsv", "catalogue.ecsv",
-    "catalogue.reg", "audit.ecsv", "maps", "psf", "figures", "store", "ledger",
+    "catalogue.reg", "radial.ecsv", "shape.ecsv", "masses.ecsv", "contamination.ecsv", "audit.ecsv",
+    "purity.ecsv", "pattern.ecsv", "maps", "psf", "figures", "store", "ledger",
 }  # fmt: skip
 
 
@@ -120,7 +133,9 @@ def check_tables(folder):
     ecsv = {
         column: (dtype if dtype != "string" else "str", unit) for column, (dtype, unit) in CANDIDATES.items()
     }
-    for name, columns in {"relation": RELATION, "profile": PROFILE, "catalogue": ecsv}.items():
+    for name, columns in {
+        "relation": RELATION, "profile": PROFILE, "catalogue": ecsv, "purity": PURITY, "pattern": PATTERN,
+    }.items():  # fmt: skip
         table = Table.read(folder / f"{name}.ecsv")
         assert table.colnames == list(columns), name
         for column, (dtype, unit) in columns.items():
@@ -162,7 +177,9 @@ def test_tables(run):
 
 
 def test_tables_through_open_run(run):
-    for table in (run.catalogue, run.candidates, run.inpainted, run.relation, run.profile):
+    for table in (
+        run.catalogue, run.candidates, run.inpainted, run.relation, run.profile, run.purity, run.pattern,
+    ):  # fmt: skip
         assert isinstance(table, QTable)
     assert run.catalogue["ra"].unit == u.deg
     assert run.catalogue["peak"].to(u.Jy).value.max() > 0
@@ -231,14 +248,25 @@ def test_summary(run):
     assert mass["virial_from_counts_msun"] == mass["n_gc_within_60arcsec"] * 5e9
     assert mass["gc_total_from_ratio_msun"] == pytest.approx(mass["lens_within_60arcsec_msun"] * 2.9e-5)
     assert mass["sigma_cr_msun_per_kpc2"] == pytest.approx(2.088e9, rel=1e-3)
-    assert mass["n_gc_within_60arcsec"] == (run.catalogue["radius_arcsec"] <= 60 * u.arcsec).sum()
+    # where the two fields overlap, a place counts for the field with most pixels there
+    sky, cell = run.sky(), run.sky().attrs["cell_arcsec"]
+    owner = sky["n_pixels"].argmax("field").to_numpy()
+    grid = SkyGrid(mock.RA, mock.DEC, cell)
+    xi, eta = grid.offsets(run.catalogue["ra"].value, run.catalogue["dec"].value)
+    names = [
+        run.fields[owner[math.floor(b / cell) - sky.attrs["j0"], math.floor(a / cell) - sky.attrs["i0"]]]
+        for a, b in zip(xi, eta, strict=True)
+    ]
+    once = np.array(names) == np.asarray(run.catalogue["field"]).astype(str)
+    assert 0 < (~once).sum() < 5
+    assert mass["n_gc_within_60arcsec"] == ((run.catalogue["radius_arcsec"] <= 60 * u.arcsec) & once).sum()
     assert summary["timing"]["total_s"] >= summary["timing"]["report_s"] > 0
 
 
 def test_stores(run):
     for name, shape in mock.SHAPES.items():
         with xr.open_zarr(run.path / "store" / f"{name}.zarr") as data:
-            assert data.sizes == {"band": 2, "y": shape[0], "x": shape[1]}
+            assert data.sizes == {"band": 2, "y": shape[0], "x": shape[1], "cell_y": 1, "cell_x": 1}
             assert data.band.values.tolist() == list(mock.BANDS)
             for array, (dims, dtype, unit) in ARRAYS.items():
                 assert data[array].dims == tuple(dims.split()), array

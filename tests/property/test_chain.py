@@ -18,7 +18,7 @@ from tilegc.io import store
 from tilegc.io.fits import BandSource, FieldSource
 from tilegc.schema import ARRAYS
 from tilegc.sky import SkyGrid
-from tilegc.stages import density, detection_map, mask, noise, peaks, rho
+from tilegc.stages import density, detection_map, mask, noise, peaks, rho, threshold
 from tilegc.stages.mask import Regions
 from tilegc.stages.setup import Setup, arrays
 
@@ -115,9 +115,9 @@ def hold_to_the_oracle(
             assert np.isnan(found.sigma)
             return
         assert found.sigma == oracle.sigma(good)
-        threshold = peaks.threshold(setup.config, found)
-        listed = peaks.find_peaks(setup, {"f": threshold})
-    expected = oracle.greedy(wanted, bits == 0, threshold, 3.0)
+        limit = threshold.threshold(setup.config, found)
+        listed = peaks.find_peaks(setup, {"f": limit})
+    expected = oracle.greedy(wanted, bits == 0, limit, 3.0)
     assert list(zip(listed["y"].tolist(), listed["x"].tolist(), strict=True)) == expected
     np.testing.assert_array_equal(listed["peak"], [wanted[place] for place in expected])
 
@@ -211,5 +211,5 @@ def test_a_field_without_a_good_pixel_is_empty(tmp_path, size, shape):
     mask.mask(setup, {"f": Regions((), ())})
     found = noise.noise(setup)
     assert found["f"].n_good == 0
-    listed = peaks.find_peaks(setup, {"f": peaks.threshold(setup.config, found["f"])})
+    listed = peaks.find_peaks(setup, {"f": threshold.threshold(setup.config, found["f"])})
     assert listed["y"].size == 0

@@ -97,6 +97,23 @@ def test_tile_size(size, run_file, reference, tmp_path):
     mock.assert_same(pipeline.run(changed, tmp_path / "run", workers=0), reference)
 
 
+@pytest.fixture(scope="module")
+def calibrated(tmp_path_factory, run_file):
+    """The other recipe, with what it chooses itself: local noise, purity, threshold."""
+    changes = {"recipe": "calibrated", "detect.threshold": "auto", "detect.purity": 0.9}
+    changed = mock.edited(run_file, "calibrated.yaml", changes)
+    return changed, pipeline.run(changed, tmp_path_factory.mktemp("calibrated") / "run", workers=0)
+
+
+def test_tile_size_of_the_calibrated_recipe(calibrated, tmp_path):
+    run_file, expected = calibrated
+    chosen = {name: field["threshold_chosen"] for name, field in expected.summary["fields"].items()}
+    assert any(chosen.values())
+    assert np.isfinite(expected.candidates["purity"]).any()
+    changed = mock.edited(run_file, "calibrated33.yaml", {"tiles.size": 33})
+    mock.assert_same(pipeline.run(changed, tmp_path / "run", workers=0), expected)
+
+
 @pytest.mark.slow
 @settings(max_examples=8, deadline=None, suppress_health_check=list(HealthCheck))
 @given(size=st.integers(5, 100), workers=st.sampled_from([0, "threads"]))

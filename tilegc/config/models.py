@@ -335,22 +335,24 @@ class ValueThreshold(Section):
 
 def _threshold(value: object) -> object:
     if value == "auto":
-        raise ValueError("auto is not there yet: give {sigma: 2.5} or {value: nJy per pixel}")
+        return value
     if isinstance(value, Mapping):
         if set(value) == {"sigma"}:
             return SigmaThreshold(**value)
         if set(value) == {"value"}:
             return ValueThreshold(**value)
-    raise ValueError("give {sigma: number} or {value: nJy per pixel}")
+    raise ValueError("give {sigma: number}, {value: nJy per pixel} or auto")
 
 
 class Detect(Section):
     """Peaks: the radius that a recorded peak blanks (pixels, inclusive) and the thresholds."""
 
     exclusion_radius: Annotated[float, BeforeValidator(_number), Field(ge=0, le=64)] = 3.0
-    threshold: Annotated[SigmaThreshold | ValueThreshold, BeforeValidator(_threshold)] = SigmaThreshold(
-        sigma=2.5
+    threshold: Annotated[SigmaThreshold | ValueThreshold | Literal["auto"], BeforeValidator(_threshold)] = (
+        SigmaThreshold(sigma=2.5)
     )
+    purity: Annotated[float, BeforeValidator(_number), Field(gt=0, lt=1)] = 0.95
+    """Of the catalogue, keep x T: what `threshold: auto` aims at."""
     keep: Annotated[float, BeforeValidator(_number), Field(ge=1, allow_inf_nan=False)] = 2.0
     shape: Annotated[Literal["off", "auto"], BeforeValidator(_switch)] = "off"
     """Whether candidates that are no points stay out of the catalogue."""

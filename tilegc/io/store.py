@@ -20,7 +20,7 @@ from zarr.codecs import BloscCodec
 
 from tilegc import schema
 from tilegc.errors import InputError, RunFolderError
-from tilegc.geometry import Box, inner_chunk
+from tilegc.geometry import LATTICE, Box, inner_chunk
 from tilegc.io.fits import BandSource, FieldSource
 from tilegc.io.fits import read_window as read_plane
 from tilegc.io.units import Photometry
@@ -79,7 +79,8 @@ def create(
     """
     patient(path)
     group = zarr.open_group(path, mode="a", zarr_format=3, use_consolidated=False)
-    lengths = {"band": len(bands), "y": shape[0], "x": shape[1]}
+    cells = [-(-side // LATTICE) for side in shape]
+    lengths = {"band": len(bands), "y": shape[0], "x": shape[1], "cell_y": cells[0], "cell_x": cells[1]}
     there = {name: _open_array(path, name, "r") for name in group.array_keys()}
     if "band" not in there:
         names = group.create_array(
@@ -94,7 +95,8 @@ def create(
         raise RunFolderError(f"{path}: holds other bands ({', '.join(held)}); use another folder")
     for array in arrays:
         whole = tuple(lengths[dim] for dim in array.dims)
-        shards = tuple(1 if dim == "band" else shard for dim in array.dims)
+        # What stands on the lattice is small, and the driver writes it in one piece.
+        shards = tuple({"band": 1, "y": shard, "x": shard}.get(dim, lengths[dim]) for dim in array.dims)
         if array.name not in there:
             _create_array(group, array, whole, shards)
             continue
@@ -114,7 +116,7 @@ def _create_array(
     group: zarr.Group, array: schema.Array, shape: tuple[int, ...], shards: tuple[int, ...]
 ) -> None:
     chunks = tuple(
-        1 if dim == "band" else inner_chunk(side) for dim, side in zip(array.dims, shards, strict=True)
+        inner_chunk(side) if dim in {"y", "x"} else side for dim, side in zip(array.dims, shards, strict=True)
     )
     dtype = np.dtype(array.dtype)
     group.create_array(

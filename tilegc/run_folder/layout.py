@@ -30,6 +30,12 @@ PRODUCTS: Final = (
     FILES.inpainted,
     FILES.relation,
     FILES.profile,
+    FILES.radial,
+    FILES.shape,
+    FILES.masses,
+    FILES.contamination,
+    FILES.purity,
+    FILES.pattern,
     FILES.audit,
 )
 """Files in the folder itself that the manifest has digests of; the page, figures and log promise nothing."""

@@ -75,6 +75,36 @@ class Run:
         """The radial profiles, with units."""
         return _tables().read_ecsv(self._there(FILES.profile))
 
+    @property
+    def radial(self) -> QTable:
+        """Sources, kappa, light and rho in round and elliptical annuli over all fields, with units."""
+        return _tables().read_ecsv(self._there(FILES.radial))
+
+    @property
+    def shape(self) -> QTable:
+        """Axis ratio and position angle of each tracer in rings."""
+        return _tables().read_ecsv(self._there(FILES.shape))
+
+    @property
+    def masses(self) -> QTable:
+        """Masses and checks, each with its arithmetic; units stand in a column."""
+        return _tables().read_ecsv(self._there(FILES.masses))
+
+    @property
+    def contamination(self) -> QTable:
+        """The contamination by every way there is, with units."""
+        return _tables().read_ecsv(self._there(FILES.contamination))
+
+    @property
+    def purity(self) -> QTable:
+        """Purity against signal-to-noise by zone of noise, with units."""
+        return _tables().read_ecsv(self._there(FILES.purity))
+
+    @property
+    def pattern(self) -> QTable:
+        """The strongest periodicity of the sources' positions in slices of signal-to-noise, with units."""
+        return _tables().read_ecsv(self._there(FILES.pattern))
+
     def field(self, name: str) -> xr.Dataset:
         """Return a field's arrays, dask-backed: sci, err, wht (if ingested), mask, detection, rho, density.
 

@@ -32,6 +32,11 @@ class Noise:
     sigma: float
     n_good: int
 
+    @property
+    def positive(self) -> float:
+        """Sigma; NaN where it is 0: half of the map or more is one value, and every pixel of it is a peak."""
+        return self.sigma if self.sigma > 0 else np.nan
+
 
 @dataclass(frozen=True)
 class _Question:

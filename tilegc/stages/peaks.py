@@ -6,23 +6,22 @@ decide; the few undecided ones of all tiles are settled by one sparse greedy ove
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
 import xarray as xr
 
-from tilegc.config import RunConfig, ValueThreshold
 from tilegc.engine import Pass, run_pass
 from tilegc.geometry import Tile
+from tilegc.kernels.lattice import bilinear
 from tilegc.kernels.peaks import classify, local_maxima, settle
-from tilegc.kernels.shapes import ShapeTables, measure
 from tilegc.sky import cosmology, kpc_per_arcsec, pixel_to_world, separation_arcsec
+from tilegc.stages.local_noise import LocalNoise
 from tilegc.stages.noise import Noise
 from tilegc.stages.partials import Table, concatenate
+from tilegc.stages.purity import Purity, purity_of
 from tilegc.stages.setup import Setup
-from tilegc.stages.shapes import POINT, judge
 
 __all__ = [
     "PEAK_HALO",
@@ -33,14 +32,10 @@ __all__ = [
     "find_peaks",
     "keep",
     "peaks_rule",
-    "threshold",
 ]
 
 PEAK_HALO = 16
 """Halo, pixels: in noise nothing is left undecided with it; exactness does not depend on it."""
-
-SHAPES = ("sharpness", "roundness", "concentration")
-"""Columns of `tilegc.kernels.shapes`."""
 
 Candidates = dict[str, np.ndarray]
 """Columns of `schema.CANDIDATES`."""
@@ -53,22 +48,12 @@ class PeakParams:
     field: int
     """Position of the field in the run file."""
     threshold: np.float32
+    """nJy per pixel; signal-to-noise where `noise` is given."""
     radius: float
-    shapes: ShapeTables | None = None
-    """None: shapes are not measured."""
+    noise: np.ndarray | None = None
+    """Local noise, nJy per pixel (cell_y, cell_x): peaks are then those of the map over it."""
     maxima: bool = False
     """Whether only a pixel that none of its eight neighbours exceeds may be a peak."""
-
-
-def threshold(config: RunConfig, noise: Noise) -> float:
-    """Return T of a field, nJy per pixel; NaN where it has no noise to be a multiple of."""
-    asked = config.detect.threshold
-    return asked.value if isinstance(asked, ValueThreshold) else asked.sigma * _positive(noise)
-
-
-def _positive(noise: Noise) -> float:
-    """Return sigma; NaN where it is 0: half of the map or more is one value, and every pixel of it is a peak."""
-    return noise.sigma if noise.sigma > 0 else math.nan
 
 
 def at_least(limit: float) -> np.float32:
@@ -79,58 +64,62 @@ def at_least(limit: float) -> np.float32:
 
 def peaks_rule(window: xr.Dataset, tile: Tile, params: PeakParams) -> tuple[dict[str, np.ndarray], Table]:
     """Classify the candidates of a core."""
-    values = window["detection"].values
-    allowed = (window["mask"].values == 0) & np.isfinite(values)
+    detection = window["detection"].values
+    allowed = (window["mask"].values == 0) & np.isfinite(detection)
+    values: np.ndarray = detection
+    if params.noise is not None:
+        values = detection / bilinear(params.noise, tile.window)
     if params.maxima:
         allowed &= local_maxima(values, tile.open_sides)
     found = classify(
         values, allowed, float(params.threshold), params.radius, tile.open_sides, tile.core_in_window
     )
-    shapes = [np.full(found.y.size, np.nan, np.float32)] * len(SHAPES)
-    if params.shapes is not None:
-        shapes = list(measure(window["light"].values, found.y, found.x, params.shapes))
     return {}, {
-        **dict(zip(SHAPES, shapes, strict=True)),
         "field": np.full(found.y.size, params.field, np.int32),
         "y": (found.y + tile.window.y0).astype(np.int32),
         "x": (found.x + tile.window.x0).astype(np.int32),
-        "peak": found.value,
+        "peak": detection[found.y, found.x],
+        "rank": found.value,
         "decided": found.decided,
     }
 
 
-PEAKS = Pass(
-    "peaks", ("detection", "mask", "light"), PEAK_HALO, (), peaks_rule, concatenate, bytes_per_pixel=44.0
-)
+PEAKS = Pass("peaks", ("detection", "mask"), PEAK_HALO, (), peaks_rule, concatenate, bytes_per_pixel=40.0)
 
 
 def find_peaks(
-    setup: Setup, thresholds: dict[str, float], shapes: Mapping[str, ShapeTables] | None = None
+    setup: Setup, limits: Mapping[str, float], noises: Mapping[str, LocalNoise] | None = None
 ) -> Table:
-    """Return field, y, x, peak and shape of every candidate: brightest first, then field, y, x.
+    """Return field, y, x, peak and rank of every candidate: highest peak first, then field, y, x.
 
     Parameters
     ----------
     setup : Setup
-    thresholds : dict
-        T of every field.
-    shapes : mapping, optional
-        Tables of every field; without them shapes are NaN.
+    limits : mapping
+        T of each field, nJy per pixel, or signal-to-noise if `noises` is given; NaN: the field is not searched.
+    noises : mapping, optional
+        If given, peaks are found on the detection map over the local noise.
+
+    Returns
+    -------
+    table
+        field (position in the run file), y, x, peak (nJy per pixel) and rank: the peak, or its signal-to-noise.
     """
     radius = setup.config.detect.exclusion_radius
     maxima = setup.config.recipe == "calibrated"
     params = {
-        name: PeakParams(index, at_least(thresholds[name]), radius, (shapes or {}).get(name), maxima)
+        name: PeakParams(
+            index, at_least(limits[name]), radius, None if noises is None else noises[name].values, maxima
+        )
         for index, name in enumerate(setup.names)
     }
     # A field without a good pixel has no threshold, and no candidates.
-    searched = [field for field in setup.fields if np.isfinite(thresholds[field.source.name])]
+    searched = [field for field in setup.fields if np.isfinite(limits[field.source.name])]
     found = run_pass(setup.engine, PEAKS, searched, params) if searched else None
     if found is None:
         found = {
             "field": np.zeros(0, np.int32), "y": np.zeros(0, np.int32), "x": np.zeros(0, np.int32),
-            "peak": np.zeros(0, np.float32), "decided": np.zeros(0, bool),
-            **{name: np.zeros(0, np.float32) for name in SHAPES},
+            "peak": np.zeros(0, np.float32), "rank": np.zeros(0, np.float32), "decided": np.zeros(0, bool),
         }  # fmt: skip
     return _settled(found, radius)
 
@@ -141,28 +130,42 @@ def _settled(found: Table, radius: float) -> Table:
     for field in np.unique(found["field"]):
         rows = np.flatnonzero(found["field"] == field)
         part = {name: column[rows] for name, column in found.items()}
-        keep[rows] = settle(part["y"], part["x"], part["peak"], part["decided"], radius)
-    table = {name: found[name][keep] for name in ("field", "y", "x", "peak", *SHAPES)}
+        keep[rows] = settle(part["y"], part["x"], part["rank"], part["decided"], radius)
+    table = {name: found[name][keep] for name in ("field", "y", "x", "peak", "rank")}
     order = np.lexsort((table["x"], table["y"], table["field"], -table["peak"]))
     return {name: column[order] for name, column in table.items()}
 
 
 def candidates(
-    setup: Setup, peaks: Table, noise: dict[str, Noise], shapes: Mapping[str, ShapeTables] | None = None
+    setup: Setup,
+    peaks: Table,
+    noises: Mapping[str, Noise],
+    local: Mapping[str, LocalNoise],
+    purities: Mapping[str, Purity],
+    *,
+    ranked: bool,
 ) -> Candidates:
-    """Give the peaks their names, places on the sky and signal-to-noise: the columns of `schema.CANDIDATES`."""
+    """Give the peaks their names, places on the sky and signal-to-noise: the columns of `schema.CANDIDATES`.
+
+    `ranked`: they were found on the map of signal-to-noise, which then is theirs; else it is against the field's
+    global noise.
+    """
     n = peaks["y"].size
-    ra, dec, snr = np.full(n, np.nan), np.full(n, np.nan), np.full(n, np.nan)
+    ra, dec, snr, pure = (np.full(n, np.nan) for _ in range(4))
     names = np.array(setup.names, dtype=object)
     for index, name in enumerate(setup.names):
         rows = peaks["field"] == index
-        if rows.any():
-            ra[rows], dec[rows] = pixel_to_world(setup.source(name).wcs, peaks["y"][rows], peaks["x"][rows])
-            snr[rows] = peaks["peak"][rows].astype(np.float64) / _positive(noise[name])
+        if not rows.any():
+            continue
+        y, x, peak = peaks["y"][rows], peaks["x"][rows], peaks["peak"][rows]
+        ra[rows], dec[rows] = pixel_to_world(setup.source(name).wcs, y, x)
+        here = (peaks["rank"][rows] if ranked else peak / local[name].at(y, x)).astype(np.float64)
+        snr[rows] = here if ranked else peak.astype(np.float64) / noises[name].positive
+        pure[rows] = purity_of(purities[name], y, x, here)
     cluster = setup.config.cluster
     radius = separation_arcsec(ra, dec, cluster.ra, cluster.dec)
     scale = kpc_per_arcsec(cosmology(setup.config.cosmology), cluster.redshift)
-    table = {
+    return {
         "id": np.arange(n, dtype=np.int64),
         "field": names[peaks["field"]],
         "y": peaks["y"],
@@ -173,21 +176,13 @@ def candidates(
         "snr": snr,
         "radius_arcsec": radius,
         "radius_kpc": radius * scale,
-        **{name: peaks[name] for name in SHAPES},
+        "purity": pure,
     }
-    return {**table, "shape": judge(table, shapes or {})}
 
 
-def keep(
-    found: Candidates, thresholds: Mapping[str, float], factor: float, *, points: bool = False
-) -> Candidates:
-    """Return the rows of candidates whose peak is at least `factor` x T of their field: the catalogue.
-
-    With `points`, only those whose shape is a point's.
-    """
+def keep(found: Candidates, thresholds: Mapping[str, float], factor: float, by: str = "peak") -> Candidates:
+    """Return the rows of candidates at or above `factor` x T of their field, in peak or in snr: the catalogue."""
     limits = {name: at_least(factor * value) for name, value in thresholds.items()}
     limit = np.array([limits[name] for name in found["field"]], np.float32)
-    rows = found["peak"] >= limit
-    if points:
-        rows &= found["shape"] == POINT
+    rows = found[by].astype(np.float32) >= limit
     return {name: column[rows] for name, column in found.items()}

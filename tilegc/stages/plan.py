@@ -20,13 +20,16 @@ from tilegc.places import Place, is_remote
 from tilegc.sky import SkyGrid, pixel_to_world, sample
 from tilegc.stages import density, rho
 from tilegc.stages.density import COVERAGE
-from tilegc.stages.detection_map import filter_pass, planned_params
+from tilegc.stages.detection_map import FilterParams, filter_pass, planned_params
 from tilegc.stages.ingest import needs_store
 from tilegc.stages.inpaint import INPAINT
+from tilegc.stages.local_noise import QUIET_PASS
 from tilegc.stages.mask import DRAW, FIND, REGIONS, Edge, mask_pass
 from tilegc.stages.noise import COUNT
+from tilegc.stages.null_map import BLOCK, null_pass
 from tilegc.stages.peaks import PEAKS
 from tilegc.stages.psf import STARS
+from tilegc.stages.shapes import SHAPES
 from tilegc.stages.sky_grid import CELLS
 
 __all__ = ["Plan", "Step", "check", "plan"]
@@ -97,9 +100,11 @@ def plan(
         Whether they run on this machine, whose memory they share.
     """
     grids = {source.name: TileGrid(source.shape, config.tiles.size) for source in sources}
+    blocks = {source.name: TileGrid(source.shape, BLOCK) for source in sources}
     steps = [
         Step("ingest", *_ingest(config, sources), writes=True),
         *(_step(step, grids) for step in _passes(config, sources)),
+        *(_step(step, blocks) for step in _block_passes(config, sources)),
     ]
     steps += [
         Step(name, sum(map(len, grids.values())), WORKER_BASE + max(map(memory, grids.values())), writes=True)
@@ -123,9 +128,19 @@ def check(found: Plan) -> None:
 
 def _passes(config: RunConfig, sources: Sequence[FieldSource]) -> list[Pass]:
     edges = {source.name: Edge.of(config.mask.edge_arcsec, source.scale) for source in sources}
-    filtering = filter_pass({source.name: planned_params(config, source) for source in sources})
+    filtering = filter_pass(_filtering(config, sources))
     stars = [STARS] if config.recipe == "calibrated" else []
-    return [*stars, REGIONS, filtering, FIND, DRAW, mask_pass(edges), COUNT, PEAKS, COVERAGE, INPAINT, CELLS]
+    found = [*stars, REGIONS, filtering, FIND, DRAW, mask_pass(edges), COUNT, PEAKS, SHAPES]
+    return [*found, COVERAGE, INPAINT, CELLS]
+
+
+def _block_passes(config: RunConfig, sources: Sequence[FieldSource]) -> list[Pass]:
+    """Return the passes over blocks of lattice cells, whatever the tiles are."""
+    return [QUIET_PASS, null_pass(_filtering(config, sources))]
+
+
+def _filtering(config: RunConfig, sources: Sequence[FieldSource]) -> dict[str, FilterParams]:
+    return {source.name: planned_params(config, source) for source in sources}
 
 
 def _step(step: Pass, grids: dict[str, TileGrid]) -> Step:

@@ -24,29 +24,49 @@ from tilegc.schema import (
     ARRAYS,
     AUDIT,
     CANDIDATES,
+    CONTAMINATION,
     FILES,
     INPAINTED,
+    MASSES,
+    PATTERN,
     PROFILE,
+    PURITY,
+    RADIAL,
     RELATION,
     SCHEMA_VERSION,
+    SHAPE,
     SKY_GRID,
     VERSION,
 )
 from tilegc.sky import cosmology, kpc_per_arcsec
-from tilegc.stages import audit
+from tilegc.stages import audit, contamination, mass_table
+from tilegc.stages.contamination import Component
 from tilegc.stages.lens_models import LensModels, Peak
 from tilegc.stages.likelihood import CountsRelation, describe
+from tilegc.stages.mass_table import Line
 from tilegc.stages.masses import Masses
 from tilegc.stages.noise import Noise
 from tilegc.stages.profile import Contamination
 from tilegc.stages.psf import BandPsf
+from tilegc.stages.radial import Radial
 from tilegc.stages.relation import Boxes, Comparison, Relation
 from tilegc.stages.setup import Setup
 from tilegc.stages.shapes import POINT
 from tilegc.stages.sky_grid import SkyCells
+from tilegc.stages.threshold import Selection
 from tilegc.stages.truth import Planted
+from tilegc.statistics.intensity import Fit
 
-__all__ = ["MAPS", "Results", "summarise", "write_maps", "write_sky_grid", "write_summary", "write_tables"]
+__all__ = [
+    "MAPS",
+    "Results",
+    "summarise",
+    "write_maps",
+    "write_noise",
+    "write_sky_grid",
+    "write_summary",
+    "write_tables",
+]
 
 MAPS = ("detection", "mask", "rho", "density")
 """Arrays that are also written as FITS images."""
@@ -70,10 +90,7 @@ class Results:
     """What a run found, in the driver's memory."""
 
     noise: Mapping[str, Noise]
-    thresholds: Mapping[str, float]
-    """T of each field, nJy per pixel."""
-    candidates: Table
-    catalogue: Table
+    selection: Selection
     inpainted: Table
     cells: SkyCells
     boxes: Boxes | None
@@ -84,13 +101,26 @@ class Results:
     comparison: Comparison | None
     profile: Table
     contamination: Contamination
+    radial: Radial
+    budget: list[Component]
     masses: Masses
+    mass_lines: list[Line]
     lens: tuple[LensModels, list[Peak]] | None
     planted: Planted | None
     """None unless the run file names a truth table."""
     audit: tuple[audit.Line, ...]
     psfs: Mapping[str, tuple[BandPsf, ...]]
     """Of every field's bands: what shapes, and the calibrated filter, are measured with."""
+
+    @property
+    def candidates(self) -> Table:
+        """The peaks >= T."""
+        return self.selection.candidates
+
+    @property
+    def catalogue(self) -> Table:
+        """The sources: the peaks >= keep x T."""
+        return self.selection.catalogue
 
 
 def write_tables(setup: Setup, results: Results) -> None:
@@ -116,7 +146,30 @@ def write_tables(setup: Setup, results: Results) -> None:
                 folder.psf(name, found.band), found.psf, band=found.band, scale=setup.source(name).scale,
                 origin=found.origin, n_stars=found.n_stars,
             )  # fmt: skip
+    write_ecsv(folder.path / FILES.radial, RADIAL, results.radial.annuli, recipe)
+    write_ecsv(folder.path / FILES.shape, SHAPE, results.radial.shapes, recipe)
+    write_ecsv(folder.path / FILES.masses, MASSES, mass_table.as_table(results.mass_lines), recipe)
+    kpc = kpc_per_arcsec(cosmology(setup.config.cosmology), setup.config.cluster.redshift)
+    write_ecsv(
+        folder.path / FILES.contamination, CONTAMINATION, contamination.as_table(results.budget, kpc), recipe
+    )
+    purities = [results.selection.purities[name].table for name in setup.names]
+    write_ecsv(folder.path / FILES.purity, PURITY, _joined(purities), recipe)
+    patterns = [results.selection.patterns[name].table for name in setup.names]
+    write_ecsv(folder.path / FILES.pattern, PATTERN, _joined(patterns), recipe)
     write_ecsv(folder.path / FILES.audit, AUDIT, audit.columns(results.audit), recipe)
+
+
+def _joined(tables: list[Table]) -> Table:
+    """Return the rows of several tables, one after the other."""
+    return {name: np.concatenate([table[name] for table in tables]) for name in tables[0]}
+
+
+def write_noise(setup: Setup, results: Results) -> None:
+    """Write the local noise of every field into its store."""
+    for field in setup.fields:
+        values = results.selection.local[field.source.name].values
+        store.write(field.store, "noise", Box(0, 0, *values.shape), values)
 
 
 @dataclass(frozen=True)
@@ -204,6 +257,15 @@ def summarise(setup: Setup, results: Results) -> dict[str, Any]:
             "r_lo_arcsec": _null(results.contamination.r_lo),
             "r_hi_arcsec": _null(results.contamination.r_hi),
         },
+        "contamination_budget": {one.name: _component(one, scale) for one in results.budget},
+        "radial": {
+            "cored": _law(results.radial.cored), "elliptical": _law(results.radial.elliptical),
+            "nfw": _law(results.radial.nfw),
+            "axis_ratio": _null(results.radial.shape.axis_ratio),
+            "axis_ratio_err": _null(results.radial.shape.axis_ratio_err),
+            "position_angle_deg": _null(results.radial.shape.position_angle),
+            "position_angle_err_deg": _null(results.radial.shape.position_angle_err),
+        },
         "mass": {
             "sigma_cr_msun_per_kpc2": _null(masses.sigma_cr),
             "mean_kappa_within_60arcsec": _null(masses.mean_kappa),
@@ -231,7 +293,7 @@ def _field(setup: Setup, results: Results, index: int, name: str) -> dict[str, A
         "masked_fraction": 1 - noise.n_good / with_data if with_data else None,
         "no_data_fraction": 1 - with_data / n_pixels,
         "sigma": _null(noise.sigma),
-        "threshold": _null(results.thresholds[name]),
+        "threshold": _null(results.selection.typical[name]),
         "psf": {
             band.band: {
                 "fwhm_arcsec": _null(band.psf.fwhm * source.scale),
@@ -246,6 +308,49 @@ def _field(setup: Setup, results: Results, index: int, name: str) -> dict[str, A
         "n_candidates": int((results.candidates["field"] == name).sum()),
         "n_detected": int((results.catalogue["field"] == name).sum()),
         "n_inpainted": int((results.inpainted["field"] == name).sum()) / setup.config.inpaint.realisations,
+        **_limits(results.selection, name),
+    }
+
+
+def _limits(selection: Selection, name: str) -> dict[str, Any]:
+    """Return what is known of one field's noise and threshold."""
+    noise, limit = selection.local[name], selection.thresholds[name]
+    pure = selection.catalogue["purity"][selection.catalogue["field"] == name]
+    known = pure[np.isfinite(pure)]
+    return {
+        "local_noise": _null(noise.median),
+        "local_noise_lo": _null(noise.values[noise.counts.good > 0].min(initial=np.inf)),
+        "local_noise_hi": _null(noise.values[noise.counts.good > 0].max(initial=-np.inf)),
+        "noise_over_err": _null(noise.over_error),
+        "common_noise": _null(noise.common),
+        "null_maps": noise.counts.draws // 2 if noise.balance.patterns else 0,
+        "null_balance": list(noise.balance.scales),
+        "threshold_snr": _null(limit.value if limit.local else limit.value / noise.median),
+        "threshold_chosen": limit.chosen,
+        "purity": _null(float(known.mean()) if known.size else np.nan),
+        "pattern_onset_snr": selection.patterns[name].onset or None,
+    }
+
+
+def _component(one: Component, kpc: float) -> dict[str, float | None]:
+    return {
+        "per_kpc2": _null(one.n / kpc**2), "err": _null(one.err / kpc**2),
+        "factor": _null(one.factor), "factor_err": _null(one.factor_err),
+    }  # fmt: skip
+
+
+def _law(found: Fit) -> dict[str, Any]:
+    """Return a fit's parameters with both errors and both covariances, rows in the parameters' order."""
+    return {
+        "parameters": list(found.names),
+        "values": [_null(value) for value in found.values],
+        "err": [_null(found.error(name)) for name in found.names],
+        "robust_err": [_null(found.robust_error(name)) for name in found.names],
+        "covariance": [[_null(value) for value in row] for row in found.covariance],
+        "robust_covariance": [[_null(value) for value in row] for row in found.robust],
+        "log_likelihood": _null(found.log_likelihood),
+        "n": found.n,
+        "at_bound": list(found.at_bound),
     }
 
 

@@ -20,7 +20,7 @@ from tilegc.kernels.sky_cells import SkyPartial, accumulate_cells, cell_of, cell
 from tilegc.sky import SkyGrid, mesh
 from tilegc.stages.setup import Setup
 
-__all__ = ["HALF", "SkyCells", "add_up"]
+__all__ = ["HALF", "SkyCells", "add_up", "read_sky_cells"]
 
 log = logging.getLogger("tilegc.stages")
 
@@ -95,6 +95,24 @@ class SkyCells:
         """Cells with enough area of one field without the bits 1 and 2 (eta, xi)."""
         inside: np.ndarray = self.inside_area[field] >= HALF * self.grid.pixel**2
         return inside
+
+    @property
+    def owner(self) -> np.ndarray:
+        """Position of the field to which each cell belongs, that with most pixels in it (eta, xi)."""
+        owner: np.ndarray = self.n_pixels.argmax(axis=0)
+        return owner
+
+    def owned(self, ra: np.ndarray, dec: np.ndarray, field: np.ndarray) -> np.ndarray:
+        """Return whether these places (deg) lie in cells of their own field, bool.
+
+        Where fields overlap, a source stands in the catalogue once for each.
+        """
+        cell, on = self._flat(*self._named(ra, dec))
+        if not self.kappa.size:
+            return on
+        names = np.array(self.fields)[self.owner.ravel()[cell]]
+        own: np.ndarray = on & (names == np.asarray(field).astype(str))
+        return own
 
     def _named(self, ra: np.ndarray, dec: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Return the cells (i_eta, i_xi) of these places (deg)."""
@@ -185,6 +203,17 @@ def add_up(setup: Setup, sources: Table, kappa: Kappa | None) -> SkyCells:
     return SkyCells(
         grid, j0, i0, setup.names, empty.pixel_area, n_pixels, n_good, n_inside, n_gc, light, rho, values
     )
+
+
+def read_sky_cells(dataset: xr.Dataset) -> SkyCells:
+    """Return the sky grid of a run's folder, as `Run.sky` opens it."""
+    told = dataset.attrs
+    names = ("n_pixels", "n_good", "n_inside", "n_gc", "light", "rho", "kappa")
+    return SkyCells(
+        SkyGrid(told["ra"], told["dec"], told["cell_arcsec"]), int(told["j0"]), int(told["i0"]),
+        tuple(told["fields"]), np.array(told["pixel_area_arcsec2"], np.float64),
+        *(dataset[name].to_numpy() for name in names),
+    )  # fmt: skip
 
 
 def _foreign(n_pixels: np.ndarray, names: tuple[str, ...]) -> np.ndarray:

@@ -1,0 +1,146 @@
+"""Density and profile of any catalogue of sources over an area, without images: the chain's own statistics."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from astropy import units as u
+from astropy.table import QTable
+from matplotlib.path import Path as Outline
+from numpy.typing import ArrayLike, NDArray
+from scipy.spatial import ConvexHull
+
+from tilegc.errors import ConfigError
+from tilegc.sky import SkyGrid
+from tilegc.statistics.intensity import Fit, Sample
+from tilegc.statistics.prediction import Smoothed, smooth_counts
+from tilegc.statistics.radial import Shape, fit_cored, shape_of
+
+__all__ = ["CatalogueProfile", "profile_of"]
+
+Floats = NDArray[np.float64]
+
+LEAST_SHARE = 0.2
+"""Of an annulus that must lie in the footprint."""
+
+
+@dataclass(frozen=True, eq=False)
+class CatalogueProfile:
+    """What a catalogue's positions tell."""
+
+    annuli: QTable
+    """r_lo, r_hi, area, n_gc, n, n_err (Poisson), with units."""
+    xi: Floats
+    """Centres of the map's columns, arcsec east of the centre."""
+    eta: Floats
+    density: Smoothed
+    """Sources per arcsec^2 and its variance, (eta, xi)."""
+    cored: Fit
+    """peak (1 + (r / core)^2)^(-slope / 2) + floor, by the positions."""
+    elliptical: Fit
+    shape: Shape
+    area: float
+    """Of the footprint, arcsec^2."""
+
+
+def profile_of(
+    ra: ArrayLike, dec: ArrayLike, *, centre: tuple[float, float], footprint: ArrayLike | None = None,
+    edges: Sequence[float] = (0, 5, 10, 20, 30, 45, 60, 80, 100, 125, 150), resolution: float = 10.0,
+    cell: float = 1.0,
+) -> CatalogueProfile:  # fmt: skip
+    """Return density and profile of a catalogue, with errors.
+
+    Parameters
+    ----------
+    ra, dec : array_like
+        Of the sources, degrees, ICRS.
+    centre : tuple of float
+        About which radii are, degrees.
+    footprint : array_like, optional
+        (n, 2), corners (ra, dec) of the polygon that was searched, degrees; the convex hull of the sources
+        where not given, which is too small by about a source's distance from the edge.
+    edges : sequence of float
+        Of the annuli, arcsec.
+    resolution : float
+        Sigma of the density map, arcsec.
+    cell : float
+        Side of the cells in which the area is counted, arcsec.
+
+    Raises
+    ------
+    ConfigError
+        If there are too few sources for an area, or a length makes no sense.
+
+    Examples
+    --------
+    >>> found = profile_of(ra, dec, centre=(49.95, 41.51))  # doctest: +SKIP
+    >>> found.annuli["n"], found.cored.error("slope")  # doctest: +SKIP
+    """
+    grid = SkyGrid(*centre, cell)
+    xi, eta = (np.atleast_1d(axis) for axis in grid.offsets(ra, dec))
+    if not (cell > 0 and resolution > 0):
+        raise ConfigError("profile_of: cell and resolution are lengths above 0 arcsec")
+    if xi.size < 3 and footprint is None:
+        raise ConfigError(f"profile_of: {xi.size} sources span no area: give its footprint")
+    corners = _corners(grid, xi, eta, footprint)
+    outline = Outline(corners)
+    inside = outline.contains_points(np.column_stack([xi, eta]), radius=0.0) | (footprint is None)
+    xi, eta = xi[inside], eta[inside]
+    (left, low), (right, high) = np.floor(corners.min(axis=0) / cell), np.ceil(corners.max(axis=0) / cell)
+    columns = (np.arange(left, right) + 0.5) * cell
+    rows = (np.arange(low, high) + 0.5) * cell
+    area = _areas(outline, columns, rows, cell)
+    cell_xi, cell_eta = np.meshgrid(columns, rows)
+    there = area > 0
+    sample = Sample(xi, eta, np.ones(xi.size), cell_xi[there], cell_eta[there], area[there])
+    elliptical = fit_cored(sample, elliptical=True)
+    index = np.floor(np.stack([eta / cell - low, xi / cell - left])).astype(np.int64)
+    index = np.clip(index, 0, np.array([rows.size, columns.size])[:, None] - 1)
+    count = np.zeros(area.shape, np.int64)
+    np.add.at(count, tuple(index), 1)
+    whole = np.isfinite(elliptical.values).all()
+    return CatalogueProfile(
+        _annuli(sample, edges), columns, rows, smooth_counts(count, area, resolution / cell),
+        fit_cored(sample), elliptical, shape_of(elliptical) if whole else Shape(*[np.nan] * 4), float(area.sum()),
+    )  # fmt: skip
+
+
+def _corners(grid: SkyGrid, xi: Floats, eta: Floats, footprint: ArrayLike | None) -> Floats:
+    if footprint is None:
+        places = np.column_stack([xi, eta])
+        return np.asarray(places[ConvexHull(places).vertices])
+    given = np.asarray(footprint, np.float64)
+    if given.ndim != 2 or given.shape[1] != 2 or len(given) < 3:
+        raise ConfigError("profile_of: footprint is three corners (ra, dec) or more, in degrees")
+    return np.column_stack(grid.offsets(given[:, 0], given[:, 1]))
+
+
+def _areas(outline: Outline, columns: Floats, rows: Floats, cell: float) -> Floats:
+    """Return the area of each cell inside the outline, by 16 points of it."""
+    share = np.zeros((rows.size, columns.size))
+    for dy, dx in itertools.product((-0.375, -0.125, 0.125, 0.375), repeat=2):
+        x, y = np.meshgrid(columns + dx * cell, rows + dy * cell)
+        share += outline.contains_points(np.column_stack([x.ravel(), y.ravel()])).reshape(share.shape)
+    return np.asarray(share / 16 * cell**2)
+
+
+def _annuli(sample: Sample, edges: Sequence[float]) -> QTable:
+    rows = []
+    for r_lo, r_hi in itertools.pairwise(edges):
+        ring = sample.ring(r_lo, r_hi)
+        area = float(ring.area.sum())
+        if area < LEAST_SHARE * np.pi * (r_hi**2 - r_lo**2):
+            continue
+        n = ring.xi.size
+        rows.append((r_lo, r_hi, area, n, n / area, np.sqrt(n) / area))
+    columns = zip(*rows, strict=True) if rows else [()] * 6
+    names = ("r_lo", "r_hi", "area", "n_gc", "n", "n_err")
+    table = QTable({name: np.array(values, np.float64) for name, values in zip(names, columns, strict=True)})
+    table["n_gc"] = table["n_gc"].astype(np.int64)
+    for name, unit in (("r_lo", u.arcsec), ("r_hi", u.arcsec), ("area", u.arcsec**2), ("n", u.arcsec**-2),
+                       ("n_err", u.arcsec**-2)):  # fmt: skip
+        table[name] = table[name] * unit
+    return table

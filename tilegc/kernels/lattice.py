@@ -1,0 +1,112 @@
+"""Maps that are known on the lattice: one value a cell, bilinear between the cells' centres.
+
+Cells are fixed squares from pixel (0, 0), so that what is measured in them knows nothing of tiles. Only + - * /
+touch a pixel. Radius: none, as the whole lattice is given.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from tilegc.geometry import LATTICE, Box
+from tilegc.kernels.compiled import compiled
+
+__all__ = ["bilinear", "bilinear_at", "fill", "lattice_shape"]
+
+Float32 = NDArray[np.float32]
+Float64 = NDArray[np.float64]
+Int64 = NDArray[np.int64]
+
+
+def lattice_shape(shape: tuple[int, int], side: int = LATTICE) -> tuple[int, int]:
+    """Return rows and columns of the cells that cover a field of `shape` pixels; the last ones may be cut."""
+    return -(-shape[0] // side), -(-shape[1] // side)
+
+
+def bilinear(values: Float64, box: Box, side: int = LATTICE) -> Float32:
+    """Return a lattice's map on the pixels of a box.
+
+    Parameters
+    ----------
+    values : (cell_y, cell_x) float64
+        Value at the centre of each whole cell of `side` x `side` pixels.
+    box : Box
+        Pixels.
+    side : int
+        Side of a cell, pixels.
+
+    Returns
+    -------
+    (ny, nx) float32
+        Bilinear in float64, rounded once; constant beyond the outermost centres. A pixel has the same bits in
+        any box.
+    """
+    out = np.empty(box.shape, np.float32)
+    _interpolate_box(np.ascontiguousarray(values, np.float64), box.y0, box.x0, side, out)
+    return out
+
+
+def bilinear_at(values: Float64, y: ArrayLike, x: ArrayLike, side: int = LATTICE) -> Float32:
+    """Return a lattice's map at single pixels: float32 (n,), the bits of `bilinear`."""
+    rows, columns = np.asarray(y, np.int64), np.asarray(x, np.int64)
+    out = np.empty(rows.shape, np.float32)
+    _interpolate_at(np.ascontiguousarray(values, np.float64), rows, columns, side, out)
+    return out
+
+
+def fill(values: Float64) -> Float64:
+    """Return a lattice without gaps: cells without a value take the mean of their eight neighbours that have one.
+
+    Layer by layer from the known cells outwards; NaN only where no cell is known.
+    """
+    filled: Float64 = np.array(values, np.float64)
+    while (unknown := np.isnan(filled)).any() and not unknown.all():
+        padded = np.pad(filled, 1, constant_values=np.nan)
+        total, count = np.zeros(filled.shape), np.zeros(filled.shape)
+        for dy in range(3):
+            for dx in range(3):
+                part = padded[dy : dy + filled.shape[0], dx : dx + filled.shape[1]]
+                known = np.isfinite(part)
+                total += np.where(known, part, 0.0)
+                count += known
+        reached = unknown & (count > 0)
+        filled[reached] = total[reached] / count[reached]
+    return filled
+
+
+@compiled
+def _cell(pixel: int, side: int, cells: int) -> tuple[int, float]:
+    """Return the cell whose centre lies before a pixel, and the pixel's way from there to the next, in cells."""
+    along = (2.0 * pixel + 1.0 - side) / (2.0 * side)
+    if along <= 0.0 or cells == 1:
+        return 0, 0.0
+    if along >= cells - 1:
+        return cells - 2, 1.0
+    first = int(along)
+    return first, along - first
+
+
+@compiled
+def _between(values: Float64, row: int, down: float, column: int, across: float) -> np.float32:
+    lower, right = min(row + 1, values.shape[0] - 1), min(column + 1, values.shape[1] - 1)
+    above = values[row, column] * (1.0 - across) + values[row, right] * across
+    below = values[lower, column] * (1.0 - across) + values[lower, right] * across
+    return np.float32(above * (1.0 - down) + below * down)
+
+
+@compiled
+def _interpolate_box(values: Float64, y0: int, x0: int, side: int, out: Float32) -> None:
+    for j in range(out.shape[0]):
+        row, down = _cell(y0 + j, side, values.shape[0])
+        for i in range(out.shape[1]):
+            column, across = _cell(x0 + i, side, values.shape[1])
+            out[j, i] = _between(values, row, down, column, across)
+
+
+@compiled
+def _interpolate_at(values: Float64, y: Int64, x: Int64, side: int, out: Float32) -> None:
+    for k in range(len(y)):
+        row, down = _cell(y[k], side, values.shape[0])
+        column, across = _cell(x[k], side, values.shape[1])
+        out[k] = _between(values, row, down, column, across)

@@ -1,0 +1,118 @@
+"""The strongest periodicity in the positions of sources, against a Poisson field of the same density and mask.
+
+Positions are counted in bins; what a smooth density under the same mask would give is taken away; the power of the
+rest is exponential with mean 1 in every mode if the sources are independent of one another. Clustering and the
+exclusion radius change that mean slowly with the wave number, so each mode is compared with those of like wave number;
+a regular pattern stands out of them. Radius: the whole field.
+"""
+
+from __future__ import annotations
+
+import itertools
+import math
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+from scipy import fft
+
+__all__ = ["BIN", "Periodicity", "strongest_period"]
+
+Float64 = NDArray[np.float64]
+
+BIN = 4
+"""Side of a bin, pixels: periods from twice this are seen."""
+
+LONGEST = 256.0
+"""Longest period, pixels."""
+
+SMOOTH = 64.0
+"""Sigma of the Gaussian that gives the smooth density, pixels: longer periods than about `LONGEST` are part of it."""
+
+ALIKE = 1024
+"""Modes of like wave number with which one is compared."""
+
+
+@dataclass(frozen=True)
+class Periodicity:
+    """The strongest mode; NaN where there is none to speak of."""
+
+    period: float
+    """Pixels."""
+    angle: float
+    """Of the wave vector, degrees from the x axis towards y, 0 to 180."""
+    power: float
+    """Over the mean of like modes."""
+    false_alarm: float
+    """Probability that the strongest of all modes of a Poisson field is as strong."""
+
+
+NOTHING = Periodicity(math.nan, math.nan, math.nan, math.nan)
+
+
+def strongest_period(y: ArrayLike, x: ArrayLike, good: NDArray[np.uint8]) -> Periodicity:
+    """Return the strongest periodicity of some positions.
+
+    Parameters
+    ----------
+    y, x : (n,) int
+        Pixels; two sources or more.
+    good : (ny, nx) uint8
+        Good pixels in each bin of `BIN` x `BIN` pixels, 0 to 16.
+
+    Returns
+    -------
+    Periodicity
+    """
+    rows, columns = np.asarray(y, np.int64) // BIN, np.asarray(x, np.int64) // BIN
+    if rows.size < 2 or min(good.shape) < 8:
+        return NOTHING
+    shape = tuple(fft.next_fast_len(side, real=True) for side in good.shape)
+    counts = np.bincount(rows * good.shape[1] + columns, minlength=good.size).reshape(good.shape)
+    excess = counts - _smooth_density(counts.astype(np.float64), good.astype(np.float64))
+    power = np.abs(fft.rfft2(excess, shape)) ** 2 / rows.size
+    ky = fft.fftfreq(shape[0], BIN)[:, None]
+    kx = fft.rfftfreq(shape[1], BIN)[None, :]
+    wave = np.hypot(ky, kx)
+    # Of the modes with kx = 0, half are those of the other half again.
+    used = (wave >= 1.0 / LONGEST) & ((kx > 0) | (ky > 0))
+    relative, number = power[used], wave[used]
+    order = np.argsort(number, kind="stable")
+    relative = relative[order] / _like(relative[order])
+    best = int(np.argmax(relative))
+    at = np.flatnonzero(used.ravel())[order[best]]
+    row, column = divmod(int(at), kx.size)
+    angle = math.degrees(math.atan2(ky[row, 0], kx[0, column])) % 180.0
+    chance = -math.expm1(relative.size * math.log1p(-math.exp(-relative[best])))
+    return Periodicity(1.0 / float(number[order[best]]), angle, float(relative[best]), chance)
+
+
+def _smooth_density(counts: Float64, good: Float64) -> Float64:
+    """Return what the smoothed counts per good pixel give in every bin."""
+    reach = math.ceil(3 * SMOOTH / BIN)
+    shape = [fft.next_fast_len(side + reach, real=True) for side in counts.shape]
+    sigma = SMOOTH / BIN
+    gauss = [
+        np.exp(-2.0 * (math.pi * sigma * f) ** 2) for f in (fft.fftfreq(shape[0]), fft.rfftfreq(shape[1]))
+    ]
+    transfer = gauss[0][:, None] * gauss[1][None, :]
+
+    def smooth(values: Float64) -> Float64:
+        whole: Float64 = fft.irfft2(fft.rfft2(values, shape) * transfer, shape)
+        return whole[: values.shape[0], : values.shape[1]]
+
+    area = smooth(good)
+    expected = np.where((good > 0) & (area > 0), smooth(counts) / np.where(area > 0, area, 1.0), 0.0) * good
+    total = expected.sum()
+    scaled: Float64 = expected * (counts.sum() / total) if total > 0 else expected
+    return scaled
+
+
+def _like(power: Float64) -> Float64:
+    """Return the mean power of the modes of like wave number, from their median, which no single mode moves."""
+    groups = max(1, power.size // ALIKE)
+    edges = np.linspace(0, power.size, groups + 1).astype(np.int64)
+    mean = np.empty(power.size)
+    for first, last in itertools.pairwise(edges):
+        mean[first:last] = np.median(power[first:last]) / math.log(2.0)
+    return np.maximum(mean, np.finfo(float).tiny)

@@ -1,0 +1,252 @@
+"""A kappa map for a cluster without a lens model, from the calibration of one with.
+
+Counts of the one, the law n = a kappa^c + f of the other (or its binned kappa = A n^b), brought from redshift to
+redshift; what reaches beyond the calibration is said.
+"""
+
+from __future__ import annotations
+
+import io
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from astropy import units
+from astropy.io import fits
+from astropy.wcs import WCS
+
+from tilegc.errors import ConfigError, RunFolderError
+from tilegc.io.atomic import write_bytes
+from tilegc.run_folder import Run, open_run
+from tilegc.sky import cosmology, kpc_per_arcsec, lens_scaling, sigma_critical
+from tilegc.stages.peaks import at_least
+from tilegc.stages.relation import Boxes, binned_law
+from tilegc.stages.sky_grid import SkyCells, read_sky_cells
+from tilegc.statistics.prediction import KappaLaw, predict_kappa, smooth_counts
+
+__all__ = ["Prediction", "predict"]
+
+RESOLUTION = 3.0
+"""Sigma of the smoothing, arcsec: about the boxes in which the law was measured."""
+
+BIN_FILLED = 5
+RESAMPLES, RESAMPLE_SEED = 200, 20260215
+
+Z_APART = 0.05
+"""Difference of redshifts above which the law's own evolution is worth a warning."""
+
+DEPTH_APART = 0.02
+"""Part by which limits may differ unnoticed."""
+
+
+@dataclass(frozen=True, eq=False)
+class Prediction:
+    """A predicted map; arrays (eta, xi) on the run's sky grid, xi to the east."""
+
+    kappa: np.ndarray
+    error: np.ndarray
+    """One sigma: counting and the law's covariance."""
+    law_error: np.ndarray
+    n: np.ndarray
+    """Smoothed counts per arcsec^2 above the common limit."""
+    extrapolated: np.ndarray
+    """Where n is outside of what the calibration was measured at, bool."""
+    wcs: WCS
+    source_redshift: float
+    scaling: float
+    """D_LS/D_S of that source redshift for the predicted cluster."""
+    method: str
+    """likelihood or boxes."""
+    warnings: tuple[str, ...]
+
+    def write(self, path: str | Path) -> Path:
+        """Write kappa, its error, the law's part of it, n and the extrapolated cells as one FITS file, east left."""
+        header = self.wcs.to_header()
+        for key in ("DATE-OBS", "MJD-OBS", "MJDREF", "DATE"):
+            header.remove(key, ignore_missing=True)
+        width = self.kappa.shape[1]
+        header["CRPIX1"] = width + 1 - float(self.wcs.wcs.crpix[0])
+        header["CDELT1"] = -float(self.wcs.wcs.cdelt[0])
+        told: dict[str, tuple[Any, str]] = {
+            "ZSOURCE": (self.source_redshift, "source redshift of kappa"),
+            "DLSDS": (self.scaling, "D_LS/D_S of it"),
+            "LAW": (self.method, "how the calibration was fitted"),
+        }
+        planes = (
+            ("KAPPA", self.kappa, "convergence predicted from counts"),
+            ("ERROR", self.error, "its error, counting and law"),
+            ("LAWERR", self.law_error, "the law's part of it"),
+            ("DENSITY", self.n, "sources per arcsec^2, smoothed"),
+            ("EXTRAPOL", self.extrapolated.astype(np.uint8), "1 beyond the calibration"),
+        )
+        hdus = fits.HDUList()
+        for name, values, meaning in planes:
+            kind = fits.PrimaryHDU if not len(hdus) else fits.ImageHDU
+            data = values[:, ::-1] if values.dtype == np.uint8 else values[:, ::-1].astype(">f4")
+            hdu = kind(np.ascontiguousarray(data), header)
+            hdu.header["EXTNAME"] = (name, meaning)
+            for key, card in told.items():
+                hdu.header[key] = card
+            hdus.append(hdu)
+        content = io.BytesIO()
+        hdus.writeto(content)
+        write_bytes(Path(path), content.getvalue())
+        return Path(path)
+
+
+def predict(
+    run: str | Path | Run, calibration: str | Path | Run, *, resolution: float = RESOLUTION,
+    source_redshift: float | None = None,
+) -> Prediction:  # fmt: skip
+    """Predict the convergence of one run's cluster from the relation of another's.
+
+    Parameters
+    ----------
+    run : path or Run
+        Finished; needs no convergence map.
+    calibration : path or Run
+        Finished, with a relation.
+    resolution : float
+        Sigma of the Gaussian under which sources are counted, arcsec.
+    source_redshift : float, optional
+        For which kappa is given; the calibration's reference redshift by default.
+
+    Raises
+    ------
+    RunFolderError, ConfigError
+        If either is no finished run, the calibration has no relation, or a number makes no sense.
+    """
+    if not resolution > 0:
+        raise ConfigError(f"--resolution {resolution:g}: a smoothing length above 0 arcsec is meant")
+    target, known = (one if isinstance(one, Run) else open_run(one) for one in (run, calibration))
+    if known.config.convergence is None:
+        raise RunFolderError(f"{known.path}: its run file names no convergence map: it calibrates nothing")
+    law, method, n_range = _law(known)
+    reference = known.config.convergence.reference_redshift
+    source = reference if source_redshift is None else source_redshift
+    stretch, rescale, scaling = _between(target, known, reference, source)
+    cells = read_sky_cells(target.sky().load())
+    limit, warnings = _limit(target, known)
+    count = _counted(target, cells, limit)
+    area = np.where(cells.kept, cells.good_area.sum(axis=0), 0.0)
+    counts = smooth_counts(count, area, resolution / cells.grid.pixel)
+    kappa, error, law_error = predict_kappa(counts, law, stretch, rescale)
+    equivalent = stretch * (counts.n - law.floor) + law.floor
+    beyond = (equivalent > n_range[1]) | (equivalent < n_range[0])
+    warnings += _differences(target, known)
+    there = np.isfinite(kappa)
+    above = there & (equivalent > n_range[1])
+    if above.any():
+        warnings.append(
+            f"{100 * above.sum() / there.sum():.1f} % of the map has more sources per arcsec^2 than the "
+            f"calibration was measured at ({n_range[1]:.3g}): kappa there is extrapolated"
+        )
+    below = there & (equivalent < n_range[0])
+    if below.sum() > 0.5 * there.sum():
+        warnings.append(
+            f"{100 * below.sum() / there.sum():.0f} % of the map has fewer sources per arcsec^2 than the "
+            f"calibration was measured at ({n_range[0]:.3g}): kappa there is extrapolated"
+        )
+    return Prediction(
+        kappa, error, law_error, counts.n, beyond & there, cells.grid.wcs(cells.i0, cells.j0), source, scaling,
+        method, tuple(warnings),
+    )  # fmt: skip
+
+
+def _law(known: Run) -> tuple[KappaLaw, str, tuple[float, float]]:
+    """Return the calibration's law, how it was fitted, and the counts per arcsec^2 at which it was measured."""
+    found = known.summary["relation"]
+    if found is None or found["index"] is None:
+        raise RunFolderError(f"{known.path}: it found no relation of counts and kappa: it calibrates nothing")
+    bins = known.relation
+    filled = (np.asarray(bins["bin"]) >= 0) & (np.asarray(bins["n_boxes"]) >= BIN_FILLED)
+    n_range = float(bins["n_lo"].value[filled].min()), float(bins["n_hi"].value[filled].max())
+    counts = found.get("likelihood")
+    if counts and counts.get("c") is not None and counts.get("covariance"):
+        covariance = np.array(counts["covariance"], np.float64)
+        law = KappaLaw(float(np.log(counts["a"])), counts["c"], counts["floor"], np.nan_to_num(covariance))
+        return law, "likelihood", n_range
+    # kappa = A n^b is n = a kappa^c with c = 1 / b, ln a = -ln A / b
+    binned = found.get("boxes") or found
+    amplitude, index = binned["amplitude"], binned["index"]
+    return (
+        KappaLaw(-float(np.log(amplitude)) / index, 1.0 / index, 0.0, _binned_covariance(known)), "boxes", n_range,
+    )  # fmt: skip
+
+
+def _binned_covariance(known: Run) -> np.ndarray:
+    """Return the covariance of (ln a, c, 0) of the binned law over resamples of its boxes."""
+    sky = known.sky()
+    names = ("xi", "eta", "area", "count", "kappa")
+    boxes = Boxes(*(sky[f"box_{name}"].to_numpy() for name in names))
+    draws = np.random.Generator(np.random.PCG64(RESAMPLE_SEED))
+    found = []
+    for _ in range(RESAMPLES):
+        pick = draws.integers(0, boxes.count.size, boxes.count.size)
+        amplitude, index = binned_law(Boxes(*(getattr(boxes, name)[pick] for name in names)))
+        if np.isfinite(index) and index > 0:
+            found.append((-np.log(amplitude) / index, 1.0 / index))
+    covariance = np.zeros((3, 3))
+    if len(found) > 2:
+        covariance[:2, :2] = np.cov(np.array(found).T)
+    return covariance
+
+
+def _between(target: Run, known: Run, reference: float, source: float) -> tuple[float, float, float]:
+    """Return how numbers per arcsec^2 and kappa change from the calibration to the target, and D_LS/D_S there."""
+    here, there = cosmology(target.config.cosmology), cosmology(known.config.cosmology)
+    z, z_known = target.config.cluster.redshift, known.config.cluster.redshift
+    scaling = lens_scaling(here, z, source)
+    stretch = (kpc_per_arcsec(there, z_known) / kpc_per_arcsec(here, z)) ** 2
+    calibrated = sigma_critical(there, z_known, lens_scaling(there, z_known, reference))
+    return stretch, calibrated / sigma_critical(here, z, scaling), scaling
+
+
+def _limit(target: Run, known: Run) -> tuple[float, list[str]]:
+    """Return the limit, nJy per pixel, above which the target's sources are counted, and what is wrong with it."""
+
+    def own(run: Run) -> float:
+        found = [one["threshold"] for one in run.summary["fields"].values() if one["threshold"] is not None]
+        return max(found, default=np.inf) * run.config.detect.keep
+
+    here, there = cosmology(target.config.cosmology), cosmology(known.config.cosmology)
+    far = there.luminosity_distance(known.config.cluster.redshift).to_value(units.Mpc)
+    near = here.luminosity_distance(target.config.cluster.redshift).to_value(units.Mpc)
+    equal = own(known) * float(far / near) ** 2
+    if own(target) > equal * (1 + DEPTH_APART):
+        return own(target), [
+            f"{target.path}: its limit is {own(target) / equal:.2f} times that of the calibration at one "
+            "luminosity: fewer clusters are seen for one kappa, and kappa comes out too low"
+        ]
+    return max(equal, own(target)), []
+
+
+def _counted(target: Run, cells: SkyCells, limit: float) -> np.ndarray:
+    catalogue = target.catalogue
+    ra, dec = catalogue["ra"].value, catalogue["dec"].value
+    use = np.asarray(catalogue["peak"].value) >= at_least(limit)
+    use &= cells.owned(ra, dec, np.asarray(catalogue["field"])) & cells.kept_at(ra, dec)
+    return cells.count(ra[use], dec[use])
+
+
+def _differences(target: Run, known: Run) -> list[str]:
+    """Name what makes the law of one no law of the other."""
+    found = []
+    z, z_known = target.config.cluster.redshift, known.config.cluster.redshift
+    if abs(z - z_known) > Z_APART:
+        found.append(
+            f"the calibration is at z = {z_known:g}, this cluster at {z:g}: numbers and masses are scaled, the "
+            "law's own change is not known"
+        )
+    if target.config.recipe != known.config.recipe:
+        found.append(f"recipes differ ({target.config.recipe}, calibration {known.config.recipe})")
+    if target.config.filter != known.config.filter:
+        found.append("filters differ: limits are not those of one another")
+
+    def bands(run: Run) -> set[tuple[str, ...]]:
+        return {tuple(run.field(name)["band"].to_numpy().astype(str).tolist()) for name in run.fields}
+
+    if bands(target) != bands(known):
+        found.append("bands differ: limits are not those of one another")
+    return found
