@@ -165,6 +165,7 @@ def fake_run(
             "snr": np.full(len(who), 9.0),
             "radius_arcsec": radius,
             "radius_kpc": radius * KPC,
+            "purity": np.full(len(who), 0.97),
             **{name: np.ones(len(who)) for name in ("sharpness", "roundness", "concentration")},
             "shape": np.full(len(who), "point"),
         },

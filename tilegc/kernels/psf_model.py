@@ -25,6 +25,9 @@ Floats = NDArray[np.float64]
 WAVELENGTH: Final = {"F090W": 0.90, "F115W": 1.15, "F150W": 1.50, "F200W": 2.00}
 """Nominal wavelength, micron, of the bands that the fit is of."""
 
+NARROWEST: Final = 0.6
+"""Least sigma, pixels: on coarse pixels a point is smeared by them."""
+
 _CORE = {"F090W": 0.0223, "F115W": 0.0236, "F150W": 0.0252, "F200W": 0.0300}
 _SECOND = {"F090W": 0.0750, "F115W": 0.0750, "F150W": 0.0865, "F200W": 0.1154}
 _WINGS = (0.18, 0.42, 1.0, 2.6)  # sigma, arcsec
@@ -56,7 +59,8 @@ def model(band: str, scale: float, radius: int) -> Psf:
     """Return the analytic PSF of a band on pixels of `scale` arcsec, out to `radius` pixels; sum 1 there."""
     offset = np.arange(-radius, radius + 1) * scale
     image = np.zeros((offset.size, offset.size))
-    for sigma, weight in zip(*gaussians(band), strict=True):
+    for width, weight in zip(*gaussians(band), strict=True):
+        sigma = max(width, NARROWEST * scale)
         line = np.exp(-0.5 * (offset / sigma) ** 2)
         image += weight / sigma**2 * np.outer(line, line)
     return quantised(image)
