@@ -5,12 +5,12 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from benchmarks import chain, density, kernels
-from benchmarks.measure import keep, show
+from benchmarks import chain, density, detection, kernels
+from benchmarks.measure import console, keep, show
 
 
 def main() -> None:
-    """Run the whole suite, a minute or two."""
+    """Run the whole suite, some minutes."""
     options = argparse.ArgumentParser(prog="python -m benchmarks", description=main.__doc__)
     options.add_argument("--size", type=int, default=2048, help="side of the images, pixels")
     options.add_argument("--tile", type=int, default=1024, help="side of the chain's tiles, pixels")
@@ -21,7 +21,18 @@ def main() -> None:
     options.add_argument(
         "--flat", type=int, nargs="*", default=[], help="larger ones, without a peer, e.g. 32768"
     )
+    options.add_argument("--preset", default="small", help="mock whose sources are looked for")
+    options.add_argument("--mock-size", type=int, help="side of its fields, pixels; default: the preset's")
+    options.add_argument("--seeds", type=int, nargs="*", default=[1], help="its seeds; none: leave it out")
+    options.add_argument("--only-detection", action="store_true", help="purity and completeness, no seconds")
     given = options.parse_args()
+    found = detection.compare(given.preset, tuple(given.seeds), given.mock_size) if given.seeds else []
+    if found:
+        title = f"Sources found in the mock {given.preset}, seeds {', '.join(map(str, given.seeds))}"
+        console().print(detection.table(found, title))
+    if given.only_detection:
+        print(f"written: {keep([], Path(__file__).parent / 'results', detection.rows(found))}")
+        return
     cases = [
         kernels.double_filter(given.size, given.runs, gaps=False),
         kernels.double_filter(given.size, given.runs, gaps=True),
@@ -32,7 +43,7 @@ def main() -> None:
         *(density.rho(size, 1, peer=False) for size in given.flat),
     ]
     show(cases)
-    print(f"written: {keep(cases, Path(__file__).parent / 'results')}")
+    print(f"written: {keep(cases, Path(__file__).parent / 'results', detection.rows(found))}")
 
 
 if __name__ == "__main__":

@@ -91,7 +91,7 @@ def environment() -> dict[str, Any]:
     }  # fmt: skip
 
 
-def keep(cases: list[Case], folder: Path) -> Path:
+def keep(cases: list[Case], folder: Path, detection: list[dict[str, Any]] | None = None) -> Path:
     """Write all that was measured; return the file."""
     folder.mkdir(parents=True, exist_ok=True)
     path = folder / f"{time.strftime('%Y-%m-%dT%H%M%S')}.json"
@@ -103,10 +103,18 @@ def keep(cases: list[Case], folder: Path) -> Path:
         for case in cases
     ]
     content = [asdict(case) | {"ratios": ratio} for case, ratio in zip(cases, ratios, strict=True)]
-    path.write_text(json.dumps({"environment": environment(), "cases": content}, indent=2) + "\n")
+    path.write_text(
+        json.dumps({"environment": environment(), "cases": content, "detection": detection or []}, indent=2)
+        + "\n"
+    )
     return path
+
+
+def console() -> Console:
+    """Return where tables are printed."""
+    return Console(width=None if os.isatty(1) else 160, highlight=False)
 
 
 def show(cases: list[Case]) -> None:
     """Print the table."""
-    Console(width=None if os.isatty(1) else 130, highlight=False).print(table(cases))
+    console().print(table(cases))

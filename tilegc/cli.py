@@ -203,7 +203,15 @@ def report(directory: RunDir) -> None:
     from tilegc.report import write_report  # noqa: PLC0415
     from tilegc.run_folder import open_run  # noqa: PLC0415
 
-    typer.echo(write_report(open_run(directory)))
+    run = open_run(directory)
+    try:
+        path = write_report(run)
+    except OSError as error:
+        reason = error.strerror or str(error)
+        raise RunFolderError(
+            f"{run.path}: its report cannot be written ({reason}); make the folder writable"
+        ) from None
+    typer.echo(path)
 
 
 @app.command()
@@ -255,7 +263,7 @@ def verify(directory: RunDir) -> None:
 
     problems = look(directory)
     for problem in problems:
-        typer.echo(problem, err=True)
+        typer.echo(f"tilegc: {problem}", err=True)
     if problems:
         raise typer.Exit(1)
     typer.echo(f"{directory}: every product is as the run wrote it")

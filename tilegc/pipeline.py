@@ -13,7 +13,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -23,7 +23,7 @@ from tilegc import config as run_file
 from tilegc.cluster import connect
 from tilegc.config import RunConfig
 from tilegc.engine import Engine, FieldTiles, Progress, SerialEngine, for_client
-from tilegc.errors import ConfigError, InputError
+from tilegc.errors import ConfigError, InputError, RunFolderError
 from tilegc.geometry import TileGrid
 from tilegc.io import store
 from tilegc.io.convergence import Kappa, check_overlap
@@ -191,6 +191,7 @@ def _chain(
         lines = auditing.audit(config, sources, inputs.kappa, engine)
         _warn(lines)
     with _timed(timing, "mask_s"):
+        _remark_on_masks(inputs)
         psfs = psf.field_psfs(setup, inputs.psfs)
         filtering = detection_map.detection_map(setup, psfs if config.recipe == "calibrated" else None)
         mask.mask(setup, inputs.regions)
@@ -325,6 +326,15 @@ def _tiles(config: RunConfig, folder: RunFolder, sources: tuple[FieldSource, ...
     return tuple(fields)
 
 
+def _remark_on_masks(inputs: Inputs) -> None:
+    """Log which of the user's masks do nothing."""
+    for source in inputs.sources:
+        for path in mask.idle(source, inputs.regions[source.name]):
+            log.warning(
+                "field %s: %s masks no pixel of it; is it meant for another field?", source.name, path
+            )
+
+
 def _remark(setup: Setup, noises: Mapping[str, Noise], selection: Selection) -> None:
     """Log what a reader of the results should know of the fields."""
     for field in setup.fields:
@@ -377,7 +387,12 @@ def plan(source: Source, directory: str | Place | None = None, *, workers: int |
     config = source if isinstance(source, RunConfig) else run_file.load(source)
     path = place(directory) if directory is not None else default_directory(source)
     inputs = examine(config)
-    return planning.plan(config, inputs.sources, path, os.cpu_count() or 1 if workers is None else workers)
+    found = planning.plan(config, inputs.sources, path, os.cpu_count() or 1 if workers is None else workers)
+    try:
+        RunFolder(path).check()
+    except RunFolderError as error:
+        return replace(found, refusals=(str(error), *found.refusals))
+    return found
 
 
 def audit(source: Source, *, progress: Progress | None = None) -> tuple[auditing.Line, ...]:

@@ -17,7 +17,7 @@ from tests import mock
 from tests.command import listing, tilegc
 from tilegc import __version__, config, open_run, pipeline
 
-COMMANDS = ("demo", "simulate", "ingest", "plan", "run", "report", "status", "verify", "doctor")
+COMMANDS = ("demo", "simulate", "ingest", "audit", "plan", "run", "report", "status", "verify", "doctor")
 
 
 @pytest.fixture(scope="module")
@@ -140,6 +140,17 @@ def test_plan(run_file, run):
     assert {name: count for name, count in planned.items() if count} == done
 
 
+def test_plan_says_what_run_would_refuse(run_file, run, tmp_path):
+    (tmp_path / "other").mkdir()
+    (tmp_path / "other" / "thesis.tex").write_text("mine")
+    for folder, words in ((run.path, "--resume"), (tmp_path / "other", "no run of tilegc")):
+        found = tilegc("plan", run_file, "-o", folder, "--workers", 2)
+        assert found.code == 2
+        assert re.fullmatch(rf"tilegc: {folder}: .*{words}.*\n", found.err), found.err
+        assert "GiB" in found.out
+        assert tilegc("run", run_file, "-o", folder).err == found.err
+
+
 class _Usage(NamedTuple):
     total: int
     used: int
@@ -234,6 +245,19 @@ def test_simulate(tmp_path):
     assert "--overwrite" in again.err
     tilegc("simulate", tmp_path / "twin", "--preset", "tiny", "--size", "64,48", "--seed", 3)
     assert listing(tmp_path / "twin") == listing(tmp_path / "sim")
+
+
+def test_simulate_where_nothing_may_be_written(tmp_path, monkeypatch):
+    def denied(*_):
+        raise PermissionError(13, "Permission denied")
+
+    monkeypatch.setattr("tilegc.simulate.make.mosaic_for", denied)
+    found = tilegc("simulate", tmp_path / "sim", "--preset", "tiny", "--size", "64,48")
+    assert (found.code, found.out) == (2, "")
+    assert re.search(
+        r"tilegc: .*sim: cannot be written to \(Permission denied\); name another folder\n$", found.err
+    )
+    assert not (tmp_path / "sim").exists()
 
 
 def test_doctor():

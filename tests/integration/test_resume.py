@@ -422,13 +422,22 @@ def test_verify(name, place, how, finished):
     found = tilegc("verify", finished)
     assert found.code == 1
     assert len(found.err.splitlines()) == 1
-    assert found.err.startswith(f"{place}: ")
+    assert found.err.startswith(f"tilegc: {place}: ")
 
 
 def test_verify_is_not_about_the_report(finished):
     (finished / FILES.run).write_text("# mine now\n")
     (finished / FILES.report).write_text("prettier")
     assert tilegc("verify", finished).code == 0
+
+
+def test_a_report_that_cannot_be_written(finished):
+    shutil.rmtree(finished / FILES.figures, ignore_errors=True)
+    (finished / FILES.figures).write_text("in the way")
+    found = tilegc("report", finished)
+    assert found.code == 2
+    assert found.err.count("\n") == 1
+    assert f"tilegc: {finished}: its report cannot be written" in found.err
 
 
 @pytest.mark.parametrize("damage", ["a chunk is gone", "a byte has changed", "the stores are gone"])

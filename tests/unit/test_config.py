@@ -84,6 +84,7 @@ def test_defaults_are_the_recipes():
             {"fields": [{"name": "a", "bands": {"B": {"sci": "s", "zero_point": "AB"}}}]},
             r"fields\.0\.bands\.B\.zero_point: 'AB' is not a number",
         ),
+        ({"fields": [{"name": "a", "store": "s", "masks": "x.reg"}]}, r"fields\.0\.masks: give a list .*\[x\.reg\]$"),
         ({"fields": [{"name": "a", "store": "s", "mask": []}]}, r"fields\.0\.mask: unknown key; did you mean 'masks'"),
         ({"convergence": {"source_redshift": 3}}, r"convergence: path: required"),
         (

@@ -155,6 +155,13 @@ class FieldInput(Section):
             raise ValueError(f"{text!r} is the name of the sky grid's store: choose another")
         return text
 
+    @field_validator("masks", mode="before")
+    @classmethod
+    def _masks(cls, value: object) -> object:
+        if isinstance(value, str):
+            raise ValueError(f"give a list of files, also of one: [{value}]")  # noqa: TRY004  (pydantic wants ValueError)
+        return () if value is None else value
+
     @field_validator("bands", mode="before")
     @classmethod
     def _bands(cls, value: object) -> object:

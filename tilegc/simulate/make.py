@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -144,12 +144,16 @@ def _filling(folder: Path) -> Iterator[None]:
         raise RunFolderError(f"{folder}: cannot be made ({error.strerror}); name another folder") from None
     try:
         yield
-    except BaseException:
-        for path in list(folder.iterdir()):
-            if path.name not in before and path.is_file():
-                path.unlink()
-        if made:
-            folder.rmdir()
+    except BaseException as error:
+        with suppress(OSError):  # where nothing may be written, nothing was
+            for path in list(folder.iterdir()):
+                if path.name not in before and path.is_file():
+                    path.unlink()
+            if made:
+                folder.rmdir()
+        if isinstance(error, OSError):
+            reason = error.strerror or str(error)
+            raise RunFolderError(f"{folder}: cannot be written to ({reason}); name another folder") from None
         raise
 
 

@@ -7,7 +7,7 @@ table, and drawn again by every tile: nothing is measured "in a tile".
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -16,8 +16,8 @@ import numpy as np
 import xarray as xr
 
 from tilegc.engine import Pass, run_pass
-from tilegc.geometry import Tile
-from tilegc.io.fits import FieldSource, Plane, read_window
+from tilegc.geometry import LATTICE, Box, Tile, blocks
+from tilegc.io.fits import FieldSource, Plane, read_window, row_bands
 from tilegc.io.probe import probe_mask
 from tilegc.io.regions import PixelRegion, inside, read_regions
 from tilegc.kernels.components import Components, Fragments, combine, draw, find, merge
@@ -26,7 +26,7 @@ from tilegc.schema import Bit
 from tilegc.stages.partials import by_field
 from tilegc.stages.setup import Setup
 
-__all__ = ["MASKS", "Edge", "Regions", "mask", "mask_pass", "region_masks"]
+__all__ = ["MASKS", "Edge", "Regions", "idle", "mask", "mask_pass", "region_masks"]
 
 MASKS = ("objects", "regions", "mask")
 """Arrays that this stage writes."""
@@ -73,6 +73,8 @@ class Regions:
 
     planes: tuple[Plane, ...]
     shapes: tuple[PixelRegion, ...]
+    files: tuple[tuple[str, int], ...] = ()
+    """Path of every region file and how many of `shapes` are its own, in order."""
 
 
 def region_masks(source: FieldSource, paths: tuple[str, ...]) -> Regions:
@@ -85,12 +87,35 @@ def region_masks(source: FieldSource, paths: tuple[str, ...]) -> Regions:
     """
     planes: list[Plane] = []
     shapes: list[PixelRegion] = []
+    files: list[tuple[str, int]] = []
     for path in paths:
         if Path(path).suffix.lower() == ".reg":
-            shapes.extend(read_regions(path, source.wcs))
+            found = read_regions(path, source.wcs)
+            shapes.extend(found)
+            files.append((path, len(found)))
         else:
             planes.append(probe_mask(path, source))
-    return Regions(tuple(planes), tuple(shapes))
+    return Regions(tuple(planes), tuple(shapes), tuple(files))
+
+
+def idle(source: FieldSource, regions: Regions) -> Iterator[str]:
+    """Yield the user's masks that mask no pixel of their field: mostly those of another one."""
+    first = 0
+    for path, count in regions.files:
+        own = regions.shapes[first : first + count]
+        first += count
+        if not any(_meets(shape, source) for shape in own):
+            yield path
+    for plane in regions.planes:
+        if not any((np.isfinite(rows) & (rows != 0)).any() for _, rows in row_bands(plane, LATTICE)):
+            yield plane.path
+
+
+def _meets(shape: PixelRegion, source: FieldSource) -> bool:
+    """Whether a region covers the centre of any pixel of a field."""
+    bounds = shape.bounding_box
+    box = Box(bounds.iymin - 1, bounds.ixmin - 1, bounds.iymax + 1, bounds.ixmax + 1).clip(source.box)
+    return any(inside([shape], part).any() for _, part in blocks(box, 1024)) if box.size else False
 
 
 def mask(setup: Setup, regions: Mapping[str, Regions]) -> None:
