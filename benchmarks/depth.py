@@ -185,7 +185,17 @@ def main() -> None:
     for label in ("calibrated, point", "calibrated and shape, point"):
         gain = np.array(depth[label, 0.5]) - np.array(depth["double DoG, point", 0.5])
         print(f"gain of {label}: {gain.mean():.3f} mag ({', '.join(f'{value:.3f}' for value in gain)})")
+    least = passing(curves["double DoG, FWHM 4"])
+    ours = passing(curves["calibrated and shape, FWHM 4"])
+    print(f"sources of FWHM 4 px that pass, calibrated and shape over double DoG: {ours / least:.2f}")
     crowding(filters, given.size)
+
+
+def passing(rows: list[np.ndarray]) -> float:
+    """Return how many extended sources pass if their counts rise as 10^(0.25 m), those brighter than all included."""
+    number, step = 10 ** (0.25 * WIDE_MAGS), 10 ** (0.25 * (WIDE_MAGS[1] - WIDE_MAGS[0]))
+    row = np.mean(rows, axis=0)
+    return float((row * number).sum() + row[0] * number[0] / (step - 1))
 
 
 def crowding(filters: Filters, size: int) -> None:

@@ -57,15 +57,19 @@ from tilegc.stages import (
     radial,
     relation,
     rho,
+    sensitivity,
     shapes,
     threshold,
 )
 from tilegc.stages import plan as planning
+from tilegc.stages.kernel import KernelStatistics, kernel_statistics
 from tilegc.stages.lens_models import LensModels, find_lens_models, kappa_peaks, realisations
 from tilegc.stages.mask import Regions, region_masks
 from tilegc.stages.noise import Noise
+from tilegc.stages.partials import Table
 from tilegc.stages.plan import Plan
 from tilegc.stages.products import Results
+from tilegc.stages.ranking import rank_maps
 from tilegc.stages.setup import Setup, arrays
 from tilegc.stages.sky_grid import SkyCells, add_up
 from tilegc.stages.threshold import Selection
@@ -232,6 +236,7 @@ def _chain(
             relation.fit(boxes) if boxes else None,
             _counts(config, inputs, cells, boxes),
             relation.compare(cells, centre, config.relation.max_radius) if inputs.kappa else None,
+            *_beside(config, inputs, cells, centre, selection.candidates, inpainted, noises, limit),
             annuli, level, radii,
             contamination.budget(
                 cells, level, radii.cored, centre, inputs.kappa, compared.get("purity"),
@@ -260,6 +265,25 @@ def _counts(
     reach, models = config.relation.max_radius, inputs.lens
     range_maps = realisations(cells, models.ensemble, reach) if models.ensemble else None
     return likelihood.fit_counts(cells, config.relation.box, reach, found=boxes, ensemble=range_maps)
+
+
+def _beside(
+    config: RunConfig, inputs: Inputs, cells: SkyCells, centre: int, candidates: Table, inpainted: Table,
+    noises: Mapping[str, Noise], limit: float,
+) -> tuple[KernelStatistics | None, Table | None, Table | None]:  # fmt: skip
+    """Return what stands beside the relation: errors and kernel of the comparison, other maps, other samples."""
+    if inputs.lens is None:
+        return None, None, None
+    reach, side, kernel = config.relation.max_radius, config.relation.box, config.density
+    hidden = inpainted["field"] == cells.fields[centre]
+    drawn = cells.count(inpainted["ra"][hidden], inpainted["dec"][hidden]) / config.inpaint.realisations
+    settings = sensitivity.Settings(centre, side, reach, (kernel.alpha, kernel.softening), drawn)
+    sigma = {name: noise.sigma for name, noise in noises.items()}
+    return (
+        kernel_statistics(cells, centre, reach, side, drawn, settings.kernel),
+        rank_maps(cells, inputs.lens.kappa, inputs.lens.rivals, reach),
+        sensitivity.sensitivity(cells, candidates, sigma, limit, settings),
+    )
 
 
 def _write(setup: Setup, results: Results, timing: dict[str, float], begun: float) -> None:

@@ -22,8 +22,10 @@ __all__ = [
     "PROFILE",
     "PURITY",
     "RADIAL",
+    "RANKING",
     "RELATION",
     "SCHEMA_VERSION",
+    "SENSITIVITY",
     "SHAPE",
     "SKY_GRID",
     "SKY_STORE",
@@ -117,6 +119,44 @@ RELATION: Final = (
     Column("kappa_std", "float64", "", "standard deviation of the same"),
 )
 """Columns of relation.ecsv."""
+
+RANKING: Final = (
+    Column("rank", "int64", "", "place by ln L, from 1; -1: the map covers too little of the sky"),
+    Column("map", "string", "", "kappa: the run's own; the others are made of it, or of convergence.compare"),
+    Column(
+        "ln_likelihood", "float64", "", "of the positions, the law at its best, without what all maps share"
+    ),
+    Column("delta", "float64", "", "the same less that of the run's own map"),
+    Column("delta_err", "float64", "", "its standard error, positions being independent"),
+    Column("c", "float64", "", "power of the map in the law"),
+    Column("uniform", "float64", "", "share of the sources that follow the area alone"),
+    Column("n_sources", "int64", "", "sources whose positions were compared"),
+    Column("area_arcsec2", "float64", "arcsec2", "area on which they were: what all these maps cover"),
+)
+"""Columns of ranking.ecsv."""
+
+SENSITIVITY: Final = (
+    Column(
+        "sample", "string", "", "which sources: all, above a limit in S/N, a half by peak, away from galaxies"
+    ),
+    Column("n_sources", "int64", "", "sources within relation.max_radius"),
+    Column("area_arcsec2", "float64", "arcsec2", "their effective area"),
+    Column("binned_index", "float64", "", "b of kappa = A n^b from boxes binned in n"),
+    Column("binned_index_err", "float64", "", "its standard deviation"),
+    Column("c", "float64", "", "power of n = a kappa^c + f from the likelihood"),
+    Column("c_err", "float64", "", "its standard deviation"),
+    Column("index", "float64", "", "b = 1 / c"),
+    Column("index_err", "float64", "", "its standard deviation"),
+    Column("amplitude", "float64", "", "A = a^(-1/c)"),
+    Column("amplitude_err", "float64", "", "its standard deviation"),
+    Column("floor", "float64", "arcsec-2", "f of the likelihood's law"),
+    Column("floor_err", "float64", "arcsec-2", "its standard deviation; NaN where it lies at 0"),
+    Column("dispersion", "float64", "", "phi of the counts' variance mu + phi mu^2; 0: Poisson"),
+    Column("beta", "float64", "", "sum(kappa rho) / sum(rho^2) of coarse cells (arcsec^1.6 for alpha = 1.6)"),
+    Column("pearson", "float64", "", "correlation of kappa and rho on these cells"),
+    Column("spearman", "float64", "", "the same of their ranks"),
+)
+"""Columns of sensitivity.ecsv."""
 
 PROFILE: Final = (
     Column("field", "string", "", "name of the field"),
@@ -290,6 +330,8 @@ class Files:
     candidates: str = "candidates.parquet"
     inpainted: str = "inpainted.parquet"
     relation: str = "relation.ecsv"
+    ranking: str = "ranking.ecsv"
+    sensitivity: str = "sensitivity.ecsv"
     profile: str = "profile.ecsv"
     radial: str = "radial.ecsv"
     shape: str = "shape.ecsv"

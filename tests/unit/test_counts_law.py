@@ -34,6 +34,13 @@ def some(seed=0, a=6.0, c=1.3, floor=0.8, phi=0.0, side=8, outer=None) -> BoxCou
 OUTER = OuterField(1.1, 0.05, np.log([0.12, 0.08]), np.array([0.2, 0.3]), np.array([0.75, 0.25]))
 
 
+def beyond(outer, theta):
+    """Density that a law expects of an outer field, kappa there being lognormal."""
+    sky = zip(outer.share, outer.ln_kappa, outer.ln_kappa_err, strict=True)
+    a, c, floor = math.exp(theta[0]), theta[1], theta[2]
+    return sum(share * (a * math.exp(c * ln + 0.5 * (c * err) ** 2) + floor) for share, ln, err in sky)
+
+
 def ln_likelihood(data, theta, phi, weight, variance=math.nan):
     a, c, floor = math.exp(theta[0]), theta[1], theta[2]
     ends = [*data.start[1:], data.area.size]
@@ -42,8 +49,7 @@ def ln_likelihood(data, theta, phi, weight, variance=math.nan):
     law = stats.nbinom(1 / phi, 1 / (1 + phi * mu)) if phi else stats.poisson(mu)
     total = (weight * law.logpmf(data.count)).sum()
     if data.outer is not None:
-        sky = zip(data.outer.share, data.outer.ln_kappa, strict=True)
-        mean = sum(share * (a * math.exp(c * ln) + floor) for share, ln in sky)
+        mean = beyond(data.outer, theta)
         total -= 0.5 * (data.outer.density - mean) ** 2 / variance
     return total
 
@@ -78,31 +84,27 @@ def test_the_fit_is_the_maximum(phi, floor, outer, hold):
     if not floor:
         assert found.floor == 0
     if outer is not None:
-        a, c = found.a, found.c
-        slope = sum(s * a * c * math.exp(c * ln) * e for s, ln, e in zip(
-            outer.share, outer.ln_kappa, outer.ln_kappa_err, strict=True))  # fmt: skip
-        assert found.outer_variance == pytest.approx(outer.err**2 + slope**2, rel=1e-6)
+        # Drawn: ln kappa is normal, the parts move together.
+        shift = np.random.default_rng(1).normal(size=(100_000, 1)) * outer.ln_kappa_err
+        power = (outer.share * np.exp(found.c * (outer.ln_kappa + shift))).sum(axis=1)
+        assert found.outer_variance == pytest.approx(outer.err**2 + (found.a * power.std()) ** 2, rel=0.02)
+        assert outer.terms(found.c)[0] == pytest.approx(power.mean(), rel=5e-3)
 
 
 def test_information_is_the_curvature_of_the_expected_likelihood():
     data = some(outer=OUTER)
     law = fit_law(data, dispersion=0.0)
     exact = replace(data, count=data.expected(law))  # counts as expected: no scatter in the curvature
-    mean = sum(
-        s * (law.a * math.exp(law.c * ln) + law.floor)
-        for s, ln in zip(OUTER.share, OUTER.ln_kappa, strict=True)
-    )
+    mean = beyond(OUTER, law.theta)
     exact = replace(exact, outer=replace(OUTER, density=mean))
     mu = exact.count
 
     def value(theta):
         # Poisson's ln L without the factorial, which stands for counts that are no whole numbers.
         expected = exact.expected(replace(law, ln_a=theta[0], c=theta[1], floor=theta[2]))
-        far = sum(
-            s * (math.exp(theta[0] + theta[1] * ln) + theta[2])
-            for s, ln in zip(OUTER.share, OUTER.ln_kappa, strict=True)
-        )
-        return (mu * np.log(expected) - expected).sum() - 0.5 * (mean - far) ** 2 / law.outer_variance
+        return (mu * np.log(expected) - expected).sum() - 0.5 * (
+            mean - beyond(OUTER, theta)
+        ) ** 2 / law.outer_variance
 
     step = 1e-4
     eye = np.eye(3) * step

@@ -66,7 +66,10 @@ def test_boxes_and_outer_field(given):
     assert outer.err == pytest.approx(max(scatter, math.sqrt(number)) / total)
     # The mean of kappa^c there, with kappa falling on from the rim.
     level = math.fsum(rim) / len(rim)
-    power = math.fsum(area * (level * math.exp(-SLOPE[0] * ln)) ** 1.4 for area, *_, ln in far) / total
+    wide = [(area, ln, (1.4 * SLOPE[1] * ln) ** 2 / 2) for area, *_, ln in far]
+    power = (
+        math.fsum(a * (level * math.exp(-SLOPE[0] * ln)) ** 1.4 * math.exp(s) for a, ln, s in wide) / total
+    )
     assert outer.terms(1.4)[0] == pytest.approx(power, rel=1e-4)
     np.testing.assert_allclose(outer.ln_kappa_err / SLOPE[1], (math.log(level) - outer.ln_kappa) / SLOPE[0])
 

@@ -29,6 +29,8 @@ PRODUCTS: Final = (
     FILES.candidates,
     FILES.inpainted,
     FILES.relation,
+    FILES.ranking,
+    FILES.sensitivity,
     FILES.profile,
     FILES.radial,
     FILES.shape,

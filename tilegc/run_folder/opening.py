@@ -71,6 +71,16 @@ class Run:
         return _tables().read_ecsv(self._there(FILES.relation))
 
     @property
+    def ranking(self) -> QTable:
+        """The run's kappa map ranked against others; without a row where there is no convergence map."""
+        return _tables().read_ecsv(self._there(FILES.ranking))
+
+    @property
+    def sensitivity(self) -> QTable:
+        """Relation and comparison with parts of the sources; without a row where there is no convergence map."""
+        return _tables().read_ecsv(self._there(FILES.sensitivity))
+
+    @property
     def profile(self) -> QTable:
         """The radial profiles, with units."""
         return _tables().read_ecsv(self._there(FILES.profile))

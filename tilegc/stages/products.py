@@ -32,8 +32,10 @@ from tilegc.schema import (
     PROFILE,
     PURITY,
     RADIAL,
+    RANKING,
     RELATION,
     SCHEMA_VERSION,
+    SENSITIVITY,
     SHAPE,
     SKY_GRID,
     VERSION,
@@ -41,6 +43,7 @@ from tilegc.schema import (
 from tilegc.sky import cosmology, kpc_per_arcsec
 from tilegc.stages import audit, contamination, mass_table
 from tilegc.stages.contamination import Component
+from tilegc.stages.kernel import KernelStatistics
 from tilegc.stages.lens_models import LensModels, Peak
 from tilegc.stages.likelihood import CountsRelation, describe
 from tilegc.stages.mass_table import Line
@@ -99,6 +102,10 @@ class Results:
     counts: CountsRelation | None
     """The likelihood of counts given kappa; None without a kappa map."""
     comparison: Comparison | None
+    kernel: KernelStatistics | None
+    """Errors of the comparison and the best kernel; None without a kappa map."""
+    ranking: Table | None
+    sensitivity: Table | None
     profile: Table
     contamination: Contamination
     radial: Radial
@@ -139,6 +146,11 @@ def write_tables(setup: Setup, results: Results) -> None:
     write_parquet(folder.path / FILES.inpainted, INPAINTED, results.inpainted, recipe)
     bins = results.relation.bins if results.relation else {column.name: np.zeros(0) for column in RELATION}
     write_ecsv(folder.path / FILES.relation, RELATION, bins, recipe)
+    for path, columns, table in (
+        (FILES.ranking, RANKING, results.ranking), (FILES.sensitivity, SENSITIVITY, results.sensitivity),
+    ):  # fmt: skip
+        empty = {column.name: np.zeros(0) for column in columns}
+        write_ecsv(folder.path / path, columns, empty if table is None else table, recipe)
     write_ecsv(folder.path / FILES.profile, PROFILE, results.profile, recipe)
     for name, bands in results.psfs.items():
         for found in bands:
@@ -250,6 +262,7 @@ def summarise(setup: Setup, results: Results) -> dict[str, Any]:
             "pearson": _null(comparison.pearson),
             "spearman": _null(comparison.spearman),
             "residual_rms": _null(comparison.residual_rms),
+            **(_kernel(results.kernel) if results.kernel else {}),
         },
         "contamination": {
             "per_kpc2": _null(results.contamination.n / scale**2),
@@ -367,6 +380,26 @@ def _relation(config: RunConfig, binned: Relation, counts: CountsRelation) -> di
     return {
         "method": method, **law, "box_arcsec": config.relation.box, "boxes": bins,
         "likelihood": describe(counts),
+    }  # fmt: skip
+
+
+def _kernel(found: KernelStatistics) -> dict[str, Any]:
+    """Return errors of the comparison, the best kernel, and what radius alone does not explain."""
+    errors, kernel, beyond = found.errors, found.kernel, found.beyond
+    return {
+        "beta_err": _null(errors.beta), "pearson_err": _null(errors.pearson), "spearman_err": _null(errors.spearman),
+        "kernel": {
+            "alpha": _null(kernel.alpha), "alpha_err": _null(kernel.alpha_err),
+            "softening_arcsec": _null(kernel.softening), "softening_err": _null(kernel.softening_err),
+            "score_held_out": _null(kernel.score), "given_score_held_out": _null(kernel.given_score),
+            "score_fitted": _null(kernel.fitted_score),
+        },
+        "beyond_radius": {
+            "correlation": _null(beyond.correlation), "null_mean": _null(beyond.null_mean),
+            "null_std": _null(beyond.null_std), "p_value": _null(beyond.p_value),
+            "turned_std": _null(beyond.turned_std), "axis_ratio": _null(beyond.ellipse.axis_ratio),
+            "position_angle_deg": _null(beyond.ellipse.position_angle),
+        },
     }  # fmt: skip
 
 

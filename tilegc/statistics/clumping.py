@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import fft
 
-from tilegc.statistics.counts_law import LEAST_MEAN, BoxCounts, Law
+from tilegc.statistics.counts_law import LEAST_MEAN, BoxCounts, Law, products
 
 __all__ = ["Clumping", "clumping", "sandwich"]
 
@@ -137,7 +137,7 @@ def sandwich(data: BoxCounts, law: Law, found: Clumping) -> Floats:
     mu = np.maximum(law.a * power + law.floor * data.box_area, LEAST_MEAN)
     jacobian = np.stack([law.a * power, law.a * slope, data.box_area])
     score = jacobian / (mu * (1.0 + law.dispersion * mu))
-    middle = (score * (mu * (1.0 + law.dispersion * mu))) @ score.T
+    middle = products(score * (mu * (1.0 + law.dispersion * mu)), score)
     if found.variance > 0:
         lattice = _lattice(data)
         kernel = np.where(
@@ -145,7 +145,8 @@ def sandwich(data: BoxCounts, law: Law, found: Clumping) -> Floats:
             found.variance * found.correlation(lattice.distance), 0.0,
         )  # fmt: skip
         weighted = score * (law.a * power)
-        middle = middle + weighted @ np.stack([lattice.convolved(one, kernel) for one in weighted]).T
+        spread = np.stack([lattice.convolved(one, kernel) for one in weighted])
+        middle = middle + products(weighted, spread)
     if data.outer is not None:
         mean, steep, _ = data.outer.terms(law.c)
         towards = np.array([law.a * mean, law.a * steep, 1.0])

@@ -18,7 +18,7 @@ from numpy.typing import ArrayLike, NDArray
 from scipy.optimize import minimize_scalar
 from scipy.special import gammaln
 
-__all__ = ["LEAST_LN_KAPPA", "BoxCounts", "Law", "OuterField", "fit_law", "gather"]
+__all__ = ["LEAST_LN_KAPPA", "BoxCounts", "Law", "OuterField", "fit_law", "gather", "products"]
 
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
@@ -64,18 +64,21 @@ class OuterField:
     """Share of each part in the area; sums to 1."""
 
     def terms(self, c: float) -> tuple[float, float, float]:
-        """Return the means over the sky of kappa^c, kappa^c ln kappa, and kappa^c times the error of ln kappa."""
-        power = self.share * np.exp(c * self.ln_kappa)
+        """Return the mean over the sky of kappa^c, its derivative by c, and its error.
+
+        ln kappa being normal, kappa^c has the mean and the error of a lognormal one.
+        """
+        spread = (c * self.ln_kappa_err) ** 2
+        power = self.share * np.exp(c * self.ln_kappa + 0.5 * spread)
         return (
             float(power.sum()),
-            float((power * self.ln_kappa).sum()),
-            float((power * self.ln_kappa_err).sum()),
+            float((power * (self.ln_kappa + c * self.ln_kappa_err**2)).sum()),
+            float((power * np.sqrt(np.expm1(spread))).sum()),
         )
 
     def variance(self, theta: Floats) -> float:
         """Return the variance of density - (a <kappa^c> + f): counting, and what is not known of kappa there."""
-        a, c = float(np.exp(theta[0])), float(theta[1])
-        return self.err**2 + (a * c * self.terms(c)[2]) ** 2
+        return self.err**2 + (float(np.exp(theta[0])) * self.terms(float(theta[1]))[2]) ** 2
 
 
 @dataclass(frozen=True, eq=False)
@@ -250,7 +253,15 @@ def _point(data: BoxCounts, theta: Floats, phi: float, weights: Floats, area: Fl
     jacobian = np.stack([a * power, a * slope, area])
     ln = data.count * np.log(mu) - mu if phi == 0 else _negative_binomial(data.count, mu, phi)
     scaled = jacobian * (weights / (mu * (1.0 + phi * mu)))
-    return _Point(float((weights * ln).sum()), scaled @ (data.count - mu), scaled @ jacobian.T)
+    return _Point(
+        float((weights * ln).sum()), (scaled * (data.count - mu)).sum(axis=1), products(scaled, jacobian)
+    )
+
+
+def products(a: Floats, b: Floats) -> Floats:
+    """Return a b^T of (3, box) arrays by plain sums: those of a BLAS depend on its number of threads."""
+    result: Floats = np.einsum("ik,jk->ij", a, b)
+    return result
 
 
 def _beside(outer: OuterField | None, theta: Floats, variance: float, boxes: _Point) -> _Point:

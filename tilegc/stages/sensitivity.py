@@ -1,0 +1,148 @@
+"""Everything again with other sources: brighter limits, the bright and the faint half, no discs round galaxies."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from typing import Final
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy import ndimage
+
+from tilegc.stages.kernel import cell_maps
+from tilegc.stages.likelihood import fit_counts
+from tilegc.stages.relation import boxes, fit
+from tilegc.stages.sky_grid import SkyCells
+from tilegc.statistics.kernel_maps import kernel_sums, likeness
+
+__all__ = ["SIGNIFICANCES", "Settings", "member_discs", "sensitivity"]
+
+Floats = NDArray[np.float64]
+Table = dict[str, np.ndarray]
+
+SIGNIFICANCES: Final = (5.0, 7.0, 10.0)
+"""Peaks over the noise of the noisiest field, so that all fields are cut at one flux."""
+
+MEMBER: Final = 1.0
+"""Masked area, arcsec^2, from which a patch is taken for a galaxy."""
+
+DISC: Final = 2.0
+"""Radius of the disc round it, in radii of the circle that has its area."""
+
+MARGIN: Final = 1.0
+"""Added to that radius, arcsec."""
+
+WIDEST: Final = 6.0
+"""Largest radius of a disc, arcsec: the brightest galaxy's must not take the core away."""
+
+
+@dataclass(frozen=True)
+class Settings:
+    """What every repetition needs of the run."""
+
+    field: int
+    """Number of the field that is compared with kappa."""
+    box: float
+    max_radius: float
+    kernel: tuple[float, float]
+    """alpha and softening."""
+    inpainted: Floats
+    """Inpainted sources of that field in each cell, the mean over realisations, (eta, xi)."""
+
+
+def sensitivity(
+    cells: SkyCells, sources: Table, sigma: Mapping[str, float], limit: float, settings: Settings
+) -> Table:
+    """Repeat relation and comparison with parts of the sources.
+
+    Parameters
+    ----------
+    cells : SkyCells
+        Of the run.
+    sources : table
+        Candidates: columns field, ra, dec, peak.
+    sigma : mapping of str to float
+        Noise of each field.
+    limit : float
+        Peak from which sources count in the run, in all fields.
+    settings : Settings
+
+    Returns
+    -------
+    dict
+        Columns of `schema.SENSITIVITY`, the run itself first.
+    """
+    peak = sources["peak"].astype(np.float64)
+    noise = max((value for value in sigma.values() if np.isfinite(value)), default=np.inf)
+    counted = peak >= limit
+    middle = float(np.median(peak[counted])) if counted.any() else np.inf
+    owner = cells.n_pixels.argmax(axis=0) if cells.n_pixels.size else np.zeros(cells.kappa.shape, np.int64)
+    chosen: list[tuple[str, NDArray[np.bool_] | None]] = [("all", None)]
+    chosen += [(f"snr_{level:g}", peak >= level * noise) for level in SIGNIFICANCES]
+    chosen += [("bright_half", counted & (peak >= middle)), ("faint_half", counted & (peak < middle))]
+    whole = int(cells.n_gc[settings.field].sum())
+    rows: list[dict[str, str | int | float]] = []
+    for name, rows_of in chosen:
+        part = cells if rows_of is None else replace(cells, n_gc=_counts(cells, sources, rows_of, owner))
+        rows.append(_row(name, part, settings, whole))
+    discs = member_discs(cells)
+    rows.append(
+        _row("members_removed", replace(
+            cells, n_good=np.where(discs, 0, cells.n_good), n_gc=np.where(discs, 0, cells.n_gc)), settings, whole)
+    )  # fmt: skip
+    table = {name: np.array([row[name] for row in rows]) for name in rows[0]}
+    table["sample"] = table["sample"].astype(object)
+    return table
+
+
+def _counts(
+    cells: SkyCells, sources: Table, chosen: NDArray[np.bool_], owner: NDArray[np.int64]
+) -> NDArray[np.int64]:
+    """Return the chosen sources in each cell, those of the field to which it belongs."""
+    counted = np.zeros(cells.n_gc.shape, np.int64)
+    for number, name in enumerate(cells.fields):
+        rows = chosen & (sources["field"] == name)
+        counted[number] = np.where(owner == number, cells.count(sources["ra"][rows], sources["dec"][rows]), 0)
+    return counted
+
+
+def _row(name: str, cells: SkyCells, settings: Settings, whole: int) -> dict[str, str | int | float]:
+    binned = fit(boxes(cells, settings.box))
+    found = fit_counts(cells, settings.box, settings.max_radius, thorough=False)
+    # Of fewer sources, fewer are under the mask.
+    share = int(cells.n_gc[settings.field].sum()) / whole if whole else 0.0
+    maps = cell_maps(cells, settings.field, settings.max_radius, settings.inpainted * share)
+    rho = next(kernel_sums(maps, iter([maps.counts]), *settings.kernel))
+    alike = likeness(maps.kappa[maps.use], rho[maps.use])
+    return {
+        "sample": name, "n_sources": found.n_sources, "area_arcsec2": found.area, "binned_index": binned.index,
+        "binned_index_err": binned.index_err, "c": found.law.c, "c_err": found.c_err, "index": found.index,
+        "index_err": found.index_err, "amplitude": found.amplitude, "amplitude_err": found.amplitude_err,
+        "floor": found.law.floor, "floor_err": found.floor_err, "dispersion": found.law.dispersion,
+        "beta": alike.beta, "pearson": alike.pearson, "spearman": alike.spearman,
+    }  # fmt: skip
+
+
+def member_discs(cells: SkyCells) -> NDArray[np.bool_]:
+    """Return discs round the galaxies, bool (eta, xi): round every patch of masked sky of a square arcsec and more.
+
+    Stars are masked too, so that some discs are round stars: they cost area, not truth.
+    """
+    inside, good = cells.inside_area.sum(axis=0), cells.good_area.sum(axis=0)
+    hidden = np.maximum(inside - good, 0.0)
+    patch, number = ndimage.label(hidden > 0.5 * inside, structure=np.ones((3, 3)))
+    discs = np.zeros(cells.kappa.shape, np.bool_)
+    if not number:
+        return discs
+    labels = np.arange(1, number + 1)
+    area = ndimage.sum_labels(hidden, patch, labels)
+    centre = np.array(ndimage.center_of_mass(hidden, patch, labels)).reshape(-1, 2)
+    for size, (row, column) in zip(area[area >= MEMBER], centre[area >= MEMBER], strict=True):
+        radius = min(DISC * np.sqrt(size / np.pi) + MARGIN, WIDEST) / cells.grid.pixel
+        rows = slice(max(int(row - radius), 0), int(row + radius) + 2)
+        columns = slice(max(int(column - radius), 0), int(column + radius) + 2)
+        y, x = np.indices(discs[rows, columns].shape)
+        near = np.hypot(y + rows.start - row, x + columns.start - column) <= radius
+        discs[rows, columns] |= near
+    return discs
