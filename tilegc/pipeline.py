@@ -231,12 +231,13 @@ def _chain(
         counted = catalogue["radius_arcsec"][once]
         near = cells.kept & (cells.radius < masses.APERTURE)
         good_area = float(cells.good_area.sum(axis=0)[near].sum())
+        eligible = shapes.eligible(setup, selection.candidates)
         results = Results(
             noises, selection, inpainted, cells, boxes,
             relation.fit(boxes) if boxes else None,
             _counts(config, inputs, cells, boxes),
             relation.compare(cells, centre, config.relation.max_radius) if inputs.kappa else None,
-            *_beside(config, inputs, cells, centre, selection.candidates, inpainted, noises, limit),
+            *_beside(config, inputs, cells, centre, eligible, inpainted, noises, limit),
             annuli, level, radii,
             contamination.budget(
                 cells, level, radii.cored, centre, inputs.kappa, compared.get("purity"),

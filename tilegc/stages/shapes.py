@@ -23,7 +23,7 @@ from tilegc.stages.psf import BandPsf
 from tilegc.stages.setup import Setup
 from tilegc.stages.threshold import Selection
 
-__all__ = ["POINT", "SHAPES", "field_tables", "judge", "judged", "measured"]
+__all__ = ["POINT", "SHAPES", "eligible", "field_tables", "judge", "judged", "measured"]
 
 NUMBERS: Final = ("sharpness", "roundness", "concentration")
 """Columns of `tilegc.kernels.shapes`."""
@@ -88,6 +88,14 @@ def measured(setup: Setup, candidates: Table, tables: Mapping[str, ShapeTables])
             numbers[name][found["row"]] = found[name]
     whole = {**candidates, **numbers}
     return {**whole, "shape": judge(whole, tables)}
+
+
+def eligible(setup: Setup, candidates: Table) -> Table:
+    """Return the candidates that may be in a catalogue: points, where shapes decide."""
+    if setup.config.detect.shape == "off":
+        return candidates
+    rows = candidates["shape"] == POINT
+    return {name: column[rows] for name, column in candidates.items()}
 
 
 def judged(setup: Setup, selection: Selection, tables: Mapping[str, ShapeTables]) -> Selection:
