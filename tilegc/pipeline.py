@@ -208,7 +208,7 @@ def _chain(
         _remark(setup, noises, selection)
         catalogue = selection.catalogue
     with _timed(timing, "density_s"):
-        density.density(setup, catalogue)
+        convergence = density.density(setup, catalogue)
         inpainted = inpaint.inpaint(setup)
         rho.rho(setup, catalogue, inpainted)
     with _timed(timing, "compare_s"):
@@ -233,7 +233,7 @@ def _chain(
         good_area = float(cells.good_area.sum(axis=0)[near].sum())
         eligible = shapes.eligible(setup, selection.candidates)
         results = Results(
-            noises, selection, inpainted, cells, boxes,
+            noises, selection, inpainted, convergence, cells, boxes,
             relation.fit(boxes) if boxes else None,
             _counts(config, inputs, cells, boxes),
             relation.compare(cells, centre, config.relation.max_radius) if inputs.kappa else None,
@@ -343,7 +343,9 @@ def _tiles(config: RunConfig, folder: RunFolder, sources: tuple[FieldSource, ...
     for source in sources:
         path = str(folder.store(source.name))
         attrs = {**store.field_attributes(source), "recipe": config.recipe}
-        wanted = arrays((*detection_map.MAPS, *mask.MASKS, *local_noise.MAPS, *density.MAPS, *rho.MAPS))
+        wanted = arrays(
+            (*detection_map.MAPS, *mask.MASKS, *local_noise.MAPS, *density.arrays_of(config), *rho.MAPS)
+        )
         store.create(
             path, wanted, shape=source.shape, bands=source.band_names, shard=config.tiles.size, attrs=attrs
         )

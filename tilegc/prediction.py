@@ -245,7 +245,7 @@ def _differences(target: Run, known: Run) -> list[str]:
         found.append("filters differ: limits are not those of one another")
 
     def bands(run: Run) -> set[tuple[str, ...]]:
-        return {tuple(run.field(name)["band"].to_numpy().astype(str).tolist()) for name in run.fields}
+        return {tuple(str(band) for band in run.field(name)["band"].to_numpy()) for name in run.fields}
 
     if bands(target) != bands(known):
         found.append("bands differ: limits are not those of one another")

@@ -17,6 +17,7 @@ __all__ = [
     "CONTAMINATION",
     "FILES",
     "INPAINTED",
+    "MAPS",
     "MASSES",
     "PATTERN",
     "PROFILE",
@@ -291,9 +292,24 @@ ARRAYS: Final = (
     ),
     Array("light", ("y", "x"), "float32", "nJy", "sum of the bands, nJy per pixel; NaN: no data"),
     Array("density", ("y", "x"), "float32", "arcsec-2", "local density of detected sources"),
+    Array("density_error", ("y", "x"), "float32", "arcsec-2", "its Poisson error"),
+    Array(
+        "coverage", ("y", "x"), "float32", "", "smoothed good fraction by which the local density is divided"
+    ),
+    Array("density_gaussian", ("y", "x"), "float32", "arcsec-2", "density by a Gaussian of one width"),
+    Array("density_gaussian_error", ("y", "x"), "float32", "arcsec-2", "its Poisson error"),
+    Array("density_adaptive", ("y", "x"), "float32", "arcsec-2", "density by the k-th neighbour"),
+    Array("density_adaptive_error", ("y", "x"), "float32", "arcsec-2", "its Poisson error"),
     Array("rho", ("y", "x"), "float32", "", "the seed's kernel sum of detected and inpainted sources"),
+    Array("rho_error", ("y", "x"), "float32", "", "its error, from Poisson fields inpainted anew"),
 )
 """Arrays of store/<field>.zarr."""
+
+MAPS: Final = (
+    "detection", "mask", "rho", "rho_error", "density", "density_error", "coverage", "density_gaussian",
+    "density_gaussian_error", "density_adaptive", "density_adaptive_error",
+)  # fmt: skip
+"""Arrays that may be asked for as FITS images, by `outputs` in the run file."""
 
 SKY_GRID: Final = (
     Array("n_pixels", ("field", "eta", "xi"), "int64", "", "pixels with data"),

@@ -18,7 +18,7 @@ from tilegc.io import store
 from tilegc.io.fits import BandSource, FieldSource
 from tilegc.schema import ARRAYS
 from tilegc.sky import SkyGrid
-from tilegc.stages import density, detection_map, mask, noise, peaks, rho, threshold
+from tilegc.stages import detection_map, mask, noise, peaks, threshold
 from tilegc.stages.mask import Regions
 from tilegc.stages.setup import Setup, arrays
 
@@ -49,7 +49,7 @@ def setup_of(
         store.write(path, "sci", source.box, sci[number], band=number)
         if wht is not None:
             store.write(path, "wht", source.box, wht[number], band=number)
-    wanted = arrays((*detection_map.MAPS, *mask.MASKS, *density.MAPS, *rho.MAPS))
+    wanted = arrays((*detection_map.MAPS, *mask.MASKS, "density", "rho"))
     store.create(path, wanted, shape=sci.shape[1:], bands=names, shard=tile, attrs={})
     config = resolve(
         {

@@ -16,7 +16,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from tests import mock
-from tilegc import pipeline
+from tilegc import pipeline, schema
 from tilegc.cluster import connect
 from tilegc.engine.serial import SerialEngine
 from tilegc.simulate import simulate
@@ -124,6 +124,21 @@ def test_any_tile_size(size, workers, run_file, reference, threads, tmp_path_fac
     changed = mock.edited(run_file, f"tiles{size}.yaml", {"tiles.size": size})
     how = {"workers": 0} if workers == 0 else {"scheduler": threads}
     mock.assert_same(pipeline.run(changed, tmp_path_factory.mktemp("any") / "run", **how), reference)
+
+
+def test_every_estimator(run_file, tmp_path):
+    """Inpainting iterated with the radial trend, and all maps that a run file can ask for."""
+    asked = {
+        "inpaint.iterations": 4, "density.gaussian": 3.0, "density.neighbours": 5, "outputs": list(schema.MAPS),
+    }  # fmt: skip
+    whole = pipeline.run(mock.edited(run_file, "all.yaml", asked), tmp_path / "whole", workers=0)
+    steps = [field["inpainting"] for field in whole.summary["fields"].values()]
+    assert all(1 <= step["iterations"] <= 4 and step["last_change"] < 0.1 for step in steps)
+    for name in schema.MAPS:
+        assert np.isfinite(whole.field("a")[name].values).any(), name
+        assert whole.map_path("a", name).exists()
+    changed = mock.edited(run_file, "cut.yaml", {**asked, "tiles.size": 37})
+    mock.assert_same(pipeline.run(changed, tmp_path / "run", workers=0), whole)
 
 
 def test_threads(run_file, reference, threads, tmp_path):

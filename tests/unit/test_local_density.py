@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tilegc.geometry import Box, TileGrid
-from tilegc.kernels.local_density import density_window, local_density, widths
+from tilegc.kernels.local_density import Sources, density_window, local_density, widths
 from tilegc.kernels.splines import norm, spread, spread_image
 
 
@@ -41,7 +41,7 @@ def windows(good, counts, lattices):
     def of_counts(number, nodes):
         return spread(y, x, counts[y, x], lattices[number].step, lattices[number].degree, nodes)
 
-    return of_good, of_counts, of_counts
+    return Sources(of_good, of_counts, of_counts)
 
 
 @given(
@@ -68,9 +68,9 @@ def test_density_and_error_are_ratios_of_direct_sums(shape, sigma, fraction, see
         error[here] = np.sqrt(squares[here]) / coverage[here] / area
         missing &= ~here
     lattices = widths(sigma)
-    found = density_window(Box(0, 0, *shape), lattices, *windows(good, counts, lattices), area)
-    np.testing.assert_array_equal(found[0], local_density(counts, good, area, sigma))
-    for ours, wanted in zip(found, (expected, error), strict=True):
+    found = density_window(Box(0, 0, *shape), lattices, windows(good, counts, lattices), area)
+    np.testing.assert_array_equal(found.density, local_density(counts, good, area, sigma))
+    for ours, wanted in ((found.density, expected), (found.error, error)):
         assert np.isfinite(ours).all()
         assert (ours >= 0).all()
         # A pixel lit by the wings of its sources alone is faint: 1e-4 of the largest is what it is held to.
@@ -89,11 +89,11 @@ def test_any_tiling_has_the_same_bits(seed, size, sigma):
     counts = rng.poisson(0.1, shape) * good.astype(float)
     lattices = widths(sigma)
     read = windows(good, counts, lattices)
-    whole = density_window(Box(0, 0, *shape), lattices, *read, 1.0)
+    whole = density_window(Box(0, 0, *shape), lattices, read, 1.0)
     for tile in TileGrid(shape, size).tiles():
-        found = density_window(tile.core, lattices, *read, 1.0)
-        for part, all_of_it in zip(found, whole, strict=True):
-            assert part.tobytes() == all_of_it[tile.core.slices].tobytes()
+        found = density_window(tile.core, lattices, read, 1.0)
+        for name in ("density", "error", "coverage"):
+            assert getattr(found, name).tobytes() == getattr(whole, name)[tile.core.slices].tobytes()
 
 
 def test_a_uniform_sky_stays_uniform_through_holes_and_gaps():

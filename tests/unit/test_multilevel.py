@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 from tilegc.geometry import Box, TileGrid
 from tilegc.kernels.multilevel import (
     LARGEST_ERROR,
+    Kernel,
     coarse_nodes,
     far,
     kernel_sum,
@@ -77,10 +78,10 @@ def test_one_source_at_any_distance_and_direction(kernel):
 
 
 def test_the_bound_holds_out_to_the_largest_mosaics():
-    assert worst_error((32_768, 32_768), *RECIPE, 6) < LARGEST_ERROR
+    assert worst_error((32_768, 32_768), Kernel(*RECIPE), 6) < LARGEST_ERROR
     assert kernel_tables((32_768, 32_768), *RECIPE).ratio == 6
     # A steeper kernel takes a wider near part.
-    assert worst_error((32_768, 32_768), 0.03, 3.2, 0.9, 6) > LARGEST_ERROR
+    assert worst_error((32_768, 32_768), Kernel(0.03, 3.2, 0.9), 6) > LARGEST_ERROR
     assert kernel_tables((32_768, 32_768), 0.03, 3.2, 0.9).ratio > 6
 
 
@@ -88,7 +89,7 @@ def test_a_kernel_too_steep_is_refused():
     with pytest.raises(ValueError, match="smaller alpha or a larger softening"):
         kernel_sum(np.ones((400, 8)), 0.05, 30.0, 0.1)
     with pytest.raises(ValueError, match="too steep"):
-        kernel_tables((9, 9), 0.03, 300.0, 0.9)
+        kernel_tables((900, 9), 0.03, 300.0, 0.9)
 
 
 def test_no_source_is_no_density():

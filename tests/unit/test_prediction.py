@@ -140,7 +140,7 @@ def folder(path, *, redshift=0.348, seed=0, threshold=0.07, relation=True, kappa
     }  # fmt: skip
     made = Run(path, config.resolve(run), {})
     told = {"sky": lambda _: data, "catalogue": catalogue, "relation": bins}
-    band = SimpleNamespace(to_numpy=lambda: np.array(bands))
+    band = SimpleNamespace(to_numpy=lambda: np.array(bands, np.dtypes.StringDType()))
     stand_ins[path] = {**told, "field": lambda _, __: {"band": band}}
     return made, kappa, xi, eta
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import itertools
+import math
 import re
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
@@ -25,7 +26,19 @@ from tilegc.report import arithmetic, comparison, maps, numbers, reading, write_
 from tilegc.report import relation as report_relation
 from tilegc.report.places import place
 from tilegc.report.reading import block_means, census
-from tilegc.schema import ARRAYS, CANDIDATES, INPAINTED, PROFILE, RELATION, SKY_GRID, Bit
+from tilegc.schema import (
+    ARRAYS,
+    CANDIDATES,
+    CONTAMINATION,
+    INPAINTED,
+    MASSES,
+    PROFILE,
+    RADIAL,
+    RELATION,
+    SHAPE,
+    SKY_GRID,
+    Bit,
+)  # fmt: skip
 from tilegc.sky import SkyGrid, header_text
 
 RA, DEC, SCALE, CELL = 342.18, -44.53, 0.1, 0.3
@@ -48,6 +61,10 @@ class FakeRun:
     inpainted: QTable
     relation: QTable
     profile: QTable
+    radial: QTable
+    shape: QTable
+    masses: QTable
+    contamination: QTable
 
     def field(self, name: str) -> xr.Dataset:
         return self.stores[name]
@@ -74,7 +91,7 @@ def tangent(shape: tuple[int, int], eta0: float, angle: float) -> WCS:
 def table(columns, data=None) -> QTable:
     made = QTable()
     for column in columns:
-        dtype = "U8" if column.dtype == "string" else column.dtype
+        dtype = "U64" if column.dtype == "string" else column.dtype
         values = np.asarray([] if data is None else data[column.name], dtype)
         made[column.name] = values * units.Unit(column.unit) if column.unit else values
     return made
@@ -259,6 +276,7 @@ def fake_run(
         "contamination": dict.fromkeys(("per_kpc2", "err", "r_lo_arcsec", "r_hi_arcsec"))
         if empty
         else {"per_kpc2": 0.0151, "err": 0.0012, "r_lo_arcsec": 60.0, "r_hi_arcsec": 90.0},
+        "radial": fits(empty=empty),
         "mass": {
             "sigma_cr_msun_per_kpc2": 2.088e9 if kappa else None,
             "mean_kappa_within_60arcsec": 0.567 if kappa else None,
@@ -341,6 +359,60 @@ def fake_run(
         empty_table["i"] if empty else table(INPAINTED, filled),
         table(RELATION, bins) if kappa else empty_table["r"],
         empty_table["p"] if empty else profile,
+        *further(empty=empty),
+    )
+
+
+def fits(*, empty) -> dict:
+    """What summary.json says of the laws."""
+    laws = {
+        "cored": (["ln_peak", "ln_core", "slope", "floor"], [1.6, 2.3, 1.9, 0.0], [0.05, 0.1, 0.2, None]),
+        "elliptical": (
+            ["ln_peak", "ln_core", "slope", "floor", "e1", "e2"], [1.6, 2.3, 1.9, 0.4, 0.1, 0.05],
+            [0.05, 0.1, 0.2, 0.02, 0.01, 0.01],
+        ),
+        "nfw": (["ln_at_rs", "ln_rs", "floor"], [0.7, 4.1, 0.2], [0.05, 0.1, 0.02]),
+    }  # fmt: skip
+    found: dict = {
+        name: {
+            "parameters": names, "values": [None] * len(names) if empty else values,
+            "err": [None] * len(names) if empty else errors, "robust_err": [None] * len(names),
+        }
+        for name, (names, values, errors) in laws.items()
+    }  # fmt: skip
+    shape = {
+        "axis_ratio": 0.8,
+        "axis_ratio_err": 0.03,
+        "position_angle_deg": 13.0,
+        "position_angle_err_deg": 4.0,
+    }
+    return found | (dict.fromkeys(shape) if empty else shape)
+
+
+def further(*, empty) -> tuple[QTable, QTable, QTable, QTable]:
+    """Annuli over all fields, shapes, masses and the contamination."""
+    radial = {column.name: np.full(6, 0.1) for column in RADIAL} | {
+        "geometry": ["circle"] * 4 + ["ellipse"] * 2, "r_mean": [3.0, 10.0, 30.0, 60.0, 5.0, 20.0],
+        "n_gc": [90, 60, 40, 0, 90, 60], "n_per_arcsec2": [5.0, 2.5, 0.6, 0.0, 4.0, 1.0],
+        "n_err": [0.5, 0.3, 0.1, 0, 0.4, 0.1],
+    }  # fmt: skip
+    shape = {
+        "tracer": ["sources", "sources", "kappa", "kappa"], "r_lo": [3.0, 10.0] * 2, "r_hi": [10.0, 30.0] * 2,
+        "n_gc": [90, 60, np.nan, np.nan], "slope": [1.0] * 4, "axis_ratio": [0.7, 0.6, 0.8, 0.75],
+        "axis_ratio_err": [0.1, 0.05, np.nan, np.nan], "position_angle": [178.0, 3.0, 1.0, 5.0],
+        "position_angle_err": [9.0, 5.0, np.nan, np.nan],
+    }  # fmt: skip
+    masses = {
+        "quantity": ["M_lens(<60 arcsec)", "kpc per arcsec", "M_lens(<100 arcsec)"], "value": [3.24e14, 4.9214, np.nan],
+        "err": [1.2e13, np.nan, np.nan], "unit": ["Msun", "kpc arcsec-1", "Msun"],
+        "arithmetic": ["0.567 x <area>", "D_L x pi / 648000", "the map does not cover it"],
+    }  # fmt: skip
+    contamination = {column.name: [0.36, np.nan] for column in CONTAMINATION} | {
+        "component": ["outermost annulus", "noise peaks"], "how": ["sources < 90 arcsec", "no null map"],
+    }  # fmt: skip
+    tables = ((RADIAL, radial), (SHAPE, shape), (MASSES, masses), (CONTAMINATION, contamination))
+    return tuple(
+        table(columns, None if empty and columns in (RADIAL, SHAPE) else data) for columns, data in tables
     )
 
 
@@ -473,7 +545,7 @@ def test_page_needs_nothing_else_and_holds_every_figure(full: FakeRun) -> None:
         f"{name}.png"
         for name in (
             "mosaic-a", "core", "sources-a", "density-a", "mosaic-b", "sources-b", "relation", "rho-a", "kappa",
-            "comparison", "residual", "profile", "shapes",
+            "comparison", "residual", "profile", "shapes", "laws", "shape",
         )
     )  # fmt: skip
     assert sorted(files.values()) == sorted(seen.images)
@@ -525,6 +597,17 @@ def test_found_over_planted(full: FakeRun) -> None:
     assert f"{n:,} {2 * n:,} {numbers.error_text(0.5, 0.5 / n**0.5)}" in text
 
 
+def test_laws_contamination_and_masses_stand_on_the_page(full: FakeRun) -> None:
+    text = outline(full).text.replace("\N{NO-BREAK SPACE}", " ")
+    peak, core = math.exp(1.6), math.exp(2.3)
+    for words in (
+        numbers.error_text(peak, 0.05 * peak), numbers.error_text(core, 0.1 * core), "1.90 ± 0.20", "0, at its bound",
+        "0.800 ± 0.030", "13.0 ± 4.0", "(3.24 ± 0.12) × 1014", "4.921", "0.567 x <area>", "the map does not cover it",
+        "0.36 ± 0.36", "sources < 90 arcsec", "no null map",
+    ):  # fmt: skip
+        assert words in text, words
+
+
 def test_no_convergence_map_and_one_field(tmp_path: Path) -> None:
     run = fake_run(tmp_path, kappa=False, truth=False, two=False)
     write_report(run)
@@ -533,7 +616,17 @@ def test_no_convergence_map_and_one_field(tmp_path: Path) -> None:
     assert "planted" not in seen.targets
     assert "The second field" not in seen.text
     drawn = {path.stem for path in (tmp_path / "figures").iterdir()}
-    assert drawn == {"mosaic-a", "core", "sources-a", "density-a", "rho-a", "profile", "shapes"}
+    assert drawn == {
+        "mosaic-a",
+        "core",
+        "sources-a",
+        "density-a",
+        "rho-a",
+        "profile",
+        "shapes",
+        "laws",
+        "shape",
+    }
 
 
 @pytest.mark.parametrize("kappa", [True, False])

@@ -17,7 +17,7 @@ from pydantic import (
     model_validator,
 )
 
-from tilegc.schema import SKY_STORE
+from tilegc.schema import MAPS, SKY_STORE
 
 __all__ = [
     "Band",
@@ -366,10 +366,18 @@ class Detect(Section):
 
 
 class Density(Section):
-    """The seed's kernel (softening + d)^-alpha, lengths in arcsec."""
+    """The seed's kernel (softening + d)^-alpha, lengths in arcsec; further estimators of the density, off if null."""
 
     alpha: Positive = 1.6
     softening: Positive = 0.9
+    gaussian: Annotated[float, BeforeValidator(_number), Field(gt=0, le=60)] | None = None
+    """Sigma, arcsec, of a Gaussian of one width."""
+    neighbours: Annotated[int, BeforeValidator(_whole), Field(ge=3, le=1000)] | None = None
+    """k of the density by the distance to the k-th neighbour."""
+
+
+def _iterations(value: object) -> object:
+    return value if value == "auto" else _whole(value)
 
 
 class Inpaint(Section):
@@ -377,6 +385,10 @@ class Inpaint(Section):
 
     realisations: Annotated[int, BeforeValidator(_whole), Field(ge=1, le=10_000)] = 20
     seed: Annotated[int, BeforeValidator(_whole), Field(ge=0, lt=2**63)] = 1
+    iterations: Annotated[
+        Literal["auto"] | Annotated[int, Field(ge=0, le=100)], BeforeValidator(_iterations)
+    ] = "auto"
+    """Fits of the sources' radial trend, at most, relative to which masks are filled; 0: the seed's density."""
 
 
 class Comparison(Section):
@@ -434,6 +446,25 @@ class RunConfig(Section):
     comparison: Comparison = Comparison()
     relation: Relation = Relation()
     profile: Profile = Profile()
+    outputs: tuple[str, ...] = ("detection", "mask", "rho", "rho_error", "density", "density_error")
+    """Maps that are written as FITS images."""
+
+    @field_validator("outputs")
+    @classmethod
+    def _maps(cls, value: tuple[str, ...]) -> tuple[str, ...]:
+        for name in value:
+            if name not in MAPS:
+                raise ValueError(f"{name!r} is no map: choose of {', '.join(MAPS)}")
+        if len(set(value)) < len(value):
+            raise ValueError("a map stands twice")
+        return value
+
+    @property
+    def inpaint_iterations(self) -> int:
+        """Most fits of the radial trend (auto: none for the seed, 10 for calibrated)."""
+        if self.inpaint.iterations == "auto":
+            return 0 if self.recipe == "seed" else 10
+        return self.inpaint.iterations
 
     @model_validator(mode="before")
     @classmethod
@@ -463,6 +494,10 @@ class RunConfig(Section):
             )
         if self.recipe == "calibrated" and self.detect.exclusion_radius < 1:
             raise ValueError("detect.exclusion_radius: give 1 or more, calibrated records local maxima alone")
+        for key, name in (("gaussian", "density_gaussian"), ("neighbours", "density_adaptive")):
+            asked = [output for output in self.outputs if output.startswith(name)]
+            if asked and getattr(self.density, key) is None:
+                raise ValueError(f"outputs: {asked[0]} needs a number at density.{key}")
         names = [field.name for field in self.fields]
         twice = sorted({name for name in names if names.count(name) > 1})
         if twice:

@@ -21,11 +21,35 @@ from tilegc.geometry import Box
 from tilegc.kernels.compiled import compiled
 from tilegc.kernels.splines import interpolate, norm, spread, spread_image, touched
 
-__all__ = ["LEAST_COVERAGE", "SCALES", "Read", "Width", "density_window", "local_density", "widths"]
+__all__ = [
+    "LEAST_COVERAGE",
+    "SCALES",
+    "Estimate",
+    "Read",
+    "Sources",
+    "Width",
+    "density_window",
+    "local_density",
+    "one_width",
+    "widths",
+]
 
 Float64 = NDArray[np.float64]
 Read = Callable[[int, Box], Float64]
 """`read(number of the width, nodes) -> what lies on these nodes`, 0 outside of the field."""
+
+
+@dataclass(frozen=True)
+class Sources:
+    """What lies on the lattices of a field."""
+
+    good: Read
+    """Of the good pixels."""
+    counts: Read
+    """Of the sources' weights."""
+    squares: Read
+    """Of the squares of these."""
+
 
 SCALES: Final = (1, 2, 4, 8)
 """Factors of sigma that are tried in turn (2, 4, 8, 16 arcsec)."""
@@ -73,6 +97,11 @@ def widths(sigma_px: float) -> tuple[Width, ...]:
     return tuple(_width(factor * sigma_px) for factor in SCALES)
 
 
+def one_width(sigma_px: float) -> tuple[Width, ...]:
+    """Return a single Gaussian: the estimator of one stated width."""
+    return (_width(sigma_px),)
+
+
 def _width(sigma: float) -> Width:
     step = min(1 << max(int(sigma / 4).bit_length() - 1, 0), COARSEST)
     if sigma < 8:
@@ -102,10 +131,26 @@ def _lattice_taps(sigma: float, step: int) -> Float64:
     return np.ascontiguousarray(taps[: radius + 1])
 
 
+@dataclass(frozen=True, eq=False)
+class Estimate:
+    """A density at every pixel of a box, float64."""
+
+    density: Float64
+    """Sources per arcsec^2 of good area; 0 where no good area is within reach of even the widest Gaussian."""
+    error: Float64
+    """Its standard deviation in Poisson fields of which these sources are one."""
+    coverage: Float64
+    """Smoothed good fraction by which it was divided."""
+
+
 def density_window(
-    box: Box, lattices: tuple[Width, ...], good: Read, counts: Read, variance: Read, pixel_area: float
-) -> tuple[Float64, Float64]:
-    """Return density and its Poisson error at every pixel of a box.
+    box: Box,
+    lattices: tuple[Width, ...],
+    sources: Sources,
+    pixel_area: float,
+    trend: tuple[NDArray[np.integer], Read] | None = None,
+) -> Estimate:
+    """Return density, its Poisson error and its divisor at every pixel of a box.
 
     Parameters
     ----------
@@ -113,18 +158,19 @@ def density_window(
         Pixels of the field.
     lattices : tuple of Width
         Tried in turn.
-    good, counts, variance : Read
-        What `spread` leaves on the nodes of the good pixels, of the sources' weights, and of their squares.
+    sources : Sources
+        What lies on the lattices.
     pixel_area : float
         arcsec^2.
+    trend : tuple, optional
+        A trend t > 0 on the pixels of the box, and what `t x good` leaves on the lattices: the density is then
+        t (G * N) / (area of a pixel x G * (t good)), without bias where the truth is t times a constant.
 
     Returns
     -------
-    density, error : float64 of the box's shape
-        Sources per arcsec^2 of good area; 0 where no good area is within reach of even the widest Gaussian.
-        The error is that of a Poisson field that has these sources.
+    Estimate
     """
-    density, error = np.zeros(box.shape), np.zeros(box.shape)
+    density, error, used = np.zeros(box.shape), np.zeros(box.shape), np.zeros(box.shape)
     missing = np.ones(box.shape, np.bool_)
     for number, width in enumerate(lattices):
         need = width.nodes(box)
@@ -136,17 +182,20 @@ def density_window(
             values = _separable(read(number, need), taps, width.radius)
             return np.maximum(interpolate(values, nodes, box, width.step, width.degree), 0.0)
 
-        coverage = smooth(good, width.taps)
+        coverage = smooth(sources.good, width.taps)
         least = NO_COVERAGE if number == len(lattices) - 1 else LEAST_COVERAGE
         here = missing & (coverage >= least)
         if here.any():
+            used[here] = coverage[here]
             area = pixel_area * coverage[here]
-            density[here] = smooth(counts, width.taps)[here] / area
-            error[here] = np.sqrt(smooth(variance, width.squared)[here]) / area
+            if trend is not None:
+                area = pixel_area * smooth(trend[1], width.taps)[here] / trend[0][here]
+            density[here] = smooth(sources.counts, width.taps)[here] / area
+            error[here] = np.sqrt(smooth(sources.squares, width.squared)[here]) / area
             missing &= ~here
         if not missing.any():
             break
-    return density, error
+    return Estimate(density, error, used)
 
 
 def local_density(
@@ -185,7 +234,7 @@ def local_density(
     def of_counts(number: int, nodes: Box) -> Float64:
         return spread(y, x, weight, lattices[number].step, lattices[number].degree, nodes)
 
-    return density_window(box, lattices, of_good, of_counts, of_counts, pixel_area)[0]
+    return density_window(box, lattices, Sources(of_good, of_counts, of_counts), pixel_area).density
 
 
 def _separable(values: Float64, half: Float64, margin: int) -> Float64:

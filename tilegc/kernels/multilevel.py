@@ -35,6 +35,7 @@ from tilegc.kernels.splines import coarsen, interpolate, refine, spread, touched
 
 __all__ = [
     "LARGEST_ERROR",
+    "Kernel",
     "Tables",
     "coarse_nodes",
     "far",
@@ -52,7 +53,7 @@ Index = NDArray[np.integer]
 STEP: Final = 8
 """Pixels between the nodes of the finest lattice."""
 
-RATIOS: Final = (6, 8, 12, 16)
+RATIOS: Final = (4, 6, 8, 12, 16)
 """Steps of a lattice at which its part of the kernel begins to be W itself: the least that holds the error."""
 
 DEGREE: Final = 5
@@ -69,6 +70,25 @@ LOCAL: Final = 2
 
 LARGEST_ERROR: Final = 1.5e-4
 """Of the value of one source at any distance along a row; in other directions it is up to twice as large."""
+
+
+@dataclass(frozen=True)
+class Kernel:
+    """W(d) = (softening + sqrt(d^2 + core^2))^-alpha, and the pixels on which it is summed."""
+
+    scale: float
+    """Arcsec per pixel."""
+    alpha: float
+    softening: float
+    """Arcsec."""
+    core: float = 0.0
+    """Arcsec."""
+
+    def at(self, d2: NDArray[np.floating] | Int64) -> Float64:
+        """Return W over d^2, pixels^2."""
+        distance = self.scale * np.sqrt(np.asarray(d2, np.float64) + (self.core / self.scale) ** 2)
+        values: Float64 = (self.softening + distance) ** -self.alpha
+        return values
 
 
 @dataclass(frozen=True, eq=False)
@@ -96,8 +116,18 @@ class Tables:
         return step * (2 * self.ratio + TAIL + DEGREE + 2)
 
 
-def kernel_tables(shape: tuple[int, int], scale: float, alpha: float, softening: float) -> Tables:
+def kernel_tables(
+    shape: tuple[int, int],
+    scale: float,
+    alpha: float,
+    softening: float,
+    *,
+    core: float = 0.0,
+    error: float = LARGEST_ERROR,
+) -> Tables:
     """Work out the tables of W(d) = (softening + d)^-alpha; they need pow, so the driver makes them.
+
+    With a `core`, (softening + sqrt(d^2 + core^2))^-alpha.
 
     Parameters
     ----------
@@ -107,65 +137,62 @@ def kernel_tables(shape: tuple[int, int], scale: float, alpha: float, softening:
         Arcsec per pixel.
     alpha, softening : float
         Steepness, and softening length in arcsec, both above 0.
+    core : float
+        arcsec, 0 or more.
+    error : float
+        Largest relative error of one source along a row.
 
     Raises
     ------
     ValueError
         If the kernel is so steep that the error cannot be held.
     """
-    ratio = next((r for r in RATIOS if worst_error(shape, scale, alpha, softening, r) <= LARGEST_ERROR), None)
+    kernel = Kernel(scale, alpha, softening, core)
+    ratio = next((ratio for ratio in RATIOS if worst_error(shape, kernel, ratio) <= error), None)
     if ratio is None:
         raise ValueError(
             f"density: ({softening:g} + d)^-{alpha:g} is too steep to be summed over {shape[0]} x {shape[1]} pixels "
-            f"of {scale:g} arcsec to 1e-3 of its value: give a smaller alpha or a larger softening"
+            f"of {scale:g} arcsec to {error:g} of its value: give a smaller alpha or a larger softening"
         )
-    return _tables(shape, scale, alpha, softening, ratio)
+    return _tables(shape, kernel, ratio)
 
 
-def _tables(shape: tuple[int, int], scale: float, alpha: float, softening: float, ratio: int) -> Tables:
-    soft, cut = softening / scale, ratio * STEP
-    unit = np.float64(scale) ** -alpha
+def _tables(shape: tuple[int, int], kernel: Kernel, ratio: int) -> Tables:
+    cut = ratio * STEP
     whole = np.arange(cut * cut + 1)
-    by_d2 = unit * (_power(whole, soft, alpha) - _smooth(whole, soft, alpha, cut))
+    by_d2 = kernel.at(whole) - _smooth(whole, kernel, cut)
     d2 = np.arange(cut + 1)[:, None] ** 2 + np.arange(-cut, cut + 1)[None, :] ** 2
     near = np.where(d2 < cut * cut, by_d2[np.minimum(d2, cut * cut)], 0.0)
     widest = np.array([math.isqrt(max(cut * cut - 1 - dy * dy, 0)) for dy in range(cut + 1)])
     levels = LOCAL + 1
     while cut * 2**levels < math.hypot(*shape):
         levels += 1
-    kernels = [
-        _lattice_kernel(level, level == levels - 1, shape, soft, alpha, ratio) for level in range(levels)
-    ]
-    return Tables(ratio, near, widest, tuple(unit * kernel for kernel in kernels))
+    parts = (_lattice_kernel(level, level == levels - 1, shape, kernel, ratio) for level in range(levels))
+    return Tables(ratio, near, widest, tuple(parts))
 
 
-def _power(d2: NDArray[np.floating] | Int64, soft: float, alpha: float) -> Float64:
-    values: Float64 = (soft + np.sqrt(np.asarray(d2, np.float64))) ** -alpha
-    return values
-
-
-def _smooth(d2: NDArray[np.floating] | Int64, soft: float, alpha: float, cut: float) -> Float64:
-    """Return W_l over d^2 (pixels^2): (soft + d)^-alpha from d = cut on, its Taylor series in d^2 within."""
+def _smooth(d2: NDArray[np.floating] | Int64, kernel: Kernel, cut: float) -> Float64:
+    """Return W_l over d^2 (pixels^2): W from d = cut on, its Taylor series in d^2 within."""
     n = ORDER + 1
+    soft, core = kernel.softening / kernel.scale, kernel.core / kernel.scale
+    edge = math.hypot(cut, core)
     root, factor = np.empty(n), 1.0
-    for k in range(n):  # sqrt(1 + u) = sum of root u^k
-        root[k] = factor
+    for k in range(n):  # sqrt(1 + v) = sum of root u^k, with v = u (cut / edge)^2
+        root[k] = factor * (cut / edge) ** (2 * k)
         factor *= (0.5 - k) / (k + 1)
-    inner = root * (cut / (soft + cut))
+    inner = root * (edge / (soft + edge))
     inner[0] = 0.0
     series, power, factor = np.zeros(n), np.eye(1, n)[0], 1.0
     for k in range(n):  # (1 + inner(u))^-alpha
         series += factor * power
         power = np.convolve(power, inner)[:n]
-        factor *= (-alpha - k) / (k + 1)
+        factor *= (-kernel.alpha - k) / (k + 1)
     u = np.asarray(d2, np.float64) / (cut * cut) - 1.0
-    within = np.polyval(series[::-1], np.minimum(u, 0.0)) * (soft + cut) ** -alpha
-    return np.where(u < 0, within, _power(d2, soft, alpha))
+    within = np.polyval(series[::-1], np.minimum(u, 0.0)) * kernel.at(np.array([cut * cut]))[0]
+    return np.where(u < 0, within, kernel.at(d2))
 
 
-def _lattice_kernel(
-    level: int, last: bool, shape: tuple[int, int], soft: float, alpha: float, ratio: int
-) -> Float64:
+def _lattice_kernel(level: int, last: bool, shape: tuple[int, int], kernel: Kernel, ratio: int) -> Float64:
     """Return the part of the kernel that a lattice carries, sharpened for the splines on both sides."""
     step = STEP * 2**level
     nodes = touched(Box(0, 0, *shape), step, DEGREE)
@@ -175,18 +202,18 @@ def _lattice_kernel(
     side = 2 ** math.ceil(math.log2(2 * (radius + 2 * ratio + 16)))
     along = np.minimum(np.arange(side), side - np.arange(side)) * float(step)
     d2 = along[:, None] ** 2 + along[None, :] ** 2
-    values = _smooth(d2, soft, alpha, cut)
+    values = _smooth(d2, kernel, cut)
     if not last:
-        values = values - _smooth(d2, soft, alpha, 2 * cut)
+        values = values - _smooth(d2, kernel, 2 * cut)
     angle = 2 * np.pi * np.arange(side) / side
     spline = (66 + 52 * np.cos(angle) + 2 * np.cos(2 * angle)) / 120  # degree 5 at the nodes, transformed
     sharp = np.fft.fft2(values) / (spline[:, None] * spline[None, :]) ** 2
     values = np.fft.ifft2(sharp).real
     index = np.arange(-radius, radius + 1)
-    kernel = values[np.ix_(index % side, index % side)]
+    taps = values[np.ix_(index % side, index % side)]
     if not last:
-        kernel[index[:, None] ** 2 + index[None, :] ** 2 > radius * radius] = 0.0
-    return np.ascontiguousarray(kernel)
+        taps[index[:, None] ** 2 + index[None, :] ** 2 > radius * radius] = 0.0
+    return np.ascontiguousarray(taps)
 
 
 def coarse_nodes(box: Box) -> Box:
@@ -305,7 +332,7 @@ def kernel_sum(counts: NDArray[np.floating], scale: float, alpha: float, softeni
     return rho(y, x, weight, Box(0, 0, *counts.shape), tables, coarse, nodes)
 
 
-def worst_error(shape: tuple[int, int], scale: float, alpha: float, softening: float, ratio: int) -> float:
+def worst_error(shape: tuple[int, int], kernel: Kernel, ratio: int) -> float:
     """Return the largest relative error of one source at any distance within a field, tried along a row.
 
     Every source adds a positive part, so no sum has a larger one, but for the direction; `ratio` is one of `RATIOS`.
@@ -313,12 +340,12 @@ def worst_error(shape: tuple[int, int], scale: float, alpha: float, softening: f
     length = max(math.ceil(math.hypot(*shape)), 2)
     worst = 0.0
     with np.errstate(all="ignore"):
-        tables = _tables((1, length), scale, alpha, softening, ratio)
+        tables = _tables((1, length), kernel, ratio)
         for x in range(min(STEP // 2 + 1, length)):
             point = np.array([0]), np.array([x]), np.ones(1)
             nodes, coarse = far(*point, (1, length), tables)
             found = rho(*point, Box(0, 0, 1, length), tables, coarse, nodes)[0]
-            exact = (softening + scale * np.abs(np.arange(length) - x)) ** -alpha
+            exact = kernel.at((np.arange(length) - x) ** 2)
             worst = max(worst, float(np.nan_to_num(np.abs(found / exact - 1), nan=np.inf).max()))
     return worst
 

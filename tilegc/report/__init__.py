@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from tilegc.io.atomic import write_bytes
 from tilegc.places import Place
-from tilegc.report import comparison, maps, profiles, relation, style
+from tilegc.report import comparison, maps, profiles, radial, relation, style
 from tilegc.report.drawing import Drawing
 from tilegc.report.page import page
 from tilegc.report.reading import Material
@@ -59,7 +59,10 @@ def _drawings(material: Material) -> dict[str, Sequence[Drawing]]:
             *_there(comparison.kernel_sum(material)), *_there(comparison.convergence(material)),
             *_there(comparison.histogram(material)), *_there(comparison.residual(material)),
         ],
-        "profiles": [*_there(profiles.counts(material)), *_there(profiles.shapes(material))],
+        "profiles": [
+            *_there(profiles.counts(material)), *_there(profiles.shapes(material)),
+            *_there(radial.laws(material)), *_there(radial.shapes(material)),
+        ],
     }  # fmt: skip
 
 

@@ -17,6 +17,7 @@ from tilegc.report.arithmetic import SUN, Step, arithmetic
 from tilegc.report.audit import audit_rows, counted
 from tilegc.report.drawing import Drawing
 from tilegc.report.numbers import DASH, missing, plain, power, share, with_error, with_power
+from tilegc.report.radial import contamination_rows, law_rows, mass_rows
 from tilegc.report.reading import Material, rows_of
 from tilegc.report.relation import PLANTED_LAW
 from tilegc.schema import FILES, Bit
@@ -91,6 +92,9 @@ def page(material: Material, drawings: Mapping[str, Sequence[Drawing]], images: 
         crowding=_crowding(material),
         relation_missing=_relation_missing(material),
         steps=_steps(material),
+        laws=law_rows(material),
+        contamination=contamination_rows(material),
+        masses=mass_rows(material),
         planted=_planted(material),
         profile_rows=_profile_rows(material),
         timing=_timing(summary.get("timing") or {}),

@@ -14,12 +14,9 @@ from typing import Final
 
 from tilegc.places import Place, files_below, is_remote
 from tilegc.run_folder.ledger import SEGMENT
-from tilegc.schema import FILES, SKY_STORE
+from tilegc.schema import FILES, MAPS, SKY_STORE
 
 __all__ = ["MAPS", "PRODUCTS", "arrays_of", "is_ours", "map_name", "psf_name", "remove"]
-
-MAPS: Final = ("detection", "mask", "rho", "density")
-"""Maps of each field, as FITS files."""
 
 PRODUCTS: Final = (
     FILES.summary,

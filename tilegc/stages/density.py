@@ -1,125 +1,148 @@
-"""The local density of detected sources, per arcsec^2, at the mosaic's own pixels (DESIGN 3.7).
+"""Density of detected sources, per arcsec^2, at the mosaic's own pixels (DESIGN 3.7).
 
-Gaussians of 2 to 16 arcsec look much further than a tile: they are convolved on coarse lattices of the whole
-field. Good pixels are spread onto them tile by tile and added up exactly; the sources by the driver. A tile then
-reads the nodes round it.
+The local density feeds the inpainting: a Gaussian of 2 arcsec, wider where little area is left. Beside it, where the
+run file asks for them, a Gaussian of one stated width, and the density by the distance to the k-th neighbour. Each
+is divided by its good area and has a map of its Poisson error.
 """
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
-from functools import partial
 
 import numpy as np
-import xarray as xr
 
-from tilegc.engine import FieldTiles, Pass, Unit, run_pass
-from tilegc.geometry import Box, Tile, TileGrid
+from tilegc.config import Density, RunConfig
+from tilegc.engine import FieldTiles, Unit
+from tilegc.geometry import TileGrid
 from tilegc.io import lattices, store
-from tilegc.kernels.local_density import Width, density_window, widths
-from tilegc.kernels.splines import norm, spread, spread_image, touched
+from tilegc.kernels.local_density import one_width, widths
+from tilegc.kernels.neighbours import STEP, neighbour_density
+from tilegc.kernels.trend import Trend
+from tilegc.stages.coverage import Gaussians, cover, detected, estimate, place
 from tilegc.stages.inpaint import hidden, no_data
-from tilegc.stages.partials import Table, by_field
+from tilegc.stages.partials import Table
 from tilegc.stages.setup import Setup
+from tilegc.stages.trend import Convergence, iterate
 
-__all__ = ["COVERAGE", "DENSITY_SIGMA", "MAPS", "density", "tile_bytes"]
-
-MAPS = ("density",)
-"""Arrays that this stage writes."""
+__all__ = ["DENSITY_SIGMA", "NEIGHBOUR_RADIUS", "arrays_of", "density", "resolutions", "tile_bytes"]
 
 DENSITY_SIGMA = 2.0
 """Width, arcsec, of the Gaussian of the local density."""
 
-BYTES_PER_PIXEL = 60.0
+NEIGHBOUR_RADIUS = 10.0
+"""Largest distance, arcsec, at which the k-th neighbour is looked for."""
+
+BYTES_PER_PIXEL = 90.0
 """Peak memory of a tile of the density."""
 
-LATTICE_BYTES = 8 * 2**20
+LATTICE_BYTES = 16 * 2**20
 """Nodes round a tile: its lattices reach 100 nodes beyond it."""
 
-Sums = tuple[tuple[Box, np.ndarray], ...]
-"""Of each width: nodes, and what good pixels left on them, int64."""
+
+def arrays_of(config: RunConfig) -> tuple[str, ...]:
+    """Return the arrays that this stage writes."""
+    names = ["density", "density_error", "coverage"]
+    if config.density.gaussian is not None:
+        names += ["density_gaussian", "density_gaussian_error"]
+    if config.density.neighbours is not None:
+        names += ["density_adaptive", "density_adaptive_error"]
+    return tuple(names)
 
 
-def density(setup: Setup, catalogue: Table) -> None:
-    """Write the local density of every field's sources, per arcsec^2."""
-    gaussians = {field.source.name: widths(DENSITY_SIGMA / field.source.scale) for field in setup.fields}
-    params = {name: _CoverageParams(name, gaussians[name]) for name in setup.names}
-    covered: dict[str, Sums] = run_pass(setup.engine, COVERAGE, setup.fields, params)
+def tile_bytes(grid: TileGrid, scale: float, config: Density) -> int:
+    """Return the peak memory of a tile, bytes."""
+    halo = 0 if config.neighbours is None else _largest(scale) + STEP
+    return (
+        int(BYTES_PER_PIXEL * grid.tile(0).core.size + 12.0 * grid.tile(0, halo).window.size) + LATTICE_BYTES
+    )
+
+
+@dataclass(frozen=True)
+class _Common:
+    fields: Mapping[str, FieldTiles]
+    config: Density
+    gaussians: Gaussians
+    wide: Gaussians
+    """Of the Gaussian of one width; empty where none is asked for."""
+    trends: Mapping[str, Trend | None]
+
+
+def density(setup: Setup, catalogue: Table) -> dict[str, Convergence]:
+    """Write the density maps of every field; return how the iteration of the inpainting ended, by field."""
+    config = setup.config.density
+    scales = {field.source.name: field.source.scale for field in setup.fields}
+    gaussians = {name: widths(DENSITY_SIGMA / scale) for name, scale in scales.items()}
+    wide = {
+        name: one_width(config.gaussian / scale)
+        for name, scale in scales.items()
+        if config.gaussian is not None
+    }
+    cover(setup, gaussians, "density")
+    if wide:
+        cover(setup, wide, "gaussian")
     for field in setup.fields:
-        name, box = field.source.name, field.grid.field
-        rows = catalogue["field"] == name
-        y, x = catalogue["y"][rows], catalogue["x"][rows]
-        order = np.lexsort((x, y))
-        weight = np.ones(order.size)
-        for number, (width, (nodes, sums)) in enumerate(zip(gaussians[name], covered[name], strict=True)):
-            good = sums / float(norm(width.step, width.degree) ** 2)
-            lattices.put_lattice(field.store, f"good_{number}", nodes, good)
-            every = touched(box, width.step, width.degree)
-            counts = spread(y[order], x[order], weight, width.step, width.degree, every)
-            lattices.put_lattice(field.store, f"counts_{number}", every, counts)
-        store.annotate(field.store, {"density_sigma_arcsec": DENSITY_SIGMA})
+        place(field, gaussians[field.source.name], catalogue, "density")
+        if wide:
+            place(field, wide[field.source.name], catalogue, "gaussian")
+        if config.neighbours is not None:
+            y, x, weight = detected(catalogue, field.source.name)
+            lattices.put_points(field.store, "detected", field.source.shape, y, x, weight=weight)
+    trends, convergence = iterate(setup, catalogue, gaussians, setup.config.inpaint_iterations)
     units = [
         Unit(f"{field.source.name}/{tile.index}", tile.core.size, (field.source.name, tile.index))
         for field in setup.fields
         for tile in field.grid.tiles()
     ]
-    common = ({field.source.name: field for field in setup.fields}, gaussians)
+    fields = {field.source.name: field for field in setup.fields}
+    common = _Common(fields, config, gaussians, wide, trends)
     setup.engine.run("density", _density_unit, units, common=common, ledger=setup.ledger)
+    for field in setup.fields:
+        store.annotate(field.store, {"resolution_arcsec": resolutions(setup.config)})
+    return convergence
 
 
-def tile_bytes(grid: TileGrid) -> int:
-    """Return the peak memory of a tile, bytes."""
-    return int(BYTES_PER_PIXEL * grid.tile(0).core.size) + LATTICE_BYTES
+def resolutions(config: RunConfig) -> dict[str, str]:
+    """Say of each map of densities what its resolution is, arcsec."""
+    wider = f"Gaussian sigma {DENSITY_SIGMA:g}; 4, 8, 16 where coverage < 0.2"
+    found = {"density": wider, "density_error": wider, "coverage": wider}
+    if config.density.gaussian is not None:
+        fixed = f"Gaussian sigma {config.density.gaussian:g}"
+        found |= {"density_gaussian": fixed, "density_gaussian_error": fixed}
+    if config.density.neighbours is not None:
+        nearest = f"distance of neighbour {config.density.neighbours}, at most {NEIGHBOUR_RADIUS:g}"
+        found |= {"density_adaptive": nearest, "density_adaptive_error": nearest}
+    kernel = f"({config.density.softening:g} + d)^-{config.density.alpha:g}"
+    return found | {"rho": kernel, "rho_error": kernel}
 
 
-@dataclass(frozen=True)
-class _CoverageParams:
-    field: str
-    gaussians: tuple[Width, ...]
+def _largest(scale: float) -> int:
+    return int(NEIGHBOUR_RADIUS / scale)
 
 
-def _coverage_rule(
-    window: xr.Dataset, tile: Tile, params: _CoverageParams
-) -> tuple[dict[str, np.ndarray], dict[str, Sums]]:
-    """Spread the good pixels of a core."""
-    good = window["mask"].values == 0
-    sums = tuple(spread_image(good, tile.core, width.step, width.degree) for width in params.gaussians)
-    return {}, {params.field: sums}
-
-
-def _add(a: Sums, b: Sums) -> Sums:
-    """Return the sums over the pixels of both."""
-    return tuple(_joined(*pair) for pair in zip(a, b, strict=True))
-
-
-def _joined(a: tuple[Box, np.ndarray], b: tuple[Box, np.ndarray]) -> tuple[Box, np.ndarray]:
-    whole = Box(min(a[0].y0, b[0].y0), min(a[0].x0, b[0].x0), max(a[0].y1, b[0].y1), max(a[0].x1, b[0].x1))
-    total = np.zeros(whole.shape, np.int64)
-    for box, values in (a, b):
-        total[box.within(whole)] += values
-    return whole, total
-
-
-COVERAGE = Pass("coverage", ("mask",), 0, (), _coverage_rule, partial(by_field, _add), bytes_per_pixel=16.0)
-
-
-def _density_unit(
-    common: tuple[dict[str, FieldTiles], dict[str, tuple[Width, ...]]], payload: tuple[str, int]
-) -> None:
-    """Compute and write the local density of one tile."""
-    fields, gaussians = common
-    field = fields[payload[0]]
-    core = field.grid.tile(payload[1]).core
+def _density_unit(common: _Common, payload: tuple[str, int]) -> None:
+    """Compute and write the densities of one tile."""
+    name, index = payload
+    field = common.fields[name]
+    core = field.grid.tile(index).core
     mask = store.read(field.store, "mask", core)
-
-    def read(kind: str, number: int, nodes: Box) -> np.ndarray:
-        return lattices.take_lattice(field.store, f"{kind}_{number}", nodes)
-
-    counts = partial(read, "counts")
-    values, _ = density_window(
-        core, gaussians[payload[0]], partial(read, "good"), counts, counts, field.source.pixel_area
-    )
-    rounded = values.astype(np.float32)
+    found = estimate(field, core, common.gaussians[name], "density", common.trends[name])
     # Where sources are inpainted the density is needed, in a saturated core as well.
-    rounded[no_data(mask) & ~hidden(mask)] = np.nan
-    store.write(field.store, "density", core, rounded)
+    blank = no_data(mask) & ~hidden(mask)
+    maps = {"density": found.density, "density_error": found.error, "coverage": found.coverage}
+    if common.wide:
+        fixed = estimate(field, core, common.wide[name], "gaussian")
+        maps |= {"density_gaussian": fixed.density, "density_gaussian_error": fixed.error}
+    if common.config.neighbours is not None:
+        largest = _largest(field.source.scale)
+        window = core.grow(largest + STEP).clip(field.grid.field)
+        good = store.read(field.store, "mask", window) == 0
+        y, x, weight = lattices.take_points(field.store, "detected", window, "weight")
+        adaptive, error = neighbour_density(
+            core, window, good, y, x, weight, common.config.neighbours, largest, field.source.pixel_area
+        )
+        maps |= {"density_adaptive": adaptive, "density_adaptive_error": error}
+    for array, values in maps.items():
+        rounded = values.astype(np.float32)
+        rounded[blank] = np.nan
+        store.write(field.store, array, core, rounded)

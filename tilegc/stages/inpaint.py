@@ -38,7 +38,10 @@ def hidden(mask: np.ndarray) -> np.ndarray:
 
 
 def inpaint(setup: Setup) -> Table:
-    """Draw the sources that the masks hide: the columns of `schema.INPAINTED`, by realisation, field, y, x."""
+    """Draw the sources that the masks hide: the columns of `schema.INPAINTED`, by realisation, field, y, x.
+
+    A further column, `coverage`, is the good fraction from which their density was taken.
+    """
     config = setup.config.inpaint
     params = {
         field.source.name: _InpaintParams(
@@ -79,7 +82,11 @@ def _inpaint_rule(
         rate, hidden(window["mask"].values), seed=params.seed, stream=params.crc,
         realisations=params.realisations, y0=tile.core.y0, x0=tile.core.x0,
     )  # fmt: skip
-    return {}, {"realisation": realisation, "field": np.full(y.size, params.field, np.int32), "y": y, "x": x}
+    coverage = window["coverage"].values[y - tile.core.y0, x - tile.core.x0].astype(np.float64)
+    number = np.full(y.size, params.field, np.int32)
+    return {}, {"realisation": realisation, "field": number, "y": y, "x": x, "coverage": coverage}
 
 
-INPAINT = Pass("inpaint", ("density", "mask"), 0, (), _inpaint_rule, concatenate, bytes_per_pixel=32.0)
+INPAINT = Pass(
+    "inpaint", ("density", "coverage", "mask"), 0, (), _inpaint_rule, concatenate, bytes_per_pixel=32.0
+)

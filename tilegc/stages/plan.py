@@ -19,7 +19,7 @@ from tilegc.kernels.multilevel import kernel_tables
 from tilegc.places import Place, is_remote
 from tilegc.sky import SkyGrid, pixel_to_world, sample
 from tilegc.stages import density, rho
-from tilegc.stages.density import COVERAGE
+from tilegc.stages.coverage import COVERAGE
 from tilegc.stages.detection_map import FilterParams, filter_pass, planned_params
 from tilegc.stages.ingest import needs_store
 from tilegc.stages.inpaint import INPAINT
@@ -38,10 +38,7 @@ WORKER_BASE = 400 * 2**20
 """Memory of a worker before it does anything: the libraries and their compiled kernels."""
 
 BYTES_PER_PIXEL = 1 + 1 + 1 + 1 + 4 * 4
-"""Arrays of the store besides the bands: flags, objects, regions, mask; light, detection, density, rho."""
-
-MAP_BYTES_PER_PIXEL = 1 + 3 * 4
-"""FITS images of a field."""
+"""Arrays of the store besides bands and densities: flags, objects, regions, mask; light, detection, rho, its error."""
 
 
 MOST_CELLS = 1e8
@@ -106,9 +103,12 @@ def plan(
         *(_step(step, grids) for step in _passes(config, sources)),
         *(_step(step, blocks) for step in _block_passes(config, sources)),
     ]
+    tiles = sum(map(len, grids.values()))
+    widest = max(density.tile_bytes(grids[source.name], source.scale, config.density) for source in sources)
+    kernel = max(map(rho.tile_bytes, grids.values()))
     steps += [
-        Step(name, sum(map(len, grids.values())), WORKER_BASE + max(map(memory, grids.values())), writes=True)
-        for name, memory in (("density", density.tile_bytes), ("rho", rho.tile_bytes))
+        Step(name, tiles, WORKER_BASE + memory, writes=True)
+        for name, memory in (("density", widest), ("rho", kernel))
     ]
     disk = sum(_disk(config, source) for source in sources)
     found = Plan(tuple(steps), disk, sum(source.box.size for source in sources), ())
@@ -161,7 +161,8 @@ def _ingest(config: RunConfig, sources: Sequence[FieldSource]) -> tuple[int, int
 
 def _disk(config: RunConfig, source: FieldSource) -> int:
     planes = len(list(source.planes())) if needs_store(source, config.ingest) else 0
-    return source.box.size * (4 * planes + BYTES_PER_PIXEL + MAP_BYTES_PER_PIXEL)
+    densities, maps = 4 * len(density.arrays_of(config)), 4 * len(config.outputs)
+    return source.box.size * (4 * planes + BYTES_PER_PIXEL + densities + maps)
 
 
 def _cells(config: RunConfig, sources: Sequence[FieldSource]) -> float:

@@ -43,6 +43,7 @@ from tilegc.schema import (
 from tilegc.sky import cosmology, kpc_per_arcsec
 from tilegc.stages import audit, contamination, mass_table
 from tilegc.stages.contamination import Component
+from tilegc.stages.density import resolutions
 from tilegc.stages.kernel import KernelStatistics
 from tilegc.stages.lens_models import LensModels, Peak
 from tilegc.stages.likelihood import CountsRelation, describe
@@ -57,11 +58,11 @@ from tilegc.stages.setup import Setup
 from tilegc.stages.shapes import POINT
 from tilegc.stages.sky_grid import SkyCells
 from tilegc.stages.threshold import Selection
+from tilegc.stages.trend import Convergence
 from tilegc.stages.truth import Planted
 from tilegc.statistics.intensity import Fit
 
 __all__ = [
-    "MAPS",
     "Results",
     "summarise",
     "write_maps",
@@ -71,8 +72,6 @@ __all__ = [
     "write_tables",
 ]
 
-MAPS = ("detection", "mask", "rho", "density")
-"""Arrays that are also written as FITS images."""
 
 ROWS = 512
 """Rows of a map that are held at a time."""
@@ -95,6 +94,8 @@ class Results:
     noise: Mapping[str, Noise]
     selection: Selection
     inpainted: Table
+    convergence: Mapping[str, Convergence]
+    """Of the inpainting, by field."""
     cells: SkyCells
     boxes: Boxes | None
     relation: Relation | None
@@ -143,7 +144,8 @@ def write_tables(setup: Setup, results: Results) -> None:
         REGION_RADIUS,
         meta=recipe,
     )
-    write_parquet(folder.path / FILES.inpainted, INPAINTED, results.inpainted, recipe)
+    drawn = {column.name: results.inpainted[column.name] for column in INPAINTED}
+    write_parquet(folder.path / FILES.inpainted, INPAINTED, drawn, recipe)
     bins = results.relation.bins if results.relation else {column.name: np.zeros(0) for column in RELATION}
     write_ecsv(folder.path / FILES.relation, RELATION, bins, recipe)
     for path, columns, table in (
@@ -190,15 +192,18 @@ class _Map:
     name: str
     path: Place
     recipe: str
+    resolution: str | None
+    """What is said of it in the header; None: the pixels'."""
 
 
 def write_maps(setup: Setup) -> None:
-    """Write the FITS images of every field, one task each."""
+    """Write the FITS images of every field that the run file asks for, one task each."""
+    resolution = resolutions(setup.config)
     units = [
         Unit(f"{field.source.name}/{name}", field.grid.field.size,
-             _Map(field, name, setup.folder.map(field.source.name, name), setup.config.recipe))
+             _Map(field, name, setup.folder.map(field.source.name, name), setup.config.recipe, resolution.get(name)))
         for field in setup.fields
-        for name in MAPS
+        for name in setup.config.outputs
     ]  # fmt: skip
     setup.engine.run("maps", _map_unit, units)
 
@@ -213,6 +218,8 @@ def _map_unit(common: None, task: _Map) -> None:  # noqa: ARG001
         for y0 in range(0, height, ROWS)
     )
     meta = {"FIELD": (source.name, "name of the field"), "RECIPE": (task.recipe, "recipe of the run")}
+    if task.resolution is not None:
+        meta["RESOL"] = (task.resolution, "arcsec")
     write_map(
         task.path, source.wcs, rows, shape=source.shape, dtype=array.dtype, unit=array.unit,
         name=task.name.upper(), meaning=array.meaning, meta=meta,
@@ -321,6 +328,10 @@ def _field(setup: Setup, results: Results, index: int, name: str) -> dict[str, A
         "n_candidates": int((results.candidates["field"] == name).sum()),
         "n_detected": int((results.catalogue["field"] == name).sum()),
         "n_inpainted": int((results.inpainted["field"] == name).sum()) / setup.config.inpaint.realisations,
+        "inpainting": {
+            "iterations": results.convergence[name].iterations,
+            "last_change": _null(results.convergence[name].change),
+        },
         **_limits(results.selection, name),
     }
 

@@ -1,0 +1,146 @@
+"""The radial trend of the sources, and sums over annuli by which it is found again (DESIGN 3.7).
+
+A hole in the mask on a steep profile is filled wrongly by what lies round it; filled by what lies round it
+relative to a trend, it is not. The trend is a function of the distance from the cluster's pixel, linear between the
+radii of annuli that hold as many sources each. On pixels it is a whole number, so sums of it are exact.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from tilegc.geometry import Box
+from tilegc.kernels import exact
+from tilegc.kernels.compiled import PLAIN, compiled
+
+__all__ = ["Annuli", "Trend", "add_annuli", "annuli_edges", "combine_annuli", "fit_trend", "trend_at"]
+
+Int64 = NDArray[np.int64]
+
+PER_ANNULUS: Final = 50
+"""Sources of an annulus: 14 % of noise in its trend, which the density round a hole takes out again."""
+
+MOST_ANNULI: Final = 60
+
+SPACING: Final = 4
+"""Pixels between the values of the table."""
+
+TOP: Final = 60_000
+"""Value of the trend where it is largest."""
+
+
+@dataclass(frozen=True, eq=False)
+class Trend:
+    """Relative density against the distance from a pixel."""
+
+    y: int
+    x: int
+    """The pixel, which may lie outside of the field."""
+    table: NDArray[np.float64]
+    """Values at the distances 0, 4, 8, ... pixels, 1 to `TOP`."""
+
+
+@dataclass(frozen=True, eq=False)
+class Annuli:
+    """Sums of one field over annuli; adds up over tiles."""
+
+    n_good: Int64
+    """(n,): good pixels."""
+    n_hidden: Int64
+    """(n,): pixels that are inpainted."""
+    filled: Int64
+    """(n, LIMBS): exact sum of the density over these."""
+
+
+def annuli_edges(y: NDArray[np.integer], x: NDArray[np.integer], centre: tuple[int, int]) -> Int64:
+    """Return the squared inner radii of annuli that hold about 50 of these pixels each, rising from 0; (n,)."""
+    d2 = np.sort((np.asarray(y, np.int64) - centre[0]) ** 2 + (np.asarray(x, np.int64) - centre[1]) ** 2)
+    n = min(max(d2.size // PER_ANNULUS, 1), MOST_ANNULI)
+    inner = d2[np.arange(1, n) * d2.size // n] if n > 1 else d2[:0]
+    return np.unique(np.concatenate([np.zeros(1, np.int64), inner]))
+
+
+def add_annuli(
+    box: Box,
+    centre: tuple[int, int],
+    edges: Int64,
+    good: NDArray[np.bool_],
+    hidden: NDArray[np.bool_],
+    density: NDArray[np.float32],
+) -> Annuli:
+    """Return what the pixels of a box add to the annuli; `density` is finite where hidden."""
+    d2 = (np.arange(box.y0, box.y1) - centre[0])[:, None] ** 2 + (np.arange(box.x0, box.x1) - centre[1]) ** 2
+    filled = exact.zeros(edges.size)
+    at = np.searchsorted(edges, d2[hidden], side="right") - 1
+    exact.accumulate(filled, at, density[hidden])
+    seen = np.searchsorted(edges, d2[good], side="right") - 1
+    return Annuli(np.bincount(seen, minlength=edges.size), np.bincount(at, minlength=edges.size), filled)
+
+
+def combine_annuli(a: Annuli, b: Annuli) -> Annuli:
+    """Return the sums over the pixels of both."""
+    return Annuli(a.n_good + b.n_good, a.n_hidden + b.n_hidden, a.filled + b.filled)
+
+
+def fit_trend(
+    y: NDArray[np.integer], x: NDArray[np.integer], weight: NDArray[np.float64], centre: tuple[int, int],
+    edges: Int64, annuli: Annuli, pixel_area: float, farthest: float,
+) -> Trend | None:  # fmt: skip
+    """Return the trend of sources seen and filled in; None where there is nothing to fit.
+
+    Parameters
+    ----------
+    y, x : (n,) int
+        Pixels of the detected sources.
+    weight : (n,) float64
+        What each counts.
+    centre : tuple of int
+        Pixel of the cluster's centre.
+    edges : (m,) int64
+        From `annuli_edges`.
+    annuli : Annuli
+        Of the whole field.
+    pixel_area : float
+        arcsec^2.
+    farthest : float
+        Pixels to which the table goes.
+    """
+    d2 = (np.asarray(y, np.int64) - centre[0]) ** 2 + (np.asarray(x, np.int64) - centre[1]) ** 2
+    at = np.searchsorted(edges, d2, side="right") - 1
+    order = np.lexsort((d2, at))
+    area = (annuli.n_good + annuli.n_hidden) * pixel_area
+    filled = exact.total(annuli.filled) * pixel_area
+    radii, values = [], []
+    for k in range(edges.size):
+        mine = order[at[order] == k]
+        number = math.fsum([*weight[mine].tolist(), float(filled[k])])
+        if mine.size and area[k] > 0 and number > 0:
+            radii.append(math.sqrt(float(d2[mine[mine.size // 2]])))
+            values.append(number / float(area[k]))
+    if not values:
+        return None
+    table = np.interp(np.arange(0.0, farthest + 2 * SPACING, SPACING), radii, values)
+    return Trend(*centre, np.clip(table * (TOP / table.max()), 1.0, TOP))
+
+
+def trend_at(trend: Trend, box: Box) -> NDArray[np.uint16]:
+    """Return the trend on the pixels of a box, rounded to whole numbers, 1 to `TOP`; (ny, nx)."""
+    out = np.empty(box.shape, np.uint16)
+    _fill(box.y0 - trend.y, box.x0 - trend.x, np.require(trend.table, np.float64, PLAIN), out)
+    return out
+
+
+@compiled
+def _fill(y0: int, x0: int, table: NDArray[np.float64], out: NDArray[np.uint16]) -> None:
+    for y in range(out.shape[0]):
+        for x in range(out.shape[1]):
+            dy, dx = np.float64(y0 + y), np.float64(x0 + x)
+            place = np.sqrt(dy * dy + dx * dx) / SPACING
+            k = min(int(place), table.size - 2)
+            share = place - k
+            out[y, x] = np.uint16(table[k] + share * (table[k + 1] - table[k]) + 0.5)
