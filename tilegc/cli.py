@@ -17,6 +17,7 @@ from typer.exceptions import TyperException
 from tilegc.errors import ConfigError, RunFolderError, TileGCError
 
 if TYPE_CHECKING:
+    from tilegc.cluster import TLS
     from tilegc.engine import Progress
     from tilegc.run_folder import Run, Status
     from tilegc.stages.plan import Plan
@@ -50,11 +51,24 @@ Workers = Annotated[
 ]
 Scheduler = Annotated[
     str | None,
-    typer.Option("--scheduler", metavar="ADDRESS", help="A Dask scheduler that runs, e.g. tcp://host:8786."),
+    typer.Option(
+        "--scheduler",
+        metavar="ADDRESS",
+        help="A Dask scheduler: tcp://host:8786, or its .json file.",
+    ),
 ]
 ClusterName = Annotated[
-    str | None, typer.Option("--cluster", metavar="NAME", help="Start workers of this kind: local.")
+    str | None,
+    typer.Option(
+        "--cluster", metavar="NAME", help="Start workers of this kind: local, slurm, pbs, lsf or kubernetes."
+    ),
 ]
+TLSAuthority = Annotated[
+    Path | None,
+    typer.Option("--tls-ca", metavar="PEM", help="Certificate of the authority that all must be signed by."),
+]
+TLSCertificate = Annotated[Path | None, typer.Option("--tls-cert", metavar="PEM", help="Our certificate.")]
+TLSKey = Annotated[Path | None, typer.Option("--tls-key", metavar="PEM", help="Its key.")]
 Resume = Annotated[bool, typer.Option("--resume", help="Go on where an earlier start of the same run ended.")]
 Overwrite = Annotated[
     bool, typer.Option("--overwrite", help="Remove what an earlier run wrote there, and start anew.")
@@ -136,15 +150,17 @@ def simulate(
 
 @app.command()
 def ingest(
-    run_file: RunFile, output: Output = None, workers: Workers = None, scheduler: Scheduler = None
-) -> None:
+    run_file: RunFile, output: Output = None, workers: Workers = None, scheduler: Scheduler = None,
+    cluster: ClusterName = None, tls_ca: TLSAuthority = None, tls_cert: TLSCertificate = None, tls_key: TLSKey = None,
+) -> None:  # fmt: skip
     """Write the Zarr stores alone."""
     from tilegc import pipeline  # noqa: PLC0415
 
     directory = output or pipeline.default_directory(run_file)
     stores = pipeline.ingest_only(
-        run_file, directory, workers=workers, scheduler=scheduler, progress=_progress(lines=False)
-    )
+        run_file, directory, workers=workers, scheduler=scheduler, cluster_name=cluster,
+        tls=_tls(tls_ca, tls_cert, tls_key), progress=_progress(lines=False),
+    )  # fmt: skip
     for path in stores:
         typer.echo(path)
 
@@ -181,7 +197,12 @@ def audit(
 @app.command()
 def run(
     run_file: RunFile, output: Output = None, workers: Workers = None, scheduler: Scheduler = None,
-    cluster: ClusterName = None, resume: Resume = False, overwrite: Overwrite = False,
+    cluster: ClusterName = None, tls_ca: TLSAuthority = None, tls_cert: TLSCertificate = None, tls_key: TLSKey = None,
+    resume: Resume = False, overwrite: Overwrite = False,
+    performance_report: Annotated[
+        Path | None,
+        typer.Option("--performance-report", metavar="FILE", help="Write Dask's page about the run, HTML."),
+    ] = None,
     show_config: Annotated[bool, typer.Option("--show-config", help="Print the resolved run file.")] = False,
 ) -> None:  # fmt: skip
     """Run the whole chain: from FITS images to a catalogue, maps, relations and a report."""
@@ -192,6 +213,7 @@ def run(
         return
     found = pipeline.run(
         run_file, output, workers=workers, scheduler=scheduler, cluster_name=cluster,
+        tls=_tls(tls_ca, tls_cert, tls_key), performance_report=performance_report,
         resume=resume, overwrite=overwrite, progress=_progress(), tell=_tell,
     )  # fmt: skip
     _print_found(found)
@@ -275,6 +297,17 @@ def doctor() -> None:
     from tilegc import doctor as examination  # noqa: PLC0415
 
     raise typer.Exit(examination.report(typer.echo))
+
+
+def _tls(ca: Path | None, cert: Path | None, key: Path | None) -> TLS | None:
+    """Return the three files, or None where none is given."""
+    from tilegc.cluster import TLS  # noqa: PLC0415
+
+    if ca is None and cert is None and key is None:
+        return None
+    if ca is None or cert is None or key is None:
+        raise ConfigError("--tls-ca, --tls-cert and --tls-key: give all three, or name them in Dask's config")
+    return TLS(str(ca), str(cert), str(key))
 
 
 def _is_mock(directory: Path) -> bool:

@@ -20,7 +20,7 @@ import numpy as np
 from astropy.table import QTable
 
 from tilegc import config as run_file
-from tilegc.cluster import connect
+from tilegc.cluster import TLS, workers_for
 from tilegc.config import RunConfig
 from tilegc.engine import Engine, FieldTiles, Progress, SerialEngine, for_client
 from tilegc.errors import ConfigError, InputError, RunFolderError
@@ -31,9 +31,9 @@ from tilegc.io.fits import FieldSource, file_digest
 from tilegc.io.probe import probe_field
 from tilegc.io.psf import read_psf
 from tilegc.kernels.psf import Psf
-from tilegc.places import Place, is_url, place
+from tilegc.places import Place, is_remote, is_url, place
 from tilegc.report import write_report
-from tilegc.run_folder import Run, RunFolder, logged, open_run
+from tilegc.run_folder import Run, RunFolder, logged, marked, open_run
 from tilegc.schema import FILES
 from tilegc.sky import SkyGrid, check_centre, cosmology, kpc_per_arcsec
 from tilegc.stages import audit as auditing
@@ -99,8 +99,8 @@ class Inputs:
         """The run's convergence map."""
         return None if self.lens is None else self.lens.kappa
 
-    def digests(self, config: RunConfig) -> dict[str, str]:
-        """Return the SHA-256 of every input file, by path."""
+    def files(self, config: RunConfig) -> set[str]:
+        """Return the paths of all input files."""
         paths = {plane.path for source in self.sources for _, _, plane in source.planes()}
         paths |= {path for field in config.fields for path in field.masks}
         paths |= {band.psf for field in config.fields for band in (field.bands or {}).values() if band.psf}
@@ -109,7 +109,11 @@ class Inputs:
             paths |= set(config.convergence.paths)
             paths |= {path for rival in config.convergence.compare for path in rival.paths}
             paths |= set(self.lens.ensemble.paths) if self.lens.ensemble else set()
-        listed = sorted(paths)
+        return paths
+
+    def digests(self, config: RunConfig) -> dict[str, str]:
+        """Return the SHA-256 of every input file, by path."""
+        listed = sorted(self.files(config))
         with ThreadPoolExecutor(os.cpu_count()) as pool:
             digests = dict(zip(listed, pool.map(file_digest, listed), strict=True))
         for source in self.sources:
@@ -120,7 +124,8 @@ class Inputs:
 
 def run(
     source: Source, directory: str | Place | None = None, *, workers: int | None = None,
-    scheduler: str | None = None, cluster_name: str | None = None, resume: bool = False, overwrite: bool = False,
+    scheduler: str | None = None, cluster_name: str | None = None, tls: TLS | None = None,
+    resume: bool = False, overwrite: bool = False, performance_report: str | Path | None = None,
     progress: Progress | None = None, tell: Callable[[str], None] | None = None,
 ) -> Run:  # fmt: skip
     """Run the whole chain and return what it found.
@@ -134,11 +139,15 @@ def run(
     workers : int, optional
         Processes of one thread each; one a core by default; 0: all in this process.
     scheduler : str, optional
-        Address of a Dask scheduler that runs already.
+        Address of a Dask scheduler that runs already, or the .json file that it wrote.
     cluster_name : str, optional
-        Kind of workers to start: "local".
+        Kind of workers to start: one of `tilegc.cluster.NAMES`.
+    tls : TLS, optional
+        Certificates; by default those that Dask's config names.
     resume, overwrite : bool
         Go on with, or replace, what stands in the folder.
+    performance_report : path, optional
+        Where to write Dask's page about the run: one HTML file that needs no network.
     progress, tell : optional
         Who is told how far a pass is, and lines for the user.
 
@@ -160,20 +169,30 @@ def run(
     folder = RunFolder(path)
     folder.check(resume=resume, overwrite=overwrite)
     inputs = examine(config)
-    with connect(workers=workers, scheduler=scheduler, cluster=cluster_name) as client:
-        engine = for_client(client, progress)
-        expected = planning.plan(config, inputs.sources, path, engine.workers, local=scheduler is None)
+    need = planning.plan(config, inputs.sources, path, 1, local=False).memory
+    with workers_for(
+        workers=workers, scheduler=scheduler, cluster=cluster_name, compute=config.compute, tls=tls, need=need,
+        beside=None if is_remote(path) else path.parent, tell=tell,
+    ) as found:  # fmt: skip
+        expected = planning.plan(
+            config, inputs.sources, path, found.threads, local=found.local, limit=found.memory_limit
+        )
         planning.check(expected)
         digests = inputs.digests(config)
         begin = folder.create(
             config, inputs=digests, plan=expected.writing, resume=resume, overwrite=overwrite
         )
-        with begin, logged(folder.path / FILES.log):
+        with begin, logged(folder.path / FILES.log), marked(folder.path, inputs.files(config)) as token:
+            found.admit(token)
             folder.require_stores()
+            engine = for_client(
+                found.client, progress, patience=found.patience, shortage=found.shortage, fitness=token
+            )
             if tell is not None and engine.dashboard is not None:
                 tell(f"dashboard: {engine.dashboard}")
             timing: dict[str, float] = {}
-            setup, results = _chain(config, inputs, digests, folder, engine, timing)
+            with found.performance_report(performance_report):
+                setup, results = _chain(config, inputs, digests, folder, engine, timing)
             _write(setup, results, timing, begun)
             folder.finish(timing)
     return open_run(path)
@@ -414,7 +433,8 @@ def plan(source: Source, directory: str | Place | None = None, *, workers: int |
     config = source if isinstance(source, RunConfig) else run_file.load(source)
     path = place(directory) if directory is not None else default_directory(source)
     inputs = examine(config)
-    found = planning.plan(config, inputs.sources, path, os.cpu_count() or 1 if workers is None else workers)
+    count = config.compute.workers if workers is None else workers
+    found = planning.plan(config, inputs.sources, path, os.cpu_count() or 1 if count is None else count)
     try:
         RunFolder(path).check()
     except RunFolderError as error:
@@ -442,7 +462,8 @@ def audit(source: Source, *, progress: Progress | None = None) -> tuple[auditing
 
 def ingest_only(
     source: Source, directory: str | Place | None = None, *, workers: int | None = None,
-    scheduler: str | None = None, progress: Progress | None = None,
+    scheduler: str | None = None, cluster_name: str | None = None, tls: TLS | None = None,
+    progress: Progress | None = None, tell: Callable[[str], None] | None = None,
 ) -> list[Place]:  # fmt: skip
     """Write the Zarr stores of all fields into a run's folder, and return their paths.
 
@@ -453,12 +474,18 @@ def ingest_only(
     folder = RunFolder(path)
     folder.check()
     inputs = examine(config)
-    with connect(workers=workers, scheduler=scheduler) as client:
-        engine = for_client(client, progress)
+    with workers_for(
+        workers=workers, scheduler=scheduler, cluster=cluster_name, compute=config.compute, tls=tls,
+        beside=None if is_remote(path) else path.parent, tell=tell,
+    ) as found:  # fmt: skip
         digests = inputs.digests(config)
-        with folder.create(config, inputs=digests):
+        with folder.create(config, inputs=digests), marked(folder.path, inputs.files(config)) as token:
+            found.admit(token)
+            engine = for_client(
+                found.client, progress, patience=found.patience, shortage=found.shortage, fitness=token
+            )
             sources = ingest.ingest(inputs.sources, "always", folder, digests, engine)
-    return [place(found.store) for found in sources if found.store is not None]
+    return [place(source.store) for source in sources if source.store is not None]
 
 
 def default_directory(source: Source) -> Place:

@@ -16,6 +16,7 @@ __all__ = [
     "CANDIDATES",
     "CONTAMINATION",
     "FILES",
+    "HERE",
     "INPAINTED",
     "MAPS",
     "MASSES",
@@ -45,6 +46,10 @@ SCHEMA_VERSION: Final = 2
 
 SKY_STORE: Final = "sky-grid"
 """Name of the store that holds the sky grid, beside those of the fields; no field may bear it."""
+
+
+HERE: Final = ".here-"
+"""Beginning of the names of the tokens by which workers know a run's folder; they go when the run ends."""
 
 
 class Bit(IntFlag):

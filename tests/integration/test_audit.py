@@ -69,7 +69,9 @@ def bands() -> dict[str, dict[str, np.ndarray]]:
     return made
 
 
-def audited(folder: Path, fault: Fault | None = None, scale: float = 0.03) -> dict[tuple[str, str], Line]:
+def audited(
+    folder: Path, fault: Fault | None = None, scale: float = 0.03, psf: dict[str, str] | None = None
+) -> dict[tuple[str, str], Line]:
     """Write the field with a fault and return the audit's lines by check and band."""
     planes, cards = bands(), header(scale)
     if fault is not None:
@@ -80,7 +82,14 @@ def audited(folder: Path, fault: Fault | None = None, scale: float = 0.03) -> di
     config = resolve({
         "recipe": "seed",
         "cluster": {"name": "hand", "redshift": 0.348, "ra": 342.18, "dec": -44.53},
-        "fields": [{"name": "a", "bands": {band: str(folder / f"{band}.fits") for band in BANDS}}],
+        "fields": [
+            {
+                "name": "a",
+                "bands": {
+                    band: {"sci": str(folder / f"{band}.fits"), "psf": (psf or {}).get(band)} for band in BANDS
+                },
+            }
+        ],
     })  # fmt: skip
     return {(line.check, line.band): line for line in pipeline.audit(config)}
 
@@ -228,6 +237,24 @@ def test_scale(scale, verdict, tmp_path):
     stages = yaml.safe_load(text.split(": ", 1)[1].split(" and ", maxsplit=1)[0])
     assert np.array(stages) * scale == pytest.approx(np.array([[0.5, 5], [1, 3]]) * 0.03, rel=0.02)
     assert float(text.rsplit(": ", 1)[1]) * scale == pytest.approx(0.09, rel=0.02)
+
+
+@pytest.mark.parametrize(
+    ("total", "centre", "sigma", "verdict"),
+    [
+        (1.0, 20.0, 0.85, "ok"),
+        (0.97, 20.0, 0.85, "look"),
+        (1.0, 20.4, 0.85, "look"),
+        (1.0, 20.0, 1.7, "wrong"),
+    ],
+)
+def test_a_psf_file(total, centre, sigma, verdict, tmp_path):
+    y, x = np.indices((41, 41))
+    spot = np.exp(-((y - 20.0) ** 2 + (x - centre) ** 2) / (2 * sigma**2))
+    fits.writeto(tmp_path / "psf.fits", spot * total / spot.sum(), fits.Header({"PIXELSCL": 0.03}))
+    line = audited(tmp_path, psf={"F150W": str(tmp_path / "psf.fits")})["psf file", "F150W"]
+    assert line.verdict == verdict, line
+    assert line.value == pytest.approx(total, abs=1e-3)
 
 
 def test_an_empty_field_has_lines_without_values(tmp_path):
@@ -451,6 +478,7 @@ def uds(real_data):
         f"F{band}W": {"sci": f"{stem}f{band}w_40mas_sci.fits.gz", "wht": f"{stem}f{band}w_40mas_wht.fits.gz"}
         for band in (115, 444)
     }
+    given["F115W"]["psf"] = str(real_data / "psf" / "psf_grizli40mas_ceers_nrca3_f115w.fits")
     return real(real_data, given, centre_of(Path(given["F115W"]["sci"])))
 
 
@@ -468,6 +496,9 @@ def test_uds(uds):
     assert uds["astrometry", "F444W"].verdict == "ok"
     for band in ("F115W", "F444W"):
         assert uds["psf", band].verdict in {"ok", "look"}
+    # grizli's PSF files: sums of 0.966 to 0.977, centres up to 0.6 px off.
+    assert uds["psf file", "F115W"].verdict == "look"
+    assert 0.96 < uds["psf file", "F115W"].value < 0.98
     # Long wavelengths: more correlated, wider.
     assert uds["correlation", "F444W"].value > uds["correlation", "F115W"].value
     assert uds["psf", "F444W"].value > 1.5 * uds["psf", "F115W"].value

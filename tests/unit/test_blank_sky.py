@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from scipy import ndimage
 
-from tilegc.kernels.blank_sky import BOXES, blank_sky, box_sum, mad, scatter
+from tilegc.kernels.blank_sky import BOXES, background, blank_sky, box_sum, mad, scatter
 
 
 def noise(seed: int, shape=(256, 256), side=0.109) -> np.ndarray:
@@ -78,3 +78,24 @@ def test_box_sum_and_mad_against_loops():
     np.testing.assert_allclose(box_sum(image, 3), slow, atol=1e-12)
     assert mad(np.array([1.0, 2.0, 4.0, 8.0, 100.0])) == pytest.approx(1.4826 * 3)
     assert np.isnan(mad(np.zeros(0)))
+
+
+def test_smooth_light_is_no_noise():
+    y, x = np.indices((256, 256))
+    light = 10 / (1 + np.hypot(y - 90, x - 120) ** 2 / 150**2)
+    image = noise(7) + light.astype(np.float32)
+    valid = np.ones(image.shape, bool)
+    valid[:40, :30] = False
+    level = np.where(valid, image - background(image, valid), 0)
+    found = scatter(level, blank_sky(level, valid))
+    assert found.pixel == pytest.approx(1, rel=0.05)
+    assert found.boxes[1] == pytest.approx(box_scatter(0.109, 4), rel=0.15)
+    assert scatter(image, valid).pixel > 1.8
+
+
+def test_background_of_a_plane_and_of_nothing():
+    y, x = np.indices((200, 100))
+    plane = (0.02 * y - 0.05 * x).astype(np.float32)
+    found = background(plane, np.ones(plane.shape, bool))
+    np.testing.assert_allclose(found[20:-20, 20:-20], plane[20:-20, 20:-20], atol=0.03)
+    assert not background(plane, np.zeros(plane.shape, bool)).any()

@@ -54,7 +54,7 @@ def test_defaults_are_the_recipes():
     [
         ({"recipe": None}, "recipe: required, and not there"),
         ({"recipe": "best"}, "recipe: recipe 'best' does not exist: give seed or calibrated"),
-        ({"recipes": "seed"}, r"recipes: unknown key; did you mean 'recipe'\? \(valid: recipe, cluster, .*outputs\)"),
+        ({"recipes": "seed"}, r"recipes: unknown key; did you mean 'recipe'\? \(valid: recipe, cluster, .*compute\)"),
         ({"zzz": 1}, r"zzz: unknown key \(valid: recipe, "),
         ({"cluster__z": 1}, r"cluster\.z: unknown key.*\(valid: name, redshift, ra, dec\)"),
         ({"cluster__redshift": None}, r"cluster\.redshift: required"),

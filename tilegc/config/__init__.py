@@ -3,11 +3,12 @@
 All values are frozen. `load` reads a YAML file, `resolve` a mapping; both raise `ConfigError` with one line.
 """
 
-from tilegc.config.loading import digest, dump, load, resolve
+from tilegc.config.loading import digest, dump, load, resolve, settings
 from tilegc.config.models import (
     Band,
     Cluster,
     Comparison,
+    Compute,
     Convergence,
     Cosmology,
     Deflection,
@@ -16,6 +17,8 @@ from tilegc.config.models import (
     FieldInput,
     Filter,
     Inpaint,
+    Jobs,
+    Kubernetes,
     LensMap,
     Mask,
     Origin,
@@ -32,6 +35,7 @@ __all__ = [
     "Band",
     "Cluster",
     "Comparison",
+    "Compute",
     "Convergence",
     "Cosmology",
     "Deflection",
@@ -40,6 +44,8 @@ __all__ = [
     "FieldInput",
     "Filter",
     "Inpaint",
+    "Jobs",
+    "Kubernetes",
     "LensMap",
     "Mask",
     "Origin",
@@ -54,4 +60,5 @@ __all__ = [
     "dump",
     "load",
     "resolve",
+    "settings",
 ]

@@ -16,7 +16,7 @@ from tilegc.config.models import Band, Convergence, Deflection, FieldInput, Lens
 from tilegc.errors import ConfigError, InputError
 from tilegc.places import Place, is_url, opened, parent
 
-__all__ = ["digest", "dump", "load", "resolve"]
+__all__ = ["digest", "dump", "load", "resolve", "settings"]
 
 
 def resolve(mapping: object, *, base: str | Path | None = None, source: str = "run file") -> RunConfig:
@@ -102,9 +102,16 @@ def dump(config: RunConfig) -> str:
     return text
 
 
+def settings(config: RunConfig) -> dict[str, Any]:
+    """Return what a run's products or store depend on: all but `compute`, which may differ on resume."""
+    content = config.model_dump(mode="json")
+    del content["compute"]
+    return content
+
+
 def digest(config: RunConfig) -> str:
     """Return the SHA-256 of everything in the run file that a run's products or store depend on."""
-    content = config.model_dump(mode="json")
+    content = settings(config)
     return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
 
 
@@ -141,8 +148,15 @@ def _absolute(config: RunConfig, base: str | Path) -> RunConfig:
     convergence = config.convergence
     if convergence is not None:
         convergence = _placed(convergence, place)
+    compute = config.compute
+    pods = compute.kubernetes.model_copy(update={"manifest": place(compute.kubernetes.manifest)})
     return config.model_copy(
-        update={"fields": tuple(fields), "convergence": convergence, "truth": place(config.truth)}
+        update={
+            "fields": tuple(fields),
+            "convergence": convergence,
+            "truth": place(config.truth),
+            "compute": compute.model_copy(update={"kubernetes": pods}),
+        }
     )
 
 

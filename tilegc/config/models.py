@@ -23,6 +23,7 @@ __all__ = [
     "Band",
     "Cluster",
     "Comparison",
+    "Compute",
     "Convergence",
     "Cosmology",
     "Deflection",
@@ -31,6 +32,8 @@ __all__ = [
     "FieldInput",
     "Filter",
     "Inpaint",
+    "Jobs",
+    "Kubernetes",
     "LensMap",
     "Mask",
     "Origin",
@@ -426,6 +429,99 @@ RECIPES: Mapping[str, Mapping[str, Mapping[str, object]]] = {
 """Defaults of each recipe that differ from those of the sections, where the run file gives none."""
 
 
+def _bytes(value: object) -> object:
+    """Accept memory as people write it: "4 GiB", "512MB", or a number of bytes."""
+    if isinstance(value, bool):
+        raise ValueError("give memory as 4 GiB")  # noqa: TRY004  (pydantic wants ValueError)
+    if not isinstance(value, str):
+        return value
+    match = re.fullmatch(r"(\d+(?:\.\d*)?) *([kKMGT]?)(i?)[bB]?", value.strip())
+    if match is None:
+        try:
+            return float(value)  # 2e9
+        except ValueError:
+            raise ValueError(f"{value!r} is no amount of memory: give e.g. 4 GiB") from None
+    base = 1024 if match[3] else 1000
+    return int(float(match[1]) * float(base ** " KMGT".index((match[2] or " ").upper())))
+
+
+def _seconds(value: object) -> object:
+    """Accept a time as seconds, as minutes:seconds or hours:minutes:seconds, or as days-hours:minutes:seconds."""
+    if not isinstance(value, str) or ":" not in value:
+        return _number(value)
+    match = re.fullmatch(r"(?:(\d+)-)?(?:(\d+):)?(\d+):(\d+)", value.strip())
+    if match is None:
+        raise ValueError(f"{value!r} is no time: give seconds, or e.g. 02:30:00")
+    days, hours, minutes, seconds = (int(part or 0) for part in match.groups())
+    return float(((days * 24 + hours) * 60 + minutes) * 60 + seconds)
+
+
+Memory = Annotated[int, BeforeValidator(_whole), BeforeValidator(_bytes), Field(ge=1 << 20)]
+Seconds = Annotated[float, BeforeValidator(_seconds), Field(gt=0, allow_inf_nan=False)]
+Texts = tuple[Annotated[str, Field(min_length=1)], ...]
+
+
+class Jobs(Section):
+    """The batch jobs of `--cluster slurm`, `pbs` and `lsf`; what is not given comes from Dask's `jobqueue`."""
+
+    queue: str | None = None
+    """Partition or queue."""
+    account: str | None = None
+    walltime: Seconds | None = None
+    """Of one job; YAML reads 01:30:00 as text or as seconds, both are right."""
+    lifetime: Seconds | None = None
+    """After how long a worker leaves by itself, its results handed over; by default shortly before the wall time."""
+    workers_per_job: Annotated[int, BeforeValidator(_whole), Field(ge=1, le=1024)] | None = None
+    interface: str | None = None
+    """Network interface of scheduler and workers, e.g. ib0."""
+    python: str | None = None
+    """Python of the workers; by default the one that runs now."""
+    directives: Texts = ()
+    """Further lines of the job script's header, e.g. --constraint=skylake."""
+    prologue: Texts = ()
+    """Shell commands before the worker starts, e.g. module load python."""
+
+
+class Kubernetes(Section):
+    """The pods of `--cluster kubernetes`."""
+
+    manifest: str | None = None
+    """A DaskCluster of your own (deploy/kubernetes/cluster/cluster.yaml is one); its name and size are set."""
+    image: str | None = None
+    """Image of pods without a manifest: they see no volume, so that data must lie in an object store."""
+    namespace: str | None = None
+
+    @model_validator(mode="after")
+    def _one(self) -> Self:
+        if self.manifest is not None and self.image is not None:
+            raise ValueError("give manifest or image, not both: a manifest names its image")
+        return self
+
+
+class Compute(Section):
+    """Where the work is done: of no influence on any result, and free to change on --resume."""
+
+    workers: Annotated[int, BeforeValidator(_whole), Field(ge=0, le=100_000)] | None = None
+    """Processes of one thread each, in all; --workers wins."""
+    memory: Memory | None = None
+    """Of one worker, bytes; locally up to nearly the whole machine, in jobs and pods what the plan needs."""
+    scratch: str | None = None
+    """The workers' own fast disk; variables such as $TMPDIR are theirs."""
+    patience: Seconds | None = None
+    """How long a run goes on waiting when there is no worker at all."""
+    encrypt: bool | None = None
+    """Whether driver, scheduler and workers talk TLS with certificates made for this run (jobs: yes)."""
+    jobs: Jobs = Jobs()
+    kubernetes: Kubernetes = Kubernetes()
+
+    @field_validator("workers", mode="before")
+    @classmethod
+    def _count(cls, value: object) -> object:
+        if isinstance(value, bool):
+            raise ValueError("a number of workers is meant")  # noqa: TRY004  (pydantic wants ValueError)
+        return value
+
+
 class RunConfig(Section):
     """A whole run file."""
 
@@ -448,6 +544,7 @@ class RunConfig(Section):
     profile: Profile = Profile()
     outputs: tuple[str, ...] = ("detection", "mask", "rho", "rho_error", "density", "density_error")
     """Maps that are written as FITS images."""
+    compute: Compute = Compute()
 
     @field_validator("outputs")
     @classmethod

@@ -7,7 +7,10 @@ same results, byte for byte.
 
 from __future__ import annotations
 
-from tilegc.engine.futures import DaskEngine
+from collections.abc import Callable
+
+from tilegc.engine.futures import PATIENCE_SECONDS, DaskEngine
+from tilegc.engine.on_worker import Fitness
 from tilegc.engine.passes import FieldTiles, Pass, run_pass
 from tilegc.engine.progress import Progress, RichProgress, Silent
 from tilegc.engine.serial import SerialEngine
@@ -29,6 +32,18 @@ __all__ = [
 ]
 
 
-def for_client(client: object | None, progress: Progress | None = None) -> Engine:
-    """Return the engine that works on a client of `tilegc.cluster.connect`; on None the serial one."""
-    return SerialEngine(progress) if client is None else DaskEngine(client, progress)
+def for_client(
+    client: object | None,
+    progress: Progress | None = None,
+    *,
+    patience: float = PATIENCE_SECONDS,
+    shortage: Callable[[], str | None] | None = None,
+    fitness: Fitness | None = None,
+) -> Engine:
+    """Return the engine that works on a client of `tilegc.cluster.connect`; on None the serial one.
+
+    `patience`, `shortage` and `fitness` as `DaskEngine` takes them.
+    """
+    if client is None:
+        return SerialEngine(progress)
+    return DaskEngine(client, progress, patience=patience, shortage=shortage, fitness=fitness)

@@ -12,7 +12,8 @@ What can go wrong, and what then happens:
 - a worker dies: Dask does its tasks again elsewhere, also those whose partials it held; a run of units on
   which worker after worker dies is taken apart, and the unit that kills them is listed;
 - a partial cannot be had again: the units it came from are done again;
-- the scheduler is lost, or all workers stay away: `RunFailedError`.
+- the scheduler is lost, or all workers stay away: `RunFailedError`;
+- Ctrl-C: held back while futures are made and dropped, answered while the driver waits.
 """
 
 from __future__ import annotations
@@ -21,10 +22,9 @@ import logging
 import pickle
 import queue
 import time
-import traceback
 import uuid
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -33,8 +33,11 @@ import dask
 from distributed import Client, Future
 from distributed.scheduler import KilledWorker
 
+from tilegc.engine.counters import count_retries
+from tilegc.engine.interrupt import HeldBack
+from tilegc.engine.on_worker import Fitness, Job, UnfitWorkerError, UnitsError, busy, do_units, merge
 from tilegc.engine.progress import Progress, Silent
-from tilegc.engine.work import Books, Combine, Function, Marks, Unit, describe
+from tilegc.engine.work import LISTED, Books, Combine, Function, Marks, Unit, describe
 from tilegc.errors import RunFailedError, TileGCError
 
 __all__ = ["DaskEngine", "run_length"]
@@ -49,8 +52,12 @@ IN_FLIGHT = 4
 """Tasks submitted and not ended, per worker thread: enough that no worker waits for the driver."""
 POLL_SECONDS = 5.0
 """How often the driver looks whether there still are workers while nothing ends."""
-PATIENCE_SECONDS = 300.0
-"""How long it waits without any worker."""
+LOST_SECONDS = 0.5
+"""How often it looks after tasks that are done again, which nobody announces."""
+PATIENCE_SECONDS = 60.0
+"""How long it waits without any worker, if nobody says otherwise."""
+UNFIT = 4
+"""So many workers that joined late and cannot work here are sent away; with one more the run ends."""
 SETTLE_SECONDS = 60.0
 """How long a pass that is given up waits for the tasks that run already; they cannot be stopped."""
 
@@ -83,14 +90,6 @@ class _Merge:
         return tuple(unit for part in self.parts for unit in part.units)
 
 
-class _UnitsError(Exception):
-    """Some units of a run raised: key, one line and traceback of each."""
-
-    def __init__(self, failures: list[tuple[str, str, str]]) -> None:
-        super().__init__(failures)
-        self.failures = failures
-
-
 def run_length(units: Sequence[Unit], slots: int) -> int:
     """Return how many neighbouring units a task carries.
 
@@ -116,12 +115,32 @@ class DaskEngine:
         Silent by default.
     retries : int
         Further tries of a unit that failed.
+    patience : float
+        Seconds without any worker after which a pass is given up.
+    shortage : callable, optional
+        Returns one line on why no more workers will come, or None as long as some may.
+    fitness : Fitness, optional
+        What is asked of each worker before its first unit; one that is not fit is sent away.
     """
 
-    def __init__(self, client: Any, progress: Progress | None = None, *, retries: int = 2) -> None:
+    def __init__(
+        self,
+        client: Any,
+        progress: Progress | None = None,
+        *,
+        retries: int = 2,
+        patience: float = PATIENCE_SECONDS,
+        shortage: Callable[[], str | None] | None = None,
+        fitness: Fitness | None = None,
+    ) -> None:
         self.client: Client = client
         self.progress: Progress = progress or Silent()
         self.retries = retries
+        self.patience = patience
+        self.shortage = shortage or (lambda: None)
+        self.fitness = fitness
+        self.here: set[str] | None = None
+        """Addresses of the workers when they were last looked at."""
 
     @property
     def workers(self) -> int:
@@ -148,9 +167,10 @@ class DaskEngine:
         with Books(name, units, self.progress, combine=combine, ledger=ledger) as books:
             if not books.units:
                 return books.result(tries=self.retries + 1)
-            drive = _Drive(self.client, books, self.retries)
+            drive = _Drive(self, books)
             try:
-                return drive.go((function, combine, common), units_per_task)
+                with drive.interrupts:
+                    return drive.go((name, function, combine, common, self.fitness), units_per_task)
             finally:
                 drive.stop()
 
@@ -158,10 +178,17 @@ class DaskEngine:
 class _Drive:
     """One pass under way."""
 
-    def __init__(self, client: Client, books: Books, retries: int) -> None:
-        self.client = client
+    def __init__(self, engine: DaskEngine, books: Books) -> None:
+        self.engine = engine
+        self.client = engine.client
         self.books = books
-        self.retries = retries
+        self.retries = engine.retries
+        self.patience = engine.patience
+        self.shortage = engine.shortage
+        self.interrupts = HeldBack()
+        self.sent_away: set[str] = set()
+        self.lost: set[str] = set()
+        """Tasks that had ended, whose worker then left with the result: the scheduler does them again."""
         self.pending: deque[_Batch] = deque()
         self.running: dict[str, tuple[Future, _Batch | _Merge]] = {}
         self.ready: deque[_Part] = deque()
@@ -171,7 +198,7 @@ class _Drive:
         self.slots = 1
         self.looked = self.seen = time.monotonic()
 
-    def go(self, job: tuple[Function, Combine | None, Any], length: int | None) -> Any:
+    def go(self, job: Job, length: int | None) -> Any:
         books = self.books
         self.look()
         length = length or run_length(books.units, self.slots)
@@ -194,7 +221,8 @@ class _Drive:
             else:
                 (part,) = self.ready
                 try:
-                    partial = part.future.result()
+                    with self.interrupts.let_through():
+                        partial = part.future.result()
                 except Exception as error:  # noqa: BLE001  (units' errors, dead workers)
                     self.ready.clear()
                     self.again(part.units, error)
@@ -221,7 +249,7 @@ class _Drive:
         """Wait until nothing of this pass still runs: it would write into a folder that is given up."""
         end = time.monotonic() + SETTLE_SECONDS
         try:
-            while any(self.client.run(_busy, keys).values()) and time.monotonic() < end:
+            while any(self.client.run(busy, keys).values()) and time.monotonic() < end:
                 time.sleep(0.1)
         except Exception as error:  # noqa: BLE001  (we are leaving already)
             log.warning("%s: cannot see what still runs: %s", self.books.name, describe(error))
@@ -231,18 +259,18 @@ class _Drive:
         due = FAN_IN if self.pending or self.running else 2
         while len(self.ready) >= due:
             parts = tuple(self.ready.popleft() for _ in range(min(FAN_IN, len(self.ready))))
-            self.submit(_merge, [part.future for part in parts], _Merge(parts))
+            self.submit(merge, [part.future for part in parts], _Merge(parts))
             due = FAN_IN
         while self.pending and len(self.running) < max(IN_FLIGHT * self.slots, FAN_IN):
             batch = self.pending.popleft()
-            payloads = cloudpickle.dumps([(unit.key, unit.payload) for unit in batch.units])
-            self.submit(_do_units, payloads, batch)
+            payloads = cloudpickle.dumps([(unit.key, unit.pixels, unit.payload) for unit in batch.units])
+            self.submit(do_units, payloads, batch)
 
     def submit(self, function: Function, argument: Any, what: _Batch | _Merge) -> None:
-        merge = isinstance(what, _Merge)
-        name = f"{self.books.name}-{'merge' if merge else 'tiles'}-{uuid.uuid4().hex}"
+        joins = isinstance(what, _Merge)
+        name = f"{self.books.name}-{'merge' if joins else 'tiles'}-{uuid.uuid4().hex}"
         future = self.client.submit(
-            function, self.job, argument, key=name, pure=False, priority=1 if merge else 0
+            function, self.job, argument, key=name, pure=False, priority=1 if joins else 0
         )
         self.running[future.key] = (future, what)
         ended = self.ended
@@ -253,8 +281,13 @@ class _Drive:
         while True:
             if time.monotonic() - self.looked > POLL_SECONDS:
                 self.look()
+            for key in self.lost:
+                if self.running[key][0].status not in {"lost", "pending"}:
+                    self.lost.remove(key)
+                    return key
             try:
-                return self.ended.get(timeout=POLL_SECONDS)
+                with self.interrupts.let_through():
+                    return self.ended.get(timeout=LOST_SECONDS if self.lost else POLL_SECONDS)
             except queue.Empty:
                 continue
 
@@ -262,15 +295,30 @@ class _Drive:
         """See how many workers there are, and whether there still is a scheduler."""
         self.alive()
         self.looked = time.monotonic()
-        threads = sum(self.client.nthreads().values())
-        self.slots = max(1, threads)
+        with self.interrupts.let_through():
+            threads: dict[str, int] = self.client.nthreads()
+        self.slots = max(1, sum(threads.values()))
+        self.tell_of(set(threads))
         if threads:
             self.seen = self.looked
-        elif self.looked - self.seen > PATIENCE_SECONDS:
+            return
+        why = self.shortage()
+        if why is not None:
+            raise RunFailedError(f"{self.books.name}: {why}; mend that, then go on with --resume")
+        if self.looked - self.seen > self.patience:
             raise RunFailedError(
-                f"{self.books.name}: no worker for {PATIENCE_SECONDS:.0f} s: "
-                "start workers at the scheduler, then go on with --resume"
+                f"{self.books.name}: no worker for {self.patience:.0f} s: start workers at the scheduler, then go "
+                "on with --resume (compute.patience in the run file says how long to wait)"
             )
+
+    def tell_of(self, here: set[str]) -> None:
+        """Log who has come and who has left."""
+        before, self.engine.here = self.engine.here, here
+        if before is not None and here != before:
+            came, left = sorted(here - before), sorted(before - here)
+            log.info("workers: %d; came: %s; left: %s", len(here), _listed(came), _listed(left))
+        if not here and before != here:
+            log.warning("%s: no worker is left; waiting %.0f s for one", self.books.name, self.patience)
 
     def alive(self) -> None:
         if self.client.status != "running":
@@ -296,6 +344,10 @@ class _Drive:
                 if self.books.combine is not None:
                     self.ready.append(_Part(future, what.units))
             return
+        if future.status in {"lost", "pending"}:
+            self.running[key] = (future, what)
+            self.lost.add(key)
+            return
         if future.status != "error":
             self.alive()
             raise RunFailedError(
@@ -311,15 +363,32 @@ class _Drive:
             )
         if isinstance(what, _Merge):
             self.again(what.units, failure)
+        elif isinstance(failure, UnfitWorkerError):
+            self.send_away(failure)
+            self.pending.appendleft(what)
         else:
             self.broken(what, failure)
 
+    def send_away(self, failure: UnfitWorkerError) -> None:
+        """Rid the scheduler of a worker that cannot work for this run: it would fail fast, and so get most tasks."""
+        if failure.address in self.sent_away:
+            return
+        self.sent_away.add(failure.address)
+        log.warning("worker %s is sent away: it %s", failure.worker, failure.reason)
+        if len(self.sent_away) > UNFIT:
+            raise RunFailedError(
+                f"{self.books.name}: {len(self.sent_away)} workers cannot work here; worker {failure.worker} "
+                f"{failure.reason}; mend that, then go on with --resume"
+            )
+        with self.interrupts.let_through():
+            self.client.retire_workers([failure.address], close_workers=True, remove=True)
+
     def broken(self, batch: _Batch, error: BaseException) -> None:
         """Try the units of a failed run again, each that may be at fault alone."""
-        if isinstance(error, _UnitsError):
+        if isinstance(error, UnitsError):
             failures = {key: (line, trace) for key, line, trace in error.failures}
             for key, (_, trace) in failures.items():
-                log.warning("%s: %s: %s", self.books.name, key, trace)
+                log.warning("%s: %s on worker %s: %s", self.books.name, key, error.worker, trace)
             well = tuple(unit for unit in batch.units if unit.key not in failures)
             if well and self.books.combine is None:
                 self.books.finished(well)
@@ -331,6 +400,7 @@ class _Drive:
         elif len(batch.units) > 1:
             log.warning("%s: a run of tiles failed, each again alone: %s", self.books.name, describe(error))
             self.pending.extend(_Batch((unit,), batch.tries) for unit in batch.units)
+            count_retries(self.books.name, len(batch.units))
         elif isinstance(error, KilledWorker):
             deaths = error.allowed_failures + 1
             self.books.gave_up(
@@ -343,6 +413,7 @@ class _Drive:
         if tries > self.retries:
             self.books.gave_up(unit, reason)
         else:
+            count_retries(self.books.name)
             self.pending.append(_Batch((unit,), tries))
 
     def again(self, units: tuple[Unit, ...], error: BaseException) -> None:
@@ -355,46 +426,12 @@ class _Drive:
             raise RunFailedError(
                 f"{self.books.name}: joining partial results failed: {describe(error)}"
             ) from error
+        count_retries(self.books.name, len(units))
         length = run_length(units, self.slots)
         self.pending.extend(_Batch(units[i : i + length]) for i in range(0, len(units), length))
 
 
-def _busy(keys: list[str], dask_worker: Any) -> bool:
-    """Whether this worker runs one of these tasks, also a cancelled one."""
-    return any(task.key in keys for task in dask_worker.state.executing)
-
-
-def _do_units(job: tuple[Function, Combine | None, Any], payloads: bytes) -> Any:
-    """Do a run of units, return its partial (runs on a worker)."""
-    function, combine, common = job
-    result: Any = None
-    failures: list[tuple[str, str, str]] = []
-    for key, payload in pickle.loads(payloads):  # noqa: S301  (from our own driver)
-        try:
-            partial = function(common, payload)
-        except TileGCError:
-            raise
-        except Exception as error:  # noqa: BLE001  (of a rule: any)
-            failures.append((key, describe(error), traceback.format_exc()))
-            continue
-        if combine is not None and not failures:
-            result = _join(combine, result, partial)
-    if failures:
-        raise _UnitsError(failures) from None
-    return result
-
-
-def _merge(job: tuple[Function, Combine | None, Any], parts: list[Any]) -> Any:
-    """Join partials (runs on a worker)."""
-    combine = job[1]
-    assert combine is not None
-    result: Any = None
-    for part in parts:
-        result = _join(combine, result, part)
-    return result
-
-
-def _join(combine: Combine, a: Any, b: Any) -> Any:
-    if a is None or b is None:
-        return b if a is None else a
-    return combine(a, b)
+def _listed(names: list[str]) -> str:
+    if not names:
+        return "-"
+    return ", ".join(names[:LISTED]) + (f" and {len(names) - LISTED} more" if len(names) > LISTED else "")

@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from tilegc.engine.counters import count_bytes_read
 from tilegc.engine.work import Combine, Engine, Marks, Unit
 from tilegc.geometry import Tile, TileGrid
 from tilegc.io import store as stores
@@ -117,6 +118,7 @@ def do_tile(
     field = fields[name]
     tile = field.grid.tile(index, step.halo_of(name))
     window = stores.read_window(field.source, field.store, step.reads, tile.window)
+    count_bytes_read(window.nbytes)
     arrays, partial = step.rule(window, tile, params[name])
     if set(arrays) != set(step.writes):
         raise ValueError(

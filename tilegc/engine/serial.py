@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import logging
+import time
 import traceback
 from collections.abc import Sequence
 from typing import Any
 
+from tilegc.engine.counters import count_failures, count_tile
 from tilegc.engine.progress import Progress, Silent
 from tilegc.engine.work import Books, Combine, Function, Marks, Unit, describe
 from tilegc.errors import TileGCError
@@ -60,14 +62,17 @@ class SerialEngine:
 
     def _do(self, books: Books, function: Function, common: Any, unit: Unit) -> None:
         for left in range(self.retries, -1, -1):
+            begun = time.perf_counter()
             try:
                 partial = function(common, unit.payload)
             except TileGCError:
                 raise
             except Exception as error:  # noqa: BLE001  (of a rule: any)
                 log.warning("%s: %s: %s", books.name, unit.key, traceback.format_exc())
+                count_failures(books.name)
                 if not left:
                     books.gave_up(unit, describe(error))
             else:
+                count_tile(books.name, unit.pixels, time.perf_counter() - begun)
                 books.finished([unit], partial if books.combine is not None else None)
                 return

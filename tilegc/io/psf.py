@@ -23,7 +23,7 @@ from tilegc.io.hdus import open_bytes, scan
 from tilegc.kernels.psf import Psf, centroid, on_pixels
 from tilegc.places import Place
 
-__all__ = ["read_psf", "write_psf"]
+__all__ = ["PsfFile", "inspect_psf", "read_psf", "write_psf"]
 
 Floats = NDArray[np.float64]
 
@@ -54,6 +54,40 @@ class _Image:
     def card(self, key: str) -> object:
         """Return a card's value, the primary header's where the image's own lacks it; None without."""
         return self.header.get(key, self.primary.get(key))
+
+
+@dataclass(frozen=True)
+class PsfFile:
+    """What a PSF file holds as it is found: `read_psf` mends it, other tools may not."""
+
+    total: float
+    """Sum of its pixels."""
+    off_centre: float
+    """Distance of its light's centroid from the middle of the image, pixels of the image."""
+    scale: float
+    """Side of its pixels, arcsec."""
+
+
+def inspect_psf(path: str, *, band: str, psf_scale: float | None = None) -> PsfFile:
+    """Return the sum and the centre of a PSF file as they are found.
+
+    Parameters
+    ----------
+    path, band, psf_scale
+        As of `read_psf`.
+
+    Raises
+    ------
+    InputError
+        As of `read_psf`.
+    """
+    where = f"{path} (psf of band {band})"
+    image = _chosen(where, _images(path, where), band)
+    own = psf_scale or _scale(where, image)
+    values = _finite(where, image)
+    y, x = centroid(values, max(2.5, CORE / own))
+    middle = [(length - 1) / 2 for length in values.shape]
+    return PsfFile(float(values.sum()), math.hypot(y - middle[0], x - middle[1]), own)
 
 
 def read_psf(path: str, scale: float, *, band: str, psf_scale: float | None = None) -> Psf:

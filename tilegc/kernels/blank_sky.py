@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
 
-__all__ = ["BOXES", "LEAST_PIXELS", "Scatter", "blank_sky", "box_sum", "mad", "scatter"]
+__all__ = ["BOXES", "LEAST_PIXELS", "Scatter", "background", "blank_sky", "box_sum", "mad", "scatter"]
 
 Floats = NDArray[np.float32]
 
@@ -31,6 +31,8 @@ _HIGH = 3.0
 """Sigma of the smoothed map from which there is light."""
 _GROWTH = 6
 """Pixels round such light that are not blank either."""
+_BLOCK = 32
+"""Side of the blocks between which smooth light is interpolated, pixels."""
 
 
 @dataclass(frozen=True)
@@ -62,6 +64,44 @@ def box_sum(image: NDArray[np.floating], side: int) -> NDArray[np.float64]:
         image.astype(np.float64), side, mode="constant", cval=0.0
     )
     return mean * side * side
+
+
+def background(image: Floats, valid: NDArray[np.bool_]) -> Floats:
+    """Return the smooth light of a window: medians of blocks of 32 pixels, bilinear between their middles.
+
+    Light of the brightest galaxy and between galaxies is no noise; what is narrower than a block stays.
+
+    Parameters
+    ----------
+    image : ndarray of float32, shape (ny, nx)
+    valid : ndarray of bool, shape (ny, nx)
+
+    Returns
+    -------
+    ndarray of float32, shape (ny, nx)
+        In a block with data in under a quarter, the median of the window.
+    """
+    if not valid.any():
+        return np.zeros(image.shape, np.float32)
+    rows, columns = (max(length // _BLOCK, 1) for length in image.shape)
+    edges = [
+        np.linspace(0, length, n + 1).astype(int)
+        for length, n in zip(image.shape, (rows, columns), strict=True)
+    ]
+    nodes = np.full((rows, columns), float(np.median(image[valid])))
+    for j in range(rows):
+        for i in range(columns):
+            part = slice(edges[0][j], edges[0][j + 1]), slice(edges[1][i], edges[1][i + 1])
+            inside = image[part][valid[part]]
+            if 4 * inside.size >= image[part].size:
+                nodes[j, i] = np.median(inside)
+    y, x = (
+        (np.arange(length) + 0.5) * n / length - 0.5
+        for length, n in zip(image.shape, (rows, columns), strict=True)
+    )
+    place = np.meshgrid(y, x, indexing="ij")
+    smooth: Floats = ndimage.map_coordinates(nodes, place, order=1, mode="nearest").astype(np.float32)
+    return smooth
 
 
 def blank_sky(image: Floats, valid: NDArray[np.bool_]) -> NDArray[np.bool_]:

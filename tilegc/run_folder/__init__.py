@@ -8,6 +8,7 @@ from tilegc.run_folder.ledger import Ledger
 from tilegc.run_folder.log import logged
 from tilegc.run_folder.opening import Run, open_run
 from tilegc.run_folder.status import PassStatus, Status, status, verify
+from tilegc.run_folder.token import Token, marked
 
 __all__ = [
     "MAPS",
@@ -17,7 +18,9 @@ __all__ = [
     "Run",
     "RunFolder",
     "Status",
+    "Token",
     "logged",
+    "marked",
     "open_run",
     "status",
     "verify",

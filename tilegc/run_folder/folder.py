@@ -206,7 +206,7 @@ class RunFolder:
             "fields": [field.name for field in config.fields],
             "fingerprint": manifests.fingerprint(config, inputs),
             "config_digest": run_file.digest(config),
-            "config": config.model_dump(mode="json"),
+            "config": run_file.settings(config),
             "inputs": dict(inputs),
             "environment": manifests.environment(),
             "plan": {},
@@ -227,7 +227,7 @@ class RunFolder:
                 f"{SCHEMA_VERSION}; begin anew with --overwrite, or in another folder"
             )
         if found["config_digest"] != run_file.digest(config):
-            changed = manifests.changed_settings(found["config"], config.model_dump(mode="json"))
+            changed = manifests.changed_settings(found["config"], run_file.settings(config))
             raise RunFolderError(
                 f"{self.path}: settings have changed since its run began: {'; '.join(changed[:5])}; "
                 "give the old ones, or begin anew with --overwrite or in another folder"

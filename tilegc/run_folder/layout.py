@@ -14,7 +14,7 @@ from typing import Final
 
 from tilegc.places import Place, files_below, is_remote
 from tilegc.run_folder.ledger import SEGMENT
-from tilegc.schema import FILES, MAPS, SKY_STORE
+from tilegc.schema import FILES, HERE, MAPS, SKY_STORE
 
 __all__ = ["MAPS", "PRODUCTS", "arrays_of", "is_ours", "map_name", "psf_name", "remove"]
 
@@ -42,6 +42,8 @@ PRODUCTS: Final = (
 _TOP: Final = {*PRODUCTS, FILES.run, FILES.log, FILES.report, FILES.manifest, FILES.lock}
 _PART: Final = re.compile(r"\.(?P<name>.+)\.[0-9a-f]{12}\.part")
 """A file that was being written beside its place when the process died."""
+_TOKEN: Final = re.compile(re.escape(HERE) + r"[0-9a-f]{16}(?:-[^/]*)?")
+"""What `place` writes; it stays where the process was killed."""
 _ZARR: Final = re.compile(
     r"(?:coarse/)?(?:[A-Za-z_]\w*/)?"  # an array, of the field or of its group of lattices
     r"(?:zarr\.json|zarr\.[0-9a-f]{32}\.partial|c|c/(?:\d+/)*\d+(?:\.[0-9a-f]{32}\.partial)?)"
@@ -77,7 +79,7 @@ def is_ours(relative: str, fields: Iterable[str], claimed: Iterable[str] = ()) -
         if folder == FILES.ledger:  # a segment has no number yet
             return True
         return is_ours(f"{folder}/{part['name']}" if folder else part["name"], fields, claimed)
-    if relative in _TOP or relative in set(claimed):
+    if relative in _TOP or _TOKEN.fullmatch(relative) or relative in set(claimed):
         return True
     fields = list(fields)
     if folder == FILES.ledger:

@@ -81,7 +81,13 @@ class Plan:
 
 
 def plan(
-    config: RunConfig, sources: Sequence[FieldSource], directory: Place, workers: int, *, local: bool = True
+    config: RunConfig,
+    sources: Sequence[FieldSource],
+    directory: Place,
+    workers: int,
+    *,
+    local: bool = True,
+    limit: int | None = None,
 ) -> Plan:
     """Plan a run over fields that were probed.
 
@@ -95,6 +101,8 @@ def plan(
         How many tasks can run at the same time.
     local
         Whether they run on this machine, whose memory they share.
+    limit
+        Memory that a worker elsewhere may take, bytes, where that is known.
     """
     grids = {source.name: TileGrid(source.shape, config.tiles.size) for source in sources}
     blocks = {source.name: TileGrid(source.shape, BLOCK) for source in sources}
@@ -116,7 +124,7 @@ def plan(
         found.steps,
         found.disk,
         found.pixels,
-        tuple(_refusals(config, found, sources, directory, workers, local=local)),
+        tuple(_refusals(config, found, sources, directory, workers, local=local, limit=limit)),
     )
 
 
@@ -181,6 +189,7 @@ def _refusals(
     workers: int,
     *,
     local: bool,
+    limit: int | None,
 ) -> list[str]:
     reasons = []
     for source in sources:
@@ -196,6 +205,8 @@ def _refusals(
         )
     if local:
         reasons += _memory(found, max(workers, 1))
+    elif limit is not None:
+        reasons += _memory_elsewhere(found, limit)
     free = _free(directory)
     if found.disk > free:
         reasons.append(
@@ -203,6 +214,18 @@ def _refusals(
             "free some or give another folder with -o"
         )
     return reasons
+
+
+def _memory_elsewhere(found: Plan, limit: int) -> list[str]:
+    """Say which pass does not fit into one worker, if any."""
+    worst = max(found.steps, key=lambda step: step.memory)
+    if worst.memory <= limit:
+        return []
+    return [
+        f"pass {worst.name}: a worker needs {worst.memory / 2**30:.1f} GiB, the smallest may "
+        f"take {limit / 2**30:.1f}: give more (compute.memory, or --memory-limit where it is started), or a smaller "
+        "tiles.size"
+    ]
 
 
 def _free(directory: Place) -> float:

@@ -44,10 +44,13 @@ def audit(
     """
     centre = _field_of_centre(config, sources)
     samples = sample(sources, engine, None if centre is None else (centre[0].name, *centre[1:]))
+    given = {field.name: field.bands or {} for field in config.fields}
     lines = [
         line
         for source in sources
-        for line in field_lines(source, samples[source.name], config.filter, config.detect.exclusion_radius)
+        for line in field_lines(
+            source, samples[source.name], config.filter, config.detect.exclusion_radius, given[source.name]
+        )
     ]
     if centre is not None:
         lines += lens_lines(config.cluster, centre[0], samples[centre[0].name].light, kappa)

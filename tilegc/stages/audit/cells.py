@@ -18,7 +18,7 @@ from tilegc.engine import Engine, Unit
 from tilegc.geometry import LATTICE, Box, TileGrid
 from tilegc.io import store as stores
 from tilegc.io.fits import FieldSource, row_bands
-from tilegc.kernels.blank_sky import BOXES, blank_sky, box_sum, mad, scatter
+from tilegc.kernels.blank_sky import BOXES, background, blank_sky, box_sum, mad, scatter
 from tilegc.kernels.compact_sources import compact_sources, empty
 
 __all__ = ["BLOCK_ARCSEC", "WEIGHT_BLOCK", "CoarseLight", "Sample", "sample", "sampled_cells"]
@@ -204,10 +204,10 @@ def _band(
     elif wht is not None:
         expected = np.asarray(one / np.sqrt(np.where(valid, wht, one)), np.float32)
     relative = np.asarray(pixels / expected, np.float32)
+    relative -= np.where(valid, background(relative, valid), np.float32(0))
     blank = blank_sky(relative, valid)
     measured = scatter(relative, blank)
-    level = np.median(pixels[blank]) if blank.any() else np.median(pixels[valid])
-    flat = np.where(valid, pixels - level, np.float32(0))
+    flat = np.where(valid, pixels - background(pixels, valid), np.float32(0))
     patch = mad(box_sum(flat, 3)[blank])
     weight = wht
     if weight is None and err is not None:

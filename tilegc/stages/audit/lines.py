@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from itertools import pairwise
 from typing import Any, Final, Literal
@@ -16,8 +16,9 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.spatial import cKDTree
 
-from tilegc.config import Filter
+from tilegc.config import Band, Filter
 from tilegc.io.fits import FieldSource
+from tilegc.io.psf import inspect_psf, read_psf
 from tilegc.io.units import AB_ZERO_POINT_NJY
 from tilegc.kernels.blank_sky import box_sum
 from tilegc.kernels.compact_sources import RADII
@@ -86,7 +87,11 @@ def rounded(value: float, digits: int = 3) -> float:
 
 
 def field_lines(
-    source: FieldSource, sample: Sample, filtering: Filter, exclusion_radius: float
+    source: FieldSource,
+    sample: Sample,
+    filtering: Filter,
+    exclusion_radius: float,
+    given: Mapping[str, Band],
 ) -> list[Line]:
     """Return all lines of one field.
 
@@ -100,10 +105,17 @@ def field_lines(
         Widths of the recipe's filter, pixels.
     exclusion_radius : float
         Pixels.
+    given : mapping of str to Band
+        The run file's bands, by name; empty for a field that is a store.
     """
     lines = [_scale(source, filtering, exclusion_radius), *_units(source), *_colours(source, sample)]
     lines += [*_astrometry(source, sample), *_noise(source, sample), *_correlation(source, sample)]
-    lines += [*_widths(source, sample, filtering), *_cores(source, sample), *_weights(source, sample)]
+    lines += [
+        *_widths(source, sample, filtering),
+        *_psf_files(source, sample, given),
+        *_cores(source, sample),
+        *_weights(source, sample),
+    ]
     return lines
 
 
@@ -398,15 +410,13 @@ def expected_width(band: str, scale: float) -> float | None:
 def _widths(source: FieldSource, sample: Sample, filtering: Filter) -> Iterator[Line]:
     """Measure the FWHM of point sources in every band."""
     for number, band in enumerate(source.bands):
-        table = _of_band(sample, number)
-        points = _points(table)
-        measured = width(table["profile"][points]) if points.sum() >= LEAST_STARS else math.nan
+        measured, count = _point_width(sample, number)
         if not math.isfinite(measured):
             yield _too_little("psf", source, band.name, "pix", "too few isolated bright points")
             continue
         arcsec = measured * source.scale
         expected = expected_width(band.name, source.scale)
-        finding = f"FWHM of {int(points.sum())} isolated points: {arcsec:.3f} arcsec"
+        finding = f"FWHM of {count} isolated points: {arcsec:.3f} arcsec"
         verdict: Verdict = "ok"
         remedy = ""
         if expected is None:
@@ -417,7 +427,7 @@ def _widths(source: FieldSource, sample: Sample, filtering: Filter) -> Iterator[
             verdict = judged(ratio, 1.35, 2.0)
             if verdict != "ok":
                 remedy = (
-                    "wider than the telescope's: look for smeared exposures, a smoothed mosaic, or another band"
+                    "wider than the telescope's: galaxies taken for points, smeared exposures, or a smoothed mosaic"
                     if arcsec > expected
                     else "narrower than the telescope's: look for cosmic rays or hot pixels among the sources"
                 )
@@ -425,6 +435,41 @@ def _widths(source: FieldSource, sample: Sample, filtering: Filter) -> Iterator[
             verdict = "look"
             remedy = f"the filter's second stage removes what is wider than {filtering.stages[1][1]:g} px: widen it"
         yield Line("psf", source.name, band.name, rounded(measured), "pix", verdict, finding, remedy)
+
+
+def _point_width(sample: Sample, number: int) -> tuple[float, int]:
+    """Return the FWHM of a band's points, pixels, NaN where there are too few, and their number."""
+    table = _of_band(sample, number)
+    points = _points(table)
+    count = int(points.sum())
+    return (width(table["profile"][points]) if count >= LEAST_STARS else math.nan), count
+
+
+def _psf_files(source: FieldSource, sample: Sample, given: Mapping[str, Band]) -> Iterator[Line]:
+    """Look at the PSF files of the run file as they are found; compare their widths with the field's points."""
+    for number, name in enumerate(source.band_names):
+        band = given.get(name)
+        if band is None or band.psf is None:
+            continue
+        found = inspect_psf(band.psf, band=name, psf_scale=band.psf_scale)
+        fwhm = read_psf(band.psf, source.scale, band=name, psf_scale=band.psf_scale).fwhm
+        measured, _ = _point_width(sample, number)
+        finding = (
+            f"sum of the PSF file's pixels of {found.scale:g} arcsec; its light is centred {found.off_centre:.2f} px "
+            f"off its middle; FWHM {fwhm:.2f} px on the mosaic"
+        )
+        ratio = 1.0
+        if math.isfinite(measured):
+            finding += f", {measured:.2f} px of the field's points"
+            ratio = max(fwhm / measured, measured / fwhm)
+        verdict: Verdict = "ok"
+        remedy = ""
+        if ratio > 1.35:
+            verdict, remedy = "wrong", "give the PSF of this band, drizzled as the mosaic is, or psf_scale"
+        elif abs(found.total - 1) > 0.01 or found.off_centre > 0.1:
+            verdict = "look"
+            remedy = "nothing for tilegc, which normalises and centres it; other tools may take it as it is"
+        yield Line("psf file", source.name, name, rounded(found.total, 4), "", verdict, finding, remedy)
 
 
 def _strength(table: dict[str, NDArray[Any]]) -> NDArray[np.float64]:

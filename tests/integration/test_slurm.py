@@ -1,0 +1,248 @@
+"""The whole chain through a SLURM of two nodes, and what goes wrong there: real jobs, on this machine's loopback."""
+
+from __future__ import annotations
+
+import os
+import sys
+import time
+from pathlib import Path
+
+import cloudpickle
+import pytest
+import yaml
+
+from tests import mock
+from tests import slurm as slurms
+from tilegc import pipeline
+from tilegc.cluster import ONE_THREAD, workers_for
+from tilegc.config import Compute
+from tilegc.engine import Unit, for_client
+from tilegc.errors import InputError
+from tilegc.run_folder import Ledger
+from tilegc.simulate import simulate
+
+cloudpickle.register_pickle_by_value(sys.modules[__name__])
+
+JOBS = {"queue": "debug", "walltime": "00:10:00", "interface": "lo"}
+UNITS = [Unit(f"a/{i}", 100, i) for i in range(60)]
+
+
+@pytest.fixture(scope="module")
+def slurm(tmp_path_factory):
+    why = slurms.missing()
+    if why is not None:
+        pytest.skip(why)
+    with slurms.running(tmp_path_factory.mktemp("slurm") / "state") as found:
+        yield found
+
+
+@pytest.fixture(autouse=True)
+def _surroundings(slurm, monkeypatch, tmp_path):
+    """SLURM's clients find it; workers find this tilegc; a lost job is noticed soon."""
+    for name, value in slurm.environment.items():
+        monkeypatch.setenv(name, value)
+    monkeypatch.setenv("PYTHONPATH", os.pathsep.join(sys.path))
+    monkeypatch.chdir(tmp_path)
+    mock.no_report(monkeypatch)
+
+
+def compute(**jobs):
+    return Compute.model_validate({"memory": "1 GiB", "patience": 90, "jobs": {**JOBS, **jobs}})
+
+
+def add(a, b):
+    return a + b
+
+
+def slow(seconds, payload):
+    time.sleep(seconds)
+    return payload
+
+
+def surroundings(_common, _payload):
+    import dask
+    import numba
+    from distributed import get_worker
+
+    worker = get_worker()
+    return [
+        {
+            "threads": {name: os.environ.get(name) for name in ONE_THREAD},
+            "numba": numba.config.NUMBA_NUM_THREADS,
+            "terminate": dask.config.get("distributed.worker.memory.terminate"),
+            "spill": dask.config.get("distributed.worker.memory.spill"),
+            "tcp": dask.config.get("distributed.comm.timeouts.tcp"),
+            "scratch": worker.local_directory,
+            "address": worker.address,
+            "memory": worker.memory_manager.memory_limit,
+            "name": str(worker.name),
+            "job": os.environ["SLURM_JOB_ID"],
+        }
+    ]
+
+
+class Once:
+    """A progress that does something when so many units have ended."""
+
+    def __init__(self, after, act):
+        self.left, self.act = after, act
+
+    def start(self, name, total_pixels, total_units):
+        pass
+
+    def advance(self, pixels, units):
+        self.left -= units
+        if self.left <= 0 and self.act is not None:
+            act, self.act = self.act, None
+            act()
+
+    def finish(self, name):
+        pass
+
+
+@pytest.mark.parametrize(
+    "size",
+    [(200, 150), pytest.param((512, 384), marks=pytest.mark.slow)],
+    ids=["part", "tiny"],
+)
+def test_a_job_cancelled_in_the_middle_is_replaced_and_the_bytes_are_those_of_one_process(
+    slurm, tmp_path, size
+):
+    """The mock cluster `tiny`, or a part of it, through two jobs, driver and workers on TLS, and through none."""
+    run_file = simulate(tmp_path / "sim", preset="tiny", size=size)
+    expected = pipeline.run(run_file, tmp_path / "alone", workers=0)
+    content = yaml.safe_load(run_file.read_text())
+    content["compute"] = {"workers": 2, "memory": "1 GiB", "jobs": JOBS}
+    content["tiles"] = {"size": min(size) // 4}
+    elsewhere = run_file.with_name("slurm.yaml")
+    elsewhere.write_text(yaml.safe_dump(content))
+    before = len(slurm.ended())
+    cancelled = []
+
+    def cancel():
+        cancelled.append(min(slurm.jobs(), key=int))
+        slurm("scancel", cancelled[0])
+
+    found = pipeline.run(elsewhere, tmp_path / "run", cluster_name="slurm", progress=Once(12, cancel))
+    mock.assert_same(found, expected)
+    assert cancelled
+    ends = slurm.ended()[before:]
+    assert len(ends) == 3, ends
+    log = (tmp_path / "run" / "log.txt").read_text()
+    assert "tls://" in log
+    assert "left: tls://" in log
+    assert not list(tmp_path.glob("tilegc-slurm-*"))
+    assert not list((tmp_path / "run").glob(".here-*"))
+
+
+def test_a_job_of_two_workers_knows_its_settings_and_comes_back(slurm, tmp_path, monkeypatch):
+    """All workers are lost at once; dask-jobqueue by itself never replaces a job of several workers."""
+    monkeypatch.setenv("DASK_DISTRIBUTED__COMM__TIMEOUTS__TCP", "17s")
+    settings = compute(workers_per_job=2, prologue=["export SCRATCH=$PWD"]).model_copy(
+        update={"scratch": "$SCRATCH/fast", "encrypt": False}
+    )
+    import dask
+
+    with (
+        dask.config.set({"distributed.comm.timeouts.tcp": "17s"}),
+        workers_for(workers=2, cluster="slurm", compute=settings, beside=tmp_path) as found,
+    ):
+        assert found.threads == 2
+        engine = for_client(found.client, patience=found.patience, shortage=found.shortage)
+        seen = engine.run("look", surroundings, UNITS, combine=add, units_per_task=1)
+        assert {one["job"] for one in seen} == set(slurm.jobs())
+        assert {one["name"] for one in seen} <= {"tilegc-0-0", "tilegc-0-1"}
+        for one in seen:
+            assert one["threads"] == ONE_THREAD
+            assert one["numba"] == 1
+            assert (one["terminate"], one["spill"], one["tcp"]) == (0.95, False, "17s")
+            assert one["address"].startswith("tcp://127.0.0.1:")
+            assert one["memory"] == pytest.approx(2**30, rel=0.01)
+            assert one["scratch"].startswith(f"{tmp_path}/fast/")
+        (lost,) = slurm.jobs()
+        engine.progress = Once(10, lambda: slurm("scancel", lost))
+        ledger = Ledger(tmp_path / "ledger", "f")
+        engine.run("work", slow, UNITS, common=0.05, ledger=ledger, units_per_task=1)
+        assert ledger.done("work") == {unit.key for unit in UNITS}
+        assert set(slurm.jobs()) - {lost}
+
+
+@pytest.mark.parametrize(
+    ("jobs", "said"),
+    [
+        ({"queue": "nowhere"}, "invalid partition specified: nowhere"),
+        ({"directives": ["--constraint=abacus"]}, "Invalid feature specification"),
+        (
+            {"prologue": ["echo module: no such module >&2", "exit 3"]},
+            r"FAILED, exit code 3:0 before its worker came; its log ends: module: no such module",
+        ),
+        ({"python": "/nowhere/python"}, r"exit code 127:0 .* its log ends: .*/nowhere/python"),
+    ],
+)
+def test_jobs_that_cannot_be_get_their_line_within_seconds(slurm, tmp_path, jobs, said):
+    begun = time.monotonic()
+    with (
+        pytest.raises(InputError, match=said) as caught,
+        workers_for(workers=1, cluster="slurm", compute=compute(**jobs), beside=tmp_path),
+    ):
+        pass
+    assert time.monotonic() - begun < 45
+    assert "\n" not in str(caught.value)
+    assert str(caught.value).startswith("--cluster slurm: ")
+    assert slurm.jobs() == {}
+
+
+@pytest.mark.slow
+def test_workers_leave_before_their_wall_time_and_others_come(slurm, tmp_path):
+    """Lifetime and stagger: nothing is lost, no job is killed."""
+    before = len(slurm.ended())
+    settings = compute(lifetime=25)
+    with workers_for(workers=2, cluster="slurm", compute=settings, beside=tmp_path) as found:
+        engine = for_client(found.client, patience=found.patience, shortage=found.shortage)
+        end = time.monotonic() + 200
+        while "COMPLETED" not in slurm.ended()[before:]:
+            assert time.monotonic() < end
+            assert engine.run("p", slow, UNITS, common=0.1, combine=add, units_per_task=1) == 1770
+        assert engine.run("p", slow, UNITS, common=0.1, combine=add, units_per_task=1) == 1770
+        assert set(slurm.ended()[before:]) == {"COMPLETED"}
+
+
+@pytest.mark.slow
+def test_a_job_killed_at_its_wall_time_comes_back(slurm, tmp_path):
+    before = len(slurm.ended())
+    settings = compute(walltime="00:01:00", lifetime=3600)
+    with workers_for(workers=1, cluster="slurm", compute=settings, beside=tmp_path) as found:
+        engine = for_client(found.client, patience=found.patience, shortage=found.shortage)
+        end = time.monotonic() + 150
+        while "TIMEOUT" not in slurm.ended()[before:]:
+            assert time.monotonic() < end
+            assert engine.run("p", slow, UNITS, common=0.05, combine=add, units_per_task=1) == 1770
+        assert engine.run("p", slow, UNITS, common=0.05, combine=add, units_per_task=1) == 1770
+
+
+def eat(folder, payload):
+    """Take 700 MB, the first time that this unit is done."""
+    if payload == 7:
+        marker = Path(folder) / "eaten"
+        if not marker.exists():
+            marker.touch()
+            held = bytearray(700 << 20)
+            held[::4096] = b"x" * len(held[::4096])
+            time.sleep(20)
+    return payload
+
+
+@pytest.mark.slow
+def test_a_job_killed_for_its_memory_comes_back(tmp_path_factory, tmp_path, monkeypatch):
+    why = slurms.missing(memory=True)
+    if why is not None:
+        pytest.skip(why)
+    with slurms.running(tmp_path_factory.mktemp("strict") / "state", memory=True) as strict:
+        for name, value in strict.environment.items():
+            monkeypatch.setenv(name, value)
+        # more for the workers than the job has: it is SLURM that kills, not Dask
+        settings = compute(directives=["--mem=500M"])
+        with workers_for(workers=1, cluster="slurm", compute=settings, beside=tmp_path) as found:
+            engine = for_client(found.client, patience=found.patience, shortage=found.shortage)
+            assert engine.run("p", eat, UNITS, common=str(tmp_path), combine=add, units_per_task=5) == 1770
+        assert "OUT_OF_MEMORY" in strict.ended()

@@ -1,0 +1,118 @@
+"""Workers of a scheduler that runs already: by its address, or by the file that it wrote."""
+
+from __future__ import annotations
+
+import contextlib
+import gc
+import json
+import logging
+import ssl
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+from distributed import Client
+from distributed.security import Security
+
+from tilegc.cluster.workers import Workers, one_line, require_same_software
+from tilegc.config import Compute
+from tilegc.errors import ConfigError, InputError
+
+__all__ = ["client_at", "remote"]
+
+log = logging.getLogger("tilegc.cluster")
+
+CONNECT_SECONDS = 5.0
+"""How long a scheduler may take to answer."""
+FILE_SECONDS = 30.0
+"""How long a scheduler's file may take to appear: in a batch job both start at the same time."""
+WORKER_SECONDS = 60.0
+"""How long the first worker of a scheduler may take to come."""
+
+
+@contextlib.contextmanager
+def remote(place: str, compute: Compute, security: Security | None = None) -> Iterator[Workers]:
+    """Connect to a scheduler.
+
+    Parameters
+    ----------
+    place : str
+        Its address, "tcp://10.0.0.1:8786" or "tls://...", or the path of the .json file that it wrote
+        (`dask scheduler --scheduler-file`).
+    compute, security
+        The run file's section, and what secures the connection.
+
+    Raises
+    ------
+    InputError
+        If no scheduler answers, or it has no workers, or they have other software.
+    """
+    name = f"--scheduler {place}"
+    address = _from_file(Path(place)) if place.endswith(".json") else place
+    if (security is not None or compute.encrypt) and address.startswith("tcp://"):
+        raise ConfigError(
+            f"{name}: its address is tcp://, which nothing secures; start it with TLS files too"
+        )
+    with client_at(address, name, security) as client:
+        try:
+            client.wait_for_workers(1, timeout=WORKER_SECONDS)
+        except TimeoutError:
+            raise InputError(
+                f"{name}: it has no workers; start some with `dask worker {address} --nthreads 1`"
+            ) from None
+        require_same_software(client, name)
+        log.info("scheduler at %s, dashboard at %s", address, client.dashboard_link)
+        yield Workers(client, name, local=False, patience=compute.patience or 60.0)
+
+
+@contextlib.contextmanager
+def client_at(address: str, name: str, security: Security | None) -> Iterator[Client]:
+    """Yield a client of the scheduler at an address, or say in one line why there is none."""
+    client, reason = None, ""
+    try:
+        client = Client(address, timeout=CONNECT_SECONDS, set_as_default=False, security=security)
+    except (OSError, TimeoutError, ValueError, TypeError, AssertionError) as error:
+        reason = _reason(error, address, secured=security is not None)
+    if client is None:
+        # The unfinished client sits in a cycle. Collected later, perhaps while distributed holds the lock of its
+        # event loops, its __del__ would wait for that lock in the thread that holds it: for ever.
+        gc.collect()
+        raise InputError(f"{name}: {reason}")
+    with client:
+        yield client
+
+
+def _reason(error: BaseException, address: str, *, secured: bool) -> str:
+    """Return what is wrong and what to do about it."""
+    causes: list[BaseException] = [error]
+    while (cause := causes[-1].__cause__ or causes[-1].__context__) is not None:
+        causes.append(cause)
+    if address.startswith("tls://") and not secured:
+        return (
+            "it asks for certificates; give --tls-ca, --tls-cert and --tls-key, or name them in Dask's config"
+        )
+    broken = next((cause for cause in causes if isinstance(cause, ssl.SSLError)), None)
+    if broken is not None or (secured and isinstance(error, AssertionError | TypeError)):
+        why = "" if broken is None else f" ({one_line(broken)})"
+        return f"it and these certificates do not accept each other{why}; all must be signed by --tls-ca"
+    return (
+        f"no scheduler answers there ({one_line(error)}); "
+        "start one with `dask scheduler` and give the address that it prints"
+    )
+
+
+def _from_file(path: Path) -> str:
+    """Return the address in a scheduler's file."""
+    end = time.monotonic() + FILE_SECONDS
+    while True:
+        try:
+            return str(json.loads(path.read_bytes())["address"])
+        except FileNotFoundError:
+            reason = "no such file"
+        except (OSError, ValueError, KeyError, TypeError):  # it may be half written
+            reason = "it names no address"
+        if time.monotonic() > end or not path.parent.is_dir():
+            raise InputError(
+                f"--scheduler {path}: {reason}; start one with `dask scheduler --scheduler-file {path}`"
+            )
+        time.sleep(0.3)

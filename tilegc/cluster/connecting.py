@@ -1,0 +1,128 @@
+"""From what a user says to workers: a number, an address, or the name of a cluster."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any, Final
+
+from dask.system import CPU_COUNT
+
+from tilegc.cluster.address import remote
+from tilegc.cluster.jobs import SYSTEMS, jobs
+from tilegc.cluster.kubernetes import pods
+from tilegc.cluster.local import local
+from tilegc.cluster.logs import dask_logs_to_ours
+from tilegc.cluster.security import TLS, security_for
+from tilegc.cluster.workers import Workers
+from tilegc.config import Compute
+from tilegc.errors import ConfigError
+
+__all__ = ["NAMES", "connect", "workers_for"]
+
+NAMES: Final = ("local", *SYSTEMS, "kubernetes")
+"""What --cluster takes."""
+
+LEAST_MEMORY: Final = 2 * 2**30
+"""Of a worker in a job or pod, bytes, where the run file does not say."""
+
+
+@contextlib.contextmanager
+def workers_for(
+    *,
+    workers: int | None = None,
+    scheduler: str | None = None,
+    cluster: str | None = None,
+    compute: Compute | None = None,
+    tls: TLS | None = None,
+    need: int = 0,
+    beside: Path | None = None,
+    tell: Callable[[str], None] | None = None,
+) -> Iterator[Workers]:
+    """Yield the workers of a run; on leaving close what was started.
+
+    Parameters
+    ----------
+    workers : int, optional
+        Processes of one thread each; by default `compute.workers`, locally one per core. 0: none, work in this
+        process.
+    scheduler : str, optional
+        Address of a scheduler that runs already, e.g. "tcp://10.0.0.1:8786", or the .json file it wrote.
+    cluster : str, optional
+        One of `NAMES`.
+    compute : Compute, optional
+        The run file's section.
+    tls : TLS, optional
+        Certificates; by default those that Dask's config names.
+    need : int
+        Bytes that a worker needs, as far as is known: for jobs and pods without `compute.memory`.
+    beside : Path, optional
+        Folder on a disk that workers elsewhere see too; by default the current one.
+    tell : callable, optional
+        Takes lines for a user who waits.
+
+    Raises
+    ------
+    ConfigError
+        For options that contradict each other or do not exist.
+    InputError
+        If no workers are to be had, or they have other software.
+    ResourceError
+        If no local workers can be started.
+    """
+    compute = compute or Compute()
+    if scheduler is not None and cluster is not None:
+        raise ConfigError("--scheduler and --cluster: give one of them")
+    if scheduler is not None and workers is not None:
+        raise ConfigError(
+            "--workers is for workers started here; those of a --scheduler are started there: leave one out"
+        )
+    if cluster not in {None, *NAMES}:
+        raise ConfigError(
+            f"--cluster {cluster}: no such kind; give {', '.join(NAMES[:-1])} or {NAMES[-1]}, "
+            "or the address of a --scheduler"
+        )
+    count = compute.workers if workers is None else workers
+    if count is not None and count < 0:
+        raise ConfigError(f"--workers {count}: give 0 (in this process) or more")
+    elsewhere = cluster not in {None, "local"}
+    if elsewhere and not count:
+        raise ConfigError(f"--cluster {cluster}: say how many workers, with --workers or compute.workers")
+    memory = compute.memory or max(LEAST_MEMORY, need + need // 4)
+    with contextlib.ExitStack() as stack:
+        stack.enter_context(dask_logs_to_ours())
+        if scheduler is not None:
+            found = remote(scheduler, compute, security_for(tls, encrypt=False))
+        elif cluster == "kubernetes":
+            if tls is not None or compute.encrypt:
+                raise ConfigError(
+                    "--cluster kubernetes: certificates of pods come from their manifest (deploy/kubernetes/components/"
+                    "tls) and Dask's config: leave out --tls-ca and compute.encrypt"
+                )
+            found = pods(count or 1, memory, compute)
+        elif cluster in SYSTEMS:
+            security = security_for(tls, encrypt=compute.encrypt is not False)
+            found = jobs(cluster, count or 1, memory, compute, security, beside or Path.cwd(), tell)
+        elif count == 0:
+            yield Workers(None)
+            return
+        else:
+            found = local(count or CPU_COUNT, compute, security_for(tls, encrypt=bool(compute.encrypt)))
+        yield stack.enter_context(found)
+
+
+@contextlib.contextmanager
+def connect(
+    *, workers: int | None = None, scheduler: str | None = None, cluster: str | None = None, **rest: Any
+) -> Iterator[Any]:
+    """Yield a Dask client, or None for work in this process; on leaving close what was started.
+
+    As `workers_for`, whose client it is. Give it to `tilegc.engine.for_client`.
+
+    Yields
+    ------
+    distributed.Client or None
+    """
+    with workers_for(workers=workers, scheduler=scheduler, cluster=cluster, **rest) as found:
+        yield found.client

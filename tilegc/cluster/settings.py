@@ -1,0 +1,63 @@
+"""What a worker must know when it starts: config that is set later does not reach it."""
+
+from __future__ import annotations
+
+from typing import Any, Final
+
+import dask
+
+__all__ = ["DRIVER", "ONE_THREAD", "WORKER", "environment"]
+
+ONE_THREAD: Final = dict.fromkeys(
+    (
+        "OMP_NUM_THREADS",
+        "OPENBLAS_NUM_THREADS",
+        "MKL_NUM_THREADS",
+        "BLIS_NUM_THREADS",
+        "VECLIB_MAXIMUM_THREADS",
+        "NUMBA_NUM_THREADS",
+    ),
+    "1",
+)
+"""Environment of the workers: parallelism is Dask's alone, and sums on one thread have one order."""
+
+MALLOC: Final = {"MALLOC_TRIM_THRESHOLD_": "65536"}
+"""Freed windows go back to the system: a worker's memory is what it holds."""
+
+WORKER: Final[dict[str, Any]] = {
+    # Windows are bounded by `plan`, partials are small: there is nothing to spill, and a paused worker
+    # would only stall the run.  A worker that takes (nearly) all that it may have is stopped.
+    "distributed.worker.memory.target": False,
+    "distributed.worker.memory.spill": False,
+    "distributed.worker.memory.pause": False,
+    "distributed.worker.memory.terminate": 0.95,
+}
+"""Dask's config of the workers."""
+
+DRIVER: Final[dict[str, Any]] = {
+    "distributed.scheduler.worker-saturation": 1.0,
+    "distributed.scheduler.allowed-failures": 2,
+    "distributed.nanny.pre-spawn-environ": {**MALLOC, **ONE_THREAD},
+    **WORKER,
+}
+"""Dask's config of a driver that starts scheduler and workers itself."""
+
+_HANDED_ON: Final = (
+    *WORKER,
+    "distributed.comm.timeouts.connect",
+    "distributed.comm.timeouts.tcp",
+    "distributed.comm.retry.count",
+)
+"""Keys of which workers elsewhere get the driver's values."""
+
+
+def environment() -> dict[str, str]:
+    """Return the environment in which workers elsewhere start: threads, and Dask's config as the driver has it.
+
+    To be called inside of `dask.config.set(DRIVER)`.
+    """
+    config = {}
+    for key in _HANDED_ON:
+        name = key.upper().replace(".", "__").replace("-", "_")
+        config[f"DASK_{name}"] = str(dask.config.get(key))
+    return {**ONE_THREAD, **MALLOC, **config, "DASK_LOGGING__TILEGC": "info"}

@@ -1,0 +1,170 @@
+"""The workers of a run: a client to reach them, and what the run must know of them."""
+
+from __future__ import annotations
+
+import contextlib
+import importlib.metadata
+import logging
+import platform
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from distributed import Client, performance_report
+
+from tilegc.errors import ConfigError, InputError
+from tilegc.run_folder.token import Token
+from tilegc.schema import VERSION
+
+__all__ = ["Workers", "no_shortage", "one_line", "require_same_software"]
+
+log = logging.getLogger("tilegc.cluster")
+
+LIBRARIES = ("numpy", "numba", "scipy", "astropy", "zarr", "numcodecs")
+"""Libraries whose version may decide a last bit."""
+PROTOCOL = ("dask", "distributed", "cloudpickle", "msgpack")
+"""Libraries that driver, scheduler and workers talk with."""
+
+
+def no_shortage() -> str | None:
+    """Say that workers may come at any time."""
+    return None
+
+
+@dataclass(frozen=True)
+class Workers:
+    """Who does the work of a run."""
+
+    client: Client | None
+    """None: this process."""
+    name: str = "this process"
+    """As the user named them, for messages: "--scheduler tcp://..."."""
+    local: bool = True
+    """Whether they are on this machine, share its memory and see its files."""
+    patience: float = 60.0
+    """Seconds that a run goes on without any of them."""
+    expected: int | None = None
+    """How many there will be, threads in all, where more are still to come."""
+    memory: int | None = None
+    """Bytes that each may take, where that is known before the first has come."""
+    shortage: Callable[[], str | None] = field(default=no_shortage)
+    """Why no more of them will come; None as long as some may."""
+
+    @property
+    def threads(self) -> int:
+        """How many tiles can be worked on at the same time; at least 1."""
+        if self.client is None:
+            return 1
+        threads: int = sum(self.client.nthreads().values())
+        return max(1, self.expected or 0, threads)
+
+    @property
+    def memory_limit(self) -> int | None:
+        """Bytes that the smallest of them may take; None where nobody knows, or they share this machine's."""
+        if self.client is None or self.local:
+            return None
+        limits = [int(worker.get("memory_limit") or 0) for worker in described(self.client).values()]
+        known = [limit for limit in (*limits, self.memory or 0) if limit]
+        return min(known, default=None)
+
+    @contextlib.contextmanager
+    def performance_report(self, path: str | Path | None) -> Iterator[None]:
+        """Write Dask's page about what is done in this context: one HTML file that needs no network."""
+        if path is None:
+            yield
+            return
+        if self.client is None:
+            raise ConfigError(
+                "--performance-report: there are no workers to report on; leave out --workers 0"
+            )
+        place = Path(path)
+        if not place.absolute().parent.is_dir():
+            raise ConfigError(f"--performance-report {place}: no folder {place.absolute().parent}")
+        with self.client.as_current():
+            page = performance_report(str(place), mode="inline")
+            page.__enter__()
+            try:
+                yield
+            finally:
+                try:
+                    page.__exit__(None, None, None)
+                except Exception as error:  # noqa: BLE001  (a lost scheduler: the run has its own error)
+                    log.warning("--performance-report: not written: %s", one_line(error))
+
+    def admit(self, token: Token) -> None:
+        """Have every worker see the run's folder and its inputs.
+
+        Raises
+        ------
+        InputError
+            If one does not; it is named.
+        """
+        if self.client is None or self.local:
+            return
+        names = described(self.client)
+        for address, problem in sorted(self.client.run(token.problem).items()):
+            if problem is not None:
+                raise InputError(
+                    f"{self.name}: worker {label(names.get(address, {}), address)} {problem}; run folder and inputs "
+                    "must lie where every worker sees them under the same path"
+                )
+
+
+def described(client: Client) -> Mapping[str, Mapping[str, Any]]:
+    """Return what the scheduler knows of every worker, by address."""
+    found: Mapping[str, Mapping[str, Any]] = client.scheduler_info(n_workers=-1)["workers"]
+    return found
+
+
+def label(worker: Mapping[str, Any], address: str) -> str:
+    """Return a worker's name and address as text."""
+    name = str(worker.get("name", address))
+    return address if name == address else f"{name} ({address})"
+
+
+def require_same_software(client: Client, name: str) -> None:
+    """Check that the workers have this tilegc and a Python and Dask that talk to this one; log what else differs.
+
+    Raises
+    ------
+    InputError
+        If they do not.
+    """
+    mine = _software()
+    try:
+        others = client.run(_software)
+    except Exception as error:  # noqa: BLE001  (whatever the import there raises)
+        raise InputError(
+            f"{name}: its workers cannot import tilegc ({one_line(error)}); install it there"
+        ) from None
+    names = described(client)
+    for address, theirs in sorted(others.items()):
+        who = label(names.get(address, {}), address)
+        for package in ("tilegc", "python", *PROTOCOL):
+            if theirs[package] != mine[package]:
+                raise InputError(
+                    f"{name}: worker {who} has {package} {theirs[package]}, this process has {mine[package]}; "
+                    "install both from one requirements.lock"
+                )
+        odd = [f"{key} {theirs[key]} (here {mine[key]})" for key in mine if theirs[key] != mine[key]]
+        if odd:
+            log.warning("worker %s differs, last digits may too: %s", who, ", ".join(odd))
+
+
+def _software() -> dict[str, str]:
+    from tilegc.run_folder.manifest import environment  # noqa: PLC0415  (on the worker)
+
+    found = {"tilegc": VERSION, "python": ".".join(platform.python_version_tuple()[:2])}
+    for package in (*PROTOCOL, *LIBRARIES):
+        try:
+            found[package] = importlib.metadata.version(package)
+        except importlib.metadata.PackageNotFoundError:
+            found[package] = "absent"
+    found["CPU features"] = " ".join(environment()["simd"])
+    return found
+
+
+def one_line(error: BaseException) -> str:
+    """Return what an exception says, as one line."""
+    return " ".join(str(error).split()) or type(error).__name__

@@ -1,0 +1,120 @@
+"""What runs on a Dask worker: a run of units, and the joining of their partials."""
+
+from __future__ import annotations
+
+import logging
+import pickle
+import time
+import traceback
+from typing import Any, Protocol
+
+from distributed import get_worker
+
+from tilegc.engine.counters import count_failures, count_tile
+from tilegc.engine.work import Combine, Function, describe
+from tilegc.errors import TileGCError
+
+__all__ = ["Fitness", "Job", "UnfitWorkerError", "UnitsError", "busy", "do_units", "merge"]
+
+log = logging.getLogger("tilegc.tiles")
+"""A line a tile, at INFO; it names tile and worker."""
+
+
+class Fitness(Protocol):
+    """What is asked of a worker before its first unit of a run; hashable and picklable."""
+
+    def problem(self) -> str | None:
+        """Return what keeps this worker from working for the run, one line; None where nothing does."""
+
+
+Job = tuple[str, Function, Combine | None, Any, Fitness | None]
+"""Name of the pass, function, combine, common, fitness."""
+
+_fit: set[Fitness] = set()
+"""Those that this process was found to have."""
+
+
+class UnfitWorkerError(Exception):
+    """A worker is not fit for the run: address, name, what is the matter."""
+
+    def __init__(self, address: str, worker: str, reason: str) -> None:
+        super().__init__(address, worker, reason)
+        self.address = address
+        self.worker = worker
+        self.reason = reason
+
+
+def require_fit(fitness: Fitness | None) -> None:
+    """Raise UnfitWorkerError where this worker is not fit; what it was found to have is not asked again."""
+    if fitness is None or fitness in _fit:
+        return
+    reason = fitness.problem()
+    if reason is not None:
+        worker = get_worker()
+        raise UnfitWorkerError(worker.address, str(worker.name), reason)
+    _fit.add(fitness)
+
+
+class UnitsError(Exception):
+    """Some units of a run raised: key, one line and traceback of each."""
+
+    def __init__(self, failures: list[tuple[str, str, str]], worker: str) -> None:
+        super().__init__(failures, worker)
+        self.failures = failures
+        self.worker = worker
+
+
+def busy(keys: list[str], dask_worker: Any) -> bool:
+    """Whether this worker runs one of these tasks, also a cancelled one."""
+    return any(task.key in keys for task in dask_worker.state.executing)
+
+
+def do_units(job: Job, payloads: bytes) -> Any:
+    """Do a run of units, return its partial (runs on a worker)."""
+    name, function, combine, common, fitness = job
+    require_fit(fitness)
+    result: Any = None
+    failures: list[tuple[str, str, str]] = []
+    for key, pixels, payload in pickle.loads(payloads):  # noqa: S301  (from our own driver)
+        begun = time.perf_counter()
+        try:
+            partial = function(common, payload)
+        except TileGCError:
+            raise
+        except Exception as error:  # noqa: BLE001  (of a rule: any)
+            failures.append((key, describe(error), traceback.format_exc()))
+            continue
+        seconds = time.perf_counter() - begun
+        count_tile(name, pixels, seconds)
+        if log.isEnabledFor(logging.INFO):
+            log.info("worker %s: %s: %s in %.3f s", _worker(), name, key, seconds)
+        if combine is not None and not failures:
+            result = _join(combine, result, partial)
+    if failures:
+        count_failures(name, len(failures))
+        raise UnitsError(failures, _worker()) from None
+    return result
+
+
+def _worker() -> str:
+    """Return the name of the worker that this runs on."""
+    try:
+        return str(get_worker().name)
+    except ValueError:
+        return "?"
+
+
+def merge(job: Job, parts: list[Any]) -> Any:
+    """Join partials (runs on a worker)."""
+    combine = job[2]
+    assert combine is not None
+    result: Any = None
+    for part in parts:
+        result = _join(combine, result, part)
+    return result
+
+
+def _join(combine: Combine, a: Any, b: Any) -> Any:
+    if a is None or b is None:
+        return b if a is None else a
+    return combine(a, b)
