@@ -34,11 +34,13 @@ from tilegc.schema import (
     MASSES,
     PROFILE,
     RADIAL,
+    RANKING,
     RELATION,
+    SENSITIVITY,
     SHAPE,
     SKY_GRID,
     Bit,
-)  # fmt: skip
+)
 from tilegc.sky import SkyGrid, header_text
 
 RA, DEC, SCALE, CELL = 342.18, -44.53, 0.1, 0.3
@@ -65,6 +67,8 @@ class FakeRun:
     shape: QTable
     masses: QTable
     contamination: QTable
+    ranking: QTable
+    sensitivity: QTable
 
     def field(self, name: str) -> xr.Dataset:
         return self.stores[name]
@@ -74,6 +78,32 @@ class FakeRun:
 
     def wcs(self, name: str) -> WCS:
         return self.frames[name]
+
+
+BOXES = {"amplitude": 0.4123, "amplitude_err": 0.0111, "index": 0.6931, "index_err": 0.0214}
+LIKELIHOOD = {
+    "c": 1.3812, "c_err": 0.0433, "floor": 0.3512, "floor_err": 0.0412, "a": 3.5, "index": 0.7240, "index_err": 0.0227,
+    "amplitude": 0.4037, "amplitude_err": 0.0121,
+    "covariance": [[4e-4, 2e-5, 1e-4], [2e-5, 1.9e-3, 1e-4], [1e-4, 1e-4, 1.7e-3]],
+    "distribution": "poisson", "dispersion": 0.0, "c_err_resampled": 0.051, "c_interval": [1.34, 1.42],
+    "floor_interval_95": [0.27, 0.43], "outer": {"n_per_arcsec2": 0.4112, "err": 0.0222},
+    "attenuation": {"realisations": 30, "ratio": 0.951, "c_corrected": 1.452},
+    "binned": {"index_true": 0.724, "index_mean": 0.6612, "index_std": 0.0213, "mocks": 200},
+}  # fmt: skip
+KERNEL = {
+    "alpha": 1.213, "alpha_err": 0.112, "softening_arcsec": 2.12, "softening_err": 0.33, "score_held_out": 0.913,
+    "given_score_held_out": 0.741, "score_fitted": 0.93,
+}  # fmt: skip
+BEYOND = {"correlation": 0.31, "null_mean": 0.012, "null_std": 0.061, "p_value": 0.0025, "turned_std": 0.09}
+RANKED = {
+    "rank": [1, 2, -1], "map": ["kappa", "light", "uniform"], "ln_likelihood": [-900.0, -912.5, np.nan],
+    "delta": [0.0, -12.5, np.nan], "delta_err": [0.0, 4.5, np.nan], "c": [1.31, 0.4, np.nan],
+    "uniform": [0.1, 0.2, np.nan], "n_sources": [200, 200, 0], "area_arcsec2": [900.0, 900.0, 0.0],
+}  # fmt: skip
+SAMPLED = {column.name: [1.0, np.nan] for column in SENSITIVITY} | {
+    "sample": ["all", "snr_10"], "n_sources": [200, 3], "index": [0.724, np.nan], "index_err": [0.0227, np.nan],
+    "binned_index": [0.6931, 0.71], "binned_index_err": [0.0214, 0.2],
+}  # fmt: skip
 
 
 def tangent(shape: tuple[int, int], eta0: float, angle: float) -> WCS:
@@ -262,6 +292,8 @@ def fake_run(
             "index": value(0.6931),
             "index_err": value(0.0214),
             "box_arcsec": 3.0,
+            "boxes": {key: value(v) for key, v in BOXES.items()},
+            "likelihood": {"c": None} if empty else LIKELIHOOD,
         }
         if kappa
         else None,
@@ -270,6 +302,11 @@ def fake_run(
             "pearson": value(0.91),
             "spearman": value(0.89),
             "residual_rms": value(0.07),
+            "beta_err": value(0.021),
+            "pearson_err": value(0.012),
+            "spearman_err": value(0.013),
+            "kernel": dict.fromkeys(KERNEL) if empty else KERNEL,
+            "beyond_radius": dict.fromkeys(BEYOND) if empty else BEYOND,
         }
         if kappa
         else None,
@@ -277,6 +314,9 @@ def fake_run(
         if empty
         else {"per_kpc2": 0.0151, "err": 0.0012, "r_lo_arcsec": 60.0, "r_hi_arcsec": 90.0},
         "radial": fits(empty=empty),
+        "lens": {"peak_offset_arcsec": 0.4472, "peaks": [{"offset_arcsec": 0.4472}, {"offset_arcsec": 21.7}]}
+        if kappa
+        else None,
         "mass": {
             "sigma_cr_msun_per_kpc2": 2.088e9 if kappa else None,
             "mean_kappa_within_60arcsec": 0.567 if kappa else None,
@@ -360,6 +400,8 @@ def fake_run(
         table(RELATION, bins) if kappa else empty_table["r"],
         empty_table["p"] if empty else profile,
         *further(empty=empty),
+        table(RANKING, RANKED if kappa and not empty else None),
+        table(SENSITIVITY, SAMPLED if kappa and not empty else None),
     )
 
 
@@ -545,7 +587,7 @@ def test_page_needs_nothing_else_and_holds_every_figure(full: FakeRun) -> None:
         f"{name}.png"
         for name in (
             "mosaic-a", "core", "sources-a", "density-a", "mosaic-b", "sources-b", "relation", "rho-a", "kappa",
-            "comparison", "residual", "profile", "shapes", "laws", "shape",
+            "comparison", "residual", "profile", "shapes", "laws", "shape", "both-laws", "ranking", "sensitivity",
         )
     )  # fmt: skip
     assert sorted(files.values()) == sorted(seen.images)
@@ -560,6 +602,9 @@ def test_page_says_the_summary_s_numbers(full: FakeRun) -> None:
     for words in (
         "Mock & <1>", f"{full.summary['n_detected']:,}", "0.693 ± 0.021", "0.412 ± 0.011", "0.0151 ± 0.0012",
         "3.24 × 1014", "0.704 ± 0.020", "0.5 σ", "93.0 %", "88.0 %", "21.3 %", "recipe: seed", "reading the images",
+        "1.381 ± 0.043", "0.724 ± 0.023", "0.351 ± 0.041", "0.661 ± 0.021", "1.45", "−12.5 ± 4.5",
+        "does not cover the sky",
+        "1.21 ± 0.11", "0.330 ± 0.021", "S/N ≥ 10",
     ):  # fmt: skip
         assert words in text.replace("\N{NO-BREAK SPACE}", " "), words
 
@@ -603,7 +648,7 @@ def test_laws_contamination_and_masses_stand_on_the_page(full: FakeRun) -> None:
     for words in (
         numbers.error_text(peak, 0.05 * peak), numbers.error_text(core, 0.1 * core), "1.90 ± 0.20", "0, at its bound",
         "0.800 ± 0.030", "13.0 ± 4.0", "(3.24 ± 0.12) × 1014", "4.921", "0.567 x <area>", "the map does not cover it",
-        "0.36 ± 0.36", "sources < 90 arcsec", "no null map",
+        "0.36 ± 0.36", "sources < 90 arcsec", "no null map", "Offset of κ 0.45 arcsec", "of it at 22 arcsec",
     ):  # fmt: skip
         assert words in text, words
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from tilegc.io.atomic import write_bytes
 from tilegc.places import Place
-from tilegc.report import comparison, maps, profiles, radial, relation, style
+from tilegc.report import comparison, law, maps, profiles, radial, relation, style
 from tilegc.report.drawing import Drawing
 from tilegc.report.page import page
 from tilegc.report.reading import Material
@@ -54,7 +54,10 @@ def _drawings(material: Material) -> dict[str, Sequence[Drawing]]:
             maps.sources(material, central), *_there(maps.density(material, central)),
         ],
         "others": [draw(material, name) for name in others for draw in (maps.mosaic, maps.sources)],
-        "relation": _there(relation.diagram(material)),
+        "relation": [
+            *_there(relation.diagram(material)), *_there(law.laws(material)), *_there(law.sensitivity(material)),
+            *_there(law.ranking(material)),
+        ],
         "comparison": [
             *_there(comparison.kernel_sum(material)), *_there(comparison.convergence(material)),
             *_there(comparison.histogram(material)), *_there(comparison.residual(material)),

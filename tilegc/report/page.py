@@ -16,6 +16,7 @@ from tilegc.report import style
 from tilegc.report.arithmetic import SUN, Step, arithmetic
 from tilegc.report.audit import audit_rows, counted
 from tilegc.report.drawing import Drawing
+from tilegc.report.law import likelihood_rows, ranking_rows, sensitivity_rows
 from tilegc.report.numbers import DASH, missing, plain, power, share, with_error, with_power
 from tilegc.report.radial import contamination_rows, law_rows, mass_rows
 from tilegc.report.reading import Material, rows_of
@@ -108,6 +109,10 @@ def page(material: Material, drawings: Mapping[str, Sequence[Drawing]], images: 
         softening=material.config.density.softening,
         comparison_missing=_comparison_missing(material),
         limit=_limit(material),
+        likelihood=likelihood_rows(material),
+        ranking=ranking_rows(material),
+        sensitivity=sensitivity_rows(material),
+        beyond=_beyond(material),
         shares=_shares(material),
     )
 
@@ -209,6 +214,7 @@ def _found(material: Material) -> list[Row]:
         _row(
             "Mean κ within 60 arcsec", _power(mass["mean_kappa_within_60arcsec"]), "", source.strip(), no_mass
         ),
+        *_peak(summary.get("lens")),
         _row("Lensing mass within 60 arcsec", _power(lens), SUN, "of the convergence map", no_mass),
         Row("Sources within 60 arcsec", f"{mass['n_gc_within_60arcsec']:,}", "", "detected, not corrected"),
         _row(
@@ -219,6 +225,18 @@ def _found(material: Material) -> list[Row]:
             "",
         ),
     ]
+
+
+def _peak(lens: Mapping[str, Any] | None) -> list[Row]:
+    """Return where kappa peaks; nothing without a map or a peak."""
+    if not lens or lens["peak_offset_arcsec"] is None:
+        return []
+    others = len(lens["peaks"]) - 1
+    note = "highest peak of κ from the centre, which is the brightest galaxy's"
+    if others:
+        farther = ", ".join(f"{peak['offset_arcsec']:.0f}" for peak in lens["peaks"][1:])
+        note += f"; others above half of it at {farther} arcsec"
+    return [Row("Offset of κ", plain(lens["peak_offset_arcsec"], 2), "arcsec", note)]
 
 
 def _reference(material: Material) -> float:
@@ -240,6 +258,32 @@ def _pair(comparison: Mapping[str, Any]) -> Markup | None:
     if first is None or second is None:
         return None
     return Markup("{}, {}").format(plain(first, 2), plain(second, 2))
+
+
+def _beyond(material: Material) -> Markup | None:
+    """Return in words how sure beta is, which kernel fits best, and what radius does not explain."""
+    found = material.summary["comparison"]
+    if not found or found.get("beta_err") is None or found["kernel"]["alpha"] is None:
+        return None
+    kernel, beyond = found["kernel"], found["beyond_radius"]
+    words = Markup(
+        "With blocks of 15 arcsec drawn anew and ρ built again, β = {}, Pearson {} and Spearman {}. The kernel that "
+        "fits κ best has α = {} and s = {} arcsec: in sectors to which it was not fitted it explains {} of κ's "
+        "variance, the given one {} (below zero: worse than a constant). "
+    ).format(
+        with_error(found["beta"], found["beta_err"]), with_error(found["pearson"], found["pearson_err"]),
+        with_error(found["spearman"], found["spearman_err"]), with_error(kernel["alpha"], kernel["alpha_err"]),
+        with_error(kernel["softening_arcsec"], kernel["softening_err"]), plain(kernel["score_held_out"]),
+        plain(kernel["given_score_held_out"]),
+    )  # fmt: skip
+    if beyond["correlation"] is None or beyond["null_std"] is None:
+        return words
+    return words + Markup(
+        "Counts and κ less their averages on ellipses correlate by {}; counts that only fall with radius would give "
+        "{}, and as much or more in {} of the cases."
+    ).format(
+        plain(beyond["correlation"], 2), with_error(beyond["null_mean"], beyond["null_std"]), share(beyond["p_value"])
+    )  # fmt: skip
 
 
 def _fields(material: Material) -> list[list[Cell]]:
