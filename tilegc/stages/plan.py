@@ -20,7 +20,7 @@ from tilegc.places import Place, is_remote
 from tilegc.sky import SkyGrid, pixel_to_world, sample
 from tilegc.stages import density, rho
 from tilegc.stages.coverage import COVERAGE
-from tilegc.stages.detection_map import FilterParams, filter_params, filter_pass
+from tilegc.stages.detection_map import FilterParams, filter_pass, planned_params
 from tilegc.stages.ingest import needs_store
 from tilegc.stages.inpaint import INPAINT
 from tilegc.stages.local_noise import QUIET_PASS
@@ -28,7 +28,9 @@ from tilegc.stages.mask import REGIONS, Edge, mask_pass, object_passes
 from tilegc.stages.noise import COUNT
 from tilegc.stages.null_map import BLOCK, null_pass
 from tilegc.stages.peaks import PEAKS
+from tilegc.stages.psf import STARS
 from tilegc.stages.ridges import RIDGES, wanted
+from tilegc.stages.shapes import SHAPES
 from tilegc.stages.sky_grid import CELLS
 
 __all__ = ["Plan", "Step", "check", "plan"]
@@ -137,9 +139,11 @@ def check(found: Plan) -> None:
 def _passes(config: RunConfig, sources: Sequence[FieldSource]) -> list[Pass]:
     edges = {source.name: Edge.of(config.mask.edge_arcsec, source.scale) for source in sources}
     filtering = filter_pass(_filtering(config, sources))
+    stars = [STARS] if config.recipe == "calibrated" else []
     lines = [COUNT, RIDGES] if wanted(config.mask) else []
     objects = object_passes(config.mask)
-    return [REGIONS, filtering, *lines, *objects, mask_pass(edges), COUNT, PEAKS, COVERAGE, INPAINT, CELLS]
+    found = [*stars, REGIONS, filtering, *lines, *objects, mask_pass(edges), COUNT, PEAKS, SHAPES]
+    return [*found, COVERAGE, INPAINT, CELLS]
 
 
 def _block_passes(config: RunConfig, sources: Sequence[FieldSource]) -> list[Pass]:
@@ -148,7 +152,7 @@ def _block_passes(config: RunConfig, sources: Sequence[FieldSource]) -> list[Pas
 
 
 def _filtering(config: RunConfig, sources: Sequence[FieldSource]) -> dict[str, FilterParams]:
-    return {source.name: filter_params(config.filter, config.mask, len(source.bands)) for source in sources}
+    return {source.name: planned_params(config, source) for source in sources}
 
 
 def _step(step: Pass, grids: dict[str, TileGrid]) -> Step:
