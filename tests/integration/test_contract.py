@@ -24,6 +24,7 @@ CANDIDATES = {
     "id": ("int64", ""), "field": ("string", ""), "y": ("int32", "pix"), "x": ("int32", "pix"),
     "ra": ("double", "deg"), "dec": ("double", "deg"), "peak": ("float", "nJy"), "snr": ("double", ""),
     "radius_arcsec": ("double", "arcsec"), "radius_kpc": ("double", "kpc"), "purity": ("double", ""),
+    "sharpness": ("float", ""), "roundness": ("float", ""), "concentration": ("float", ""), "shape": ("string", ""),
 }  # fmt: skip
 INPAINTED = {
     "realisation": ("int32", ""), "field": ("string", ""), "y": ("int32", "pix"), "x": ("int32", "pix"),
@@ -56,6 +57,7 @@ PROFILE = {
     "area_arcsec2": ("float64", "arcsec2"), "n_gc": ("int64", ""), "n_per_arcsec2": ("float64", "1 / arcsec2"),
     "n_err": ("float64", "1 / arcsec2"), "n_corrected": ("float64", "1 / arcsec2"), "kappa": ("float64", ""),
     "light": ("float64", "nJy arcsec-2"), "rho": ("float64", ""),
+    "crowding": ("float64", ""),
 }  # fmt: skip
 PURITY = {
     "field": ("str", ""), "zone": ("int64", ""), "noise_lo": ("float64", "nJy"), "noise_hi": ("float64", "nJy"),
@@ -103,7 +105,7 @@ TOP = {
     "run.yaml", "manifest.json", "summary.json", "log.txt", "report.html", "catalogue.parquet",
     "candidates.parquet", "inpainted.parquet", "relation.ecsv", "profile.ecsv", "catalogue.ecsv",
     "catalogue.reg", "radial.ecsv", "shape.ecsv", "masses.ecsv", "contamination.ecsv", "audit.ecsv",
-    "ranking.ecsv", "sensitivity.ecsv", "purity.ecsv", "pattern.ecsv", "maps", "figures", "store", "ledger",
+    "ranking.ecsv", "sensitivity.ecsv", "purity.ecsv", "pattern.ecsv", "maps", "psf", "figures", "store", "ledger",
 }  # fmt: skip
 
 

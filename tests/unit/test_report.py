@@ -217,6 +217,8 @@ def fake_run(
             "radius_arcsec": radius,
             "radius_kpc": radius * KPC,
             "purity": np.full(len(who), 0.97),
+            **{name: np.ones(len(who)) for name in ("sharpness", "roundness", "concentration")},
+            "shape": np.full(len(who), "point"),
         },
     )
     grid = sky_grid(names, masks, xi, eta, who, plane, kappa=kappa, empty=empty)
@@ -249,6 +251,7 @@ def fake_run(
                     convergence(at, 0),
                     9 / at,
                     2.0 / at**0.4,
+                    0.95,
                 )
             )
     there = kappa and not empty
@@ -269,6 +272,8 @@ def fake_run(
             "no_data_fraction": 1.0 if empty else 0.06,
             "sigma": None if empty else 0.1012,
             "threshold": None if empty else 0.253,
+            "psf": {"F150W": {"fwhm_arcsec": 0.0634, "origin": "stars", "n_stars": 77}},
+            "n_not_points": 0 if empty else 31,
             "n_candidates": 0 if empty else 5000,
             "n_detected": 0 if empty else int((who == name).sum()),
             "n_inpainted": 0.0 if empty else 20.5,

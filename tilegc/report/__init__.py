@@ -52,6 +52,7 @@ def _drawings(material: Material) -> dict[str, Sequence[Drawing]]:
         "central": [
             maps.mosaic(material, central), maps.core(material),
             maps.sources(material, central), *_there(maps.density(material, central)),
+            *_there(maps.errors(material, central)),
         ],
         "others": [draw(material, name) for name in others for draw in (maps.mosaic, maps.sources)],
         "noise": [*_there(purity.purity(material)), *_there(purity.regularity(material))],

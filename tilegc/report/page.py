@@ -30,6 +30,8 @@ NO_KAPPA: Final = "no convergence map in the run file"
 NO_GOOD: Final = "no good pixel"
 NOT_COVERED: Final = "the convergence map does not cover the aperture"
 
+ORIGINS: Final = {"given": "given", "stars": "the field's stars", "model": "a model"}
+
 STAGES: Final = {
     "ingest_s": "reading the images",
     "audit_s": "audit",
@@ -88,6 +90,10 @@ def page(material: Material, drawings: Mapping[str, Sequence[Drawing]], images: 
         masks=_masks(material),
         noise_head=HEAD,
         noise_rows=noise_rows(material),
+        psfs=_psfs(material),
+        not_points=sum(field["n_not_points"] for field in summary["fields"].values()),
+        points_only=material.config.detect.shape == "auto",
+        crowding=_crowding(material),
         relation_missing=_relation_missing(material),
         steps=_steps(material),
         laws=law_rows(material),
@@ -304,6 +310,29 @@ def _masks(material: Material) -> list[list[Cell]]:
         total = max(census.pixels, 1)
         rows.append([name, *(share(census.bits[bit] / total) for bit in Bit), share(census.good / total)])
     return rows
+
+
+def _psfs(material: Material) -> list[list[Cell]]:
+    """Return the PSF of every field's bands: where it comes from and how wide it is."""
+    return [
+        [name, band, plain(found["fwhm_arcsec"], 3) if found["fwhm_arcsec"] else DASH, ORIGINS[found["origin"]],
+         f"{found['n_stars']:,}" if found["n_stars"] else DASH]
+        for name, field in material.summary["fields"].items()
+        for band, found in field["psf"].items()
+    ]  # fmt: skip
+
+
+def _crowding(material: Material) -> str | None:
+    """Return what share of the sources is seen where they are densest; None without any annulus."""
+    table = rows_of(material.profile, "r_lo", "r_hi", "n_per_arcsec2", "crowding")
+    seen = np.where(np.isfinite(table["crowding"]), table["crowding"], np.inf)
+    if not seen.size or not np.isfinite(seen.min()):
+        return None
+    row = int(np.argmin(seen))
+    return (
+        f"{100 * (1 - seen[row]):.1f} % where they are densest ({table['n_per_arcsec2'][row]:.2g} per arcsec², "
+        f"{table['r_lo'][row]:g} to {table['r_hi'][row]:g} arcsec from the centre)"
+    )
 
 
 def _steps(material: Material) -> list[Step]:
