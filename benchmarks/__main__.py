@@ -16,7 +16,7 @@ def main() -> None:
     options.add_argument("--tile", type=int, default=1024, help="side of the chain's tiles, pixels")
     options.add_argument("--runs", type=int, default=5, help="runs of which the median counts")
     options.add_argument(
-        "--sky", type=int, nargs="*", default=[4096, 8192], help="sides of the fields for rho"
+        "--sky", type=int, nargs="*", default=[4096, 8192, 16384], help="sides of the fields for rho"
     )
     options.add_argument(
         "--flat", type=int, nargs="*", default=[], help="larger ones, without a peer, e.g. 32768"

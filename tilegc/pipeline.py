@@ -39,6 +39,7 @@ from tilegc.sky import SkyGrid, check_centre, cosmology, kpc_per_arcsec
 from tilegc.stages import audit as auditing
 from tilegc.stages import (
     contamination,
+    crowding,
     density,
     detection_map,
     ingest,
@@ -49,13 +50,14 @@ from tilegc.stages import (
     mass_table,
     masses,
     noise,
-    peaks,
     products,
     profile,
+    psf,
     radial,
     relation,
     rho,
     sensitivity,
+    shapes,
     threshold,
 )
 from tilegc.stages import plan as planning
@@ -212,13 +214,14 @@ def _chain(
         _warn(lines)
     with _timed(timing, "mask_s"):
         _remark_on_masks(inputs)
-        filtering = detection_map.detection_map(setup)
+        psfs = psf.field_psfs(setup, inputs.psfs)
+        filtering = detection_map.detection_map(setup, psfs if config.recipe == "calibrated" else None)
         mask.mask(setup, inputs.regions)
     with _timed(timing, "detect_s"):
         noises = noise.noise(setup)
         local = local_noise.local_noise(setup, noises, filtering)
         selection = threshold.select(setup, noises, local)
-        thresholds = selection.typical
+        selection = shapes.judged(setup, selection, shapes.field_tables(psfs))
         _remark(setup, noises, selection)
         catalogue = selection.catalogue
     with _timed(timing, "density_s"):
@@ -226,33 +229,33 @@ def _chain(
         inpainted = inpaint.inpaint(setup)
         rho.rho(setup, catalogue, inpainted)
     with _timed(timing, "compare_s"):
-        limit = _common_limit(thresholds) * config.detect.keep
-        compared = {
-            name: column[catalogue["peak"] >= peaks.at_least(limit)] for name, column in catalogue.items()
-        }
-        cells = add_up(setup, compared, inputs.kappa)
+        common = selection.common(config.detect.keep)
+        limit, compared = common.limit, common.sources(catalogue)
+        cells = add_up(setup, compared, inputs.kappa, common.complete)
         boxes = relation.boxes(cells, config.relation.box) if inputs.kappa else None
         centre = setup.field_of_centre()
         edges = config.profile.edges or profile.EDGES
         annuli, level = profile.profile(cells, edges)
+        annuli = {**annuli, "crowding": crowding.of_profile(setup, annuli, psfs)}
         members = None
         if inputs.lens is not None and inputs.lens.ensemble is not None:
             reach = max(config.relation.max_radius, masses.APERTURE)
             members = realisations(cells, inputs.lens.ensemble, reach)
-        shapes = radial.radial(cells, compared, edges, level, members)
+        radii = radial.radial(cells, compared, edges, level, members)
         once = cells.owned(catalogue["ra"], catalogue["dec"], catalogue["field"])
         counted = catalogue["radius_arcsec"][once]
         near = cells.kept & (cells.radius < masses.APERTURE)
         good_area = float(cells.good_area.sum(axis=0)[near].sum())
+        eligible = shapes.eligible(setup, selection.candidates)
         results = Results(
             noises, selection, inpainted, convergence, cells, boxes,
             relation.fit(boxes) if boxes else None,
             _counts(config, inputs, cells, boxes),
             relation.compare(cells, centre, config.relation.max_radius) if inputs.kappa else None,
-            *_beside(config, inputs, cells, centre, selection.candidates, inpainted, noises, limit),
-            annuli, level, shapes,
+            *_beside(config, inputs, cells, centre, eligible, inpainted, noises, limit),
+            annuli, level, radii,
             contamination.budget(
-                cells, level, shapes.cored, centre, inputs.kappa, compared.get("purity"),
+                cells, level, radii.cored, centre, inputs.kappa, compared.get("purity"),
                 kpc_per_arcsec(cosmology(config.cosmology), config.cluster.redshift),
             ),
             masses.masses(config, inputs.kappa, counted),
@@ -264,6 +267,7 @@ def _chain(
                 {f.source.name: store.read(f.store, "mask", f.grid.field) == 0 for f in setup.fields},
             ),
             lines,
+            psfs,
         )  # fmt: skip
     return setup, results
 
@@ -399,11 +403,6 @@ def _warn(lines: Sequence[auditing.Line]) -> None:
         if line.verdict == "wrong":
             place = ", ".join(part for part in (line.field and f"field {line.field}", line.band) if part)
             log.warning("audit, %s: %s: %s; %s", line.check, place, line.finding, line.remedy)
-
-
-def _common_limit(thresholds: Mapping[str, float]) -> float:
-    """Return the largest T of the fields: fields are compared with one another above it."""
-    return max((value for value in thresholds.values() if np.isfinite(value)), default=np.inf)
 
 
 @contextmanager

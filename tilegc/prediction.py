@@ -23,7 +23,7 @@ from tilegc.sky import cosmology, kpc_per_arcsec, lens_scaling, sigma_critical
 from tilegc.stages.peaks import at_least
 from tilegc.stages.relation import Boxes, binned_law
 from tilegc.stages.sky_grid import SkyCells, read_sky_cells
-from tilegc.statistics.prediction import KappaLaw, predict_kappa, smooth_counts
+from tilegc.statistics.prediction import KappaLaw, Smoothed, predict_kappa, smooth_counts
 
 __all__ = ["Prediction", "predict"]
 
@@ -46,7 +46,10 @@ class Prediction:
 
     kappa: np.ndarray
     error: np.ndarray
-    """One sigma: counting and the law's covariance."""
+    """One sigma: counting, widened by `scatter`, and the law's covariance."""
+    scatter: float
+    """Root mean square of the calibration's own residuals over their errors, 1 at least: what clumping, the
+    smoothing and the lens model's errors add to counting."""
     law_error: np.ndarray
     n: np.ndarray
     """Smoothed counts per arcsec^2 above the common limit."""
@@ -72,6 +75,7 @@ class Prediction:
             "ZSOURCE": (self.source_redshift, "source redshift of kappa"),
             "DLSDS": (self.scaling, "D_LS/D_S of it"),
             "LAW": (self.method, "how the calibration was fitted"),
+            "SCATTER": (self.scatter, "counting errors are widened by this"),
         }
         planes = (
             ("KAPPA", self.kappa, "convergence predicted from counts"),
@@ -128,10 +132,10 @@ def predict(
     stretch, rescale, scaling = _between(target, known, reference, source)
     cells = read_sky_cells(target.sky().load())
     limit, warnings = _limit(target, known)
-    count = _counted(target, cells, limit)
-    area = np.where(cells.kept, cells.good_area.sum(axis=0), 0.0)
-    counts = smooth_counts(count, area, resolution / cells.grid.pixel)
+    counts = _smoothed(target, cells, limit, resolution)
     kappa, error, law_error = predict_kappa(counts, law, stretch, rescale)
+    scatter = _scatter(known, law, resolution)
+    error = np.hypot(scatter * np.sqrt(np.maximum(error**2 - law_error**2, 0.0)), law_error)
     equivalent = stretch * (counts.n - law.floor) + law.floor
     beyond = (equivalent > n_range[1]) | (equivalent < n_range[0])
     warnings += _differences(target, known)
@@ -149,7 +153,7 @@ def predict(
             f"calibration was measured at ({n_range[0]:.3g}): kappa there is extrapolated"
         )
     return Prediction(
-        kappa, error, law_error, counts.n, beyond & there, cells.grid.wcs(cells.i0, cells.j0), source, scaling,
+        kappa, error, scatter, law_error, counts.n, beyond & there, cells.grid.wcs(cells.i0, cells.j0), source, scaling,
         method, tuple(warnings),
     )  # fmt: skip
 
@@ -203,31 +207,44 @@ def _between(target: Run, known: Run, reference: float, source: float) -> tuple[
     return stretch, calibrated / sigma_critical(here, z, scaling), scaling
 
 
+def _own_limit(run: Run) -> float:
+    """Return the limit, nJy per pixel, above which a run compares its fields with one another."""
+    found = [one["threshold"] for one in run.summary["fields"].values() if one["threshold"] is not None]
+    return max(found, default=np.inf) * run.config.detect.keep
+
+
+def _scatter(known: Run, law: KappaLaw, resolution: float) -> float:
+    """Return by how much more than by counting the calibration's own kappa scatters about its law."""
+    cells = read_sky_cells(known.sky().load())
+    kappa, error, _ = predict_kappa(_smoothed(known, cells, _own_limit(known), resolution), law, 1.0, 1.0)
+    with np.errstate(invalid="ignore", divide="ignore"):
+        pull = ((kappa - cells.kappa) / error)[cells.radius < known.config.relation.max_radius]
+    pull = pull[np.isfinite(pull)]
+    return max(float(np.sqrt((pull**2).mean())), 1.0) if pull.size else 1.0
+
+
 def _limit(target: Run, known: Run) -> tuple[float, list[str]]:
     """Return the limit, nJy per pixel, above which the target's sources are counted, and what is wrong with it."""
-
-    def own(run: Run) -> float:
-        found = [one["threshold"] for one in run.summary["fields"].values() if one["threshold"] is not None]
-        return max(found, default=np.inf) * run.config.detect.keep
-
     here, there = cosmology(target.config.cosmology), cosmology(known.config.cosmology)
     far = there.luminosity_distance(known.config.cluster.redshift).to_value(units.Mpc)
     near = here.luminosity_distance(target.config.cluster.redshift).to_value(units.Mpc)
-    equal = own(known) * float(far / near) ** 2
-    if own(target) > equal * (1 + DEPTH_APART):
-        return own(target), [
-            f"{target.path}: its limit is {own(target) / equal:.2f} times that of the calibration at one "
+    equal, own = _own_limit(known) * float(far / near) ** 2, _own_limit(target)
+    if own > equal * (1 + DEPTH_APART):
+        return own, [
+            f"{target.path}: its limit is {own / equal:.2f} times that of the calibration at one "
             "luminosity: fewer clusters are seen for one kappa, and kappa comes out too low"
         ]
-    return max(equal, own(target)), []
+    return max(equal, own), []
 
 
-def _counted(target: Run, cells: SkyCells, limit: float) -> np.ndarray:
+def _smoothed(target: Run, cells: SkyCells, limit: float, resolution: float) -> Smoothed:
+    """Return a run's sources above a limit under a Gaussian of `resolution` arcsec."""
     catalogue = target.catalogue
     ra, dec = catalogue["ra"].value, catalogue["dec"].value
     use = np.asarray(catalogue["peak"].value) >= at_least(limit)
     use &= cells.owned(ra, dec, np.asarray(catalogue["field"])) & cells.kept_at(ra, dec)
-    return cells.count(ra[use], dec[use])
+    area = np.where(cells.kept, cells.good_area.sum(axis=0), 0.0)
+    return smooth_counts(cells.count(ra[use], dec[use]), area, resolution / cells.grid.pixel)
 
 
 def _differences(target: Run, known: Run) -> list[str]:

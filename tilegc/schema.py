@@ -98,6 +98,10 @@ CANDIDATES: Final = (
     Column("radius_arcsec", "float64", "arcsec", "distance from the cluster's centre"),
     Column("radius_kpc", "float64", "kpc", "the same at the cluster's redshift"),
     Column("purity", "float64", "", "share of such peaks that are not noise; NaN where it is not known"),
+    Column("sharpness", "float32", "", "height over the neighbouring pixels, a point's is 1"),
+    Column("roundness", "float32", "", "light along a line through the peak: 0 a point, 1 a piece of a line"),
+    Column("concentration", "float32", "", "1 a point, 0 a source twice as wide as the PSF"),
+    Column("shape", "string", "", "point, extended or elongated; detect.shape keeps points alone"),
 )
 """Columns of candidates and catalogue."""
 
@@ -172,6 +176,9 @@ PROFILE: Final = (
     Column("kappa", "float64", "", "mean convergence at the reference redshift"),
     Column("light", "float64", "nJy arcsec-2", "mean of the summed bands less that of the outermost annulus"),
     Column("rho", "float64", "", "mean of the seed's kernel sum (arcsec^-1.6 for alpha = 1.6)"),
+    Column(
+        "crowding", "float64", "", "share of sources that no brighter one too near hides, at this density"
+    ),
 )
 """Columns of profile.ecsv."""
 
@@ -277,7 +284,8 @@ ARRAYS: Final = (
     Array("err", ("band", "y", "x"), "float32", "nJy", "their errors, where given"),
     Array("wht", ("band", "y", "x"), "float32", "nJy-2", "their weights, where given; 0: no data"),
     Array("flags", ("y", "x"), "uint8", "", "bits 1 and 4, and 8 where the mid-scale map is high"),
-    Array("objects", ("y", "x"), "uint8", "", "1 inside extended objects, before they are grown"),
+    Array("ridges", ("y", "x"), "uint8", "", "1 at the middles of lines of beads: spikes and arcs"),
+    Array("objects", ("y", "x"), "uint8", "", "before they are grown: 1 extended, 2 spikes, 4 arcs"),
     Array("regions", ("y", "x"), "uint8", "", "1 inside the user's masks"),
     Array("mask", ("y", "x"), "uint8", "", "bits of tilegc.schema.Bit"),
     Array("detection", ("y", "x"), "float32", "nJy", "detection map; NaN where nothing was filtered"),
@@ -355,6 +363,7 @@ class Files:
     pattern: str = "pattern.ecsv"
     audit: str = "audit.ecsv"
     maps: str = "maps"
+    psf: str = "psf"
     figures: str = "figures"
     store: str = "store"
     ledger: str = "ledger"

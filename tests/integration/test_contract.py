@@ -24,6 +24,7 @@ CANDIDATES = {
     "id": ("int64", ""), "field": ("string", ""), "y": ("int32", "pix"), "x": ("int32", "pix"),
     "ra": ("double", "deg"), "dec": ("double", "deg"), "peak": ("float", "nJy"), "snr": ("double", ""),
     "radius_arcsec": ("double", "arcsec"), "radius_kpc": ("double", "kpc"), "purity": ("double", ""),
+    "sharpness": ("float", ""), "roundness": ("float", ""), "concentration": ("float", ""), "shape": ("string", ""),
 }  # fmt: skip
 INPAINTED = {
     "realisation": ("int32", ""), "field": ("string", ""), "y": ("int32", "pix"), "x": ("int32", "pix"),
@@ -34,11 +35,29 @@ RELATION = {
     "n_boxes": ("int64", ""), "n_mean": ("float64", "1 / arcsec2"), "kappa_mean": ("float64", ""),
     "kappa_std": ("float64", ""),
 }  # fmt: skip
+PER_AREA = ("float64", "1 / arcsec2")
+RADIAL = {
+    "geometry": ("str", ""), "r_lo": ("float64", "arcsec"), "r_hi": ("float64", "arcsec"),
+    "r_mean": ("float64", "arcsec"), "area_arcsec2": ("float64", "arcsec2"), "n_gc": ("int64", ""),
+    "n_per_arcsec2": PER_AREA, "n_err": PER_AREA, "n_corrected": PER_AREA, "n_corrected_err": PER_AREA,
+    "kappa": ("float64", ""), "kappa_err": ("float64", ""), "light": ("float64", "nJy arcsec-2"),
+    "rho": ("float64", ""),
+}  # fmt: skip
+MASSES = {
+    "quantity": ("str", ""), "value": ("float64", ""), "err": ("float64", ""), "unit": ("str", ""),
+    "arithmetic": ("str", ""),
+}  # fmt: skip
+CONTAMINATION = {
+    "component": ("str", ""), "per_arcsec2": PER_AREA, "per_arcsec2_err": PER_AREA,
+    "per_kpc2": ("float64", "1 / kpc2"), "per_kpc2_err": ("float64", "1 / kpc2"), "factor": ("float64", ""),
+    "factor_err": ("float64", ""), "how": ("str", ""),
+}  # fmt: skip
 PROFILE = {
     "field": ("str", ""), "r_lo": ("float64", "arcsec"), "r_hi": ("float64", "arcsec"),
     "area_arcsec2": ("float64", "arcsec2"), "n_gc": ("int64", ""), "n_per_arcsec2": ("float64", "1 / arcsec2"),
     "n_err": ("float64", "1 / arcsec2"), "n_corrected": ("float64", "1 / arcsec2"), "kappa": ("float64", ""),
     "light": ("float64", "nJy arcsec-2"), "rho": ("float64", ""),
+    "crowding": ("float64", ""),
 }  # fmt: skip
 PURITY = {
     "field": ("str", ""), "zone": ("int64", ""), "noise_lo": ("float64", "nJy"), "noise_hi": ("float64", "nJy"),
@@ -86,7 +105,7 @@ TOP = {
     "run.yaml", "manifest.json", "summary.json", "log.txt", "report.html", "catalogue.parquet",
     "candidates.parquet", "inpainted.parquet", "relation.ecsv", "profile.ecsv", "catalogue.ecsv",
     "catalogue.reg", "radial.ecsv", "shape.ecsv", "masses.ecsv", "contamination.ecsv", "audit.ecsv",
-    "ranking.ecsv", "sensitivity.ecsv", "purity.ecsv", "pattern.ecsv", "maps", "figures", "store", "ledger",
+    "ranking.ecsv", "sensitivity.ecsv", "purity.ecsv", "pattern.ecsv", "maps", "psf", "figures", "store", "ledger",
 }  # fmt: skip
 
 
@@ -133,6 +152,7 @@ def check_tables(folder):
     }
     for name, columns in {
         "relation": RELATION, "profile": PROFILE, "catalogue": ecsv, "purity": PURITY, "pattern": PATTERN,
+        "radial": RADIAL, "masses": MASSES, "contamination": CONTAMINATION,
     }.items():  # fmt: skip
         table = Table.read(folder / f"{name}.ecsv")
         assert table.colnames == list(columns), name

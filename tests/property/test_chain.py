@@ -33,7 +33,13 @@ WCS = "\n".join(
 
 
 def setup_of(
-    folder: Path, sci: np.ndarray, wht: np.ndarray | None, tile: int, detect: dict, edge: object
+    folder: Path,
+    sci: np.ndarray,
+    wht: np.ndarray | None,
+    tile: int,
+    detect: dict,
+    edge: object,
+    **masks: object,
 ) -> Setup:
     """Put bands into a store and return the frame of a run over them."""
     names = tuple(f"B{number}" for number in range(len(sci)))
@@ -56,7 +62,7 @@ def setup_of(
             "recipe": "seed",
             "cluster": {"name": "test", "redshift": 0.3, "ra": 10.0, "dec": -30.0},
             "fields": [{"name": "f", "store": path}],
-            "mask": {"edge": edge, "extended": "off"},
+            "mask": {"edge": edge, "extended": "off", **masks},
             "detect": detect,
         }
     )

@@ -111,7 +111,10 @@ def test_tile_size_of_the_calibrated_recipe(calibrated, tmp_path):
     assert any(chosen.values())
     assert np.isfinite(expected.candidates["purity"]).any()
     changed = mock.edited(run_file, "calibrated33.yaml", {"tiles.size": 33})
-    mock.assert_same(pipeline.run(changed, tmp_path / "run", workers=0), expected)
+    run = pipeline.run(changed, tmp_path / "run", workers=0)
+    mock.assert_same(run, expected)
+    for found in (run.path / "psf").iterdir():
+        assert found.read_bytes() == (expected.path / "psf" / found.name).read_bytes()
 
 
 @pytest.mark.slow
@@ -239,3 +242,15 @@ def test_products_name_no_tile_no_path_and_no_time(run_file, reference, tmp_path
     assert set(timing) == {
         "ingest_s", "audit_s", "mask_s", "detect_s", "density_s", "compare_s", "report_s", "total_s",
     }  # fmt: skip
+
+
+def test_the_calibrated_reference_is_another_one_and_holds_sources(calibrated, reference):
+    _, run = calibrated
+    assert run.summary["recipe"] == run.manifest["recipe"] == "calibrated"
+    assert len(run.candidates) > 30
+    assert mock.products(run)["maps/a_detection.fits"] != mock.products(reference)["maps/a_detection.fits"]
+    assert np.isfinite(run.candidates["concentration"]).any()
+    assert {path.name for path in (run.path / "psf").iterdir()} == {
+        f"{field}_{band}.fits" for field in "ab" for band in mock.BANDS
+    }
+    assert {f"psf/a_{band}.fits" for band in mock.BANDS} <= set(run.manifest["products"])

@@ -227,5 +227,5 @@ def test_names_of_arrays_in_the_drawing_are_in_the_schema():
     drawing = section(DESIGN, "3. The way of the data")
     written = re.findall(r" {3}store: ([a-z, ]+)", drawing)
     names = {name.strip() for line in written for name in line.split(",")}
-    assert names >= {"light", "detection", "flags", "regions", "objects", "mask", "density", "rho"}
+    assert names >= {"light", "detection", "flags", "ridges", "regions", "objects", "mask", "density", "rho"}
     assert names <= {array.name for array in schema.ARRAYS}

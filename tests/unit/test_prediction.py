@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import sys
 from types import SimpleNamespace
 
 import numpy as np
@@ -13,7 +14,7 @@ from astropy import units as u
 from astropy.io import fits
 from astropy.table import QTable
 
-from tilegc import config, prediction
+from tilegc import cli, config, prediction
 from tilegc.errors import ConfigError, RunFolderError
 from tilegc.io.convergence import read_convergence
 from tilegc.run_folder import Run
@@ -162,6 +163,7 @@ def test_a_cluster_without_a_map_gets_one(tmp_path):
     target, kappa, xi, eta = folder(tmp_path / "target", seed=2, relation=False)
     found = prediction.predict(target, known)
     assert found.method == "likelihood"
+    assert 1.0 <= found.scatter < 1.5
     assert found.warnings == ()
     inside = np.hypot(xi, eta) < 45
     pull = ((found.kappa - kappa) / found.error)[inside]
@@ -221,6 +223,32 @@ def test_redshifts_change_scale_and_density(tmp_path):
     want = (net * (arc[0.348] / arc[0.2]) ** 2 / 4.0) ** (1 / 1.4)
     want *= far[0.2] * float(scaling[0.2, 9.0]) / (far[0.348] * float(scaling[0.348, 3.0]))
     assert found.kappa[100, 50] == pytest.approx(want, rel=1e-6)
+
+
+def test_a_kappa_that_scatters_widens_the_errors(tmp_path):
+    _, kappa, xi, eta = folder(tmp_path / "plain")
+    clumped = kappa * (1 + 0.4 * np.sin(xi / 2) * np.sin(eta / 2))  # finer than the smoothing
+    known, *_ = folder(tmp_path / "known", kappa=clumped)
+    target, *_ = folder(tmp_path / "target", relation=False, kappa=clumped, seed=3)
+    found = prediction.predict(target, known)
+    assert found.scatter > 1.5
+    pull = ((found.kappa - clumped) / found.error)[np.hypot(xi, eta) < 45]
+    assert 0.7 < np.sqrt((pull**2).mean()) < 1.3
+
+
+def test_the_command_refuses_in_one_line(tmp_path, capsys, monkeypatch):
+    for arguments, says in (
+        ([str(tmp_path / "none"), "--calibration", str(tmp_path)], "none"),
+        ([str(tmp_path), "--calibration", str(tmp_path), "-o", __file__], "exists"),
+    ):
+        with pytest.raises(SystemExit) as stop:
+            monkeypatch.setattr(sys, "argv", ["tilegc", "predict", *arguments])
+            cli.main()
+        assert stop.value.code == 2
+        told = capsys.readouterr().err
+        assert told.startswith("tilegc: ")
+        assert told.count("\n") == 1
+        assert says in told
 
 
 def test_no_calibration_is_refused(tmp_path):

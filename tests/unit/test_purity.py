@@ -9,10 +9,10 @@ from scipy.optimize import minimize
 from tilegc.geometry import LATTICE
 from tilegc.stages import purity as stage
 from tilegc.stages.balance import Balance
-from tilegc.stages.local_noise import LocalNoise, NullCounts, weighted_median
+from tilegc.stages.local_noise import LocalNoise, NullCounts, weighted_quantile
 from tilegc.stages.null_map import FLOOR, SLICES
 from tilegc.stages.purity import purity_of, rising
-from tilegc.stages.threshold import _chosen
+from tilegc.stages.threshold import Selection, Threshold, _chosen
 
 AREA = 9e-4
 
@@ -27,7 +27,7 @@ def noise_of(values, good, away, peaks, draws=6, floor=FLOOR):
         draws,
         floor,
     )
-    middle = weighted_median(values.ravel(), counts.good.ravel())
+    middle = weighted_quantile(values.ravel(), counts.good.ravel())
     return LocalNoise(values, middle, 1.03, 1.1, Balance((), (), 0, {}), counts, np.zeros((1, 1), np.uint8))
 
 
@@ -130,3 +130,31 @@ def test_the_chosen_limit_is_the_lowest_that_is_pure_enough(onset):
     assert limit == min(fit)
     assert limit > FLOOR + 0.3
     assert _chosen(found, measured, 0.9, onset, noise, local_limit=False) == pytest.approx(0.5 * limit)
+
+
+def test_fields_are_compared_where_both_are_complete():
+    """Against local noise the limit is that of the noisier field's area but for its noisiest twentieth."""
+    peaks = np.zeros((1, 40, len(SLICES)), int)
+    values = np.full((1, 40), 1.0)
+    values[0, -1] = 3.0
+    local = {"a": noise_of(values, 1000, 1000, peaks), "b": noise_of(values * 0.5, 1000, 1000, peaks)}
+    limits = {"a": Threshold(2.5, local=True, typical=2.5), "b": Threshold(3.0, local=True, typical=1.5)}
+    columns = {
+        "field": np.array(["a", "a", "a", "b", "b"], object), "y": np.zeros(5, int),
+        "x": np.array([0, 0, 40 * LATTICE - 1, 0, 40 * LATTICE - 1]),
+        "peak": np.array([4.9, 5.1, 20.0, 6.0, 20.0], np.float32),
+    }  # fmt: skip
+    chosen = Selection(local, {}, {}, limits, columns, columns)
+    common = chosen.common(2.0)
+    assert common.limit == pytest.approx(5.0)
+    assert {name: ceiling for name, (_, ceiling) in common.complete.items()} == pytest.approx(
+        {"a": 1.0, "b": 5 / 6}
+    )
+    # The first is below the limit; the third and the last lie where noise hides sources of that brightness.
+    assert common.sources(columns)["peak"].tolist() == pytest.approx([5.1, 6.0])
+    whole = {name: Threshold(one.typical, local=False, typical=one.typical) for name, one in limits.items()}
+    seed = Selection(local, {}, {}, whole, columns, columns).common(2.0)
+    assert seed.limit == 5.0
+    assert not seed.complete
+    nothing = {name: Threshold(np.nan, local=False, typical=np.nan) for name in limits}
+    assert Selection(local, {}, {}, nothing, columns, columns).common(2.0).limit == np.inf

@@ -32,13 +32,17 @@ from tilegc.schema import (
     CONTAMINATION,
     INPAINTED,
     MASSES,
+    PATTERN,
     PROFILE,
+    PURITY,
     RADIAL,
+    RANKING,
     RELATION,
+    SENSITIVITY,
     SHAPE,
     SKY_GRID,
     Bit,
-)  # fmt: skip
+)
 from tilegc.sky import SkyGrid, header_text
 
 RA, DEC, SCALE, CELL = 342.18, -44.53, 0.1, 0.3
@@ -61,10 +65,14 @@ class FakeRun:
     inpainted: QTable
     relation: QTable
     profile: QTable
+    purity: QTable
+    pattern: QTable
     radial: QTable
     shape: QTable
     masses: QTable
     contamination: QTable
+    ranking: QTable
+    sensitivity: QTable
 
     def field(self, name: str) -> xr.Dataset:
         return self.stores[name]
@@ -74,6 +82,32 @@ class FakeRun:
 
     def wcs(self, name: str) -> WCS:
         return self.frames[name]
+
+
+BOXES = {"amplitude": 0.4123, "amplitude_err": 0.0111, "index": 0.6931, "index_err": 0.0214}
+LIKELIHOOD = {
+    "c": 1.3812, "c_err": 0.0433, "floor": 0.3512, "floor_err": 0.0412, "a": 3.5, "index": 0.7240, "index_err": 0.0227,
+    "amplitude": 0.4037, "amplitude_err": 0.0121,
+    "covariance": [[4e-4, 2e-5, 1e-4], [2e-5, 1.9e-3, 1e-4], [1e-4, 1e-4, 1.7e-3]],
+    "distribution": "poisson", "dispersion": 0.0, "c_err_resampled": 0.051, "c_interval": [1.34, 1.42],
+    "floor_interval_95": [0.27, 0.43], "outer": {"n_per_arcsec2": 0.4112, "err": 0.0222},
+    "attenuation": {"realisations": 30, "ratio": 0.951, "c_corrected": 1.452},
+    "binned": {"index_true": 0.724, "index_mean": 0.6612, "index_std": 0.0213, "mocks": 200},
+}  # fmt: skip
+KERNEL = {
+    "alpha": 1.213, "alpha_err": 0.112, "softening_arcsec": 2.12, "softening_err": 0.33, "score_held_out": 0.913,
+    "given_score_held_out": 0.741, "score_fitted": 0.93,
+}  # fmt: skip
+BEYOND = {"correlation": 0.31, "null_mean": 0.012, "null_std": 0.061, "p_value": 0.0025, "turned_std": 0.09}
+RANKED = {
+    "rank": [1, 2, -1], "map": ["kappa", "light", "uniform"], "ln_likelihood": [-900.0, -912.5, np.nan],
+    "delta": [0.0, -12.5, np.nan], "delta_err": [0.0, 4.5, np.nan], "c": [1.31, 0.4, np.nan],
+    "uniform": [0.1, 0.2, np.nan], "n_sources": [200, 200, 0], "area_arcsec2": [900.0, 900.0, 0.0],
+}  # fmt: skip
+SAMPLED = {column.name: [1.0, np.nan] for column in SENSITIVITY} | {
+    "sample": ["all", "snr_10"], "n_sources": [200, 3], "index": [0.724, np.nan], "index_err": [0.0227, np.nan],
+    "binned_index": [0.6931, 0.71], "binned_index_err": [0.0214, 0.2],
+}  # fmt: skip
 
 
 def tangent(shape: tuple[int, int], eta0: float, angle: float) -> WCS:
@@ -183,6 +217,8 @@ def fake_run(
             "radius_arcsec": radius,
             "radius_kpc": radius * KPC,
             "purity": np.full(len(who), 0.97),
+            **{name: np.ones(len(who)) for name in ("sharpness", "roundness", "concentration")},
+            "shape": np.full(len(who), "point"),
         },
     )
     grid = sky_grid(names, masks, xi, eta, who, plane, kappa=kappa, empty=empty)
@@ -215,6 +251,7 @@ def fake_run(
                     convergence(at, 0),
                     9 / at,
                     2.0 / at**0.4,
+                    0.95,
                 )
             )
     there = kappa and not empty
@@ -235,9 +272,20 @@ def fake_run(
             "no_data_fraction": 1.0 if empty else 0.06,
             "sigma": None if empty else 0.1012,
             "threshold": None if empty else 0.253,
+            "psf": {"F150W": {"fwhm_arcsec": 0.0634, "origin": "stars", "n_stars": 77}},
+            "n_not_points": 0 if empty else 31,
             "n_candidates": 0 if empty else 5000,
             "n_detected": 0 if empty else int((who == name).sum()),
             "n_inpainted": 0.0 if empty else 20.5,
+            "local_noise": None if empty else 0.0931,
+            "local_noise_lo": None if empty else 0.0881,
+            "local_noise_hi": None if empty else 0.1234,
+            "noise_over_err": None if empty else 1.312,
+            "common_noise": None if empty else 1.031,
+            "threshold_snr": None if empty else 2.716,
+            "threshold_chosen": not empty,
+            "purity": None if empty else 0.957,
+            "pattern_onset_snr": None if empty else 3.5,
         }
         for name in names
     }
@@ -257,6 +305,8 @@ def fake_run(
             "index": value(0.6931),
             "index_err": value(0.0214),
             "box_arcsec": 3.0,
+            "boxes": {key: value(v) for key, v in BOXES.items()},
+            "likelihood": {"c": None} if empty else LIKELIHOOD,
         }
         if kappa
         else None,
@@ -265,6 +315,11 @@ def fake_run(
             "pearson": value(0.91),
             "spearman": value(0.89),
             "residual_rms": value(0.07),
+            "beta_err": value(0.021),
+            "pearson_err": value(0.012),
+            "spearman_err": value(0.013),
+            "kernel": dict.fromkeys(KERNEL) if empty else KERNEL,
+            "beyond_radius": dict.fromkeys(BEYOND) if empty else BEYOND,
         }
         if kappa
         else None,
@@ -272,6 +327,9 @@ def fake_run(
         if empty
         else {"per_kpc2": 0.0151, "err": 0.0012, "r_lo_arcsec": 60.0, "r_hi_arcsec": 90.0},
         "radial": fits(empty=empty),
+        "lens": {"peak_offset_arcsec": 0.4472, "peaks": [{"offset_arcsec": 0.4472}, {"offset_arcsec": 21.7}]}
+        if kappa
+        else None,
         "mass": {
             "sigma_cr_msun_per_kpc2": 2.088e9 if kappa else None,
             "mean_kappa_within_60arcsec": 0.567 if kappa else None,
@@ -354,7 +412,11 @@ def fake_run(
         empty_table["i"] if empty else table(INPAINTED, filled),
         table(RELATION, bins) if kappa else empty_table["r"],
         empty_table["p"] if empty else profile,
+        table(PURITY, None if empty else purity_columns(names)),
+        table(PATTERN, pattern_columns(names, empty=empty)),
         *further(empty=empty),
+        table(RANKING, RANKED if kappa and not empty else None),
+        table(SENSITIVITY, SAMPLED if kappa and not empty else None),
     )
 
 
@@ -409,6 +471,42 @@ def further(*, empty) -> tuple[QTable, QTable, QTable, QTable]:
     return tuple(
         table(columns, None if empty and columns in (RADIAL, SHAPE) else data) for columns, data in tables
     )
+
+
+def purity_columns(names) -> dict[str, np.ndarray]:
+    """Two zones a field, of which the noise makes 100 and 60 peaks in the lowest slice and fewer above."""
+    low = np.append(np.arange(2.5, 8.0, 0.25), 8.0)
+    n = low.size
+    rows = []
+    for name in names:
+        for zone, peak in ((1, 100.0), (2, 60.0)):
+            noise = peak * np.exp(-((low**2) - 6.25) / 2)
+            found = np.rint(noise + 40 * np.exp(-(low - 2.5) / 3)).astype(int)
+            rows.append({
+                "field": np.full(n, name), "zone": np.full(n, zone),
+                "noise_lo": np.full(n, 0.1), "noise_hi": np.full(n, 0.2),
+                "area_arcsec2": np.full(n, 100.0), "snr_lo": low, "snr_hi": np.append(low[1:], np.inf),
+                "n_found": found,
+                "n_noise": noise, "n_noise_err": np.sqrt(noise / 6), "purity": 1 - noise / found,
+                "purity_err": np.full(n, 0.1), "purity_above": np.full(n, 0.9),
+            })  # fmt: skip
+    return {key: np.concatenate([row[key] for row in rows]) for key in rows[0]}
+
+
+def pattern_columns(names, *, empty) -> dict[str, np.ndarray]:
+    """A pattern of 32 px up to 3.5 in every field."""
+    edges = np.array([2.5, 3, 3.5, 4, 4.5, 5, 5.5, 6, 8])
+    n = edges.size - 1
+    chance = np.full(n, np.nan) if empty else np.array([1e-30, 1e-6, 0.4, 0.7, 0.9, 0.2, 0.5, np.nan])
+    each = {
+        "snr_lo": edges[:-1], "snr_hi": edges[1:], "n_found": np.full(n, 0 if empty else 100),
+        "period": np.where(np.isnan(chance), np.nan, 32.0), "angle": chance * 0, "power": chance * 0 + 9,
+        "false_alarm": chance,
+    }  # fmt: skip
+    return {
+        "field": np.repeat(names, n),
+        **{key: np.tile(values, len(names)) for key, values in each.items()},
+    }
 
 
 def sky_grid(names, masks, xi, eta, who, plane, *, kappa, empty) -> xr.Dataset:
@@ -540,7 +638,8 @@ def test_page_needs_nothing_else_and_holds_every_figure(full: FakeRun) -> None:
         f"{name}.png"
         for name in (
             "mosaic-a", "core", "sources-a", "density-a", "mosaic-b", "sources-b", "relation", "rho-a", "kappa",
-            "comparison", "residual", "profile", "shapes", "laws", "shape",
+            "comparison", "residual", "profile", "shapes", "laws", "shape", "both-laws", "ranking", "sensitivity",
+            "purity", "regularity",
         )
     )  # fmt: skip
     assert sorted(files.values()) == sorted(seen.images)
@@ -555,6 +654,10 @@ def test_page_says_the_summary_s_numbers(full: FakeRun) -> None:
     for words in (
         "Mock & <1>", f"{full.summary['n_detected']:,}", "0.693 ± 0.021", "0.412 ± 0.011", "0.0151 ± 0.0012",
         "3.24 × 1014", "0.704 ± 0.020", "0.5 σ", "93.0 %", "88.0 %", "21.3 %", "recipe: seed", "reading the images",
+        "0.0931", "0.0881 – 0.123", "1.31", "2.72", "95.7 %", "up to S/N 3.5",
+        "1.381 ± 0.043", "0.724 ± 0.023", "0.351 ± 0.041", "0.661 ± 0.021", "1.45", "−12.5 ± 4.5",
+        "does not cover the sky",
+        "1.21 ± 0.11", "0.330 ± 0.021", "S/N ≥ 10",
     ):  # fmt: skip
         assert words in text.replace("\N{NO-BREAK SPACE}", " "), words
 
@@ -598,7 +701,7 @@ def test_laws_contamination_and_masses_stand_on_the_page(full: FakeRun) -> None:
     for words in (
         numbers.error_text(peak, 0.05 * peak), numbers.error_text(core, 0.1 * core), "1.90 ± 0.20", "0, at its bound",
         "0.800 ± 0.030", "13.0 ± 4.0", "(3.24 ± 0.12) × 1014", "4.921", "0.567 x <area>", "the map does not cover it",
-        "0.36 ± 0.36", "sources < 90 arcsec", "no null map",
+        "0.36 ± 0.36", "sources < 90 arcsec", "no null map", "Offset of κ 0.45 arcsec", "of it at 22 arcsec",
     ):  # fmt: skip
         assert words in text, words
 
@@ -619,6 +722,8 @@ def test_no_convergence_map_and_one_field(tmp_path: Path) -> None:
         "rho-a",
         "profile",
         "shapes",
+        "purity",
+        "regularity",
         "laws",
         "shape",
     }

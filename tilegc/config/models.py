@@ -268,12 +268,18 @@ class Tiles(Section):
 
 
 class Mask(Section):
-    """Each mask is off, auto or a number: edge in arcsec, bright and extended in nJy per pixel."""
+    """Each mask is off, auto or a number: edge in arcsec, bright and extended in nJy per pixel, spikes in sigma.
+
+    `spikes` is the mean along a line of the detection map, cut at 2 sigma (auto: 0.55).
+    """
 
     edge: Switch = "auto"
     bright: Switch = "auto"
     extended: Switch = "auto"
-    spikes: Annotated[Literal["off"], BeforeValidator(_switch)] = "off"
+    spikes: Switch = "off"
+    """`recipe: calibrated`: auto."""
+    arcs: Annotated[Literal["off", "auto"], BeforeValidator(_switch)] = "off"
+    """`recipe: calibrated`: auto."""
 
     @field_validator("edge")
     @classmethod
@@ -309,7 +315,17 @@ class Filter(Section):
 
     stages: tuple[tuple[Positive, Positive], tuple[Positive, Positive]] = ((0.5, 5.0), (1.0, 3.0))
     discretisation: Literal["integrated", "sampled"] = "integrated"
-    weights: Literal["equal"] = "equal"
+    weights: Literal["equal", "auto"] = "equal"
+    """Of the bands; auto, the default of calibrated: by the inverse variance of their responses."""
+    smoothing: Positive = 1.5
+    """Calibrated: FWHM of the Gaussian that smooths the PSF before it is subtracted from itself, over the PSF's."""
+
+    @field_validator("smoothing")
+    @classmethod
+    def _moderate(cls, value: float) -> float:
+        if not 0.5 <= value <= 8:
+            raise ValueError(f"give 0.5 to 8 times the PSF's FWHM, not {value:g}")
+        return value
 
     @model_validator(mode="after")
     def _order(self) -> Self:
@@ -354,6 +370,8 @@ class Detect(Section):
     purity: Annotated[float, BeforeValidator(_number), Field(gt=0, lt=1)] = 0.95
     """Of the catalogue, keep x T: what `threshold: auto` aims at."""
     keep: Annotated[float, BeforeValidator(_number), Field(ge=1, allow_inf_nan=False)] = 2.0
+    shape: Annotated[Literal["off", "auto"], BeforeValidator(_switch)] = "off"
+    """Whether candidates that are no points stay out of the catalogue."""
 
 
 class Density(Section):
@@ -408,6 +426,13 @@ class Profile(Section):
         if value is not None and (len(value) < 2 or any(b <= a for a, b in itertools.pairwise(value))):
             raise ValueError("edges must be two numbers or more, each larger than the one before")
         return value
+
+
+RECIPES: Mapping[str, Mapping[str, Mapping[str, object]]] = {
+    "seed": {},
+    "calibrated": {"filter": {"weights": "auto"}, "detect": {"exclusion_radius": 2.0, "shape": "auto"}},
+}
+"""Defaults of each recipe that differ from those of the sections, where the run file gives none."""
 
 
 def _bytes(value: object) -> object:
@@ -544,6 +569,19 @@ class RunConfig(Section):
             return 0 if self.recipe == "seed" else 10
         return self.inpaint.iterations
 
+    @model_validator(mode="before")
+    @classmethod
+    def _defaults(cls, value: object) -> object:
+        """Fill in the recipe's own defaults."""
+        if not isinstance(value, Mapping) or not isinstance(value.get("recipe"), str):
+            return value
+        filled = dict(value)
+        for section, defaults in RECIPES.get(value["recipe"], {}).items():
+            given = filled.get(section, {})
+            if isinstance(given, Mapping):
+                filled[section] = {**defaults, **given}
+        return filled
+
     @field_validator("recipe", mode="before")
     @classmethod
     def _recipe(cls, value: object) -> object:
@@ -551,8 +589,27 @@ class RunConfig(Section):
             raise ValueError(f"recipe {value!r} does not exist: give seed or calibrated")
         return value
 
+    @model_validator(mode="before")
+    @classmethod
+    def _masks(cls, value: object) -> object:
+        """Fill in the masks that the calibrated recipe has on."""
+        if not isinstance(value, Mapping) or value.get("recipe") != "calibrated":
+            return value
+        masks = value.get("mask")
+        if masks is None:
+            masks = {}
+        if not isinstance(masks, Mapping):
+            return value
+        return {**value, "mask": {"spikes": "auto", "arcs": "auto", **masks}}
+
     @model_validator(mode="after")
     def _consistent(self) -> Self:
+        if self.recipe == "seed" and self.filter.weights != "equal":
+            raise ValueError(
+                "filter.weights: the seed adds its bands with equal weights: give equal, or recipe calibrated"
+            )
+        if self.recipe == "calibrated" and self.detect.exclusion_radius < 1:
+            raise ValueError("detect.exclusion_radius: give 1 or more, calibrated records local maxima alone")
         for key, name in (("gaussian", "density_gaussian"), ("neighbours", "density_adaptive")):
             asked = [output for output in self.outputs if output.startswith(name)]
             if asked and getattr(self.density, key) is None:

@@ -7,6 +7,7 @@ cannot be understood is refused, never guessed: above all an unknown pixel scale
 
 from __future__ import annotations
 
+import io
 import math
 import re
 from dataclasses import dataclass
@@ -17,10 +18,12 @@ from astropy.io import fits
 from numpy.typing import NDArray
 
 from tilegc.errors import InputError
+from tilegc.io.atomic import write_bytes
 from tilegc.io.hdus import open_bytes, scan
 from tilegc.kernels.psf import Psf, centroid, on_pixels
+from tilegc.places import Place
 
-__all__ = ["PsfFile", "inspect_psf", "read_psf"]
+__all__ = ["PsfFile", "inspect_psf", "read_psf", "write_psf"]
 
 Floats = NDArray[np.float64]
 
@@ -134,6 +137,33 @@ def read_psf(path: str, scale: float, *, band: str, psf_scale: float | None = No
     if not found.fwhm < found.radius:
         raise InputError(f"{where}: holds no peak that falls to half within the image; give one of a star")
     return found
+
+
+def write_psf(path: Place, psf: Psf, *, band: str, scale: float, origin: str, n_stars: int) -> None:
+    """Write a PSF as a FITS image that `read_psf` understands; the same PSF gives the same bytes.
+
+    Parameters
+    ----------
+    path : Place
+    psf : Psf
+    band : str
+    scale : float
+        Its pixel, arcsec.
+    origin : str
+        given, stars or model.
+    n_stars : int
+        Of which it was measured.
+    """
+    cards = [
+        ("EXTNAME", band, "band"),
+        ("PIXSCL", scale, "[arcsec] pixel"),
+        ("PSFORIG", origin, "given, stars (of this field) or model"),
+        ("NSTARS", n_stars, "stars of which it was measured"),
+        ("FWHM", round(psf.fwhm * scale, 6) if psf.fwhm > 0 else -1.0, "[arcsec] of the azimuthal mean"),
+    ]
+    content = io.BytesIO()
+    fits.PrimaryHDU(psf.image.astype(np.float32), fits.Header(cards)).writeto(content)
+    write_bytes(path, content.getvalue())
 
 
 def _images(path: str, where: str) -> list[_Image]:

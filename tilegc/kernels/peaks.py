@@ -22,7 +22,7 @@ from numpy.typing import ArrayLike, NDArray
 from tilegc.kernels.compiled import PLAIN, compiled
 from tilegc.kernels.order import ordered_keys
 
-__all__ = ["Peaks", "classify", "settle"]
+__all__ = ["Peaks", "classify", "local_maxima", "settle"]
 
 Float32 = NDArray[np.float32]
 Int64 = NDArray[np.int64]
@@ -99,6 +99,46 @@ def classify(
     (y0, y1, _), (x0, x1, _) = core[0].indices(values.shape[0]), core[1].indices(values.shape[1])
     kept = (fate >= _SELECTED) & (y >= y0) & (y < y1) & (x >= x0) & (x < x1)
     return Peaks(y[kept], x[kept], bright[kept], (fate[kept] & _SELECTED) != 0)
+
+
+def local_maxima(values: Float32, open_sides: tuple[bool, bool, bool, bool]) -> Bool:
+    """Return which pixels none of their eight neighbours exceeds: where a peak that is no shoulder lies.
+
+    Of equal neighbours the first in y, then x, is meant. A pixel on an open side of the window counts: `classify`
+    with a radius of 1 or more leaves it undecided, and with it whatever hangs on it.
+
+    Parameters
+    ----------
+    values : (ny, nx) float32
+        NaN neither is a maximum nor exceeds anything.
+    open_sides : 4 bool
+        As for `classify`.
+    """
+    found = np.zeros(values.shape, np.bool_)
+    _mark_maxima(np.require(values, np.float32, PLAIN), np.array(open_sides, np.bool_), found)
+    return found
+
+
+@compiled
+def _mark_maxima(values: Float32, open_sides: Bool, found: Bool) -> None:
+    height, width = values.shape
+    for y in range(height):
+        for x in range(width):
+            value = values[y, x]
+            if (
+                (y == 0 and open_sides[0]) or (x == 0 and open_sides[1])
+                or (y == height - 1 and open_sides[2]) or (x == width - 1 and open_sides[3])
+            ):  # fmt: skip
+                found[y, x] = True
+                continue
+            highest = value == value  # noqa: PLR0124  (not NaN)
+            for j in range(max(0, y - 1), min(height, y + 2)):
+                for i in range(max(0, x - 1), min(width, x + 2)):
+                    before = j < y or (j == y and i < x)
+                    other = values[j, i]
+                    if other > value or (before and other == value):
+                        highest = False
+            found[y, x] = highest
 
 
 def settle(y: ArrayLike, x: ArrayLike, value: ArrayLike, decided: ArrayLike, radius: float) -> Bool:

@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.ndimage import map_coordinates, spline_filter
 
-__all__ = ["Psf", "centroid", "on_pixels"]
+__all__ = ["Psf", "centroid", "on_pixels", "quantised", "resampled"]
 
 Floats = NDArray[np.float64]
 
@@ -111,9 +111,20 @@ def on_pixels(
     ValueError
         If no light is left within the radius.
     """
-    edge = min(*centre, image.shape[0] - 1 - centre[0], image.shape[1] - 1 - centre[1])
-    reach = max(1, math.floor(edge / step + 1e-4)) if radius is None else radius
-    offset = np.arange(-reach, reach + 1, dtype=np.float64)
+    if radius is None:
+        edge = min(*centre, image.shape[0] - 1 - centre[0], image.shape[1] - 1 - centre[1])
+        radius = max(1, math.floor(edge / step + 1e-4))
+    return quantised(resampled(image, centre, step, radius, integrate=integrate))
+
+
+def resampled(
+    image: Floats, centre: tuple[float, float], step: float, radius: int, *, integrate: bool = False
+) -> Floats:
+    """Return an image on other pixels, its centre on the middle one: float64 (n, n), n = 2 radius + 1.
+
+    Parameters are those of `on_pixels`; the values are the image's, not scaled.
+    """
+    offset = np.arange(-radius, radius + 1, dtype=np.float64)
     count = SUBPIXELS if integrate else 1
     parts = (np.arange(count) - (count - 1) / 2) / count
     coefficients = spline_filter(image, order=3, mode="mirror")
@@ -123,7 +134,7 @@ def on_pixels(
             rows, columns = centre[0] + step * (offset + dy), centre[1] + step * (offset + dx)
             places = np.meshgrid(rows, columns, indexing="ij")
             total += map_coordinates(coefficients, places, order=3, mode="grid-constant", prefilter=False)
-    return quantised(total)
+    return total / count**2
 
 
 def quantised(image: Floats) -> Psf:

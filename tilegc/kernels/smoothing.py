@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
+from dataclasses import dataclass
 from functools import lru_cache, partial
 from typing import Any, Final
 
@@ -17,7 +18,17 @@ from numpy.typing import NDArray
 
 from tilegc.kernels.compiled import PLAIN, compiled
 
-__all__ = ["FWHM_PER_SIGMA", "Taps", "difference", "difference_radius", "gaussian_taps", "smooth"]
+__all__ = [
+    "FWHM_PER_SIGMA",
+    "Convolver",
+    "Taps",
+    "all_good",
+    "difference",
+    "difference_radius",
+    "gaussian_taps",
+    "normalised",
+    "smooth",
+]
 
 Taps = tuple[float, ...]
 Float32 = NDArray[np.float32]
@@ -97,7 +108,7 @@ def smooth(image: Float32, valid: NDArray[Any], taps: Taps) -> Float32:
     (ny, nx) float32
         In the unit of `image`; NaN where no counting pixel lies within the radius `len(taps) - 1`.
     """
-    return _filter(image, valid, (tuple(taps),))
+    return normalised(image, valid, (_convolver(tuple(taps)),))
 
 
 def difference(image: Float32, valid: NDArray[Any], narrow: Taps, wide: Taps) -> Float32:
@@ -119,18 +130,47 @@ def difference(image: Float32, valid: NDArray[Any], narrow: Taps, wide: Taps) ->
         pixel are the same in any window that holds `difference_radius` pixels round it, or ends there
         because the field does.
     """
-    return _filter(image, valid, (tuple(narrow), tuple(wide)))
+    return normalised(image, valid, (_convolver(tuple(narrow)), _convolver(tuple(wide))))
 
 
-def _filter(image: Float32, valid: NDArray[Any], sides: tuple[Taps, ...]) -> Float32:
+@dataclass(frozen=True)
+class Convolver:
+    """A convolution in float32 and what it makes of an image of ones."""
+
+    radius: int
+    """Pixels along y or x to which it looks."""
+    convolve: Convolve
+    """Called with a block and its margin, the margin, rows and columns of the result, scratch, the result."""
+    constant: np.float32
+    """Sum of its taps as `convolve` adds them up: the divisor where all pixels count."""
+
+
+def normalised(image: Float32, valid: NDArray[Any], sides: tuple[Convolver, ...]) -> Float32:
+    """Return sum(k v I) / sum(k v) of one kernel, or the difference of two (DESIGN 3.3).
+
+    Parameters
+    ----------
+    image : (ny, nx) float32
+        Finite where `valid`; other values are ignored, NaN too.
+    valid : (ny, nx) bool or uint8
+        Where a pixel counts. Outside of the image nothing counts.
+    sides : one or two Convolver
+        The kernel, or the one to be subtracted from and the one that is subtracted.
+
+    Returns
+    -------
+    (ny, nx) float32
+        NaN where a divisor is not above 0. A pixel's bits do not depend on the window or on the blocks in which
+        an image is worked off.
+    """
     if image.ndim != 2 or image.shape != valid.shape:
         raise ValueError(f"image {image.shape} and valid {valid.shape} must be 2-D and of one shape")
     image = np.require(image, np.float32, PLAIN)
     valid = np.require(valid, np.bool_, PLAIN)
-    convolvers = [_convolver(taps) for taps in sides]
-    constants = [_all_good(taps) for taps in sides]
+    convolvers = [side.convolve for side in sides]
+    constants = [side.constant for side in sides]
     finish = _divide if len(sides) == 1 else _divide_and_subtract
-    margin = max(len(taps) for taps in sides) - 1
+    margin = max(side.radius for side in sides)
     rows = max(ROWS, 4 * margin)
 
     out = np.empty(image.shape, np.float32)
@@ -160,15 +200,12 @@ def _filter(image: Float32, valid: NDArray[Any], sides: tuple[Taps, ...]) -> Flo
 
 
 @lru_cache(maxsize=64)
-def _convolver(taps: Taps) -> Convolve:
-    """Return the compiled separable convolution with these taps.
-
-    Its arguments: the block with its margin, the margin, rows and columns of the result, scratch, the result.
-    """
+def _convolver(taps: Taps) -> Convolver:
+    """Return the compiled separable convolution with these taps."""
     half = tuple(np.float32(value) for value in taps)
-    if len(half) - 1 > UNROLLED:
-        return partial(_convolve_wide, np.array(half))
-    return _unrolled(half)
+    radius = len(half) - 1
+    convolve = partial(_convolve_wide, np.array(half)) if radius > UNROLLED else _unrolled(half)
+    return Convolver(radius, convolve, all_good(convolve, radius))
 
 
 def _unrolled(half: tuple[np.float32, ...]) -> Convolve:
@@ -225,13 +262,12 @@ def _convolve_wide(
                 row[x] += tap * (low[x] + high[x])
 
 
-@lru_cache(maxsize=64)
-def _all_good(taps: Taps) -> np.float32:
-    """Return sum(g v) where all pixels count, obtained as the masked path obtains it, rounding included."""
-    side = 2 * len(taps) - 1
+def all_good(convolve: Convolve, radius: int) -> np.float32:
+    """Return sum(k v) where all pixels count, obtained as the masked path obtains it, rounding included."""
+    side = 2 * radius + 1
     ones = np.ones((side, side), np.float32)
     out = np.empty((1, 1), np.float32)
-    _convolver(taps)(ones, len(taps) - 1, 1, 1, np.empty_like(ones), out)
+    convolve(ones, radius, 1, 1, np.empty_like(ones), out)
     return np.float32(out[0, 0])
 
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from tilegc.io.atomic import write_bytes
 from tilegc.places import Place
-from tilegc.report import comparison, maps, profiles, radial, relation, style
+from tilegc.report import comparison, law, maps, profiles, purity, radial, relation, style
 from tilegc.report.drawing import Drawing
 from tilegc.report.page import page
 from tilegc.report.reading import Material
@@ -52,9 +52,14 @@ def _drawings(material: Material) -> dict[str, Sequence[Drawing]]:
         "central": [
             maps.mosaic(material, central), maps.core(material),
             maps.sources(material, central), *_there(maps.density(material, central)),
+            *_there(maps.errors(material, central)),
         ],
         "others": [draw(material, name) for name in others for draw in (maps.mosaic, maps.sources)],
-        "relation": _there(relation.diagram(material)),
+        "noise": [*_there(purity.purity(material)), *_there(purity.regularity(material))],
+        "relation": [
+            *_there(relation.diagram(material)), *_there(law.laws(material)), *_there(law.sensitivity(material)),
+            *_there(law.ranking(material)),
+        ],
         "comparison": [
             *_there(comparison.kernel_sum(material)), *_there(comparison.convergence(material)),
             *_there(comparison.histogram(material)), *_there(comparison.residual(material)),

@@ -19,7 +19,7 @@ from tilegc.report.places import circle, show, sky_axes
 from tilegc.report.reading import Material, block_means, column
 from tilegc.schema import Bit
 
-__all__ = ["APERTURE", "core", "decades", "density", "mosaic", "sources"]
+__all__ = ["APERTURE", "core", "decades", "density", "errors", "mosaic", "sources"]
 
 APERTURE: Final = 60.0
 """Radius, arcsec, of the aperture in which masses are given."""
@@ -156,6 +156,33 @@ def density(material: Material, field: str) -> Drawing | None:
         f"density-{field}", figure,
         "Catalogued sources per arcsec² of good area, smoothed with a Gaussian of 2 arcsec (wider where little "
         "area is left): the rate at which masks are filled. The edge is left out.",
+    )  # fmt: skip
+
+
+def errors(material: Material, field: str) -> Drawing | None:
+    """Draw the relative error of the local density; None where there is none."""
+    dataset = material.run.field(field)
+    if "density_error" not in dataset:
+        return None
+    picture, scatter = block_means(dataset["density"]), block_means(dataset["density_error"])
+    edge = (material.censuses[field].picture.values & (Bit.NO_DATA | Bit.EDGE).value) != 0
+    with np.errstate(invalid="ignore", divide="ignore"):
+        share = np.where(edge | ~(picture.values > 0), np.nan, 100 * scatter.values / picture.values)
+    if not np.isfinite(share).any():
+        return None
+    at = material.places[field]
+    figure, axes = style.map_panel(f"Field {field}: error of the density", at.aspect)
+    low, high = (min(float(np.nanpercentile(share, part)), 100.0) for part in (1, 99))
+    drawn = show(
+        axes, at, share, _covered(share.shape, picture.factor),
+        vmin=low, vmax=high, cmap=style.colour_map("cividis", "#e8eaed"), interpolation="nearest",
+    )  # fmt: skip
+    sky_axes(axes, at.bounds, _kpc(material))
+    style.colour_bar(figure, drawn, "error of the density (per cent)")
+    return Drawing(
+        f"density-error-{field}", figure,
+        "Poisson error of the density above, in per cent of it: large where sources are few or little good area is "
+        "left. Neighbouring pixels share it.",
     )  # fmt: skip
 
 

@@ -16,7 +16,9 @@ from tilegc.report import style
 from tilegc.report.arithmetic import SUN, Step, arithmetic
 from tilegc.report.audit import audit_rows, counted
 from tilegc.report.drawing import Drawing
+from tilegc.report.law import likelihood_rows, ranking_rows, sensitivity_rows
 from tilegc.report.numbers import DASH, missing, plain, power, share, with_error, with_power
+from tilegc.report.purity import HEAD, noise_rows
 from tilegc.report.radial import contamination_rows, law_rows, mass_rows
 from tilegc.report.reading import Material, rows_of
 from tilegc.report.relation import PLANTED_LAW
@@ -27,6 +29,8 @@ __all__ = ["Row", "page"]
 NO_KAPPA: Final = "no convergence map in the run file"
 NO_GOOD: Final = "no good pixel"
 NOT_COVERED: Final = "the convergence map does not cover the aperture"
+
+ORIGINS: Final = {"given": "given", "stars": "the field's stars", "model": "a model"}
 
 STAGES: Final = {
     "ingest_s": "reading the images",
@@ -84,6 +88,12 @@ def page(material: Material, drawings: Mapping[str, Sequence[Drawing]], images: 
         fields=_fields(material),
         bits=[style.BITS[bit][0] for bit in Bit],
         masks=_masks(material),
+        noise_head=HEAD,
+        noise_rows=noise_rows(material),
+        psfs=_psfs(material),
+        not_points=sum(field["n_not_points"] for field in summary["fields"].values()),
+        points_only=material.config.detect.shape == "auto",
+        crowding=_crowding(material),
         relation_missing=_relation_missing(material),
         steps=_steps(material),
         laws=law_rows(material),
@@ -102,6 +112,10 @@ def page(material: Material, drawings: Mapping[str, Sequence[Drawing]], images: 
         softening=material.config.density.softening,
         comparison_missing=_comparison_missing(material),
         limit=_limit(material),
+        likelihood=likelihood_rows(material),
+        ranking=ranking_rows(material),
+        sensitivity=sensitivity_rows(material),
+        beyond=_beyond(material),
         shares=_shares(material),
     )
 
@@ -203,6 +217,7 @@ def _found(material: Material) -> list[Row]:
         _row(
             "Mean κ within 60 arcsec", _power(mass["mean_kappa_within_60arcsec"]), "", source.strip(), no_mass
         ),
+        *_peak(summary.get("lens")),
         _row("Lensing mass within 60 arcsec", _power(lens), SUN, "of the convergence map", no_mass),
         Row("Sources within 60 arcsec", f"{mass['n_gc_within_60arcsec']:,}", "", "detected, not corrected"),
         _row(
@@ -213,6 +228,18 @@ def _found(material: Material) -> list[Row]:
             "",
         ),
     ]
+
+
+def _peak(lens: Mapping[str, Any] | None) -> list[Row]:
+    """Return where kappa peaks; nothing without a map or a peak."""
+    if not lens or lens["peak_offset_arcsec"] is None:
+        return []
+    others = len(lens["peaks"]) - 1
+    note = "highest peak of κ from the centre, which is the brightest galaxy's"
+    if others:
+        farther = ", ".join(f"{peak['offset_arcsec']:.0f}" for peak in lens["peaks"][1:])
+        note += f"; others above half of it at {farther} arcsec"
+    return [Row("Offset of κ", plain(lens["peak_offset_arcsec"], 2), "arcsec", note)]
 
 
 def _reference(material: Material) -> float:
@@ -236,6 +263,32 @@ def _pair(comparison: Mapping[str, Any]) -> Markup | None:
     return Markup("{}, {}").format(plain(first, 2), plain(second, 2))
 
 
+def _beyond(material: Material) -> Markup | None:
+    """Return in words how sure beta is, which kernel fits best, and what radius does not explain."""
+    found = material.summary["comparison"]
+    if not found or found.get("beta_err") is None or found["kernel"]["alpha"] is None:
+        return None
+    kernel, beyond = found["kernel"], found["beyond_radius"]
+    words = Markup(
+        "With blocks of 15 arcsec drawn anew and ρ built again, β = {}, Pearson {} and Spearman {}. The kernel that "
+        "fits κ best has α = {} and s = {} arcsec: in sectors to which it was not fitted it explains {} of κ's "
+        "variance, the given one {} (below zero: worse than a constant). "
+    ).format(
+        with_error(found["beta"], found["beta_err"]), with_error(found["pearson"], found["pearson_err"]),
+        with_error(found["spearman"], found["spearman_err"]), with_error(kernel["alpha"], kernel["alpha_err"]),
+        with_error(kernel["softening_arcsec"], kernel["softening_err"]), plain(kernel["score_held_out"]),
+        plain(kernel["given_score_held_out"]),
+    )  # fmt: skip
+    if beyond["correlation"] is None or beyond["null_std"] is None:
+        return words
+    return words + Markup(
+        "Counts and κ less their averages on ellipses correlate by {}; counts that only fall with radius would give "
+        "{}, and as much or more in {} of the cases."
+    ).format(
+        plain(beyond["correlation"], 2), with_error(beyond["null_mean"], beyond["null_std"]), share(beyond["p_value"])
+    )  # fmt: skip
+
+
 def _fields(material: Material) -> list[list[Cell]]:
     rows: list[list[Cell]] = []
     for name, field in material.summary["fields"].items():
@@ -257,6 +310,29 @@ def _masks(material: Material) -> list[list[Cell]]:
         total = max(census.pixels, 1)
         rows.append([name, *(share(census.bits[bit] / total) for bit in Bit), share(census.good / total)])
     return rows
+
+
+def _psfs(material: Material) -> list[list[Cell]]:
+    """Return the PSF of every field's bands: where it comes from and how wide it is."""
+    return [
+        [name, band, plain(found["fwhm_arcsec"], 3) if found["fwhm_arcsec"] else DASH, ORIGINS[found["origin"]],
+         f"{found['n_stars']:,}" if found["n_stars"] else DASH]
+        for name, field in material.summary["fields"].items()
+        for band, found in field["psf"].items()
+    ]  # fmt: skip
+
+
+def _crowding(material: Material) -> str | None:
+    """Return what share of the sources is seen where they are densest; None without any annulus."""
+    table = rows_of(material.profile, "r_lo", "r_hi", "n_per_arcsec2", "crowding")
+    seen = np.where(np.isfinite(table["crowding"]), table["crowding"], np.inf)
+    if not seen.size or not np.isfinite(seen.min()):
+        return None
+    row = int(np.argmin(seen))
+    return (
+        f"{100 * (1 - seen[row]):.1f} % where they are densest ({table['n_per_arcsec2'][row]:.2g} per arcsec², "
+        f"{table['r_lo'][row]:g} to {table['r_hi'][row]:g} arcsec from the centre)"
+    )
 
 
 def _steps(material: Material) -> list[Step]:

@@ -14,7 +14,7 @@ from tilegc.errors import ConfigError, InputError, RunFolderError
 from tilegc.io.atomic import write_bytes
 from tilegc.places import Place, files_below, is_remote, place, reach
 from tilegc.run_folder import manifest as manifests
-from tilegc.run_folder.layout import map_name, remove
+from tilegc.run_folder.layout import map_name, psf_name, remove
 from tilegc.run_folder.ledger import SEGMENT, Ledger
 from tilegc.run_folder.lock import is_held, lock
 from tilegc.run_folder.manifest import Manifest
@@ -59,6 +59,10 @@ class RunFolder:
     def map(self, field: str, name: str) -> Place:
         """Return the path of a field's map: detection, mask, rho or density."""
         return self.path / map_name(field, name)
+
+    def psf(self, field: str, band: str) -> Place:
+        """Return the path of a band's PSF."""
+        return self.path / psf_name(field, band)
 
     def figure(self, name: str) -> Place:
         """Return the path of a figure; `claim` it before it is written."""

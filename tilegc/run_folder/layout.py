@@ -16,7 +16,7 @@ from tilegc.places import Place, files_below, is_remote
 from tilegc.run_folder.ledger import SEGMENT
 from tilegc.schema import FILES, HERE, MAPS, SKY_STORE
 
-__all__ = ["MAPS", "PRODUCTS", "arrays_of", "is_ours", "map_name", "remove"]
+__all__ = ["MAPS", "PRODUCTS", "arrays_of", "is_ours", "map_name", "psf_name", "remove"]
 
 PRODUCTS: Final = (
     FILES.summary,
@@ -56,6 +56,11 @@ def map_name(field: str, name: str) -> str:
     return f"{FILES.maps}/{field}_{name}.fits"
 
 
+def psf_name(field: str, band: str) -> str:
+    """Return the path of a band's PSF in the folder."""
+    return f"{FILES.psf}/{field}_{band}.fits"
+
+
 def is_ours(relative: str, fields: Iterable[str], claimed: Iterable[str] = ()) -> bool:
     """Whether a file at this path in the folder is one that a run writes.
 
@@ -81,6 +86,8 @@ def is_ours(relative: str, fields: Iterable[str], claimed: Iterable[str] = ()) -
         return SEGMENT.fullmatch(name) is not None
     if folder == FILES.maps:
         return relative in {map_name(field, kind) for field in fields for kind in MAPS}
+    if folder == FILES.psf:
+        return name.endswith(".fits") and any(name.startswith(f"{field}_") for field in fields)
     if relative.startswith(f"{FILES.store}/"):
         store, _, inside = relative.removeprefix(f"{FILES.store}/").partition("/")
         return store in {f"{field}.zarr" for field in (*fields, SKY_STORE)} and bool(_ZARR.fullmatch(inside))
@@ -120,7 +127,7 @@ def remove(root: Place, fields: Iterable[str], claimed: Iterable[str], *, keep: 
 def _may_go(inside: str) -> bool:
     """Whether a folder is one that we make: an empty one of someone else stays."""
     top = inside.partition("/")[0]
-    return top in {FILES.maps, FILES.figures, FILES.store, FILES.ledger}
+    return top in {FILES.maps, FILES.psf, FILES.figures, FILES.store, FILES.ledger}
 
 
 def arrays_of(store: Place) -> dict[str, list[str]]:

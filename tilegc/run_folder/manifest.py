@@ -148,6 +148,7 @@ def digests(folder: Place, fields: Iterable[str]) -> dict[str, str]:
     """
     fields = list(fields)
     names = [*PRODUCTS, *(map_name(field, kind) for field in fields for kind in MAPS)]
+    names += sorted(f"{FILES.psf}/{path.name}" for path in (folder / FILES.psf).glob("*.fits"))
     jobs: dict[str, tuple[Place, list[str]]] = {
         name: (folder / name, []) for name in names if (folder / name).is_file()
     }

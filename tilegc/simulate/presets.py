@@ -112,7 +112,7 @@ _SMALL = Preset(
     purpose="the demo: a minute from FITS to report",
     fields=(
         FieldPlan(name="a", size=1500, cluster=(0.5, 0.5), stars=3, star_mags=_SMALL_MAGS),
-        FieldPlan(name="b", size=1200, cluster=None, stars=2, star_mags=_SMALL_MAGS),
+        FieldPlan(name="b", size=1200, cluster=None, stars=6, star_mags=_SMALL_MAGS),
     ),
     dither=16.0,
     gap=14.0,

@@ -28,7 +28,8 @@ _USUAL = {
     "mask.edge": "6.6",
     "mask.bright": "auto",
     "mask.extended": "auto",
-    "mask.spikes": "off",
+    "mask.spikes": "auto",
+    "mask.arcs": "auto",
     "inpaint.realisations": "20",
     "inpaint.seed": "1",
     "relation.box": "3.0",
@@ -146,7 +147,7 @@ def run_file(
             else:
                 sci, wht = (grizli_name(frame.name, band, part) for part in ("sci", "wht"))
                 lines.append(f"      {band}: {{sci: {sci}, wht: {wht}}}")
-    mask = ", ".join(f"{key}: {s[f'mask.{key}']}" for key in ("edge", "bright", "extended", "spikes"))
+    mask = ", ".join(f"{key}: {s[f'mask.{key}']}" for key in ("edge", "bright", "extended", "spikes", "arcs"))
     lines += [
         f"convergence: {{path: kappa.fits, source_redshift: {REFERENCE_REDSHIFT}}}",
         "truth: truth.parquet",

@@ -1,11 +1,6 @@
 """Point-spread functions: an analytic one per band, or an image of one from a FITS file.
 
-The analytic model is a sum of round Gaussians. Its core has the FWHM that NIRCam's stars show on a
-mosaic of 30 mas pixels (drizzle and pixel included): 0.053, 0.056, 0.060, 0.072 arcsec in F090W,
-F115W, F150W, F200W; the weights of the wider Gaussians are a non-negative fit to the encircled
-energies that STScI publishes for these bands (JDox, "NIRCam point spread functions"; the same table
-as aperpy's ``Encircled_Energy_SW_ETCv2.txt``) from 0.1 to 3.5 arcsec, with the value at 0.1 arcsec,
-0.755, 0.776, 0.750, 0.701, held. The model has no rings; stars get their spikes in `render`.
+The analytic model is that of `tilegc.kernels.psf_model`. The model has no rings; stars get their spikes in `render`.
 """
 
 from __future__ import annotations
@@ -19,21 +14,9 @@ from numpy.typing import NDArray
 from scipy.optimize import nnls
 
 from tilegc.errors import InputError
+from tilegc.kernels.psf_model import WAVELENGTH, gaussians
 
 __all__ = ["WAVELENGTH", "BandPSF", "analytic_psf", "read_psf"]
-
-WAVELENGTH = {"F090W": 0.90, "F115W": 1.15, "F150W": 1.50, "F200W": 2.00}
-"""Nominal wavelength of a band, micron."""
-
-_CORE = {"F090W": 0.0223, "F115W": 0.0236, "F150W": 0.0252, "F200W": 0.0300}
-_SECOND = {"F090W": 0.0750, "F115W": 0.0750, "F150W": 0.0865, "F200W": 0.1154}
-_WINGS = (0.18, 0.42, 1.0, 2.6)  # sigma, arcsec
-_WEIGHT = {
-    "F090W": (0.6837, 0.0847, 0.1369, 0.0632, 0.0208, 0.0107),
-    "F115W": (0.7160, 0.0733, 0.1036, 0.0718, 0.0203, 0.0150),
-    "F150W": (0.6742, 0.1289, 0.0771, 0.0763, 0.0240, 0.0195),
-    "F200W": (0.6250, 0.2434, 0.0, 0.0771, 0.0307, 0.0238),
-}
 
 
 @dataclass(frozen=True)
@@ -73,9 +56,8 @@ class BandPSF:
 
 def analytic_psf(band: str, scale: float) -> BandPSF:
     """Return the analytic PSF of a band for pixels of `scale` arcsec."""
-    sigma = np.array([_CORE[band], _SECOND[band], *_WINGS]) / scale
-    weight = np.array(_WEIGHT[band])
-    return BandPSF(band, WAVELENGTH[band], sigma, weight / weight.sum())
+    sigma, weight = gaussians(band)
+    return BandPSF(band, WAVELENGTH[band], sigma / scale, weight)
 
 
 def read_psf(band: str, path: str | Path, scale: float) -> BandPSF:

@@ -1,4 +1,7 @@
-"""The double filter: from the bands to the detection map (Diego et al. 2026, section 3; DESIGN 3.2-3.4).
+"""The detection filter: from the bands to the detection map (Diego et al. 2026, section 3; DESIGN 3.2-3.4).
+
+The seed's is the double difference of Gaussians of the bands' sum; `recipe: calibrated` filters every band with its
+own PSF (`tilegc.kernels.matched`) and adds the responses with inverse-variance weights.
 
 One pass reads the bands once and writes three maps: `light`, the sum of the bands; `flags`, the pixels
 without data, near very bright ones, and where the mid-scale map is high; and `detection`.
@@ -8,17 +11,22 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import xarray as xr
 
-from tilegc.config import Filter, Mask
+from tilegc.config import Filter, Mask, RunConfig
 from tilegc.engine import Pass, run_pass
 from tilegc.geometry import Tile
+from tilegc.io.fits import FieldSource
 from tilegc.kernels.masks import grow
+from tilegc.kernels.matched import matched_difference
+from tilegc.kernels.psf_model import model
 from tilegc.kernels.smoothing import Taps, difference, difference_radius, gaussian_taps
 from tilegc.schema import Bit
+from tilegc.stages.band_noise import BandFilter, band_filters, band_noise
+from tilegc.stages.psf import MODEL, BandPsf
 from tilegc.stages.setup import Setup
 
 __all__ = [
@@ -31,6 +39,7 @@ __all__ = [
     "filter_maps",
     "filter_params",
     "filter_pass",
+    "planned_params",
     "response_halo",
 ]
 
@@ -66,6 +75,8 @@ class FilterParams:
     extended: float
     """Limit of the fine mid-scale map, nJy per pixel; infinite: off."""
     bands: int = 1
+    matched: tuple[BandFilter, ...] = ()
+    """Calibrated: the filter of every band; empty: the double difference of Gaussians of their sum."""
 
 
 def filter_params(filtering: Filter, mask: Mask, bands: int = 1) -> FilterParams:
@@ -82,9 +93,22 @@ def filter_params(filtering: Filter, mask: Mask, bands: int = 1) -> FilterParams
     return FilterParams(pair(first), pair(second), mask.bright_nJy, mid_scales, mask.extended_nJy, bands)
 
 
+def planned_params(config: RunConfig, source: FieldSource) -> FilterParams:
+    """Return what a field will be filtered with as far as it is known before anything is measured: for the plan."""
+    params = filter_params(config.filter, config.mask, len(source.bands))
+    if config.recipe == "seed":
+        return params
+    psfs = tuple(BandPsf(band, model(band, source.scale, MODEL), "model", 0) for band in source.band_names)
+    return replace(params, matched=band_filters(psfs, (1.0,) * len(psfs), config.filter))
+
+
 def filter_halo(params: FilterParams) -> int:
     """Return how far a pixel of the maps looks, pixels."""
-    detection = difference_radius(*params.second) + int(BRIGHT_GROWTH) + difference_radius(*params.first)
+    first = difference_radius(*params.first)
+    second = max(
+        (band.kernels.radius for band in params.matched), default=first + difference_radius(*params.second)
+    )
+    detection = max(second, first + int(BRIGHT_GROWTH)) if params.matched else second + int(BRIGHT_GROWTH)
     if not math.isfinite(params.extended):
         return detection
     return max(detection, *(difference_radius(*taps) for taps in params.mid_scales))
@@ -119,14 +143,26 @@ def add_bands(sci: np.ndarray, wht: np.ndarray | None) -> tuple[np.ndarray, np.n
 def filter_rule(window: xr.Dataset, tile: Tile, params: FilterParams) -> tuple[dict[str, np.ndarray], None]:
     """Compute flags, light and detection map of a tile's core from the bands in its window."""
     wht = window["wht"].values if "wht" in window else None
-    light, valid = add_bands(window["sci"].values, wht)
-    flags, detection = filter_maps(light, valid, params)
+    sci = window["sci"].values
+    light, valid = add_bands(sci, wht)
+    flags, detection = filter_maps(light, valid, params, sci)
     core = tile.core_in_window
     return {"flags": flags[core], "light": light[core], "detection": detection[core]}, None
 
 
-def filter_maps(light: np.ndarray, valid: np.ndarray, params: FilterParams) -> tuple[np.ndarray, np.ndarray]:
-    """Return flags (uint8) and detection map (float32) of a window, right where `filter_halo` lies inside."""
+def filter_maps(
+    light: np.ndarray, valid: np.ndarray, params: FilterParams, sci: np.ndarray | None = None
+) -> tuple[np.ndarray, np.ndarray]:
+    """Return flags (uint8) and detection map (float32) of a window, right where `filter_halo` lies inside.
+
+    Parameters
+    ----------
+    light, valid
+        As `add_bands` gives them.
+    params : FilterParams
+    sci : float32 (band, y, x), optional
+        The bands, which the matched filter needs one by one.
+    """
     flags = np.where(valid, 0, Bit.NO_DATA).astype(np.uint8)
     d1 = difference(light, valid, *params.first)
     counted = valid
@@ -137,7 +173,11 @@ def filter_maps(light: np.ndarray, valid: np.ndarray, params: FilterParams) -> t
             near = grow(bright, BRIGHT_GROWTH)
             flags[near] |= np.uint8(Bit.BRIGHT)
             counted = valid & ~near
-    detection = difference(d1, counted, *params.second)
+    if params.matched:
+        assert sci is not None
+        detection = _weighted(sci, counted, params.matched)
+    else:
+        detection = difference(d1, counted, *params.second)
     detection[~counted] = np.nan
     if math.isfinite(params.extended):
         with np.errstate(invalid="ignore"):
@@ -145,6 +185,16 @@ def filter_maps(light: np.ndarray, valid: np.ndarray, params: FilterParams) -> t
             high |= difference(light, valid, *params.mid_scales[1]) >= np.float32(COARSE * params.extended)
         flags[high & valid] |= np.uint8(Bit.EXTENDED)
     return flags, detection
+
+
+def _weighted(sci: np.ndarray, counted: np.ndarray, filters: tuple[BandFilter, ...]) -> np.ndarray:
+    """Return the weighted sum of the bands' responses, added in run-file order, float32 (y, x)."""
+    total = np.zeros(counted.shape, np.float32)
+    for image, band in zip(sci, filters, strict=True):
+        response = matched_difference(image, counted, band.kernels)
+        response *= np.float32(band.weight)
+        total += response
+    return total
 
 
 def band_response(params: FilterParams, band: int, image: np.ndarray, flags: np.ndarray) -> np.ndarray:
@@ -171,22 +221,43 @@ def band_response(params: FilterParams, band: int, image: np.ndarray, flags: np.
         raise ValueError(f"band {band} of {params.bands}")
     valid = (flags & np.uint8(Bit.NO_DATA)) == 0
     counted = valid & ((flags & np.uint8(Bit.BRIGHT)) == 0)
-    response = difference(difference(image, valid, *params.first), counted, *params.second)
+    if params.matched:
+        response = _weighted(image[None], counted, params.matched[band : band + 1])
+    else:
+        response = difference(difference(image, valid, *params.first), counted, *params.second)
     response[~counted] = np.nan
     return response
 
 
 def response_halo(params: FilterParams) -> int:
     """Return how far a pixel of `band_response` looks, pixels."""
+    if params.matched:
+        return max(band.kernels.radius for band in params.matched)
     return difference_radius(*params.second) + difference_radius(*params.first)
 
 
-def detection_map(setup: Setup) -> dict[str, FilterParams]:
-    """Write flags, light and detection map of every field; return by field what they were filtered with."""
+def detection_map(
+    setup: Setup, psfs: Mapping[str, tuple[BandPsf, ...]] | None = None
+) -> dict[str, FilterParams]:
+    """Write flags, light and detection map of every field; return by field what they were filtered with.
+
+    Parameters
+    ----------
+    setup : Setup
+    psfs : mapping, optional
+        PSFs of the bands by field: `recipe: calibrated` filters with them.
+    """
+    config = setup.config
     params = {
-        field.source.name: filter_params(setup.config.filter, setup.config.mask, len(field.source.bands))
+        field.source.name: filter_params(config.filter, config.mask, len(field.source.bands))
         for field in setup.fields
     }
+    if psfs is not None:
+        noise = band_noise(setup, psfs)
+        params = {
+            name: replace(wanted, matched=band_filters(psfs[name], noise[name], config.filter))
+            for name, wanted in params.items()
+        }
     run_pass(setup.engine, filter_pass(params), setup.fields, params, setup.ledger)
     return params
 

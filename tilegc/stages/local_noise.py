@@ -45,7 +45,7 @@ from tilegc.stages.null_map import (
 from tilegc.stages.partials import Table, concatenate
 from tilegc.stages.setup import Setup
 
-__all__ = ["MAPS", "QUIET_PASS", "LocalNoise", "NullCounts", "blocks_of", "local_noise"]
+__all__ = ["MAPS", "QUIET_PASS", "LocalNoise", "NullCounts", "blocks_of", "local_noise", "weighted_quantile"]
 
 MAPS = ("noise",)
 """Arrays that this stage writes."""
@@ -317,7 +317,7 @@ def _assemble(
     counts = NullCounts(
         good, away, peaks, draws if away.any() else 0, FLOOR if params.patterns else FLIPPED_FLOOR
     )
-    middle = weighted_median(values[good > 0], good[good > 0])
+    middle = weighted_quantile(values[good > 0], good[good > 0])
     promised = balance.promised
     ratio = values[promised["row"], promised["column"]] / promised["noise"]
     over = float(np.median(ratio)) if ratio.size else np.nan
@@ -340,10 +340,10 @@ def _unscaled(null: Table, params: NullParams, scales: np.ndarray, away: np.ndar
     return unscaled
 
 
-def weighted_median(values: np.ndarray, weights: np.ndarray) -> float:
-    """Return the value at which half of the weight is reached; NaN of nothing."""
+def weighted_quantile(values: np.ndarray, weights: np.ndarray, share: float = 0.5) -> float:
+    """Return the value at which a share of the weight is reached; NaN of nothing."""
     if not values.size:
         return np.nan
     order = np.argsort(values, kind="stable")
     ends = np.cumsum(weights[order])
-    return float(values[order][np.searchsorted(2 * ends, ends[-1])])
+    return float(values[order][np.searchsorted(ends, share * ends[-1])])

@@ -15,6 +15,7 @@ from pathlib import Path
 import numpy as np
 import xarray as xr
 
+from tilegc.config import Mask
 from tilegc.engine import Pass, run_pass
 from tilegc.geometry import LATTICE, Box, Tile, blocks
 from tilegc.io.fits import FieldSource, Plane, read_window, row_bands
@@ -24,12 +25,16 @@ from tilegc.kernels.components import Components, Fragments, combine, draw, find
 from tilegc.kernels.masks import edge, edge_radius, grow
 from tilegc.schema import Bit
 from tilegc.stages.partials import by_field
+from tilegc.stages.ridges import RIDGE_GROWTH, find_ridges, is_arc, is_spike, wanted
 from tilegc.stages.setup import Setup
 
-__all__ = ["MASKS", "Edge", "Regions", "idle", "mask", "mask_pass", "region_masks"]
+__all__ = ["MASKS", "Edge", "Regions", "idle", "mask", "mask_pass", "object_passes", "region_masks"]
 
-MASKS = ("objects", "regions", "mask")
-"""Arrays that this stage writes."""
+MASKS = ("objects", "regions", "mask", "ridges")
+"""Arrays that this stage writes; ridges where spikes or arcs are asked for."""
+
+EXTENDED, SPIKE, ARC = np.uint8(1), np.uint8(2), np.uint8(4)
+"""Bits of `objects`."""
 
 EXTENDED_AREA = 60
 """Pixels of an object in the mid-scale map from which it is extended: point sources below `bright` reach 25."""
@@ -40,6 +45,16 @@ ELONGATION = 3.0
 
 EXTENDED_GROWTH = 8.0
 """Pixels by which extended objects are grown, over the peaks that noise makes on their steep outskirts."""
+
+GROWN = (
+    (EXTENDED, EXTENDED_GROWTH, Bit.EXTENDED),
+    (SPIKE, RIDGE_GROWTH, Bit.SPIKE),
+    (ARC, RIDGE_GROWTH, Bit.EXTENDED),
+)
+"""By bit of `objects`: the pixels by which they are grown, and their bit in the mask."""
+
+RIDGE_AREA = 12
+"""Pixels of the smallest ridge: its length is more."""
 
 NO_DATA_SQUARE = 3.0
 """Side, arcsec, of the square that missing data must hold to have an edge (DESIGN 3.2)."""
@@ -122,9 +137,13 @@ def mask(setup: Setup, regions: Mapping[str, Regions]) -> None:
     """Write the mask of every field, from its flags and the user's masks."""
     names = setup.names
     run_pass(setup.engine, REGIONS, setup.fields, regions, setup.ledger)
-    fragments = run_pass(setup.engine, FIND, setup.fields, {name: name for name in names})
-    objects = {name: merge(found, ELONGATED_AREA) for name, found in (fragments or {}).items()}
-    run_pass(setup.engine, DRAW, setup.fields, {name: objects[name] for name in names}, setup.ledger)
+    masks = setup.config.mask
+    if wanted(masks):
+        find_ridges(setup)
+    find, draw = object_passes(masks)
+    fragments = run_pass(setup.engine, find, setup.fields, {name: name for name in names}) or {}
+    objects = {name: _choose(fragments, name, masks) for name in names}
+    run_pass(setup.engine, draw, setup.fields, objects, setup.ledger)
     edges = {name: Edge.of(setup.config.mask.edge_arcsec, setup.source(name).scale) for name in names}
     run_pass(setup.engine, mask_pass(edges), setup.fields, edges, setup.ledger)
 
@@ -150,19 +169,52 @@ def _regions_rule(
     return {"regions": drawn.astype(np.uint8)}, None
 
 
+Objects = tuple[tuple[str, np.uint8, Components, np.ndarray], ...]
+"""What to draw: the map in which they are, their bit, all components of the map, and which of them."""
+
+
+def _map(window: xr.Dataset, name: str) -> np.ndarray:
+    """Return where one of the maps is set in which objects are found, bool."""
+    if name == "ridges":
+        ridged: np.ndarray = window["ridges"].values != 0
+        return ridged
+    bit = Bit.EXTENDED if name == "extended" else Bit.BRIGHT
+    flagged: np.ndarray = (window["flags"].values & np.uint8(bit)) != 0
+    return flagged
+
+
 def _find_rule(
     window: xr.Dataset, tile: Tile, params: str
 ) -> tuple[dict[str, np.ndarray], dict[str, Fragments]]:
-    """Find the parts of extended objects in a core; `params` is the field's name."""
-    high = (window["flags"].values & np.uint8(Bit.EXTENDED)) != 0
-    return {}, {params: find(high, tile.core.y0, tile.core.x0, ELONGATED_AREA)}
+    """Find the parts of objects in a core; `params` is the field's name."""
+    sought = [("extended", ELONGATED_AREA)]
+    if "ridges" in window:
+        sought += [("ridges", RIDGE_AREA), ("bright", 1)]
+    y0, x0 = tile.core.y0, tile.core.x0
+    return {}, {f"{params}/{name}": find(_map(window, name), y0, x0, area) for name, area in sought}
 
 
-def _draw_rule(window: xr.Dataset, tile: Tile, params: Components) -> tuple[dict[str, np.ndarray], None]:
-    """Draw the part of every extended object that lies in a core."""
-    high = (window["flags"].values & np.uint8(Bit.EXTENDED)) != 0
-    drawn = draw(high, tile.core.y0, tile.core.x0, params, extended(params))
-    return {"objects": drawn.astype(np.uint8)}, None
+def _choose(fragments: Mapping[str, Fragments], name: str, masks: Mask) -> Objects:
+    """Join the parts of a field's objects and say which are extended, spikes and arcs."""
+    large = merge(fragments[f"{name}/extended"], ELONGATED_AREA)
+    objects: Objects = (("extended", EXTENDED, large, extended(large)),)
+    if not wanted(masks):
+        return objects
+    lines = merge(fragments[f"{name}/ridges"], RIDGE_AREA)
+    spikes = is_spike(lines, merge(fragments[f"{name}/bright"]))
+    if masks.spikes != "off":
+        objects += (("ridges", SPIKE, lines, spikes),)
+    if masks.arcs != "off":
+        objects += (("ridges", ARC, lines, is_arc(lines, spikes)),)
+    return objects
+
+
+def _draw_rule(window: xr.Dataset, tile: Tile, params: Objects) -> tuple[dict[str, np.ndarray], None]:
+    """Draw the part of every object that lies in a core."""
+    drawn = np.zeros(tile.core.shape, np.uint8)
+    for name, bit, components, chosen in params:
+        drawn[draw(_map(window, name), tile.core.y0, tile.core.x0, components, chosen)] |= bit
+    return {"objects": drawn}, None
 
 
 def _mask_rule(window: xr.Dataset, tile: Tile, params: Edge) -> tuple[dict[str, np.ndarray], None]:
@@ -172,9 +224,11 @@ def _mask_rule(window: xr.Dataset, tile: Tile, params: Edge) -> tuple[dict[str, 
     if params.reach2 >= 0:
         no_data = (flags & np.uint8(Bit.NO_DATA)) != 0
         bits[edge(no_data, params.square, params.reach2, tile.open_sides)] |= np.uint8(Bit.EDGE)
-    objects = window["objects"].values != 0
-    if objects.any():
-        bits[grow(objects, EXTENDED_GROWTH)] |= np.uint8(Bit.EXTENDED)
+    objects = window["objects"].values
+    for kind, growth, bit in GROWN:
+        drawn = (objects & kind) != 0
+        if drawn.any():
+            bits[grow(drawn, growth)] |= np.uint8(bit)
     bits[window["regions"].values != 0] |= np.uint8(Bit.REGION)
     return {"mask": bits[tile.core_in_window]}, None
 
@@ -186,5 +240,10 @@ def mask_pass(edges: Mapping[str, Edge]) -> Pass:
 
 
 REGIONS = Pass("regions", (), 0, ("regions",), _regions_rule, bytes_per_pixel=8.0)
-FIND = Pass("extended-find", ("flags",), 0, (), _find_rule, partial(by_field, combine), bytes_per_pixel=16.0)
-DRAW = Pass("extended-draw", ("flags",), 0, ("objects",), _draw_rule, bytes_per_pixel=16.0)
+
+
+def object_passes(masks: Mask) -> tuple[Pass, Pass]:
+    """Return the passes that find objects and that draw them."""
+    reads = ("flags", "ridges") if wanted(masks) else ("flags",)
+    find = Pass("extended-find", reads, 0, (), _find_rule, partial(by_field, combine), bytes_per_pixel=24.0)
+    return find, Pass("extended-draw", reads, 0, ("objects",), _draw_rule, bytes_per_pixel=24.0)

@@ -211,11 +211,10 @@ def null_rule(window: xr.Dataset, tile: Tile, params: NullParams) -> tuple[dict[
         for number, (_, _, place) in enumerate(cells):
             table["sigma"][number, pattern] = mad_sigma(null[place][away[place]])
             if pattern == params.main:
-                some = thinned(place)
-                chosen = quiet[some]
-                table["balanced"][number] = mad_sigma(null[some][chosen])
-                table["plain"][number] = mad_sigma(plus[some][chosen] - minus[some][chosen])
-                table["detection"][number] = _centred(detection[some][chosen])
+                chosen = quiet[place]
+                table["balanced"][number] = mad_sigma(null[place][chosen])
+                table["plain"][number] = mad_sigma(plus[place][chosen] - minus[place][chosen])
+                table["detection"][number] = _centred(detection[place][chosen])
         null /= spread(table["sigma"][:, pattern], tile)
         for sign in (np.float32(1), np.float32(-1)):
             _count(sign * null, near, away, cells, table, params.radius, FLOOR)

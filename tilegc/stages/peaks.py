@@ -15,7 +15,7 @@ import xarray as xr
 from tilegc.engine import Pass, run_pass
 from tilegc.geometry import Tile
 from tilegc.kernels.lattice import bilinear
-from tilegc.kernels.peaks import classify, settle
+from tilegc.kernels.peaks import classify, local_maxima, settle
 from tilegc.sky import cosmology, kpc_per_arcsec, pixel_to_world, separation_arcsec
 from tilegc.stages.local_noise import LocalNoise
 from tilegc.stages.noise import Noise
@@ -52,6 +52,8 @@ class PeakParams:
     radius: float
     noise: np.ndarray | None = None
     """Local noise, nJy per pixel (cell_y, cell_x): peaks are then those of the map over it."""
+    maxima: bool = False
+    """Whether only a pixel that none of its eight neighbours exceeds may be a peak."""
 
 
 def at_least(limit: float) -> np.float32:
@@ -67,6 +69,8 @@ def peaks_rule(window: xr.Dataset, tile: Tile, params: PeakParams) -> tuple[dict
     values: np.ndarray = detection
     if params.noise is not None:
         values = detection / bilinear(params.noise, tile.window)
+    if params.maxima:
+        allowed &= local_maxima(values, tile.open_sides)
     found = classify(
         values, allowed, float(params.threshold), params.radius, tile.open_sides, tile.core_in_window
     )
@@ -80,7 +84,7 @@ def peaks_rule(window: xr.Dataset, tile: Tile, params: PeakParams) -> tuple[dict
     }
 
 
-PEAKS = Pass("peaks", ("detection", "mask"), PEAK_HALO, (), peaks_rule, concatenate, bytes_per_pixel=40.0)
+PEAKS = Pass("peaks", ("detection", "mask"), PEAK_HALO, (), peaks_rule, concatenate, bytes_per_pixel=48.0)
 
 
 def find_peaks(
@@ -102,9 +106,10 @@ def find_peaks(
         field (position in the run file), y, x, peak (nJy per pixel) and rank: the peak, or its signal-to-noise.
     """
     radius = setup.config.detect.exclusion_radius
+    maxima = setup.config.recipe == "calibrated"
     params = {
         name: PeakParams(
-            index, at_least(limits[name]), radius, None if noises is None else noises[name].values
+            index, at_least(limits[name]), radius, None if noises is None else noises[name].values, maxima
         )
         for index, name in enumerate(setup.names)
     }

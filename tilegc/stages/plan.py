@@ -20,14 +20,17 @@ from tilegc.places import Place, is_remote
 from tilegc.sky import SkyGrid, pixel_to_world, sample
 from tilegc.stages import density, rho
 from tilegc.stages.coverage import COVERAGE
-from tilegc.stages.detection_map import FilterParams, filter_params, filter_pass
+from tilegc.stages.detection_map import FilterParams, filter_pass, planned_params
 from tilegc.stages.ingest import needs_store
 from tilegc.stages.inpaint import INPAINT
 from tilegc.stages.local_noise import QUIET_PASS
-from tilegc.stages.mask import DRAW, FIND, REGIONS, Edge, mask_pass
+from tilegc.stages.mask import REGIONS, Edge, mask_pass, object_passes
 from tilegc.stages.noise import COUNT
 from tilegc.stages.null_map import BLOCK, null_pass
 from tilegc.stages.peaks import PEAKS
+from tilegc.stages.psf import STARS
+from tilegc.stages.ridges import RIDGES, wanted
+from tilegc.stages.shapes import SHAPES
 from tilegc.stages.sky_grid import CELLS
 
 __all__ = ["Plan", "Step", "check", "plan"]
@@ -35,8 +38,9 @@ __all__ = ["Plan", "Step", "check", "plan"]
 WORKER_BASE = 400 * 2**20
 """Memory of a worker before it does anything: the libraries and their compiled kernels."""
 
-BYTES_PER_PIXEL = 1 + 1 + 1 + 1 + 4 * 4
-"""Arrays of the store besides bands and densities: flags, objects, regions, mask; light, detection, rho, its error."""
+BYTES_PER_PIXEL = 1 + 1 + 1 + 1 + 1 + 4 * 4
+"""Arrays of the store besides bands and densities: flags, ridges, objects, regions, mask; light, detection, rho, its
+error."""
 
 
 MOST_CELLS = 1e8
@@ -135,7 +139,11 @@ def check(found: Plan) -> None:
 def _passes(config: RunConfig, sources: Sequence[FieldSource]) -> list[Pass]:
     edges = {source.name: Edge.of(config.mask.edge_arcsec, source.scale) for source in sources}
     filtering = filter_pass(_filtering(config, sources))
-    return [REGIONS, filtering, FIND, DRAW, mask_pass(edges), COUNT, PEAKS, COVERAGE, INPAINT, CELLS]
+    stars = [STARS] if config.recipe == "calibrated" else []
+    lines = [COUNT, RIDGES] if wanted(config.mask) else []
+    objects = object_passes(config.mask)
+    found = [*stars, REGIONS, filtering, *lines, *objects, mask_pass(edges), COUNT, PEAKS, SHAPES]
+    return [*found, COVERAGE, INPAINT, CELLS]
 
 
 def _block_passes(config: RunConfig, sources: Sequence[FieldSource]) -> list[Pass]:
@@ -144,7 +152,7 @@ def _block_passes(config: RunConfig, sources: Sequence[FieldSource]) -> list[Pas
 
 
 def _filtering(config: RunConfig, sources: Sequence[FieldSource]) -> dict[str, FilterParams]:
-    return {source.name: filter_params(config.filter, config.mask, len(source.bands)) for source in sources}
+    return {source.name: planned_params(config, source) for source in sources}
 
 
 def _step(step: Pass, grids: dict[str, TileGrid]) -> Step:

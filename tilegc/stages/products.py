@@ -17,6 +17,7 @@ from tilegc.geometry import Box
 from tilegc.io import store
 from tilegc.io.atomic import write_bytes
 from tilegc.io.maps import write_map
+from tilegc.io.psf import write_psf
 from tilegc.io.tables import write_ecsv, write_parquet, write_regions
 from tilegc.places import Place
 from tilegc.schema import (
@@ -50,9 +51,11 @@ from tilegc.stages.mass_table import Line
 from tilegc.stages.masses import Masses
 from tilegc.stages.noise import Noise
 from tilegc.stages.profile import Contamination
+from tilegc.stages.psf import BandPsf
 from tilegc.stages.radial import Radial
 from tilegc.stages.relation import Boxes, Comparison, Relation
 from tilegc.stages.setup import Setup
+from tilegc.stages.shapes import POINT
 from tilegc.stages.sky_grid import SkyCells
 from tilegc.stages.threshold import Selection
 from tilegc.stages.trend import Convergence
@@ -114,6 +117,8 @@ class Results:
     planted: Planted | None
     """None unless the run file names a truth table."""
     audit: tuple[audit.Line, ...]
+    psfs: Mapping[str, tuple[BandPsf, ...]]
+    """Of every field's bands: what shapes, and the calibrated filter, are measured with."""
 
     @property
     def candidates(self) -> Table:
@@ -149,6 +154,12 @@ def write_tables(setup: Setup, results: Results) -> None:
         empty = {column.name: np.zeros(0) for column in columns}
         write_ecsv(folder.path / path, columns, empty if table is None else table, recipe)
     write_ecsv(folder.path / FILES.profile, PROFILE, results.profile, recipe)
+    for name, bands in results.psfs.items():
+        for found in bands:
+            write_psf(
+                folder.psf(name, found.band), found.psf, band=found.band, scale=setup.source(name).scale,
+                origin=found.origin, n_stars=found.n_stars,
+            )  # fmt: skip
     write_ecsv(folder.path / FILES.radial, RADIAL, results.radial.annuli, recipe)
     write_ecsv(folder.path / FILES.shape, SHAPE, results.radial.shapes, recipe)
     write_ecsv(folder.path / FILES.masses, MASSES, mass_table.as_table(results.mass_lines), recipe)
@@ -303,6 +314,17 @@ def _field(setup: Setup, results: Results, index: int, name: str) -> dict[str, A
         "no_data_fraction": 1 - with_data / n_pixels,
         "sigma": _null(noise.sigma),
         "threshold": _null(results.selection.typical[name]),
+        "psf": {
+            band.band: {
+                "fwhm_arcsec": _null(band.psf.fwhm * source.scale),
+                "origin": band.origin,
+                "n_stars": band.n_stars,
+            }
+            for band in results.psfs[name]
+        },
+        "n_not_points": int(
+            ((results.candidates["field"] == name) & (results.candidates["shape"] != POINT)).sum()
+        ),
         "n_candidates": int((results.candidates["field"] == name).sum()),
         "n_detected": int((results.catalogue["field"] == name).sum()),
         "n_inpainted": int((results.inpainted["field"] == name).sum()) / setup.config.inpaint.realisations,

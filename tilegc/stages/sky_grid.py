@@ -7,6 +7,7 @@ and sums are exact, so the order does not matter.
 from __future__ import annotations
 
 import logging
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -15,8 +16,10 @@ import xarray as xr
 from tilegc.engine import Pass, run_pass
 from tilegc.geometry import Box, Tile
 from tilegc.io.convergence import Kappa
+from tilegc.kernels.lattice import bilinear
 from tilegc.kernels.mesh import Mesh
 from tilegc.kernels.sky_cells import SkyPartial, accumulate_cells, cell_of, cells_at, combine_sky
+from tilegc.schema import Bit
 from tilegc.sky import SkyGrid, mesh
 from tilegc.stages.setup import Setup
 
@@ -146,19 +149,30 @@ class _CellParams:
     field: int
     mesh: Mesh
     pixel: float
+    noise: np.ndarray | None = None
+    """Local noise, nJy per pixel (cell_y, cell_x); with `ceiling`, pixels of more noise are not good here."""
+    ceiling: float = np.inf
 
 
 def _cell_rule(
     window: xr.Dataset, tile: Tile, params: _CellParams
 ) -> tuple[dict[str, np.ndarray], SkyPartial]:
     values = {name: window[name].values for name in ("mask", "light", "rho")}
+    if params.noise is not None:
+        shallow = bilinear(params.noise, tile.core) > np.float64(params.ceiling)
+        values["mask"] = values["mask"] | np.where(shallow, np.uint8(Bit.REGION), np.uint8(0))
     return {}, accumulate_cells(params.field, params.mesh, tile.core, params.pixel, **values)
 
 
-CELLS = Pass("sky-grid", ("mask", "light", "rho"), 0, (), _cell_rule, combine_sky, bytes_per_pixel=64.0)
+CELLS = Pass("sky-grid", ("mask", "light", "rho"), 0, (), _cell_rule, combine_sky, bytes_per_pixel=72.0)
 
 
-def add_up(setup: Setup, sources: Table, kappa: Kappa | None) -> SkyCells:
+def add_up(
+    setup: Setup,
+    sources: Table,
+    kappa: Kappa | None,
+    complete: Mapping[str, tuple[np.ndarray, float]] | None = None,
+) -> SkyCells:
     """Add up all fields on the sky grid.
 
     Parameters
@@ -168,10 +182,19 @@ def add_up(setup: Setup, sources: Table, kappa: Kappa | None) -> SkyCells:
         Columns field, y, x of the sources to be counted.
     kappa : Kappa, optional
         NaN everywhere where there is none.
+    complete : mapping, optional
+        By field, its local noise (cell_y, cell_x) and the highest at which its sources are complete: area beyond
+        it is not good here, and `sources` holds none from there.
     """
     grid = setup.grid
+    limits = complete or {}
     params = {
-        field.source.name: _CellParams(index, mesh(field.source.wcs, field.source.shape, grid), grid.pixel)
+        field.source.name: _CellParams(
+            index,
+            mesh(field.source.wcs, field.source.shape, grid),
+            grid.pixel,
+            *limits.get(field.source.name, (None, np.inf)),
+        )
         for index, field in enumerate(setup.fields)
     }
     partial: SkyPartial = run_pass(setup.engine, CELLS, setup.fields, params)

@@ -14,18 +14,20 @@ from dataclasses import dataclass
 import numpy as np
 
 from tilegc.config import RunConfig, SigmaThreshold, ValueThreshold
+from tilegc.kernels.lattice import bilinear_at
 from tilegc.stages.balance import FEWEST
-from tilegc.stages.local_noise import LocalNoise
+from tilegc.stages.local_noise import LocalNoise, weighted_quantile
 from tilegc.stages.noise import Noise
 from tilegc.stages.null_map import FLOOR
 from tilegc.stages.partials import Table
 from tilegc.stages.pattern import Pattern, pattern
-from tilegc.stages.peaks import Candidates, candidates, find_peaks, keep
+from tilegc.stages.peaks import Candidates, at_least, candidates, find_peaks, keep
 from tilegc.stages.purity import Purity, purity, purity_of
 from tilegc.stages.setup import Setup
 
 __all__ = [
     "FALLBACK",
+    "Common",
     "Selection",
     "Threshold",
     "is_local",
@@ -37,6 +39,9 @@ __all__ = [
 ]
 
 log = logging.getLogger("tilegc")
+
+COMPLETE = 0.95
+"""Share of a field's good area, by noise, that comparisons between fields keep at least."""
 
 FALLBACK = 2.5
 """k where `auto` finds no limit that is pure enough: that of the recipe."""
@@ -69,6 +74,25 @@ def threshold(config: RunConfig, noise: Noise) -> float:
 
 
 @dataclass(frozen=True)
+class Common:
+    """The limit above which fields are compared with one another, and where they are complete to it."""
+
+    limit: float
+    """nJy per pixel; infinite where no field has a threshold."""
+    complete: Mapping[str, tuple[np.ndarray, float]]
+    """By field, local noise and the highest at which keep x T is not above the limit; empty: everywhere."""
+
+    def sources(self, catalogue: Candidates) -> Candidates:
+        """Return the rows of a catalogue that count."""
+        rows = catalogue["peak"] >= at_least(self.limit)
+        for name, (noise, ceiling) in self.complete.items():
+            on = catalogue["field"] == name
+            here = bilinear_at(noise, catalogue["y"][on], catalogue["x"][on])
+            rows[on] &= here <= np.float64(ceiling)
+        return {name: column[rows] for name, column in catalogue.items()}
+
+
+@dataclass(frozen=True)
 class Selection:
     """What was detected, and how it was decided."""
 
@@ -83,6 +107,26 @@ class Selection:
     def typical(self) -> dict[str, float]:
         """T of each field, nJy per pixel; where it is against local noise, at the field's median noise."""
         return {name: limit.typical for name, limit in self.thresholds.items()}
+
+    def common(self, factor: float) -> Common:
+        """Return the limit of all fields together, `factor` being keep.
+
+        The largest keep x T; against local noise, that of the noise below which `COMPLETE` of a field's area lies,
+        and what is noisier is left out of comparisons (DESIGN 3.10).
+        """
+        searched = {name: one for name, one in self.thresholds.items() if np.isfinite(one.value)}
+        values = []
+        for name, one in searched.items():
+            noise, good = self.local[name].values, self.local[name].counts.good
+            worst = weighted_quantile(noise[good > 0], good[good > 0], COMPLETE) if one.local else 1.0
+            values.append(factor * one.value * worst)
+        limit = max(values, default=np.inf)
+        complete = {
+            name: (self.local[name].values, limit / (factor * one.value))
+            for name, one in searched.items()
+            if one.local
+        }
+        return Common(limit, complete)
 
     def notes(self, name: str) -> list[str]:
         """Return what a reader of the results should know of one field."""

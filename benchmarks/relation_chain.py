@@ -1,0 +1,54 @@
+"""`python -m benchmarks.relation_chain`: simulated clusters through the whole chain, and the law that comes back."""
+
+from __future__ import annotations
+
+import argparse
+import shutil
+import tempfile
+from pathlib import Path
+
+import numpy as np
+
+from tilegc import pipeline
+from tilegc.simulate import simulate
+
+PLANTED_C = 1 / 0.7
+"""Power of the law by which sources are planted, n = (kappa / 0.4)^(1 / 0.7)."""
+
+
+def measure(preset: str, seed: int, workers: int, place: Path) -> dict[str, float]:
+    """Simulate one cluster, run the chain, and return both laws."""
+    folder = place / f"{preset}-{seed}"
+    simulate(folder, preset=preset, seed=seed)
+    run = pipeline.run(folder / "run.yaml", folder / "run", workers=workers)
+    relation, truth = run.summary["relation"], run.summary["truth"]
+    law = relation["likelihood"]
+    ranking = {str(row["map"]): int(row["rank"]) for row in run.ranking}
+    shutil.rmtree(folder)
+    return {
+        "c": law["c"] or np.nan, "c_err": law["c_err"] or np.nan, "floor": law["floor"], "n": law["n_sources"],
+        "binned": relation["boxes"]["index"] or np.nan, "planted_binned": truth["index"] or np.nan,
+        "rank": ranking["kappa"], "completeness": truth["completeness"] or np.nan,
+    }  # fmt: skip
+
+
+def main() -> None:
+    """Run the mocks and print a line each."""
+    options = argparse.ArgumentParser(prog="python -m benchmarks.relation_chain", description=main.__doc__)
+    options.add_argument("--preset", default="small")
+    options.add_argument("--seeds", type=int, nargs="+", default=[21, 22, 23, 24, 25, 26])
+    options.add_argument("--workers", type=int, default=0)
+    given = options.parse_args()
+    rows = []
+    with tempfile.TemporaryDirectory() as place:
+        for seed in given.seeds:
+            row = measure(given.preset, seed, given.workers, Path(place))
+            rows.append(row)
+            print(f"{given.preset} {seed}: " + ", ".join(f"{k} {v:.3f}" for k, v in row.items()), flush=True)
+    c, err = (np.array([row[key] for row in rows]) for key in ("c", "c_err"))
+    print(f"c less planted {np.nanmean(c - PLANTED_C):+.3f} ± {np.nanstd(c) / len(c) ** 0.5:.3f}; pulls",
+          np.round((c - PLANTED_C) / err, 2))  # fmt: skip
+
+
+if __name__ == "__main__":
+    main()

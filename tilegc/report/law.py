@@ -1,0 +1,273 @@
+"""The law of counts given convergence beside the binned one, other maps, other samples of sources."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, Final
+
+import numpy as np
+from markupsafe import Markup
+from matplotlib.axes import Axes
+from numpy.typing import NDArray
+
+from tilegc.report import style
+from tilegc.report.drawing import Drawing
+from tilegc.report.numbers import error_text, plain, with_error
+from tilegc.report.reading import Material, rows_of
+
+__all__ = ["laws", "likelihood_rows", "ranking", "ranking_rows", "sensitivity", "sensitivity_rows"]
+
+BINS: Final = 14
+"""Bins in ln kappa, for the eye: no law is fitted to them."""
+
+LEAST: Final = 3
+"""Boxes that a bin must hold to be drawn."""
+
+MAPS: Final = {
+    "kappa": "this κ map", "uniform": "uniform", "rotated_90": "turned by 90°", "rotated_180": "turned by 180°",
+    "shifted_4": "shifted by 4 arcsec", "circularised": "made round", "light": "light",
+}  # fmt: skip
+
+SAMPLES: Final = {
+    "all": "all", "snr_5": "S/N ≥ 5", "snr_7": "S/N ≥ 7", "snr_10": "S/N ≥ 10", "bright_half": "bright half",
+    "faint_half": "faint half", "members_removed": "away from galaxies",
+}  # fmt: skip
+
+Floats = NDArray[np.float64]
+Cell = str | Markup
+
+
+def _likelihood(material: Material) -> dict[str, Any] | None:
+    """Return the likelihood's law; None where there is none."""
+    relation = material.summary["relation"]
+    found: dict[str, Any] | None = relation and relation.get("likelihood")
+    return found if found and found["c"] is not None else None
+
+
+def laws(material: Material) -> Drawing | None:
+    """Draw n against kappa with both laws and their bands; None without a fit."""
+    found = _likelihood(material)
+    if found is None:
+        return None
+    sky = material.sky
+    radius = np.hypot(sky["box_xi"].to_numpy(), sky["box_eta"].to_numpy())
+    kappa = sky["box_kappa"].to_numpy()
+    near = (radius < material.config.relation.max_radius) & (kappa > 0)
+    if near.sum() < LEAST:
+        return None
+    kappa, count, area = kappa[near], sky["box_count"].to_numpy()[near], sky["box_area"].to_numpy()[near]
+    figure, axes = style.panel("Both laws: sources given convergence", style.WIDE)
+    axes.set_xscale("log")
+    axes.set_yscale("log")
+    span = np.geomspace(kappa.min(), kappa.max(), 80)
+    _points(axes, kappa, count, area)
+    curve, low, high = _band(found, span)
+    c, b = error_text(found["c"], found["c_err"]), error_text(found["index"], found["index_err"])
+    label = f"likelihood: c = {c}, b = 1/c = {b}"
+    axes.plot(span, curve, color=style.VERMILLION, lw=1.8, label=label, zorder=5)
+    axes.fill_between(span, low, high, color=style.VERMILLION, alpha=0.22, lw=0, zorder=2)
+    bottom = 0.5 * float(curve.min())
+    if found["floor"] > bottom:
+        floor = f"its floor: {error_text(found['floor'], found['floor_err'])} per arcsec²"
+        axes.axhline(found["floor"], color=style.VERMILLION, lw=1.1, ls=(0, (1, 1.5)), label=floor)
+    boxes = material.summary["relation"]["boxes"]
+    if boxes["index"] is not None and boxes["index"] > 0:
+        _binned(axes, boxes, span)
+    axes.set_xlim(span[0], span[-1])
+    axes.set_ylim(bottom, 2.0 * float(curve.max()))
+    axes.set_xlabel("κ")
+    axes.set_ylabel("n: sources per arcsec²")
+    style.plain_ticks(axes.xaxis)
+    style.plain_ticks(axes.yaxis)
+    style.legend(figure, axes.get_legend_handles_labels()[0], columns=2)
+    words = (
+        "Sources per arcsec² of good area in boxes of one κ, with the law that makes the counts most likely, n = a κᶜ "
+        "plus a floor, and the law of the boxes binned in n, turned round. Bands are one standard deviation. Points "
+        "are for the eye: the likelihood sees every box."
+    )
+    return Drawing("both-laws", figure, words, wide=True)
+
+
+def _points(axes: Axes, kappa: Floats, count: Floats, area: Floats) -> None:
+    edges = np.geomspace(kappa.min(), kappa.max() * (1 + 1e-9), BINS + 1)
+    number = np.digitize(kappa, edges) - 1
+    boxes = np.bincount(number, minlength=BINS)[:BINS]
+    total, sky = (np.bincount(number, values, BINS)[:BINS] for values in (count, area))
+    middle = np.bincount(number, kappa * area, BINS)[:BINS]
+    shown = (boxes >= LEAST) & (total > 0)
+    n, error = total[shown] / sky[shown], np.sqrt(total[shown]) / sky[shown]
+    axes.errorbar(
+        middle[shown] / sky[shown], n, yerr=(np.minimum(error, 0.999 * n), error), ls="", marker="o", ms=5.5,
+        mfc="white", mec=style.INK, mew=1.2, ecolor=style.INK, elinewidth=1.1, capsize=2.5,
+        label="boxes of one κ, with their counting error", zorder=4,
+    )  # fmt: skip
+
+
+def _band(found: Mapping[str, Any], kappa: Floats) -> tuple[Floats, Floats, Floats]:
+    """Return the likelihood's law, and where it is one standard deviation below and above."""
+    above = found["a"] * kappa ** found["c"]
+    n = above + found["floor"]
+    towards = np.stack([above, above * np.log(kappa), np.ones(kappa.size)])
+    variance = np.einsum("ik,ij,jk->k", towards, np.array(found["covariance"]), towards)
+    error = np.sqrt(np.maximum(variance, 0.0))
+    return n, np.maximum(n - error, 1e-3 * n), n + error
+
+
+def _binned(axes: Axes, boxes: Mapping[str, float], kappa: Floats) -> None:
+    """Draw n = (kappa / A)^(1 / b) of the bins; the errors of A and b are taken as independent."""
+    a, b = boxes["amplitude"], boxes["index"]
+    n = (kappa / a) ** (1 / b)
+    spread = np.hypot(
+        (boxes["amplitude_err"] or 0.0) / a / b, (boxes["index_err"] or 0.0) / b * np.abs(np.log(n))
+    )
+    label = f"binned in n: b = {error_text(b, boxes['index_err'])}"
+    axes.plot(kappa, n, color=style.BLUE, lw=1.6, ls=(0, (5, 2)), label=label, zorder=5)
+    axes.fill_between(
+        kappa, n * np.exp(-spread), n * np.exp(spread), color=style.BLUE, alpha=0.16, lw=0, zorder=1
+    )
+
+
+def ranking(material: Material) -> Drawing | None:
+    """Draw by how much ln L of other maps lies below that of the run's own; None where none was compared."""
+    table = rows_of(material.run.ranking, "rank", "map", "delta", "delta_err")
+    shown = table["rank"] > 0
+    if shown.sum() < 2:
+        return None
+    names = [MAPS.get(str(name), str(name)) for name in table["map"][shown]]
+    delta, error = table["delta"][shown], np.nan_to_num(table["delta_err"][shown])
+    figure, axes = style.panel("Which map the positions prefer", (style.WIDE[0], 1.4 + 0.34 * len(names)))
+    place = np.arange(len(names))[::-1]
+    own = table["map"][shown].astype(str) == "kappa"
+    for rows, colour, marker in ((own, style.VERMILLION, "D"), (~own, style.BLUE, "o")):
+        axes.errorbar(
+            delta[rows], place[rows], xerr=error[rows], ls="", marker=marker, ms=6, color=colour, elinewidth=1.2,
+            capsize=2.5, zorder=4,
+        )  # fmt: skip
+    axes.axvline(0.0, color=style.FAINT, lw=1.0, zorder=1)
+    axes.set_yticks(place, names)
+    axes.set_ylim(-0.7, len(names) - 0.3)
+    axes.set_xlabel("ln L less that of this κ map")
+    return Drawing(
+        "ranking", figure,
+        "The likelihood of the sources' positions under other maps, each with the law that suits it best. Bars are "
+        "one standard error if sources lie independently of one another; clumps make them longer.",
+        wide=True,
+    )  # fmt: skip
+
+
+def sensitivity(material: Material) -> Drawing | None:
+    """Draw the index of both laws for every sample of the sources; None where none could be fitted."""
+    table = rows_of(
+        material.run.sensitivity, "sample", "binned_index", "binned_index_err", "index", "index_err"
+    )
+    if not table["sample"].size or not np.isfinite(table["index"]).any():
+        return None
+    names = [SAMPLES.get(str(name), str(name)) for name in table["sample"]]
+    figure, axes = style.panel("The index with other sources", (style.WIDE[0], 1.9 + 0.36 * len(names)))
+    place = np.arange(len(names))[::-1].astype(float)
+    handles = []
+    shown = []
+    for key, shift, marker, colour, label in (
+        ("index", 0.12, "D", style.VERMILLION, "likelihood, 1/c"),
+        ("binned_index", -0.12, "o", style.BLUE, "binned in n"),
+    ):  # fmt: skip
+        there = np.isfinite(table[key])
+        error = np.nan_to_num(table[f"{key}_err"][there])
+        shown += [table[key][there] - error, table[key][there] + error]
+        handles.append(axes.errorbar(
+            table[key][there], place[there] + shift, xerr=error, ls="", marker=marker, ms=6, color=colour,
+            elinewidth=1.2, capsize=2.5, label=label, zorder=4,
+        ))  # fmt: skip
+    values = np.concatenate(shown)
+    axes.set_xlim(max(values.min() - 0.05, -0.5), min(values.max() + 0.05, 2.5))
+    axes.set_yticks(place, names)
+    axes.set_ylim(-0.7, len(names) - 0.3)
+    axes.set_xlabel("index b of κ = A nᵇ")
+    style.legend(figure, handles)
+    return Drawing(
+        "sensitivity", figure,
+        "Both indices from brighter sources, from each half by brightness, and with discs round galaxies left out.",
+        wide=True,
+    )  # fmt: skip
+
+
+def likelihood_rows(material: Material) -> list[list[Cell]]:
+    """Return what the likelihood found, a line each."""
+    found = _likelihood(material)
+    if found is None:
+        return []
+    low, high = found["c_interval"]
+    ends = f"{plain(low)} to {plain(high)}" if low is not None and high is not None else "–"
+    top = found["floor_interval_95"][1]
+    outer, binned, flattened = found["outer"], found["binned"], found["attenuation"]
+    floor = with_error(found["floor"], found["floor_err"])
+    if not found["floor"]:
+        floor = Markup("0, below {} (95 %)").format(plain(top)) if top is not None else Markup("0")
+    rows: list[list[Cell]] = [
+        ["Power c", with_error(found["c"], found["c_err"]), "n = a κᶜ + f, box by box, the law summed over the cells"],
+        ["68 % of its profile", ends, "all else at its best: for a floor at 0"],
+        ["Error from resampled blocks", plain(found["c_err_resampled"] or np.nan), "patches of 15 arcsec, drawn anew"],
+        ["Index b = 1/c", with_error(found["index"], found["index_err"]), "of κ = A nᵇ"],
+        ["Amplitude A", with_error(found["amplitude"], found["amplitude_err"]), "κ at one source per arcsec²"],
+        ["Floor f", floor, "sources per arcsec² that do not follow κ"],
+        ["Counts", str(found["distribution"]), f"variance μ + φ μ², φ = {plain(found['dispersion'])}"],
+    ]  # fmt: skip
+    if outer:
+        density = with_error(outer["n_per_arcsec2"], outer["err"])
+        rows.append(
+            ["Outer field", density, "sources per arcsec² far from the centre: the prior of the floor"]
+        )
+    if binned:
+        b, put_in = with_error(binned["index_mean"], binned["index_std"]), plain(binned["index_true"])
+        rows.append(["What binning in n makes of b", b, f"simulated in these boxes with b = {put_in}"])
+    if flattened and flattened["ratio"] is not None:
+        number, ratio = flattened["realisations"], plain(flattened["ratio"])
+        words = f"{number} range maps of the lens model give back {ratio} of c"
+        rows.append(["c without errors of the lens map", plain(flattened["c_corrected"]), words])
+    return rows
+
+
+def ranking_rows(material: Material) -> list[list[Cell]]:
+    """Return the ranking as lines of a table."""
+    table = rows_of(material.run.ranking, "rank", "map", "delta", "delta_err", "c", "uniform")
+    rows: list[list[Cell]] = []
+    for rank, name, delta, error, c, uniform in zip(*table.values(), strict=True):
+        label = MAPS.get(str(name), str(name))
+        if rank < 1:
+            rows.append([label, "–", "does not cover the sky", "", ""])
+            continue
+        own = str(name) == "kappa"
+        rows.append([
+            label, str(rank), "0" if own else error_text(float(delta), float(error)),
+            plain(float(c), 2) if np.isfinite(c) else "–", f"{uniform:.2f}",
+        ])  # fmt: skip
+    return rows
+
+
+def sensitivity_rows(material: Material) -> list[list[Cell]]:
+    """Return relation and comparison of every sample as lines of a table."""
+    names = (
+        "sample",
+        "n_sources",
+        "binned_index",
+        "binned_index_err",
+        "index",
+        "index_err",
+        "floor",
+        "floor_err",
+        "pearson",
+    )
+    table = rows_of(material.run.sensitivity, *names)
+    rows: list[list[Cell]] = []
+    for sample, n, binned, binned_err, index, index_err, floor, floor_err, pearson in zip(
+        *table.values(), strict=True
+    ):
+        rows.append([
+            SAMPLES.get(str(sample), str(sample)), f"{n:,}", _with(binned, binned_err), _with(index, index_err),
+            _with(floor, floor_err), plain(float(pearson), 2) if np.isfinite(pearson) else "–",
+        ])  # fmt: skip
+    return rows
+
+
+def _with(value: float, error: float) -> str:
+    return error_text(float(value), float(error)) if np.isfinite(value) else "–"

@@ -1,0 +1,172 @@
+"""Noise, purity and the choice of T: what share of the sources is real, and where a regular pattern begins."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from typing import Any, Final
+
+import numpy as np
+from markupsafe import Markup
+from matplotlib.artist import Artist
+from matplotlib.axes import Axes
+from matplotlib.container import Container
+from matplotlib.lines import Line2D
+
+from tilegc.report import style
+from tilegc.report.drawing import Drawing
+from tilegc.report.numbers import DASH, missing, plain, share
+from tilegc.report.reading import Material, Table, rows_of
+
+__all__ = ["HEAD", "noise_rows", "purity", "regularity"]
+
+HEAD: Final = (
+    "field", "local noise (nJy/px)", "lowest to highest", "over ERR", "common to all bands", "T (S/N)", "chosen",
+    "purity of the catalogue", "regular pattern",
+)  # fmt: skip
+"""Columns of the table of noise and threshold."""
+
+LAST: Final = 8.0
+"""Signal-to-noise at which both diagrams end."""
+
+FAINTEST: Final = 1e-12
+"""False-alarm probability at which the scale ends."""
+
+ALARM: Final = 1e-4
+"""That from which a pattern is one."""
+
+
+def noise_rows(material: Material) -> list[list[str | Markup]]:
+    """Return the table of noise and threshold, a row a field."""
+    rows: list[list[str | Markup]] = []
+    for name, field in material.summary["fields"].items():
+        noise, low, high = (field[key] for key in ("local_noise", "local_noise_lo", "local_noise_hi"))
+        onset = field["pattern_onset_snr"]
+        rows.append([
+            name, _number(noise, 3), missing() if low is None else f"{plain(low, 3)} {DASH} {plain(high, 3)}",
+            _number(field["noise_over_err"], 3), _number(field["common_noise"], 3), _number(field["threshold_snr"], 3),
+            "by its purity" if field["threshold_chosen"] else "given", share(field["purity"], "not known"),
+            "none" if onset is None else f"up to S/N {onset:g}",
+        ])  # fmt: skip
+    return rows
+
+
+def _number(value: float | None, digits: int) -> str | Markup:
+    return missing() if value is None else plain(value, digits)
+
+
+def _summed(material: Material, field: str) -> Table:
+    """Return a field's slices, its zones of noise together."""
+    names = ("field", "snr_lo", "snr_hi", "n_found", "n_noise", "n_noise_err")
+    table = rows_of(material.run.purity, *names)
+    rows = table["field"].astype(str) == field
+    low = np.unique(table["snr_lo"][rows])
+    there = [rows & (table["snr_lo"] == one) for one in low]
+    return {
+        "low": low,
+        "high": np.array([table["snr_hi"][one].max() for one in there]),
+        "found": np.array([table["n_found"][one].sum() for one in there], float),
+        "noise": np.array([table["n_noise"][one].sum() for one in there], float),
+        "error": np.array([math.hypot(*table["n_noise_err"][one]) for one in there], float),
+    }
+
+
+def purity(material: Material) -> Drawing | None:
+    """Draw purity against signal-to-noise, field by field; None where it is not known."""
+    figure, axes = style.panel("Purity against noise", style.WIDE)
+    handles: list[Artist | Container] = []
+    for number, field in enumerate(material.fields):
+        table = _summed(material, field)
+        known = np.isfinite(table["noise"]) & (table["found"] > 0) & np.isfinite(table["high"])
+        if not known.any():
+            continue
+        marker, colour = style.MARKERS[number % len(style.MARKERS)]
+        found, noise = table["found"][known], table["noise"][known]
+        pure = 1 - noise / found
+        error = np.sqrt(table["error"][known] ** 2 + noise**2 / found) / found
+        middle = (table["low"] + table["high"])[known] / 2
+        handles.append(
+            axes.errorbar(
+                middle, pure, yerr=error, ls="", marker=marker, ms=4.5, color=colour, elinewidth=1, capsize=1.5,
+                label=f"field {field}: in slices", zorder=3,
+            )
+        )  # fmt: skip
+        all_noise, all_found = (np.cumsum(table[key][::-1])[::-1] for key in ("noise", "found"))
+        with np.errstate(invalid="ignore", divide="ignore"):
+            above = np.where(all_found > 0, 1 - all_noise / all_found, np.nan)
+        handles += axes.plot(
+            table["low"], above, color=colour, lw=1.5, label=f"field {field}: all above", zorder=2
+        )
+        handles += _limit(axes, material, field, colour)
+    if not handles:
+        return None
+    words = [
+        "Share of the peaks that noise does not make, as null maps count it: in slices of signal-to-noise (points)",
+        "and for all peaks above one (lines). Dashed: the catalogue's limit.",
+    ]
+    if material.config.detect.threshold == "auto":
+        target = material.config.detect.purity
+        handles.append(
+            axes.axhline(target, color=style.FAINT, lw=1, zorder=1, label=f"asked for: {target:g}")
+        )
+        words.append("The limit is the lowest that gives the catalogue the purity asked for.")
+    axes.set_ylim(-0.05, 1.05)
+    axes.set_xlim(2.4, LAST)
+    axes.set_xlabel("signal-to-noise against local noise")
+    axes.set_ylabel("purity")
+    style.legend(figure, handles, columns=3)
+    return Drawing("purity", figure, " ".join(words), wide=True)
+
+
+def _limit(axes: Axes, material: Material, field: str, colour: str) -> list[Line2D]:
+    summary: Mapping[str, Any] = material.summary["fields"][field]
+    if summary["threshold_snr"] is None:
+        return []
+    limit = summary["threshold_snr"] * material.config.detect.keep
+    if not limit < LAST:
+        return []
+    return [
+        axes.axvline(limit, color=colour, ls="--", lw=1, zorder=1, label=f"field {field}: limit {limit:.2f}")
+    ]
+
+
+def regularity(material: Material) -> Drawing | None:
+    """Draw the false-alarm probability of the strongest periodicity; None where no slice was searched."""
+    names = ("field", "snr_lo", "snr_hi", "period", "false_alarm")
+    table = rows_of(material.run.pattern, *names)
+    figure, axes = style.panel("Regular pattern in the positions", style.WIDE)
+    handles: list[Artist | Container] = []
+    axes.set_yscale("log")
+    lowest = 1.0
+    for number, field in enumerate(material.fields):
+        rows = (table["field"].astype(str) == field) & np.isfinite(table["false_alarm"])
+        if not rows.any():
+            continue
+        marker, colour = style.MARKERS[number % len(style.MARKERS)]
+        middle = (table["snr_lo"] + table["snr_hi"])[rows] / 2
+        chance = np.maximum(table["false_alarm"][rows], FAINTEST)
+        lowest = min(lowest, chance.min())
+        handles += axes.plot(middle, chance, color=colour, marker=marker, ms=5, lw=1, label=f"field {field}")
+        for x, y, period in zip(middle, chance, table["period"][rows], strict=True):
+            if y < ALARM:
+                axes.annotate(
+                    f"{period:.1f} px",
+                    (x, y),
+                    xytext=(4, 4),
+                    textcoords="offset points",
+                    fontsize=style.SMALL,
+                )
+        handles += _limit(axes, material, field, colour)
+    if not handles:
+        return None
+    handles.append(axes.axhline(ALARM, color=style.FAINT, lw=1, zorder=1, label="a pattern below this"))
+    axes.set_ylim(min(ALARM / 100, lowest / 10), 3)
+    axes.set_xlim(2.4, LAST)
+    axes.set_xlabel("signal-to-noise against local noise")
+    axes.set_ylabel("false-alarm probability")
+    style.legend(figure, handles, columns=3)
+    words = (
+        "Probability that sources thrown at random under the same mask show a periodicity as strong as the strongest "
+        "one found, in slices of signal-to-noise. Low values are a pattern, which null maps cannot see."
+    )
+    return Drawing("regularity", figure, words, wide=True)

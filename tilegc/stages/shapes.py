@@ -1,0 +1,138 @@
+"""Shapes of the candidates, and which of them `recipe: calibrated` leaves out of the catalogue.
+
+`concentration` and `roundness` (`tilegc.kernels.shapes`) scatter with the noise: a source is called extended or
+elongated where they miss a point's values by more than the noise at its signal-to-noise lets one point in a thousand
+miss them, and by more than pixel phase, colour and neighbours do at any.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from typing import Final
+
+import numpy as np
+import xarray as xr
+
+from tilegc.engine import Pass, run_pass
+from tilegc.geometry import Tile
+from tilegc.kernels.psf import Psf, quantised, resampled
+from tilegc.kernels.shapes import REACH, ShapeTables, measure, shape_tables
+from tilegc.stages.partials import Table, concatenate
+from tilegc.stages.psf import BandPsf
+from tilegc.stages.setup import Setup
+from tilegc.stages.threshold import Selection
+
+__all__ = ["POINT", "SHAPES", "eligible", "field_tables", "judge", "judged", "measured"]
+
+NUMBERS: Final = ("sharpness", "roundness", "concentration")
+"""Columns of `tilegc.kernels.shapes`."""
+
+POINT: Final = "point"
+
+EXTENDED: Final = 0.4
+"""Concentration below which a source is extended, however bright: halfway to twice the PSF's width; blends of two
+points are above."""
+
+ELONGATED: Final = 0.5
+"""Roundness above which a source is a piece of something long."""
+
+SIGMAS: Final = 4.0
+"""Standard deviations of white noise that a number must miss a point's by; the mosaic's is a fifth more."""
+
+RADIUS: Final = 10
+"""Pixels of the mean PSF, from the middle to the border."""
+
+
+def field_tables(psfs: Mapping[str, tuple[BandPsf, ...]]) -> dict[str, ShapeTables]:
+    """Return the tables of every field: those of the mean PSF of its bands, as `light` is their sum."""
+    return {name: shape_tables(_mean([band.psf for band in bands])) for name, bands in psfs.items()}
+
+
+@dataclass(frozen=True)
+class _Places:
+    """Candidates of one field, in the order of the table."""
+
+    rows: np.ndarray
+    """Row of the table."""
+    y: np.ndarray
+    x: np.ndarray
+    tables: ShapeTables
+
+
+def _shapes_rule(window: xr.Dataset, tile: Tile, params: _Places) -> tuple[dict[str, np.ndarray], Table]:
+    """Measure the candidates of a core."""
+    core = tile.core
+    inside = (params.y >= core.y0) & (params.y < core.y1) & (params.x >= core.x0) & (params.x < core.x1)
+    y, x = (params.y[inside] - tile.window.y0, params.x[inside] - tile.window.x0)
+    numbers = measure(window["light"].values, y.astype(np.int64), x.astype(np.int64), params.tables)
+    return {}, {"row": params.rows[inside], **dict(zip(NUMBERS, numbers, strict=True))}
+
+
+SHAPES = Pass("shapes", ("light",), REACH, (), _shapes_rule, concatenate, bytes_per_pixel=12.0)
+
+
+def measured(setup: Setup, candidates: Table, tables: Mapping[str, ShapeTables]) -> Table:
+    """Return candidates with the columns sharpness, roundness, concentration and shape."""
+    n = candidates["y"].size
+    numbers = {name: np.full(n, np.nan, np.float32) for name in NUMBERS}
+    params = {}
+    for name, table in tables.items():
+        rows = np.flatnonzero(candidates["field"] == name)
+        if rows.size:
+            params[name] = _Places(rows, candidates["y"][rows], candidates["x"][rows], table)
+    searched = [field for field in setup.fields if field.source.name in params]
+    if searched:
+        found = run_pass(setup.engine, SHAPES, searched, params)
+        for name in NUMBERS:
+            numbers[name][found["row"]] = found[name]
+    whole = {**candidates, **numbers}
+    return {**whole, "shape": judge(whole, tables)}
+
+
+def eligible(setup: Setup, candidates: Table) -> Table:
+    """Return the candidates that may be in a catalogue: points, where shapes decide."""
+    if setup.config.detect.shape == "off":
+        return candidates
+    rows = candidates["shape"] == POINT
+    return {name: column[rows] for name, column in candidates.items()}
+
+
+def judged(setup: Setup, selection: Selection, tables: Mapping[str, ShapeTables]) -> Selection:
+    """Return a selection whose candidates have shapes, and whose catalogue, if asked, holds points alone."""
+    found = measured(setup, selection.candidates, tables)
+    rows = selection.catalogue["id"]
+    if setup.config.detect.shape == "auto":
+        rows = rows[found["shape"][rows] == POINT]
+    return replace(
+        selection, candidates=found, catalogue={name: column[rows] for name, column in found.items()}
+    )
+
+
+def judge(candidates: Table, tables: Mapping[str, ShapeTables]) -> np.ndarray:
+    """Return what each candidate is by its shape: point, extended or elongated; what cannot be measured is a point.
+
+    Parameters
+    ----------
+    candidates : table
+        Columns field, snr, roundness and concentration.
+    tables : mapping of str to ShapeTables
+        Of every field.
+    """
+    verdict = np.full(candidates["snr"].size, POINT, dtype=object)
+    for name, table in tables.items():
+        rows = candidates["field"] == name
+        snr = np.maximum(candidates["snr"], 1e-9)
+        with np.errstate(invalid="ignore"):
+            wide = candidates["concentration"] < np.minimum(EXTENDED, 1 - SIGMAS * table.noise / snr)
+            long = candidates["roundness"] > np.maximum(ELONGATED, SIGMAS * table.line_noise / snr)
+        verdict[rows & wide] = "extended"
+        verdict[rows & long] = "elongated"
+    return verdict
+
+
+def _mean(psfs: list[Psf]) -> Psf:
+    total = np.zeros((2 * RADIUS + 1,) * 2)
+    for psf in psfs:
+        total += resampled(psf.image, (psf.radius, psf.radius), 1.0, RADIUS)
+    return quantised(total)
