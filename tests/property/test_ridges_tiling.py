@@ -16,6 +16,7 @@ from tilegc.kernels.ridges import ANGLES, LENGTH, RADIUS, line_steps, ridges
 from tilegc.schema import Bit
 from tilegc.stages import detection_map, mask
 from tilegc.stages.mask import Regions
+from tilegc.stages.ridges import widest
 
 STEPS = line_steps()
 
@@ -151,3 +152,34 @@ def test_no_star_no_spike():
 
 def test_defaults_follow_the_recipe():
     assert (Mask().spikes, Mask().arcs) == ("off", "off")
+
+
+def test_a_step_of_the_depth_has_no_ridges():
+    """Where the weight falls to a fiftieth the noise is ridges to one number for all; an arc before it remains."""
+    draw = np.random.default_rng(8)
+    sci = draw.normal(0, 1, (1, 270, 300)).astype(np.float32)
+    sci[0, :, 170:] *= 7
+    yy, xx = np.indices(sci.shape[1:])
+    turn = np.hypot(yy - 130, xx + 20)
+    sci[0] += np.where(np.abs(yy - 130) < 60, 20 * np.exp(-0.5 * (turn - 90) ** 2), 0)
+    whole = bits_of(sci, 1000, "auto", "auto")
+    np.testing.assert_array_equal(bits_of(sci, 91, "auto", "auto"), whole)
+    arc = (whole & (Bit.EXTENDED | Bit.SPIKE)) != 0
+    assert arc[110:150, 68:72].all()
+    assert arc[:, 100:].mean() < 0.003
+
+
+@given(st.integers(1, 4), st.integers(1, 4), st.integers(0, 99))
+@settings(max_examples=10, deadline=None)
+def test_noise_is_the_largest_near_a_quarter_of_a_cell(rows, columns, seed):
+    values = np.random.default_rng(seed).uniform(1, 9, (rows, columns))
+    found = widest(values)
+    for y in range(2 * rows):
+        for x in range(2 * columns):
+            # A quarter's own cell, and the cells that a step of one quarter outwards leads to.
+            near = [
+                values[min(max(i // 2, 0), rows - 1), min(max(j // 2, 0), columns - 1)]
+                for i in (y, y - 1, y + 1)
+                for j in (x, x - 1, x + 1)
+            ]
+            assert found[y, x] == np.float32(max(near))

@@ -7,7 +7,6 @@ in any order, so the result is that of `numpy.median` over the whole image, to t
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from functools import partial
 
@@ -17,11 +16,10 @@ import xarray as xr
 from tilegc.engine import Pass, run_pass
 from tilegc.geometry import Tile
 from tilegc.kernels.order import histogram, median_from, median_prefixes, refine, sigma
-from tilegc.schema import Bit
 from tilegc.stages.partials import by_field
 from tilegc.stages.setup import Setup
 
-__all__ = ["Noise", "noise", "spread"]
+__all__ = ["Noise", "noise"]
 
 Counts = dict[str, np.ndarray]
 
@@ -49,9 +47,6 @@ class _Question:
     """Counted are the distances from this value; None: the values themselves."""
     prefixes: tuple[int, ...] | None
     """Counted are the low bits of the keys with these high bits; None: the high bits of all."""
-    array: str = "mask"
-    """Where the bits stand that keep a pixel from being counted: the mask, or the flags."""
-    bits: int = 255
 
 
 def noise(setup: Setup) -> dict[str, Noise]:
@@ -64,46 +59,29 @@ def noise(setup: Setup) -> dict[str, Noise]:
     }
 
 
-def spread(setup: Setup) -> dict[str, float]:
-    """Measure the noise of every field before there is a mask: the map's median distance from 0, as sigma.
-
-    All pixels count that were filtered. NaN where there are none.
-    """
-    found, _ = _medians(
-        setup, dict.fromkeys(setup.names, np.float32(0)), "flags", int(Bit.NO_DATA | Bit.BRIGHT)
-    )
-    return {name: sigma(float(found[name])) for name in setup.names}
-
-
 def _medians(
-    setup: Setup, centres: Mapping[str, np.float32 | None], array: str = "mask", bits: int = 255
+    setup: Setup, centres: dict[str, np.float32 | None]
 ) -> tuple[dict[str, np.float32], dict[str, int]]:
     """Return the exact median of the values' distances from the centres, and how many values there are."""
     names = setup.names
     what = "median" if all(centre is None for centre in centres.values()) else "deviation"
-    what = what if array == "mask" else "spread"
-    coarse = _count(
-        setup, f"{what} 1/2", {name: _Question(name, centres[name], None, array, bits) for name in names}
-    )
+    coarse = _count(setup, f"{what} 1/2", {name: _Question(name, centres[name], None) for name in names})
     prefixes = {name: median_prefixes(coarse[name]) for name in names}
     fine = _count(
-        setup,
-        f"{what} 2/2",
-        {name: _Question(name, centres[name], prefixes[name], array, bits) for name in names},
+        setup, f"{what} 2/2", {name: _Question(name, centres[name], prefixes[name]) for name in names}
     )
     medians = {name: median_from(coarse[name], prefixes[name], fine[name]) for name in names}
     return medians, {name: int(coarse[name].sum()) for name in names}
 
 
 def _count(setup: Setup, name: str, questions: dict[str, _Question]) -> Counts:
-    reads = ("detection", next(iter(questions.values())).array)
-    counts: Counts = run_pass(setup.engine, replace(COUNT, name=name, reads=reads), setup.fields, questions)
+    counts: Counts = run_pass(setup.engine, replace(COUNT, name=name), setup.fields, questions)
     return counts
 
 
 def _count_rule(window: xr.Dataset, tile: Tile, params: _Question) -> tuple[dict[str, np.ndarray], Counts]:  # noqa: ARG001
     values = window["detection"].values
-    good = (window[params.array].values & np.uint8(params.bits)) == 0
+    good = window["mask"].values == 0
     if params.prefixes is None:
         counts = histogram(values, good, centre=params.centre)
     else:

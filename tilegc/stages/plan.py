@@ -29,7 +29,7 @@ from tilegc.stages.noise import COUNT
 from tilegc.stages.null_map import BLOCK, null_pass
 from tilegc.stages.peaks import PEAKS
 from tilegc.stages.psf import STARS
-from tilegc.stages.ridges import RIDGES, wanted
+from tilegc.stages.ridges import RIDGES, SPREAD, wanted
 from tilegc.stages.shapes import SHAPES
 from tilegc.stages.sky_grid import CELLS
 
@@ -140,7 +140,7 @@ def _passes(config: RunConfig, sources: Sequence[FieldSource]) -> list[Pass]:
     edges = {source.name: Edge.of(config.mask.edge_arcsec, source.scale) for source in sources}
     filtering = filter_pass(_filtering(config, sources))
     stars = [STARS] if config.recipe == "calibrated" else []
-    lines = [COUNT, RIDGES] if wanted(config.mask) else []
+    lines = [RIDGES] if wanted(config.mask) else []
     objects = object_passes(config.mask)
     found = [*stars, REGIONS, filtering, *lines, *objects, mask_pass(edges), COUNT, PEAKS, SHAPES]
     return [*found, COVERAGE, INPAINT, CELLS]
@@ -148,7 +148,8 @@ def _passes(config: RunConfig, sources: Sequence[FieldSource]) -> list[Pass]:
 
 def _block_passes(config: RunConfig, sources: Sequence[FieldSource]) -> list[Pass]:
     """Return the passes over blocks of lattice cells, whatever the tiles are."""
-    return [QUIET_PASS, null_pass(_filtering(config, sources))]
+    lines = [SPREAD] if wanted(config.mask) else []
+    return [*lines, QUIET_PASS, null_pass(_filtering(config, sources))]
 
 
 def _filtering(config: RunConfig, sources: Sequence[FieldSource]) -> dict[str, FilterParams]:

@@ -9,20 +9,40 @@ shows, so that mosaics of several visits, whose spikes point anywhere, need noth
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 import xarray as xr
 
 from tilegc.config import Mask
 from tilegc.engine import Pass, run_pass
-from tilegc.geometry import Tile
+from tilegc.geometry import Tile, blocks
 from tilegc.kernels.components import Components
+from tilegc.kernels.lattice import fill, lattice_shape
+from tilegc.kernels.order import sigma
 from tilegc.kernels.ridges import RADIUS, line_steps, ridges
 from tilegc.schema import Bit
-from tilegc.stages.noise import spread
+from tilegc.stages.local_noise import blocks_of
+from tilegc.stages.partials import Table, by_field, concatenate
 from tilegc.stages.setup import Setup
 
-__all__ = ["RIDGES", "RIDGE_GROWTH", "SPIKE_LIMIT", "find_ridges", "is_arc", "is_spike", "wanted"]
+__all__ = [
+    "RIDGES",
+    "RIDGE_GROWTH",
+    "SPIKE_LIMIT",
+    "SPREAD",
+    "find_ridges",
+    "is_arc",
+    "is_spike",
+    "wanted",
+    "widest",
+]
+
+CELL = 128
+"""Side of the cells, pixels from (0, 0), in which the noise under ridges is measured."""
+
+LEAST_PIXELS = 256
+"""Pixels below which a cell has no noise of its own."""
 
 SPIKE_LIMIT = 0.55
 """Mean of the cut detection map along a line, in sigma, that `auto` takes for one: 3.8 times that of noise."""
@@ -49,8 +69,8 @@ ROUND = 3.0
 class RidgeParams:
     """What `_ridges_rule` needs."""
 
-    sigma: float
-    """Noise of the detection map, nJy per pixel; NaN: nothing can be found."""
+    noise: np.ndarray
+    """Noise of the detection map, nJy per pixel, on half cells, float32; NaN: nothing can be found."""
     limit: float
     steps: np.ndarray
 
@@ -64,22 +84,86 @@ def find_ridges(setup: Setup) -> None:
     """Write the ridges of every field."""
     asked = setup.config.mask.spikes
     limit = float(asked) if isinstance(asked, float | int) else SPIKE_LIMIT
-    noise, steps = spread(setup), line_steps()
-    params = {name: RidgeParams(noise[name], limit, steps) for name in setup.names}
+    names, steps = setup.names, line_steps()
+    blocks = tuple(blocks_of(field) for field in setup.fields)
+    cells = run_pass(setup.engine, SPREAD, blocks, {name: name for name in names})
+    params = {
+        field.source.name: RidgeParams(_noise(cells[field.source.name], field.source.shape), limit, steps)
+        for field in setup.fields
+    }
     run_pass(setup.engine, RIDGES, setup.fields, params, setup.ledger)
+
+
+def _spread_rule(
+    window: xr.Dataset, tile: Tile, params: str
+) -> tuple[dict[str, np.ndarray], dict[str, Table]]:
+    """Return the map's median distance from 0 in every cell, as sigma; a tile is a block of whole cells."""
+    values = window["detection"].values
+    counted = _counted(window)
+    places, found = [], []
+    for place, cell in blocks(tile.core, CELL):
+        part = cell.within(tile.window)
+        inside = np.abs(values[part][counted[part]])
+        places.append(place)
+        found.append(sigma(float(np.median(inside))) if inside.size >= LEAST_PIXELS else np.nan)
+    rows, columns = np.array(places, np.int64).T
+    return {}, {params: {"row": rows, "column": columns, "sigma": np.array(found)}}
+
+
+SPREAD = Pass(
+    "ridge noise", ("detection", "flags"), 0, (), _spread_rule, partial(by_field, concatenate),
+    bytes_per_pixel=24.0,
+)  # fmt: skip
+
+
+def _noise(cells: Table, shape: tuple[int, int]) -> np.ndarray:
+    values = np.full(lattice_shape(shape, CELL), np.nan)
+    values[cells["row"], cells["column"]] = cells["sigma"]
+    return widest(fill(values))
+
+
+def widest(values: np.ndarray) -> np.ndarray:
+    """Return, on half cells, the largest noise of a cell and of the neighbours nearest to this quarter of it.
+
+    In a cell that a step of the depth crosses no single number is right: its shallow part is judged by the
+    shallow neighbour, else its noise would pass for ridges.
+
+    Parameters
+    ----------
+    values : (cell_y, cell_x) float64
+
+    Returns
+    -------
+    (2 cell_y, 2 cell_x) float32
+    """
+    padded = np.pad(values, 1, mode="edge")
+    rows, columns = (np.arange(2 * length) // 2 + 1 for length in values.shape)
+    # The lower half of a cell lies beside the cell before it, the upper half beside the next.
+    beside_y, beside_x = (index + 2 * (np.arange(index.size) % 2) - 1 for index in (rows, columns))
+    four = [padded[np.ix_(y, x)] for y in (rows, beside_y) for x in (columns, beside_x)]
+    largest: np.ndarray = np.maximum.reduce(four).astype(np.float32)
+    return largest
+
+
+def _counted(window: xr.Dataset) -> np.ndarray:
+    """Return which pixels were filtered and are finite."""
+    unfiltered = (window["flags"].values & np.uint8(Bit.NO_DATA | Bit.BRIGHT)) != 0
+    counted: np.ndarray = ~unfiltered & np.isfinite(window["detection"].values)
+    return counted
 
 
 def _ridges_rule(window: xr.Dataset, tile: Tile, params: RidgeParams) -> tuple[dict[str, np.ndarray], None]:
     """Find the lines of a core."""
-    values = window["detection"].values
-    counted = ((window["flags"].values & np.uint8(Bit.NO_DATA | Bit.BRIGHT)) == 0) & np.isfinite(values)
-    if not params.sigma > 0:  # NaN: no pixel counts
-        return {"ridges": np.zeros(tile.core.shape, np.uint8)}, None
-    found = ridges(values, counted, params.sigma, params.limit, params.steps)
+    box, half = tile.window, CELL // 2
+    noise = params.noise[np.ix_(np.arange(box.y0, box.y1) // half, np.arange(box.x0, box.x1) // half)]
+    counted = _counted(window) & (noise > 0)  # NaN: no pixel counts
+    values = np.zeros_like(noise)
+    np.divide(window["detection"].values, noise, out=values, where=counted)
+    found = ridges(values, counted, 1.0, params.limit, params.steps)
     return {"ridges": found[tile.core_in_window].astype(np.uint8)}, None
 
 
-RIDGES = Pass("ridges", ("detection", "flags"), RADIUS, ("ridges",), _ridges_rule, bytes_per_pixel=24.0)
+RIDGES = Pass("ridges", ("detection", "flags"), RADIUS, ("ridges",), _ridges_rule, bytes_per_pixel=32.0)
 
 
 def _extent(objects: Components) -> tuple[np.ndarray, np.ndarray]:
