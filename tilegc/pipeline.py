@@ -47,6 +47,7 @@ from tilegc.stages import (
     likelihood,
     local_noise,
     mask,
+    masked_area,
     mass_table,
     masses,
     noise,
@@ -217,6 +218,8 @@ def _chain(
         psfs = psf.field_psfs(setup, inputs.psfs)
         filtering = detection_map.detection_map(setup, psfs if config.recipe == "calibrated" else None)
         mask.mask(setup, inputs.regions)
+        mask_edges = masked_area.annuli(config.profile.edges or profile.EDGES)
+        masked = masked_area.count(setup, mask_edges)
     with _timed(timing, "detect_s"):
         noises = noise.noise(setup)
         local = local_noise.local_noise(setup, noises, filtering)
@@ -268,6 +271,8 @@ def _chain(
             ),
             lines,
             psfs,
+            masked,
+            mask_edges,
         )  # fmt: skip
     return setup, results
 

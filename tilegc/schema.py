@@ -19,6 +19,7 @@ __all__ = [
     "HERE",
     "INPAINTED",
     "MAPS",
+    "MASKED",
     "MASSES",
     "PATTERN",
     "PROFILE",
@@ -279,6 +280,26 @@ AUDIT: Final = (
 )
 """Columns of audit.ecsv, and keys of a row of `audit` in summary.json."""
 
+MASKED: Final = (
+    Column("field", "string", "", "name of the field"),
+    Column("r_lo", "float64", "arcsec", "inner edge of the annulus"),
+    Column("r_hi", "float64", "arcsec", "outer edge; infinite in the last row of a field"),
+    Column("data_arcsec2", "float64", "arcsec2", "area with data"),
+    Column("inside_arcsec2", "float64", "arcsec2", "area with data inside the edges"),
+    Column("good_arcsec2", "float64", "arcsec2", "area without any bit"),
+    Column("edge_arcsec2", "float64", "arcsec2", "area with data of bit 2"),
+    Column("edge_own_arcsec2", "float64", "arcsec2", "the same: edges count before all others"),
+    Column("bright_arcsec2", "float64", "arcsec2", "area of bit 4 inside the edges"),
+    Column("bright_own_arcsec2", "float64", "arcsec2", "the part of it that no later bit has"),
+    Column("extended_arcsec2", "float64", "arcsec2", "area of bit 8 inside the edges"),
+    Column("extended_own_arcsec2", "float64", "arcsec2", "the part of it that no later bit has"),
+    Column("spike_arcsec2", "float64", "arcsec2", "area of bit 16 inside the edges"),
+    Column("spike_own_arcsec2", "float64", "arcsec2", "the part of it that no later bit has"),
+    Column("region_arcsec2", "float64", "arcsec2", "area of bit 32 inside the edges"),
+    Column("region_own_arcsec2", "float64", "arcsec2", "the same: no bit is later"),
+)
+"""Columns of masked.ecsv: bits overlap; own areas and the good area add up to the area with data."""
+
 ARRAYS: Final = (
     Array("sci", ("band", "y", "x"), "float32", "nJy", "the bands, nJy per pixel; NaN: no data"),
     Array("err", ("band", "y", "x"), "float32", "nJy", "their errors, where given"),
@@ -361,6 +382,7 @@ class Files:
     contamination: str = "contamination.ecsv"
     purity: str = "purity.ecsv"
     pattern: str = "pattern.ecsv"
+    masked: str = "masked.ecsv"
     audit: str = "audit.ecsv"
     maps: str = "maps"
     psf: str = "psf"

@@ -105,7 +105,8 @@ TOP = {
     "run.yaml", "manifest.json", "summary.json", "log.txt", "report.html", "catalogue.parquet",
     "candidates.parquet", "inpainted.parquet", "relation.ecsv", "profile.ecsv", "catalogue.ecsv",
     "catalogue.reg", "radial.ecsv", "shape.ecsv", "masses.ecsv", "contamination.ecsv", "audit.ecsv",
-    "ranking.ecsv", "sensitivity.ecsv", "purity.ecsv", "pattern.ecsv", "maps", "psf", "figures", "store", "ledger",
+    "ranking.ecsv", "sensitivity.ecsv", "purity.ecsv", "pattern.ecsv",
+    "masked.ecsv", "maps", "psf", "figures", "store", "ledger",
 }  # fmt: skip
 
 

@@ -35,6 +35,7 @@ PRODUCTS: Final = (
     FILES.contamination,
     FILES.purity,
     FILES.pattern,
+    FILES.masked,
     FILES.audit,
 )
 """Files in the folder itself that the manifest has digests of; the page, figures and log promise nothing."""
