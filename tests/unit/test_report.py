@@ -667,7 +667,7 @@ def test_page_needs_nothing_else_and_holds_every_figure(full: FakeRun) -> None:
         for name in (
             "mosaic-a", "core", "sources-a", "density-a", "mosaic-b", "sources-b", "relation", "rho-a", "kappa",
             "comparison", "residual", "profile", "shapes", "laws", "shape", "both-laws", "ranking", "sensitivity",
-            "purity", "regularity",
+            "purity", "regularity", "masked-a", "masked-b",
         )
     )  # fmt: skip
     assert sorted(files.values()) == sorted(seen.images)
@@ -752,6 +752,7 @@ def test_no_convergence_map_and_one_field(tmp_path: Path) -> None:
         "shapes",
         "purity",
         "regularity",
+        "masked-a",
         "laws",
         "shape",
     }

@@ -62,8 +62,7 @@ def against_radius(material: Material, field: str) -> Drawing | None:
     figure, axes = style.panel(f"Masked area against radius, field {field}", style.WIDE)
     axes.set_xscale("log")
     layers = [("good", GOOD, table["good_arcsec2"][rows] / data)]
-    for bit in STACKED:
-        layers.append((*style.BITS[bit], table[f"{_key(bit)}_own_arcsec2"][rows] / data))
+    layers += [(*style.BITS[bit], table[f"{_key(bit)}_own_arcsec2"][rows] / data) for bit in STACKED]
     floor = np.zeros(len(data))
     handles: list[Artist | Container] = []
     for label, colour, part in layers:
