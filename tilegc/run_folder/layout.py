@@ -128,7 +128,7 @@ def remove(root: Place, fields: Iterable[str], claimed: Iterable[str], *, keep: 
 def _may_go(inside: str) -> bool:
     """Whether a folder is one that we make: an empty one of someone else stays."""
     top = inside.partition("/")[0]
-    return top in {FILES.maps, FILES.psf, FILES.figures, FILES.store, FILES.ledger}
+    return top in {FILES.maps, FILES.psf, FILES.figures, FILES.study, FILES.store, FILES.ledger}
 
 
 def arrays_of(store: Place) -> dict[str, list[str]]:
