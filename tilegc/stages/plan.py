@@ -137,7 +137,10 @@ def check(found: Plan) -> None:
 
 
 def _passes(config: RunConfig, sources: Sequence[FieldSource]) -> list[Pass]:
-    edges = {source.name: Edge.of(config.mask.edge_arcsec, source.scale) for source in sources}
+    matched = config.recipe == "calibrated"
+    edges = {
+        source.name: Edge.of(config.mask.edge_arcsec, source.scale, matched=matched) for source in sources
+    }
     filtering = filter_pass(_filtering(config, sources))
     stars = [STARS] if config.recipe == "calibrated" else []
     lines = [COUNT, RIDGES] if wanted(config.mask) else []
