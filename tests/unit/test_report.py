@@ -89,7 +89,7 @@ class FakeRun:
 BOXES = {"amplitude": 0.4123, "amplitude_err": 0.0111, "index": 0.6931, "index_err": 0.0214}
 LIKELIHOOD = {
     "c": 1.3812, "c_err": 0.0433, "floor": 0.3512, "floor_err": 0.0412, "a": 3.5, "index": 0.7240, "index_err": 0.0227,
-    "amplitude": 0.4037, "amplitude_err": 0.0121,
+    "amplitude": 0.4037, "amplitude_err": 0.0121, "recovery": 0.9034,
     "covariance": [[4e-4, 2e-5, 1e-4], [2e-5, 1.9e-3, 1e-4], [1e-4, 1e-4, 1.7e-3]],
     "distribution": "poisson", "dispersion": 0.0, "c_err_resampled": 0.051, "c_interval": [1.34, 1.42],
     "floor_interval_95": [0.27, 0.43], "outer": {"n_per_arcsec2": 0.4112, "err": 0.0222},
