@@ -68,6 +68,9 @@ def main(kappa: str, folder: str, seed: int = 2) -> None:
     # all compact objects above the limit, background and all, as the run counts them
     flux = sum(np.asarray(truth[name], float) for name in truth.colnames if name.startswith("flux_"))
     alike = chosen(truth, cells, np.isin(kind, COMPACT) & (flux >= run.summary["truth"]["flux_limit_nJy"]))
+    every = fit_counts(cells, side, radius, count=cells.count(alike["ra"], alike["dec"]), thorough=False)
+    line("law of all planted compact: c", every.law.c, every.c_err, LAW["c"])
+    line("share seen beside brighter ones", found["recovery"], math.nan, math.nan)
     own, theirs = (fit_cored(sample_of(cells, one), elliptical=True) for one in (catalogue(run), alike))
     for name in ("ln_core", "slope"):
         line(f"profile of the found: {name}", own[name], own.robust_error(name), theirs[name])

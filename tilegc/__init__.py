@@ -13,12 +13,15 @@ from typing import TYPE_CHECKING, Any
 from tilegc.schema import VERSION
 
 __version__ = VERSION
-__all__ = ["__version__", "lazy", "load", "open_run", "plan", "predict", "profile_of", "resolve", "run"]
+__all__ = [
+    "__version__", "detect_in", "lazy", "load", "open_run", "plan", "predict", "profile_of", "resolve", "run",
+]  # fmt: skip
 
 if TYPE_CHECKING:
     from tilegc import lazy
     from tilegc.catalogue import profile_of
     from tilegc.config import load, resolve
+    from tilegc.detection import detect_in
     from tilegc.pipeline import plan, run
     from tilegc.prediction import predict
     from tilegc.run_folder import open_run
@@ -26,6 +29,7 @@ if TYPE_CHECKING:
 _PLACES = {
     "load": "tilegc.config", "resolve": "tilegc.config", "run": "tilegc.pipeline", "plan": "tilegc.pipeline",
     "open_run": "tilegc.run_folder", "predict": "tilegc.prediction", "profile_of": "tilegc.catalogue",
+    "detect_in": "tilegc.detection",
 }  # fmt: skip
 
 

@@ -6,6 +6,7 @@ Exit codes: 0 done; 1 the run failed; 2 bad input or usage; 3 done in part. Erro
 from __future__ import annotations
 
 import json
+import math
 import os
 import sys
 from pathlib import Path
@@ -17,6 +18,8 @@ from typer.exceptions import TyperException
 from tilegc.errors import ConfigError, RunFolderError, TileGCError
 
 if TYPE_CHECKING:
+    from astropy.table import QTable
+
     from tilegc.cluster import TLS
     from tilegc.engine import Progress
     from tilegc.run_folder import Run, Status
@@ -32,6 +35,11 @@ app = typer.Typer(
     help="Globular clusters in JWST mosaics of galaxy clusters: from FITS images to a catalogue, density maps "
     "and their relation to dark matter.",
 )  # fmt: skip
+
+study_app = typer.Typer(
+    rich_markup_mode=None, help="Count what a finished run would have found with other choices."
+)
+app.add_typer(study_app, name="study", no_args_is_help=True)
 
 RunFile = Annotated[str, typer.Argument(metavar="RUN.yaml", help="The run file: a path or a URL.")]
 RunDir = Annotated[str, typer.Argument(metavar="DIR", help="Folder of a run: a path or a URL.")]
@@ -270,6 +278,29 @@ def predict(
     typer.echo(path)
 
 
+@study_app.callback()
+def _study() -> None:
+    """Count what a finished run would have found with other choices."""
+
+
+@study_app.command("mask")
+def study_mask(
+    directory: RunDir,
+    growth: Annotated[
+        str, typer.Option("--growth", metavar="PX,...", help="Pixels by which its masks are grown.")
+    ] = "0,1,2,4,8",
+) -> None:
+    """Count sources, purity and density of a finished run again with its mask grown."""
+    from tilegc.study import mask_growth  # noqa: PLC0415
+
+    try:
+        pixels = tuple(float(part) for part in growth.split(","))
+    except ValueError:
+        raise ConfigError(f"--growth {growth}: give pixels with commas between, e.g. 0,1,2,4,8") from None
+    _print_growth(mask_growth(directory, pixels, progress=_progress(lines=False)))
+    typer.echo(f"{directory}/study: mask.ecsv, mask.png")
+
+
 @app.command()
 def status(directory: RunDir) -> None:
     """Say how far a run is."""
@@ -503,6 +534,37 @@ def _print_plan(found: Plan) -> None:
         f"the run folder takes up to {found.disk / 1e9:.2f} GB",
         soft_wrap=True,
     )
+
+
+def _print_growth(found: QTable) -> None:
+    from rich.console import Console  # noqa: PLC0415
+    from rich.table import Table  # noqa: PLC0415
+
+    table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0))
+    heads = (
+        "growth (px)",
+        "good (arcsec^2)",
+        "sources",
+        "per arcsec^2",
+        "purity",
+        "on planted",
+        "in the rim",
+        "expected",
+    )
+    table.add_column("field", no_wrap=True)
+    for head in heads:
+        table.add_column(head, justify="right", no_wrap=True)
+    for row in found[found["annulus"] < 0]:
+        value = {name: getattr(row[name], "value", row[name]) for name in found.colnames}
+        pure, planted = (
+            "-" if math.isnan(value[name]) else f"{value[name]:.4f}" for name in ("purity", "purity_truth")
+        )
+        table.add_row(
+            str(value["field"]), f"{value['growth']:g}", f"{value['area_arcsec2']:.1f}", str(value["n_gc"]),
+            f"{value['n_per_arcsec2']:.4f} +- {value['n_err']:.4f}", pure, planted, str(value["n_rim"]),
+            f"{value['n_rim_expected']:.1f}",
+        )  # fmt: skip
+    Console(highlight=False, width=None if sys.stdout.isatty() else 160).print(table)
 
 
 def _print_audit(lines: list[dict[str, Any]]) -> None:

@@ -18,6 +18,7 @@ from pathlib import Path
 
 import numpy as np
 from astropy.table import QTable
+from numpy.typing import NDArray
 
 from tilegc import config as run_file
 from tilegc.cluster import TLS, workers_for
@@ -47,6 +48,7 @@ from tilegc.stages import (
     likelihood,
     local_noise,
     mask,
+    masked_area,
     mass_table,
     masses,
     noise,
@@ -217,6 +219,8 @@ def _chain(
         psfs = psf.field_psfs(setup, inputs.psfs)
         filtering = detection_map.detection_map(setup, psfs if config.recipe == "calibrated" else None)
         mask.mask(setup, inputs.regions)
+        mask_edges = masked_area.annuli(config.profile.edges or profile.EDGES)
+        masked = masked_area.count(setup, mask_edges)
     with _timed(timing, "detect_s"):
         noises = noise.noise(setup)
         local = local_noise.local_noise(setup, noises, filtering)
@@ -236,6 +240,8 @@ def _chain(
         centre = setup.field_of_centre()
         edges = config.profile.edges or profile.EDGES
         annuli, level = profile.profile(cells, edges)
+        zones = crowding.zones(setup, psfs)
+        recovery = crowding.of_cells(cells, zones)
         annuli = {**annuli, "crowding": crowding.of_profile(setup, annuli, psfs)}
         members = None
         if inputs.lens is not None and inputs.lens.ensemble is not None:
@@ -250,9 +256,9 @@ def _chain(
         results = Results(
             noises, selection, inpainted, convergence, cells, boxes,
             relation.fit(boxes) if boxes else None,
-            _counts(config, inputs, cells, boxes),
+            _counts(config, inputs, cells, boxes, recovery),
             relation.compare(cells, centre, config.relation.max_radius) if inputs.kappa else None,
-            *_beside(config, inputs, cells, centre, eligible, inpainted, noises, limit),
+            *_beside(config, inputs, cells, centre, eligible, inpainted, noises, limit, zones, recovery),
             annuli, level, radii,
             contamination.budget(
                 cells, level, radii.cored, centre, inputs.kappa, compared.get("purity"),
@@ -268,24 +274,29 @@ def _chain(
             ),
             lines,
             psfs,
+            masked,
+            mask_edges,
         )  # fmt: skip
     return setup, results
 
 
 def _counts(
-    config: RunConfig, inputs: Inputs, cells: SkyCells, boxes: relation.Boxes | None
-) -> likelihood.CountsRelation | None:
+    config: RunConfig, inputs: Inputs, cells: SkyCells, boxes: relation.Boxes | None,
+    recovery: NDArray[np.float64],
+) -> likelihood.CountsRelation | None:  # fmt: skip
     """Fit the law of counts given kappa, with the range maps of the lens model where there are any."""
     if inputs.lens is None:
         return None
     reach, models = config.relation.max_radius, inputs.lens
     range_maps = realisations(cells, models.ensemble, reach) if models.ensemble else None
-    return likelihood.fit_counts(cells, config.relation.box, reach, found=boxes, ensemble=range_maps)
+    return likelihood.fit_counts(
+        cells, config.relation.box, reach, found=boxes, ensemble=range_maps, recovery=recovery
+    )
 
 
 def _beside(
     config: RunConfig, inputs: Inputs, cells: SkyCells, centre: int, candidates: Table, inpainted: Table,
-    noises: Mapping[str, Noise], limit: float,
+    noises: Mapping[str, Noise], limit: float, zones: tuple[float, ...], recovery: NDArray[np.float64],
 ) -> tuple[KernelStatistics | None, Table | None, Table | None]:  # fmt: skip
     """Return what stands beside the relation: errors and kernel of the comparison, other maps, other samples."""
     if inputs.lens is None:
@@ -293,11 +304,11 @@ def _beside(
     reach, side, kernel = config.relation.max_radius, config.relation.box, config.density
     hidden = inpainted["field"] == cells.fields[centre]
     drawn = cells.count(inpainted["ra"][hidden], inpainted["dec"][hidden]) / config.inpaint.realisations
-    settings = sensitivity.Settings(centre, side, reach, (kernel.alpha, kernel.softening), drawn)
+    settings = sensitivity.Settings(centre, side, reach, (kernel.alpha, kernel.softening), drawn, zones)
     sigma = {name: noise.sigma for name, noise in noises.items()}
     return (
-        kernel_statistics(cells, centre, reach, side, drawn, settings.kernel),
-        rank_maps(cells, inputs.lens.kappa, inputs.lens.rivals, reach),
+        kernel_statistics(cells, centre, reach, side, drawn, settings.kernel, recovery),
+        rank_maps(cells, inputs.lens.kappa, inputs.lens.rivals, reach, recovery),
         sensitivity.sensitivity(cells, candidates, sigma, limit, settings),
     )
 

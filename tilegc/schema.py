@@ -19,6 +19,7 @@ __all__ = [
     "HERE",
     "INPAINTED",
     "MAPS",
+    "MASKED",
     "MASSES",
     "PATTERN",
     "PROFILE",
@@ -31,6 +32,7 @@ __all__ = [
     "SHAPE",
     "SKY_GRID",
     "SKY_STORE",
+    "STUDY_MASK",
     "VERSION",
     "Array",
     "Bit",
@@ -279,6 +281,45 @@ AUDIT: Final = (
 )
 """Columns of audit.ecsv, and keys of a row of `audit` in summary.json."""
 
+MASKED: Final = (
+    Column("field", "string", "", "name of the field"),
+    Column("r_lo", "float64", "arcsec", "inner edge of the annulus"),
+    Column("r_hi", "float64", "arcsec", "outer edge; infinite in the last row of a field"),
+    Column("data_arcsec2", "float64", "arcsec2", "area with data"),
+    Column("inside_arcsec2", "float64", "arcsec2", "area with data inside the edges"),
+    Column("good_arcsec2", "float64", "arcsec2", "area without any bit"),
+    Column("edge_arcsec2", "float64", "arcsec2", "area with data of bit 2"),
+    Column("edge_own_arcsec2", "float64", "arcsec2", "the same: edges count before all others"),
+    Column("bright_arcsec2", "float64", "arcsec2", "area of bit 4 inside the edges"),
+    Column("bright_own_arcsec2", "float64", "arcsec2", "the part of it that no later bit has"),
+    Column("extended_arcsec2", "float64", "arcsec2", "area of bit 8 inside the edges"),
+    Column("extended_own_arcsec2", "float64", "arcsec2", "the part of it that no later bit has"),
+    Column("spike_arcsec2", "float64", "arcsec2", "area of bit 16 inside the edges"),
+    Column("spike_own_arcsec2", "float64", "arcsec2", "the part of it that no later bit has"),
+    Column("region_arcsec2", "float64", "arcsec2", "area of bit 32 inside the edges"),
+    Column("region_own_arcsec2", "float64", "arcsec2", "the same: no bit is later"),
+)
+"""Columns of masked.ecsv: bits overlap; own areas and the good area add up to the area with data."""
+
+STUDY_MASK: Final = (
+    Column("field", "string", "", "name of the field"),
+    Column("growth", "float64", "pix", "pixels by which bits 4, 8, 16 and 32 are grown"),
+    Column("annulus", "int64", "", "number of the annulus from the centre; -1: the whole field"),
+    Column("r_lo", "float64", "arcsec", "inner edge"),
+    Column("r_hi", "float64", "arcsec", "outer edge; infinite in the last annulus"),
+    Column("area_arcsec2", "float64", "arcsec2", "good area"),
+    Column("n_gc", "int64", "", "sources of the field's catalogue on good pixels"),
+    Column("n_per_arcsec2", "float64", "arcsec-2", "counts over good area"),
+    Column("n_err", "float64", "arcsec-2", "Poisson error of the same"),
+    Column("purity", "float64", "", "mean purity of these sources against noise; NaN: not known"),
+    Column("purity_truth", "float64", "", "share of them on planted sources; NaN: no truth"),
+    Column("n_rim", "int64", "", "sources that the growth from the least one takes away"),
+    Column(
+        "n_rim_expected", "float64", "", "what that area would hold at the density that is left, by annuli"
+    ),
+)
+"""Columns of study/mask.ecsv."""
+
 ARRAYS: Final = (
     Array("sci", ("band", "y", "x"), "float32", "nJy", "the bands, nJy per pixel; NaN: no data"),
     Array("err", ("band", "y", "x"), "float32", "nJy", "their errors, where given"),
@@ -361,10 +402,12 @@ class Files:
     contamination: str = "contamination.ecsv"
     purity: str = "purity.ecsv"
     pattern: str = "pattern.ecsv"
+    masked: str = "masked.ecsv"
     audit: str = "audit.ecsv"
     maps: str = "maps"
     psf: str = "psf"
     figures: str = "figures"
+    study: str = "study"
     store: str = "store"
     ledger: str = "ledger"
 

@@ -308,7 +308,8 @@ def test_a_folder_that_cannot_be_made(inputs):
     ("arguments", "said"),
     [
         (("--resume", "--overwrite"), "--resume and --overwrite"),
-        (("--cluster", "lsf"), r"--cluster lsf.*local"),
+        (("--cluster", "lsf"), r"--cluster lsf: say how many workers"),
+        (("--cluster", "cloud"), r"--cluster cloud.*local"),
         (("--wrokers", "2"), r"--wrokers"),
         (("--workers", "-1"), r"--workers"),
         (("--workers", "two"), r"--workers"),

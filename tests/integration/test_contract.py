@@ -105,7 +105,8 @@ TOP = {
     "run.yaml", "manifest.json", "summary.json", "log.txt", "report.html", "catalogue.parquet",
     "candidates.parquet", "inpainted.parquet", "relation.ecsv", "profile.ecsv", "catalogue.ecsv",
     "catalogue.reg", "radial.ecsv", "shape.ecsv", "masses.ecsv", "contamination.ecsv", "audit.ecsv",
-    "ranking.ecsv", "sensitivity.ecsv", "purity.ecsv", "pattern.ecsv", "maps", "psf", "figures", "store", "ledger",
+    "ranking.ecsv", "sensitivity.ecsv", "purity.ecsv", "pattern.ecsv",
+    "masked.ecsv", "maps", "psf", "figures", "store", "ledger",
 }  # fmt: skip
 
 
@@ -259,6 +260,14 @@ def test_summary(run):
         assert one["n_inpainted"] == pytest.approx((run.inpainted["field"] == name).sum() / 3)
         mask = run.field(name).mask.values
         assert one["good_area_arcsec2"] == pytest.approx((mask == 0).sum() * mock.SCALE**2, rel=1e-6)
+        inside, rows = (mask & 3) == 0, run.masked[run.masked["field"] == name]
+        for bit, value in (("bright", 4), ("extended", 8), ("region", 32)):
+            hidden = inside & ((mask & value) != 0)
+            assert one["masked"][bit]["fraction"] == hidden.sum() / inside.sum()
+            area = rows[f"{bit}_arcsec2"].value.sum()
+            assert area == pytest.approx(one["masked"][bit]["arcsec2"], abs=1e-9)
+        assert one["masked"]["any"]["fraction"] == (inside & (mask != 0)).sum() / inside.sum()
+        assert rows["good_arcsec2"].value.sum() == pytest.approx(one["good_area_arcsec2"])
         assert one["threshold"] == pytest.approx(2.5 * one["sigma"], rel=1e-12)
         good = run.field(name).detection.values[mask == 0]
         deviation = np.abs(good - np.median(good))

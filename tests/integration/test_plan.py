@@ -26,7 +26,7 @@ from tilegc.io import store
 from tilegc.io.fits import BandSource, FieldSource
 from tilegc.kernels.mesh import Mesh, nodes
 from tilegc.schema import ARRAYS
-from tilegc.stages import detection_map, local_noise, mask, noise, null_map, peaks, plan, sky_grid
+from tilegc.stages import detection_map, local_noise, mask, masked_area, noise, null_map, peaks, plan, sky_grid
 
 side, path, name = 1500, sys.argv[1], sys.argv[2]
 bands = ("A", "B", "C", "D")
@@ -53,6 +53,10 @@ steps = {
         null_map.null_pass({"f": filtering}),
         null_map.NullParams(0, filtering, np.full((6, 6), 0.9), null_map.sign_patterns(4), (1.0, 1.0, 1.0), 0, 3.0),
     ),
+    "masked-area": (
+        masked_area.COUNT_MASKS,
+        masked_area._Params("f", Mesh(x * 0.03, y * 0.03), np.array([5.0, 30.0])),
+    ),
     "sky-grid": (sky_grid.CELLS, sky_grid._CellParams(0, Mesh(x * 0.03, y * 0.03), 0.3)),
 }
 step, params = steps[name]
@@ -65,7 +69,9 @@ print(peak, plan.WORKER_BASE + step.window_bytes("f", tiles.grid))
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("name", ["filter", "mask", "peaks", "quiet pixels", "null map", "sky-grid"])
+@pytest.mark.parametrize(
+    "name", ["filter", "mask", "peaks", "quiet pixels", "null map", "masked-area", "sky-grid"]
+)
 def test_the_planned_memory_holds(tmp_path, name):
     command = [sys.executable, "-c", MEASURE, str(tmp_path / "f.zarr"), name]
     out = subprocess.run(command, capture_output=True, text=True, check=True)

@@ -190,7 +190,7 @@ def test_urls_read_as_files_do(tmp_path):
         assert file_digest(url) == file_digest(str(path))
     with pytest.raises(InputError, match=r"memory://mosaics/none\.fits: no such file"):
         plane_of("memory://mosaics/none.fits")
-    with pytest.raises(InputError, match=r"nosuch://a\.fits: cannot be opened"):
+    with pytest.raises(InputError, match=r"nosuch://a\.fits: nosuch:// cannot be opened here"):
         plane_of("nosuch://a.fits")
 
 

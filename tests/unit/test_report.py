@@ -31,6 +31,7 @@ from tilegc.schema import (
     CANDIDATES,
     CONTAMINATION,
     INPAINTED,
+    MASKED,
     MASSES,
     PATTERN,
     PROFILE,
@@ -71,6 +72,7 @@ class FakeRun:
     shape: QTable
     masses: QTable
     contamination: QTable
+    masked: QTable
     ranking: QTable
     sensitivity: QTable
 
@@ -87,7 +89,7 @@ class FakeRun:
 BOXES = {"amplitude": 0.4123, "amplitude_err": 0.0111, "index": 0.6931, "index_err": 0.0214}
 LIKELIHOOD = {
     "c": 1.3812, "c_err": 0.0433, "floor": 0.3512, "floor_err": 0.0412, "a": 3.5, "index": 0.7240, "index_err": 0.0227,
-    "amplitude": 0.4037, "amplitude_err": 0.0121,
+    "amplitude": 0.4037, "amplitude_err": 0.0121, "recovery": 0.9034,
     "covariance": [[4e-4, 2e-5, 1e-4], [2e-5, 1.9e-3, 1e-4], [1e-4, 1e-4, 1.7e-3]],
     "distribution": "poisson", "dispersion": 0.0, "c_err_resampled": 0.051, "c_interval": [1.34, 1.42],
     "floor_interval_95": [0.27, 0.43], "outer": {"n_per_arcsec2": 0.4112, "err": 0.0222},
@@ -272,6 +274,7 @@ def fake_run(
             "no_data_fraction": 1.0 if empty else 0.06,
             "sigma": None if empty else 0.1012,
             "threshold": None if empty else 0.253,
+            "masked": masked_shares(masks[name][0]),
             "psf": {"F150W": {"fwhm_arcsec": 0.0634, "origin": "stars", "n_stars": 77}},
             "n_not_points": 0 if empty else 31,
             "n_candidates": 0 if empty else 5000,
@@ -415,6 +418,7 @@ def fake_run(
         table(PURITY, None if empty else purity_columns(names)),
         table(PATTERN, pattern_columns(names, empty=empty)),
         *further(empty=empty),
+        table(MASKED, None if empty else masked_columns(masks)),
         table(RANKING, RANKED if kappa and not empty else None),
         table(SENSITIVITY, SAMPLED if kappa and not empty else None),
     )
@@ -471,6 +475,30 @@ def further(*, empty) -> tuple[QTable, QTable, QTable, QTable]:
     return tuple(
         table(columns, None if empty and columns in (RADIAL, SHAPE) else data) for columns, data in tables
     )
+
+
+def masked_shares(mask) -> dict:
+    """What summary.json says of the masks of one field."""
+    inside = mask & 3 == 0
+    n = int(inside.sum())
+    chosen = {"bright": mask & 4, "extended": mask & 8, "spike": mask & 16, "region": mask & 32, "any": mask}
+    counts = {name: int(((bits != 0) & inside).sum()) for name, bits in chosen.items()}
+    counts["edge"] = int((mask & 3 == 2).sum())
+    return {
+        name: {"fraction": count / n if n else None, "arcsec2": count * SCALE**2}
+        for name, count in counts.items()
+    }
+
+
+def masked_columns(masks) -> dict[str, np.ndarray]:
+    """Three annuli a field, the last without an end: half good, a fifth edge, the rest masked."""
+    names = [column.name for column in MASKED]
+    share = {"good": 0.5, "edge": 0.2, "bright": 0.1, "extended": 0.1, "region": 0.1}
+    columns = {name: np.full(3 * len(masks), 10 * share.get(name.split("_")[0], 0.0)) for name in names}
+    return columns | {
+        "field": np.repeat(list(masks), 3), "r_lo": np.tile([0.0, 1.0, 30.0], len(masks)),
+        "r_hi": np.tile([1.0, 30.0, np.inf], len(masks)), "data_arcsec2": np.full(3 * len(masks), 10.0),
+    }  # fmt: skip
 
 
 def purity_columns(names) -> dict[str, np.ndarray]:
@@ -639,7 +667,7 @@ def test_page_needs_nothing_else_and_holds_every_figure(full: FakeRun) -> None:
         for name in (
             "mosaic-a", "core", "sources-a", "density-a", "mosaic-b", "sources-b", "relation", "rho-a", "kappa",
             "comparison", "residual", "profile", "shapes", "laws", "shape", "both-laws", "ranking", "sensitivity",
-            "purity", "regularity",
+            "purity", "regularity", "masked-a", "masked-b",
         )
     )  # fmt: skip
     assert sorted(files.values()) == sorted(seen.images)
@@ -724,6 +752,7 @@ def test_no_convergence_map_and_one_field(tmp_path: Path) -> None:
         "shapes",
         "purity",
         "regularity",
+        "masked-a",
         "laws",
         "shape",
     }

@@ -367,7 +367,7 @@ class Detect(Section):
     threshold: Annotated[SigmaThreshold | ValueThreshold | Literal["auto"], BeforeValidator(_threshold)] = (
         SigmaThreshold(sigma=2.5)
     )
-    purity: Annotated[float, BeforeValidator(_number), Field(gt=0, lt=1)] = 0.95
+    purity: Annotated[float, BeforeValidator(_number), Field(gt=0, lt=1)] = 0.99
     """Of the catalogue, keep x T: what `threshold: auto` aims at."""
     keep: Annotated[float, BeforeValidator(_number), Field(ge=1, allow_inf_nan=False)] = 2.0
     shape: Annotated[Literal["off", "auto"], BeforeValidator(_switch)] = "off"

@@ -212,6 +212,9 @@ def likelihood_rows(material: Material) -> list[list[Cell]]:
         ["Floor f", floor, "sources per arcsec² that do not follow κ"],
         ["Counts", str(found["distribution"]), f"variance μ + φ μ², φ = {plain(found['dispersion'])}"],
     ]  # fmt: skip
+    if found["recovery"] is not None:
+        seen = "mean share of sources that no brighter one too near hides: the law is of all"
+        rows.append(["Recovery", plain(found["recovery"]), seen])
     if outer:
         density = with_error(outer["n_per_arcsec2"], outer["err"])
         rows.append(

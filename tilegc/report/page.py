@@ -17,6 +17,8 @@ from tilegc.report.arithmetic import SUN, Step, arithmetic
 from tilegc.report.audit import audit_rows, counted
 from tilegc.report.drawing import Drawing
 from tilegc.report.law import likelihood_rows, ranking_rows, sensitivity_rows
+from tilegc.report.masked import HEAD as MASKED_HEAD
+from tilegc.report.masked import area_rows
 from tilegc.report.numbers import DASH, missing, plain, power, share, with_error, with_power
 from tilegc.report.purity import HEAD, noise_rows
 from tilegc.report.radial import contamination_rows, law_rows, mass_rows
@@ -88,6 +90,8 @@ def page(material: Material, drawings: Mapping[str, Sequence[Drawing]], images: 
         fields=_fields(material),
         bits=[style.BITS[bit][0] for bit in Bit],
         masks=_masks(material),
+        masked_head=MASKED_HEAD,
+        masked_rows=area_rows(material),
         noise_head=HEAD,
         noise_rows=noise_rows(material),
         psfs=_psfs(material),

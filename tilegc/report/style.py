@@ -27,6 +27,7 @@ from tilegc.schema import Bit
 __all__ = [
     "BITS",
     "BLUE",
+    "DPI",
     "FAINT",
     "GREEN",
     "INK",
@@ -40,6 +41,7 @@ __all__ = [
     "WIDE",
     "colour_bar",
     "colour_map",
+    "dressed",
     "legend",
     "map_legend",
     "map_panel",
@@ -100,7 +102,7 @@ def panel(title: str, size: tuple[float, float] = WIDE) -> tuple[Figure, Axes]:
         Width and height, inches.
     """
     figure = Figure(figsize=size, dpi=DPI, facecolor="white", layout="constrained")
-    return figure, _dressed(figure.add_subplot(), title)
+    return figure, dressed(figure.add_subplot(), title)
 
 
 def map_panel(title: str, aspect: float = 1.0) -> tuple[Figure, Axes]:
@@ -116,10 +118,11 @@ def map_panel(title: str, aspect: float = 1.0) -> tuple[Figure, Axes]:
     height = inner * min(max(aspect, 0.35), 1.6)
     total = height + BOTTOM + TOP
     figure = Figure(figsize=(MAP, total), dpi=DPI, facecolor="white")
-    return figure, _dressed(figure.add_axes((LEFT / MAP, BOTTOM / total, inner / MAP, height / total)), title)
+    return figure, dressed(figure.add_axes((LEFT / MAP, BOTTOM / total, inner / MAP, height / total)), title)
 
 
-def _dressed(axes: Axes, title: str) -> Axes:
+def dressed(axes: Axes, title: str) -> Axes:
+    """Give axes their title, ticks and lettering, and return them."""
     axes.set_title(title, loc="left", fontsize=TEXT + 0.5, color=INK, fontweight="bold")
     axes.tick_params(
         which="both", labelsize=SMALL, color=FAINT, labelcolor=INK, direction="in", top=True, right=True

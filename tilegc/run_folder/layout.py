@@ -35,6 +35,7 @@ PRODUCTS: Final = (
     FILES.contamination,
     FILES.purity,
     FILES.pattern,
+    FILES.masked,
     FILES.audit,
 )
 """Files in the folder itself that the manifest has digests of; the page, figures and log promise nothing."""
@@ -127,7 +128,7 @@ def remove(root: Place, fields: Iterable[str], claimed: Iterable[str], *, keep: 
 def _may_go(inside: str) -> bool:
     """Whether a folder is one that we make: an empty one of someone else stays."""
     top = inside.partition("/")[0]
-    return top in {FILES.maps, FILES.psf, FILES.figures, FILES.store, FILES.ledger}
+    return top in {FILES.maps, FILES.psf, FILES.figures, FILES.study, FILES.store, FILES.ledger}
 
 
 def arrays_of(store: Place) -> dict[str, list[str]]:

@@ -115,6 +115,11 @@ class Run:
         """The strongest periodicity of the sources' positions in slices of signal-to-noise, with units."""
         return _tables().read_ecsv(self._there(FILES.pattern))
 
+    @property
+    def masked(self) -> QTable:
+        """Area of every bit of the mask against radius, with units."""
+        return _tables().read_ecsv(self._there(FILES.masked))
+
     def field(self, name: str) -> xr.Dataset:
         """Return a field's arrays, dask-backed: sci, err, wht (if ingested), mask, detection, rho, density.
 

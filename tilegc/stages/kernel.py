@@ -85,7 +85,8 @@ def cell_maps(
 
 
 def kernel_statistics(
-    cells: SkyCells, field: int, max_radius: float, side: float, inpainted: Floats, kernel: tuple[float, float]
+    cells: SkyCells, field: int, max_radius: float, side: float, inpainted: Floats, kernel: tuple[float, float],
+    recovery: Floats | None = None,
 ) -> KernelStatistics:  # fmt: skip
     """Return errors of the comparison, the best kernel, and the correlation beyond radius.
 
@@ -100,9 +101,12 @@ def kernel_statistics(
         Inpainted sources of that field in each cell, the mean over realisations.
     kernel : tuple of float
         alpha and softening (arcsec) of the run's kernel.
+    recovery : float64 (eta, xi), optional
+        Probability that a source is recorded, for what radius does not explain: crowding follows the ellipses.
+        1 where not given.
     """
     maps = cell_maps(cells, field, max_radius, inpainted)
-    data = box_counts(cells, side, max_radius)
+    data = box_counts(cells, side, max_radius, recovery=recovery)
     xi, eta = np.meshgrid(maps.xi, maps.eta)
     near = np.where(np.hypot(eta, xi) < max_radius, maps.kappa, np.nan)
     ellipse = shape_of(near, xi, eta, 0.8 * max_radius)

@@ -77,7 +77,9 @@ class CountsRelation:
     n_boxes: int
     n_sources: int
     area: float
-    """Effective area, arcsec^2."""
+    """Good area, arcsec^2."""
+    recovery: float
+    """Effective over good area: the mean probability that a source is recorded, area by area."""
     outer: OuterField | None
     bias: BinnedBias | None
     attenuation: Attenuation | None
@@ -147,37 +149,41 @@ def fit_counts(
     kept : bool (eta, xi), optional
         Cells that count; those of `cells.kept` where not given.
     recovery : float64 (eta, xi), optional
-        Probability that a source is recorded; 1 where not given.
+        Probability that a source is recorded, as `tilegc.stages.crowding.of_cells` has it; NaN: cells that do not
+        count. 1 where not given.
     thorough : bool
         With resamples, intervals and simulations; else with the sandwich alone.
     """
     data = box_counts(cells, side, max_radius, count=count, kept=kept, recovery=recovery)
     law = fit_law(data) if data.count.size else None
+    effective = float(data.area.sum())
+    area = effective if recovery is None else _good_area(cells, max_radius, kept, recovery)
     if law is None or not law.found or not law.free[1]:  # A power on its bound is no measurement.
-        return _nothing(data)
+        return _nothing(data, area)
     hanging = clumping(data, law)
     covariance = sandwich(data, law, hanging)
     result = CountsRelation(
         law, covariance, hanging, np.full(3, np.nan), (np.nan, np.nan), (np.nan, np.nan), data.count.size,
-        int(data.count.sum()), float(data.area.sum()), data.outer, None, None,
+        int(data.count.sum()), area, effective / area, data.outer, None, None,
     )  # fmt: skip
     if not thorough:
         return result
     resampled = bootstrap(data, law)
     spread = resampled.std(axis=0, ddof=1) if len(resampled) > 1 else np.full(3, np.nan)
-    use, area, sources = _cells(cells, max_radius, count, kept, recovery)
+    use, area_of_cells, sources = _cells(cells, max_radius, count, kept, recovery)
     flattened = None
     if ensemble is not None and ensemble.box.size:
 
         def again(values: Floats, counted: Floats) -> BoxCounts:
-            gathered = _gathered(cells, side, values, area, counted, use)
+            gathered = _gathered(cells, side, values, area_of_cells, counted, use)
             return replace(gathered, outer=data.outer)
 
-        flattened = attenuation(cells.kappa, _placed(ensemble, cells), area, sources, use, law, boxes=again)
+        placed = _placed(ensemble, cells)
+        flattened = attenuation(cells.kappa, placed, area_of_cells, sources, use, law, boxes=again)
     return replace(
         result, resampled=spread, c_interval=interval(data, law, C, covariance),
         floor_interval=interval(data, law, FLOOR, covariance, 2.0),
-        bias=None if found is None else binned_bias(cells, side, law, found), attenuation=flattened,
+        bias=None if found is None else binned_bias(cells, side, law, found, recovery), attenuation=flattened,
     )  # fmt: skip
 
 
@@ -189,12 +195,19 @@ def _placed(ensemble: Realisations, cells: SkyCells) -> Iterator[Floats]:
         yield whole
 
 
-def _nothing(data: BoxCounts) -> CountsRelation:
+def _good_area(cells: SkyCells, max_radius: float, kept: NDArray[np.bool_] | None, recovery: Floats) -> float:
+    """Return the good area, arcsec^2, of the cells that enter the fit."""
+    use, effective, _ = _cells(cells, max_radius, None, kept, recovery)
+    use = use & np.isfinite(cells.kappa) & (effective > 0)
+    return float(cells.good_area.sum(axis=0)[use].sum())
+
+
+def _nothing(data: BoxCounts, area: float) -> CountsRelation:
     none = Law(np.nan, np.nan, np.nan, np.nan, np.nan, np.full((3, 3), np.nan), np.zeros(3, np.bool_), np.nan)
     return CountsRelation(
         none, np.full((3, 3), np.nan), Clumping(np.nan, np.nan, "exponential", np.nan), np.full(3, np.nan),
-        (np.nan, np.nan), (np.nan, np.nan), data.count.size, int(data.count.sum()), float(data.area.sum()),
-        data.outer, None, None,
+        (np.nan, np.nan), (np.nan, np.nan), data.count.size, int(data.count.sum()), area,
+        float(data.area.sum()) / area if area else np.nan, data.outer, None, None,
     )  # fmt: skip
 
 
@@ -213,7 +226,8 @@ def box_counts(
     """
     use, area, sources = _cells(cells, max_radius, count, kept, recovery)
     data = _gathered(cells, side, cells.kappa, area, sources, use)
-    return replace(data, outer=_outer(cells, max_radius, area, sources, cells.kept if kept is None else kept))
+    far = (cells.kept if kept is None else kept) & (True if recovery is None else np.isfinite(recovery))
+    return replace(data, outer=_outer(cells, max_radius, area, sources, far))
 
 
 def _cells(
@@ -222,7 +236,8 @@ def _cells(
 ) -> tuple[NDArray[np.bool_], Floats, Floats]:  # fmt: skip
     """Return the cells that enter the fit, the effective area and the sources of all cells."""
     use = (cells.kept if kept is None else kept) & (cells.radius < max_radius)
-    area = cells.good_area.sum(axis=0) * (1.0 if recovery is None else recovery)
+    # A cell whose recovery is not known has no area, and its sources do not count.
+    area = cells.good_area.sum(axis=0) * (1.0 if recovery is None else np.nan_to_num(recovery))
     sources = (cells.n_gc.sum(axis=0) if count is None else count).astype(np.float64)
     return use, area, sources
 
@@ -268,10 +283,13 @@ def _outer(
     )  # fmt: skip
 
 
-def binned_bias(cells: SkyCells, side: float, law: Law, found: Boxes) -> BinnedBias | None:
+def binned_bias(
+    cells: SkyCells, side: float, law: Law, found: Boxes, recovery: Floats | None = None
+) -> BinnedBias | None:
     """Simulate counts of the law in the recipe's own boxes, and fit their bins as the recipe does.
 
-    None where no simulated sky could be fitted.
+    The bins count what is recorded, so that what crowding hides is missing from the simulated counts too. None where
+    no simulated sky could be fitted.
     """
     area = cells.good_area.sum(axis=0)
     use = cells.kept & np.isfinite(cells.kappa)
@@ -283,7 +301,11 @@ def binned_bias(cells: SkyCells, side: float, law: Law, found: Boxes) -> BinnedB
     columns = np.floor(found.xi / side).astype(np.int64).tolist()
     at = np.array([place[pair] for pair in zip(rows, columns, strict=True)], np.int64)
     # Cells of a box without kappa are taken to be like its others.
-    mu = (data.expected(law) / data.box_area)[at] * found.area
+    seen = data
+    if recovery is not None:
+        share = np.where(np.isfinite(recovery), recovery, 1.0)
+        seen = _gathered(cells, side, cells.kappa, area * share, np.zeros(area.shape), use)
+    mu = (seen.expected(law) / data.box_area)[at] * found.area
     draws = np.random.Generator(np.random.PCG64(SEED))
     indices = []
     for _ in range(MOCKS):
@@ -315,6 +337,7 @@ def describe(found: CountsRelation) -> dict[str, Any]:
             "shape": found.clumping.shape,
         },
         "n_boxes": found.n_boxes, "n_sources": found.n_sources, "area_arcsec2": found.area,
+        "recovery": null(found.recovery),
         "outer": outer and {"n_per_arcsec2": outer.density, "err": outer.err},
         "attenuation": flattened and {
             "realisations": flattened.realisations, "kappa_rms": null(flattened.kappa_rms),

@@ -56,6 +56,10 @@ GROWN = (
 RIDGE_AREA = 12
 """Pixels of the smallest ridge: its length is more."""
 
+MATCHED_RIM = 2.0
+"""Pixels round bit 4 in which the matched filter, which sees a bright source's wings from there on without their
+middle, makes rings of false peaks: on the mock `small` four of five false sources lay there."""
+
 NO_DATA_SQUARE = 3.0
 """Side, arcsec, of the square that missing data must hold to have an edge (DESIGN 3.2)."""
 
@@ -68,13 +72,16 @@ class Edge:
     """Side of the square that missing data must hold."""
     reach2: int
     """Largest squared distance from such data; negative: off."""
+    rim: float = 0.0
+    """Pixels by which bit 4 is grown after the filter has left its pixels out."""
 
     @classmethod
-    def of(cls, arcsec: float, scale: float) -> Edge:
+    def of(cls, arcsec: float, scale: float, *, matched: bool = False) -> Edge:
         """Return the edge mask of a width in arcsec, 0 for none, on pixels of `scale` arcsec."""
         # 6.6 / 0.03 is 220 pixels also where the header's scale misses 0.03 in its last digits.
         reach2 = math.floor((arcsec / scale) ** 2 * (1 + 1e-9)) if arcsec > 0 else -1
-        return cls(max(1, math.ceil(NO_DATA_SQUARE / scale * (1 - 1e-9))), reach2)
+        rim = MATCHED_RIM if matched else 0.0
+        return cls(max(1, math.ceil(NO_DATA_SQUARE / scale * (1 - 1e-9))), reach2, rim)
 
     @property
     def radius(self) -> int:
@@ -144,7 +151,11 @@ def mask(setup: Setup, regions: Mapping[str, Regions]) -> None:
     fragments = run_pass(setup.engine, find, setup.fields, {name: name for name in names}) or {}
     objects = {name: _choose(fragments, name, masks) for name in names}
     run_pass(setup.engine, draw, setup.fields, objects, setup.ledger)
-    edges = {name: Edge.of(setup.config.mask.edge_arcsec, setup.source(name).scale) for name in names}
+    matched = setup.config.recipe == "calibrated"
+    edges = {
+        name: Edge.of(setup.config.mask.edge_arcsec, setup.source(name).scale, matched=matched)
+        for name in names
+    }
     run_pass(setup.engine, mask_pass(edges), setup.fields, edges, setup.ledger)
 
 
@@ -224,6 +235,8 @@ def _mask_rule(window: xr.Dataset, tile: Tile, params: Edge) -> tuple[dict[str, 
     if params.reach2 >= 0:
         no_data = (flags & np.uint8(Bit.NO_DATA)) != 0
         bits[edge(no_data, params.square, params.reach2, tile.open_sides)] |= np.uint8(Bit.EDGE)
+    if params.rim > 0 and (bits & np.uint8(Bit.BRIGHT)).any():
+        bits[grow((bits & np.uint8(Bit.BRIGHT)) != 0, params.rim)] |= np.uint8(Bit.BRIGHT)
     objects = window["objects"].values
     for kind, growth, bit in GROWN:
         drawn = (objects & kind) != 0

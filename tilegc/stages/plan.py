@@ -25,6 +25,7 @@ from tilegc.stages.ingest import needs_store
 from tilegc.stages.inpaint import INPAINT
 from tilegc.stages.local_noise import QUIET_PASS
 from tilegc.stages.mask import REGIONS, Edge, mask_pass, object_passes
+from tilegc.stages.masked_area import COUNT_MASKS
 from tilegc.stages.noise import COUNT
 from tilegc.stages.null_map import BLOCK, null_pass
 from tilegc.stages.peaks import PEAKS
@@ -137,12 +138,26 @@ def check(found: Plan) -> None:
 
 
 def _passes(config: RunConfig, sources: Sequence[FieldSource]) -> list[Pass]:
-    edges = {source.name: Edge.of(config.mask.edge_arcsec, source.scale) for source in sources}
+    matched = config.recipe == "calibrated"
+    edges = {
+        source.name: Edge.of(config.mask.edge_arcsec, source.scale, matched=matched) for source in sources
+    }
     filtering = filter_pass(_filtering(config, sources))
     stars = [STARS] if config.recipe == "calibrated" else []
     lines = [COUNT, RIDGES] if wanted(config.mask) else []
     objects = object_passes(config.mask)
-    found = [*stars, REGIONS, filtering, *lines, *objects, mask_pass(edges), COUNT, PEAKS, SHAPES]
+    found = [
+        *stars,
+        REGIONS,
+        filtering,
+        *lines,
+        *objects,
+        mask_pass(edges),
+        COUNT_MASKS,
+        COUNT,
+        PEAKS,
+        SHAPES,
+    ]
     return [*found, COVERAGE, INPAINT, CELLS]
 
 

@@ -27,6 +27,7 @@ from tilegc.schema import (
     CONTAMINATION,
     FILES,
     INPAINTED,
+    MASKED,
     MASSES,
     PATTERN,
     PROFILE,
@@ -41,7 +42,7 @@ from tilegc.schema import (
     VERSION,
 )
 from tilegc.sky import cosmology, kpc_per_arcsec
-from tilegc.stages import audit, contamination, mass_table
+from tilegc.stages import audit, contamination, masked_area, mass_table
 from tilegc.stages.contamination import Component
 from tilegc.stages.density import resolutions
 from tilegc.stages.kernel import KernelStatistics
@@ -119,6 +120,10 @@ class Results:
     audit: tuple[audit.Line, ...]
     psfs: Mapping[str, tuple[BandPsf, ...]]
     """Of every field's bands: what shapes, and the calibrated filter, are measured with."""
+    masked: Mapping[str, np.ndarray]
+    """By field, pixels by annulus and value of the mask, int64 (annulus, 256)."""
+    masked_edges: np.ndarray
+    """Edges of these annuli, arcsec."""
 
     @property
     def candidates(self) -> Table:
@@ -171,6 +176,9 @@ def write_tables(setup: Setup, results: Results) -> None:
     write_ecsv(folder.path / FILES.purity, PURITY, _joined(purities), recipe)
     patterns = [results.selection.patterns[name].table for name in setup.names]
     write_ecsv(folder.path / FILES.pattern, PATTERN, _joined(patterns), recipe)
+    pixel_area = {name: setup.source(name).pixel_area for name in setup.names}
+    masked = masked_area.by_radius(results.masked, results.masked_edges, pixel_area)
+    write_ecsv(folder.path / FILES.masked, MASKED, masked, recipe)
     write_ecsv(folder.path / FILES.audit, AUDIT, audit.columns(results.audit), recipe)
 
 
@@ -312,6 +320,7 @@ def _field(setup: Setup, results: Results, index: int, name: str) -> dict[str, A
         # Of the pixels with data; null where there are none.
         "masked_fraction": 1 - noise.n_good / with_data if with_data else None,
         "no_data_fraction": 1 - with_data / n_pixels,
+        "masked": masked_area.shares(results.masked[name], source.pixel_area),
         "sigma": _null(noise.sigma),
         "threshold": _null(results.selection.typical[name]),
         "psf": {

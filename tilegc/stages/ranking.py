@@ -46,7 +46,8 @@ def rank_maps(
     max_radius : float
         arcsec.
     recovery : float64 (eta, xi), optional
-        Probability that a source is recorded; 1 where not given.
+        Probability that a source is recorded, the same for all maps; NaN: cells that do not count. 1 where not
+        given.
 
     Returns
     -------

@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
 
+from tilegc.stages.crowding import of_cells
 from tilegc.stages.kernel import cell_maps
 from tilegc.stages.likelihood import fit_counts
 from tilegc.stages.relation import boxes, fit
@@ -49,6 +50,8 @@ class Settings:
     """alpha and softening."""
     inpainted: Floats
     """Inpainted sources of that field in each cell, the mean over realisations, (eta, xi)."""
+    zones: tuple[float, ...] | None = None
+    """Area round a source in which no fainter one is seen, arcsec^2, by field; None: crowding hides nothing."""
 
 
 def sensitivity(
@@ -85,7 +88,9 @@ def sensitivity(
     rows: list[dict[str, str | int | float]] = []
     for name, rows_of in chosen:
         part = cells if rows_of is None else replace(cells, n_gc=_counts(cells, sources, rows_of, owner))
-        rows.append(_row(name, part, settings, whole))
+        # The faint half is hidden by the bright one too; all others are everything down to their limit.
+        brighter = cells.n_gc - part.n_gc if name == "faint_half" else None
+        rows.append(_row(name, part, settings, whole, brighter))
     discs = member_discs(cells)
     rows.append(
         _row("members_removed", replace(
@@ -107,9 +112,12 @@ def _counts(
     return counted
 
 
-def _row(name: str, cells: SkyCells, settings: Settings, whole: int) -> dict[str, str | int | float]:
+def _row(
+    name: str, cells: SkyCells, settings: Settings, whole: int, brighter: NDArray[np.int64] | None = None
+) -> dict[str, str | int | float]:
     binned = fit(boxes(cells, settings.box))
-    found = fit_counts(cells, settings.box, settings.max_radius, thorough=False)
+    recovery = None if settings.zones is None else of_cells(cells, settings.zones, brighter)
+    found = fit_counts(cells, settings.box, settings.max_radius, recovery=recovery, thorough=False)
     # Of fewer sources, fewer are under the mask.
     share = int(cells.n_gc[settings.field].sum()) / whole if whole else 0.0
     maps = cell_maps(cells, settings.field, settings.max_radius, settings.inpainted * share)

@@ -22,7 +22,7 @@ from tilegc.stages.profile import profile
 from tilegc.stages.relation import Relation, boxes, fit, index_difference
 from tilegc.stages.sky_grid import SkyCells
 
-__all__ = ["COMPACT", "Planted", "planted"]
+__all__ = ["COMPACT", "Planted", "on_planted", "planted", "read_truth"]
 
 COMPACT = ("gc", "member_gc", "background_point", "background_extended")
 """Kinds of planted objects that a catalogue of point sources is meant to hold, or cannot tell from such."""
@@ -154,6 +154,44 @@ def planted(
     )
 
 
+def on_planted(truth: QTable, catalogue: Table, flux_limit: float) -> np.ndarray:
+    """Return which catalogued sources lie on a planted one of at least a third of the limit, bool (n,).
+
+    Parameters
+    ----------
+    truth : QTable
+        Of `tilegc simulate`.
+    catalogue : table
+        Columns field, y and x.
+    flux_limit : float
+        Summed flux, nJy, that corresponds to the run's limit: `Planted.flux_limit`.
+    """
+    kind, seen = _kind_and_flux(truth)
+    return _on_objects(truth, catalogue, np.isin(kind, COMPACT) & (seen >= REAL * flux_limit))
+
+
+def _kind_and_flux(truth: QTable) -> tuple[np.ndarray, np.ndarray]:
+    """Return the kind of the planted objects, and the flux, nJy, that they would have as points with the same peak."""
+    kind = np.asarray(truth["kind"]).astype(str)
+    flux = np.sum(
+        [np.asarray(truth[name], float) for name in truth.colnames if name.startswith("flux_")], axis=0
+    )
+    return kind, np.where(kind == "background_extended", RESOLVED * flux, flux)
+
+
+def _on_objects(truth: QTable, catalogue: Table, likely: np.ndarray) -> np.ndarray:
+    """Return which catalogued sources lie on one of some planted objects, bool (n,)."""
+    places, field = _xy(truth), np.asarray(truth["field"]).astype(str)
+    on = np.zeros(catalogue["y"].size, bool)
+    for name in np.unique(catalogue["field"].astype(str)):
+        rows = np.flatnonzero(catalogue["field"] == name)
+        objects = places[likely & (field == name)].reshape(-1, 2)
+        if len(objects):
+            peaks = np.column_stack([catalogue["y"][rows], catalogue["x"][rows]]).astype(float)
+            on[rows] = cKDTree(objects).query(peaks)[0] <= MATCH_RADIUS
+    return on
+
+
 def _xy(truth: QTable) -> np.ndarray:
     return np.column_stack([np.asarray(truth["y"], float), np.asarray(truth["x"], float)])
 
@@ -227,16 +265,14 @@ def _shares(
     places = _xy(truth)
     ra, dec = np.asarray(truth["ra"], float), np.asarray(truth["dec"], float)
     kept = cells.kept_at(ra, dec)
-    found = sought = real = 0
+    found = sought = 0
+    real = int(_on_objects(truth, catalogue, likely).sum())
     for name in cells.fields:
         rows = catalogue["field"] == name
         peaks = np.column_stack([catalogue["y"][rows], catalogue["x"][rows]]).astype(float).reshape(-1, 2)
         wanted = places[bright & kept & (field == name)].reshape(-1, 2)
-        objects = places[likely & (field == name)].reshape(-1, 2)
         sought += len(wanted)
         if len(peaks) and len(wanted):
             found += int((cKDTree(peaks).query(wanted)[0] <= MATCH_RADIUS).sum())
-        if len(peaks) and len(objects):
-            real += int((cKDTree(objects).query(peaks)[0] <= MATCH_RADIUS).sum())
     n = catalogue["y"].size
     return found / sought if sought else np.nan, real / n if n else np.nan

@@ -1,0 +1,90 @@
+"""What the mask takes of every field: areas by reason, and against radius."""
+
+from __future__ import annotations
+
+from typing import Final
+
+import numpy as np
+from markupsafe import Markup
+from matplotlib.artist import Artist
+from matplotlib.container import Container
+
+from tilegc.report import style
+from tilegc.report.drawing import Drawing
+from tilegc.report.numbers import plain, share
+from tilegc.report.reading import Material, rows_of
+from tilegc.schema import Bit
+
+__all__ = ["HEAD", "against_radius", "area_rows"]
+
+MASKS: Final = (Bit.BRIGHT, Bit.EXTENDED, Bit.SPIKE, Bit.REGION)
+STACKED: Final = (*MASKS, Bit.EDGE)
+
+HEAD: Final = [
+    "field", "inside the edges (arcsec²)", *(style.BITS[bit][0] for bit in MASKS), "all masks", "good (arcsec²)",
+]  # fmt: skip
+
+GOOD: Final = "#eef0f2"
+INNERMOST: Final = 0.3
+"""Inner radius, arcsec, at which an annulus about the centre itself is drawn on a logarithmic scale."""
+LAST: Final = 1.25
+"""Outer over inner radius at which the annulus without an end is drawn."""
+
+
+def _key(bit: Bit) -> str:
+    return str(bit.name).lower()
+
+
+def area_rows(material: Material) -> list[list[str | Markup]]:
+    """Return a row a field: how much of the area with data inside the edges each mask takes."""
+    rows: list[list[str | Markup]] = []
+    for name, field in material.summary["fields"].items():
+        found = field["masked"]
+        good = field["good_area_arcsec2"]
+        rows.append([
+            name, plain(good + found["any"]["arcsec2"], 4),
+            *(share(found[_key(bit)]["fraction"], "no data") for bit in MASKS),
+            share(found["any"]["fraction"], "no data"), plain(good, 4),
+        ])  # fmt: skip
+    return rows
+
+
+def against_radius(material: Material, field: str) -> Drawing | None:
+    """Draw the share of the area with data that each reason takes in annuli; None where there are no data."""
+    names = ("field", "r_lo", "r_hi", "data_arcsec2", "good_arcsec2")
+    table = rows_of(material.run.masked, *names, *(f"{_key(bit)}_own_arcsec2" for bit in STACKED))
+    rows = table["field"].astype(str) == field
+    if not rows.any():
+        return None
+    low, high = np.maximum(table["r_lo"][rows], INNERMOST), table["r_hi"][rows]
+    high = np.where(np.isfinite(high), high, LAST * low)
+    data = table["data_arcsec2"][rows]
+    figure, axes = style.panel(f"Masked area against radius, field {field}", style.WIDE)
+    axes.set_xscale("log")
+    layers = [("good", GOOD, table["good_arcsec2"][rows] / data)]
+    layers += [(*style.BITS[bit], table[f"{_key(bit)}_own_arcsec2"][rows] / data) for bit in STACKED]
+    floor = np.zeros(len(data))
+    handles: list[Artist | Container] = []
+    for label, colour, part in layers:
+        if part.any():
+            handles.append(
+                axes.bar(
+                    low, part, high - low, floor, align="edge", color=colour, lw=0, label=label, zorder=2
+                )
+            )
+        floor += part
+    for radius in np.unique([low, high]):
+        axes.axvline(radius, color="white", lw=0.4, zorder=3)
+    axes.set_ylim(0, 1)
+    axes.set_xlim(low.min(), high.max())
+    axes.set_xlabel("distance from the centre (arcsec)")
+    axes.set_ylabel("share of the area with data")
+    style.plain_ticks(axes.xaxis)
+    style.legend(figure, handles, columns=6)
+    return Drawing(
+        f"masked-{field}", figure,
+        f"What the mask takes of field {field} in annuli about the cluster's centre. A pixel with several bits counts "
+        "for the last of bright, extended, spike and region; near missing data all count as edge. The outermost "
+        "annulus has no end.",
+        wide=True,
+    )  # fmt: skip
