@@ -75,6 +75,13 @@ def test_dasks_own_config_fills_the_gaps_and_the_run_file_wins():
     assert options["worker_extra_args"][:2] == ["--lifetime", "540s"]
 
 
+def test_a_lifetime_beyond_the_wall_time_has_no_stagger():
+    with dask.config.set(DRIVER):
+        settings = Compute.model_validate({"jobs": {"walltime": 60, "lifetime": 3600}})
+        options = job_options("slurm", 1, 2**30, settings)
+    assert options["worker_extra_args"] == ["--lifetime", "3600s", "--lifetime-stagger", "0s"]
+
+
 def test_manifests(tmp_path):
     with dask.config.set(DRIVER):
         made = manifest(Compute.model_validate({"kubernetes": {"image": "tilegc:1"}}), 3, 2**30)

@@ -144,7 +144,7 @@ def job_options(system: str, workers: int, memory: int, compute: Compute) -> dic
         lifetime = walltime - min(max(60.0, LEAVE_EARLY * walltime), 0.25 * walltime)
     if lifetime is not None:
         # Not all at the same time: the queue needs a while to start others.
-        stagger = min(0.1 * lifetime, 0.4 * ((walltime or 1.2 * lifetime) - lifetime))
+        stagger = max(0.0, min(0.1 * lifetime, 0.4 * ((walltime or 1.2 * lifetime) - lifetime)))
         arguments += ["--lifetime", f"{lifetime:.0f}s", "--lifetime-stagger", f"{stagger:.0f}s"]
     exports = [f"export {key}={shlex.quote(value)}" for key, value in environment().items()]
     options: dict[str, Any] = {
