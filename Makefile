@@ -30,7 +30,7 @@ lint: venv
 	$(BIN)/lint-imports --no-cache
 
 test: lint
-	$(BIN)/python -m pytest -m "not slow"
+	$(BIN)/python -m pytest -m "not slow" -n 2 --dist loadfile
 
 test-full: lint
 	$(BIN)/python -m pytest

@@ -266,4 +266,4 @@ def filter_pass(params: Mapping[str, FilterParams]) -> Pass:
     """Return the pass that writes `MAPS` for fields with these parameters."""
     halo = {name: filter_halo(wanted) for name, wanted in params.items()}
     bands = max(wanted.bands for wanted in params.values())
-    return Pass("filter", ("sci", "wht"), halo, MAPS, filter_rule, bytes_per_pixel=40.0 + 10.0 * bands)
+    return Pass("filter", ("sci", "wht"), halo, MAPS, filter_rule, bytes_per_pixel=42.0 + 10.0 * bands)
