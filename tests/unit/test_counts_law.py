@@ -12,7 +12,7 @@ from scipy.optimize import minimize
 
 from tests import counts
 from tilegc.statistics.attenuation import attenuation
-from tilegc.statistics.clumping import LENGTHS, REACH, Clumping, clumping, sandwich
+from tilegc.statistics.clumping import LENGTHS, REACH, Clumping, _widened, clumping, sandwich
 from tilegc.statistics.counts_law import LEAST_LN_KAPPA, BoxCounts, OuterField, fit_law, gather
 from tilegc.statistics.intervals import FLOOR, C, interval
 from tilegc.statistics.resampling import block_numbers, block_weights, bootstrap
@@ -320,3 +320,10 @@ def test_attenuation_by_a_wrong_lens_map():
     )  # fmt: skip
     assert exact.ratio == pytest.approx(1.0, abs=1e-6)
     assert (exact.kappa_rms, exact.c_scatter) == pytest.approx((0.0, 0.0), abs=1e-6)
+
+
+def test_information_without_an_inverse_gives_no_errors():
+    information = np.array([[2.0, 2.0], [2.0, 2.0]])
+    assert np.isnan(_widened(information, np.eye(2))).all()
+    regular = np.array([[2.0, 0.5], [0.5, 1.0]])
+    assert np.allclose(_widened(regular, regular), np.linalg.inv(regular))

@@ -92,8 +92,10 @@ def _reason(error: BaseException, address: str, *, secured: bool) -> str:
             "it asks for certificates; give --tls-ca, --tls-cert and --tls-key, or name them in Dask's config"
         )
     broken = next((cause for cause in causes if isinstance(cause, ssl.SSLError)), None)
-    if broken is not None or (secured and isinstance(error, AssertionError | TypeError)):
-        why = "" if broken is None else f" ({one_line(broken)})"
+    # distributed puts some of them in words of its own, without their cause
+    told = broken if broken is not None else (error if secured and "SSLError" in str(error) else None)
+    if told is not None or (secured and isinstance(error, AssertionError | TypeError)):
+        why = "" if told is None else f" ({one_line(told)})"
         return f"it and these certificates do not accept each other{why}; all must be signed by --tls-ca"
     return (
         f"no scheduler answers there ({one_line(error)}); "

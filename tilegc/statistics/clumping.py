@@ -30,6 +30,9 @@ LENGTHS: Final = (1.0, 1.5, 2.0, 3.0, 4.0, 6.0, 8.0)
 
 SHAPES: Final = ("exponential", "gaussian")
 
+DEGENERATE = 1e-14
+"""Smallest over largest eigenvalue of an information below which it has no inverse."""
+
 SURE: Final = 4.0
 """Gain in chi^2 from which the residuals are taken as correlated."""
 
@@ -159,11 +162,13 @@ def sandwich(data: BoxCounts, law: Law, found: Clumping) -> Floats:
 
 
 def _widened(information: Floats, middle: Floats) -> Floats:
-    """Return F^-1 V F^-1, no direction narrower than F^-1.
+    """Return F^-1 V F^-1, no direction narrower than F^-1; NaN where F is not positive definite.
 
     The fitted xi is noisy and need not belong to any field, so that V could be narrower than F somewhere.
     """
     value, vector = np.linalg.eigh(information)
+    if not value[0] > DEGENERATE * value[-1]:  # a handful of sources: some direction is not measured at all
+        return np.full_like(information, np.nan)
     root = (vector / np.sqrt(value)) @ vector.T
     ratio, direction = np.linalg.eigh(root @ middle @ root)
     stretched = root @ direction
