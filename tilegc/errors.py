@@ -17,6 +17,7 @@ __all__ = [
     "TileGCError",
     "TilesFailedError",
     "UnitError",
+    "one_line",
 ]
 
 
@@ -68,3 +69,8 @@ class TilesFailedError(RunFailedError):
     """Some tiles of a pass failed after all retries; the others are finished and recorded."""
 
     exit_code = 3
+
+
+def one_line(error: object) -> str:
+    """Return what an error says as one line; its class where it says nothing."""
+    return " ".join(str(error).split()) or type(error).__name__

@@ -219,7 +219,8 @@ def _chain(
         psfs = psf.field_psfs(setup, inputs.psfs)
         filtering = detection_map.detection_map(setup, psfs if config.recipe == "calibrated" else None)
         mask.mask(setup, inputs.regions)
-        mask_edges = masked_area.annuli(config.profile.edges or profile.EDGES)
+        edges = config.profile.edges or profile.EDGES
+        mask_edges = masked_area.annuli(edges)
         masked = masked_area.count(setup, mask_edges)
     with _timed(timing, "detect_s"):
         noises = noise.noise(setup)
@@ -238,7 +239,6 @@ def _chain(
         cells = add_up(setup, compared, inputs.kappa, common.complete)
         boxes = relation.boxes(cells, config.relation.box) if inputs.kappa else None
         centre = setup.field_of_centre()
-        edges = config.profile.edges or profile.EDGES
         annuli, level = profile.profile(cells, edges)
         zones = crowding.zones(setup, psfs)
         recovery = crowding.of_cells(cells, zones)

@@ -14,7 +14,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO, Final, TypeAlias, cast
 
-from tilegc.errors import InputError
+from tilegc.errors import InputError, one_line
 
 if TYPE_CHECKING:
     from typing_extensions import TypeIs
@@ -115,7 +115,7 @@ def reach(path: Place) -> bool:
         return bool(path.exists())
     except Exception as error:  # noqa: BLE001  (every store has its own)
         raise InputError(
-            f"{path}: cannot be reached ({_text(error)}); check the address, the network and your credentials"
+            f"{path}: cannot be reached ({one_line(error)}); check the address, the network and your credentials"
         ) from None
 
 
@@ -139,11 +139,11 @@ def opened(path: str | Place) -> Iterator[BinaryIO]:
     except (ImportError, NotImplementedError) as error:
         raise InputError(_absent(str(path), error)) from None
     except ValueError as error:
-        said = _absent(str(path), error) if is_url(path) else f"{path}: cannot be opened ({_text(error)})"
+        said = _absent(str(path), error) if is_url(path) else f"{path}: cannot be opened ({one_line(error)})"
         raise InputError(said) from None
     except Exception as error:
         if isinstance(error, OSError) or is_url(path):
-            raise InputError(f"{path}: cannot be opened ({_text(error)})") from None
+            raise InputError(f"{path}: cannot be opened ({one_line(error)})") from None
         raise
     with stream:
         yield cast("BinaryIO", stream)
@@ -194,8 +194,4 @@ def _absent(url: str, error: Exception) -> str:
     protocol = url.partition("://")[0].lower()
     extra = _PACKAGES.get(_ALIASES.get(protocol, protocol))
     remedy = f"pip install 'tilegc[{extra}]'" if extra else "install the package that opens it"
-    return f"{url}: {protocol}:// cannot be opened here ({_text(error)}); {remedy}"
-
-
-def _text(error: Exception) -> str:
-    return " ".join(str(error).split()) or type(error).__name__
+    return f"{url}: {protocol}:// cannot be opened here ({one_line(error)}); {remedy}"

@@ -18,9 +18,9 @@ from distributed import Client
 from distributed.security import Security
 
 from tilegc.cluster.settings import DRIVER, environment
-from tilegc.cluster.workers import Workers, one_line, require_same_software
+from tilegc.cluster.workers import Workers, require_same_software
 from tilegc.config import Compute
-from tilegc.errors import ConfigError, InputError
+from tilegc.errors import ConfigError, InputError, one_line
 
 __all__ = ["SYSTEMS", "job_options", "jobs"]
 

@@ -16,9 +16,9 @@ from distributed.security import Security
 from distributed.system import MEMORY_LIMIT
 
 from tilegc.cluster.settings import DRIVER
-from tilegc.cluster.workers import Workers, one_line
+from tilegc.cluster.workers import Workers
 from tilegc.config import Compute
-from tilegc.errors import ResourceError
+from tilegc.errors import ResourceError, one_line
 
 __all__ = ["local"]
 

@@ -13,11 +13,11 @@ from typing import Any
 
 from distributed import Client, performance_report
 
-from tilegc.errors import ConfigError, InputError
+from tilegc.errors import ConfigError, InputError, one_line
 from tilegc.run_folder.token import Token
 from tilegc.schema import VERSION
 
-__all__ = ["Workers", "no_shortage", "one_line", "require_same_software"]
+__all__ = ["Workers", "no_shortage", "require_same_software"]
 
 log = logging.getLogger("tilegc.cluster")
 
@@ -163,8 +163,3 @@ def _software() -> dict[str, str]:
             found[package] = "absent"
     found["CPU features"] = " ".join(environment()["simd"])
     return found
-
-
-def one_line(error: BaseException) -> str:
-    """Return what an exception says, as one line."""
-    return " ".join(str(error).split()) or type(error).__name__

@@ -42,9 +42,7 @@ def resolve(mapping: object, *, base: str | Path | None = None, source: str = "r
         config = RunConfig.model_validate(mapping)
     except ValidationError as error:
         raise ConfigError(f"{source}: {_line(error)}") from None
-    if config.convergence is None or base is None:
-        return config if base is None else _absolute(config, base)
-    return _absolute(config, base)
+    return config if base is None else _absolute(config, base)
 
 
 class _TwiceError(yaml.YAMLError):

@@ -16,7 +16,7 @@ from typing import BinaryIO, Literal, cast
 
 from astropy.io import fits
 
-from tilegc.errors import InputError
+from tilegc.errors import InputError, one_line
 from tilegc.places import is_url, opened
 
 __all__ = ["BITPIX", "BLOCK", "Hdu", "Kind", "open_bytes", "open_unpacked", "scan"]
@@ -78,12 +78,14 @@ def open_bytes(path: str) -> Iterator[BinaryIO]:
         try:
             yield stream
         except (EOFError, zlib.error, gzip.BadGzipFile) as error:
-            raise InputError(f"{path}: broken or truncated gzip ({_text(error)}); fetch it again") from None
+            raise InputError(
+                f"{path}: broken or truncated gzip ({one_line(error)}); fetch it again"
+            ) from None
         except OSError as error:
-            raise InputError(f"{path}: cannot be read ({_text(error)})") from None
+            raise InputError(f"{path}: cannot be read ({one_line(error)})") from None
         except Exception as error:
             if type(error).__module__.partition(".")[0] in _CLIENTS and is_url(path):
-                raise InputError(f"{path}: cannot be read ({_text(error)})") from None
+                raise InputError(f"{path}: cannot be read ({one_line(error)})") from None
             raise
 
 
@@ -213,7 +215,7 @@ def _hdu(path: str, index: int, header: fits.Header, offset: int, kind: Kind) ->
         return Hdu(index, header, kind, offset, size, axes if is_image else ())
     except (KeyError, ValueError, TypeError, fits.VerifyError) as error:
         raise InputError(
-            f"{path}: the header of HDU {index} cannot be understood ({_text(error)}); fetch the file again"
+            f"{path}: the header of HDU {index} cannot be understood ({one_line(error)}); fetch the file again"
         ) from None
 
 
@@ -230,7 +232,3 @@ def _padded(size: int) -> int:
 
 def _label(hdu: Hdu) -> str:
     return f"HDU {hdu.index}" + (f" ({hdu.name})" if hdu.name else "")
-
-
-def _text(error: Exception) -> str:
-    return " ".join(str(error).split()) or type(error).__name__

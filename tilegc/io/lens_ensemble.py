@@ -13,9 +13,8 @@ from astropy.cosmology import FlatLambdaCDM
 from numpy.typing import ArrayLike, NDArray
 
 from tilegc import config
-from tilegc.errors import ConvergenceError
+from tilegc.errors import ConvergenceError, one_line
 from tilegc.io.convergence import Kappa, read_convergence
-from tilegc.io.lens_files import one_line
 
 __all__ = ["Ensemble", "find_ensemble"]
 

@@ -22,10 +22,10 @@ from astropy.io import fits
 from numpy.typing import NDArray
 
 from tilegc import config
-from tilegc.errors import AstrometryError, ConvergenceError
+from tilegc.errors import AstrometryError, ConvergenceError, one_line
 from tilegc.sky import header_text, wcs_from_text
 
-__all__ = ["LensImage", "one_line", "read_image", "refuse_other_quantities"]
+__all__ = ["LensImage", "read_image", "refuse_other_quantities"]
 
 Floats = NDArray[np.float64]
 
@@ -217,8 +217,3 @@ def _check_unit(path: str, text: str) -> None:
         raise ConvergenceError(
             f"convergence: {path}: its unit is {text!r}, a convergence has none: give the kappa map"
         )
-
-
-def one_line(error: object) -> str:
-    """Return an error's text in one line, its class where it says nothing."""
-    return " ".join(str(error).split()) or type(error).__name__

@@ -17,7 +17,7 @@ import time
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Final
 
-from tilegc.errors import RunFolderError
+from tilegc.errors import RunFolderError, one_line
 from tilegc.places import create
 
 if TYPE_CHECKING:
@@ -73,8 +73,7 @@ def _take(path: UPath, content: bytes) -> None:
             f"{path.parent}: another run has just begun in it; choose another folder"
         ) from None
     except Exception as error:  # noqa: BLE001  (every store has its own)
-        text = " ".join(str(error).split()) or type(error).__name__
-        raise RunFolderError(f"{path.parent}: cannot write there ({text})") from None
+        raise RunFolderError(f"{path.parent}: cannot write there ({one_line(error)})") from None
     if held is not None:
         raise RunFolderError(
             f"{path.parent}: a run works in it now ({held}), or died in the last {LASTS:.0f} seconds; "
@@ -98,4 +97,4 @@ def _renew(path: UPath, content: bytes, ended: threading.Event) -> None:
         try:
             path.fs.pipe_file(path.path, content)
         except Exception as error:  # noqa: BLE001  (the next time may go well)
-            log.warning("%s: the lock could not be renewed (%s)", path, " ".join(str(error).split()))
+            log.warning("%s: the lock could not be renewed (%s)", path, one_line(error))

@@ -16,6 +16,7 @@ import time
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
+from tilegc.errors import one_line
 from tilegc.places import Place, opened, place
 from tilegc.schema import HERE, VERSION
 
@@ -104,8 +105,7 @@ def _length(path: Place) -> int | None:
 
 
 def _text(error: Exception) -> str:
-    said = getattr(error, "strerror", None) or str(error)
-    return " ".join(str(said).split()) or type(error).__name__
+    return one_line(getattr(error, "strerror", None) or error)
 
 
 @contextlib.contextmanager
