@@ -305,6 +305,6 @@ def test_a_section_without_a_value_is_as_if_it_were_not_there():
         "fields": [{"name": "a", "bands": {"F": "a.fits"}}],
     }
     for recipe in ("seed", "calibrated"):
-        assert config.resolve({"recipe": recipe, **run, "mask": None, "filter": None}) == config.resolve(
+        assert resolve({"recipe": recipe, **run, "mask": None, "filter": None}) == resolve(
             {"recipe": recipe, **run}
         )
