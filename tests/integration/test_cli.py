@@ -103,7 +103,6 @@ def test_start_up_imports_no_library(arguments):
         "zarr",
         "pyarrow",
         "numpy",
-        "pydantic",
         "rich",
     )
     script = (
