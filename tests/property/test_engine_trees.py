@@ -212,3 +212,37 @@ def test_no_more_in_flight_than_the_bound(client, monkeypatch):
     monkeypatch.setattr(futures._Drive, "fill", watching)
     DaskEngine(client).run("p", number, [Unit(str(i), 1, i) for i in range(300)], units_per_task=1)
     assert 8 <= most <= futures.IN_FLIGHT * 4
+
+
+@given(plan=unit_plans, length=st.sampled_from([None, 1, 2, 7, 100]))
+@settings(max_examples=10, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+def test_what_is_gathered_comes_once_from_each_unit(client, plan, length):
+    oracle = [[[index], 10**18 + index] for index, row in enumerate(plan) if row[2]]
+    for engine in (DaskEngine(client), SerialEngine()):
+        units, common = make(plan)
+        found = []
+        assert engine.run("p", rule, units, common=common, gather=found.append, units_per_task=length) is None
+        assert sorted(found) == oracle
+
+
+def test_gathering_joins_nothing_on_the_workers(client, monkeypatch):
+    submitted = []
+    submit = Client.submit
+
+    def counting_submit(self, *args, **kwargs):
+        submitted.append(kwargs["key"])
+        return submit(self, *args, **kwargs)
+
+    monkeypatch.setattr(Client, "submit", counting_submit)
+    units, found = [Unit(str(i), 2048 * 2048, i) for i in range(1000)], []
+    DaskEngine(client).run("p", number, units, gather=found.append, units_per_task=10)
+    assert sorted(found) == list(range(1000))
+    assert len([key for key in submitted if "-tiles-" in key]) == 100
+    assert len(submitted) == 101  # and the job itself
+
+
+def test_gathered_is_neither_joined_nor_kept_with_marks():
+    for engine in (SerialEngine(), DaskEngine(None)):
+        for other in ({"combine": join}, {"ledger": MemoryLedger()}):
+            with pytest.raises(ValueError, match="gathered, or joined"):
+                engine.run("p", number, [], gather=print, **other)

@@ -19,6 +19,7 @@ What can go wrong, and what then happens:
 from __future__ import annotations
 
 import logging
+import operator
 import pickle
 import queue
 import time
@@ -35,9 +36,9 @@ from distributed.scheduler import KilledWorker
 
 from tilegc.engine.counters import count_retries
 from tilegc.engine.interrupt import HeldBack
-from tilegc.engine.on_worker import Fitness, Job, UnfitWorkerError, UnitsError, busy, do_units, merge
+from tilegc.engine.on_worker import Fitness, Job, Listed, UnfitWorkerError, UnitsError, busy, do_units, merge
 from tilegc.engine.progress import Progress, Silent
-from tilegc.engine.work import LISTED, Books, Combine, Function, Marks, Unit, describe
+from tilegc.engine.work import LISTED, Books, Combine, Function, Gather, Marks, Unit, describe
 from tilegc.errors import RunFailedError, TileGCError
 
 __all__ = ["DaskEngine", "run_length"]
@@ -160,15 +161,18 @@ class DaskEngine:
         *,
         common: Any = None,
         combine: Combine | None = None,
+        gather: Gather | None = None,
         ledger: Marks | None = None,
         units_per_task: int | None = None,
     ) -> Any:
         """See `tilegc.engine.Engine.run`."""
-        with Books(name, units, self.progress, combine=combine, ledger=ledger) as books:
+        with Books(name, units, self.progress, combine=combine, ledger=ledger, gather=gather) as books:
             if not books.units:
                 return books.result(tries=self.retries + 1)
             drive = _Drive(self, books)
             try:
+                if gather is not None:
+                    function, combine = Listed(function), operator.add
                 with drive.interrupts:
                     return drive.go((name, function, combine, common, self.fitness), units_per_task)
             finally:
@@ -211,7 +215,7 @@ class _Drive:
             self.job = self.client.submit(
                 pickle.loads, cloudpickle.dumps(job), key=f"{books.name}-load-{uuid.uuid4().hex}", pure=False
             )
-        in_driver = books.with_partials
+        in_driver = books.with_partials or books.gather is not None
         while True:
             self.fill()
             if self.running:
@@ -390,7 +394,7 @@ class _Drive:
             for key, (_, trace) in failures.items():
                 log.warning("%s: %s on worker %s: %s", self.books.name, key, error.worker, trace)
             well = tuple(unit for unit in batch.units if unit.key not in failures)
-            if well and self.books.combine is None:
+            if well and self.books.combine is None and self.books.gather is None:
                 self.books.finished(well)
             elif well:  # their partial went with the failure
                 self.pending.append(_Batch(well, batch.tries))
