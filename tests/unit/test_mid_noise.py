@@ -1,4 +1,4 @@
-"""The limits of extended light in terms of noise: measured in cells of the lattice, against whole images the slow way."""
+"""The limits of extended light in terms of noise: measured in cells, against whole images the slow way."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ FLOOR = Mask().extended_nJy
 SCALES = detection_map.filter_params(Filter(), Mask()).mid_scales
 
 
-def noisy(level, shape=(300, 530)):
+def noisy(level, shape=(290, 520)):
     """Noise in two bands, a galaxy that fills none of the cells, a part without data that fills one, and weights."""
     draw = np.random.default_rng(4)
     sci = draw.normal(0, level, (2, *shape)).astype(np.float32)
@@ -69,7 +69,9 @@ def test_limits_are_above_the_noise_and_not_below_the_tuned_ones(tmp_path, level
     if bound:  # a number is a number
         number = setup_of(tmp_path / "number", sci, wht, 128, {}, "off", extended=FLOOR)
         assert detection_map.detection_map(number)["f"].extended == FLOOR
-        assert ((store.read(number.fields[0].store, "flags", field.source.box) & Bit.EXTENDED) != 0).mean() > 0.2
+        assert (
+            (store.read(number.fields[0].store, "flags", field.source.box) & Bit.EXTENDED) != 0
+        ).mean() > 0.2
 
 
 def test_without_data_the_tuned_limits_stand(tmp_path):
