@@ -179,7 +179,9 @@ def products(run: Run | Path) -> dict[str, bytes]:
     """Return the bytes of every product that DESIGN section 4 promises, by name."""
     folder = run.path if isinstance(run, Run) else run
     found = {name: (folder / name).read_bytes() for name in PRODUCTS}
-    maps = sorted((folder / FILES.maps).iterdir(), key=lambda path: path.name)  # of an object store: in any order
+    maps = sorted(
+        (folder / FILES.maps).iterdir(), key=lambda path: path.name
+    )  # of an object store: in any order
     found |= {f"{FILES.maps}/{path.name}": path.read_bytes() for path in maps}
     summary = json.loads((folder / FILES.summary).read_bytes())
     summary.pop("timing")
