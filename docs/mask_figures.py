@@ -46,10 +46,9 @@ def compose(run: Run) -> Figure:
         axes = figure.add_axes((place, 0.12, 0.45, 0.45 * SIZE[0] / SIZE[1]))
         used |= piece(run, axes, field, row, column)
     ring = Line2D([], [], ls="", marker="o", ms=6, mfc="none", mec=style.BLUE, label="source")
-    figure.legend(
-        handles=[ring, *(Patch(facecolor=style.BITS[bit][1], alpha=0.6, label=style.BITS[bit][0]) for bit in BITS if bit in used)],
-        loc="lower center", ncols=7, frameon=False, fontsize=10,
-    )  # fmt: skip
+    looks = [style.BITS[bit] for bit in BITS if bit in used]
+    patches = [Patch(facecolor=colour, alpha=0.6, label=name) for name, colour in looks]
+    figure.legend(handles=[ring, *patches], loc="lower center", ncols=7, frameon=False, fontsize=10)
     return figure
 
 
