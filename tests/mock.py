@@ -172,7 +172,7 @@ def edited(path: Path, to: str, changes: Mapping[str, Any]) -> Path:
 
 def no_report(monkeypatch: Any) -> None:
     """Leave out figures and page, which promise no bytes and take most of a small run's time."""
-    monkeypatch.setattr(pipeline, "write_report", lambda _run: None)
+    monkeypatch.setattr(pipeline, "write_report", lambda *_: None)
 
 
 def products(run: Run | Path) -> dict[str, bytes]:

@@ -331,7 +331,7 @@ def _write(setup: Setup, results: Results, timing: dict[str, float], begun: floa
         products.write_summary(place, {**summary, "timing": {**timing, "report_s": None, "total_s": None}})
         figures = setup.folder.path / FILES.figures
         foreign = {figure.name for figure in figures.glob("*.png")}
-        write_report(open_run(setup.folder.path))
+        write_report(open_run(setup.folder.path), setup.engine)
         drawn = {figure.name for figure in figures.glob("*.png")}
         setup.folder.claim(f"{FILES.figures}/{name}" for name in drawn - foreign)
     timing["total_s"] = round(time.perf_counter() - begun, 3)
