@@ -1,8 +1,8 @@
 """Settling candidates that no tile could decide: `python -m benchmarks.settling [--candidates 10000000]`.
 
-Random pixels, 4 per arcsec^2 at 30 mas, in tiles of 2048 px; what lies within 16 px of a tile's border is undecided, and,
-to be on the safe side, may be any of the others as well (`--undecided`). CPU seconds and peak memory of what the driver
-does with the table: the sparse greedy, then the order of the catalogue.
+Random pixels, 4 per arcsec^2 at 30 mas, in tiles of 2048 px; what lies within 16 px of a tile's border is undecided,
+and so may be any share of the others (`--undecided`). CPU seconds and peak memory of what the driver does with the
+table: the sparse greedy, then the order of the catalogue.
 """
 
 from __future__ import annotations
@@ -32,7 +32,9 @@ def candidates(n: int, undecided: float) -> Table:
     open_ = rim | (draw.random(y.size) < undecided)
     # what is certain was selected by greedy blanking among itself
     certain = np.flatnonzero(~open_)
-    open_[certain[~settle(y[certain], x[certain], value[certain], np.zeros(certain.size, bool), RADIUS)]] = True
+    open_[certain[~settle(y[certain], x[certain], value[certain], np.zeros(certain.size, bool), RADIUS)]] = (
+        True
+    )
     return {
         "field": np.zeros(y.size, np.int32), "y": y.astype(np.int32), "x": x.astype(np.int32), "peak": value,
         "rank": value, "decided": ~open_,

@@ -170,21 +170,34 @@ def test_a_pass_keeps_nothing_on_the_workers(client):
     assert not any(client.has_what().values())
 
 
-def test_few_tasks_and_only_the_last_partial_in_the_driver(client, monkeypatch):
-    """A thousand units: runs of them, one tree, one result fetched."""
+def counted_tasks(monkeypatch):
+    """Return the list to which the key of every task is added that is submitted from now on."""
     submitted = []
-    fetched = []
-    submit, result = Client.submit, Future.result
+    submit, mapped = Client.submit, Client.map
 
     def counting_submit(self, *args, **kwargs):
         submitted.append(kwargs["key"])
         return submit(self, *args, **kwargs)
 
+    def counting_map(self, *args, **kwargs):
+        submitted.extend(kwargs["key"])
+        return mapped(self, *args, **kwargs)
+
+    monkeypatch.setattr(Client, "submit", counting_submit)
+    monkeypatch.setattr(Client, "map", counting_map)
+    return submitted
+
+
+def test_few_tasks_and_only_the_last_partial_in_the_driver(client, monkeypatch):
+    """A thousand units: runs of them, one tree, one result fetched."""
+    submitted = counted_tasks(monkeypatch)
+    fetched = []
+    result = Future.result
+
     def counting_result(self, *args, **kwargs):
         fetched.append(self.key)
         return result(self, *args, **kwargs)
 
-    monkeypatch.setattr(Client, "submit", counting_submit)
     monkeypatch.setattr(Future, "result", counting_result)
     monkeypatch.setattr(Client, "gather", None)
     units = [Unit(str(i), 2048 * 2048, i) for i in range(1000)]
@@ -194,7 +207,7 @@ def test_few_tasks_and_only_the_last_partial_in_the_driver(client, monkeypatch):
     tiles = [key for key in submitted if "-tiles-" in key]
     merges = [key for key in submitted if "-merge-" in key]
     assert len(tiles) == 100
-    assert len(merges) <= 16  # 100 partials, 8 at a time: 99/7 rounded up, and the last few
+    assert len(merges) <= 9  # 100 partials, 16 at a time: 99/15 rounded up, and the last few
     assert len(submitted) == len(tiles) + len(merges) + 1
 
 
@@ -226,14 +239,7 @@ def test_what_is_gathered_comes_once_from_each_unit(client, plan, length):
 
 
 def test_gathering_joins_nothing_on_the_workers(client, monkeypatch):
-    submitted = []
-    submit = Client.submit
-
-    def counting_submit(self, *args, **kwargs):
-        submitted.append(kwargs["key"])
-        return submit(self, *args, **kwargs)
-
-    monkeypatch.setattr(Client, "submit", counting_submit)
+    submitted = counted_tasks(monkeypatch)
     units, found = [Unit(str(i), 2048 * 2048, i) for i in range(1000)], []
     DaskEngine(client).run("p", number, units, gather=found.append, units_per_task=10)
     assert sorted(found) == list(range(1000))
@@ -246,3 +252,19 @@ def test_gathered_is_neither_joined_nor_kept_with_marks():
         for other in ({"combine": join}, {"ledger": MemoryLedger()}):
             with pytest.raises(ValueError, match="gathered, or joined"):
                 engine.run("p", number, [], gather=print, **other)
+
+
+def test_runs_of_units_are_sent_together(client, monkeypatch):
+    """Half of what may be in flight at a time: 4 threads of 4 tasks each, so 300 tasks in 38 messages or a few more."""
+    sent = []
+    mapped = Client.map
+
+    def counting_map(self, *args, **kwargs):
+        sent.append(len(kwargs["key"]))
+        return mapped(self, *args, **kwargs)
+
+    monkeypatch.setattr(Client, "map", counting_map)
+    DaskEngine(client).run("p", number, [Unit(str(i), 1, i) for i in range(300)], units_per_task=1)
+    assert sum(sent) == 300
+    assert sent[0] == 16
+    assert len(sent) <= 50

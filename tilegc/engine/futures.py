@@ -45,7 +45,7 @@ __all__ = ["DaskEngine", "run_length"]
 
 log = logging.getLogger("tilegc.engine")
 
-FAN_IN = 8
+FAN_IN = 16
 """Partials joined by one task."""
 TASK_PIXELS = 2048 * 2048
 """Runs of small tiles are made about this long: tens of milliseconds of work against 2 ms of overhead."""
@@ -263,19 +263,43 @@ class _Drive:
         due = FAN_IN if self.pending or self.running else 2
         while len(self.ready) >= due:
             parts = tuple(self.ready.popleft() for _ in range(min(FAN_IN, len(self.ready))))
-            self.submit(merge, [part.future for part in parts], _Merge(parts))
+            self.join(parts)
             due = FAN_IN
-        while self.pending and len(self.running) < max(IN_FLIGHT * self.slots, FAN_IN):
-            batch = self.pending.popleft()
-            payloads = cloudpickle.dumps([(unit.key, unit.pixels, unit.payload) for unit in batch.units])
-            self.submit(do_units, payloads, batch)
+        bound = max(IN_FLIGHT * self.slots, FAN_IN)
+        if len(self.running) <= bound // 2 or len(self.pending) <= bound // 2:
+            room = max(bound - len(self.running), 0)
+            batches = [self.pending.popleft() for _ in range(min(room, len(self.pending)))]
+            self.send(batches)
 
-    def submit(self, function: Function, argument: Any, what: _Batch | _Merge) -> None:
-        joins = isinstance(what, _Merge)
-        name = f"{self.books.name}-{'merge' if joins else 'tiles'}-{uuid.uuid4().hex}"
-        future = self.client.submit(
-            function, self.job, argument, key=name, pure=False, priority=1 if joins else 0
+    def send(self, batches: list[_Batch]) -> None:
+        """Submit runs of units, as one message: each costs the scheduler a millisecond."""
+        if not batches:
+            return
+        payloads = [
+            cloudpickle.dumps([(unit.key, unit.pixels, unit.payload) for unit in batch.units])
+            for batch in batches
+        ]
+        futures = self.client.map(
+            do_units,
+            [self.job] * len(batches),
+            payloads,
+            key=[self.key("tiles") for _ in batches],
+            pure=False,
         )
+        for future, batch in zip(futures, batches, strict=True):
+            self.enter(future, batch)
+
+    def join(self, parts: tuple[_Part, ...]) -> None:
+        """Submit the joining of partials, before any more units."""
+        future = self.client.submit(
+            merge, self.job, [part.future for part in parts], key=self.key("merge"), pure=False, priority=1
+        )
+        self.enter(future, _Merge(parts))
+
+    def key(self, what: str) -> str:
+        return f"{self.books.name}-{what}-{uuid.uuid4().hex}"
+
+    def enter(self, future: Future, what: _Batch | _Merge) -> None:
         self.running[future.key] = (future, what)
         ended = self.ended
         future.add_done_callback(lambda done: ended.put(done.key))
