@@ -247,11 +247,41 @@ def test_gathering_joins_nothing_on_the_workers(client, monkeypatch):
     assert len(submitted) == 101  # and the job itself
 
 
-def test_gathered_is_neither_joined_nor_kept_with_marks():
+def test_what_is_gathered_is_not_kept_with_marks():
     for engine in (SerialEngine(), DaskEngine(None)):
-        for other in ({"combine": join}, {"ledger": MemoryLedger()}):
-            with pytest.raises(ValueError, match="gathered, or joined"):
-                engine.run("p", number, [], gather=print, **other)
+        with pytest.raises(ValueError, match="gathered, or kept"):
+            engine.run("p", number, [], gather=print, ledger=MemoryLedger())
+
+
+@given(plan=unit_plans, length=st.sampled_from([None, 1, 2, 7, 100]))
+@settings(max_examples=10, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+def test_joined_and_gathered_is_every_unit_once(client, plan, length):
+    """Also where units fail and are tried again."""
+    oracle = [index for index, row in enumerate(plan) if row[2]]
+    for engine in (DaskEngine(client), SerialEngine()):
+        units, common = make(plan)
+        found = []
+        engine.run("p", rule, units, common=common, combine=join, gather=found.append, units_per_task=length)
+        assert sorted(index for part in found for index in part[0]) == oracle
+        assert sum(part[1] for part in found) == sum(10**18 + index for index in oracle)
+
+
+@pytest.mark.parametrize(("length", "largest"), [(1, 16), (4, 16), (10, 10), (40, 40)])
+def test_groups_that_are_joined_before_they_are_gathered_do_not_grow(client, monkeypatch, length, largest):
+    submitted = counted_tasks(monkeypatch)
+    units, found = [Unit(str(i), 2048 * 2048, i) for i in range(400)], []
+    DaskEngine(client).run(
+        "p", listed, units, combine=lambda a, b: a + b, gather=found.append, units_per_task=length
+    )
+    assert sorted(number for part in found for number in part) == list(range(400))
+    assert max(map(len, found)) == largest
+    merges = [key for key in submitted if "-merge-" in key]
+    assert len(merges) == (0 if length > 8 else 25)
+    assert len(found) == (400 // length if length > 8 else 25)
+
+
+def listed(_common, payload):
+    return [payload]
 
 
 def test_runs_of_units_are_sent_together(client, monkeypatch):

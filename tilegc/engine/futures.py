@@ -3,7 +3,8 @@
 Futures are all of Dask that is used (array graph internals change; DESIGN section 6).  A task costs about 2
 ms, so it carries a run of neighbouring units.  Partials stay on the workers, `FAN_IN` of them are joined by
 one more task as soon as there are so many, and only the last one comes to the driver: any order gives the
-same result since `combine` is associative and commutative.
+same result since `combine` is associative and commutative.  What grows with the mosaic is joined over `FAN_IN`
+neighbouring tiles at most, and then gathered.
 
 What can go wrong, and what then happens:
 
@@ -171,7 +172,7 @@ class DaskEngine:
                 return books.result(tries=self.retries + 1)
             drive = _Drive(self, books)
             try:
-                if gather is not None:
+                if gather is not None and combine is None:
                     function, combine = Listed(function), operator.add
                 with drive.interrupts:
                     return drive.go((name, function, combine, common, self.fitness), units_per_task)
@@ -200,12 +201,16 @@ class _Drive:
         self.lost_merges = 0
         self.job: Future | None = None
         self.slots = 1
+        self.fan = FAN_IN
+        """Partials that one task joins."""
         self.looked = self.seen = time.monotonic()
 
     def go(self, job: Job, length: int | None) -> Any:
         books = self.books
         self.look()
         length = length or run_length(books.units, self.slots)
+        if books.rooted:
+            self.fan = max(1, FAN_IN // length)
         self.pending.extend(
             _Batch(tuple(books.units[i : i + length])) for i in range(0, len(books.units), length)
         )
@@ -215,7 +220,7 @@ class _Drive:
             self.job = self.client.submit(
                 pickle.loads, cloudpickle.dumps(job), key=f"{books.name}-load-{uuid.uuid4().hex}", pure=False
             )
-        in_driver = books.with_partials or books.gather is not None
+        in_driver = books.with_partials or (books.gather is not None and not books.rooted)
         while True:
             self.fill()
             if self.running:
@@ -223,15 +228,16 @@ class _Drive:
             elif self.books.failed or not self.ready:
                 return books.result(tries=self.retries + 1)
             else:
-                (part,) = self.ready
+                part = self.ready.popleft()
                 try:
                     with self.interrupts.let_through():
                         partial = part.future.result()
                 except Exception as error:  # noqa: BLE001  (units' errors, dead workers)
-                    self.ready.clear()
                     self.again(part.units, error)
                 else:
-                    return books.result(partial, tries=self.retries + 1)
+                    if not books.rooted:
+                        return books.result(partial, tries=self.retries + 1)
+                    books.gathered(partial)
 
     def stop(self) -> None:
         """Let go of everything; on Ctrl-C or an error also of what runs."""
@@ -260,11 +266,11 @@ class _Drive:
 
     def fill(self) -> None:
         """Submit merges as soon as they are due, and units up to the bound."""
-        due = FAN_IN if self.pending or self.running else 2
-        while len(self.ready) >= due:
-            parts = tuple(self.ready.popleft() for _ in range(min(FAN_IN, len(self.ready))))
+        due = self.fan if self.pending or self.running else 2
+        while self.fan > 1 and len(self.ready) >= due:
+            parts = tuple(self.ready.popleft() for _ in range(min(self.fan, len(self.ready))))
             self.join(parts)
-            due = FAN_IN
+            due = self.fan
         bound = max(IN_FLIGHT * self.slots, FAN_IN)
         if len(self.running) <= bound // 2 or len(self.pending) <= bound // 2:
             room = max(bound - len(self.running), 0)
@@ -359,7 +365,7 @@ class _Drive:
         future, what = self.running.pop(key)
         if future.status == "finished":
             if isinstance(what, _Merge):
-                self.ready.append(_Part(future, what.units))
+                self.enter_part(_Part(future, what.units), whole=True)
             elif in_driver:
                 try:
                     partial = future.result()
@@ -370,7 +376,7 @@ class _Drive:
             else:
                 self.books.finished(what.units)
                 if self.books.combine is not None:
-                    self.ready.append(_Part(future, what.units))
+                    self.enter_part(_Part(future, what.units), whole=self.fan == 1)
             return
         if future.status in {"lost", "pending"}:
             self.running[key] = (future, what)
@@ -396,6 +402,18 @@ class _Drive:
             self.pending.appendleft(what)
         else:
             self.broken(what, failure)
+
+    def enter_part(self, part: _Part, *, whole: bool) -> None:
+        """Keep a partial to be joined; where they are gathered and it is as large as it may be, take it here."""
+        if not (whole and self.books.rooted):
+            self.ready.append(part)
+            return
+        try:
+            partial = part.future.result()
+        except Exception as error:  # noqa: BLE001  (dead workers)
+            self.again(part.units, error)
+        else:
+            self.books.gathered(partial)
 
     def send_away(self, failure: UnfitWorkerError) -> None:
         """Rid the scheduler of a worker that cannot work for this run: it would fail fast, and so get most tasks."""

@@ -100,9 +100,10 @@ class Engine(Protocol):
         combine : callable, optional
             Joins two partials; without it, and without `gather`, what the function returns is dropped.
         gather : callable, optional
-            In place of `combine` and `ledger`: called in the driver with every unit's partial as soon as it is there,
-            once for each unit that gave one, in any order.  For what grows with the mosaic (rows of sources, cells
-            of the sky): joined on a worker it would have to fit there.
+            Not with `ledger`: called in the driver with every unit's partial as soon as it is there, once for each
+            unit that gave one, in any order.  For what grows with the mosaic (rows of sources, cells of the sky):
+            joined on a worker it would have to fit there.  With `combine`, partials of a few neighbours are joined
+            on the workers first, in groups that do not grow with the mosaic.
         ledger : Marks, optional
             For writing passes: units that are marked are skipped, those done are marked after their return.
             With `combine` as well, each partial comes to the driver and is kept with the marks: it must then
@@ -148,8 +149,8 @@ class Books:
         ledger: Marks | None,
         gather: Gather | None = None,
     ) -> None:
-        if gather is not None and (combine is not None or ledger is not None):
-            raise ValueError(f"{name}: partials are gathered, or joined, or kept with marks")
+        if gather is not None and ledger is not None:
+            raise ValueError(f"{name}: partials are gathered, or kept with marks")
         keys = {unit.key for unit in units}
         if len(keys) != len(units):
             raise ValueError(f"{name}: two units bear the same key")
@@ -159,6 +160,8 @@ class Books:
         self.with_partials = ledger is not None and combine is not None
         """Whether partials go with the marks (a writing pass that also counts)."""
         self.gather = gather
+        self.rooted = gather is not None and combine is not None
+        """Whether partials are joined before they are gathered."""
         done = ledger.done(name) if ledger is not None else set()
         self.units = [unit for unit in units if unit.key not in done]
         self.failed: dict[str, str] = {}
@@ -190,11 +193,11 @@ class Books:
     def finished(self, units: Sequence[Unit], partial: Any = None) -> None:
         """Enter units whose function has returned; their partial, where it comes to the driver.
 
-        With `gather`: a list of the partials of each.
+        With `gather` alone: a list of the partials of each.
         """
         if self.gather is not None:
             for one in partial or ():
-                self.gather(one)
+                self.gathered(one)
         elif partial is not None:
             self._partial = self._join(self._partial, partial)
         new = [unit for unit in units if unit.key not in self._counted]
@@ -204,6 +207,11 @@ class Books:
             self._progress.advance(sum(unit.pixels for unit in new), len(new))
         if time.monotonic() - self._flushed > FLUSH_SECONDS:
             self._flush()
+
+    def gathered(self, partial: Any) -> None:
+        """Hand on a partial that has come to the driver."""
+        if partial is not None and self.gather is not None:
+            self.gather(partial)
 
     def gave_up(self, unit: Unit, reason: str) -> None:
         """Enter a unit that failed in all its tries."""

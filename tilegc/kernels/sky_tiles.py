@@ -2,6 +2,7 @@
 
 Nearly all cells lie in one tile.  Their exact sums are rounded there, once; only cells near a border of the core stay
 as the limbs of exact sums, 18 int64 each, so that what is handed on is a fifth of it, and the driver can hold all.
+`join_cells` joins tiles; it is associative and commutative up to how many rectangles are left, which `add_tiles` adds.
 """
 
 from __future__ import annotations
@@ -18,7 +19,7 @@ from tilegc.kernels import exact
 from tilegc.kernels.mesh import Mesh
 from tilegc.kernels.sky_cells import FieldCells, SkyPartial, cells
 
-__all__ = ["TileCells", "add_tiles", "settle_cells"]
+__all__ = ["TileCells", "add_tiles", "join_cells", "settle_cells"]
 
 Counts = NDArray[np.int64]
 
@@ -26,9 +27,13 @@ SPARE: Final = 2.0
 """Times the diagonal of a cell within which of a tile's border a cell may be shared: distortion never comes near."""
 
 
+FILLED: Final = 0.6
+"""Share of the rectangle round two that they must fill to be made one: the rest of it is zeros that are sent."""
+
+
 @dataclass(frozen=True, eq=False)
 class TileCells:
-    """What one tile adds to the sky grid, most of it rounded already; (nj, ni) cells from `origin`."""
+    """What some tiles add to the sky grid, most of it rounded already; (nj, ni) cells from `origin`."""
 
     field: int
     """Number of the field in the run file."""
@@ -121,6 +126,43 @@ def _reach(mesh: Mesh, pixel_arcsec: float) -> int:
     return int(SPARE * np.sqrt(2.0) * pixel_arcsec / smallest) + 2
 
 
+def join_cells(a: tuple[TileCells, ...], b: tuple[TileCells, ...]) -> tuple[TileCells, ...]:
+    """Return the sums of both: rectangles of one field that lie beside each other become one.
+
+    Raises
+    ------
+    RuntimeError
+        If two tiles have rounded sums of one cell.
+    """
+    joined: list[TileCells] = []
+    for part in (*a, *b):
+        whole = part
+        while True:
+            near = next((i for i, other in enumerate(joined) if _beside(whole, other)), None)
+            if near is None:
+                break
+            whole = _joined(joined.pop(near), whole)
+        joined.append(whole)
+    return tuple(joined)
+
+
+def _around(a: Box, b: Box) -> Box:
+    return Box(min(a.y0, b.y0), min(a.x0, b.x0), max(a.y1, b.y1), max(a.x1, b.x1))
+
+
+def _beside(a: TileCells, b: TileCells) -> bool:
+    return a.field == b.field and a.box.size + b.box.size >= FILLED * _around(a.box, b.box).size
+
+
+def _joined(a: TileCells, b: TileCells) -> TileCells:
+    box = _around(a.box, b.box)
+    n_pixels, n_good, n_inside, light, rho, cell, limbs = _added([a, b], box)
+    return TileCells(
+        a.field, (box.y0, box.x0), n_pixels.astype(np.int32), n_good.astype(np.int32), n_inside.astype(np.int32),
+        light, rho, cell, *limbs,
+    )  # fmt: skip
+
+
 def add_tiles(
     parts: Sequence[TileCells], box: Box
 ) -> tuple[Counts, Counts, Counts, NDArray[np.float64], NDArray[np.float64]]:
@@ -131,6 +173,16 @@ def add_tiles(
     RuntimeError
         If two tiles have rounded sums of one cell: the sum of both would be rounded twice.
     """
+    n_pixels, n_good, n_inside, light, rho, cell, limbs = _added(parts, box)
+    for whole, sums in zip((light, rho), limbs, strict=True):
+        whole.ravel()[cell] = exact.total(sums)
+    return n_pixels, n_good, n_inside, light, rho
+
+
+def _added(
+    parts: Sequence[TileCells], box: Box
+) -> tuple[Counts, Counts, Counts, NDArray[np.float64], NDArray[np.float64], Counts, tuple[Counts, Counts]]:
+    """Return counts and rounded sums in a box, its shared cells, and the limbs of their light and rho."""
     counts = [np.zeros(box.shape, np.int64) for _ in range(3)]
     light, rho = np.zeros(box.shape), np.zeros(box.shape)
     rounded = np.zeros(box.shape, np.bool_)
@@ -145,17 +197,18 @@ def add_tiles(
         rounded[at] |= alone
         light[at] += part.light
         rho[at] += part.rho
-    flat = [_flat(part, box) for part in parts]
-    cell = np.concatenate([np.zeros(0, np.int64), *flat])
-    order = np.argsort(cell, kind="stable")
-    named, first = np.unique(cell[order], return_index=True)
-    if named.size:
-        if rounded.ravel()[named].any():
-            raise RuntimeError("sky grid: a tile has rounded the sum of a cell that others share")
-        for whole, limbs in ((light, "shared_light"), (rho, "shared_rho")):
-            rows = np.concatenate([getattr(part, limbs) for part in parts])[order]
-            whole.ravel()[named] = exact.total(np.add.reduceat(rows, first, axis=0))
-    return counts[0], counts[1], counts[2], light, rho
+    named = np.concatenate([np.zeros(0, np.int64), *(_flat(part, box) for part in parts)])
+    order = np.argsort(named, kind="stable")
+    cell, first = np.unique(named[order], return_index=True)
+    if rounded.ravel()[cell].any():
+        raise RuntimeError("sky grid: a tile has rounded the sum of a cell that others share")
+
+    def grouped(limbs: list[Counts]) -> Counts:
+        rows = np.concatenate([np.zeros((0, exact.LIMBS), np.int64), *limbs])[order]
+        return np.add.reduceat(rows, first, axis=0) if cell.size else rows
+
+    limbs = grouped([part.shared_light for part in parts]), grouped([part.shared_rho for part in parts])
+    return counts[0], counts[1], counts[2], light, rho, cell, limbs
 
 
 def _flat(part: TileCells, box: Box) -> Counts:

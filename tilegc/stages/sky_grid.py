@@ -1,7 +1,8 @@
 """The sky grid: areas, light, rho, sources and kappa of all fields in cells on the sky (DESIGN 3.9).
 
-Every tile hands what it adds to the driver, which holds the grid; areas are integer counts of pixels and sums are
-exact, so the order does not matter. Joined on the workers, the grid of a large field would not fit there.
+What tiles of all fields add is reduced on the workers, a few neighbours at a time, and the roots come to the driver,
+which holds the grid: that of a large field would not fit into a worker. Areas are integer counts of pixels and sums
+are exact, so the order does not matter.
 """
 
 from __future__ import annotations
@@ -19,7 +20,7 @@ from tilegc.io.convergence import Kappa
 from tilegc.kernels.lattice import bilinear
 from tilegc.kernels.mesh import Mesh
 from tilegc.kernels.sky_cells import accumulate_cells, cell_of, cells_at
-from tilegc.kernels.sky_tiles import TileCells, add_tiles, settle_cells
+from tilegc.kernels.sky_tiles import TileCells, add_tiles, join_cells, settle_cells
 from tilegc.schema import Bit
 from tilegc.sky import SkyGrid, mesh
 from tilegc.stages.setup import Setup
@@ -157,16 +158,17 @@ class _CellParams:
 
 def _cell_rule(
     window: xr.Dataset, tile: Tile, params: _CellParams
-) -> tuple[dict[str, np.ndarray], TileCells | None]:
+) -> tuple[dict[str, np.ndarray], tuple[TileCells, ...]]:
     values = {name: window[name].values for name in ("mask", "light", "rho")}
     if params.noise is not None:
         shallow = bilinear(params.noise, tile.core) > np.float64(params.ceiling)
         values["mask"] = values["mask"] | np.where(shallow, np.uint8(Bit.REGION), np.uint8(0))
     sums = accumulate_cells(params.field, params.mesh, tile.core, params.pixel, **values)
-    return {}, settle_cells(sums, params.mesh, tile.core, tile.field_shape, params.pixel)
+    settled = settle_cells(sums, params.mesh, tile.core, tile.field_shape, params.pixel)
+    return {}, () if settled is None else (settled,)
 
 
-CELLS = Pass("sky-grid", ("mask", "light", "rho"), 0, (), _cell_rule, bytes_per_pixel=72.0)
+CELLS = Pass("sky-grid", ("mask", "light", "rho"), 0, (), _cell_rule, join_cells, bytes_per_pixel=72.0)
 
 
 def add_up(
@@ -200,7 +202,7 @@ def add_up(
         for index, field in enumerate(setup.fields)
     }
     parts: list[TileCells] = []
-    run_pass(setup.engine, CELLS, setup.fields, params, gather=parts.append)
+    run_pass(setup.engine, CELLS, setup.fields, params, gather=parts.extend)
     extent = _extent(parts, round(setup.config.relation.box / grid.pixel))
     (j0, i0), shape = (extent.y0, extent.x0), (len(setup.fields), *extent.shape)
     n_pixels, n_good, n_inside = (np.zeros(shape, np.int64) for _ in range(3))
