@@ -31,6 +31,7 @@ MAPS: Final = {
 SAMPLES: Final = {
     "all": "all", "snr_5": "S/N ≥ 5", "snr_7": "S/N ≥ 7", "snr_10": "S/N ≥ 10", "bright_half": "bright half",
     "faint_half": "faint half", "members_removed": "away from galaxies",
+    "members_kept": "law with galaxies' surroundings", "no_outer_field": "law without the outer field",
 }  # fmt: skip
 
 Floats = NDArray[np.float64]
@@ -200,9 +201,9 @@ def likelihood_rows(material: Material) -> list[list[Cell]]:
     ends = f"{plain(low)} to {plain(high)}" if low is not None and high is not None else "–"
     top = found["floor_interval_95"][1]
     outer, binned, flattened = found["outer"], found["binned"], found["attenuation"]
-    floor = with_error(found["floor"], found["floor_err"])
-    if not found["floor"]:
-        floor = Markup("0, below {} (95 %)").format(plain(top)) if top is not None else Markup("0")
+    floor = with_error(found["floor"], found["floor_err"]) if found["floor"] else Markup("0")
+    if top is not None and found["floor_interval_95"][0] == 0:
+        floor = Markup("{}, below {} (95 %)").format(floor, plain(top))
     rows: list[list[Cell]] = [
         ["Power c", with_error(found["c"], found["c_err"]), "n = a κᶜ + f, box by box, the law summed over the cells"],
         ["68 % of its profile", ends, "all else at its best: for a floor at 0"],
