@@ -145,7 +145,10 @@ RANKING: Final = (
 
 SENSITIVITY: Final = (
     Column(
-        "sample", "string", "", "which sources: all, above a limit in S/N, a half by peak; where: discs round galaxies, outer field"
+        "sample",
+        "string",
+        "",
+        "which sources: all, above a limit in S/N, a half by peak; and where",
     ),
     Column("n_sources", "int64", "", "sources within relation.max_radius"),
     Column("area_arcsec2", "float64", "arcsec2", "their effective area"),

@@ -13,10 +13,10 @@ from tests import counts
 from tests.hand import DEC, RA
 from tests.unit.test_likelihood import cluster
 from tilegc.sky import SkyGrid
+from tilegc.stages.galaxies import galaxy_discs
 from tilegc.stages.kernel import cell_maps, kernel_statistics
 from tilegc.stages.likelihood import fit_counts
 from tilegc.stages.relation import boxes, fit
-from tilegc.stages.galaxies import galaxy_discs
 from tilegc.stages.sensitivity import Settings, sensitivity
 from tilegc.statistics.ellipses import Ellipse, beyond_radius, shape_of
 from tilegc.statistics.kernel_maps import (
@@ -168,14 +168,26 @@ def test_sensitivity():
     settings = Settings(0, 3.0, 45.0, (1.6, 0.9), np.zeros(cells.kappa.shape), discs)
     table = sensitivity(cells, sources, {"a": 0.3, "b": 0.4}, 2.0, settings)
     samples = table["sample"].tolist()
-    assert samples == ["all", "snr_5", "snr_7", "snr_10", "bright_half", "faint_half", "members_removed", "members_kept", "no_outer_field"]
+    assert samples == [
+        "all",
+        "snr_5",
+        "snr_7",
+        "snr_10",
+        "bright_half",
+        "faint_half",
+        "members_removed",
+        "members_kept",
+        "no_outer_field",
+    ]
     rows = {name: {key: column[k] for key, column in table.items()} for k, name in enumerate(samples)}
     found = fit_counts(cells, 3.0, 45.0, kept=cells.kept & ~discs, thorough=False)
     assert rows["all"]["c"] == rows["members_removed"]["c"] == found.law.c
     assert rows["members_kept"]["c"] == fit_counts(cells, 3.0, 45.0, thorough=False).law.c
     assert rows["members_removed"]["binned_index"] != rows["members_kept"]["binned_index"]
     assert rows["members_kept"]["binned_index"] == rows["all"]["binned_index"]
-    assert rows["members_kept"]["area_arcsec2"] - rows["all"]["area_arcsec2"] == pytest.approx(16 * np.pi, rel=0.15)
+    assert rows["members_kept"]["area_arcsec2"] - rows["all"]["area_arcsec2"] == pytest.approx(
+        16 * np.pi, rel=0.15
+    )
     assert rows["no_outer_field"]["c_err"] > rows["all"]["c_err"]
     assert rows["no_outer_field"]["n_sources"] == rows["all"]["n_sources"]
     assert rows["all"]["binned_index"] == fit(boxes(cells, 3.0)).index

@@ -1,5 +1,4 @@
-"""Everything again with other sources: brighter limits, the bright and the faint half, with and without discs round
-galaxies, without the outer field."""
+"""Everything again with other sources: brighter limits, halves, galaxies' surroundings, no outer field."""
 
 from __future__ import annotations
 

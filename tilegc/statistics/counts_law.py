@@ -49,8 +49,8 @@ dispersion cannot be negative."""
 LEAST_MEAN: Final = 1e-12
 
 BELOW: Final = 0.5
-"""How far below zero a floor may come out, over the lowest density that the law without a floor expects in a box: counts
-that are expected stay positive."""
+"""How far below zero a floor may come out, over the lowest density that the law without a floor expects in a box:
+expected counts stay positive."""
 
 
 @dataclass(frozen=True, eq=False)

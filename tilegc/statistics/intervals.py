@@ -51,9 +51,7 @@ def interval(
     below = bool(law.free[2]) or law.floor < 0
 
     def excess(value: float) -> float:
-        there = fit_law(
-            data, dispersion=law.dispersion, begin=law, hold=(parameter, value), below=below
-        )
+        there = fit_law(data, dispersion=law.dispersion, begin=law, hold=(parameter, value), below=below)
         if not there.found:
             raise _NoFitError
         return 2.0 * (law.ln_likelihood - there.ln_likelihood) / stretch**2 - level**2
