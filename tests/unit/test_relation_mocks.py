@@ -7,6 +7,7 @@ import pytest
 
 from tests import counts
 from tilegc.stages.relation import Boxes, binned_law
+from tilegc.statistics.attenuation import attenuation
 from tilegc.statistics.clumping import clumping, sandwich
 from tilegc.statistics.counts_law import fit_law
 
@@ -87,3 +88,38 @@ def test_four_hundred_mocks(name, floor, rms):
     assert low < pull < high
     if floor:
         assert abs(index.mean() - 1 / law[1]) > 0.05
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(600)
+@pytest.mark.parametrize("rms", [0.1, 0.2, 0.3])
+def test_range_maps_tell_what_a_wrong_map_does(rms):
+    """A lens map wrong by so much, on 2.5 arcsec, and what range maps about it say of the law it gives."""
+    place, law, draw = counts.sky(), counts.LAWS["0.7"], np.random.default_rng(5)
+
+    def wrong(kappa):
+        return kappa * counts.clumped(kappa.shape, place.pixel, rms, draw, length=2.5)
+
+    rows = []
+    for _ in range(16):
+        seen = wrong(place.kappa)
+        count = counts.draw_counts(place, law, counts.FLOOR, 0.0, draw)
+        outer = counts.draw_outer(place, law, counts.FLOOR, draw)
+
+        def boxes(kappa, n, outer=outer):
+            return counts.in_boxes(place, n, outer, kappa)
+
+        found = fit_law(boxes(seen, count), dispersion=0.0)
+        told = attenuation(
+            seen, [wrong(seen) for _ in range(3)], place.area, count, place.use, found, boxes=boxes
+        )
+        rows.append((found.c, told.ratio * law[1], told.c_corrected))
+    c, told, corrected = np.mean(rows, axis=0)
+    errors = np.std(rows, axis=0, ddof=1) / len(rows) ** 0.5
+    print(
+        f"wrong by {rms:.0%}: c = {c:.3f} ± {errors[0]:.3f}, by range maps {told:.3f} ± {errors[1]:.3f}, "
+        f"corrected {corrected:.3f} ± {errors[2]:.3f}"
+    )
+    assert c == pytest.approx({0.1: 1.40, 0.2: 1.31, 0.3: 1.20}[rms], abs=0.04)
+    assert abs(told - c) < 0.02 + 2.5 * np.hypot(*errors[:2])
+    assert abs(corrected - law[1]) < 0.02 + 2.5 * errors[2]
