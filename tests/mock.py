@@ -34,7 +34,7 @@ CENTRES = {"a": (47.3, 42.1), "b": (-35.7, 30.2)}
 PRODUCTS = (
     FILES.catalogue, FILES.candidates, FILES.inpainted, FILES.relation, FILES.profile, FILES.catalogue_ecsv,
     FILES.catalogue_regions, FILES.radial, FILES.shape, FILES.masses, FILES.contamination, FILES.audit,
-    FILES.purity, FILES.pattern, FILES.masked,
+    FILES.purity, FILES.pattern, FILES.masked, FILES.stars,
 )  # fmt: skip
 """Files of which DESIGN section 4 promises the bytes, besides the maps and the summary without its timing."""
 
@@ -172,14 +172,17 @@ def edited(path: Path, to: str, changes: Mapping[str, Any]) -> Path:
 
 def no_report(monkeypatch: Any) -> None:
     """Leave out figures and page, which promise no bytes and take most of a small run's time."""
-    monkeypatch.setattr(pipeline, "write_report", lambda _run: None)
+    monkeypatch.setattr(pipeline, "write_report", lambda *_: None)
 
 
 def products(run: Run | Path) -> dict[str, bytes]:
     """Return the bytes of every product that DESIGN section 4 promises, by name."""
     folder = run.path if isinstance(run, Run) else run
     found = {name: (folder / name).read_bytes() for name in PRODUCTS}
-    found |= {f"maps/{path.name}": path.read_bytes() for path in sorted((folder / FILES.maps).iterdir())}
+    maps = sorted(
+        (folder / FILES.maps).iterdir(), key=lambda path: path.name
+    )  # of an object store: in any order
+    found |= {f"{FILES.maps}/{path.name}": path.read_bytes() for path in maps}
     summary = json.loads((folder / FILES.summary).read_bytes())
     summary.pop("timing")
     found[FILES.summary] = json.dumps(summary, indent=2, allow_nan=False).encode()
