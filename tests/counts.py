@@ -61,7 +61,7 @@ def sky(pixel: float = 0.6, mass: AnalyticMass = WHOLE, seed: int = 0, share: fl
 def clumped(
     shape: tuple[int, int], pixel: float, rms: float, draw: np.random.Generator, length: float = CLUMP
 ) -> np.ndarray:
-    """Return a lognormal field of mean 1 and this rms that varies on so many arcsec (FWHM of its correlation's core)."""
+    """Return a lognormal field of mean 1 and this rms that varies on this length, arcsec (FWHM of its core)."""
     if rms == 0:
         return np.ones(shape)
     pad = round(4 * length / pixel)
