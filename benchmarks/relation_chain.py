@@ -58,7 +58,7 @@ def main() -> None:
           np.round((c - PLANTED_C) / err, 2))  # fmt: skip
     chain = c - np.array([row["c_of_planted"] for row in rows])
     print(
-        f"c less that of the same sky's planted sources {np.nanmean(chain):+.3f} ± {np.nanstd(chain) / len(c) ** 0.5:.3f}"
+        f"c less that of its planted sources {np.nanmean(chain):+.3f} ± {np.nanstd(chain) / len(c) ** 0.5:.3f}"
     )
 
 

@@ -212,11 +212,12 @@ def test_discs_round_members():
     good = cells.n_good.copy()
     good[0, 40:44, 50:53] = 0  # 12 arcsec^2 hidden
     good[0, 100, 100] = 1  # a cell with a little hidden: no galaxy
+    good[1, 60:64, 200:204] = 0  # beyond where kappa is used
     cells = replace(cells, n_good=good, n_inside=cells.n_pixels)
     j, i = np.indices(cells.kappa.shape)
     for reach, radius in ((80.0, 3 * math.sqrt(12 / math.pi) + 1), (45.0, 4.5)):
         found = galaxy_discs(cells, reach)
-        np.testing.assert_array_equal(found, np.hypot(j - 41.5, i - 51) <= radius)
+        np.testing.assert_array_equal(found, (np.hypot(j - 41.5, i - 51) <= radius) & (cells.radius < reach))
     assert not galaxy_discs(replace(cells, n_good=cells.n_pixels), 80.0).any()
 
 

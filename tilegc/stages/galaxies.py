@@ -33,7 +33,8 @@ WIDEST: Final = 0.1
 def galaxy_discs(cells: SkyCells, max_radius: float) -> NDArray[np.bool_]:
     """Return discs round the galaxies, bool (eta, xi): round every patch of masked sky of a square arcsec and more.
 
-    Stars are masked too, so that some discs are round stars: they cost area, not truth.
+    Stars are masked too, so that some discs are round stars: they cost area, not truth. Beyond `max_radius`, where the
+    sky tells of the floor alone, there are none: what is masked there is stars and galaxies far behind.
 
     Parameters
     ----------
@@ -57,4 +58,4 @@ def galaxy_discs(cells: SkyCells, max_radius: float) -> NDArray[np.bool_]:
         y, x = np.indices(discs[rows, columns].shape)
         near = np.hypot(y + rows.start - row, x + columns.start - column) <= radius
         discs[rows, columns] |= near
-    return discs
+    return discs & (cells.radius < max_radius)
