@@ -253,7 +253,6 @@ def _chain(
         discs = galaxies.galaxy_discs(cells, config.relation.max_radius)
         # What the likelihoods count; the profile, the boxes and the maps count all sky.
         counting = cells.kept & ~discs if config.relation.galaxy_discs == "auto" else cells.kept
-        law_recovery = np.where(counting, recovery, np.nan)
         range_maps = None
         if inputs.lens is not None and inputs.lens.ensemble is not None:
             reach = max(config.relation.max_radius, masses.APERTURE)
@@ -265,12 +264,13 @@ def _chain(
         good_area = float(cells.good_area.sum(axis=0)[near].sum())
         eligible = shapes.eligible(setup, selection.candidates)
         results = Results(
-            noises, selection, inpainted, convergence, cells, law_recovery, boxes,
+            noises, selection, inpainted, convergence, cells, recovery, counting, boxes,
             relation.fit(boxes) if boxes else None,
             _counts(config, inputs, cells, boxes, range_maps, counting, recovery),
             relation.compare(cells, centre, config.relation.max_radius) if inputs.kappa else None,
             *_beside(
-                config, inputs, cells, centre, eligible, inpainted, noises, limit, zones, discs, law_recovery
+                config, inputs, cells, centre, eligible, inpainted, noises, limit, zones, discs,
+                np.where(counting, recovery, np.nan),
             ),
             annuli, level, radii,
             contamination.budget(

@@ -395,8 +395,13 @@ SKY_GRID: Final = (
     Array("rho", ("field", "eta", "xi"), "float64", "", "mean of rho over pixels without bits 1 and 2"),
     Array("kappa", ("eta", "xi"), "float64", "", "convergence at the reference redshift, bilinear"),
     Array(
-        "recovery", ("eta", "xi"), "float64", "", "share of sources that is seen; NaN: not in the likelihoods"
+        "recovery",
+        ("eta", "xi"),
+        "float64",
+        "",
+        "share of sources that is seen; NaN: crowding leaves it unknown",
     ),
+    Array("in_law", ("eta", "xi"), "bool", "", "cells that the likelihoods count: kept, off galaxies"),
     Array("box_xi", ("box",), "float64", "arcsec", "centre of a box of the relation, east"),
     Array("box_eta", ("box",), "float64", "arcsec", "centre of a box of the relation, north"),
     Array("box_area", ("box",), "float64", "arcsec2", "its good area"),

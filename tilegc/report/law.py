@@ -85,7 +85,10 @@ def laws(material: Material) -> Drawing | None:
 def _counted(material: Material) -> tuple[Floats, Floats, Floats]:
     """Return kappa, sources and effective area of the cells that the likelihood counts."""
     sky = material.sky
-    share, kappa = np.nan_to_num(sky["recovery"].to_numpy()), sky["kappa"].to_numpy()
+    share, kappa = (
+        np.nan_to_num(sky["recovery"].to_numpy() * sky["in_law"].to_numpy()),
+        sky["kappa"].to_numpy(),
+    )
     pixel_area = np.array(sky.attrs["pixel_area_arcsec2"])
     area = (sky["n_good"].to_numpy() * pixel_area[:, None, None]).sum(axis=0) * share
     use = (area > 0) & (kappa > 0) & (material.radius < material.config.relation.max_radius)
