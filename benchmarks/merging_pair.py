@@ -101,7 +101,7 @@ def main(folder: str, seed: int = 1) -> None:
     pull = ((found.kappa - true) / found.error)[inside & apart]
     ratio = (found.kappa / true)[inside]
     print(
-        f"prediction: {pull.size} places, mean pull {pull.mean():+.2f} ± {pull.size**-0.5:.2f}, scatter {pull.std():.2f}"
+        f"prediction: {pull.size} places, pull {pull.mean():+.2f} ± {pull.size**-0.5:.2f}, scatter {pull.std():.2f}"
     )
     print(
         f"kappa over the planted: {ratio.mean():.3f}, rms {ratio.std():.3f}; scatter of the law {found.scatter:.2f}"
