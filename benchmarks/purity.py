@@ -57,6 +57,11 @@ class Counts:
         return Counts(**{name: both(name) for name in self.__dataclass_fields__})
 
     @property
+    def false(self) -> int:
+        """Detections on nothing."""
+        return self.found - self.resolved - self.real
+
+    @property
     def purity(self) -> float:
         """Share of real ones; NaN of none."""
         return _share(self.real, self.found - self.resolved)

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from tilegc.io.atomic import write_bytes
 from tilegc.places import Place
-from tilegc.report import comparison, law, maps, masked, profiles, purity, radial, relation, style
+from tilegc.report import comparison, law, maps, masked, profiles, psf, purity, radial, relation, style
 from tilegc.report.drawing import Drawing
 from tilegc.report.page import page
 from tilegc.report.reading import Material
@@ -56,6 +56,7 @@ def _drawings(material: Material) -> dict[str, Sequence[Drawing]]:
         ],
         "others": [draw(material, name) for name in others for draw in (maps.mosaic, maps.sources)],
         "masked": [part for name in (central, *others) for part in _there(masked.against_radius(material, name))],
+        "psf": _there(psf.images(material)),
         "noise": [*_there(purity.purity(material)), *_there(purity.regularity(material))],
         "relation": [
             *_there(relation.diagram(material)), *_there(law.laws(material)), *_there(law.sensitivity(material)),
