@@ -297,3 +297,14 @@ def test_binary_files(content, tmp_path):
         load(path)
     with pytest.raises(ConfigError, match="cannot be read as a run file"):
         load(tmp_path)
+
+
+def test_a_section_without_a_value_is_as_if_it_were_not_there():
+    run = {
+        "cluster": {"name": "x", "redshift": 0.3, "ra": 1, "dec": 1},
+        "fields": [{"name": "a", "bands": {"F": "a.fits"}}],
+    }
+    for recipe in ("seed", "calibrated"):
+        assert resolve({"recipe": recipe, **run, "mask": None, "filter": None}) == resolve(
+            {"recipe": recipe, **run}
+        )

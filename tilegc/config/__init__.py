@@ -3,29 +3,29 @@
 All values are frozen. `load` reads a YAML file, `resolve` a mapping; both raise `ConfigError` with one line.
 """
 
-from tilegc.config.loading import digest, dump, load, resolve, settings
-from tilegc.config.models import (
+from tilegc.config.compute import Compute, Jobs, Kubernetes
+from tilegc.config.inputs import (
     Band,
     Cluster,
-    Comparison,
-    Compute,
     Convergence,
     Cosmology,
     Deflection,
+    FieldInput,
+    LensMap,
+    Origin,
+    Rival,
+)
+from tilegc.config.loading import digest, dump, load, resolve, settings
+from tilegc.config.run import RunConfig
+from tilegc.config.steps import (
+    Comparison,
     Density,
     Detect,
-    FieldInput,
     Filter,
     Inpaint,
-    Jobs,
-    Kubernetes,
-    LensMap,
     Mask,
-    Origin,
     Profile,
     Relation,
-    Rival,
-    RunConfig,
     SigmaThreshold,
     Tiles,
     ValueThreshold,

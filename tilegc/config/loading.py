@@ -12,7 +12,9 @@ from typing import Any, TypeVar
 import yaml
 from pydantic import ValidationError
 
-from tilegc.config.models import Band, Convergence, Deflection, FieldInput, LensMap, RunConfig, Section
+from tilegc.config.inputs import Band, Convergence, Deflection, FieldInput, LensMap
+from tilegc.config.run import RunConfig
+from tilegc.config.values import Section
 from tilegc.errors import ConfigError, InputError
 from tilegc.places import Place, is_url, opened, parent
 

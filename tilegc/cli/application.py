@@ -1,0 +1,84 @@
+"""The application: every command under its name, and how it ends."""
+
+from __future__ import annotations
+
+import os
+import sys
+from typing import Annotated
+
+import typer
+from typer.exceptions import TyperException
+
+from tilegc.cli import finished, installation, mocks, runs
+from tilegc.errors import TileGCError
+
+__all__ = ["app", "main"]
+
+INTERRUPTED = 130
+"""Exit code after Ctrl-C: 128 and the signal's number, as shells have it."""
+
+app = typer.Typer(
+    add_completion=False, pretty_exceptions_enable=False, rich_markup_mode=None,
+    help="Globular clusters in JWST mosaics of galaxy clusters: from FITS images to a catalogue, density maps "
+    "and their relation to dark matter.",
+)  # fmt: skip
+
+
+def _version(value: bool) -> None:
+    if value:
+        from tilegc import __version__  # noqa: PLC0415  (kept out of start-up)
+
+        typer.echo(f"tilegc {__version__}")
+        raise typer.Exit
+
+
+@app.callback(invoke_without_command=True)
+def _main(
+    context: typer.Context,
+    version: Annotated[  # noqa: ARG001
+        bool, typer.Option("--version", callback=_version, is_eager=True, help="Print the version.")
+    ] = False,
+) -> None:
+    if context.invoked_subcommand is None:
+        typer.echo(context.get_help())
+
+
+for _command in (
+    mocks.demo, mocks.simulate, runs.ingest, runs.plan, runs.audit, runs.run, finished.report, finished.predict,
+    finished.status, finished.verify, installation.doctor,
+):  # fmt: skip
+    app.command()(_command)
+
+_study = typer.Typer(rich_markup_mode=None)
+_study.callback(invoke_without_command=True)(finished.study)
+_study.command("mask")(finished.study_mask)
+app.add_typer(_study, name="study")
+
+
+def main() -> None:
+    """Run the command line; errors of ours are one line on stderr."""
+    try:
+        code = app(standalone_mode=False)
+    except TileGCError as error:
+        print(f"tilegc: {error}", file=sys.stderr)
+        sys.exit(error.exit_code)
+    except TyperException as error:
+        context = getattr(error, "ctx", None)
+        command = context.command_path if context is not None else "tilegc"
+        text = " ".join(getattr(error, "format_message", error.__str__)().split())
+        print(f"tilegc: {text.rstrip('.')}; see {command} --help", file=sys.stderr)
+        sys.exit(2)
+    except (typer.Abort, KeyboardInterrupt):
+        code = INTERRUPTED
+    except Exception as error:
+        if "TILEGC_DEBUG" in os.environ:
+            raise
+        text = " ".join(f"{type(error).__name__}: {error}".split())
+        print(
+            f"tilegc: failed unexpectedly ({text}); a run's log.txt tells more, as does TILEGC_DEBUG=1",
+            file=sys.stderr,
+        )
+        sys.exit(1)
+    if code == INTERRUPTED:  # typer catches Ctrl-C itself, and returns this
+        print("tilegc: interrupted; go on with --resume", file=sys.stderr)
+    sys.exit(code if isinstance(code, int) else 0)

@@ -1,0 +1,106 @@
+"""Commands about the folder of a run: `status`, `verify`, `report`, `predict`, `study`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from tilegc.cli.arguments import RunDir
+from tilegc.cli.progress import pass_progress
+from tilegc.cli.tables import print_growth, print_status
+from tilegc.errors import ConfigError, RunFolderError
+
+__all__ = ["predict", "report", "status", "study", "study_mask", "verify"]
+
+
+def report(directory: RunDir) -> None:
+    """Draw the figures and the page of a finished run again."""
+    from tilegc.report import write_report  # noqa: PLC0415
+    from tilegc.run_folder import open_run  # noqa: PLC0415
+
+    run = open_run(directory)
+    try:
+        path = write_report(run)
+    except OSError as error:
+        reason = error.strerror or str(error)
+        raise RunFolderError(
+            f"{run.path}: its report cannot be written ({reason}); make the folder writable"
+        ) from None
+    typer.echo(path)
+
+
+def predict(
+    directory: Annotated[Path, typer.Argument(metavar="RUN_DIR", help="Folder of a finished run.")],
+    calibration: Annotated[
+        Path,
+        typer.Option("--calibration", metavar="OTHER_RUN_DIR", help="Folder of a run with a lens model."),
+    ],
+    output: Annotated[
+        Path | None,
+        typer.Option(
+            "--output", "-o", metavar="FITS", help="File to write; default: <RUN_DIR>-kappa.fits beside it."
+        ),
+    ] = None,
+    resolution: Annotated[
+        float, typer.Option(metavar="ARCSEC", help="Sigma under which sources are counted.")
+    ] = 3.0,
+    source_redshift: Annotated[
+        float | None, typer.Option(metavar="Z", help="For which kappa is given; default: the calibration's.")
+    ] = None,
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace a file that is there.")] = False,
+) -> None:
+    """Predict kappa for a cluster without a lens model, from the calibration of one with."""
+    from tilegc.prediction import predict as make  # noqa: PLC0415
+
+    path = output or directory.absolute().with_name(f"{directory.absolute().name}-kappa.fits")
+    if path.exists() and not overwrite:
+        raise RunFolderError(f"{path}: exists; name another file with -o or set --overwrite")
+    found = make(directory, calibration, resolution=resolution, source_redshift=source_redshift)
+    found.write(path)
+    for warning in found.warnings:
+        typer.echo(f"warning: {warning}", err=True)
+    typer.echo(path)
+
+
+def status(directory: RunDir) -> None:
+    """Say how far a run is."""
+    from tilegc.run_folder import status as look  # noqa: PLC0415
+
+    print_status(look(directory))
+
+
+def verify(directory: RunDir) -> None:
+    """Compare a finished run's files with the digests it wrote."""
+    from tilegc.run_folder import verify as look  # noqa: PLC0415
+
+    problems = look(directory)
+    for problem in problems:
+        typer.echo(f"tilegc: {problem}", err=True)
+    if problems:
+        raise typer.Exit(1)
+    typer.echo(f"{directory}: every product is as the run wrote it")
+
+
+def study(context: typer.Context) -> None:
+    """Count what a finished run would have found with other choices."""
+    if context.invoked_subcommand is None:
+        typer.echo(context.get_help())
+
+
+def study_mask(
+    directory: RunDir,
+    growth: Annotated[
+        str, typer.Option("--growth", metavar="PX,...", help="Pixels by which its masks are grown.")
+    ] = "0,1,2,4,8",
+) -> None:
+    """Count sources, purity and density of a finished run again with its mask grown."""
+    from tilegc.study import mask_growth  # noqa: PLC0415
+
+    try:
+        pixels = tuple(float(part) for part in growth.split(","))
+    except ValueError:
+        raise ConfigError(f"--growth {growth}: give pixels with commas between, e.g. 0,1,2,4,8") from None
+    print_growth(mask_growth(directory, pixels, progress=pass_progress(lines=False)))
+    typer.echo(f"{directory}/study: mask.ecsv, mask.png")

@@ -1,0 +1,95 @@
+"""Commands about a run file: `ingest`, `plan`, `audit`, `run`."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from tilegc.cli.arguments import (
+    ClusterName,
+    Output,
+    Overwrite,
+    Resume,
+    RunFile,
+    Scheduler,
+    TLSAuthority,
+    TLSCertificate,
+    TLSKey,
+    Workers,
+    certificates,
+)  # fmt: skip
+from tilegc.cli.progress import pass_progress, tell
+from tilegc.cli.results import print_found
+from tilegc.cli.tables import print_audit, print_plan
+
+__all__ = ["audit", "ingest", "plan", "run"]
+
+
+def ingest(
+    run_file: RunFile, output: Output = None, workers: Workers = None, scheduler: Scheduler = None,
+    cluster: ClusterName = None, tls_ca: TLSAuthority = None, tls_cert: TLSCertificate = None, tls_key: TLSKey = None,
+) -> None:  # fmt: skip
+    """Write the Zarr stores alone."""
+    from tilegc import pipeline  # noqa: PLC0415
+
+    directory = output or pipeline.default_directory(run_file)
+    stores = pipeline.ingest_only(
+        run_file, directory, workers=workers, scheduler=scheduler, cluster_name=cluster,
+        tls=certificates(tls_ca, tls_cert, tls_key), progress=pass_progress(lines=False),
+    )  # fmt: skip
+    for path in stores:
+        typer.echo(path)
+
+
+def plan(run_file: RunFile, output: Output = None, workers: Workers = None) -> None:
+    """Say what a run will take, and what would be refused; nothing is computed."""
+    from tilegc import pipeline  # noqa: PLC0415
+
+    found = pipeline.plan(run_file, output or pipeline.default_directory(run_file), workers=workers)
+    print_plan(found)
+    if found.refusals:
+        for reason in found.refusals:
+            typer.echo(f"tilegc: {reason}", err=True)
+        raise typer.Exit(2)
+
+
+def audit(
+    run_file: RunFile,
+    as_json: Annotated[bool, typer.Option("--json", help="Print the lines as JSON.")] = False,
+) -> None:
+    """Look at the images and the convergence map before a run: value, verdict, what to do."""
+    from tilegc import pipeline  # noqa: PLC0415
+    from tilegc.stages.audit import rows  # noqa: PLC0415
+
+    lines = list(rows(pipeline.audit(run_file, progress=pass_progress(lines=False))))
+    if as_json:
+        typer.echo(json.dumps({"audit": lines}, indent=2, allow_nan=False))
+    else:
+        print_audit(lines)
+
+
+def run(
+    run_file: RunFile, output: Output = None, workers: Workers = None, scheduler: Scheduler = None,
+    cluster: ClusterName = None, tls_ca: TLSAuthority = None, tls_cert: TLSCertificate = None, tls_key: TLSKey = None,
+    resume: Resume = False, overwrite: Overwrite = False,
+    performance_report: Annotated[
+        Path | None,
+        typer.Option("--performance-report", metavar="FILE", help="Write Dask's page about the run, HTML."),
+    ] = None,
+    show_config: Annotated[bool, typer.Option("--show-config", help="Print the resolved run file.")] = False,
+) -> None:  # fmt: skip
+    """Run the whole chain: from FITS images to a catalogue, maps, relations and a report."""
+    from tilegc import config, pipeline  # noqa: PLC0415
+
+    if show_config:
+        typer.echo(config.dump(config.load(run_file)), nl=False)
+        return
+    found = pipeline.run(
+        run_file, output, workers=workers, scheduler=scheduler, cluster_name=cluster,
+        tls=certificates(tls_ca, tls_cert, tls_key), performance_report=performance_report,
+        resume=resume, overwrite=overwrite, progress=pass_progress(), tell=tell,
+    )  # fmt: skip
+    print_found(found)

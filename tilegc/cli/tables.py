@@ -1,0 +1,117 @@
+"""Tables on the terminal."""
+
+from __future__ import annotations
+
+import math
+import sys
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from astropy.table import QTable
+
+    from tilegc.run_folder import Status
+    from tilegc.stages.plan import Plan
+
+__all__ = ["print_audit", "print_growth", "print_plan", "print_status"]
+
+
+def print_status(found: Status) -> None:
+    """Print how far a run is, pass by pass."""
+    from rich.console import Console  # noqa: PLC0415
+    from rich.table import Table  # noqa: PLC0415
+
+    console = Console(highlight=False)
+    now = " (a process works on it now)" if found.alive else ""
+    console.print(f"{found.path}: {found.state}{now}", soft_wrap=True)
+    if found.error:
+        console.print(f"failed of: {found.error}", soft_wrap=True)
+    console.print(f"recipe {found.recipe}; begun {found.begun}; ended {found.ended or '-'}", soft_wrap=True)
+    table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0))
+    table.add_column("pass", no_wrap=True)
+    table.add_column("done", justify="right")
+    table.add_column("of", justify="right")
+    for step in found.passes:
+        table.add_row(step.name, str(step.done), "?" if step.total is None else str(step.total))
+    console.print(table)
+    console.print(f"{found.products} products" if found.products else "no products yet")
+
+
+def print_plan(found: Plan) -> None:
+    """Print tiles and memory of every pass, and what all take."""
+    from rich.console import Console  # noqa: PLC0415
+    from rich.table import Table  # noqa: PLC0415
+
+    table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0))
+    table.add_column("pass", no_wrap=True)
+    table.add_column("tiles", justify="right")
+    table.add_column("memory of a worker", justify="right")
+    table.add_column("writes")
+    for step in found.steps:
+        table.add_row(
+            step.name, str(step.units), f"{step.memory / 2**30:.2f} GiB", "store" if step.writes else ""
+        )
+    console = Console(highlight=False)
+    console.print(table)
+    console.print(
+        f"{found.pixels / 1e6:.1f} Mpix in all; a worker needs up to {found.memory / 2**30:.2f} GiB; "
+        f"the run folder takes up to {found.disk / 1e9:.2f} GB",
+        soft_wrap=True,
+    )
+
+
+def print_growth(found: QTable) -> None:
+    """Print what a grown mask leaves, field by field."""
+    from rich.console import Console  # noqa: PLC0415
+    from rich.table import Table  # noqa: PLC0415
+
+    table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0))
+    heads = (
+        "growth (px)",
+        "good (arcsec^2)",
+        "sources",
+        "per arcsec^2",
+        "purity",
+        "on planted",
+        "in the rim",
+        "expected",
+    )
+    table.add_column("field", no_wrap=True)
+    for head in heads:
+        table.add_column(head, justify="right", no_wrap=True)
+    for row in found[found["annulus"] < 0]:
+        value = {name: getattr(row[name], "value", row[name]) for name in found.colnames}
+        pure, planted = (
+            "-" if math.isnan(value[name]) else f"{value[name]:.4f}" for name in ("purity", "purity_truth")
+        )
+        table.add_row(
+            str(value["field"]), f"{value['growth']:g}", f"{value['area_arcsec2']:.1f}", str(value["n_gc"]),
+            f"{value['n_per_arcsec2']:.4f} +- {value['n_err']:.4f}", pure, planted, str(value["n_rim"]),
+            f"{value['n_rim_expected']:.1f}",
+        )  # fmt: skip
+    Console(highlight=False, width=None if sys.stdout.isatty() else 160).print(table)
+
+
+def print_audit(lines: list[dict[str, Any]]) -> None:
+    """Print what was looked at, with verdicts and remedies."""
+    from rich.console import Console  # noqa: PLC0415
+    from rich.table import Table  # noqa: PLC0415
+    from rich.text import Text  # noqa: PLC0415
+
+    from tilegc.report.audit import audit_rows, counted  # noqa: PLC0415
+
+    console = Console(highlight=False, width=None if sys.stdout.isatty() else 160)
+    table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0))
+    table.add_column("field", no_wrap=True)
+    table.add_column("check", no_wrap=True)
+    table.add_column("verdict", no_wrap=True)
+    table.add_column("value, by band", ratio=2)
+    table.add_column("what it is, and what to do", ratio=3)
+    colours = {"ok": "green", "look": "yellow", "wrong": "bold red", "unmeasured": "dim"}
+    for row in audit_rows(lines):
+        said = Text(row.finding)
+        for remedy in row.remedies:
+            said.append(f"\n-> {remedy}", style="bold")
+        verdict = Text(row.verdict, style=colours[row.verdict])
+        table.add_row(row.field, row.name, verdict, Text(row.values), said)
+    console.print(table)
+    console.print(counted(lines))

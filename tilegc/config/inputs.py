@@ -1,0 +1,187 @@
+"""What a run starts from: the cluster, the fields' images and the maps of its mass."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Annotated, Literal, Self
+
+from pydantic import BeforeValidator, Field, field_validator, model_validator
+
+from tilegc.config.values import NAME, Number, Positive, Section, number, whole
+from tilegc.schema import SKY_STORE
+
+__all__ = [
+    "Band",
+    "Cluster",
+    "Convergence",
+    "Cosmology",
+    "Deflection",
+    "FieldInput",
+    "LensMap",
+    "Origin",
+    "Rival",
+]
+
+
+class Cluster(Section):
+    """The cluster: its name, redshift and centre (degrees, ICRS)."""
+
+    name: str = Field(min_length=1)
+    redshift: Positive
+    ra: Annotated[float, BeforeValidator(number), Field(ge=0, lt=360)]
+    dec: Annotated[float, BeforeValidator(number), Field(ge=-90, le=90)]
+
+    @field_validator("name", mode="before")
+    @classmethod
+    def _text(cls, value: object) -> object:
+        return str(value) if isinstance(value, int | float) and not isinstance(value, bool) else value
+
+
+class Cosmology(Section):
+    """Flat LCDM."""
+
+    H0: Positive = 70.0
+    Om0: Annotated[float, BeforeValidator(number), Field(gt=0, le=1)] = 0.3
+
+
+class Band(Section):
+    """The files of one band: paths or URLs, relative to the run file."""
+
+    sci: str = Field(min_length=1)
+    err: str | None = None
+    wht: str | None = None
+    zero_point: Number | None = None
+    """AB magnitude of one count, for images whose unit is none of those that tilegc knows."""
+    psf: str | None = None
+    """FITS file of the band's PSF, its axes along the mosaic's; measured on the field's stars where none is given."""
+    psf_scale: Positive | None = None
+    """Pixel of that file, arcsec, where its header does not give it."""
+
+    @model_validator(mode="after")
+    def _psf(self) -> Self:
+        if self.psf_scale is not None and self.psf is None:
+            raise ValueError("psf_scale is the pixel scale of the file in psf: give psf as well")
+        return self
+
+
+class FieldInput(Section):
+    """One field: bands on one pixel grid, or a store that an earlier ingest wrote."""
+
+    name: str
+    bands: Mapping[str, Band] | None = None
+    masks: tuple[str, ...] = ()
+    store: str | None = None
+
+    @field_validator("name", mode="before")
+    @classmethod
+    def _name(cls, value: object) -> str:
+        if value is None or isinstance(value, bool):
+            raise ValueError("a name is meant")
+        text = str(value)
+        if not NAME.fullmatch(text):
+            raise ValueError(f"{text!r} cannot be a file's name: use letters, digits, and . _ + -")
+        if text == SKY_STORE:
+            raise ValueError(f"{text!r} is the name of the sky grid's store: choose another")
+        return text
+
+    @field_validator("masks", mode="before")
+    @classmethod
+    def _masks(cls, value: object) -> object:
+        if isinstance(value, str):
+            raise ValueError(f"give a list of files, also of one: [{value}]")  # noqa: TRY004  (pydantic wants ValueError)
+        return () if value is None else value
+
+    @field_validator("bands", mode="before")
+    @classmethod
+    def _bands(cls, value: object) -> object:
+        if not isinstance(value, Mapping):
+            return value
+        for name in value:
+            if not NAME.fullmatch(str(name)):
+                raise ValueError(f"band {name!r} cannot be a file's name: use letters, digits, and . _ + -")
+        return {str(name): {"sci": band} if isinstance(band, str) else band for name, band in value.items()}
+
+    @model_validator(mode="after")
+    def _source(self) -> Self:
+        if (self.bands is None) == (self.store is None):
+            raise ValueError("give either bands or store")
+        if self.bands is not None and not self.bands:
+            raise ValueError("bands is empty: name one band or more")
+        return self
+
+
+class Deflection(Section):
+    """The two components of a deflection field: paths, or patterns of paths for range maps."""
+
+    x: str = Field(min_length=1)
+    y: str = Field(min_length=1)
+    unit: Literal["arcsec", "arcmin", "deg", "rad", "pixel"] | None = None
+    """Of the values; null: what BUNIT says, arcsec where it says nothing."""
+
+
+class Origin(Section):
+    """Where on the sky coordinates (0, 0) of a map without a celestial WCS lie, degrees, ICRS."""
+
+    ra: Annotated[float, BeforeValidator(number), Field(ge=0, lt=360)]
+    dec: Annotated[float, BeforeValidator(number), Field(ge=-90, le=90)]
+
+
+class LensMap(Section):
+    """A kappa map, or the deflections of one, and the source distance to which it is scaled: never guessed."""
+
+    path: str | None = Field(default=None, min_length=1)
+    deflection: Deflection | None = None
+    plane: Annotated[int, BeforeValidator(whole), Field(ge=1)] | None = None
+    """Plane of a cube that holds kappa, from 1 (GLAFIC writes several quantities into one)."""
+    origin: Origin | None = None
+    """For maps whose axes are linear, in arcsec: x to the west, y to the north."""
+    source_redshift: Positive | None = None
+    lens_scaling: Positive | None = None
+    """D_LS/D_S of the map; 1 for the Hubble Frontier Fields' maps."""
+
+    @model_validator(mode="before")
+    @classmethod
+    def _one_map(cls, value: object) -> object:
+        if isinstance(value, Mapping):
+            given = [key for key in ("path", "deflection") if value.get(key) is not None]
+            if len(given) == 2:
+                raise ValueError("give path or deflection, not both")
+        return value
+
+    @model_validator(mode="after")
+    def _scaling(self) -> Self:
+        if self.path is None and self.deflection is None:
+            raise ValueError("path: required, and not there (or deflection: {x: , y: })")
+        if self.source_redshift is not None and self.lens_scaling is not None:
+            raise ValueError("give source_redshift or lens_scaling, not both")
+        return self
+
+    @property
+    def paths(self) -> tuple[str, ...]:
+        """The files that it names."""
+        if self.deflection is not None:
+            return (self.deflection.x, self.deflection.y)
+        return () if self.path is None else (self.path,)
+
+
+class Rival(LensMap):
+    """Another map of the same mass, to be ranked against the others."""
+
+    name: str = Field(min_length=1)
+
+
+class Convergence(LensMap):
+    """The kappa map of a run, range maps of the same lens model, and other maps to rank."""
+
+    reference_redshift: Positive = 3.0
+    ensemble: str | Deflection | None = None
+    """Pattern of range maps, `*map###*`: kappa, or x and y deflections; scaled as the map itself."""
+    compare: tuple[Rival, ...] = ()
+
+    @model_validator(mode="after")
+    def _distinct(self) -> Self:
+        names = [rival.name for rival in self.compare]
+        twice = sorted({name for name in names if names.count(name) > 1})
+        if twice:
+            raise ValueError(f"compare: the name {twice[0]!r} stands twice")
+        return self

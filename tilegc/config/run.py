@@ -1,0 +1,112 @@
+"""A whole run file: its sections, the recipes' defaults, and what must agree between sections."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Annotated, Literal, Self
+
+from pydantic import Field, field_validator, model_validator
+
+from tilegc.config.compute import Compute
+from tilegc.config.inputs import Cluster, Convergence, Cosmology, FieldInput
+from tilegc.config.steps import Comparison, Density, Detect, Filter, Inpaint, Mask, Profile, Relation, Tiles
+from tilegc.config.values import Section
+from tilegc.schema import MAPS
+
+__all__ = ["RunConfig"]
+
+RECIPES: Mapping[str, Mapping[str, Mapping[str, object]]] = {
+    "seed": {},
+    "calibrated": {
+        "mask": {"spikes": "auto", "arcs": "auto"},
+        "filter": {"weights": "auto"},
+        "detect": {"exclusion_radius": 2.0, "shape": "auto"},
+    },
+}
+"""Defaults of each recipe that differ from those of the sections, where the run file gives none."""
+
+
+class RunConfig(Section):
+    """A whole run file."""
+
+    recipe: Literal["seed", "calibrated"]
+    cluster: Cluster
+    cosmology: Cosmology = Cosmology()
+    fields: Annotated[tuple[FieldInput, ...], Field(min_length=1)]
+    convergence: Convergence | None = None
+    truth: str | None = None
+    """A `truth.parquet` of `tilegc simulate`: the report then compares with what was planted."""
+    ingest: Literal["never", "always", "auto"] = "auto"
+    tiles: Tiles = Tiles()
+    mask: Mask = Mask()
+    filter: Filter = Filter()
+    detect: Detect = Detect()
+    density: Density = Density()
+    inpaint: Inpaint = Inpaint()
+    comparison: Comparison = Comparison()
+    relation: Relation = Relation()
+    profile: Profile = Profile()
+    outputs: tuple[str, ...] = ("detection", "mask", "rho", "rho_error", "density", "density_error")
+    """Maps that are written as FITS images."""
+    compute: Compute = Compute()
+
+    @field_validator("outputs")
+    @classmethod
+    def _maps(cls, value: tuple[str, ...]) -> tuple[str, ...]:
+        for name in value:
+            if name not in MAPS:
+                raise ValueError(f"{name!r} is no map: choose of {', '.join(MAPS)}")
+        if len(set(value)) < len(value):
+            raise ValueError("a map stands twice")
+        return value
+
+    @property
+    def inpaint_iterations(self) -> int:
+        """Most fits of the radial trend (auto: none for the seed, 10 for calibrated)."""
+        if self.inpaint.iterations == "auto":
+            return 0 if self.recipe == "seed" else 10
+        return self.inpaint.iterations
+
+    @model_validator(mode="before")
+    @classmethod
+    def _defaults(cls, value: object) -> object:
+        """Fill in the recipe's own defaults; a key without a value is as if it were not there."""
+        if not isinstance(value, Mapping) or not isinstance(value.get("recipe"), str):
+            return value
+        filled = {key: given for key, given in value.items() if given is not None}
+        for section, defaults in RECIPES.get(value["recipe"], {}).items():
+            given = filled.get(section, {})
+            if isinstance(given, Mapping):
+                filled[section] = {**defaults, **given}
+        return filled
+
+    @field_validator("recipe", mode="before")
+    @classmethod
+    def _recipe(cls, value: object) -> object:
+        if value not in {"seed", "calibrated"}:
+            raise ValueError(f"recipe {value!r} does not exist: give seed or calibrated")
+        return value
+
+    @model_validator(mode="after")
+    def _consistent(self) -> Self:
+        if self.recipe == "seed" and self.filter.weights != "equal":
+            raise ValueError(
+                "filter.weights: the seed adds its bands with equal weights: give equal, or recipe calibrated"
+            )
+        if self.recipe == "calibrated" and self.detect.exclusion_radius < 1:
+            raise ValueError("detect.exclusion_radius: give 1 or more, calibrated records local maxima alone")
+        for key, name in (("gaussian", "density_gaussian"), ("neighbours", "density_adaptive")):
+            asked = [output for output in self.outputs if output.startswith(name)]
+            if asked and getattr(self.density, key) is None:
+                raise ValueError(f"outputs: {asked[0]} needs a number at density.{key}")
+        names = [field.name for field in self.fields]
+        twice = sorted({name for name in names if names.count(name) > 1})
+        if twice:
+            raise ValueError(f"fields: the name {twice[0]!r} stands twice")
+        cells = self.relation.box / self.comparison.pixel
+        if abs(cells - round(cells)) > 1e-9 * cells or round(cells) < 1:
+            raise ValueError(
+                f"relation.box ({self.relation.box:g}) must be a whole multiple of "
+                f"comparison.pixel ({self.comparison.pixel:g})"
+            )
+        return self

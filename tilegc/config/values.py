@@ -1,0 +1,106 @@
+"""Kinds of values in a run file, each with what people write for it."""
+
+from __future__ import annotations
+
+import re
+from typing import Annotated, Literal
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
+
+__all__ = [
+    "NAME",
+    "Memory",
+    "Number",
+    "Positive",
+    "Seconds",
+    "Section",
+    "Switch",
+    "Texts",
+    "Whole",
+    "number",
+    "switch",
+    "whole",
+]
+
+
+class Section(BaseModel):
+    """A part of the run file: frozen, and strict about its keys."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.+-]{0,63}")
+
+
+def number(value: object) -> object:
+    """Accept numeric text where a number is meant (PyYAML reads `2e-2` as text) and refuse booleans."""
+    if isinstance(value, bool):
+        raise ValueError("a number is meant, not true or false")  # noqa: TRY004  (pydantic wants ValueError)
+    if isinstance(value, str):
+        try:
+            return float(value)
+        except ValueError:
+            raise ValueError(f"{value!r} is not a number") from None
+    return value
+
+
+def whole(value: object) -> object:
+    """Take a number without a fraction as a whole one: 2e3 is 2000."""
+    given = number(value)
+    if isinstance(given, float) and given.is_integer():
+        return int(given)
+    return given
+
+
+def switch(value: object) -> object:
+    """Read `off`, which YAML gives as False; `on` is no setting."""
+    if value is False:
+        return "off"
+    if value is True:
+        raise ValueError("give off, auto or a number")
+    if value in {"off", "auto"}:
+        return value
+    given = number(value)
+    if isinstance(given, int | float) and not given > 0:
+        raise ValueError(f"give off, auto or a number above 0, not {given:g}")
+    return given
+
+
+Number = Annotated[float, BeforeValidator(number), Field(allow_inf_nan=False)]
+Whole = Annotated[int, BeforeValidator(whole)]
+Positive = Annotated[float, BeforeValidator(number), Field(gt=0, allow_inf_nan=False)]
+Switch = Annotated[
+    Literal["off", "auto"] | Annotated[float, Field(gt=0, allow_inf_nan=False)], BeforeValidator(switch)
+]
+
+
+def _bytes(value: object) -> object:
+    """Accept memory as people write it: "4 GiB", "512MB", or a number of bytes."""
+    if isinstance(value, bool):
+        raise ValueError("give memory as 4 GiB")  # noqa: TRY004  (pydantic wants ValueError)
+    if not isinstance(value, str):
+        return value
+    match = re.fullmatch(r"(\d+(?:\.\d*)?) *([kKMGT]?)(i?)[bB]?", value.strip())
+    if match is None:
+        try:
+            return float(value)  # 2e9
+        except ValueError:
+            raise ValueError(f"{value!r} is no amount of memory: give e.g. 4 GiB") from None
+    base = 1024 if match[3] else 1000
+    return int(float(match[1]) * float(base ** " KMGT".index((match[2] or " ").upper())))
+
+
+def _seconds(value: object) -> object:
+    """Accept a time as seconds, as minutes:seconds or hours:minutes:seconds, or as days-hours:minutes:seconds."""
+    if not isinstance(value, str) or ":" not in value:
+        return number(value)
+    match = re.fullmatch(r"(?:(\d+)-)?(?:(\d+):)?(\d+):(\d+)", value.strip())
+    if match is None:
+        raise ValueError(f"{value!r} is no time: give seconds, or e.g. 02:30:00")
+    days, hours, minutes, seconds = (int(part or 0) for part in match.groups())
+    return float(((days * 24 + hours) * 60 + minutes) * 60 + seconds)
+
+
+Memory = Annotated[int, BeforeValidator(whole), BeforeValidator(_bytes), Field(ge=1 << 20)]
+Seconds = Annotated[float, BeforeValidator(_seconds), Field(gt=0, allow_inf_nan=False)]
+Texts = tuple[Annotated[str, Field(min_length=1)], ...]
