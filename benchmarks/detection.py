@@ -1,10 +1,10 @@
 """Purity, completeness and masked area of both recipes and of three peers: `python -m benchmarks.detection`.
 
-Clusters are simulated (stars with beaded spikes and saturated cores among them), taken to a catalogue by the run's own
-stages, and compared with the truth by the definitions of `benchmarks.purity`; seeds are pooled, fields kept apart. Peers
-look at the same pixels twice: inside the same edges only, and outside of our masks as well. Their settings
-are those of `peers.CHOSEN`; `--scan` tries all of them and shows the best, which is how they were chosen. Completeness of
-all is that of the truth outside of our masks.
+Clusters are simulated (stars with beaded spikes and saturated cores among them), taken to a catalogue by the run's
+own stages, and compared with the truth by the definitions of `benchmarks.purity`; seeds are pooled, fields kept apart.
+Peers look at the same pixels twice: inside the same edges only, and outside of our masks as well. Their settings are
+those of `peers.CHOSEN`; `--scan` tries all of them and shows the best, which is how they were chosen. Completeness of
+all is that of the truth outside of our masks; that of peers is told by the masks of `recipe: seed`.
 """
 
 from __future__ import annotations
@@ -32,7 +32,8 @@ from tilegc.simulate import simulate
 
 __all__ = ["Row", "compare", "main", "rows", "table"]
 
-EDGES, MASKS = "inside the edges", "outside our masks"
+EDGES, MASKS = "edges", "our masks"
+"""Inside of what is looked at."""
 
 BARS: Mapping[str, Mapping[str, tuple[float, float, float, float]]] = {
     "seed, masks auto": {"a": (0.95, 0.0, 0.0, 1.0), "b": (0.90, 0.0, 0.0, 1.0)},
@@ -156,8 +157,10 @@ def _of_seed(
 
 def _text(settings: Mapping[str, Any]) -> str:
     parts = dict(settings)
-    image = {"filtered": "double-filtered map", "light": "summed bands"}[parts.pop("image")]
-    return ", ".join([image, *(f"{name} {value}" for name, value in parts.items())])
+    image = {"filtered": "double-filtered", "light": "summed"}[parts.pop("image")]
+    return ", ".join(
+        [image, f"{parts.pop('threshold')} sigma", *(f"{name} {value}" for name, value in parts.items())]
+    )
 
 
 def best(found: list[Row]) -> list[Row]:
@@ -175,14 +178,13 @@ def best(found: list[Row]) -> list[Row]:
 def table(found: list[Row], title: str) -> Table:
     """Return rows field by field."""
     shown = Table(title=title, title_justify="left", pad_edge=False, box=None)
-    for name in ("field", "by", "where"):
-        shown.add_column(name)
+    for name in ("field", "by", "inside"):
+        shown.add_column(name, no_wrap=True)
     for name in (
-        "purity", "false", *(f"complete {low:g}-{high:g}" for low, high in BINS), "masked", "found", "resolved",
-        "by chance", "bar",
+        "purity", "false", *(f"{low:g}-{high:g}" for low, high in BINS), "masked", "found", "resolved", "chance", "bar",
     ):  # fmt: skip
-        shown.add_column(name, justify="right")
-    shown.add_column("settings", style="dim")
+        shown.add_column(name, justify="right", no_wrap=True)
+    shown.add_column("settings", style="dim", no_wrap=True)
     for field in dict.fromkeys(row.field for row in found):
         for row in (row for row in found if row.field == field):
             counts = row.counts
@@ -233,7 +235,12 @@ def main() -> None:
     stamp = time.strftime("%Y-%m-%dT%H%M%S")
     path = given.json or Path(__file__).parent / "results" / f"detection-{given.preset}-{stamp}.json"
     path.parent.mkdir(parents=True, exist_ok=True)
-    content = {"environment": environment(), "preset": given.preset, "seeds": given.seeds, "rows": rows(found)}
+    content = {
+        "environment": environment(),
+        "preset": given.preset,
+        "seeds": given.seeds,
+        "rows": rows(found),
+    }
     path.write_text(json.dumps(content, indent=2) + "\n")
     print(f"written: {path}")
 

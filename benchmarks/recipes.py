@@ -1,4 +1,4 @@
-"""A simulated cluster taken to its catalogue by the run's own stages: what `tilegc run` finds, without the rest of it."""
+"""A simulated cluster taken to its catalogue by the run's own stages: what `tilegc run` finds, without the rest."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ RECIPES: dict[str, dict[str, Any]] = {
     "seed, masks auto": {"recipe": "seed"},
     "calibrated, threshold auto": {"recipe": "calibrated", "detect": {"threshold": "auto"}},
 }
-"""What the issue's figures are of, as changes to the run file that the simulator writes."""
+"""As changes to the run file that the simulator writes."""
 
 
 @dataclass(frozen=True)
@@ -38,6 +38,8 @@ class Found:
 
     places: np.ndarray
     """Sources of the catalogue: y, x, float64 (n, 2)."""
+    snr: np.ndarray
+    """Their signal-to-noise, float64 (n,)."""
     mask: np.ndarray
     """Bits of `tilegc.schema.Bit`, uint8 (y, x)."""
     light: np.ndarray
@@ -74,7 +76,9 @@ def setup_of(config: RunConfig, folder: Path) -> Setup:
     return Setup(config, run, run.ledger, SerialEngine(), tuple(fields), grid)
 
 
-def masked_setup(setup: Setup) -> tuple[dict[str, tuple[psf.BandPsf, ...]], dict[str, tuple[BandFilter, ...]]]:
+def masked_setup(
+    setup: Setup,
+) -> tuple[dict[str, tuple[psf.BandPsf, ...]], dict[str, tuple[BandFilter, ...]]]:
     """Take a run to detection map and mask; return PSFs and filters by field."""
     psfs = psf.field_psfs(setup, {field.source.name: {} for field in setup.fields})
     filtering = detection_map.detection_map(setup, psfs if setup.config.recipe == "calibrated" else None)
@@ -99,6 +103,7 @@ def find(config: RunConfig, folder: Path) -> dict[str, Found]:
         limit = selection.thresholds[name]
         found[name] = Found(
             np.column_stack([table["y"][rows], table["x"][rows]]).astype(float),
+            table["snr"][rows].astype(float),
             maps["mask"],
             np.nan_to_num(maps["light"], nan=0.0),
             np.nan_to_num(maps["detection"], nan=0.0),

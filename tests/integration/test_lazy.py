@@ -61,7 +61,10 @@ def test_the_calibrated_filter_is_refused_in_one_line():
         "fields": [{"name": "f", "store": "f.zarr"}],
     })  # fmt: skip
     sci = xr.DataArray(np.zeros((1, 9, 9), np.float32), dims=("band", "y", "x"))
-    for settings in ({"filtering": calibrated.filter, "mask": calibrated.mask}, {"recipe": calibrated.recipe}):
+    for settings in (
+        {"filtering": calibrated.filter, "mask": calibrated.mask},
+        {"recipe": calibrated.recipe},
+    ):
         with pytest.raises(ConfigError, match=r"recipe: .*detect_in") as caught:
             lazy.detection_map(sci, **settings)
         assert "\n" not in str(caught.value)

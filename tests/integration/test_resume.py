@@ -134,7 +134,16 @@ def calibrated(run_file, tmp_path_factory):
         "null map",
         *(
             pytest.param(name, marks=pytest.mark.slow)
-            for name in ("stars", "band noise", "filter", "ridges", "quiet pixels", "balance", "peaks", "shapes")
+            for name in (
+                "stars",
+                "band noise",
+                "filter",
+                "ridges",
+                "quiet pixels",
+                "balance",
+                "peaks",
+                "shapes",
+            )
         ),
     ],
 )

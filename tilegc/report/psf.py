@@ -44,9 +44,7 @@ def images(material: Material) -> Drawing | None:
         return None
     size = (PANEL * columns + 3.4, (PANEL + 0.55) * len(fields) + 0.7)
     figure = Figure(figsize=size, dpi=style.DPI, facecolor="white", layout="constrained")
-    panels = figure.subplots(
-        len(fields), columns + 1, squeeze=False, width_ratios=[1.0] * columns + [1.5]
-    )
+    panels = figure.subplots(len(fields), columns + 1, squeeze=False, width_ratios=[1.0] * columns + [1.5])
     norm, colours, shown = LogNorm(FAINTEST, 1.0), style.colour_map("magma", "black"), None
     for row, name in enumerate(fields):
         bands = material.summary["fields"][name]["psf"]
@@ -75,7 +73,9 @@ def images(material: Material) -> Drawing | None:
         profile.set_xlabel("arcsec")
         profile.legend(handles=handles, fontsize=style.SMALL - 1.5, frameon=False)
     assert shown is not None
-    bar = figure.colorbar(shown, ax=panels[:, :columns].ravel().tolist(), location="bottom", shrink=0.5, aspect=40)
+    bar = figure.colorbar(
+        shown, ax=panels[:, :columns].ravel().tolist(), location="bottom", shrink=0.5, aspect=40
+    )
     bar.set_label("over the peak", fontsize=style.SMALL, color=style.INK)
     bar.ax.tick_params(which="both", labelsize=style.SMALL)
     words = (
