@@ -172,14 +172,17 @@ def edited(path: Path, to: str, changes: Mapping[str, Any]) -> Path:
 
 def no_report(monkeypatch: Any) -> None:
     """Leave out figures and page, which promise no bytes and take most of a small run's time."""
-    monkeypatch.setattr(pipeline, "write_report", lambda _run: None)
+    monkeypatch.setattr(pipeline, "write_report", lambda *_: None)
 
 
 def products(run: Run | Path) -> dict[str, bytes]:
     """Return the bytes of every product that DESIGN section 4 promises, by name."""
     folder = run.path if isinstance(run, Run) else run
     found = {name: (folder / name).read_bytes() for name in PRODUCTS}
-    found |= {f"maps/{path.name}": path.read_bytes() for path in sorted((folder / FILES.maps).iterdir())}
+    maps = sorted(
+        (folder / FILES.maps).iterdir(), key=lambda path: path.name
+    )  # of an object store: in any order
+    found |= {f"{FILES.maps}/{path.name}": path.read_bytes() for path in maps}
     summary = json.loads((folder / FILES.summary).read_bytes())
     summary.pop("timing")
     found[FILES.summary] = json.dumps(summary, indent=2, allow_nan=False).encode()

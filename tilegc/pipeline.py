@@ -23,7 +23,7 @@ from numpy.typing import NDArray
 from tilegc import config as run_file
 from tilegc.cluster import TLS, workers_for
 from tilegc.config import RunConfig
-from tilegc.engine import Engine, FieldTiles, Progress, SerialEngine, for_client
+from tilegc.engine import Engine, FieldTiles, Progress, SerialEngine, Silent, Told, for_client
 from tilegc.errors import ConfigError, InputError, RunFolderError
 from tilegc.geometry import TileGrid
 from tilegc.io import store
@@ -34,7 +34,7 @@ from tilegc.io.psf import read_psf
 from tilegc.kernels.psf import Psf
 from tilegc.places import Place, is_remote, is_url, place
 from tilegc.report import write_report
-from tilegc.run_folder import Run, RunFolder, logged, marked, open_run
+from tilegc.run_folder import Run, RunFolder, beating, logged, marked, open_run
 from tilegc.schema import FILES
 from tilegc.sky import SkyGrid, check_centre, cosmology, kpc_per_arcsec
 from tilegc.stages import audit as auditing
@@ -183,12 +183,18 @@ def run(
         begin = folder.create(
             config, inputs=digests, plan=expected.writing, resume=resume, overwrite=overwrite
         )
-        with begin, logged(folder.path / FILES.log), marked(folder.path, inputs.files(config)) as token:
+        with (
+            begin,
+            logged(folder.path / FILES.log),
+            beating(folder.path) as heart,
+            marked(folder.path, inputs.files(config)) as token,
+        ):
             found.admit(token)
             folder.require_stores()
             engine = for_client(
-                found.client, progress, patience=found.patience, shortage=found.shortage, fitness=token
-            )
+                found.client, Told(progress or Silent(), heart), patience=found.patience, shortage=found.shortage,
+                fitness=token,
+            )  # fmt: skip
             if tell is not None and engine.dashboard is not None:
                 tell(f"dashboard: {engine.dashboard}")
             timing: dict[str, float] = {}
@@ -325,7 +331,7 @@ def _write(setup: Setup, results: Results, timing: dict[str, float], begun: floa
         products.write_summary(place, {**summary, "timing": {**timing, "report_s": None, "total_s": None}})
         figures = setup.folder.path / FILES.figures
         foreign = {figure.name for figure in figures.glob("*.png")}
-        write_report(open_run(setup.folder.path))
+        write_report(open_run(setup.folder.path), setup.engine)
         drawn = {figure.name for figure in figures.glob("*.png")}
         setup.folder.claim(f"{FILES.figures}/{name}" for name in drawn - foreign)
     timing["total_s"] = round(time.perf_counter() - begun, 3)

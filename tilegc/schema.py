@@ -387,6 +387,7 @@ class Files:
     log: str = "log.txt"
     report: str = "report.html"
     lock: str = ".lock"
+    heartbeat: str = ".heartbeat.json"
     catalogue: str = "catalogue.parquet"
     catalogue_ecsv: str = "catalogue.ecsv"
     catalogue_regions: str = "catalogue.reg"

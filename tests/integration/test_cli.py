@@ -168,6 +168,7 @@ def test_study_mask(run, tmp_path):
         assert (np.diff(rows["n_gc"]) <= 0).all()
         assert (np.diff(rows["area_arcsec2"].value) < 0).all()
     after = {name: content for name, content in listing(folder).items() if not name.startswith("study")}
+    assert (before.pop("manifest.json"), after.pop("manifest.json"))  # lists what the study wrote
     assert after == before
     again = tilegc("study", "mask", folder, "--growth", "0,nonsense")
     assert again.code == 2

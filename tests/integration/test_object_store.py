@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import json
 import os
 import select
 import socket
@@ -146,20 +145,10 @@ def copy_run(source: str, target: str) -> None:
         place(f"{target}/{name}").write_bytes(place(f"{source}/{name}").read_bytes())
 
 
-def products(run) -> dict[str, bytes]:
-    """Return the bytes of everything in a run's folder that DESIGN section 4 promises."""
-    names = [*mock.PRODUCTS, *(f"{FILES.maps}/{path.name}" for path in (run.path / FILES.maps).iterdir())]
-    summary = {key: value for key, value in run.summary.items() if key != "timing"}
-    return {
-        **{name: (run.path / name).read_bytes() for name in sorted(names)},
-        FILES.summary: json.dumps(summary).encode(),
-    }
-
-
 def test_everything_in_the_store_is_the_same_bytes_as_on_disk(uploaded, reference, tmp_path, monkeypatch):
     monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
     found = pipeline.run(uploaded, f"s3://{BUCKET}/all", workers=0)
-    here, there = products(reference), products(found)
+    here, there = mock.products(reference), mock.products(found)
     assert sorted(here) == sorted(there)
     assert [name for name in here if here[name] != there[name]] == []
     assert (found.field("a")["mask"].values == reference.field("a")["mask"].values).all()
@@ -175,7 +164,7 @@ def test_processes_of_a_cluster_write_to_the_store(uploaded, reference):
     assert f"s3://{BUCKET}/two/report.html" in done.out
     from tilegc.run_folder import open_run
 
-    assert products(open_run(f"s3://{BUCKET}/two")) == products(reference)
+    assert mock.products(open_run(f"s3://{BUCKET}/two")) == mock.products(reference)
     again = tilegc("status", f"s3://{BUCKET}/two")
     assert (again.code, again.err) == (0, "")
     assert "done" in again.out
@@ -191,7 +180,7 @@ def test_start_rules_hold_in_the_store(uploaded, reference):
     assert pipeline.run(uploaded, target, workers=0, resume=True).summary["n_detected"] > 0
     found = pipeline.run(uploaded, target, workers=0, overwrite=True)
     assert kept.read_bytes() == b"mine"
-    assert products(found) == products(reference)
+    assert mock.products(found) == mock.products(reference)
     chunk = next(name for name in files_below(place(target)) if name.startswith("store/a.zarr/rho/c/"))
     place(f"{target}/{chunk}").write_bytes(b"spoilt")
     assert verify(target) == ["store/a.zarr/rho: has changed"]
@@ -301,7 +290,7 @@ def test_a_store_that_drops_out_for_thirty_seconds(gate, uploaded, reference):
 def drops_out(gate: Gate, uploaded: str, reference, seconds: float) -> None:
     """Shut the store while a run writes to it: the run waits, and gives the same bytes."""
     target = f"s3://{BUCKET}/gap-{seconds:g}"
-    seen: list[str] = []
+    seen: list[tuple[str, bool]] = []
 
     def drop() -> None:
         for _ in range(600):
@@ -309,12 +298,14 @@ def drops_out(gate: Gate, uploaded: str, reference, seconds: float) -> None:
                 if status(target).passes:
                     break
             time.sleep(0.05)
-        seen.append(status(target).state)
+        found = status(target)
+        seen.append((found.state, found.heartbeat is not None and found.heartbeat.process == os.getpid()))
         gate.shut(seconds)
 
     thread = threading.Thread(target=drop)
     thread.start()
     found = pipeline.run(uploaded, target, workers=0)
     thread.join()
-    assert seen == ["running"]
-    assert products(found) == products(reference)
+    assert seen == [("running", True)]
+    assert not place(f"{target}/{FILES.heartbeat}").exists()
+    assert mock.products(found) == mock.products(reference)

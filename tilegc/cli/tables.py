@@ -21,11 +21,8 @@ def print_status(found: Status) -> None:
     from rich.table import Table  # noqa: PLC0415
 
     console = Console(highlight=False)
-    now = " (a process works on it now)" if found.alive else ""
-    console.print(f"{found.path}: {found.state}{now}", soft_wrap=True)
-    if found.error:
-        console.print(f"failed of: {found.error}", soft_wrap=True)
-    console.print(f"recipe {found.recipe}; begun {found.begun}; ended {found.ended or '-'}", soft_wrap=True)
+    for line in found.lines():
+        console.print(line, soft_wrap=True)
     table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0))
     table.add_column("pass", no_wrap=True)
     table.add_column("done", justify="right")

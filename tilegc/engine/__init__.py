@@ -12,7 +12,7 @@ from collections.abc import Callable
 from tilegc.engine.futures import PATIENCE_SECONDS, DaskEngine
 from tilegc.engine.on_worker import Fitness
 from tilegc.engine.passes import FieldTiles, Pass, run_pass
-from tilegc.engine.progress import Progress, RichProgress, Silent
+from tilegc.engine.progress import Progress, RichProgress, Silent, Told
 from tilegc.engine.serial import SerialEngine
 from tilegc.engine.work import Engine, Marks, Unit
 
@@ -26,6 +26,7 @@ __all__ = [
     "RichProgress",
     "SerialEngine",
     "Silent",
+    "Told",
     "Unit",
     "for_client",
     "run_pass",

@@ -10,7 +10,7 @@ from rich.progress import BarColumn, ProgressColumn, Task, TaskID, TextColumn
 from rich.progress import Progress as Bars
 from rich.text import Text
 
-__all__ = ["Progress", "RichProgress", "Silent"]
+__all__ = ["Progress", "RichProgress", "Silent", "Told"]
 
 
 class Progress(Protocol):
@@ -37,6 +37,34 @@ class Silent:
 
     def finish(self, name: str) -> None:
         """Do nothing."""
+
+
+class Told:
+    """Tells several others.
+
+    Parameters
+    ----------
+    others : Progress
+        Whom.
+    """
+
+    def __init__(self, *others: Progress) -> None:
+        self.others = others
+
+    def start(self, name: str, total_pixels: int, total_units: int) -> None:
+        """Hand it on."""
+        for other in self.others:
+            other.start(name, total_pixels, total_units)
+
+    def advance(self, pixels: int, units: int) -> None:
+        """Hand it on."""
+        for other in self.others:
+            other.advance(pixels, units)
+
+    def finish(self, name: str) -> None:
+        """Hand it on."""
+        for other in self.others:
+            other.finish(name)
 
 
 class RichProgress:

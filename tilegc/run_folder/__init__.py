@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from tilegc.run_folder.folder import RunFolder
+from tilegc.run_folder.heartbeat import Heartbeat, beating
 from tilegc.run_folder.layout import MAPS, PRODUCTS
 from tilegc.run_folder.ledger import Ledger
 from tilegc.run_folder.log import logged
@@ -13,12 +14,14 @@ from tilegc.run_folder.token import Token, marked
 __all__ = [
     "MAPS",
     "PRODUCTS",
+    "Heartbeat",
     "Ledger",
     "PassStatus",
     "Run",
     "RunFolder",
     "Status",
     "Token",
+    "beating",
     "logged",
     "marked",
     "open_run",

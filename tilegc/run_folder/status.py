@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import datetime as dt
 from dataclasses import dataclass
 
 from tilegc.errors import RunFolderError
 from tilegc.places import Place, place, reach
+from tilegc.run_folder import heartbeat as heartbeats
 from tilegc.run_folder import manifest as manifests
+from tilegc.run_folder.heartbeat import Heartbeat
 from tilegc.run_folder.ledger import Ledger
 from tilegc.run_folder.lock import is_held
 from tilegc.run_folder.manifest import Manifest
@@ -32,9 +35,14 @@ class Status:
 
     path: Place
     state: str
-    """running, done, failed (see `error`), or stopped: interrupted, killed, or ended early on purpose."""
+    """running, stalled (it should run, but nothing moves), done, failed (see `error`), or stopped: interrupted,
+    killed, or ended early on purpose."""
     alive: bool
     """Whether a process works on it now."""
+    since: str | None
+    """When a run that is stalled or stopped last moved or showed signs of life, UTC, where that is known."""
+    heartbeat: Heartbeat | None
+    """The last sign of life of a run that has not ended by itself."""
     error: str | None
     """What it failed of, one line."""
     recipe: str
@@ -45,6 +53,41 @@ class Status:
     """In the order of the plan."""
     products: int
     """Number of products with a digest: 0 before the end."""
+
+    def lines(self) -> list[str]:
+        """Return what it is at, for a reader, without the passes."""
+        said = {"stalled": "stalled since", "stopped": "interrupted"}.get(self.state, self.state)
+        said = f"{said} {_clock(self.since)}" if self.since else said
+        found = [f"{self.path}: {said}"]
+        if self.heartbeat is not None:
+            beat = self.heartbeat
+            found.append(f"{beat.where}, last sign of life {_clock(beat.written)}: {_doing(beat)}")
+        elif self.alive:
+            found.append("a process works on it now")
+        if self.error:
+            found.append(f"failed of: {self.error}")
+        return [*found, f"recipe {self.recipe}; begun {self.begun}; ended {self.ended or '-'}"]
+
+
+def _doing(beat: Heartbeat) -> str:
+    """Return how far the pass is that is under way."""
+    if beat.name is None:
+        return f"between passes, {beat.units_of_run} tiles done"
+    rate = f", {beat.pixels_per_second / 1e6:.2f} Mpix/s" if beat.pixels_per_second else ""
+    return (
+        f"{beat.name}, {beat.units} of {beat.units_in_all} tiles{rate}; {beat.units_of_run} tiles done in all"
+    )
+
+
+def _clock(written: str) -> str:
+    """Return a time, UTC, and how long ago that was."""
+    then = dt.datetime.fromisoformat(written)
+    minutes, seconds = divmod(max(0, round((dt.datetime.now(dt.UTC) - then).total_seconds())), 60)
+    hours, minutes = divmod(minutes, 60)
+    past = (
+        f"{hours} h {minutes} min" if hours else f"{minutes} min {seconds} s" if minutes else f"{seconds} s"
+    )
+    return f"{then:%Y-%m-%d %H:%M:%S} UTC ({past} ago)"
 
 
 def require(path: str | Place) -> tuple[Place, Manifest]:
@@ -73,12 +116,18 @@ def status(path: str | Place) -> Status:
         If there is no run.
     """
     folder, found = require(path)
-    alive = is_held(folder)
-    state = str(found.get("state"))
-    if state == "running" and not alive:
+    beat = heartbeats.last(folder)
+    # Some file systems keep locks to each machine: there a sign of life of another one counts.
+    alive = is_held(folder) or (beat is not None and not beat.here and beat.fresh)
+    since = None
+    if not alive:
         found = manifests.read(folder) or found  # it may have ended just now
-        state = str(found.get("state"))
-        state = "stopped" if state == "running" else state
+    state = str(found.get("state"))
+    if state == "running":
+        since = beat.stalled_since if beat is not None and alive else None
+        state = "stalled" if since else "running" if alive else "stopped"
+    if state == "stopped":
+        since = found.get("ended") or (None if beat is None else beat.written)
     ledger = Ledger(folder / FILES.ledger, str(found.get("fingerprint")))
     plan = found.get("plan", {})
     names = [*plan, *(name for name in ledger.passes if name not in plan)]
@@ -86,6 +135,8 @@ def status(path: str | Place) -> Status:
         path=folder,
         state=state,
         alive=alive,
+        since=since,
+        heartbeat=beat if alive or state == "stopped" else None,
         error=found.get("error"),
         recipe=str(found.get("recipe")),
         begun=str(found.get("begun")),
