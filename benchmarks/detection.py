@@ -14,7 +14,7 @@ import json
 import resource
 import tempfile
 import time
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -34,6 +34,9 @@ __all__ = ["Row", "compare", "main", "rows", "table"]
 
 EDGES, MASKS = "edges", "our masks"
 """Inside of what is looked at."""
+
+IMAGES = ("filtered", "light")
+"""Of `Seen`."""
 
 BARS: Mapping[str, Mapping[str, tuple[float, float, float, float]]] = {
     "seed, masks auto": {"a": (0.95, 0.0, 0.0, 1.0), "b": (0.90, 0.0, 0.0, 1.0)},
@@ -91,7 +94,8 @@ class _Pool:
 
 def compare(
     preset: str, seeds: Iterable[int], *, size: int | None = None, peers: Iterable[str] = tuple(DETECTORS),
-    scanned: bool = False, place: Path | None = None, tell: bool = False,
+    images: Iterable[str] = IMAGES, scanned: bool = False, place: Path | None = None,
+    after: Callable[[list[int], list[Row]], None] | None = None,
 ) -> list[Row]:  # fmt: skip
     """Simulate, find, count.
 
@@ -104,27 +108,39 @@ def compare(
         Side of the fields instead of the preset's.
     peers : iterable of str
         Of `peers.DETECTORS`; those that are absent are left out.
+    images : iterable of str
+        What the peers look at, of `IMAGES`.
     scanned : bool
         Try all settings of the peers, not only the chosen ones.
     place : Path, optional
-        Folder for temporary data, about 2 GB a seed for `as1063`.
-    tell : bool
-        Print every seed's rows as they come.
+        Folder for temporary data, about 2 GB for `as1063`; every seed's is removed before the next one.
+    after : callable, optional
+        Told after every seed which are done, and the rows so far.
     """
-    pool = _Pool()
+    pool, done = _Pool(), []
     for seed in seeds:
         with tempfile.TemporaryDirectory(dir=place) as temporary:
-            one = _Pool()
-            _of_seed(one, preset, seed, size, list(peers), Path(temporary), scanned=scanned)
-        if tell:
-            console().print(table(one.rows, f"{preset}, seed {seed}"))
-        for key, counts in one.counts.items():
-            pool.add(*key, counts)
+            tried = {
+                (by, where): [
+                    one for one in (scan(by) if scanned else CHOSEN[by, where]) if one["image"] in images
+                ]
+                for by in peers
+                for where in (EDGES, MASKS)
+            }
+            _of_seed(pool, preset, seed, size, tried, Path(temporary))
+        done.append(seed)
+        if after is not None:
+            after(done, pool.rows)
     return pool.rows
 
 
 def _of_seed(
-    pool: _Pool, preset: str, seed: int, size: int | None, peers: list[str], folder: Path, *, scanned: bool
+    pool: _Pool,
+    preset: str,
+    seed: int,
+    size: int | None,
+    tried: Mapping[tuple[str, str], list[Any]],
+    folder: Path,
 ) -> None:
     source = simulate(folder / "mock", preset=preset, seed=seed, size=size)
     table_ = read_parquet(folder / "mock" / "truth.parquet")
@@ -137,22 +153,20 @@ def _of_seed(
             counts = count(one.places, of_field(table_, name), one.mask, seed=seed)
             pool.add(by, MASKS, "", name, counts)
         print(f"seed {seed}, {by}: {seconds:.0f} s of CPU, limits "
-              + ", ".join(f"{name} {one.limit:.2f}" for name, one in found.items()))  # fmt: skip
+              + ", ".join(f"{name} {one.limit:.2f}" for name, one in found.items()), flush=True)  # fmt: skip
         if changes["recipe"] == "seed":
             seed_run = found
-    for by in peers:
+    for (by, where), choices in tried.items():
         if absent(by) is not None:
             continue
         for name, one in seed_run.items():
-            truth = of_field(table_, name)
             # the doubly filtered map has no values under bit 4
-            edges = one.mask & (Bit.NO_DATA | Bit.EDGE | Bit.BRIGHT)
-            for where, mask in ((EDGES, edges), (MASKS, one.mask)):
-                for settings in scan(by) if scanned else CHOSEN.get((by, where), []):
-                    seen = Seen(one.light, one.detection, mask)
-                    places = on_good(DETECTORS[by](seen, settings), mask)
-                    counts = count(places, truth, one.mask, seed=seed)
-                    pool.add(by, where, _text(settings), name, counts)
+            mask = one.mask if where == MASKS else one.mask & (Bit.NO_DATA | Bit.EDGE | Bit.BRIGHT)
+            for settings in choices:
+                seen = Seen(one.light, one.detection, mask)
+                places = on_good(DETECTORS[by](seen, settings), mask)
+                counts = count(places, of_field(table_, name), one.mask, seed=seed)
+                pool.add(by, where, _text(settings), name, counts)
 
 
 def _text(settings: Mapping[str, Any]) -> str:
@@ -217,6 +231,9 @@ def main() -> None:
     options.add_argument("--seeds", type=int, nargs="+", default=[1, 2, 3])
     options.add_argument("--size", type=int, help="side of the fields, pixels; default: the preset's")
     options.add_argument("--peers", nargs="*", default=list(DETECTORS), choices=list(DETECTORS))
+    options.add_argument(
+        "--images", nargs="*", default=list(IMAGES), choices=IMAGES, help="what peers look at"
+    )
     options.add_argument("--scan", action="store_true", help="all settings of the peers; shows the best")
     options.add_argument("--place", type=Path, help="folder for temporary data")
     options.add_argument("--json", type=Path, help="file for the figures; default: benchmarks/results/")
@@ -224,24 +241,22 @@ def main() -> None:
     for by in given.peers:
         if (why := absent(by)) is not None:
             print(f"{by} is left out: {why}")
-    found = compare(
-        given.preset, given.seeds, size=given.size, peers=given.peers, scanned=given.scan, place=given.place,
-        tell=len(given.seeds) > 1 and not given.scan,
-    )  # fmt: skip
-    shown = best(found) if given.scan else found
-    console().print(table(shown, f"{given.preset}, seeds {', '.join(map(str, given.seeds))}, pooled"))
-    used = [resource.getrusage(who) for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)]
-    print(f"{sum(one.ru_utime + one.ru_stime for one in used):.0f} s of CPU in all")
     stamp = time.strftime("%Y-%m-%dT%H%M%S")
     path = given.json or Path(__file__).parent / "results" / f"detection-{given.preset}-{stamp}.json"
     path.parent.mkdir(parents=True, exist_ok=True)
-    content = {
-        "environment": environment(),
-        "preset": given.preset,
-        "seeds": given.seeds,
-        "rows": rows(found),
-    }
-    path.write_text(json.dumps(content, indent=2) + "\n")
+
+    def keep(seeds: list[int], found: list[Row]) -> None:
+        content = {"environment": environment(), "preset": given.preset, "seeds": seeds, "rows": rows(found)}
+        path.write_text(json.dumps(content, indent=2) + "\n")
+        title = f"{given.preset}, seeds {', '.join(map(str, seeds))}, pooled"
+        console().print(table(best(found) if given.scan else found, title))
+
+    compare(
+        given.preset, given.seeds, size=given.size, peers=given.peers, images=given.images,
+        scanned=given.scan, place=given.place, after=keep,
+    )  # fmt: skip
+    used = [resource.getrusage(who) for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)]
+    print(f"{sum(one.ru_utime + one.ru_stime for one in used):.0f} s of CPU in all")
     print(f"written: {path}")
 
 

@@ -83,7 +83,7 @@ def masked_setup(
     psfs = psf.field_psfs(setup, {field.source.name: {} for field in setup.fields})
     filtering = detection_map.detection_map(setup, psfs if setup.config.recipe == "calibrated" else None)
     given = zip(setup.fields, setup.config.fields, strict=True)
-    mask.mask(setup, {field.source.name: region_masks(field.source, one.masks) for field, one in given})
+    mask.mask(setup, {field.source.name: region_masks(field.source, one.masks) for field, one in given}, psfs)
     return psfs, filtering
 
 
