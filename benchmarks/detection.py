@@ -192,7 +192,7 @@ def peers() -> dict[str, tuple[Callable[[Field, Settings], Places], list[dict[st
 def run_of(source: Path, folder: Path, recipe: str) -> Run | None:
     """Run the whole chain with a recipe; None where it does not exist in this version."""
     content = run_file.load(source).model_dump(mode="json", exclude_none=True)
-    report, pipeline.write_report = pipeline.write_report, lambda _run: None  # type: ignore[assignment]
+    report, pipeline.write_report = pipeline.write_report, lambda *_: None  # type: ignore[assignment]
     try:
         config = run_file.resolve({**content, "recipe": recipe, "truth": None})
         return pipeline.run(config, folder, workers=0)

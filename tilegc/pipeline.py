@@ -224,7 +224,7 @@ def _chain(
         _remark_on_masks(inputs)
         psfs = psf.field_psfs(setup, inputs.psfs)
         filtering = detection_map.detection_map(setup, psfs if config.recipe == "calibrated" else None)
-        mask.mask(setup, inputs.regions)
+        stars = mask.mask(setup, inputs.regions, psfs)
         edges = config.profile.edges or profile.EDGES
         mask_edges = masked_area.annuli(edges)
         masked = masked_area.count(setup, mask_edges)
@@ -282,6 +282,7 @@ def _chain(
             psfs,
             masked,
             mask_edges,
+            stars,
         )  # fmt: skip
     return setup, results
 
@@ -331,7 +332,7 @@ def _write(setup: Setup, results: Results, timing: dict[str, float], begun: floa
         products.write_summary(place, {**summary, "timing": {**timing, "report_s": None, "total_s": None}})
         figures = setup.folder.path / FILES.figures
         foreign = {figure.name for figure in figures.glob("*.png")}
-        write_report(open_run(setup.folder.path))
+        write_report(open_run(setup.folder.path), setup.engine)
         drawn = {figure.name for figure in figures.glob("*.png")}
         setup.folder.claim(f"{FILES.figures}/{name}" for name in drawn - foreign)
     timing["total_s"] = round(time.perf_counter() - begun, 3)

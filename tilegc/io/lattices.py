@@ -7,6 +7,8 @@ again.
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping
+from functools import partial
 from typing import Any, Final
 
 import numpy as np
@@ -15,6 +17,7 @@ from numpy.typing import NDArray
 from zarr.codecs import BloscCodec
 
 from tilegc.geometry import LATTICE, Box
+from tilegc.io import shards
 
 __all__ = ["GROUP", "put_lattice", "put_points", "take_lattice", "take_points"]
 
@@ -46,13 +49,14 @@ def put_lattice(path: str, name: str, nodes: Box, values: NDArray[Any]) -> None:
 
 def take_lattice(path: str, name: str, nodes: Box) -> NDArray[Any]:
     """Return the values on a rectangle of nodes, 0 where there are none."""
-    array = _open(path, name)
-    j0, i0 = (int(first) for first in np.asarray(array.attrs["first_node"]))
-    there = Box(j0, i0, j0 + array.shape[0], i0 + array.shape[1])
+    attributes, shape, dtype, values = _open(path, name)
+    j0, i0 = (int(first) for first in attributes["first_node"])
+    there = Box(j0, i0, j0 + shape[0], i0 + shape[1])
     part = nodes.clip(there)
-    out = np.zeros(nodes.shape, array.dtype)
+    out = np.zeros(nodes.shape, dtype)
     if part.size:
-        out[part.within(nodes)] = array[part.within(there)]
+        rows, columns = part.within(there)
+        out[part.within(nodes)] = values([(rows.start, rows.stop), (columns.start, columns.stop)])
     return out
 
 
@@ -90,9 +94,9 @@ def put_points(
 
 def take_points(path: str, name: str, box: Box, *columns: str) -> tuple[NDArray[Any], ...]:
     """Return y, x and the columns named of the points in a box, which may reach beyond the field."""
-    start = _open(path, f"{name}_start")
-    across = int(str(start.attrs["cells_across"]))
-    starts = np.asarray(start[:])
+    attributes, shape, _, values = _open(path, f"{name}_start")
+    across = int(str(attributes["cells_across"]))
+    starts = values([(0, shape[0])])
     down = (starts.size - 1) // max(across, 1)
     low, high = max(box.x0 // LATTICE, 0), min(-(-box.x1 // LATTICE), across)
     pieces = [
@@ -100,14 +104,17 @@ def take_points(path: str, name: str, box: Box, *columns: str) -> tuple[NDArray[
         for row in range(max(box.y0 // LATTICE, 0), min(-(-box.y1 // LATTICE), down))
         if low < high
     ]
-    arrays = [_open(path, f"{name}_{label}") for label in ("y", "x", *columns)]
-    found = [
-        np.concatenate([np.asarray(array[a:b]) for a, b in pieces if a < b] or [np.zeros(0, array.dtype)])
-        for array in arrays
-    ]
+    found = []
+    for label in ("y", "x", *columns):
+        _, _, dtype, values = _open(path, f"{name}_{label}")
+        found.append(
+            np.concatenate(
+                [values([piece]) for piece in pieces if piece[0] < piece[1]] or [np.zeros(0, dtype)]
+            )
+        )
     y, x = found[:2]
     inside = (y >= box.y0) & (y < box.y1) & (x >= box.x0) & (x < box.x1)
-    return tuple(values[inside] for values in found)
+    return tuple(column[inside] for column in found)
 
 
 def _put(
@@ -128,5 +135,19 @@ def _put(
         array[...] = values
 
 
-def _open(path: str, name: str) -> zarr.Array[Any]:
-    return zarr.open_array(path, path=f"{GROUP}/{name}", mode="r", zarr_format=3)
+_Opened = tuple[
+    Mapping[str, Any], tuple[int, ...], np.dtype[Any], Callable[[list[tuple[int, int]]], NDArray[Any]]
+]
+
+
+def _open(path: str, name: str) -> _Opened:
+    """Return an array's attributes, shape and dtype, and a function that reads a window of it."""
+    known = shards.layout(path, f"{GROUP}/{name}")
+    if known is not None:
+        return known.attributes, known.shape, known.dtype, partial(shards.read, known)
+    array = zarr.open_array(path, path=f"{GROUP}/{name}", mode="r", zarr_format=3)
+
+    def values(window: list[tuple[int, int]]) -> NDArray[Any]:
+        return np.asarray(array[tuple(slice(start, stop) for start, stop in window)])
+
+    return dict(array.attrs), array.shape, array.dtype, values

@@ -21,8 +21,10 @@ from zarr.codecs import BloscCodec
 from tilegc import schema
 from tilegc.errors import InputError, RunFolderError
 from tilegc.geometry import LATTICE, Box, inner_chunk
+from tilegc.io import shards
 from tilegc.io.fits import BandSource, FieldSource
 from tilegc.io.fits import read_window as read_plane
+from tilegc.io.tally import tally
 from tilegc.io.units import Photometry
 from tilegc.places import patient, place, reach
 
@@ -96,15 +98,15 @@ def create(
     for array in arrays:
         whole = tuple(lengths[dim] for dim in array.dims)
         # What stands on the lattice is small, and the driver writes it in one piece.
-        shards = tuple({"band": 1, "y": shard, "x": shard}.get(dim, lengths[dim]) for dim in array.dims)
+        sides = tuple({"band": 1, "y": shard, "x": shard}.get(dim, lengths[dim]) for dim in array.dims)
         if array.name not in there:
-            _create_array(group, array, whole, shards)
+            _create_array(group, array, whole, sides)
             continue
         found = there[array.name]
-        if found.shape != whole or (found.shards or found.chunks) != shards:
+        if found.shape != whole or (found.shards or found.chunks) != sides:
             raise RunFolderError(
                 f"{path}: array {array.name!r} is {found.shape} in shards of {found.shards or found.chunks},"
-                f" {whole} in shards of {shards} are needed; use another folder"
+                f" {whole} in shards of {sides} are needed; use another folder"
             )
     group.attrs.update(
         {"schema_version": schema.SCHEMA_VERSION, "shape": list(shape), "bands": list(bands), **attrs}
@@ -113,17 +115,17 @@ def create(
 
 
 def _create_array(
-    group: zarr.Group, array: schema.Array, shape: tuple[int, ...], shards: tuple[int, ...]
+    group: zarr.Group, array: schema.Array, shape: tuple[int, ...], sides: tuple[int, ...]
 ) -> None:
     chunks = tuple(
-        inner_chunk(side) if dim in {"y", "x"} else side for dim, side in zip(array.dims, shards, strict=True)
+        inner_chunk(side) if dim in {"y", "x"} else side for dim, side in zip(array.dims, sides, strict=True)
     )
     dtype = np.dtype(array.dtype)
     group.create_array(
         array.name,
         shape=shape,
         chunks=chunks,
-        shards=None if chunks == shards else shards,
+        shards=None if chunks == sides else sides,
         dtype=dtype,
         fill_value=np.nan if dtype.kind == "f" else 0,
         # Noise barely shrinks: lz4 is chosen for its speed.
@@ -172,26 +174,40 @@ def write(path: str, name: str, box: Box, values: Values, band: int | None = Non
     ValueError
         A box that cuts a shard (two tasks would own it), or values of another shape or dtype.
     """
-    array = _open_array(path, name, "r+")
-    sides = (array.shards or array.chunks)[-2:]
+    known = shards.layout(path, name)
+    array = known or _open_array(path, name, "r+")
+    sides = array.shards or array.chunks
     for start, stop, side, length in zip(
-        (box.y0, box.x0), (box.y1, box.x1), sides, array.shape[-2:], strict=True
+        (box.y0, box.x0), (box.y1, box.x1), sides[-2:], array.shape[-2:], strict=True
     ):
         if start % side or (stop % side and stop != length) or not 0 <= start < stop <= length:
-            raise ValueError(f"{name}: {box} cuts shards of {sides} in {array.shape}")
-    index = _index(array, box, band)
-    expected = box.shape if len(index) == 2 or band is not None else (array.shape[0], *box.shape)
+            raise ValueError(f"{name}: {box} cuts shards of {sides[-2:]} in {array.shape}")
+    window = _window(name, array.shape, box, band)
+    expected = box.shape if len(window) == 2 or band is not None else (array.shape[0], *box.shape)
     if values.shape != expected or values.dtype != array.dtype:
         raise ValueError(
             f"{name}: {values.dtype} {values.shape} given where {array.dtype} {expected} is stored"
         )
-    array[index] = values
+    values = values.reshape([stop - start for start, stop in window])
+    if isinstance(array, shards.Layout):
+        shards.write(array, window, values)
+    else:
+        array[tuple(slice(*span) for span in window)] = values
 
 
 def read(path: str, name: str, box: Box, band: int | None = None) -> Values:
     """Return a window of one array, of any box inside of the field; all bands where `band` is None."""
-    array = _open_array(path, name, "r")
-    return np.asarray(array[_index(array, box, band)])
+    known = shards.layout(path, name)
+    array = known or _open_array(path, name, "r")
+    window = _window(name, array.shape, box, band)
+    if isinstance(array, shards.Layout):
+        values = shards.read(array, window)
+    else:
+        values = np.asarray(array[tuple(slice(*span) for span in window)])
+        counted = tally(name)
+        counted.windows += 1
+        counted.pixels += values.size
+    return values if band is None else values[0]
 
 
 def read_window(source: FieldSource, store_path: str, names: Iterable[str], box: Box) -> xr.Dataset:
@@ -315,11 +331,13 @@ def _open_array(path: str, name: str, mode: Any) -> zarr.Array[Any]:
     return zarr.open_array(path, path=name, mode=mode, zarr_format=3)
 
 
-def _index(array: zarr.Array[Any], box: Box, band: int | None) -> tuple[Any, ...]:
-    if box.clip(Box(0, 0, *array.shape[-2:])) != box:
-        raise ValueError(f"{box} is not inside of {array.name}, {array.shape}")  # Zarr would cut it silently
-    if len(array.shape) == 2:
+def _window(name: str, shape: tuple[int, ...], box: Box, band: int | None) -> list[tuple[int, int]]:
+    """Return start and stop along each axis of an array."""
+    if box.clip(Box(0, 0, *shape[-2:])) != box:
+        raise ValueError(f"{box} is not inside of {name}, {shape}")  # Zarr would cut it silently
+    here = [(box.y0, box.y1), (box.x0, box.x1)]
+    if len(shape) == 2:
         if band is not None:
-            raise ValueError(f"{array.name} has no bands")
-        return box.slices
-    return (slice(None) if band is None else band, *box.slices)
+            raise ValueError(f"{name} has no bands")
+        return here
+    return [(0, shape[0]) if band is None else (band, band + 1), *here]

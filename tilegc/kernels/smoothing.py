@@ -241,25 +241,50 @@ def _unrolled(half: tuple[np.float32, ...]) -> Convolve:
 def _convolve_wide(
     half: Float32, block: Float32, margin: int, ny: int, nx: int, scratch: Float32, out: Float32
 ) -> None:
-    """Do what `_unrolled` does, bit for bit, with the loops over taps outside: faster for many taps."""
+    """Do what `_unrolled` does, bit for bit, with the loops over taps outside: faster for many taps.
+
+    Four taps at a time, so that a row is loaded and stored a quarter as often; each is added by itself.
+    """
     radius = len(half) - 1
+    single = radius % 4
     for y in range(ny + 2 * radius):
         source, row = block[margin - radius + y], scratch[y]
         centre = source[margin:]
         for x in range(nx):
             row[x] = half[0] * centre[x]
-        for k in range(1, radius + 1):
+        for k in range(1, single + 1):
             low, high, tap = source[margin - k :], source[margin + k :], half[k]
             for x in range(nx):
                 row[x] += tap * (low[x] + high[x])
+        for k in range(single + 1, radius + 1, 4):
+            low0, high0, tap0 = source[margin - k :], source[margin + k :], half[k]
+            low1, high1, tap1 = source[margin - k - 1 :], source[margin + k + 1 :], half[k + 1]
+            low2, high2, tap2 = source[margin - k - 2 :], source[margin + k + 2 :], half[k + 2]
+            low3, high3, tap3 = source[margin - k - 3 :], source[margin + k + 3 :], half[k + 3]
+            for x in range(nx):
+                total = row[x] + tap0 * (low0[x] + high0[x])
+                total += tap1 * (low1[x] + high1[x])
+                total += tap2 * (low2[x] + high2[x])
+                row[x] = total + tap3 * (low3[x] + high3[x])
     for y in range(ny):
-        centre, row = scratch[y + radius], out[y]
+        middle, row = y + radius, out[y]
+        centre = scratch[middle]
         for x in range(nx):
             row[x] = half[0] * centre[x]
-        for k in range(1, radius + 1):
-            low, high, tap = scratch[y + radius - k], scratch[y + radius + k], half[k]
+        for k in range(1, single + 1):
+            low, high, tap = scratch[middle - k], scratch[middle + k], half[k]
             for x in range(nx):
                 row[x] += tap * (low[x] + high[x])
+        for k in range(single + 1, radius + 1, 4):
+            low0, high0, tap0 = scratch[middle - k], scratch[middle + k], half[k]
+            low1, high1, tap1 = scratch[middle - k - 1], scratch[middle + k + 1], half[k + 1]
+            low2, high2, tap2 = scratch[middle - k - 2], scratch[middle + k + 2], half[k + 2]
+            low3, high3, tap3 = scratch[middle - k - 3], scratch[middle + k + 3], half[k + 3]
+            for x in range(nx):
+                total = row[x] + tap0 * (low0[x] + high0[x])
+                total += tap1 * (low1[x] + high1[x])
+                total += tap2 * (low2[x] + high2[x])
+                row[x] = total + tap3 * (low3[x] + high3[x])
 
 
 def all_good(convolve: Convolve, radius: int) -> np.float32:

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from matplotlib.figure import Figure
 
-__all__ = ["Drawing"]
+__all__ = ["Drawing", "Drawn"]
 
 
 @dataclass(frozen=True, eq=False)
@@ -20,3 +20,13 @@ class Drawing:
     """One or two plain sentences: what is shown, and what each mark is."""
     wide: bool = False
     """Whether it takes the page's whole width."""
+
+
+@dataclass(frozen=True)
+class Drawn:
+    """The same as an image."""
+
+    name: str
+    png: bytes
+    caption: str
+    wide: bool

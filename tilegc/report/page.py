@@ -15,7 +15,7 @@ from tilegc.config import dump
 from tilegc.report import style
 from tilegc.report.arithmetic import SUN, Step, arithmetic
 from tilegc.report.audit import audit_rows, counted
-from tilegc.report.drawing import Drawing
+from tilegc.report.drawing import Drawn
 from tilegc.report.law import likelihood_rows, ranking_rows, sensitivity_rows
 from tilegc.report.masked import HEAD as MASKED_HEAD
 from tilegc.report.masked import area_rows
@@ -64,16 +64,14 @@ def _row(label: Cell, value: Markup | None, unit: Cell, note: Cell, why: str) ->
     return Row(label, value, unit, note) if value is not None else Row(label, DASH, "", why)
 
 
-def page(material: Material, drawings: Mapping[str, Sequence[Drawing]], images: Mapping[str, bytes]) -> str:
+def page(material: Material, drawings: Mapping[str, Sequence[Drawn]]) -> str:
     """Return the page as HTML, figures embedded.
 
     Parameters
     ----------
     material : Material
-    drawings : mapping of str to sequence of Drawing
-        By section: fields, relation, comparison, profiles.
-    images : mapping of str to bytes
-        PNG of every drawing, by its name.
+    drawings : mapping of str to sequence of Drawn
+        By section.
     """
     environment = Environment(
         loader=PackageLoader("tilegc.report", "."), autoescape=True, undefined=StrictUndefined,
@@ -108,7 +106,7 @@ def page(material: Material, drawings: Mapping[str, Sequence[Drawing]], images: 
         timing=_timing(summary.get("timing") or {}),
         run_file=dump(material.config),
         drawings=drawings,
-        images={name: base64.b64encode(png).decode() for name, png in images.items()},
+        images={one.name: base64.b64encode(one.png).decode() for part in drawings.values() for one in part},
         files=FILES,
         dash=DASH,
         keep=material.config.detect.keep,

@@ -17,6 +17,7 @@ from astropy.table import QTable
 from numpy.typing import NDArray
 
 from tilegc.config import RunConfig
+from tilegc.kernels.pictures import add_blocks
 from tilegc.report.places import Place, place
 from tilegc.schema import Bit
 from tilegc.sky import SkyGrid, header_text
@@ -99,18 +100,9 @@ def block_means(array: xr.DataArray, drawn: int = DRAWN) -> Picture:
     """
     factor = _factor(array, drawn)
     shape = (-(-array.sizes["y"] // factor), -(-array.sizes["x"] // factor))
-    sums, counts = np.zeros(shape), np.zeros(shape)
+    sums, counts = np.zeros(shape), np.zeros(shape, np.int64)
     for y0, values in _bands(array):
-        finite = np.isfinite(values)
-        first = y0 // factor
-        starts = np.maximum(np.arange(first, (y0 + len(values) - 1) // factor + 1) * factor - y0, 0)
-        rows = slice(first, first + starts.size)
-        for k in range(min(factor, array.sizes["x"])):
-            # Every factor-th column at once: a reduction over a short last axis is several times slower.
-            part = slice(0, len(range(k, array.sizes["x"], factor)))
-            clean = np.where(finite[:, k::factor], values[:, k::factor], 0)
-            sums[rows, part] += np.add.reduceat(clean, starts, axis=0, dtype=np.float64)
-            counts[rows, part] += np.add.reduceat(finite[:, k::factor], starts, axis=0, dtype=np.float64)
+        add_blocks(values, y0, factor, sums, counts)
     return Picture(np.divide(sums, counts, out=np.full(shape, np.nan), where=counts > 0), factor)
 
 

@@ -26,6 +26,8 @@ from tilegc.kernels.psf_model import model
 from tilegc.kernels.smoothing import Taps, difference, difference_radius, gaussian_taps
 from tilegc.schema import Bit
 from tilegc.stages.band_noise import BandFilter, band_filters, band_noise
+from tilegc.stages.light import add_bands
+from tilegc.stages.mid_noise import mid_noise
 from tilegc.stages.psf import MODEL, BandPsf
 from tilegc.stages.setup import Setup
 
@@ -62,6 +64,12 @@ COARSE = 30.0
 Tuned on the mocks `small` and `as1063` with the areas and the growth of `tilegc.stages.mask`.
 """
 
+SIGNIFICANT = 5.0
+"""Limit of either map over its noise, where `extended: auto` finds that above the limits tuned on the mocks.
+
+There the noise is 0.03 to 0.06 nJy, so that theirs stand; in a shallow field they would mask the noise itself.
+"""
+
 
 @dataclass(frozen=True)
 class FilterParams:
@@ -74,6 +82,8 @@ class FilterParams:
     mid_scales: tuple[tuple[Taps, Taps], tuple[Taps, Taps]]
     extended: float
     """Limit of the fine mid-scale map, nJy per pixel; infinite: off."""
+    coarse: float
+    """Limit of the coarse one."""
     bands: int = 1
     matched: tuple[BandFilter, ...] = ()
     """Calibrated: the filter of every band; empty: the double difference of Gaussians of their sum."""
@@ -90,7 +100,15 @@ def filter_params(filtering: Filter, mask: Mask, bands: int = 1) -> FilterParams
 
     first, second = filtering.stages
     mid_scales = pair(MID_SCALES[0]), pair(MID_SCALES[1])
-    return FilterParams(pair(first), pair(second), mask.bright_nJy, mid_scales, mask.extended_nJy, bands)
+    return FilterParams(
+        pair(first),
+        pair(second),
+        mask.bright_nJy,
+        mid_scales,
+        mask.extended_nJy,
+        COARSE * mask.extended_nJy,
+        bands,
+    )
 
 
 def planned_params(config: RunConfig, source: FieldSource) -> FilterParams:
@@ -112,32 +130,6 @@ def filter_halo(params: FilterParams) -> int:
     if not math.isfinite(params.extended):
         return detection
     return max(detection, *(difference_radius(*taps) for taps in params.mid_scales))
-
-
-def add_bands(sci: np.ndarray, wht: np.ndarray | None) -> tuple[np.ndarray, np.ndarray]:
-    """Return the sum of the bands and where it counts.
-
-    Parameters
-    ----------
-    sci : float32 (band, y, x)
-        nJy per pixel, in run-file order, which is the order of the sum.
-    wht : float32 (band, y, x), optional
-        A weight that is not above 0, NaN included, means no data.
-
-    Returns
-    -------
-    light : float32 (y, x)
-        NaN where any band has no data.
-    valid : bool (y, x)
-    """
-    valid = np.isfinite(sci).all(axis=0)
-    if wht is not None:
-        valid &= (wht > 0).all(axis=0)
-    light = sci[0].copy()
-    for band in sci[1:]:
-        light += band
-    light[~valid] = np.nan
-    return light, valid
 
 
 def filter_rule(window: xr.Dataset, tile: Tile, params: FilterParams) -> tuple[dict[str, np.ndarray], None]:
@@ -182,7 +174,7 @@ def filter_maps(
     if math.isfinite(params.extended):
         with np.errstate(invalid="ignore"):
             high = difference(light, valid, *params.mid_scales[0]) >= np.float32(params.extended)
-            high |= difference(light, valid, *params.mid_scales[1]) >= np.float32(COARSE * params.extended)
+            high |= difference(light, valid, *params.mid_scales[1]) >= np.float32(params.coarse)
         flags[high & valid] |= np.uint8(Bit.EXTENDED)
     return flags, detection
 
@@ -252,6 +244,11 @@ def detection_map(
         field.source.name: filter_params(config.filter, config.mask, len(field.source.bands))
         for field in setup.fields
     }
+    if config.mask.extended == "auto":
+        scales = next(iter(params.values())).mid_scales
+        params = {
+            name: _significant(params[name], *noise) for name, noise in mid_noise(setup, scales).items()
+        }
     if psfs is not None:
         noise = band_noise(setup, psfs)
         params = {
@@ -260,6 +257,15 @@ def detection_map(
         }
     run_pass(setup.engine, filter_pass(params), setup.fields, params, setup.ledger)
     return params
+
+
+def _significant(params: FilterParams, fine: float, coarse: float) -> FilterParams:
+    """Return parameters whose mid-scale limits are above the noise of these maps; NaN: they stay."""
+    limits = [
+        max(limit, SIGNIFICANT * noise) if math.isfinite(noise) else limit
+        for limit, noise in ((params.extended, fine), (params.coarse, coarse))
+    ]
+    return replace(params, extended=limits[0], coarse=limits[1])
 
 
 def filter_pass(params: Mapping[str, FilterParams]) -> Pass:

@@ -1,0 +1,46 @@
+"""Images small enough for a page: sums of finite pixels over square blocks. Radius: 0."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+from numpy.typing import NDArray
+
+from tilegc.kernels.compiled import PLAIN, compiled
+
+__all__ = ["add_blocks"]
+
+
+def add_blocks(
+    values: NDArray[np.floating], y0: int, factor: int, sums: NDArray[np.float64], counts: NDArray[np.int64]
+) -> None:
+    """Add a band of rows to the sums and counts of finite pixels in blocks of `factor` x `factor`, in place.
+
+    Parameters
+    ----------
+    values : (ny, nx) float
+        Whole rows of the image.
+    y0 : int
+        The first of them.
+    factor : int
+        Pixels along a block, from pixel (0, 0); the last blocks may be cut.
+    sums : (rows, columns) float64
+        Of all blocks of the image; C-contiguous, as `counts`.
+    counts : (rows, columns) int64
+    """
+    _add_blocks(np.require(values, None, PLAIN), y0, factor, sums, counts)
+
+
+@compiled
+def _add_blocks(
+    values: NDArray[np.floating], y0: int, factor: int, sums: NDArray[np.float64], counts: NDArray[np.int64]
+) -> None:
+    height, width = values.shape
+    for y in range(height):
+        line, total, count = values[y], sums[(y0 + y) // factor], counts[(y0 + y) // factor]
+        for i in range(total.size):
+            for x in range(i * factor, min((i + 1) * factor, width)):
+                if math.isfinite(line[x]):
+                    total[i] += line[x]
+                    count[i] += 1

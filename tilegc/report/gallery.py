@@ -1,0 +1,78 @@
+"""All figures of a report: which there are, in which section, and their drawing side by side on an engine's workers.
+
+A figure is a unit of work: it needs the run's folder alone, and gives a PNG of a few hundred kilobytes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Final
+
+from tilegc.engine import Engine, Unit
+from tilegc.report import comparison, law, maps, masked, profiles, purity, radial, relation, style
+from tilegc.report.drawing import Drawing, Drawn
+from tilegc.report.reading import Material
+
+__all__ = ["draw_all"]
+
+SECTIONS: Final = ("central", "others", "masked", "noise", "relation", "comparison", "profiles")
+
+
+@dataclass(frozen=True)
+class _Order:
+    """One figure that may be drawn."""
+
+    section: str
+    draw: Callable[..., Drawing | None]
+    field: tuple[str, ...] = ()
+    """The field that is drawn, if it is one."""
+
+
+def draw_all(material: Material, engine: Engine) -> dict[str, list[Drawn]]:
+    """Draw all figures; return those that there are, by section of the page, in the order of the page."""
+    orders = _orders(material)
+    # Every process that draws would read the masks again, and the page needs them too.
+    _ = material.censuses
+    units = [
+        Unit(f"{number}/{order.draw.__name__}", 1, (number, order)) for number, order in enumerate(orders)
+    ]
+    found = engine.run("figures", _draw, units, common=material, combine=_both, units_per_task=1) or {}
+    sections: dict[str, list[Drawn]] = {name: [] for name in SECTIONS}
+    for number in sorted(found):
+        sections[orders[number].section].append(found[number])
+    return sections
+
+
+def _orders(material: Material) -> list[_Order]:
+    central = (material.central,)
+    others = [(name,) for name in material.fields if name != material.central]
+    return [
+        _Order("central", maps.mosaic, central), _Order("central", maps.core),
+        _Order("central", maps.sources, central), _Order("central", maps.density, central),
+        _Order("central", maps.errors, central),
+        *(_Order("others", draw, name) for name in others for draw in (maps.mosaic, maps.sources)),
+        *(_Order("masked", masked.against_radius, name) for name in (central, *others)),
+        _Order("noise", purity.purity), _Order("noise", purity.regularity),
+        _Order("relation", relation.diagram), _Order("relation", law.laws), _Order("relation", law.sensitivity),
+        _Order("relation", law.ranking),
+        _Order("comparison", comparison.kernel_sum), _Order("comparison", comparison.convergence),
+        _Order("comparison", comparison.histogram), _Order("comparison", comparison.residual),
+        _Order("profiles", profiles.counts), _Order("profiles", profiles.shapes), _Order("profiles", radial.laws),
+        _Order("profiles", radial.shapes),
+    ]  # fmt: skip
+
+
+def _draw(material: Material, payload: tuple[int, _Order]) -> dict[int, Drawn] | None:
+    """Draw one figure (runs on a worker)."""
+    number, order = payload
+    drawing = order.draw(material, *order.field)
+    if drawing is None:
+        return None
+    drawn = Drawn(drawing.name, style.png(drawing.figure), drawing.caption, drawing.wide)
+    drawing.figure.clear()
+    return {number: drawn}
+
+
+def _both(a: dict[int, Drawn], b: dict[int, Drawn]) -> dict[int, Drawn]:
+    return {**a, **b}
