@@ -32,6 +32,9 @@ Pixels = npt.NDArray[np.float32]
 
 _STEP = 1 << 20
 
+_SPAN = 8 << 20
+"""Bytes of whole rows that are asked for at a time where every request to a store costs more than the bytes between."""
+
 _CACHED = 1 << 16
 """Pixels that are converted at a time."""
 
