@@ -260,7 +260,10 @@ def test_a_driver_outside_with_the_rights_of_its_role(kube, mosaics, reference, 
 
         def python(*arguments: object) -> str:
             process = kube.client(sys.executable, *arguments, kubeconfig=config, **environment)
-            out, err = process.communicate(timeout=900)
+            try:
+                out, err = process.communicate(timeout=1800)
+            finally:
+                process.kill()
             assert process.returncode == 0, f"{out}\n{err}"
             return out
 
