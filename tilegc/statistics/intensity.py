@@ -84,14 +84,14 @@ class Fit:
         return float(self.values[self.names.index(name)])
 
     def error(self, name: str) -> float:
-        """Return the Poisson error of a parameter."""
+        """Return the Poisson error of a parameter; NaN where the fit has none."""
         at = self.names.index(name)
-        return float(np.sqrt(self.covariance[at, at]))
+        return _root(self.covariance[at, at])
 
     def robust_error(self, name: str) -> float:
         """Return the error of a parameter from the scatter of blocks."""
         at = self.names.index(name)
-        return float(np.sqrt(self.robust[at, at]))
+        return _root(self.robust[at, at])
 
 
 def fit(sample: Sample, model: Model, start: Floats, scale: Floats) -> Fit:
