@@ -43,6 +43,7 @@ from tilegc.stages import (
     crowding,
     density,
     detection_map,
+    galaxies,
     ingest,
     inpaint,
     likelihood,
@@ -64,7 +65,7 @@ from tilegc.stages import (
 )
 from tilegc.stages import plan as planning
 from tilegc.stages.kernel import KernelStatistics, kernel_statistics
-from tilegc.stages.lens_models import LensModels, find_lens_models, kappa_peaks, realisations
+from tilegc.stages.lens_models import LensModels, Realisations, find_lens_models, kappa_peaks, realisations
 from tilegc.stages.mask import Regions, region_masks
 from tilegc.stages.noise import Noise
 from tilegc.stages.partials import Table
@@ -249,22 +250,28 @@ def _chain(
         zones = crowding.zones(setup, psfs)
         recovery = crowding.of_cells(cells, zones)
         annuli = {**annuli, "crowding": crowding.of_profile(setup, annuli, psfs)}
-        members = None
+        discs = galaxies.galaxy_discs(cells, config.relation.max_radius)
+        # What the likelihoods count; the profile, the boxes and the maps count all sky.
+        counting = cells.kept & ~discs if config.relation.galaxy_discs == "auto" else cells.kept
+        range_maps = None
         if inputs.lens is not None and inputs.lens.ensemble is not None:
             reach = max(config.relation.max_radius, masses.APERTURE)
-            members = realisations(cells, inputs.lens.ensemble, reach)
-        radii = radial.radial(cells, compared, edges, level, members)
+            range_maps = realisations(cells, inputs.lens.ensemble, reach)
+        radii = radial.radial(cells, compared, edges, level, range_maps)
         once = cells.owned(catalogue["ra"], catalogue["dec"], catalogue["field"])
         counted = catalogue["radius_arcsec"][once]
         near = cells.kept & (cells.radius < masses.APERTURE)
         good_area = float(cells.good_area.sum(axis=0)[near].sum())
         eligible = shapes.eligible(setup, selection.candidates)
         results = Results(
-            noises, selection, inpainted, convergence, cells, boxes,
+            noises, selection, inpainted, convergence, cells, recovery, counting, boxes,
             relation.fit(boxes) if boxes else None,
-            _counts(config, inputs, cells, boxes, recovery),
+            _counts(config, inputs, cells, boxes, range_maps, counting, recovery),
             relation.compare(cells, centre, config.relation.max_radius) if inputs.kappa else None,
-            *_beside(config, inputs, cells, centre, eligible, inpainted, noises, limit, zones, recovery),
+            *_beside(
+                config, inputs, cells, centre, eligible, inpainted, noises, limit, zones, discs,
+                np.where(counting, recovery, np.nan),
+            ),
             annuli, level, radii,
             contamination.budget(
                 cells, level, radii.cored, centre, inputs.kappa, compared.get("purity"),
@@ -289,21 +296,21 @@ def _chain(
 
 def _counts(
     config: RunConfig, inputs: Inputs, cells: SkyCells, boxes: relation.Boxes | None,
-    recovery: NDArray[np.float64],
+    range_maps: Realisations | None, counting: NDArray[np.bool_], recovery: NDArray[np.float64],
 ) -> likelihood.CountsRelation | None:  # fmt: skip
     """Fit the law of counts given kappa, with the range maps of the lens model where there are any."""
     if inputs.lens is None:
         return None
-    reach, models = config.relation.max_radius, inputs.lens
-    range_maps = realisations(cells, models.ensemble, reach) if models.ensemble else None
     return likelihood.fit_counts(
-        cells, config.relation.box, reach, found=boxes, ensemble=range_maps, recovery=recovery
-    )
+        cells, config.relation.box, config.relation.max_radius, found=boxes, ensemble=range_maps, kept=counting,
+        recovery=recovery,
+    )  # fmt: skip
 
 
 def _beside(
     config: RunConfig, inputs: Inputs, cells: SkyCells, centre: int, candidates: Table, inpainted: Table,
-    noises: Mapping[str, Noise], limit: float, zones: tuple[float, ...], recovery: NDArray[np.float64],
+    noises: Mapping[str, Noise], limit: float, zones: tuple[float, ...], discs: NDArray[np.bool_],
+    recovery: NDArray[np.float64],
 ) -> tuple[KernelStatistics | None, Table | None, Table | None]:  # fmt: skip
     """Return what stands beside the relation: errors and kernel of the comparison, other maps, other samples."""
     if inputs.lens is None:
@@ -311,7 +318,10 @@ def _beside(
     reach, side, kernel = config.relation.max_radius, config.relation.box, config.density
     hidden = inpainted["field"] == cells.fields[centre]
     drawn = cells.count(inpainted["ra"][hidden], inpainted["dec"][hidden]) / config.inpaint.realisations
-    settings = sensitivity.Settings(centre, side, reach, (kernel.alpha, kernel.softening), drawn, zones)
+    left_out = config.relation.galaxy_discs == "auto"
+    settings = sensitivity.Settings(
+        centre, side, reach, (kernel.alpha, kernel.softening), drawn, discs, left_out, zones
+    )
     sigma = {name: noise.sigma for name, noise in noises.items()}
     return (
         kernel_statistics(cells, centre, reach, side, drawn, settings.kernel, recovery),
