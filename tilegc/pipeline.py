@@ -15,6 +15,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from astropy.table import QTable
@@ -23,12 +24,24 @@ from numpy.typing import NDArray
 from tilegc import config as run_file
 from tilegc.cluster import TLS, workers_for
 from tilegc.config import RunConfig
-from tilegc.engine import Engine, FieldTiles, Progress, SerialEngine, Silent, Told, for_client
+from tilegc.engine import (
+    Call,
+    Engine,
+    FieldTiles,
+    Progress,
+    SerialEngine,
+    Shared,
+    Silent,
+    Told,
+    for_client,
+    together,
+)  # fmt: skip
 from tilegc.errors import ConfigError, InputError, RunFolderError
 from tilegc.geometry import TileGrid
 from tilegc.io import store
 from tilegc.io.convergence import Kappa, check_overlap
 from tilegc.io.fits import FieldSource, file_digest
+from tilegc.io.lens_ensemble import Ensemble
 from tilegc.io.probe import probe_field
 from tilegc.io.psf import read_psf
 from tilegc.kernels.psf import Psf
@@ -191,15 +204,17 @@ def run(
         ):
             found.admit(token)
             folder.require_stores()
+            told = Told(progress or Silent(), heart)
             engine = for_client(
-                found.client, Told(progress or Silent(), heart), patience=found.patience, shortage=found.shortage,
+                found.client, told, patience=found.patience, shortage=found.shortage,
                 fitness=token,
             )  # fmt: skip
             if tell is not None and engine.dashboard is not None:
                 tell(f"dashboard: {engine.dashboard}")
             timing: dict[str, float] = {}
             with found.performance_report(performance_report):
-                setup, results = _chain(config, inputs, digests, folder, engine, timing)
+                near = engine if found.local else SerialEngine(told)
+                setup, results = _chain(config, inputs, digests, folder, engine, near, timing)
             _write(setup, results, timing, begun)
             folder.finish(timing)
     return open_run(path)
@@ -211,12 +226,14 @@ def _chain(
     digests: Mapping[str, str],
     folder: RunFolder,
     engine: Engine,
+    near: Engine,
     timing: dict[str, float],
 ) -> tuple[Setup, Results]:
     """Take the data through all stages."""
     with _timed(timing, "ingest_s"):
         sources = ingest.ingest(inputs.sources, config.ingest, folder, digests, engine)
-        setup = Setup(config, folder, folder.ledger, engine, _tiles(config, folder, sources), _grid(config))
+        tiles, grid = _tiles(config, folder, sources), _grid(config)
+        setup = Setup(config, folder, folder.ledger, engine, tiles, grid, near)
     with _timed(timing, "audit_s"):
         lines = auditing.audit(config, sources, inputs.kappa, engine)
         _warn(lines)
@@ -249,22 +266,23 @@ def _chain(
         zones = crowding.zones(setup, psfs)
         recovery = crowding.of_cells(cells, zones)
         annuli = {**annuli, "crowding": crowding.of_profile(setup, annuli, psfs)}
-        members = None
-        if inputs.lens is not None and inputs.lens.ensemble is not None:
-            reach = max(config.relation.max_radius, masses.APERTURE)
-            members = realisations(cells, inputs.lens.ensemble, reach)
-        radii = radial.radial(cells, compared, edges, level, members)
+        eligible = shapes.eligible(setup, selection.candidates)
+        found = _statistics(
+            setup, inputs, cells, boxes, recovery,
+            _Sources(compared, eligible, inpainted, limit, {name: one.sigma for name, one in noises.items()}),
+            _Frame(edges, level, centre, zones),
+        )  # fmt: skip
+        radii = found["radial"]
         once = cells.owned(catalogue["ra"], catalogue["dec"], catalogue["field"])
         counted = catalogue["radius_arcsec"][once]
-        near = cells.kept & (cells.radius < masses.APERTURE)
-        good_area = float(cells.good_area.sum(axis=0)[near].sum())
-        eligible = shapes.eligible(setup, selection.candidates)
+        within = cells.kept & (cells.radius < masses.APERTURE)
+        good_area = float(cells.good_area.sum(axis=0)[within].sum())
         results = Results(
             noises, selection, inpainted, convergence, cells, boxes,
             relation.fit(boxes) if boxes else None,
-            _counts(config, inputs, cells, boxes, recovery),
+            found.get("counts"),
             relation.compare(cells, centre, config.relation.max_radius) if inputs.kappa else None,
-            *_beside(config, inputs, cells, centre, eligible, inpainted, noises, limit, zones, recovery),
+            found.get("kernel"), found.get("ranking"), found.get("sensitivity"),
             annuli, level, radii,
             contamination.budget(
                 cells, level, radii.cored, centre, inputs.kappa, compared.get("purity"),
@@ -286,36 +304,99 @@ def _chain(
     return setup, results
 
 
-def _counts(
-    config: RunConfig, inputs: Inputs, cells: SkyCells, boxes: relation.Boxes | None,
-    recovery: NDArray[np.float64],
-) -> likelihood.CountsRelation | None:  # fmt: skip
-    """Fit the law of counts given kappa, with the range maps of the lens model where there are any."""
-    if inputs.lens is None:
-        return None
-    reach, models = config.relation.max_radius, inputs.lens
-    range_maps = realisations(cells, models.ensemble, reach) if models.ensemble else None
-    return likelihood.fit_counts(
-        cells, config.relation.box, reach, found=boxes, ensemble=range_maps, recovery=recovery
-    )
+@dataclass(frozen=True)
+class _Sources:
+    """The tables of sources that the statistics are of."""
+
+    compared: Table
+    """Those above the limit of all fields."""
+    eligible: Table
+    """Candidates that may be sources."""
+    inpainted: Table
+    limit: float
+    sigma: Mapping[str, float]
 
 
-def _beside(
-    config: RunConfig, inputs: Inputs, cells: SkyCells, centre: int, candidates: Table, inpainted: Table,
-    noises: Mapping[str, Noise], limit: float, zones: tuple[float, ...], recovery: NDArray[np.float64],
-) -> tuple[KernelStatistics | None, Table | None, Table | None]:  # fmt: skip
-    """Return what stands beside the relation: errors and kernel of the comparison, other maps, other samples."""
-    if inputs.lens is None:
-        return None, None, None
+@dataclass(frozen=True)
+class _Frame:
+    """Where and how they are measured."""
+
+    edges: tuple[float, ...]
+    level: profile.Contamination
+    centre: int
+    zones: tuple[float, ...]
+
+
+def _statistics(
+    setup: Setup, inputs: Inputs, cells: SkyCells, boxes: relation.Boxes | None, recovery: NDArray[np.float64],
+    sources: _Sources, frame: _Frame,
+) -> dict[str, Any]:  # fmt: skip
+    """Measure what is independent of one another side by side: radii, the law of counts, other maps and samples.
+
+    Without a lens model there are the radii alone.
+    """
+    config, lens = setup.config, inputs.lens
     reach, side, kernel = config.relation.max_radius, config.relation.box, config.density
-    hidden = inpainted["field"] == cells.fields[centre]
-    drawn = cells.count(inpainted["ra"][hidden], inpainted["dec"][hidden]) / config.inpaint.realisations
-    settings = sensitivity.Settings(centre, side, reach, (kernel.alpha, kernel.softening), drawn, zones)
-    sigma = {name: noise.sigma for name, noise in noises.items()}
-    return (
-        kernel_statistics(cells, centre, reach, side, drawn, settings.kernel, recovery),
-        rank_maps(cells, inputs.lens.kappa, inputs.lens.rivals, reach, recovery),
-        sensitivity.sensitivity(cells, candidates, sigma, limit, settings),
+    shared = {"cells": cells, "recovery": recovery}
+    ensemble = None if lens is None else lens.ensemble
+    calls = {
+        "radial": Call(_radial, Shared("cells"), sources.compared, frame.edges, frame.level, ensemble, reach)
+    }
+    if lens is not None:
+        hidden = sources.inpainted["field"] == cells.fields[frame.centre]
+        drawn = cells.count(sources.inpainted["ra"][hidden], sources.inpainted["dec"][hidden])
+        shared["settings"] = sensitivity.Settings(
+            frame.centre, side, reach, (kernel.alpha, kernel.softening), drawn / config.inpaint.realisations,
+            frame.zones,
+        )  # fmt: skip
+        calls["counts"] = Call(_counts, Shared("cells"), side, reach, boxes, ensemble, Shared("recovery"))
+        calls["kernel"] = Call(_kernel, Shared("cells"), Shared("settings"), Shared("recovery"))
+        calls["ranking"] = Call(
+            rank_maps, Shared("cells"), lens.kappa, lens.rivals, reach, Shared("recovery")
+        )
+        candidates = {name: sources.eligible[name] for name in ("field", "ra", "dec", "peak")}
+        for name in sensitivity.samples():
+            calls[name] = Call(
+                sensitivity.sample_row, name, Shared("cells"), candidates, sources.sigma, sources.limit,
+                Shared("settings"),
+            )  # fmt: skip
+    found = together(setup.near, "statistics", calls, shared)
+    if lens is not None:
+        found["sensitivity"] = sensitivity.as_table([found[name] for name in sensitivity.samples()])
+    return found
+
+
+def _radial(
+    cells: SkyCells, compared: Table, edges: tuple[float, ...], level: profile.Contamination,
+    ensemble: Ensemble | None, max_radius: float,
+) -> radial.Radial:  # fmt: skip
+    """Measure what depends on radius, with the scatter of the lens model's range maps where there are any."""
+    reach = max(max_radius, masses.APERTURE)
+    members = None if ensemble is None else realisations(cells, ensemble, reach)
+    return radial.radial(cells, compared, edges, level, members)
+
+
+def _counts(
+    cells: SkyCells, side: float, max_radius: float, boxes: relation.Boxes | None, ensemble: Ensemble | None,
+    recovery: NDArray[np.float64],
+) -> likelihood.CountsRelation:  # fmt: skip
+    """Fit the law of counts given kappa, with the range maps of the lens model where there are any."""
+    range_maps = None if ensemble is None else realisations(cells, ensemble, max_radius)
+    return likelihood.fit_counts(cells, side, max_radius, found=boxes, ensemble=range_maps, recovery=recovery)
+
+
+def _kernel(
+    cells: SkyCells, settings: sensitivity.Settings, recovery: NDArray[np.float64]
+) -> KernelStatistics:  # fmt: skip
+    """Return errors and kernel of the comparison."""
+    return kernel_statistics(
+        cells,
+        settings.field,
+        settings.max_radius,
+        settings.box,
+        settings.inpainted,
+        settings.kernel,
+        recovery,
     )
 
 

@@ -20,6 +20,7 @@ from tilegc.config import Filter, Mask, RunConfig
 from tilegc.engine import Pass, run_pass
 from tilegc.geometry import Tile
 from tilegc.io.fits import FieldSource
+from tilegc.kernels.bands import add_bands
 from tilegc.kernels.masks import grow
 from tilegc.kernels.matched import matched_difference
 from tilegc.kernels.psf_model import model
@@ -112,32 +113,6 @@ def filter_halo(params: FilterParams) -> int:
     if not math.isfinite(params.extended):
         return detection
     return max(detection, *(difference_radius(*taps) for taps in params.mid_scales))
-
-
-def add_bands(sci: np.ndarray, wht: np.ndarray | None) -> tuple[np.ndarray, np.ndarray]:
-    """Return the sum of the bands and where it counts.
-
-    Parameters
-    ----------
-    sci : float32 (band, y, x)
-        nJy per pixel, in run-file order, which is the order of the sum.
-    wht : float32 (band, y, x), optional
-        A weight that is not above 0, NaN included, means no data.
-
-    Returns
-    -------
-    light : float32 (y, x)
-        NaN where any band has no data.
-    valid : bool (y, x)
-    """
-    valid = np.isfinite(sci).all(axis=0)
-    if wht is not None:
-        valid &= (wht > 0).all(axis=0)
-    light = sci[0].copy()
-    for band in sci[1:]:
-        light += band
-    light[~valid] = np.nan
-    return light, valid
 
 
 def filter_rule(window: xr.Dataset, tile: Tile, params: FilterParams) -> tuple[dict[str, np.ndarray], None]:

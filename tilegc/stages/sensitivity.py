@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Final
 
@@ -17,10 +17,11 @@ from tilegc.stages.relation import boxes, fit
 from tilegc.stages.sky_grid import SkyCells
 from tilegc.statistics.kernel_maps import kernel_sums, likeness
 
-__all__ = ["SIGNIFICANCES", "Settings", "member_discs", "sensitivity"]
+__all__ = ["SIGNIFICANCES", "Settings", "as_table", "member_discs", "sample_row", "samples", "sensitivity"]
 
 Floats = NDArray[np.float64]
 Table = dict[str, np.ndarray]
+Row = dict[str, str | int | float]
 
 SIGNIFICANCES: Final = (5.0, 7.0, 10.0)
 """Peaks over the noise of the noisiest field, so that all fields are cut at one flux."""
@@ -54,13 +55,21 @@ class Settings:
     """Area round a source in which no fainter one is seen, arcsec^2, by field; None: crowding hides nothing."""
 
 
-def sensitivity(
-    cells: SkyCells, sources: Table, sigma: Mapping[str, float], limit: float, settings: Settings
-) -> Table:
-    """Repeat relation and comparison with parts of the sources.
+def samples() -> tuple[str, ...]:
+    """Return the names of the samples, the run itself first."""
+    levels = (f"snr_{level:g}" for level in SIGNIFICANCES)
+    return ("all", *levels, "bright_half", "faint_half", "members_removed")
+
+
+def sample_row(
+    name: str, cells: SkyCells, sources: Table, sigma: Mapping[str, float], limit: float, settings: Settings
+) -> Row:
+    """Repeat relation and comparison with a part of the sources.
 
     Parameters
     ----------
+    name : str
+        Of `samples`.
     cells : SkyCells
         Of the run.
     sources : table
@@ -74,31 +83,42 @@ def sensitivity(
     Returns
     -------
     dict
-        Columns of `schema.SENSITIVITY`, the run itself first.
+        A row of `schema.SENSITIVITY`.
     """
+    whole = int(cells.n_gc[settings.field].sum())
+    if name == "all":
+        return _row(name, cells, settings, whole)
+    if name == "members_removed":
+        discs = member_discs(cells)
+        rest = replace(
+            cells, n_good=np.where(discs, 0, cells.n_good), n_gc=np.where(discs, 0, cells.n_gc)
+        )  # fmt: skip
+        return _row(name, rest, settings, whole)
     peak = sources["peak"].astype(np.float64)
-    noise = max((value for value in sigma.values() if np.isfinite(value)), default=np.inf)
     counted = peak >= limit
     middle = float(np.median(peak[counted])) if counted.any() else np.inf
+    noise = max((value for value in sigma.values() if np.isfinite(value)), default=np.inf)
+    chosen = {f"snr_{level:g}": peak >= level * noise for level in SIGNIFICANCES}
+    chosen |= {"bright_half": counted & (peak >= middle), "faint_half": counted & (peak < middle)}
     owner = cells.n_pixels.argmax(axis=0) if cells.n_pixels.size else np.zeros(cells.kappa.shape, np.int64)
-    chosen: list[tuple[str, NDArray[np.bool_] | None]] = [("all", None)]
-    chosen += [(f"snr_{level:g}", peak >= level * noise) for level in SIGNIFICANCES]
-    chosen += [("bright_half", counted & (peak >= middle)), ("faint_half", counted & (peak < middle))]
-    whole = int(cells.n_gc[settings.field].sum())
-    rows: list[dict[str, str | int | float]] = []
-    for name, rows_of in chosen:
-        part = cells if rows_of is None else replace(cells, n_gc=_counts(cells, sources, rows_of, owner))
-        # The faint half is hidden by the bright one too; all others are everything down to their limit.
-        brighter = cells.n_gc - part.n_gc if name == "faint_half" else None
-        rows.append(_row(name, part, settings, whole, brighter))
-    discs = member_discs(cells)
-    rows.append(
-        _row("members_removed", replace(
-            cells, n_good=np.where(discs, 0, cells.n_good), n_gc=np.where(discs, 0, cells.n_gc)), settings, whole)
-    )  # fmt: skip
+    part = replace(cells, n_gc=_counts(cells, sources, chosen[name], owner))
+    # The faint half is hidden by the bright one too; all others are everything down to their limit.
+    brighter = cells.n_gc - part.n_gc if name == "faint_half" else None
+    return _row(name, part, settings, whole, brighter)
+
+
+def as_table(rows: Sequence[Row]) -> Table:
+    """Return the columns of `schema.SENSITIVITY`."""
     table = {name: np.array([row[name] for row in rows]) for name in rows[0]}
     table["sample"] = table["sample"].astype(object)
     return table
+
+
+def sensitivity(
+    cells: SkyCells, sources: Table, sigma: Mapping[str, float], limit: float, settings: Settings
+) -> Table:
+    """Repeat relation and comparison with all samples, in this process."""
+    return as_table([sample_row(name, cells, sources, sigma, limit, settings) for name in samples()])
 
 
 def _counts(
@@ -114,7 +134,7 @@ def _counts(
 
 def _row(
     name: str, cells: SkyCells, settings: Settings, whole: int, brighter: NDArray[np.int64] | None = None
-) -> dict[str, str | int | float]:
+) -> Row:
     binned = fit(boxes(cells, settings.box))
     recovery = None if settings.zones is None else of_cells(cells, settings.zones, brighter)
     found = fit_counts(cells, settings.box, settings.max_radius, recovery=recovery, thorough=False)
