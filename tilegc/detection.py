@@ -190,7 +190,7 @@ def _detected(setup: Setup) -> Detections:
     config, tiles = setup.config, setup.fields[0]
     psfs = psf.field_psfs(setup, {})
     filtering = detection_map.detection_map(setup, psfs if config.recipe == "calibrated" else None)
-    mask.mask(setup, {FIELD: Regions((), ())})
+    mask.mask(setup, {FIELD: Regions((), ())}, psfs)
     noises = noise.noise(setup)
     local = local_noise.local_noise(setup, noises, filtering)
     selection = threshold.select(setup, noises, local)

@@ -241,7 +241,7 @@ def _chain(
         _remark_on_masks(inputs)
         psfs = psf.field_psfs(setup, inputs.psfs)
         filtering = detection_map.detection_map(setup, psfs if config.recipe == "calibrated" else None)
-        mask.mask(setup, inputs.regions)
+        stars = mask.mask(setup, inputs.regions, psfs)
         edges = config.profile.edges or profile.EDGES
         mask_edges = masked_area.annuli(edges)
         masked = masked_area.count(setup, mask_edges)
@@ -300,6 +300,7 @@ def _chain(
             psfs,
             masked,
             mask_edges,
+            stars,
         )  # fmt: skip
     return setup, results
 

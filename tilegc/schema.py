@@ -32,6 +32,7 @@ __all__ = [
     "SHAPE",
     "SKY_GRID",
     "SKY_STORE",
+    "STARS",
     "STUDY_MASK",
     "VERSION",
     "Array",
@@ -301,6 +302,22 @@ MASKED: Final = (
 )
 """Columns of masked.ecsv: bits overlap; own areas and the good area add up to the area with data."""
 
+STARS: Final = (
+    Column("field", "string", "", "name of the field"),
+    Column("y", "int64", "pix", "row of the middle, 0-based"),
+    Column("x", "int64", "pix", "column of the middle, 0-based"),
+    Column("ra", "float64", "deg", "right ascension of that pixel's centre, ICRS"),
+    Column("dec", "float64", "deg", "declination of that pixel's centre, ICRS"),
+    Column("flux", "float64", "nJy", "light in all bands together, from the wings"),
+    Column("core", "float64", "", "share of it within 3 px; NaN: the core lacks data"),
+    Column("noise", "float64", "nJy", "brightness per pixel whose grains rise a sigma in the detection map"),
+    Column(
+        "radius", "float64", "pix", "radius of the disc, bit 16, where the wings are brighter than k of it"
+    ),
+    Column("radius_arcsec", "float64", "arcsec", "the same on the sky"),
+)
+"""Columns of stars.ecsv: what is very bright and a point, brightest first in each field; empty without mask.spikes."""
+
 STUDY_MASK: Final = (
     Column("field", "string", "", "name of the field"),
     Column("growth", "float64", "pix", "pixels by which bits 4, 8, 16 and 32 are grown"),
@@ -326,7 +343,13 @@ ARRAYS: Final = (
     Array("wht", ("band", "y", "x"), "float32", "nJy-2", "their weights, where given; 0: no data"),
     Array("flags", ("y", "x"), "uint8", "", "bits 1 and 4, and 8 where the mid-scale map is high"),
     Array("ridges", ("y", "x"), "uint8", "", "1 at the middles of lines of beads: spikes and arcs"),
-    Array("objects", ("y", "x"), "uint8", "", "before they are grown: 1 extended, 2 spikes, 4 arcs"),
+    Array(
+        "objects",
+        ("y", "x"),
+        "uint8",
+        "",
+        "before they are grown: 1 extended, 2 spikes, 4 arcs; 8 stars' discs",
+    ),
     Array("regions", ("y", "x"), "uint8", "", "1 inside the user's masks"),
     Array("mask", ("y", "x"), "uint8", "", "bits of tilegc.schema.Bit"),
     Array("detection", ("y", "x"), "float32", "nJy", "detection map; NaN where nothing was filtered"),
@@ -404,6 +427,7 @@ class Files:
     purity: str = "purity.ecsv"
     pattern: str = "pattern.ecsv"
     masked: str = "masked.ecsv"
+    stars: str = "stars.ecsv"
     audit: str = "audit.ecsv"
     maps: str = "maps"
     psf: str = "psf"

@@ -106,7 +106,7 @@ TOP = {
     "candidates.parquet", "inpainted.parquet", "relation.ecsv", "profile.ecsv", "catalogue.ecsv",
     "catalogue.reg", "radial.ecsv", "shape.ecsv", "masses.ecsv", "contamination.ecsv", "audit.ecsv",
     "ranking.ecsv", "sensitivity.ecsv", "purity.ecsv", "pattern.ecsv",
-    "masked.ecsv", "maps", "psf", "figures", "store", "ledger",
+    "masked.ecsv", "stars.ecsv", "maps", "psf", "figures", "store", "ledger",
 }  # fmt: skip
 
 

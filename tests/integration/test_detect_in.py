@@ -108,7 +108,9 @@ def test_no_chain_of_sources_along_the_arc_of_as1063(number: int, real_data: Pat
     off = {"edge": "off", "extended": "off"}
     bare = tilegc.detect_in(bands, scale=scale, mask=off)
     assert longest_chain(bare) >= 3  # the chain is there if nobody masks it
-    for recipe in ("seed", "calibrated"):
+    for recipe, most in (("seed", 0.12), ("calibrated", 0.36)):
         found = tilegc.detect_in(bands, scale=scale, recipe=recipe, mask={"edge": "off"})
         assert longest_chain(found) < 3
         assert len(found.catalogue["y"]) <= 3
+        # Not because all is masked: what is extended takes a tenth, lines among the stripes of the noise a quarter.
+        assert 0.02 < (found.mask != 0).mean() < most

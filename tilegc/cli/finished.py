@@ -51,7 +51,7 @@ def predict(
     ] = None,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace a file that is there.")] = False,
 ) -> None:
-    """Predict kappa for a cluster without a lens model, from the calibration of one with."""
+    """Predict kappa without a lens model. The calibration is that of a run with one."""
     from tilegc.prediction import predict as make  # noqa: PLC0415
 
     path = output or directory.absolute().with_name(f"{directory.absolute().name}-kappa.fits")
@@ -84,7 +84,7 @@ def verify(directory: RunDir) -> None:
 
 
 def study(context: typer.Context) -> None:
-    """Count what a finished run would have found with other choices."""
+    """Repeat a finished run's counts with other choices."""
     if context.invoked_subcommand is None:
         typer.echo(context.get_help())
 

@@ -19,7 +19,7 @@ def doctor(
     cluster: ClusterName = None, scheduler: Scheduler = None,
     tls_ca: TLSAuthority = None, tls_cert: TLSCertificate = None, tls_key: TLSKey = None,
 ) -> None:  # fmt: skip
-    """Say what of the installation works; with --cluster or --scheduler, whether workers there do."""
+    """Say what of the installation works. With --cluster or --scheduler: whether workers there do."""
     from tilegc import config  # noqa: PLC0415
     from tilegc import doctor as examination  # noqa: PLC0415
 

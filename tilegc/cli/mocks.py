@@ -21,7 +21,7 @@ def demo(
     ),
     workers: Workers = None,
 ) -> None:
-    """Simulate a small two-module cluster, run the whole chain on it, and say what was found."""
+    """Simulate a small cluster and run the chain on it. With two modules; says what was found."""
     from tilegc import pipeline  # noqa: PLC0415
     from tilegc.simulate import simulate as write  # noqa: PLC0415
 
@@ -56,7 +56,7 @@ def simulate(
         bool, typer.Option("--overwrite", help="Replace the files of an earlier simulation.")
     ] = False,
 ) -> None:
-    """Write FITS mosaics of a mock cluster, kappa.fits, truth.parquet and run.yaml, ready for `run`."""
+    """Write the mosaics of a mock cluster. With kappa.fits, truth.parquet and run.yaml, ready for `run`."""
     from tilegc.simulate import simulate as write  # noqa: PLC0415
 
     run_file = write(

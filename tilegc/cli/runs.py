@@ -45,7 +45,7 @@ def ingest(
 
 
 def plan(run_file: RunFile, output: Output = None, workers: Workers = None) -> None:
-    """Say what a run will take, and what would be refused; nothing is computed."""
+    """Say what a run will take, or why it is refused. Nothing is computed."""
     from tilegc import pipeline  # noqa: PLC0415
 
     found = pipeline.plan(run_file, output or pipeline.default_directory(run_file), workers=workers)
@@ -60,7 +60,7 @@ def audit(
     run_file: RunFile,
     as_json: Annotated[bool, typer.Option("--json", help="Print the lines as JSON.")] = False,
 ) -> None:
-    """Look at the images and the convergence map before a run: value, verdict, what to do."""
+    """Look at the images and the map before a run. Each line: value, verdict, what to do."""
     from tilegc import pipeline  # noqa: PLC0415
     from tilegc.stages.audit import rows  # noqa: PLC0415
 
@@ -81,7 +81,7 @@ def run(
     ] = None,
     show_config: Annotated[bool, typer.Option("--show-config", help="Print the resolved run file.")] = False,
 ) -> None:  # fmt: skip
-    """Run the whole chain: from FITS images to a catalogue, maps, relations and a report."""
+    """Run the whole chain, from images to report. On the way: masks, catalogue, maps, relations."""
     from tilegc import config, pipeline  # noqa: PLC0415
 
     if show_config:

@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 
 from tilegc.kernels.psf import Psf, quantised
 
-__all__ = ["WAVELENGTH", "gaussians", "model"]
+__all__ = ["WAVELENGTH", "gaussians", "model", "stretch"]
 
 Floats = NDArray[np.float64]
 
@@ -46,13 +46,21 @@ def gaussians(band: str) -> tuple[Floats, Floats]:
 
     The band is known by the number in its name (F277W: 2.77 micron); one without counts as F150W.
     """
-    found = _NUMBER.search(band)
-    wavelength = float(found[1][:3]) / 100 if found else WAVELENGTH["F150W"]
+    wavelength = _wavelength(band)
     nearest = min(WAVELENGTH, key=lambda name: abs(WAVELENGTH[name] - wavelength))
-    stretch = max(1.0, wavelength / 2.0)
-    sigma = np.array([_CORE[nearest], _SECOND[nearest], *_WINGS]) * stretch
+    sigma = np.array([_CORE[nearest], _SECOND[nearest], *_WINGS]) * stretch(band)
     weight = np.array(_WEIGHT[nearest])
     return sigma, weight / weight.sum()
+
+
+def stretch(band: str) -> float:
+    """Return how much wider a band's PSF is than that of 2 micron; 1 below, where other things rule the width."""
+    return max(1.0, _wavelength(band) / 2.0)
+
+
+def _wavelength(band: str) -> float:
+    found = _NUMBER.search(band)
+    return float(found[1][:3]) / 100 if found else WAVELENGTH["F150W"]
 
 
 def model(band: str, scale: float, radius: int) -> Psf:

@@ -36,6 +36,7 @@ PRODUCTS: Final = (
     FILES.purity,
     FILES.pattern,
     FILES.masked,
+    FILES.stars,
     FILES.audit,
 )
 """Files in the folder itself that the manifest has digests of; the page, figures and log promise nothing."""

@@ -120,6 +120,11 @@ class Run:
         """Area of every bit of the mask against radius, with units."""
         return _tables().read_ecsv(self._there(FILES.masked))
 
+    @property
+    def stars(self) -> QTable:
+        """The bright stars and the discs that mask their wings, with units."""
+        return _tables().read_ecsv(self._there(FILES.stars))
+
     def field(self, name: str) -> xr.Dataset:
         """Return a field's arrays, dask-backed: sci, err, wht (if ingested), mask, detection, rho, density.
 

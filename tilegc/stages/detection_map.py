@@ -27,6 +27,7 @@ from tilegc.kernels.psf_model import model
 from tilegc.kernels.smoothing import Taps, difference, difference_radius, gaussian_taps
 from tilegc.schema import Bit
 from tilegc.stages.band_noise import BandFilter, band_filters, band_noise
+from tilegc.stages.mid_noise import mid_noise
 from tilegc.stages.psf import MODEL, BandPsf
 from tilegc.stages.setup import Setup
 
@@ -63,6 +64,12 @@ COARSE = 30.0
 Tuned on the mocks `small` and `as1063` with the areas and the growth of `tilegc.stages.mask`.
 """
 
+SIGNIFICANT = 5.0
+"""Limit of either map over its noise, where `extended: auto` finds that above the limits tuned on the mocks.
+
+There the noise is 0.03 to 0.06 nJy, so that theirs stand; in a shallow field they would mask the noise itself.
+"""
+
 
 @dataclass(frozen=True)
 class FilterParams:
@@ -75,6 +82,8 @@ class FilterParams:
     mid_scales: tuple[tuple[Taps, Taps], tuple[Taps, Taps]]
     extended: float
     """Limit of the fine mid-scale map, nJy per pixel; infinite: off."""
+    coarse: float
+    """Limit of the coarse one."""
     bands: int = 1
     matched: tuple[BandFilter, ...] = ()
     """Calibrated: the filter of every band; empty: the double difference of Gaussians of their sum."""
@@ -91,7 +100,15 @@ def filter_params(filtering: Filter, mask: Mask, bands: int = 1) -> FilterParams
 
     first, second = filtering.stages
     mid_scales = pair(MID_SCALES[0]), pair(MID_SCALES[1])
-    return FilterParams(pair(first), pair(second), mask.bright_nJy, mid_scales, mask.extended_nJy, bands)
+    return FilterParams(
+        pair(first),
+        pair(second),
+        mask.bright_nJy,
+        mid_scales,
+        mask.extended_nJy,
+        COARSE * mask.extended_nJy,
+        bands,
+    )
 
 
 def planned_params(config: RunConfig, source: FieldSource) -> FilterParams:
@@ -157,7 +174,7 @@ def filter_maps(
     if math.isfinite(params.extended):
         with np.errstate(invalid="ignore"):
             high = difference(light, valid, *params.mid_scales[0]) >= np.float32(params.extended)
-            high |= difference(light, valid, *params.mid_scales[1]) >= np.float32(COARSE * params.extended)
+            high |= difference(light, valid, *params.mid_scales[1]) >= np.float32(params.coarse)
         flags[high & valid] |= np.uint8(Bit.EXTENDED)
     return flags, detection
 
@@ -227,6 +244,11 @@ def detection_map(
         field.source.name: filter_params(config.filter, config.mask, len(field.source.bands))
         for field in setup.fields
     }
+    if config.mask.extended == "auto":
+        scales = next(iter(params.values())).mid_scales
+        params = {
+            name: _significant(params[name], *noise) for name, noise in mid_noise(setup, scales).items()
+        }
     if psfs is not None:
         noise = band_noise(setup, psfs)
         params = {
@@ -235,6 +257,15 @@ def detection_map(
         }
     run_pass(setup.engine, filter_pass(params), setup.fields, params, setup.ledger)
     return params
+
+
+def _significant(params: FilterParams, fine: float, coarse: float) -> FilterParams:
+    """Return parameters whose mid-scale limits are above the noise of these maps; NaN: they stay."""
+    limits = [
+        max(limit, SIGNIFICANT * noise) if math.isfinite(noise) else limit
+        for limit, noise in ((params.extended, fine), (params.coarse, coarse))
+    ]
+    return replace(params, extended=limits[0], coarse=limits[1])
 
 
 def filter_pass(params: Mapping[str, FilterParams]) -> Pass:

@@ -23,9 +23,12 @@ from tilegc.io.probe import probe_mask
 from tilegc.io.regions import PixelRegion, inside, read_regions
 from tilegc.kernels.components import Components, Fragments, combine, draw, find, merge
 from tilegc.kernels.masks import edge, edge_radius, grow
+from tilegc.kernels.wings import inside_discs
 from tilegc.schema import Bit
-from tilegc.stages.partials import by_field
-from tilegc.stages.ridges import RIDGE_GROWTH, find_ridges, is_arc, is_spike, wanted
+from tilegc.stages.bright_stars import Discs, bright_stars, discs, no_stars
+from tilegc.stages.partials import Table, by_field
+from tilegc.stages.psf import BandPsf, field_psfs
+from tilegc.stages.ridges import RIDGE_GROWTH, find_ridges, is_arc, is_spike, spike_limit, wanted
 from tilegc.stages.setup import Setup
 
 __all__ = ["MASKS", "Edge", "Regions", "idle", "mask", "mask_pass", "object_passes", "region_masks"]
@@ -33,7 +36,7 @@ __all__ = ["MASKS", "Edge", "Regions", "idle", "mask", "mask_pass", "object_pass
 MASKS = ("objects", "regions", "mask", "ridges")
 """Arrays that this stage writes; ridges where spikes or arcs are asked for."""
 
-EXTENDED, SPIKE, ARC = np.uint8(1), np.uint8(2), np.uint8(4)
+EXTENDED, SPIKE, ARC, STAR = np.uint8(1), np.uint8(2), np.uint8(4), np.uint8(8)
 """Bits of `objects`."""
 
 EXTENDED_AREA = 60
@@ -50,6 +53,7 @@ GROWN = (
     (EXTENDED, EXTENDED_GROWTH, Bit.EXTENDED),
     (SPIKE, RIDGE_GROWTH, Bit.SPIKE),
     (ARC, RIDGE_GROWTH, Bit.EXTENDED),
+    (STAR, 0.0, Bit.SPIKE),
 )
 """By bit of `objects`: the pixels by which they are grown, and their bit in the mask."""
 
@@ -140,17 +144,38 @@ def _meets(shape: PixelRegion, source: FieldSource) -> bool:
     return any(inside([shape], part).any() for _, part in blocks(box, 1024)) if box.size else False
 
 
-def mask(setup: Setup, regions: Mapping[str, Regions]) -> None:
-    """Write the mask of every field, from its flags and the user's masks."""
+def mask(
+    setup: Setup, regions: Mapping[str, Regions], psfs: Mapping[str, tuple[BandPsf, ...]] | None = None
+) -> Table:
+    """Write the mask of every field, from its flags and the user's masks.
+
+    Parameters
+    ----------
+    setup : Setup
+    regions : mapping
+        The user's masks, by field.
+    psfs : mapping, optional
+        The bands' PSFs, by field; as `tilegc.stages.psf.field_psfs` finds them by default.
+
+    Returns
+    -------
+    table
+        The bright stars whose wings are masked: columns of `schema.STARS`.
+    """
     names = setup.names
     run_pass(setup.engine, REGIONS, setup.fields, regions, setup.ledger)
     masks = setup.config.mask
-    if wanted(masks):
-        find_ridges(setup)
+    noise = find_ridges(setup) if wanted(masks) else {}
+    stars = no_stars()
     if sought := object_passes(masks):
         find, draw = sought
         fragments = run_pass(setup.engine, find, setup.fields, {name: name for name in names}) or {}
-        objects = {name: _choose(fragments, name, masks) for name in names}
+        bright = {name: merge(fragments[f"{name}/bright"]) for name in names if wanted(masks)}
+        if masks.spikes != "off":
+            stars = bright_stars(setup, bright, noise, psfs or field_psfs(setup, {}), spike_limit(masks))
+        objects = {
+            name: _choose(fragments, name, masks, bright.get(name), discs(stars, name)) for name in names
+        }
         run_pass(setup.engine, draw, setup.fields, objects, setup.ledger)
     matched = setup.config.recipe == "calibrated"
     edges = {
@@ -158,6 +183,7 @@ def mask(setup: Setup, regions: Mapping[str, Regions]) -> None:
         for name in names
     }
     run_pass(setup.engine, mask_pass(edges), setup.fields, edges, setup.ledger)
+    return stars
 
 
 def extended(objects: Components) -> np.ndarray:
@@ -181,8 +207,17 @@ def _regions_rule(
     return {"regions": drawn.astype(np.uint8)}, None
 
 
-Objects = tuple[tuple[str, np.uint8, Components, np.ndarray], ...]
-"""What to draw: the map in which they are, their bit, all components of the map, and which of them."""
+Parts = tuple[tuple[str, np.uint8, Components, np.ndarray], ...]
+"""Objects to draw: the map in which they are, their bit, all components of the map, and which of them."""
+
+
+@dataclass(frozen=True)
+class Objects:
+    """What a field's tiles draw."""
+
+    parts: Parts
+    discs: Discs
+    """Of bright stars."""
 
 
 def _map(window: xr.Dataset, name: str) -> np.ndarray:
@@ -206,26 +241,28 @@ def _find_rule(
     return {}, {f"{params}/{name}": find(_map(window, name), y0, x0, area) for name, area in sought}
 
 
-def _choose(fragments: Mapping[str, Fragments], name: str, masks: Mask) -> Objects:
+def _choose(
+    fragments: Mapping[str, Fragments], name: str, masks: Mask, bright: Components | None, stars: Discs
+) -> Objects:
     """Join the parts of a field's objects and say which are extended, spikes and arcs."""
     large = merge(fragments[f"{name}/extended"], ELONGATED_AREA)
-    objects: Objects = (("extended", EXTENDED, large, extended(large)),)
-    if not wanted(masks):
-        return objects
-    lines = merge(fragments[f"{name}/ridges"], RIDGE_AREA)
-    spikes = is_spike(lines, merge(fragments[f"{name}/bright"]))
-    if masks.spikes != "off":
-        objects += (("ridges", SPIKE, lines, spikes),)
-    if masks.arcs != "off":
-        objects += (("ridges", ARC, lines, is_arc(lines, spikes)),)
-    return objects
+    parts: Parts = (("extended", EXTENDED, large, extended(large)),)
+    if bright is not None:
+        lines = merge(fragments[f"{name}/ridges"], RIDGE_AREA)
+        spikes = is_spike(lines, bright)
+        if masks.spikes != "off":
+            parts += (("ridges", SPIKE, lines, spikes),)
+        if masks.arcs != "off":
+            parts += (("ridges", ARC, lines, is_arc(lines, spikes)),)
+    return Objects(parts, stars)
 
 
 def _draw_rule(window: xr.Dataset, tile: Tile, params: Objects) -> tuple[dict[str, np.ndarray], None]:
     """Draw the part of every object that lies in a core."""
     drawn = np.zeros(tile.core.shape, np.uint8)
-    for name, bit, components, chosen in params:
+    for name, bit, components, chosen in params.parts:
         drawn[draw(_map(window, name), tile.core.y0, tile.core.x0, components, chosen)] |= bit
+    drawn[inside_discs(params.discs, tile.core.y0, tile.core.x0, tile.core.shape)] |= STAR
     return {"objects": drawn}, None
 
 
@@ -242,7 +279,7 @@ def _mask_rule(window: xr.Dataset, tile: Tile, params: Edge) -> tuple[dict[str, 
     for kind, growth, bit in GROWN:
         drawn = (objects & kind) != 0
         if drawn.any():
-            bits[grow(drawn, growth)] |= np.uint8(bit)
+            bits[grow(drawn, growth) if growth > 0 else drawn] |= np.uint8(bit)
     bits[window["regions"].values != 0] |= np.uint8(Bit.REGION)
     return {"mask": bits[tile.core_in_window]}, None
 

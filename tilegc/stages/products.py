@@ -39,6 +39,7 @@ from tilegc.schema import (
     SENSITIVITY,
     SHAPE,
     SKY_GRID,
+    STARS,
     VERSION,
 )
 from tilegc.sky import cosmology, kpc_per_arcsec
@@ -124,6 +125,8 @@ class Results:
     """By field, pixels by annulus and value of the mask, int64 (annulus, 256)."""
     masked_edges: np.ndarray
     """Edges of these annuli, arcsec."""
+    stars: Table
+    """Columns of `schema.STARS`: what is masked for the wings of bright stars."""
 
     @property
     def candidates(self) -> Table:
@@ -179,6 +182,7 @@ def write_tables(setup: Setup, results: Results) -> None:
     pixel_area = {name: setup.source(name).pixel_area for name in setup.names}
     masked = masked_area.by_radius(results.masked, results.masked_edges, pixel_area)
     write_ecsv(folder.path / FILES.masked, MASKED, masked, recipe)
+    write_ecsv(folder.path / FILES.stars, STARS, results.stars, recipe)
     write_ecsv(folder.path / FILES.audit, AUDIT, audit.columns(results.audit), recipe)
 
 

@@ -27,6 +27,7 @@ from tilegc.stages.partials import Table, by_field, concatenate
 from tilegc.stages.setup import Setup
 
 __all__ = [
+    "CELL",
     "RIDGES",
     "RIDGE_GROWTH",
     "SPIKE_LIMIT",
@@ -34,6 +35,7 @@ __all__ = [
     "find_ridges",
     "is_arc",
     "is_spike",
+    "spike_limit",
     "wanted",
     "widest",
 ]
@@ -80,10 +82,14 @@ def wanted(mask: Mask) -> bool:
     return mask.spikes != "off" or mask.arcs != "off"
 
 
-def find_ridges(setup: Setup) -> None:
-    """Write the ridges of every field."""
-    asked = setup.config.mask.spikes
-    limit = float(asked) if isinstance(asked, float | int) else SPIKE_LIMIT
+def spike_limit(mask: Mask) -> float:
+    """Return k of `mask.spikes`, in sigma."""
+    return float(mask.spikes) if isinstance(mask.spikes, float | int) else SPIKE_LIMIT
+
+
+def find_ridges(setup: Setup) -> dict[str, np.ndarray]:
+    """Write the ridges of every field; return the noise that they were judged by, on half cells, by field."""
+    limit = spike_limit(setup.config.mask)
     names, steps = setup.names, line_steps()
     blocks = tuple(blocks_of(field) for field in setup.fields)
     cells = run_pass(setup.engine, SPREAD, blocks, {name: name for name in names})
@@ -92,6 +98,7 @@ def find_ridges(setup: Setup) -> None:
         for field in setup.fields
     }
     run_pass(setup.engine, RIDGES, setup.fields, params, setup.ledger)
+    return {name: wanted.noise for name, wanted in params.items()}
 
 
 def _spread_rule(

@@ -1,0 +1,97 @@
+"""Bright stars and the discs about them do not know into which tiles a field was cut."""
+
+from __future__ import annotations
+
+import tempfile
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from tests.property.test_chain import setup_of
+from tilegc.io import store
+from tilegc.kernels.wings import REACH, STEPS, wings
+from tilegc.schema import STARS, Bit
+from tilegc.stages import detection_map, mask
+from tilegc.stages.mask import Regions
+
+SCALE = 1.0
+"""Pixel of `setup_of`, arcsec."""
+
+PROFILE = wings("B0", SCALE, None)
+
+
+def scene(seed, shape, places, core):
+    """Stars at these places, as bright as it takes, NaN within `core` of the first one, and a galaxy's core."""
+    draw = np.random.default_rng(seed)
+    sci = draw.normal(0, 1, (1, *shape)).astype(np.float32)
+    y, x = np.indices(shape)
+    for number, (row, column) in enumerate(places):
+        distance = np.hypot(y - row, x - column)
+        star = 3e6 / (number + 1) * np.interp(distance, np.arange(STEPS * REACH + 1) / STEPS, PROFILE)
+        star[distance <= 3] = 0.7 * 3e6 / (number + 1) / 29
+        sci[0] += star.astype(np.float32)
+        if number == 0:
+            sci[0][distance <= core] = np.nan
+    return sci
+
+
+def run(sci, tile):
+    with tempfile.TemporaryDirectory() as folder:
+        setup = setup_of(Path(folder), sci, None, tile, {}, "off", spikes="auto", arcs="off")
+        detection_map.detection_map(setup)
+        stars = mask.mask(setup, {"f": Regions((), ())})
+        field = setup.fields[0]
+        return store.read(field.store, "mask", field.source.box), stars
+
+
+@settings(max_examples=4, deadline=None)
+@given(
+    seed=st.integers(0, 99), tile=st.sampled_from([16, 23, 45]), row=st.integers(0, 89), column=st.integers(0, 89),
+    core=st.sampled_from([-1.0, 1.0, 3.5]),
+)  # fmt: skip
+def test_any_place_in_any_tiling(seed, tile, row, column, core):
+    sci = scene(seed, (90, 90), [(row, column)], core)
+    whole, stars = run(sci, 1000)
+    tiled, again = run(sci, tile)
+    np.testing.assert_array_equal(tiled, whole)
+    for name, values in stars.items():
+        np.testing.assert_array_equal(again[name], values, name)
+
+
+def test_discs_across_the_corners_of_tiles():
+    """A core without data on the corner of four tiles of 45 px, and a fainter star whose disc crosses a border."""
+    sci = scene(1, (180, 200), [(90, 90), (40, 142)], 3.5)
+    whole, stars = run(sci, 1000)
+    assert list(stars) == [column.name for column in STARS]
+    assert list(zip(stars["y"], stars["x"], strict=True)) == [(90, 90), (40, 142)]
+    np.testing.assert_allclose(stars["flux"], [3e6, 1.5e6], rtol=0.1)
+    assert np.isnan(stars["core"][0])
+    assert stars["core"][1] == pytest.approx(0.7, abs=0.1)
+    y, x = np.indices(whole.shape)
+    discs = np.zeros(whole.shape, bool)
+    for row, column, radius in zip(stars["y"], stars["x"], stars["radius"], strict=True):
+        assert 8 < radius < 60
+        discs |= (y - row) ** 2 + (x - column) ** 2 <= radius**2
+    spike = (whole & Bit.SPIKE) != 0
+    assert spike[discs].all()
+    assert (spike & ~discs).mean() < 0.1
+    for tile in (45, 31):
+        tiled, again = run(sci, tile)
+        np.testing.assert_array_equal(tiled, whole)
+        for name, values in stars.items():
+            np.testing.assert_array_equal(again[name], values, name)
+
+
+def test_without_spikes_there_are_no_stars():
+    sci = scene(1, (90, 90), [(45, 45)], -1.0)
+    with tempfile.TemporaryDirectory() as folder:
+        setup = setup_of(Path(folder), sci, None, 64, {}, "off", spikes="off", arcs="auto")
+        detection_map.detection_map(setup)
+        stars = mask.mask(setup, {"f": Regions((), ())})
+        field = setup.fields[0]
+        assert not (store.read(field.store, "mask", field.source.box) & Bit.SPIKE).any()
+    assert list(stars) == [column.name for column in STARS]
+    assert not any(column.size for column in stars.values())

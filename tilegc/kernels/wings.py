@@ -1,0 +1,230 @@
+"""The wings of bright stars: how much of a star's light falls on a pixel far from it, and how bright the star is.
+
+Wings are the azimuthal median of the PSF, which spikes and neighbours do not move. Where no PSF is given, or beyond
+its border, they are those of NIRCam: the median over four bands and three fields of the PSFs that the grizli library
+ships (WebbPSF with in-flight wavefronts, drizzled), per arcsec^2, to 1.94 arcsec, from there on falling with the
+fourth power of the distance, as they do from 1.2 arcsec on. Beyond 2 micron they are stretched with the wavelength.
+
+A star's flux is read off rings round it, each the median of its pixels over what the PSF has there, so that the middle
+may be saturated or have no data at all. What has a middle is a point if that holds the light that a point's does.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from tilegc.kernels.psf import Psf
+from tilegc.kernels.psf_model import stretch
+
+__all__ = [
+    "BACKGROUND",
+    "RADIUS",
+    "REACH",
+    "RINGS",
+    "STEPS",
+    "Rings",
+    "disc_radius",
+    "inside_discs",
+    "rings",
+    "star_flux",
+    "wings",
+]
+
+Floats = NDArray[np.float64]
+
+RADII: Final = (0.12, 0.16, 0.20, 0.28, 0.40, 0.52, 0.64, 0.80, 1.0, 1.2, 1.4, 1.6, 1.8, 1.94)
+"""Distances, arcsec, at which the table is."""
+
+WINGS: Final = (
+    2.2, 0.76, 0.43, 0.22, 0.081, 0.038, 0.021, 0.011, 0.0050, 0.0023, 0.0014, 0.00081, 0.00050, 0.00037
+)  # fmt: skip
+"""Share of a star's light per arcsec^2 at these distances, azimuthal median."""
+
+POWER: Final = 4.0
+"""By which power of the distance they fall beyond the table."""
+
+JOIN: Final = 3.0
+"""Factor by which the border of a PSF file may differ from NIRCam's wings for these to follow it."""
+
+STEPS: Final = 4
+"""Entries of a table of wings in one pixel of distance."""
+
+REACH: Final = 400
+"""Pixels to which wings are followed."""
+
+RINGS: Final = ((5, 7), (7, 10), (10, 14), (14, 19), (19, 25), (25, 32))
+"""Inner and outer radius, pixels, of the rings that tell a star's flux, the pixels with in <= d < out."""
+
+BACKGROUND: Final = (40, 48)
+"""The ring that tells what lies behind the star, and of which it has a share as well."""
+
+RADIUS: Final = BACKGROUND[1]
+"""Distance in pixels (along y or x) to which `rings` looks."""
+
+CORE2: Final = 9
+"""Squared radius, pixels, of the core."""
+
+WHOLE: Final = 0.8
+"""Share of a ring's pixels that must have data."""
+
+POINT: Final = 0.5
+"""Least share of a point's flux in its core: points have 0.6 to 0.75 by their rings, galaxies less than 0.3."""
+
+ALIKE: Final = 2.0
+"""Factor by which the fluxes of rings about something without a core may differ if it is a point."""
+
+
+def wings(band: str, scale: float, psf: Psf | None) -> Floats:
+    """Return the share of a star's light on a pixel, at every 1 / `STEPS` of a pixel of distance.
+
+    Parameters
+    ----------
+    band : str
+        Its name, of which the wavelength is known.
+    scale : float
+        Side of a pixel, arcsec.
+    psf : Psf, optional
+        On these pixels. Wings follow it to its border, and go on as NIRCam's do from the brightness there.
+
+    Returns
+    -------
+    (STEPS * REACH + 1,) float64
+        Never rising.
+    """
+    wide = stretch(band)
+    distance = np.maximum(np.arange(STEPS * REACH + 1) / STEPS * scale / wide, RADII[0])
+    table = np.exp(np.interp(np.log(distance), np.log(RADII), np.log(WINGS)))
+    found = table * (np.maximum(distance, RADII[-1]) / RADII[-1]) ** -POWER * (scale / wide) ** 2
+    if psf is not None:
+        offset = np.arange(-psf.radius, psf.radius + 1)
+        nearest = np.floor(np.hypot(offset[:, None], offset) + 0.5).astype(np.int64)
+        middle = np.array([np.median(psf.image[nearest == d]) for d in range(psf.radius + 1)])
+        inside = int(STEPS * psf.radius)
+        given = np.interp(np.arange(inside + 1) / STEPS, np.arange(psf.radius + 1), middle)
+        # A file may end in a rim of zeros, or of noise.
+        joined = found * min(max(float(given[-1]) / float(found[inside]), 1 / JOIN), JOIN)
+        found = np.concatenate([given, joined[inside + 1 :]])
+    # In single precision the last bits of a machine's logarithm do not show.
+    return np.maximum.accumulate(found[::-1])[::-1].astype(np.float32).astype(np.float64)
+
+
+def _rings() -> list[NDArray[np.bool_]]:
+    """Return the pixels of every ring of a stamp, that of the background last."""
+    offset = np.arange(-RADIUS, RADIUS + 1)
+    square = offset[:, None] ** 2 + offset**2
+    return [(square >= low * low) & (square < high * high) for low, high in (*RINGS, BACKGROUND)]
+
+
+_RINGS: Final = _rings()
+
+_OFFSET: Final = np.arange(-RADIUS, RADIUS + 1)
+_CORE: Final = _OFFSET[:, None] ** 2 + _OFFSET**2 <= CORE2
+
+
+@dataclass(frozen=True)
+class Rings:
+    """The light of something bright: in its core and in rings round it."""
+
+    core: float
+    """Sum of the pixels of the core; NaN where one of them has no data."""
+    medians: Floats
+    """(len(RINGS) + 1,) of the pixels in every ring, the background's last; NaN where too few have data."""
+
+
+def rings(light: NDArray[np.float32], y: int, x: int) -> Rings:
+    """Measure the light of something bright at a pixel of an image.
+
+    Parameters
+    ----------
+    light : (ny, nx) float32
+        nJy per pixel; NaN: no data. What lies outside of the image has no data.
+    y, x : int
+        The pixel, in the image.
+    """
+    stamp = np.full((2 * RADIUS + 1, 2 * RADIUS + 1), np.float32(np.nan))
+    top, left = y - RADIUS, x - RADIUS
+    part = light[max(top, 0) : y + RADIUS + 1, max(left, 0) : x + RADIUS + 1]
+    rows, columns = max(-top, 0), max(-left, 0)
+    stamp[rows : rows + part.shape[0], columns : columns + part.shape[1]] = part
+    medians = np.full(len(_RINGS), np.nan)
+    for number, ring in enumerate(_RINGS):
+        values = stamp[ring]
+        good = values[np.isfinite(values)]
+        if good.size >= (WHOLE if number < len(RINGS) else 1 / 3) * values.size:
+            medians[number] = np.median(good)
+    return Rings(math.fsum(stamp[_CORE].tolist()), medians)
+
+
+def star_flux(found: Rings, profile: Floats) -> float:
+    """Return the flux of a star from the light round it; NaN where that is no point's.
+
+    Parameters
+    ----------
+    found : Rings
+    profile : float64
+        From `wings`.
+
+    Returns
+    -------
+    float
+        Of the innermost ring, in the unit of a pixel's light; where the core lacks data, of the second one that has
+        them, since the rim of a saturated core is damaged.
+    """
+    shares = np.array([float(np.median(profile[_places(ring)])) for ring in _RINGS])
+    behind = math.isfinite(found.medians[-1])
+    background, share = (found.medians[-1], shares[-1]) if behind else (0.0, 0.0)
+    fluxes = (found.medians[:-1] - background) / (shares[:-1] - share)
+    with_data = np.flatnonzero(np.isfinite(fluxes))
+    if math.isfinite(found.core):
+        first = with_data[:1]
+        if not first.size or not fluxes[first[0]] > 0 or found.core < POINT * fluxes[first[0]]:
+            return math.nan
+        return float(fluxes[first[0]])
+    told = fluxes[with_data[1:4]]
+    if told.size < 2 or not told.min() > 0 or told.max() > ALIKE * told.min():
+        return math.nan
+    return float(told[0])
+
+
+def _places(ring: NDArray[np.bool_]) -> NDArray[np.int64]:
+    """Return where in a table of wings the pixels of a ring are."""
+    y, x = np.nonzero(ring)
+    square = (y - RADIUS) ** 2 + (x - RADIUS) ** 2
+    places: NDArray[np.int64] = np.floor(STEPS * np.sqrt(square) + 0.5).astype(np.int64)
+    return places
+
+
+def disc_radius(flux: float, profile: Floats, limit: float) -> float:
+    """Return the distance, pixels, to which a star's wings are as bright as a limit; 0 where they never are."""
+    above = np.flatnonzero(flux * profile >= limit)
+    return float(above[-1]) / STEPS if above.size else 0.0
+
+
+def inside_discs(
+    discs: Sequence[tuple[int, int, int]], y0: int, x0: int, shape: tuple[int, int]
+) -> NDArray[np.bool_]:
+    """Return which pixels of a tile lie in any disc, (ny, nx) bool.
+
+    Parameters
+    ----------
+    discs : sequence of (y, x, reach2)
+        Middle in the field and largest squared distance, pixels: integers, so that any tile decides alike.
+    y0, x0 : int
+        Field coordinates of the tile's first pixel.
+    shape : (int, int)
+    """
+    found = np.zeros(shape, np.bool_)
+    for y, x, reach2 in discs:
+        reach = math.isqrt(reach2)
+        rows = np.arange(max(y - reach, y0), min(y + reach + 1, y0 + shape[0]))
+        columns = np.arange(max(x - reach, x0), min(x + reach + 1, x0 + shape[1]))
+        if rows.size and columns.size:
+            near = (rows[:, None] - y) ** 2 + (columns - x) ** 2 <= reach2
+            found[rows[0] - y0 : rows[-1] + 1 - y0, columns[0] - x0 : columns[-1] + 1 - x0] |= near
+    return found
