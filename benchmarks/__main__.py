@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from benchmarks import chain, density, detection, figure, kernels, peers
+from benchmarks import chain, density, detection, figure, kernels, whole_chain
 from benchmarks.measure import console, keep, on_processor, show
 
 
@@ -28,16 +28,12 @@ def main() -> None:
     options.add_argument("--preset", default="small", help="mock whose sources are looked for")
     options.add_argument("--mock-size", type=int, help="side of its fields, pixels; default: the preset's")
     options.add_argument("--seeds", type=int, nargs="*", default=[1], help="its seeds; none: leave it out")
-    options.add_argument("--only-detection", action="store_true", help="purity and completeness, no seconds")
     given = options.parse_args()
-    found = detection.compare(given.preset, tuple(given.seeds), given.mock_size) if given.seeds else []
+    found = detection.compare(given.preset, given.seeds, size=given.mock_size) if given.seeds else []
     if found:
         title = f"Sources found in the mock {given.preset}, seeds {', '.join(map(str, given.seeds))}"
         console().print(detection.table(found, title))
-    if given.only_detection:
-        print(f"written: {keep([], Path(__file__).parent / 'results', detection.rows(found))}")
-        return
-    against, passes = peers.compare(given.peers, 1024, max(given.runs // 2, 1))
+    against, passes = whole_chain.compare(given.peers, 1024, max(given.runs // 2, 1))
     cases = [
         *against,
         kernels.double_filter(given.size, given.runs, gaps=False),

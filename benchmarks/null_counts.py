@@ -21,20 +21,16 @@ from unittest.mock import patch
 import numpy as np
 from scipy.spatial import cKDTree
 
+from benchmarks.recipes import masked_setup, setup_of
 from tilegc import config as run_file
-from tilegc.engine import FieldTiles, SerialEngine
-from tilegc.geometry import TileGrid
 from tilegc.io import store
 from tilegc.io.probe import probe_field
 from tilegc.io.tables import read_parquet
 from tilegc.kernels.lattice import bilinear_at
 from tilegc.kernels.peaks import classify
 from tilegc.simulate import scene, simulate
-from tilegc.sky import SkyGrid
-from tilegc.stages import density, detection_map, local_noise, mask, noise, purity, threshold
+from tilegc.stages import local_noise, noise, purity, threshold
 from tilegc.stages.detection_map import band_response
-from tilegc.stages.mask import region_masks
-from tilegc.stages.setup import Setup, arrays
 
 EDGES = np.array([3.0, 3.5, 4.0, 4.5, 5.0, 5.5, 6.0])
 NEAR = 2.0
@@ -55,38 +51,14 @@ def without_sources(folder: Path, preset: str, seed: int) -> None:
         simulate(folder, preset=preset, seed=seed)
 
 
-def setup_of(run: Path, folder: Path) -> tuple[Setup, dict]:
-    """Take a simulated cluster to mask and detection map."""
-    config = run_file.load(run)
-    fields = []
-    for given in config.fields:
-        source = probe_field(given)
-        path = str(folder / f"{source.name}.zarr")
-        wanted = arrays((*detection_map.MAPS, *mask.MASKS, *density.MAPS))
-        size = config.tiles.size
-        store.create(path, wanted, shape=source.shape, bands=source.band_names, shard=size, attrs={})
-        fields.append(FieldTiles(source, path, TileGrid(source.shape, size)))
-    setup = Setup(
-        config,
-        None,
-        None,
-        SerialEngine(),
-        tuple(fields),
-        SkyGrid(config.cluster.ra, config.cluster.dec, config.comparison.pixel),
-    )  # type: ignore[arg-type]
-    filtering = detection_map.detection_map(setup)
-    masks = zip(setup.fields, config.fields, strict=True)
-    mask.mask(setup, {field.source.name: region_masks(field.source, given.masks) for field, given in masks})
-    return setup, filtering
-
-
 def counted(preset: str, seed: int) -> list[tuple[str, np.ndarray, np.ndarray, np.ndarray, np.ndarray]]:
     """Return name, predicted peaks with and without room for sources, and both true counts, field by field."""
     with tempfile.TemporaryDirectory() as place:
         folder = Path(place)
         simulate(folder / "sky", preset=preset, seed=seed)
         without_sources(folder / "noise", preset, seed)
-        setup, filtering = setup_of(folder / "sky" / "run.yaml", folder)
+        setup = setup_of(run_file.load(folder / "sky" / "run.yaml"), folder)
+        _, filtering = masked_setup(setup)
         local = local_noise.local_noise(setup, noise.noise(setup), filtering)
         found = threshold.survey(setup, local)
         pure = purity.purity(setup, found, local)

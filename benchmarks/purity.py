@@ -1,9 +1,9 @@
 """How many detections are real and how much of the truth is found: one measure for every detector.
 
-*Purity*: detections within 2 px of a compact object of the truth, masked or not, over all detections but those on
-resolved galaxies, which are counted apart. *Completeness*: compact objects of the truth outside of the masks with any
-detection within 2 px, in bins of magnitude. *By chance*: places outside of the masks drawn at random that lie within
-2 px of a compact object; a purity is worth what it has above that.
+*Purity*: detections within 2 px of a compact object of the truth, masked or not, over all detections but those within
+2 px of a resolved galaxy's middle, which are counted apart. *Completeness*: compact objects of the truth outside of the
+masks with any detection within 2 px, in bins of magnitude. *By chance*: places outside of the masks drawn at random
+that lie within 2 px of a compact object; a purity is worth what it has above that.
 """
 
 from __future__ import annotations
@@ -55,6 +55,11 @@ class Counts:
             return tuple(x + y for x, y in zip(a, b, strict=True)) if isinstance(a, tuple) else a + b
 
         return Counts(**{name: both(name) for name in self.__dataclass_fields__})
+
+    @property
+    def false(self) -> int:
+        """Detections on nothing."""
+        return self.found - self.resolved - self.real
 
     @property
     def purity(self) -> float:

@@ -9,8 +9,11 @@ from pathlib import Path
 
 import numpy as np
 
+from benchmarks.planted import fluxes, kinds, law_of
 from tilegc import pipeline
+from tilegc.io.tables import read_parquet
 from tilegc.simulate import simulate
+from tilegc.stages.sky_grid import read_sky_cells
 
 PLANTED_C = 1 / 0.7
 """Power of the law by which sources are planted, n = (kappa / 0.4)^(1 / 0.7)."""
@@ -24,9 +27,14 @@ def measure(preset: str, seed: int, workers: int, place: Path) -> dict[str, floa
     relation, truth = run.summary["relation"], run.summary["truth"]
     law = relation["likelihood"]
     ranking = {str(row["map"]): int(row["rank"]) for row in run.ranking}
+    cells, objects = read_sky_cells(run.sky().load()), read_parquet(folder / "truth.parquet")
+    bright = fluxes(objects) >= truth["flux_limit_nJy"]
+    planted = law_of(run, cells, objects, bright & np.isin(kinds(objects), ("gc", "background_point")))
+    kept = {str(row["sample"]): float(row["c"]) for row in run.sensitivity}["members_kept"]
     shutil.rmtree(folder)
     return {
         "c": law["c"] or np.nan, "c_err": law["c_err"] or np.nan, "floor": law["floor"], "n": law["n_sources"],
+        "c_of_planted": planted.law.c, "c_with_discs": kept,
         "binned": relation["boxes"]["index"] or np.nan, "planted_binned": truth["index"] or np.nan,
         "rank": ranking["kappa"], "completeness": truth["completeness"] or np.nan,
     }  # fmt: skip
@@ -48,6 +56,10 @@ def main() -> None:
     c, err = (np.array([row[key] for row in rows]) for key in ("c", "c_err"))
     print(f"c less planted {np.nanmean(c - PLANTED_C):+.3f} ± {np.nanstd(c) / len(c) ** 0.5:.3f}; pulls",
           np.round((c - PLANTED_C) / err, 2))  # fmt: skip
+    chain = c - np.array([row["c_of_planted"] for row in rows])
+    print(
+        f"c less that of its planted sources {np.nanmean(chain):+.3f} ± {np.nanstd(chain) / len(c) ** 0.5:.3f}"
+    )
 
 
 if __name__ == "__main__":

@@ -58,13 +58,15 @@ def sky(pixel: float = 0.6, mass: AnalyticMass = WHOLE, seed: int = 0, share: fl
     return Sky(xi, eta, mass.kappa(xi, eta), area, pixel, mass)
 
 
-def clumped(shape: tuple[int, int], pixel: float, rms: float, draw: np.random.Generator) -> np.ndarray:
-    """Return a lognormal field of mean 1 and this rms that varies on 4 arcsec (FWHM of its correlation's core)."""
+def clumped(
+    shape: tuple[int, int], pixel: float, rms: float, draw: np.random.Generator, length: float = CLUMP
+) -> np.ndarray:
+    """Return a lognormal field of mean 1 and this rms that varies on this length, arcsec (FWHM of its core)."""
     if rms == 0:
         return np.ones(shape)
-    pad = round(4 * CLUMP / pixel)
+    pad = round(4 * length / pixel)
     noise = draw.normal(size=(shape[0] + 2 * pad, shape[1] + 2 * pad))
-    sigma = CLUMP / 2.3548 / pixel
+    sigma = length / 2.3548 / pixel
     field = gaussian_filter(noise, sigma)[pad:-pad, pad:-pad] * (2 * np.sqrt(np.pi) * sigma)
     s2 = np.log1p(rms**2)
     return np.exp(np.sqrt(s2) * field - s2 / 2)

@@ -16,6 +16,7 @@ import numpy as np
 import xarray as xr
 
 from tilegc.config import Filter, Mask
+from tilegc.errors import ConfigError
 from tilegc.kernels.peaks import classify, settle
 from tilegc.stages.detection_map import add_bands, filter_halo, filter_maps, filter_params
 from tilegc.stages.peaks import PEAK_HALO, at_least
@@ -31,8 +32,9 @@ def detection_map(
     *,
     filtering: Filter | None = None,
     mask: Mask | None = None,
+    recipe: str = "seed",
 ) -> xr.DataArray:
-    """Return the detection map of a stack of bands, lazily.
+    """Return the detection map of a stack of bands, lazily: that of `recipe: seed`.
 
     Parameters
     ----------
@@ -42,14 +44,28 @@ def detection_map(
         Weights; 0 means no data.
     filtering, mask : optional
         Sections of a run file; of the mask only `bright` matters here.
+    recipe : str
+        That of the run file.
 
     Returns
     -------
     DataArray (y, x), float32
         nJy per pixel; NaN where nothing was filtered.
+
+    Raises
+    ------
+    ConfigError
+        For `recipe: calibrated`: the PSFs and weights of its filter are measured in the whole field, which no block
+        has.
     """
+    given = filtering or Filter()
+    if recipe != "seed" or given.weights != "equal":
+        raise ConfigError(
+            "recipe: the PSFs and weights of calibrated are measured in the whole field, not in blocks;"
+            " take the map of a run (open_run(DIR).field(NAME).detection) or of tilegc.detect_in"
+        )
     # The mid-scale map finds galaxies for the mask; the detection map does not depend on it.
-    params = filter_params(filtering or Filter(), (mask or Mask()).model_copy(update={"extended": "off"}))
+    params = filter_params(given, (mask or Mask()).model_copy(update={"extended": "off"}))
     halo = filter_halo(params)
 
     def add(sci: np.ndarray, wht: np.ndarray | None = None) -> np.ndarray:

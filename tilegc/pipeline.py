@@ -41,7 +41,6 @@ from tilegc.geometry import TileGrid
 from tilegc.io import store
 from tilegc.io.convergence import Kappa, check_overlap
 from tilegc.io.fits import FieldSource, file_digest
-from tilegc.io.lens_ensemble import Ensemble
 from tilegc.io.probe import probe_field
 from tilegc.io.psf import read_psf
 from tilegc.kernels.psf import Psf
@@ -56,6 +55,7 @@ from tilegc.stages import (
     crowding,
     density,
     detection_map,
+    galaxies,
     ingest,
     inpaint,
     likelihood,
@@ -76,7 +76,7 @@ from tilegc.stages import (
     threshold,
 )
 from tilegc.stages import plan as planning
-from tilegc.stages.kernel import KernelStatistics, kernel_statistics
+from tilegc.stages.kernel import kernel_statistics
 from tilegc.stages.lens_models import LensModels, find_lens_models, kappa_peaks, realisations
 from tilegc.stages.mask import Regions, region_masks
 from tilegc.stages.noise import Noise
@@ -266,11 +266,14 @@ def _chain(
         zones = crowding.zones(setup, psfs)
         recovery = crowding.of_cells(cells, zones)
         annuli = {**annuli, "crowding": crowding.of_profile(setup, annuli, psfs)}
+        discs = galaxies.galaxy_discs(cells, config.relation.max_radius)
+        # What the likelihoods count; the profile, the boxes and the maps count all sky.
+        counting = cells.kept & ~discs if config.relation.galaxy_discs == "auto" else cells.kept
         eligible = shapes.eligible(setup, selection.candidates)
         found = _statistics(
             setup, inputs, cells, boxes, recovery,
             _Sources(compared, eligible, inpainted, limit, {name: one.sigma for name, one in noises.items()}),
-            _Frame(edges, level, centre, zones),
+            _Frame(edges, level, centre, zones, discs, counting),
         )  # fmt: skip
         radii = found["radial"]
         once = cells.owned(catalogue["ra"], catalogue["dec"], catalogue["field"])
@@ -278,7 +281,7 @@ def _chain(
         within = cells.kept & (cells.radius < masses.APERTURE)
         good_area = float(cells.good_area.sum(axis=0)[within].sum())
         results = Results(
-            noises, selection, inpainted, convergence, cells, boxes,
+            noises, selection, inpainted, convergence, cells, recovery, counting, boxes,
             relation.fit(boxes) if boxes else None,
             found.get("counts"),
             relation.compare(cells, centre, config.relation.max_radius) if inputs.kappa else None,
@@ -326,6 +329,10 @@ class _Frame:
     level: profile.Contamination
     centre: int
     zones: tuple[float, ...]
+    discs: NDArray[np.bool_]
+    """Round galaxies."""
+    counting: NDArray[np.bool_]
+    """Cells that the likelihoods count."""
 
 
 def _statistics(
@@ -338,67 +345,41 @@ def _statistics(
     """
     config, lens = setup.config, inputs.lens
     reach, side, kernel = config.relation.max_radius, config.relation.box, config.density
-    shared = {"cells": cells, "recovery": recovery}
-    ensemble = None if lens is None else lens.ensemble
+    range_maps = None
+    if lens is not None and lens.ensemble is not None:
+        range_maps = realisations(cells, lens.ensemble, max(reach, masses.APERTURE))
+    shared: dict[str, Any] = {"cells": cells, "range_maps": range_maps}
     calls = {
-        "radial": Call(_radial, Shared("cells"), sources.compared, frame.edges, frame.level, ensemble, reach)
-    }
-    if lens is not None:
-        hidden = sources.inpainted["field"] == cells.fields[frame.centre]
-        drawn = cells.count(sources.inpainted["ra"][hidden], sources.inpainted["dec"][hidden])
-        shared["settings"] = sensitivity.Settings(
-            frame.centre, side, reach, (kernel.alpha, kernel.softening), drawn / config.inpaint.realisations,
-            frame.zones,
-        )  # fmt: skip
-        calls["counts"] = Call(_counts, Shared("cells"), side, reach, boxes, ensemble, Shared("recovery"))
-        calls["kernel"] = Call(_kernel, Shared("cells"), Shared("settings"), Shared("recovery"))
-        calls["ranking"] = Call(
-            rank_maps, Shared("cells"), lens.kappa, lens.rivals, reach, Shared("recovery")
+        "radial": Call(
+            radial.radial, Shared("cells"), sources.compared, frame.edges, frame.level, Shared("range_maps")
         )
-        candidates = {name: sources.eligible[name] for name in ("field", "ra", "dec", "peak")}
-        for name in sensitivity.samples():
-            calls[name] = Call(
-                sensitivity.sample_row, name, Shared("cells"), candidates, sources.sigma, sources.limit,
-                Shared("settings"),
-            )  # fmt: skip
-    found = together(setup.near, "statistics", calls, shared)
-    if lens is not None:
-        found["sensitivity"] = sensitivity.as_table([found[name] for name in sensitivity.samples()])
-    return found
-
-
-def _radial(
-    cells: SkyCells, compared: Table, edges: tuple[float, ...], level: profile.Contamination,
-    ensemble: Ensemble | None, max_radius: float,
-) -> radial.Radial:  # fmt: skip
-    """Measure what depends on radius, with the scatter of the lens model's range maps where there are any."""
-    reach = max(max_radius, masses.APERTURE)
-    members = None if ensemble is None else realisations(cells, ensemble, reach)
-    return radial.radial(cells, compared, edges, level, members)
-
-
-def _counts(
-    cells: SkyCells, side: float, max_radius: float, boxes: relation.Boxes | None, ensemble: Ensemble | None,
-    recovery: NDArray[np.float64],
-) -> likelihood.CountsRelation:  # fmt: skip
-    """Fit the law of counts given kappa, with the range maps of the lens model where there are any."""
-    range_maps = None if ensemble is None else realisations(cells, ensemble, max_radius)
-    return likelihood.fit_counts(cells, side, max_radius, found=boxes, ensemble=range_maps, recovery=recovery)
-
-
-def _kernel(
-    cells: SkyCells, settings: sensitivity.Settings, recovery: NDArray[np.float64]
-) -> KernelStatistics:  # fmt: skip
-    """Return errors and kernel of the comparison."""
-    return kernel_statistics(
-        cells,
-        settings.field,
-        settings.max_radius,
-        settings.box,
-        settings.inpainted,
-        settings.kernel,
-        recovery,
+    }
+    if lens is None:
+        return together(setup.near, "statistics", calls, shared)
+    hidden = sources.inpainted["field"] == cells.fields[frame.centre]
+    drawn = cells.count(sources.inpainted["ra"][hidden], sources.inpainted["dec"][hidden])
+    drawn = drawn / config.inpaint.realisations
+    pair = kernel.alpha, kernel.softening
+    left_out = config.relation.galaxy_discs == "auto"
+    shared["settings"] = sensitivity.Settings(
+        frame.centre, side, reach, pair, drawn, frame.discs, left_out, frame.zones
     )
+    within = np.where(frame.counting, recovery, np.nan)
+    calls["counts"] = Call(
+        likelihood.fit_counts, Shared("cells"), side, reach, found=boxes, ensemble=Shared("range_maps"),
+        kept=frame.counting, recovery=recovery,
+    )  # fmt: skip
+    calls["kernel"] = Call(kernel_statistics, Shared("cells"), frame.centre, reach, side, drawn, pair, within)
+    calls["ranking"] = Call(rank_maps, Shared("cells"), lens.kappa, lens.rivals, reach, within)
+    candidates = {name: sources.eligible[name] for name in ("field", "ra", "dec", "peak")}
+    for name in sensitivity.SAMPLES:
+        calls[name] = Call(
+            sensitivity.sample_row, name, Shared("cells"), candidates, sources.sigma, sources.limit,
+            Shared("settings"),
+        )  # fmt: skip
+    found = together(setup.near, "statistics", calls, shared)
+    found["sensitivity"] = sensitivity.as_table([found[name] for name in sensitivity.SAMPLES])
+    return found
 
 
 def _write(setup: Setup, results: Results, timing: dict[str, float], begun: float) -> None:

@@ -132,11 +132,13 @@ def predict(
     stretch, rescale, scaling = _between(target, known, reference, source)
     cells = read_sky_cells(target.sky().load())
     limit, warnings = _limit(target, known)
-    counts = _smoothed(target, cells, limit, resolution)
+    # The likelihood's law is of the sources that there are, the bins' of those that are seen.
+    seen = _smoothed(target, cells, limit, resolution)
+    counts = _smoothed(target, cells, limit, resolution, _share(target)) if method == "likelihood" else seen
     kappa, error, law_error = predict_kappa(counts, law, stretch, rescale)
-    scatter = _scatter(known, law, resolution)
+    scatter = _scatter(known, law, resolution, _share(known) if method == "likelihood" else 1.0)
     error = np.hypot(scatter * np.sqrt(np.maximum(error**2 - law_error**2, 0.0)), law_error)
-    equivalent = stretch * (counts.n - law.floor) + law.floor
+    equivalent = stretch * (seen.n - law.floor) + law.floor
     beyond = (equivalent > n_range[1]) | (equivalent < n_range[0])
     warnings += _differences(target, known)
     there = np.isfinite(kappa)
@@ -213,10 +215,17 @@ def _own_limit(run: Run) -> float:
     return max(found, default=np.inf) * run.config.detect.keep
 
 
-def _scatter(known: Run, law: KappaLaw, resolution: float) -> float:
+def _share(run: Run) -> np.ndarray:
+    """Return the share of sources that is seen in each cell (eta, xi); 1 where it is not known."""
+    recovery = run.sky()["recovery"].to_numpy()
+    return np.where(np.isfinite(recovery), recovery, 1.0)
+
+
+def _scatter(known: Run, law: KappaLaw, resolution: float, share: np.ndarray | float) -> float:
     """Return by how much more than by counting the calibration's own kappa scatters about its law."""
     cells = read_sky_cells(known.sky().load())
-    kappa, error, _ = predict_kappa(_smoothed(known, cells, _own_limit(known), resolution), law, 1.0, 1.0)
+    counts = _smoothed(known, cells, _own_limit(known), resolution, share)
+    kappa, error, _ = predict_kappa(counts, law, 1.0, 1.0)
     with np.errstate(invalid="ignore", divide="ignore"):
         pull = ((kappa - cells.kappa) / error)[cells.radius < known.config.relation.max_radius]
     pull = pull[np.isfinite(pull)]
@@ -237,13 +246,15 @@ def _limit(target: Run, known: Run) -> tuple[float, list[str]]:
     return max(equal, own), []
 
 
-def _smoothed(target: Run, cells: SkyCells, limit: float, resolution: float) -> Smoothed:
-    """Return a run's sources above a limit under a Gaussian of `resolution` arcsec."""
+def _smoothed(
+    target: Run, cells: SkyCells, limit: float, resolution: float, share: np.ndarray | float = 1.0
+) -> Smoothed:
+    """Return a run's sources above a limit under a Gaussian of `resolution` arcsec, over the share that is seen."""
     catalogue = target.catalogue
     ra, dec = catalogue["ra"].value, catalogue["dec"].value
     use = np.asarray(catalogue["peak"].value) >= at_least(limit)
     use &= cells.owned(ra, dec, np.asarray(catalogue["field"])) & cells.kept_at(ra, dec)
-    area = np.where(cells.kept, cells.good_area.sum(axis=0), 0.0)
+    area = np.where(cells.kept, cells.good_area.sum(axis=0) * share, 0.0)
     return smooth_counts(cells.count(ra[use], dec[use]), area, resolution / cells.grid.pixel)
 
 

@@ -146,7 +146,10 @@ RANKING: Final = (
 
 SENSITIVITY: Final = (
     Column(
-        "sample", "string", "", "which sources: all, above a limit in S/N, a half by peak, away from galaxies"
+        "sample",
+        "string",
+        "",
+        "which sources: all, above a limit in S/N, a half by peak; and where",
     ),
     Column("n_sources", "int64", "", "sources within relation.max_radius"),
     Column("area_arcsec2", "float64", "arcsec2", "their effective area"),
@@ -391,6 +394,14 @@ SKY_GRID: Final = (
     ),
     Array("rho", ("field", "eta", "xi"), "float64", "", "mean of rho over pixels without bits 1 and 2"),
     Array("kappa", ("eta", "xi"), "float64", "", "convergence at the reference redshift, bilinear"),
+    Array(
+        "recovery",
+        ("eta", "xi"),
+        "float64",
+        "",
+        "share of sources that is seen; NaN: crowding leaves it unknown",
+    ),
+    Array("in_law", ("eta", "xi"), "bool", "", "cells that the likelihoods count: kept, off galaxies"),
     Array("box_xi", ("box",), "float64", "arcsec", "centre of a box of the relation, east"),
     Array("box_eta", ("box",), "float64", "arcsec", "centre of a box of the relation, north"),
     Array("box_area", ("box",), "float64", "arcsec2", "its good area"),

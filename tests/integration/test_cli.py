@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import re
+import shutil
 import subprocess
 import sys
+from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
@@ -16,6 +18,7 @@ from astropy.io import fits
 from tests import mock
 from tests.command import listing, tilegc
 from tilegc import __version__, config, open_run, pipeline
+from tilegc.io.tables import read_ecsv
 
 COMMANDS = (
     "demo",
@@ -144,6 +147,33 @@ def test_run_says_what_it_found_and_where_the_report_is(run, outcome):
 
 def test_run_goes_beside_its_run_file(run, run_file):
     assert run.path == run_file.parent / "run-run"
+
+
+def test_study_mask(run, tmp_path):
+    """From a finished run to its table and figure; what the run wrote stays as it was."""
+    folder = Path(shutil.copytree(run.path, tmp_path / "run"))
+    before = listing(folder)
+    found = tilegc("study", "mask", folder, "--growth", "0,2,5")
+    assert (found.code, found.err) == (0, ""), found
+    assert f"{folder}/study: mask.ecsv, mask.png" in found.out
+    assert (folder / "study" / "mask.png").read_bytes()[:8] == b"\x89PNG\r\n\x1a\n"
+    table = read_ecsv(str(folder / "study" / "mask.ecsv"))
+    whole = table[table["annulus"] < 0]
+    assert set(whole["growth"].value) == {0, 2, 5}
+    for name in run.fields:
+        rows = whole[whole["field"] == name]
+        mask = run.field(name)["mask"].values
+        assert rows["n_gc"][0] == (np.asarray(run.catalogue["field"]).astype(str) == name).sum()
+        assert rows["area_arcsec2"][0].value == pytest.approx((mask == 0).sum() * mock.SCALE**2)
+        assert (np.diff(rows["n_gc"]) <= 0).all()
+        assert (np.diff(rows["area_arcsec2"].value) < 0).all()
+    after = {name: content for name, content in listing(folder).items() if not name.startswith("study")}
+    for listed in (before, after):
+        listed.pop("manifest.json")  # names what the study wrote
+    assert after == before
+    again = tilegc("study", "mask", folder, "--growth", "0,nonsense")
+    assert again.code == 2
+    assert re.fullmatch(r"tilegc: --growth [^\n]+\n", again.err)
 
 
 def test_show_config(run_file, tmp_path):

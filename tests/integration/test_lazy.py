@@ -10,7 +10,8 @@ import xarray as xr
 
 from tests import mock, oracle
 from tilegc import lazy, pipeline
-from tilegc.config import Filter, Mask
+from tilegc.config import Filter, Mask, resolve
+from tilegc.errors import ConfigError
 
 CHUNKS = [(96, 88), (40, 33), (64, 20), ((10, 50, 36), (88,)), ((96,), (1, 60, 27))]
 
@@ -51,6 +52,22 @@ def test_detection_map_of_a_runs_own_datasets(run):
         data = run.field(name)
         assert isinstance(data.sci.data, da.Array)
         same(lazy.detection_map(data.sci, data.wht, mask=run.config.mask), data.detection.values)
+
+
+def test_the_calibrated_filter_is_refused_in_one_line():
+    """Silently, it would be the seed's map under another recipe's name."""
+    calibrated = resolve({
+        "recipe": "calibrated", "cluster": {"name": "x", "redshift": 0.3, "ra": 1, "dec": 1},
+        "fields": [{"name": "f", "store": "f.zarr"}],
+    })  # fmt: skip
+    sci = xr.DataArray(np.zeros((1, 9, 9), np.float32), dims=("band", "y", "x"))
+    for settings in (
+        {"filtering": calibrated.filter, "mask": calibrated.mask},
+        {"recipe": calibrated.recipe},
+    ):
+        with pytest.raises(ConfigError, match=r"recipe: .*detect_in") as caught:
+            lazy.detection_map(sci, **settings)
+        assert "\n" not in str(caught.value)
 
 
 def test_detection_map_of_arrays_in_memory_and_in_another_order(run):

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from benchmarks.chain import ours
-from benchmarks.peers import Accountant, PassCost, configuration, totals, write_planes
+from benchmarks.whole_chain import Accountant, PassCost, configuration, totals, write_planes
 from tilegc.geometry import TileGrid
 from tilegc.stages.detection_map import filter_halo, filter_params
 from tilegc.stages.peaks import PEAK_HALO

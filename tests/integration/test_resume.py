@@ -117,6 +117,54 @@ def test_interrupted_in_a_pass(name, run_file, undisturbed, tmp_path, monkeypatc
     assert verify(run.path) == []
 
 
+@pytest.fixture(scope="module")
+def calibrated(run_file, tmp_path_factory):
+    """The other recipe with what it chooses itself, and its run file."""
+    changes = {
+        "recipe": "calibrated", "detect.threshold": "auto", "detect.purity": 0.9, "tiles.size": 64,
+        "mask.spikes": "auto", "mask.arcs": "auto", "convergence": None,
+    }  # fmt: skip
+    changed = mock.edited(run_file, "calibrated.yaml", changes)
+    return changed, pipeline.run(changed, tmp_path_factory.mktemp("calibrated") / "run", workers=0)
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "null map",
+        *(
+            pytest.param(name, marks=pytest.mark.slow)
+            for name in (
+                "stars",
+                "band noise",
+                "filter",
+                "ridges",
+                "quiet pixels",
+                "balance",
+                "peaks",
+                "shapes",
+            )
+        ),
+    ],
+)
+def test_the_calibrated_recipe_interrupted_in_a_pass(name, calibrated, tmp_path, monkeypatch):
+    """What it measures itself (PSF, weights, local noise, purity, threshold) is measured again, to the same bytes."""
+    run_file, undisturbed = calibrated
+    assert any(field["threshold_chosen"] for field in undisturbed.summary["fields"].values())
+    after = 0 if name == "balance" else 1  # one unit in all
+    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+        interrupt_units(patch, name, after, KeyboardInterrupt())
+        pipeline.run(run_file, tmp_path / "run", workers=0)
+    marked = {step.name: step.done for step in status(tmp_path / "run").passes}
+    with monkeypatch.context() as patch:
+        counts = counted_units(patch)
+        run = pipeline.run(run_file, tmp_path / "run", workers=0, resume=True)
+    mock.assert_same(run, undisturbed)
+    assert len(counts.get("ingest", ())) == 0 < marked["ingest"]
+    for found in (run.path / "psf").iterdir():
+        assert found.read_bytes() == (undisturbed.path / "psf" / found.name).read_bytes()
+
+
 @pytest.mark.parametrize(
     "name",
     [

@@ -271,7 +271,8 @@ def _pull(data, law):
 
 def test_interval_of_a_floor_on_its_bound():
     tried = [
-        (data, fit_law(data, dispersion=0.0)) for data in (some(seed=seed, floor=0.0) for seed in range(20))
+        (data, fit_law(data, dispersion=0.0, below=False))
+        for data in (some(seed=seed, floor=0.0) for seed in range(20))
     ]
     # The one that is just about to have a floor.
     data, law = max((one for one in tried if one[1].floor == 0), key=lambda one: _pull(*one))

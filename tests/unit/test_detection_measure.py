@@ -3,11 +3,19 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 
 import numpy as np
 import pytest
 
-from benchmarks.purity import BINS, COMPACT, RESOLVED, count, of_field
+from benchmarks.detection import Row
+from benchmarks.detection import rows as rows_of
+from benchmarks.detection import table as table_of
+from benchmarks.purity import BINS, COMPACT, RESOLVED, Counts, count, of_field
+from benchmarks.recipes import RECIPES, configured, find
+from tests import mock
+from tilegc import pipeline
+from tilegc.simulate import simulate
 
 
 def table(*rows):
@@ -94,3 +102,32 @@ def test_against_loops_and_by_chance():
 def test_rows_of_a_field():
     truth = {"kind": ["gc", "gc"], "field": ["a", "b"], "y": [1, 2], "x": [3, 4], "mag_f150w": [29, 30]}
     assert of_field(truth, "b")["mag"].tolist() == [30]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("by", list(RECIPES))
+def test_the_benchmark_finds_what_a_run_finds(by, tmp_path, monkeypatch):
+    mock.no_report(monkeypatch)
+    config = configured(simulate(tmp_path / "sky", preset="tiny", size=(256, 200)), RECIPES[by])
+    run = pipeline.run(config, tmp_path / "run", workers=0)
+    found = find(config, tmp_path)
+    assert len(run.catalogue) > 50
+    for name in run.fields:
+        rows = run.catalogue[np.asarray(run.catalogue["field"]).astype(str) == name]
+        places = np.column_stack([rows["y"].value, rows["x"].value])
+        np.testing.assert_array_equal(found[name].places, places)
+        np.testing.assert_array_equal(found[name].mask, run.field(name)["mask"].values)
+
+
+def test_bars():
+    good = Counts(100, 99, 0, (50, 50), (49, 46), 1000, 90)
+    row = Row("calibrated, threshold auto", "our masks", "", "a", good)
+    assert row.passes is True
+    for changes in ({"real": 98}, {"recovered": (48, 46)}, {"recovered": (49, 44)}, {"masked": 101}):
+        assert replace(row, counts=replace(good, **changes)).passes is False
+    assert replace(row, by="sep").passes is None
+    # seen by a peer, the same field has no bar; of the seed only purity is asked
+    seed = replace(row, by="seed, masks auto", counts=replace(good, real=95, recovered=(0, 0), masked=400))
+    assert seed.passes is True
+    assert [one["bar_met"] for one in rows_of([row, seed])] == [True, True]
+    assert table_of([row, seed], "title").row_count == 2

@@ -13,10 +13,11 @@ from tests import counts
 from tests.hand import DEC, RA
 from tests.unit.test_likelihood import cluster
 from tilegc.sky import SkyGrid
+from tilegc.stages.galaxies import galaxy_discs
 from tilegc.stages.kernel import cell_maps, kernel_statistics
 from tilegc.stages.likelihood import fit_counts
 from tilegc.stages.relation import boxes, fit
-from tilegc.stages.sensitivity import Settings, member_discs, sensitivity
+from tilegc.stages.sensitivity import Settings, sensitivity
 from tilegc.statistics.ellipses import Ellipse, beyond_radius, shape_of
 from tilegc.statistics.kernel_maps import (
     CellMaps,
@@ -163,18 +164,38 @@ def placed(seed=1):
 
 def test_sensitivity():
     cells, sources = placed()
-    settings = Settings(0, 3.0, 45.0, (1.6, 0.9), np.zeros(cells.kappa.shape))
+    discs = np.hypot(cells.eta[:, None], cells.xi - 12.0) < 4.0
+    settings = Settings(0, 3.0, 45.0, (1.6, 0.9), np.zeros(cells.kappa.shape), discs)
     table = sensitivity(cells, sources, {"a": 0.3, "b": 0.4}, 2.0, settings)
     samples = table["sample"].tolist()
-    assert samples == ["all", "snr_5", "snr_7", "snr_10", "bright_half", "faint_half", "members_removed"]
+    assert samples == [
+        "all",
+        "snr_5",
+        "snr_7",
+        "snr_10",
+        "bright_half",
+        "faint_half",
+        "members_removed",
+        "members_kept",
+        "no_outer_field",
+    ]
     rows = {name: {key: column[k] for key, column in table.items()} for k, name in enumerate(samples)}
-    found = fit_counts(cells, 3.0, 45.0, thorough=False)
-    assert rows["all"]["c"] == found.law.c
+    found = fit_counts(cells, 3.0, 45.0, kept=cells.kept & ~discs, thorough=False)
+    assert rows["all"]["c"] == rows["members_removed"]["c"] == found.law.c
+    assert rows["members_kept"]["c"] == fit_counts(cells, 3.0, 45.0, thorough=False).law.c
+    assert rows["members_removed"]["binned_index"] != rows["members_kept"]["binned_index"]
+    assert rows["members_kept"]["binned_index"] == rows["all"]["binned_index"]
+    assert rows["members_kept"]["area_arcsec2"] - rows["all"]["area_arcsec2"] == pytest.approx(
+        16 * np.pi, rel=0.15
+    )
+    assert rows["no_outer_field"]["c_err"] > rows["all"]["c_err"]
+    assert rows["no_outer_field"]["n_sources"] == rows["all"]["n_sources"]
     assert rows["all"]["binned_index"] == fit(boxes(cells, 3.0)).index
     assert (
         rows["snr_5"] | {"sample": "all"} == rows["all"]
     )  # 5 sigma of the noisier field: all of these sources
-    near = np.hypot(*cells.grid.offsets(sources["ra"], sources["dec"])) < 44.0
+    xi, eta = cells.grid.offsets(sources["ra"], sources["dec"])
+    near = (np.hypot(xi, eta) < 44.0) & (np.hypot(xi - 12.0, eta) >= 4.0)
     for level in (7, 10):
         number = (near & (sources["peak"] >= level * 0.4)).sum()
         assert rows[f"snr_{level}"]["n_sources"] == pytest.approx(number, rel=0.07)
@@ -191,12 +212,13 @@ def test_discs_round_members():
     good = cells.n_good.copy()
     good[0, 40:44, 50:53] = 0  # 12 arcsec^2 hidden
     good[0, 100, 100] = 1  # a cell with a little hidden: no galaxy
+    good[1, 60:64, 200:204] = 0  # beyond where kappa is used
     cells = replace(cells, n_good=good, n_inside=cells.n_pixels)
-    discs = member_discs(cells)
-    j, i = np.indices(discs.shape)
-    radius = 2 * math.sqrt(12 / math.pi) + 1
-    np.testing.assert_array_equal(discs, np.hypot(j - 41.5, i - 51) <= radius)
-    assert not member_discs(replace(cells, n_good=cells.n_pixels)).any()
+    j, i = np.indices(cells.kappa.shape)
+    for reach, radius in ((80.0, 3 * math.sqrt(12 / math.pi) + 1), (45.0, 4.5)):
+        found = galaxy_discs(cells, reach)
+        np.testing.assert_array_equal(found, (np.hypot(j - 41.5, i - 51) <= radius) & (cells.radius < reach))
+    assert not galaxy_discs(replace(cells, n_good=cells.n_pixels), 80.0).any()
 
 
 def test_kernel_statistics_of_a_run():
@@ -225,9 +247,9 @@ def test_kernel_statistics_of_a_run():
     })  # fmt: skip
     assert np.isnan(kernel_statistics(no_sky, 0, 45.0, 3.0, no_sky.kappa, (1.6, 0.9)).errors.beta)
     nowhere = {name: column[:0] for name, column in placed()[1].items()}
-    settings = Settings(0, 3.0, 45.0, (1.6, 0.9), no_sky.kappa)
+    settings = Settings(0, 3.0, 45.0, (1.6, 0.9), no_sky.kappa, galaxy_discs(no_sky, 45.0))
     table = sensitivity(no_sky, nowhere, {"a": math.nan, "b": math.nan}, math.inf, settings)
-    assert table["n_sources"].tolist() == [0] * 7
+    assert table["n_sources"].tolist() == [0] * 9
     nothing = replace(cells, n_pixels=0 * cells.n_pixels, n_good=0 * cells.n_good, n_inside=0 * cells.n_good)
     empty = kernel_statistics(nothing, 0, 45.0, 3.0, 0 * drawn, (1.6, 0.9))
     assert np.isnan([empty.errors.beta, empty.kernel.alpha, empty.beyond.correlation]).all()

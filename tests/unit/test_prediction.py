@@ -102,7 +102,17 @@ def test_one_half_of_a_merging_pair_predicts_the_other():
 # --- run folders -------------------------------------------------------------------------------------------
 
 
-def folder(path, *, redshift=0.348, seed=0, threshold=0.07, relation=True, kappa=None, bands=("F1", "F2")):
+def folder(
+    path,
+    *,
+    redshift=0.348,
+    seed=0,
+    threshold=0.07,
+    relation=True,
+    kappa=None,
+    bands=("F1", "F2"),
+    seen=1.0,
+):
     """Return a run with the sky grid, catalogue and summary that a law would give."""
     xi, eta, truth = merging(0.5)
     kappa = truth if kappa is None else kappa
@@ -117,7 +127,7 @@ def folder(path, *, redshift=0.348, seed=0, threshold=0.07, relation=True, kappa
     }
     arrays |= {name: (("field", "eta", "xi"), np.zeros(shape)) for name in ("n_gc", "light", "rho")}
     data = xr.Dataset(
-        {**arrays, "kappa": (("eta", "xi"), kappa)},
+        {**arrays, "kappa": (("eta", "xi"), kappa), "recovery": (("eta", "xi"), np.full(kappa.shape, seen))},
         attrs={"ra": 10.0, "dec": -20.0, "cell_arcsec": 0.5, "j0": -100, "i0": -100, "fields": ["a"],
                "pixel_area_arcsec2": [0.0625]},
     )  # fmt: skip
@@ -186,6 +196,18 @@ def test_a_cluster_without_a_map_gets_one(tmp_path):
     at = back.at(*grid.radec(np.array([-24.75, 25.25]), np.array([0.25, 8.25])))
     assert at == pytest.approx([found.kappa[100, 50], found.kappa[116, 150]], rel=1e-6)
     assert found.kappa[100, 50] > 1.0
+
+
+def test_what_crowding_hides_is_there_for_the_law(tmp_path):
+    known, *_ = folder(tmp_path / "known", seed=1)
+    target, *_ = folder(tmp_path / "target", seed=2, relation=False)
+    crowded, *_ = folder(tmp_path / "crowded", seed=2, relation=False, seen=0.8)
+    plain, more = (prediction.predict(one, known) for one in (target, crowded))
+    np.testing.assert_allclose(more.n, plain.n / 0.8, rtol=1e-9)
+    inside = plain.n > 1.0
+    expected = ((plain.n / 0.8 - 0.3) / 4.0)[inside] ** (1 / 1.4)
+    np.testing.assert_allclose(more.kappa[inside], expected, rtol=1e-6)
+    np.testing.assert_array_equal(more.extrapolated, plain.extrapolated)  # by what is seen, as the bins
 
 
 def test_what_goes_beyond_the_calibration_is_said(tmp_path):

@@ -565,6 +565,7 @@ def sky_grid(names, masks, xi, eta, who, plane, *, kappa, empty) -> xr.Dataset:
         values["n_gc"].append(add(xi[on], eta[on]))
     stacked = {key: np.stack(value) for key, value in values.items()}
     x, y = (i0 + np.arange(width) + 0.5) * CELL, (j0 + np.arange(height) + 0.5) * CELL
+    stacked |= {"recovery": np.ones((height, width)), "in_law": np.ones((height, width), bool)}
     stacked["kappa"] = convergence(x[None, :], y[:, None]) if kappa else np.full((height, width), np.nan)
     boxes = {
         "box_xi": np.zeros(0),

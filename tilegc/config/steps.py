@@ -172,10 +172,14 @@ class Comparison(Section):
 
 
 class Relation(Section):
-    """n against kappa: side of the boxes and the largest radius of the map comparison, arcsec."""
+    """n against kappa: side of the boxes and the largest radius of the map comparison, arcsec.
+
+    Discs round galaxies, which have sources of their own, are left out of the likelihoods: auto, or off.
+    """
 
     box: Positive = 3.0
     max_radius: Positive = 60.0
+    galaxy_discs: Annotated[Literal["off", "auto"], BeforeValidator(switch)] = "auto"
 
 
 class Profile(Section):

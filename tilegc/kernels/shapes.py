@@ -55,10 +55,8 @@ class ShapeTables:
     """Mean over a strip on one side of the peak less that over the ring: (directions, 2, n, n)."""
     line: float
     """`flux` of a straight line over the light that a strip finds on it."""
-    noise: float
-    """Standard deviation of concentration times the signal-to-noise of `flux`, in white noise."""
     line_noise: float
-    """The same of roundness, of one strip."""
+    """Standard deviation of roundness, of one strip, times the signal-to-noise of `flux`, in white noise."""
 
 
 def shape_tables(psf: Psf) -> ShapeTables:
@@ -99,7 +97,6 @@ def shape_tables(psf: Psf) -> ShapeTables:
     size = math.sqrt(float((flux**2).sum()))
     return ShapeTables(
         flux, wide, ratio, height, strips, line,
-        ratio * math.sqrt(float((wide**2).sum())) / size,
         line * math.sqrt(float((strips[0, 0] ** 2).sum())) / size,
     )  # fmt: skip
 

@@ -10,13 +10,13 @@ from dataclasses import dataclass
 from typing import Final
 
 from tilegc.engine import Engine, Unit
-from tilegc.report import comparison, law, maps, masked, profiles, purity, radial, relation, style
+from tilegc.report import comparison, law, maps, masked, profiles, psf, purity, radial, relation, style
 from tilegc.report.drawing import Drawing, Drawn
 from tilegc.report.reading import Material
 
 __all__ = ["draw_all"]
 
-SECTIONS: Final = ("central", "others", "masked", "noise", "relation", "comparison", "profiles")
+SECTIONS: Final = ("central", "others", "masked", "psf", "noise", "relation", "comparison", "profiles")
 
 
 @dataclass(frozen=True)
@@ -53,7 +53,7 @@ def _orders(material: Material) -> list[_Order]:
         _Order("central", maps.errors, central),
         *(_Order("others", draw, name) for name in others for draw in (maps.mosaic, maps.sources)),
         *(_Order("masked", masked.against_radius, name) for name in (central, *others)),
-        _Order("noise", purity.purity), _Order("noise", purity.regularity),
+        _Order("psf", psf.images), _Order("noise", purity.purity), _Order("noise", purity.regularity),
         _Order("relation", relation.diagram), _Order("relation", law.laws), _Order("relation", law.sensitivity),
         _Order("relation", law.ranking),
         _Order("comparison", comparison.kernel_sum), _Order("comparison", comparison.convergence),

@@ -21,7 +21,7 @@ BINS: Final = 14
 """Bins in ln kappa, for the eye: no law is fitted to them."""
 
 LEAST: Final = 3
-"""Boxes that a bin must hold to be drawn."""
+"""Cells without which there is no figure, and sources that a bin must hold to be drawn."""
 
 MAPS: Final = {
     "kappa": "this κ map", "uniform": "uniform", "rotated_90": "turned by 90°", "rotated_180": "turned by 180°",
@@ -31,6 +31,7 @@ MAPS: Final = {
 SAMPLES: Final = {
     "all": "all", "snr_5": "S/N ≥ 5", "snr_7": "S/N ≥ 7", "snr_10": "S/N ≥ 10", "bright_half": "bright half",
     "faint_half": "faint half", "members_removed": "away from galaxies",
+    "members_kept": "law with galaxies' surroundings", "no_outer_field": "law without the outer field",
 }  # fmt: skip
 
 Floats = NDArray[np.float64]
@@ -49,16 +50,10 @@ def laws(material: Material) -> Drawing | None:
     found = _likelihood(material)
     if found is None:
         return None
-    sky = material.sky
-    radius = np.hypot(sky["box_xi"].to_numpy(), sky["box_eta"].to_numpy())
-    kappa = sky["box_kappa"].to_numpy()
-    near = (radius < material.config.relation.max_radius) & (kappa > 0)
-    if near.sum() < LEAST:
+    kappa, count, area = _counted(material)
+    if kappa.size < LEAST:
         return None
-    kappa, count, area = kappa[near], sky["box_count"].to_numpy()[near], sky["box_area"].to_numpy()[near]
-    figure, axes = style.panel("Both laws: sources given convergence", style.WIDE)
-    axes.set_xscale("log")
-    axes.set_yscale("log")
+    figure, axes = style.log_panel("Both laws: sources given convergence")
     span = np.geomspace(kappa.min(), kappa.max(), 80)
     _points(axes, kappa, count, area)
     curve, low, high = _band(found, span)
@@ -77,29 +72,38 @@ def laws(material: Material) -> Drawing | None:
     axes.set_ylim(bottom, 2.0 * float(curve.max()))
     axes.set_xlabel("κ")
     axes.set_ylabel("n: sources per arcsec²")
-    style.plain_ticks(axes.xaxis)
-    style.plain_ticks(axes.yaxis)
-    style.legend(figure, axes.get_legend_handles_labels()[0], columns=2)
+    style.finish(figure, axes)
     words = (
-        "Sources per arcsec² of good area in boxes of one κ, with the law that makes the counts most likely, n = a κᶜ "
-        "plus a floor, and the law of the boxes binned in n, turned round. Bands are one standard deviation. Points "
-        "are for the eye: the likelihood sees every box."
+        "Sources per arcsec² where κ is the same, with those that crowding hides, and the law that makes the counts "
+        "most likely, n = a κᶜ plus a floor; galaxies' surroundings are left out. The law of the boxes binned in "
+        "n, turned round, is of the sources that are seen, everywhere. Bands are one standard deviation. Points are "
+        "for the eye: the likelihood sees every cell."
     )
     return Drawing("both-laws", figure, words, wide=True)
+
+
+def _counted(material: Material) -> tuple[Floats, Floats, Floats]:
+    """Return kappa, sources and effective area of the cells that the likelihood counts."""
+    sky = material.sky
+    share, kappa = (
+        np.nan_to_num(sky["recovery"].to_numpy() * sky["in_law"].to_numpy()),
+        sky["kappa"].to_numpy(),
+    )
+    pixel_area = np.array(sky.attrs["pixel_area_arcsec2"])
+    area = (sky["n_good"].to_numpy() * pixel_area[:, None, None]).sum(axis=0) * share
+    use = (area > 0) & (kappa > 0) & (material.radius < material.config.relation.max_radius)
+    return kappa[use], sky["n_gc"].to_numpy().sum(axis=0)[use].astype(np.float64), area[use]
 
 
 def _points(axes: Axes, kappa: Floats, count: Floats, area: Floats) -> None:
     edges = np.geomspace(kappa.min(), kappa.max() * (1 + 1e-9), BINS + 1)
     number = np.digitize(kappa, edges) - 1
-    boxes = np.bincount(number, minlength=BINS)[:BINS]
     total, sky = (np.bincount(number, values, BINS)[:BINS] for values in (count, area))
     middle = np.bincount(number, kappa * area, BINS)[:BINS]
-    shown = (boxes >= LEAST) & (total > 0)
-    n, error = total[shown] / sky[shown], np.sqrt(total[shown]) / sky[shown]
-    axes.errorbar(
-        middle[shown] / sky[shown], n, yerr=(np.minimum(error, 0.999 * n), error), ls="", marker="o", ms=5.5,
-        mfc="white", mec=style.INK, mew=1.2, ecolor=style.INK, elinewidth=1.1, capsize=2.5,
-        label="boxes of one κ, with their counting error", zorder=4,
+    shown = total >= LEAST
+    style.measured(
+        axes, middle[shown] / sky[shown], total[shown] / sky[shown], np.sqrt(total[shown]) / sky[shown],
+        color=style.INK, mfc="white", mew=1.2, label="counted where κ is the same",
     )  # fmt: skip
 
 
@@ -200,9 +204,9 @@ def likelihood_rows(material: Material) -> list[list[Cell]]:
     ends = f"{plain(low)} to {plain(high)}" if low is not None and high is not None else "–"
     top = found["floor_interval_95"][1]
     outer, binned, flattened = found["outer"], found["binned"], found["attenuation"]
-    floor = with_error(found["floor"], found["floor_err"])
-    if not found["floor"]:
-        floor = Markup("0, below {} (95 %)").format(plain(top)) if top is not None else Markup("0")
+    floor = with_error(found["floor"], found["floor_err"]) if found["floor"] else Markup("0")
+    if top is not None and found["floor_interval_95"][0] == 0:
+        floor = Markup("{}, below {} (95 %)").format(floor, plain(top))
     rows: list[list[Cell]] = [
         ["Power c", with_error(found["c"], found["c_err"]), "n = a κᶜ + f, box by box, the law summed over the cells"],
         ["68 % of its profile", ends, "all else at its best: for a floor at 0"],

@@ -55,9 +55,7 @@ def counts(material: Material) -> Drawing | None:
     table = _profile(material)
     if not (table["n_gc"] > 0).any():
         return None
-    figure, axes = style.panel("Radial profile of the sources", style.WIDE)
-    axes.set_xscale("log")
-    axes.set_yscale("log")
+    figure, axes = style.log_panel("Radial profile of the sources")
     middle = np.sqrt(np.maximum(table["r_lo"], INNERMOST) * table["r_hi"])
     truth = material.truth
     shown: list[Floats] = []
@@ -67,11 +65,10 @@ def counts(material: Material) -> Drawing | None:
         rows = (table["field"].astype(str) == field) & (table["n_gc"] > 0)
         n, error, corrected = table["n_per_arcsec2"][rows], table["n_err"][rows], table["n_corrected"][rows]
         if rows.any():
-            drawn = axes.errorbar(
-                middle[rows], n, yerr=(np.minimum(error, 0.999 * n), error), ls="", marker=marker, ms=5.5, color=colour,
-                elinewidth=1.1, capsize=2, label=f"field {field}: counted", zorder=4,
-            )  # fmt: skip
-            handles.append(drawn)
+            label = f"field {field}: counted"
+            handles.append(
+                style.measured(axes, middle[rows], n, error, color=colour, label=label, marker=marker)
+            )
             shown.append(n)
         above = (
             corrected > error
@@ -145,9 +142,7 @@ def shapes(material: Material) -> Drawing | None:
     if len(drawn) < 2 or not usable.any():
         return None
     pivot = np.flatnonzero(usable)[np.argmin(np.abs(np.log(middle[usable] / PIVOT)))]
-    figure, axes = style.panel("Shapes: sources, mass and light", style.WIDE)
-    axes.set_xscale("log")
-    axes.set_yscale("log")
+    figure, axes = style.log_panel("Shapes: sources, mass and light")
     for name, label, marker, colour, line in drawn:
         values = table[name] / table[name][pivot]
         show = np.isfinite(values) & (values > 0)

@@ -41,13 +41,8 @@ def laws(material: Material) -> Drawing | None:
     if not rows.any() or found["cored"]["values"][0] is None:
         return None
     radius, n, error = table["r_mean"][rows], table["n_per_arcsec2"][rows], table["n_err"][rows]
-    figure, axes = style.panel("Laws fitted to the sources' positions", style.WIDE)
-    axes.set_xscale("log")
-    axes.set_yscale("log")
-    axes.errorbar(
-        radius, n, yerr=(np.minimum(error, 0.999 * n), error), ls="", marker="o", ms=5.5, color=style.BLUE,
-        elinewidth=1.1, capsize=2, label="counted, all fields", zorder=4,
-    )  # fmt: skip
+    figure, axes = style.log_panel("Laws fitted to the sources' positions")
+    style.measured(axes, radius, n, error, color=style.BLUE, label="counted, all fields")
     along = np.geomspace(radius.min() / 1.2, radius.max() * 1.2, 200)
     peak, core, slope, floor = found["cored"]["values"][:4]
     model = cored(along, math.exp(peak), math.exp(core), slope)
@@ -62,9 +57,7 @@ def laws(material: Material) -> Drawing | None:
     axes.set_ylim(n.min() / 2.5, n.max() * 2)
     axes.set_xlabel("distance from the centre (arcsec)")
     axes.set_ylabel("sources per arcsec²")
-    style.plain_ticks(axes.xaxis)
-    style.plain_ticks(axes.yaxis)
-    style.legend(figure, axes.get_legend_handles_labels()[0], columns=2)
+    style.finish(figure, axes)
     return Drawing(
         "laws", figure,
         "Sources per arcsec² of good area in annuli over all fields, with Poisson errors. The curves are no fit to "

@@ -35,9 +35,7 @@ def diagram(material: Material) -> Drawing | None:
     n, kappa = _boxes(material)
     if found is None or material.config.convergence is None or not n.size:
         return None
-    figure, axes = style.panel("Sources and convergence", style.WIDE)
-    axes.set_xscale("log")
-    axes.set_yscale("log")
+    figure, axes = style.log_panel("Sources and convergence")
     axes.plot(
         n, kappa, ls="", marker=".", ms=float(np.clip(150 / np.sqrt(n.size), 3, 6)), mew=0,
         color=style.FAINT, alpha=0.5, label=f"boxes of {found['box_arcsec']:g} × {found['box_arcsec']:g} arcsec",

@@ -12,6 +12,7 @@ import math
 from collections.abc import Sequence
 from typing import Any, Final
 
+import numpy as np
 from matplotlib import colormaps
 from matplotlib.artist import Artist
 from matplotlib.axes import Axes
@@ -21,6 +22,7 @@ from matplotlib.colors import Colormap, LogNorm
 from matplotlib.container import Container
 from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullFormatter, NullLocator
+from numpy.typing import NDArray
 
 from tilegc.schema import Bit
 
@@ -42,13 +44,18 @@ __all__ = [
     "colour_bar",
     "colour_map",
     "dressed",
+    "finish",
     "legend",
+    "log_panel",
     "map_legend",
     "map_panel",
+    "measured",
     "panel",
     "plain_ticks",
     "png",
 ]
+
+Floats = NDArray[np.float64]
 
 INK: Final = "#1f2328"
 FAINT: Final = "#8b929a"
@@ -103,6 +110,32 @@ def panel(title: str, size: tuple[float, float] = WIDE) -> tuple[Figure, Axes]:
     """
     figure = Figure(figsize=size, dpi=DPI, facecolor="white", layout="constrained")
     return figure, dressed(figure.add_subplot(), title)
+
+
+def log_panel(title: str) -> tuple[Figure, Axes]:
+    """Return a wide figure of one diagram with its title, both axes logarithmic."""
+    figure, axes = panel(title, WIDE)
+    axes.set_xscale("log")
+    axes.set_yscale("log")
+    return figure, axes
+
+
+def measured(
+    axes: Axes, x: Floats, y: Floats, error: Floats, *, color: str, label: str, **more: Any
+) -> Container:
+    """Draw points with errors on a logarithmic axis, where an error below zero has no end."""
+    options: dict[str, Any] = {"ls": "", "marker": "o", "ms": 5.5, "color": color, "zorder": 4} | more
+    return axes.errorbar(
+        x, y, yerr=(np.minimum(error, 0.999 * y), error), **options,
+        elinewidth=1.1, capsize=2.5, label=label,
+    )  # fmt: skip
+
+
+def finish(figure: Figure, axes: Axes, columns: int = 2) -> None:
+    """Give a diagram with logarithmic axes, filled and with its limits set, plain ticks and its legend."""
+    plain_ticks(axes.xaxis)
+    plain_ticks(axes.yaxis)
+    legend(figure, axes.get_legend_handles_labels()[0], columns)
 
 
 def map_panel(title: str, aspect: float = 1.0) -> tuple[Figure, Axes]:

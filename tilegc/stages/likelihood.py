@@ -180,9 +180,11 @@ def fit_counts(
 
         placed = _placed(ensemble, cells)
         flattened = attenuation(cells.kappa, placed, area_of_cells, sources, use, law, boxes=again)
+    # There is no negative floor, whatever the counts say: its interval is that of the law that has none.
+    proper = law if law.floor >= 0 else fit_law(data, dispersion=law.dispersion, begin=law, below=False)
     return replace(
         result, resampled=spread, c_interval=interval(data, law, C, covariance),
-        floor_interval=interval(data, law, FLOOR, covariance, 2.0),
+        floor_interval=interval(data, proper, FLOOR, sandwich(data, proper, hanging), 2.0),
         bias=None if found is None else binned_bias(cells, side, law, found, recovery), attenuation=flattened,
     )  # fmt: skip
 
@@ -305,7 +307,7 @@ def binned_bias(
     if recovery is not None:
         share = np.where(np.isfinite(recovery), recovery, 1.0)
         seen = _gathered(cells, side, cells.kappa, area * share, np.zeros(area.shape), use)
-    mu = (seen.expected(law) / data.box_area)[at] * found.area
+    mu = np.maximum((seen.expected(law) / data.box_area)[at], 0.0) * found.area
     draws = np.random.Generator(np.random.PCG64(SEED))
     indices = []
     for _ in range(MOCKS):

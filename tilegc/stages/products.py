@@ -99,6 +99,10 @@ class Results:
     convergence: Mapping[str, Convergence]
     """Of the inpainting, by field."""
     cells: SkyCells
+    recovery: np.ndarray
+    """Share of sources that is seen, (eta, xi); NaN where it is not known."""
+    counting: np.ndarray
+    """Cells that the likelihoods count, bool (eta, xi)."""
     boxes: Boxes | None
     relation: Relation | None
     """None without a kappa map."""
@@ -243,6 +247,7 @@ def write_sky_grid(setup: Setup, results: Results) -> None:
     cells = results.cells
     boxes = {} if results.boxes is None else {f"box_{name}": getattr(results.boxes, name) for name in BOX}
     values = {array.name: getattr(cells, array.name, np.zeros(0, array.dtype)) for array in SKY_GRID} | boxes
+    values |= {"recovery": results.recovery, "in_law": results.counting}
     dataset = xr.Dataset(
         {
             array.name: (array.dims, values[array.name], {"units": array.unit, "long_name": array.meaning})

@@ -1,4 +1,4 @@
-"""Everything again with other sources: brighter limits, the bright and the faint half, no discs round galaxies."""
+"""Everything again with other sources: brighter limits, halves, galaxies' surroundings, no outer field."""
 
 from __future__ import annotations
 
@@ -8,7 +8,6 @@ from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy import ndimage
 
 from tilegc.stages.crowding import of_cells
 from tilegc.stages.kernel import cell_maps
@@ -17,7 +16,7 @@ from tilegc.stages.relation import boxes, fit
 from tilegc.stages.sky_grid import SkyCells
 from tilegc.statistics.kernel_maps import kernel_sums, likeness
 
-__all__ = ["SIGNIFICANCES", "Settings", "as_table", "member_discs", "sample_row", "samples", "sensitivity"]
+__all__ = ["SAMPLES", "SIGNIFICANCES", "Settings", "as_table", "sample_row", "sensitivity"]
 
 Floats = NDArray[np.float64]
 Table = dict[str, np.ndarray]
@@ -26,17 +25,12 @@ Row = dict[str, str | int | float]
 SIGNIFICANCES: Final = (5.0, 7.0, 10.0)
 """Peaks over the noise of the noisiest field, so that all fields are cut at one flux."""
 
-MEMBER: Final = 1.0
-"""Masked area, arcsec^2, from which a patch is taken for a galaxy."""
 
-DISC: Final = 2.0
-"""Radius of the disc round it, in radii of the circle that has its area."""
-
-MARGIN: Final = 1.0
-"""Added to that radius, arcsec."""
-
-WIDEST: Final = 6.0
-"""Largest radius of a disc, arcsec: the brightest galaxy's must not take the core away."""
+SAMPLES: Final = (
+    "all", *(f"snr_{level:g}" for level in SIGNIFICANCES), "bright_half", "faint_half", "members_removed",
+    "members_kept", "no_outer_field",
+)  # fmt: skip
+"""Names of all samples, the run itself first."""
 
 
 @dataclass(frozen=True)
@@ -51,14 +45,12 @@ class Settings:
     """alpha and softening."""
     inpainted: Floats
     """Inpainted sources of that field in each cell, the mean over realisations, (eta, xi)."""
+    discs: NDArray[np.bool_]
+    """Discs round galaxies, (eta, xi)."""
+    left_out: bool = True
+    """Whether the run leaves them out of the likelihood."""
     zones: tuple[float, ...] | None = None
     """Area round a source in which no fainter one is seen, arcsec^2, by field; None: crowding hides nothing."""
-
-
-def samples() -> tuple[str, ...]:
-    """Return the names of the samples, the run itself first."""
-    levels = (f"snr_{level:g}" for level in SIGNIFICANCES)
-    return ("all", *levels, "bright_half", "faint_half", "members_removed")
 
 
 def sample_row(
@@ -69,7 +61,7 @@ def sample_row(
     Parameters
     ----------
     name : str
-        Of `samples`.
+        Of `SAMPLES`.
     cells : SkyCells
         Of the run.
     sources : table
@@ -88,12 +80,14 @@ def sample_row(
     whole = int(cells.n_gc[settings.field].sum())
     if name == "all":
         return _row(name, cells, settings, whole)
+    discs = settings.discs
     if name == "members_removed":
-        discs = member_discs(cells)
-        rest = replace(
-            cells, n_good=np.where(discs, 0, cells.n_good), n_gc=np.where(discs, 0, cells.n_gc)
-        )  # fmt: skip
-        return _row(name, rest, settings, whole)
+        without = replace(cells, n_good=np.where(discs, 0, cells.n_good), n_gc=np.where(discs, 0, cells.n_gc))
+        return _row(name, without, replace(settings, left_out=True), whole)
+    if name == "members_kept":
+        return _row(name, cells, replace(settings, left_out=False), whole)
+    if name == "no_outer_field":
+        return _row(name, cells, settings, whole, within=cells.radius < settings.max_radius)
     peak = sources["peak"].astype(np.float64)
     counted = peak >= limit
     middle = float(np.median(peak[counted])) if counted.any() else np.inf
@@ -118,7 +112,7 @@ def sensitivity(
     cells: SkyCells, sources: Table, sigma: Mapping[str, float], limit: float, settings: Settings
 ) -> Table:
     """Repeat relation and comparison with all samples, in this process."""
-    return as_table([sample_row(name, cells, sources, sigma, limit, settings) for name in samples()])
+    return as_table([sample_row(name, cells, sources, sigma, limit, settings) for name in SAMPLES])
 
 
 def _counts(
@@ -133,11 +127,15 @@ def _counts(
 
 
 def _row(
-    name: str, cells: SkyCells, settings: Settings, whole: int, brighter: NDArray[np.int64] | None = None
-) -> Row:
+    name: str, cells: SkyCells, settings: Settings, whole: int, brighter: NDArray[np.int64] | None = None,
+    within: NDArray[np.bool_] | None = None,
+) -> Row:  # fmt: skip
     binned = fit(boxes(cells, settings.box))
     recovery = None if settings.zones is None else of_cells(cells, settings.zones, brighter)
-    found = fit_counts(cells, settings.box, settings.max_radius, recovery=recovery, thorough=False)
+    kept = cells.kept if within is None else cells.kept & within
+    if settings.left_out:
+        kept = kept & ~settings.discs
+    found = fit_counts(cells, settings.box, settings.max_radius, kept=kept, recovery=recovery, thorough=False)
     # Of fewer sources, fewer are under the mask.
     share = int(cells.n_gc[settings.field].sum()) / whole if whole else 0.0
     maps = cell_maps(cells, settings.field, settings.max_radius, settings.inpainted * share)
@@ -150,27 +148,3 @@ def _row(
         "floor": found.law.floor, "floor_err": found.floor_err, "dispersion": found.law.dispersion,
         "beta": alike.beta, "pearson": alike.pearson, "spearman": alike.spearman,
     }  # fmt: skip
-
-
-def member_discs(cells: SkyCells) -> NDArray[np.bool_]:
-    """Return discs round the galaxies, bool (eta, xi): round every patch of masked sky of a square arcsec and more.
-
-    Stars are masked too, so that some discs are round stars: they cost area, not truth.
-    """
-    inside, good = cells.inside_area.sum(axis=0), cells.good_area.sum(axis=0)
-    hidden = np.maximum(inside - good, 0.0)
-    patch, number = ndimage.label(hidden > 0.5 * inside, structure=np.ones((3, 3)))
-    discs = np.zeros(cells.kappa.shape, np.bool_)
-    if not number:
-        return discs
-    labels = np.arange(1, number + 1)
-    area = ndimage.sum_labels(hidden, patch, labels)
-    centre = np.array(ndimage.center_of_mass(hidden, patch, labels)).reshape(-1, 2)
-    for size, (row, column) in zip(area[area >= MEMBER], centre[area >= MEMBER], strict=True):
-        radius = min(DISC * np.sqrt(size / np.pi) + MARGIN, WIDEST) / cells.grid.pixel
-        rows = slice(max(int(row - radius), 0), int(row + radius) + 2)
-        columns = slice(max(int(column - radius), 0), int(column + radius) + 2)
-        y, x = np.indices(discs[rows, columns].shape)
-        near = np.hypot(y + rows.start - row, x + columns.start - column) <= radius
-        discs[rows, columns] |= near
-    return discs

@@ -1,8 +1,12 @@
 """Shapes of the candidates, and which of them `recipe: calibrated` leaves out of the catalogue.
 
-`concentration` and `roundness` (`tilegc.kernels.shapes`) scatter with the noise: a source is called extended or
-elongated where they miss a point's values by more than the noise at its signal-to-noise lets one point in a thousand
-miss them, and by more than pixel phase, colour and neighbours do at any.
+`concentration` and `roundness` (`tilegc.kernels.shapes`) scatter with the noise. A source is elongated where it misses
+a point's roundness by more than the noise at its signal-to-noise lets one point in a thousand miss it, and by more than
+pixel phase, colour and neighbours do at any; and where it is less concentrated than a point, as pieces of lines are,
+beaded ones too (0.4 to 0.98), and points between two others are not. It is extended where its concentration is about as
+near to that of a source twice as wide as to a point's, at any signal-to-noise: of two explanations the likelier one.
+Near the limit of detection that takes one or two points in a hundred away, and most sources of FWHM 4 px
+(`benchmarks/depth.py`).
 """
 
 from __future__ import annotations
@@ -31,14 +35,14 @@ NUMBERS: Final = ("sharpness", "roundness", "concentration")
 POINT: Final = "point"
 
 EXTENDED: Final = 0.4
-"""Concentration below which a source is extended, however bright: halfway to twice the PSF's width; blends of two
-points are above."""
+"""Concentration below which a source is extended: about halfway to twice the PSF's width; blends of two points are
+above."""
 
 ELONGATED: Final = 0.5
 """Roundness above which a source is a piece of something long."""
 
 SIGMAS: Final = 4.0
-"""Standard deviations of white noise that a number must miss a point's by; the mosaic's is a fifth more."""
+"""Standard deviations of white noise that a roundness must miss a point's by; the mosaic's is a fifth more."""
 
 RADIUS: Final = 10
 """Pixels of the mean PSF, from the middle to the border."""
@@ -124,8 +128,9 @@ def judge(candidates: Table, tables: Mapping[str, ShapeTables]) -> np.ndarray:
         rows = candidates["field"] == name
         snr = np.maximum(candidates["snr"], 1e-9)
         with np.errstate(invalid="ignore"):
-            wide = candidates["concentration"] < np.minimum(EXTENDED, 1 - SIGMAS * table.noise / snr)
+            wide = candidates["concentration"] < EXTENDED
             long = candidates["roundness"] > np.maximum(ELONGATED, SIGMAS * table.line_noise / snr)
+            long &= candidates["concentration"] < 1
         verdict[rows & wide] = "extended"
         verdict[rows & long] = "elongated"
     return verdict

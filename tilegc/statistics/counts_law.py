@@ -5,7 +5,8 @@ recorded: the law holds cell by cell, not for the mean kappa of a box.  Counts a
 scatter by more, negative binomial with the variance mu + phi mu^2.  Nothing is binned by what was counted,
 so that noise does not bend the law as it does in the recipe's fit (DESIGN 3.10).
 
-Fisher scoring with analytic derivatives; the floor f is held at zero or above.
+Fisher scoring with analytic derivatives. The floor is looked for at zero or above first; where it lies on zero, it may
+go below: a floor that stops at zero is off upwards by 0.4 of its error where there is none, and takes c with it.
 """
 
 from __future__ import annotations
@@ -46,6 +47,10 @@ OVER_DISPERSED: Final = 2.71
 dispersion cannot be negative."""
 
 LEAST_MEAN: Final = 1e-12
+
+BELOW: Final = 0.5
+"""How far below zero a floor may come out, over the lowest density that the law without a floor expects in a box:
+expected counts stay positive."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -122,7 +127,7 @@ class Law:
     ln_a: float
     c: float
     floor: float
-    """Sources per arcsec^2."""
+    """Sources per arcsec^2; may be negative within its error, as any measured difference."""
     dispersion: float
     """phi of the variance mu + phi mu^2; 0: Poisson."""
     ln_likelihood: float
@@ -197,6 +202,7 @@ def fit_law(
     weight: ArrayLike = 1.0,
     begin: Law | None = None,
     hold: tuple[int, float] | None = None,
+    below: bool = True,
 ) -> Law:
     """Fit the law to counts in boxes.
 
@@ -213,6 +219,8 @@ def fit_law(
         A law near the answer; its outer variance is kept.
     hold : tuple, optional
         Number of one of (ln a, c, f), and the value at which it is held.
+    below : bool
+        Whether a floor may come out a little below zero.
 
     Returns
     -------
@@ -222,6 +230,21 @@ def fit_law(
     weights = np.broadcast_to(np.asarray(weight, np.float64), data.count.shape)
     if np.count_nonzero(weights) < 3 or not (weights * data.count).sum() > 0:
         return NO_LAW
+    found = _of_all_floors(data, floor, dispersion, weights, begin, hold)
+    if not (below and floor and found.found) or found.free[2] or (hold is not None and hold[0] == 2):
+        return found
+    area = data.box_area
+    there = (weights > 0) & (area > 0)
+    least = -BELOW * float((data.expected(found)[there] / area[there]).min())
+    under = _ascend(data, floor, found.dispersion, weights, found, hold, least)
+    return under if under.found else found
+
+
+def _of_all_floors(
+    data: BoxCounts, floor: bool, dispersion: float | None, weights: Floats, begin: Law | None,
+    hold: tuple[int, float] | None,
+) -> Law:  # fmt: skip
+    """Fit with a floor of zero or more; and the dispersion, where it is not given."""
     found = _ascend(data, floor, dispersion or 0.0, weights, begin, hold)
     if dispersion is not None or not found.found:
         return found
@@ -308,12 +331,12 @@ def _ascend(
     weights: Floats,
     begin: Law | None,
     hold: tuple[int, float] | None,
+    least: float = 0.0,
 ) -> Law:
-    """Climb to the maximum by Fisher scoring, the floor at 0 or above."""
+    """Climb to the maximum by Fisher scoring, the floor at `least` or above."""
     area = data.box_area
     theta = begin.theta if begin is not None else _first_guess(data, weights, area, floor=floor)
-    if not floor:
-        theta[2] = 0.0
+    theta[2] = max(theta[2], least) if floor else 0.0
     fixed = np.array([False, False, not floor])
     if hold is not None:
         theta[hold[0]] = hold[1]
@@ -326,13 +349,13 @@ def _ascend(
         if data.outer is not None:
             variance = data.outer.variance(theta) if kept is None else kept
         here = _beside(data.outer, theta, variance, boxes)
-        step, free = _step(here, theta, fixed)
+        step, free = _step(here, theta, fixed, least)
         if step is None:
             return NO_LAW
         length = float(step @ here.information @ step)
         for _ in range(HALVINGS):
             trial = theta + step
-            trial[1], trial[2] = min(max(trial[1], POWERS[0]), POWERS[1]), max(trial[2], 0.0)
+            trial[1], trial[2] = min(max(trial[1], POWERS[0]), POWERS[1]), max(trial[2], least)
             tried = _point(data, trial, phi, weights, area)
             there = _beside(data.outer, trial, variance, tried)
             if there.ln_likelihood >= here.ln_likelihood - 1e-12 * abs(here.ln_likelihood):
@@ -348,13 +371,15 @@ def _ascend(
     )  # fmt: skip
 
 
-def _step(here: _Point, theta: Floats, fixed: NDArray[np.bool_]) -> tuple[Floats | None, NDArray[np.bool_]]:
+def _step(
+    here: _Point, theta: Floats, fixed: NDArray[np.bool_], least: float
+) -> tuple[Floats | None, NDArray[np.bool_]]:
     """Return the step to the maximum of the quadratic that holds here, and which parameters it moves.
 
-    A floor that would become negative goes to 0 and the others to the best place beside that.
+    A floor that would fall below its least goes there and the others to the best place beside that.
     """
     free = ~fixed
-    if free[2] and theta[2] <= 0 and here.gradient[2] <= 0:
+    if free[2] and theta[2] <= least and here.gradient[2] <= 0:
         free[2] = False
     outwards = (theta[1] <= POWERS[0] and here.gradient[1] < 0) or (
         theta[1] >= POWERS[1] and here.gradient[1] > 0
@@ -364,9 +389,9 @@ def _step(here: _Point, theta: Floats, fixed: NDArray[np.bool_]) -> tuple[Floats
     step = _solved(here, free, np.zeros(3))
     if step is None:
         return None, free
-    if free[2] and theta[2] + step[2] < 0:
+    if free[2] and theta[2] + step[2] < least:
         bound = free & np.array([True, True, False])
-        step = _solved(here, bound, np.array([0.0, 0.0, -theta[2]]))
+        step = _solved(here, bound, np.array([0.0, 0.0, least - theta[2]]))
         if step is None:
             return None, free
     with np.errstate(divide="ignore"):

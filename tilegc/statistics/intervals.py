@@ -48,9 +48,10 @@ def interval(
     stretch = max(error / fisher, 1.0) if law.free[parameter] else _stretch(law, covariance)
     unit = max(error, fisher * stretch)
     best = law.theta[parameter]
+    below = bool(law.free[2]) or law.floor < 0
 
     def excess(value: float) -> float:
-        there = fit_law(data, dispersion=law.dispersion, begin=law, hold=(parameter, value))
+        there = fit_law(data, dispersion=law.dispersion, begin=law, hold=(parameter, value), below=below)
         if not there.found:
             raise _NoFitError
         return 2.0 * (law.ln_likelihood - there.ln_likelihood) / stretch**2 - level**2

@@ -1,0 +1,112 @@
+"""A simulated cluster taken to its catalogue by the run's own stages: what `tilegc run` finds, without the rest."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from tilegc import config as run_file
+from tilegc.config import RunConfig
+from tilegc.engine import FieldTiles, SerialEngine
+from tilegc.geometry import TileGrid
+from tilegc.io import store
+from tilegc.io.probe import probe_field
+from tilegc.run_folder import RunFolder
+from tilegc.sky import SkyGrid
+from tilegc.stages import detection_map, local_noise, mask, noise, psf, shapes, threshold
+from tilegc.stages.detection_map import BandFilter
+from tilegc.stages.mask import region_masks
+from tilegc.stages.setup import Setup, arrays
+
+__all__ = ["MASKS", "RECIPES", "Found", "configured", "find", "masked_setup", "setup_of"]
+
+MASKS = {"bright": "auto", "extended": "auto", "spikes": "auto", "arcs": "auto"}
+
+RECIPES: dict[str, dict[str, Any]] = {
+    "seed, masks auto": {"recipe": "seed"},
+    "calibrated, threshold auto": {"recipe": "calibrated", "detect": {"threshold": "auto"}},
+}
+"""As changes to the run file that the simulator writes."""
+
+
+@dataclass(frozen=True)
+class Found:
+    """What a recipe leaves of one field."""
+
+    places: np.ndarray
+    """Sources of the catalogue: y, x, float64 (n, 2)."""
+    snr: np.ndarray
+    """Their signal-to-noise, float64 (n,)."""
+    mask: np.ndarray
+    """Bits of `tilegc.schema.Bit`, uint8 (y, x)."""
+    light: np.ndarray
+    """Summed bands, nJy per pixel, 0 without data."""
+    detection: np.ndarray
+    """Detection map, 0 where there is none."""
+    limit: float
+    """Signal-to-noise, or number of sigma, from which on sources are in the catalogue."""
+
+
+def configured(source: Path, changes: dict[str, Any]) -> RunConfig:
+    """Return a run file with some sections replaced, and all masks automatic."""
+    content = run_file.load(source).model_dump(mode="json", exclude_none=True)
+    content["mask"] = {**content["mask"], **MASKS}
+    if changes.get("recipe", content["recipe"]) != content["recipe"]:
+        # what the recipe decides by default is not the simulator's to say
+        content = {key: value for key, value in content.items() if key not in {"filter", "detect", "inpaint"}}
+    return run_file.resolve({**content, **changes, "truth": None, "convergence": None})
+
+
+def setup_of(config: RunConfig, folder: Path) -> Setup:
+    """Return the frame of a run: fields, stores, a serial engine."""
+    fields = []
+    for given in config.fields:
+        source = probe_field(given)
+        path = str(folder / f"{source.name}.zarr")
+        wanted = arrays((*detection_map.MAPS, *mask.MASKS, *local_noise.MAPS))
+        store.create(
+            path, wanted, shape=source.shape, bands=source.band_names, shard=config.tiles.size, attrs={}
+        )
+        fields.append(FieldTiles(source, path, TileGrid(source.shape, config.tiles.size)))
+    run = RunFolder(folder)
+    grid = SkyGrid(config.cluster.ra, config.cluster.dec, config.comparison.pixel)
+    return Setup(config, run, run.ledger, SerialEngine(), tuple(fields), grid)
+
+
+def masked_setup(
+    setup: Setup,
+) -> tuple[dict[str, tuple[psf.BandPsf, ...]], dict[str, tuple[BandFilter, ...]]]:
+    """Take a run to detection map and mask; return PSFs and filters by field."""
+    psfs = psf.field_psfs(setup, {field.source.name: {} for field in setup.fields})
+    filtering = detection_map.detection_map(setup, psfs if setup.config.recipe == "calibrated" else None)
+    given = zip(setup.fields, setup.config.fields, strict=True)
+    mask.mask(setup, {field.source.name: region_masks(field.source, one.masks) for field, one in given}, psfs)
+    return psfs, filtering
+
+
+def find(config: RunConfig, folder: Path) -> dict[str, Found]:
+    """Take the images of a run file to the catalogue, and return it field by field."""
+    setup = setup_of(config, folder)
+    psfs, filtering = masked_setup(setup)
+    noises = noise.noise(setup)
+    selection = threshold.select(setup, noises, local_noise.local_noise(setup, noises, filtering))
+    selection = shapes.judged(setup, selection, shapes.field_tables(psfs))
+    table = selection.catalogue
+    found = {}
+    for field in setup.fields:
+        name, box = field.source.name, field.source.box
+        rows = table["field"] == name
+        maps = {key: store.read(field.store, key, box) for key in ("mask", "light", "detection")}
+        limit = selection.thresholds[name]
+        found[name] = Found(
+            np.column_stack([table["y"][rows], table["x"][rows]]).astype(float),
+            table["snr"][rows].astype(float),
+            maps["mask"],
+            np.nan_to_num(maps["light"], nan=0.0),
+            np.nan_to_num(maps["detection"], nan=0.0),
+            config.detect.keep * limit.value / (1.0 if limit.local else noises[name].sigma),
+        )
+    return found

@@ -1,0 +1,104 @@
+"""The point-spread functions with which `recipe: calibrated` filters: how they look, band by band."""
+
+from __future__ import annotations
+
+import io
+from typing import Final
+
+import numpy as np
+from astropy.io import fits
+from matplotlib.artist import Artist
+from matplotlib.colors import LogNorm
+from matplotlib.container import Container
+from matplotlib.figure import Figure
+from numpy.typing import NDArray
+
+from tilegc.report import style
+from tilegc.report.drawing import Drawing
+from tilegc.report.reading import Material
+from tilegc.schema import FILES
+
+__all__ = ["images"]
+
+FAINTEST: Final = 1e-4
+"""Of the peak, at which the colours end."""
+
+LINES: Final = (style.BLUE, style.GREEN, style.ORANGE, style.VERMILLION, style.PURPLE, style.SKY)
+
+REACH: Final = 0.5
+"""Arcsec from the peak at which images and profiles end."""
+
+PANEL: Final = 1.75
+"""Side of an image, inches."""
+
+Floats = NDArray[np.float64]
+
+
+def images(material: Material) -> Drawing | None:
+    """Draw the PSF of every field and band beside its profile; None for `recipe: seed`, which has no use for it."""
+    if material.config.recipe != "calibrated":
+        return None
+    fields = [name for name in material.fields if material.summary["fields"][name]["psf"]]
+    columns = max((len(material.summary["fields"][name]["psf"]) for name in fields), default=0)
+    if not columns:
+        return None
+    size = (PANEL * columns + 3.4, (PANEL + 0.55) * len(fields) + 0.7)
+    figure = Figure(figsize=size, dpi=style.DPI, facecolor="white", layout="constrained")
+    panels = figure.subplots(len(fields), columns + 1, squeeze=False, width_ratios=[1.0] * columns + [1.5])
+    norm, colours, shown = LogNorm(FAINTEST, 1.0), style.colour_map("magma", "black"), None
+    for row, name in enumerate(fields):
+        bands = material.summary["fields"][name]["psf"]
+        profile = style.dressed(panels[row, -1], f"Field {name}: profiles")
+        handles: list[Artist | Container] = []
+        for axes, (number, (band, found)) in zip(panels[row], enumerate(bands.items()), strict=False):
+            values, scale = _read(material, name, band)
+            side = values.shape[0] * scale / 2
+            style.dressed(axes, band)
+            shown = axes.imshow(
+                np.maximum(values, FAINTEST / 10), origin="lower", norm=norm, cmap=colours, interpolation="nearest",
+                extent=(-side, side, -side, side),
+            )  # fmt: skip
+            axes.set(xlim=(-min(side, REACH), min(side, REACH)), ylim=(-min(side, REACH), min(side, REACH)))
+            stars = f"{found['n_stars']} stars" if found["origin"] == "stars" else found["origin"]
+            axes.set_xlabel(stars, fontsize=style.SMALL)
+            radius, mean = _profile(values)
+            handles += profile.plot(
+                radius * scale, mean, color=LINES[number % len(LINES)], ls=("-", "--", "-.", ":")[number % 4], lw=1.4,
+                label=f"{band}: FWHM {found['fwhm_arcsec']:.3f}″" if found["fwhm_arcsec"] else band,
+            )  # fmt: skip
+        for axes in panels[row, len(bands) : columns]:
+            axes.set_axis_off()
+        profile.set_yscale("log")
+        profile.set(ylim=(FAINTEST, 1.5), xlim=(0, REACH))
+        profile.set_xlabel("arcsec")
+        profile.legend(handles=handles, fontsize=style.SMALL - 1.5, frameon=False)
+    assert shown is not None
+    bar = figure.colorbar(
+        shown, ax=panels[:, :columns].ravel().tolist(), location="bottom", shrink=0.5, aspect=40
+    )
+    bar.set_label("over the peak", fontsize=style.SMALL, color=style.INK)
+    bar.ax.tick_params(which="both", labelsize=style.SMALL)
+    words = (
+        "The point-spread functions that the bands are filtered with, in arcsec, and their azimuthal means. Measured "
+        "ones are medians of the field's brightest isolated points; what is below zero is shown as the faintest colour."
+    )
+    return Drawing("psf", figure, words, wide=True)
+
+
+def _read(material: Material, field: str, band: str) -> tuple[Floats, float]:
+    """Return a PSF over its peak, and its pixel in arcsec."""
+    content = (material.run.path / FILES.psf / f"{field}_{band}.fits").read_bytes()
+    with fits.open(io.BytesIO(content)) as hdus:
+        values = np.asarray(hdus[0].data, np.float64)
+        return values / values.max(), float(hdus[0].header["PIXSCL"])
+
+
+def _profile(values: Floats) -> tuple[Floats, Floats]:
+    """Return radius, pixels, and the azimuthal mean of a PSF in rings of a pixel."""
+    middle = (values.shape[0] - 1) / 2
+    y, x = np.indices(values.shape) - middle
+    ring = np.rint(np.hypot(y, x)).astype(int)
+    count = np.bincount(ring.ravel())
+    mean = np.bincount(ring.ravel(), values.ravel()) / count
+    whole = np.arange(int(middle) + 1)
+    return whole.astype(np.float64), mean[whole]
