@@ -4,11 +4,12 @@ VENV   := .venv
 BIN    := $(VENV)/bin
 READY  := $(VENV)/.ready
 
-.PHONY: help venv demo test test-full lint bench lock clean
+.PHONY: help venv demo test test-full kube lint bench lock clean
 help:
 	@echo "make demo       simulate a small cluster, run the whole chain on it, say where the report is"
 	@echo "make test       lint, types, layers and tests (under 15 minutes on two cores)"
 	@echo "make test-full  the long tests as well"
+	@echo "make kube       deploy/kubernetes on real pods: TILEGC_KUBECONFIG or TILEGC_KUBE_BIN (tests/kube.py)"
 	@echo "make lint       ruff, mypy --strict, import-linter"
 	@echo "make bench      benchmarks, each as a ratio against a named peer"
 	@echo "make venv       only the set-up"
@@ -34,6 +35,10 @@ test: lint
 
 test-full: lint
 	$(BIN)/python -m pytest
+
+kube: venv
+	@$(BIN)/python -c 'import sys; from tests import kube; sys.exit(kube.missing() and f"make kube: {kube.missing()}")'
+	$(BIN)/python -m pytest -s tests/integration/test_pods.py
 
 bench: venv
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint requirements.lock --editable '.[bench]'

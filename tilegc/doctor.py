@@ -15,10 +15,12 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from tilegc.errors import TileGCError
+from tilegc.places import place
 
 if TYPE_CHECKING:
     from tilegc.cluster import TLS
     from tilegc.config import Compute
+    from tilegc.places import Place
 
 __all__ = ["report", "report_workers"]
 
@@ -62,9 +64,11 @@ def report_workers(
     scheduler: str | None = None,
     compute: Compute | None = None,
     tls: TLS | None = None,
+    beside: str | Place | None = None,
 ) -> int:
-    """Start one worker, or ask those of a scheduler; have it see this folder and do a tile; return the exit code.
+    """Start one worker, or ask those of a scheduler; have it see a folder and do a tile; return the exit code.
 
+    The folder, path or URL, is `beside`, where a run would write; by default the current one.
     What is wrong is one line.
     """
     from tilegc.cluster import workers_for  # noqa: PLC0415
@@ -73,18 +77,18 @@ def report_workers(
 
     name = f"--scheduler {scheduler}" if scheduler is not None else f"--cluster {cluster}"
     count = None if scheduler is not None else 1
+    where_runs_lie = place(Path.cwd() if beside is None else beside)
     begun = time.monotonic()
     try:
         with (
             workers_for(
                 workers=count, scheduler=scheduler, cluster=cluster, compute=compute, tls=tls, tell=say
             ) as found,
-            tempfile.TemporaryDirectory(prefix="tilegc-doctor-", dir=Path.cwd()) as folder,
-            marked(Path(folder), []) as token,
+            marked(where_runs_lie, []) as token,
         ):
             say(f"ok      worker               came after {time.monotonic() - begun:.1f} s")
             found.admit(token)
-            say(f"ok      place                it reads and writes in {Path.cwd()}")
+            say(f"ok      place                it reads what is written in {where_runs_lie}")
             engine = for_client(found.client, patience=30.0, shortage=found.shortage)
             theirs = engine.run("doctor", _tile, [Unit("tile", 64 * 64, 0)], combine=_first)
             where, pixels = theirs

@@ -169,9 +169,24 @@ def create(path: Place, content: bytes) -> None:
     remote = cast("UPath", path)
     try:
         remote.fs.pipe_file(remote.path, content, mode="create")
-    except FileExistsError:
-        if path.read_bytes() != content:
+    except Exception as error:
+        if not _refused(error):
             raise
+        if path.read_bytes() != content:
+            raise FileExistsError(f"{path}: there is one already") from error
+
+
+def _refused(error: BaseException | None) -> bool:
+    """Whether a store says that there is such a file: fsspec passes on the answer of some (Ceph) as any other error."""
+    while error is not None:
+        answer = getattr(error, "response", None)
+        said = (
+            answer.get("Error", {}).get("Code") if isinstance(answer, dict) else getattr(error, "code", None)
+        )
+        if isinstance(error, FileExistsError) or str(said) in {"PreconditionFailed", "412"}:
+            return True
+        error = error.__cause__ or error.__context__
+    return False
 
 
 def files_below(root: Place) -> list[str]:

@@ -8,7 +8,7 @@ import dask
 import pytest
 import yaml
 
-from tilegc.cluster.jobs import job_options
+from tilegc.cluster.jobs import Wanted, job_options
 from tilegc.cluster.kubernetes import manifest
 from tilegc.cluster.queues import CLUSTERS
 from tilegc.cluster.settings import DRIVER, ONE_THREAD
@@ -36,7 +36,7 @@ HEADS = {
 @pytest.mark.parametrize("system", HEADS)
 def test_job_scripts(system):
     with dask.config.set({**DRIVER, "distributed.comm.timeouts.tcp": "99s", "jobqueue.lsf.lsf-units": "MB"}):
-        options = job_options(system, 8, 2 * 2**30, COMPUTE)
+        options = job_options(Wanted(system, 8, 2 * 2**30, COMPUTE))
         taken = {"cores", "memory", "processes", "job_name", "queue", "walltime", "job_mem", "account", "project",
                  "worker_extra_args", "job_extra_directives", "job_script_prologue", "local_directory", "interface",
                  "python"}  # fmt: skip
@@ -70,7 +70,7 @@ def test_dasks_own_config_fills_the_gaps_and_the_run_file_wins():
         "jobqueue.slurm.walltime": "10:00",
     }
     with dask.config.set({**DRIVER, **config}):
-        options = job_options("slurm", 1, 2**30, Compute.model_validate({"jobs": {"queue": "mine"}}))
+        options = job_options(Wanted("slurm", 1, 2**30, Compute.model_validate({"jobs": {"queue": "mine"}})))
     assert (options["queue"], options["account"]) == ("mine", "dasks")
     assert options["worker_extra_args"][:2] == ["--lifetime", "540s"]
 
@@ -78,7 +78,7 @@ def test_dasks_own_config_fills_the_gaps_and_the_run_file_wins():
 def test_a_lifetime_beyond_the_wall_time_has_no_stagger():
     with dask.config.set(DRIVER):
         settings = Compute.model_validate({"jobs": {"walltime": 60, "lifetime": 3600}})
-        options = job_options("slurm", 1, 2**30, settings)
+        options = job_options(Wanted("slurm", 1, 2**30, settings))
     assert options["worker_extra_args"] == ["--lifetime", "3600s", "--lifetime-stagger", "0s"]
 
 

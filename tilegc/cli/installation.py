@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -14,7 +13,10 @@ __all__ = ["doctor"]
 
 def doctor(
     run_file: Annotated[
-        Path | None, typer.Argument(metavar="[RUN.yaml]", help="Its compute: section says what to start.")
+        str | None,
+        typer.Argument(
+            metavar="[RUN.yaml]", help="Its compute: section says what to start; beside it, runs lie. A path or a URL."
+        ),
     ] = None,
     cluster: ClusterName = None, scheduler: Scheduler = None,
     tls_ca: TLSAuthority = None, tls_cert: TLSCertificate = None, tls_key: TLSKey = None,
@@ -22,6 +24,7 @@ def doctor(
     """Say what of the installation works. With --cluster or --scheduler: whether workers there do."""
     from tilegc import config  # noqa: PLC0415
     from tilegc import doctor as examination  # noqa: PLC0415
+    from tilegc.places import parent  # noqa: PLC0415
 
     if cluster is None and scheduler is None:
         raise typer.Exit(examination.report(typer.echo))
@@ -32,5 +35,6 @@ def doctor(
         scheduler=scheduler,
         compute=compute,
         tls=certificates(tls_ca, tls_cert, tls_key),
+        beside=None if run_file is None else parent(run_file),
     )
     raise typer.Exit(code)

@@ -10,7 +10,7 @@ from typing import Any, Final
 from dask.system import CPU_COUNT
 
 from tilegc.cluster.address import remote
-from tilegc.cluster.jobs import SYSTEMS, jobs
+from tilegc.cluster.jobs import SYSTEMS, Wanted, jobs
 from tilegc.cluster.kubernetes import pods
 from tilegc.cluster.local import local
 from tilegc.cluster.logs import dask_logs_to_ours
@@ -103,7 +103,8 @@ def workers_for(
             found = pods(count or 1, memory, compute)
         elif cluster in SYSTEMS:
             security = security_for(tls, encrypt=compute.encrypt is not False)
-            found = jobs(cluster, count or 1, memory, compute, security, beside or Path.cwd(), tell)
+            wanted = Wanted(cluster, count or 1, memory, compute)
+            found = jobs(wanted, security, beside or Path.cwd(), tell)
         elif count == 0:
             yield Workers(None)
             return

@@ -10,6 +10,7 @@ import shutil
 import tempfile
 import time
 from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
@@ -22,7 +23,7 @@ from tilegc.cluster.workers import Workers, require_same_software
 from tilegc.config import Compute
 from tilegc.errors import ConfigError, InputError, one_line
 
-__all__ = ["SYSTEMS", "job_options", "jobs"]
+__all__ = ["SYSTEMS", "Wanted", "job_options", "jobs"]
 
 log = logging.getLogger("tilegc.cluster")
 
@@ -42,28 +43,32 @@ TELL_SECONDS: Final = 30.0
 """How often a user who waits is told what for."""
 
 
+@dataclass(frozen=True)
+class Wanted:
+    """What is wanted of a queue."""
+
+    system: str
+    """Which: "slurm", "pbs" or "lsf"."""
+    workers: int
+    """Processes of one thread each, in all."""
+    memory: int
+    """Bytes of each."""
+    compute: Compute
+    """The run file's section."""
+
+
 @contextlib.contextmanager
 def jobs(
-    system: str,
-    workers: int,
-    memory: int,
-    compute: Compute,
-    security: Security | None,
-    beside: Path,
-    tell: Callable[[str], None] | None = None,
+    wanted: Wanted, security: Security | None, beside: Path, tell: Callable[[str], None] | None = None
 ) -> Iterator[Workers]:
     """Submit jobs, wait for the first worker, keep as many as were asked for; cancel them on leaving.
 
     Parameters
     ----------
-    system : {"slurm", "pbs", "lsf"}
-        The queue.
-    workers : int
-        Processes of one thread each, in all.
-    memory : int
-        Bytes of each.
-    compute, security
-        The run file's section, and what secures the connections.
+    wanted : Wanted
+        Queue and workers.
+    security : Security, optional
+        What secures the connections.
     beside : Path
         Folder on a disk that the jobs see too, for their logs and certificates.
     tell : callable, optional
@@ -76,6 +81,7 @@ def jobs(
     InputError
         If a submission is refused, or the first job ends before its worker comes.
     """
+    system, compute = wanted.system, wanted.compute
     name = f"--cluster {system}"
     if shutil.which(SYSTEMS[system]) is None:
         raise ConfigError(f"{name}: {SYSTEMS[system]} is not here; run this where jobs are submitted from")
@@ -86,7 +92,7 @@ def jobs(
     with contextlib.ExitStack() as stack:
         stack.enter_context(dask.config.set({**DRIVER, ALLOWED[0]: ALLOWED[1]}))
         logs = stack.enter_context(_folder(beside, system))
-        options = job_options(system, workers, memory, compute)
+        options = job_options(wanted)
         try:
             cluster: Any = stack.enter_context(
                 CLUSTERS[system](
@@ -103,7 +109,7 @@ def jobs(
         stack.callback(cluster.remove_certificates)
         log.info("%s: job script:\n%s", system, cluster.job_script())
         cluster.look_after()
-        whole = math.ceil(workers / options["processes"]) * options["processes"]
+        whole = math.ceil(wanted.workers / options["processes"]) * options["processes"]
         cluster.adapt(minimum=whole, maximum=whole)
         client = stack.enter_context(Client(cluster, set_as_default=False))
         _first_worker(client, cluster, name, logs, tell)
@@ -112,31 +118,19 @@ def jobs(
             "%s: scheduler at %s, dashboard at %s", system, cluster.scheduler_address, client.dashboard_link
         )
         yield Workers(
-            client, name, local=False, patience=compute.patience or math.inf, expected=whole, memory=memory,
+            client, name, local=False, patience=compute.patience or math.inf, expected=whole, memory=wanted.memory,
             shortage=cluster.shortage,
         )  # fmt: skip
 
 
-def job_options(system: str, workers: int, memory: int, compute: Compute) -> dict[str, Any]:
-    """Return what dask-jobqueue's cluster is made with: the run file's `compute:`, else Dask's `jobqueue` config.
-
-    Parameters
-    ----------
-    system : {"slurm", "pbs", "lsf"}
-        The queue.
-    workers : int
-        Processes of one thread each, in all.
-    memory : int
-        Bytes of each.
-    compute : Compute
-        The run file's section.
-    """
-    given = compute.jobs
+def job_options(wanted: Wanted) -> dict[str, Any]:
+    """Return what dask-jobqueue's cluster is made with: the run file's `compute:`, else Dask's `jobqueue` config."""
+    system, given = wanted.system, wanted.compute.jobs
 
     def of_dask(key: str) -> Any:
         return dask.config.get(f"jobqueue.{system}.{key}", None)
 
-    processes = min(given.workers_per_job or of_dask("processes") or 1, max(workers, 1))
+    processes = min(given.workers_per_job or of_dask("processes") or 1, max(wanted.workers, 1))
     walltime = given.walltime or _as_seconds(of_dask("walltime"), system)
     arguments = list(of_dask("worker-extra-args") or ())
     lifetime = given.lifetime
@@ -150,14 +144,14 @@ def job_options(system: str, workers: int, memory: int, compute: Compute) -> dic
     options: dict[str, Any] = {
         "cores": processes,
         "processes": processes,
-        "memory": f"{memory * processes} B",
+        "memory": f"{wanted.memory * processes} B",
         "job_name": of_dask("name") if of_dask("name") not in {None, "dask-worker"} else "tilegc",
         "queue": given.queue or of_dask("queue"),
         "worker_extra_args": arguments,
         "job_extra_directives": [*(of_dask("job-extra-directives") or ()), *given.directives],
         "job_script_prologue": [*(of_dask("job-script-prologue") or ()), *exports, *given.prologue],
         "scheduler_options": {"dashboard_address": ":0", **(of_dask("scheduler-options") or {})},
-        "local_directory": compute.scratch or of_dask("local-directory"),
+        "local_directory": wanted.compute.scratch or of_dask("local-directory"),
         "interface": given.interface or of_dask("interface"),
         "python": given.python or of_dask("python"),
         {"lsf": "project"}.get(system, "account"): given.account or of_dask("account"),
@@ -165,7 +159,7 @@ def job_options(system: str, workers: int, memory: int, compute: Compute) -> dic
     if given.walltime is not None:
         options["walltime"] = _as_text(given.walltime, system)
     if system == "slurm" and of_dask("job-mem") is None:
-        options["job_mem"] = f"{math.ceil((memory * processes + OVERHEAD) / 2**20)}M"
+        options["job_mem"] = f"{math.ceil((wanted.memory * processes + OVERHEAD) / 2**20)}M"
     return options
 
 

@@ -32,6 +32,9 @@ Pixels = npt.NDArray[np.float32]
 
 _STEP = 1 << 20
 
+_SPAN = 8 << 20
+"""Bytes of whole rows that are asked for at a time where every request to a store costs more than the bytes between."""
+
 _CACHED = 1 << 16
 """Pixels that are converted at a time."""
 
@@ -219,8 +222,10 @@ def _read_rows(stream: BinaryIO, plane: Plane, box: Box) -> npt.NDArray[Any]:
         stream.seek(plane.offset + box.y0 * width * item)
         _fill(stream, plane, flat)
         return raw
+    if is_url(plane.path):
+        return _read_spans(stream, plane, box)
     length = box.shape[1] * item
-    if hasattr(os, "preadv") and not is_url(plane.path):
+    if hasattr(os, "preadv"):
         # Straight into place: a stream would seek, and fill a buffer of its own, for every row.
         handle, first = stream.fileno(), plane.offset + (box.y0 * width + box.x0) * item
         for row in range(box.shape[0]):
@@ -232,6 +237,20 @@ def _read_rows(stream: BinaryIO, plane: Plane, box: Box) -> npt.NDArray[Any]:
     for row in range(box.shape[0]):
         stream.seek(plane.offset + ((box.y0 + row) * width + box.x0) * item)
         _fill(stream, plane, flat[row * length : (row + 1) * length])
+    return raw
+
+
+def _read_spans(stream: BinaryIO, plane: Plane, box: Box) -> npt.NDArray[Any]:
+    """Read whole rows, as many at a time as a request may fetch, and keep the box's part of them."""
+    raw = np.empty(box.shape, dtype=plane.dtype)
+    width = plane.shape[1]
+    length = width * raw.itemsize
+    span = np.empty((max(1, _SPAN // length), width), dtype=plane.dtype)
+    for row in range(0, box.shape[0], len(span)):
+        rows = span[: box.shape[0] - row]
+        stream.seek(plane.offset + (box.y0 + row) * length)
+        _fill(stream, plane, _buffer(rows))
+        raw[row : row + len(rows)] = rows[:, box.x0 : box.x1]
     return raw
 
 

@@ -1,0 +1,156 @@
+"""One run file, in every place where a run can be done: the same bytes.  Prints the digests with `-s`.
+
+`TILEGC_PRESET` names the mock cluster (default: small), as does `tilegc simulate --preset`.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+import yaml
+
+from tests import mock
+from tests import slurm as slurms
+from tests.certificates import authority
+from tests.integration.test_network import (
+    NAMESPACES,
+    RESTARTED,
+    SCHEDULER,
+    WORKER,
+    files,
+    network,  # noqa: F401  (a fixture)
+    processes,
+    scheduler_file,
+)
+from tests.integration.test_object_store import BUCKET, KEY, SECRET, get_session, moto, s3fs
+from tilegc import pipeline
+from tilegc.places import files_below, place
+from tilegc.simulate import simulate
+
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(3600)]
+
+Arrange = Callable[[Path], Path]
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _no_report() -> Iterator[None]:
+    with pytest.MonkeyPatch.context() as patch:
+        mock.no_report(patch)
+        yield
+
+
+@pytest.fixture(scope="module")
+def run_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    preset = os.environ.get("TILEGC_PRESET", "small")
+    path = simulate(tmp_path_factory.mktemp("sky") / "sim", preset=preset, seed=1)
+    return mock.edited(path, path.name, {"tiles.size": 512})
+
+
+@pytest.fixture(scope="module")
+def alone(run_file: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """One process, one tile a field."""
+    whole = mock.edited(run_file, "whole.yaml", {"tiles.size": 4096})
+    return told(
+        "one process, whole fields",
+        pipeline.run(whole, tmp_path_factory.mktemp("alone") / "run", workers=0).path,
+    )
+
+
+def told(where: str, run: Path) -> Path:
+    """Print the digest of all products of a run."""
+    whole = hashlib.sha256()
+    for name, content in mock.products(run).items():
+        whole.update(f"{name} {hashlib.sha256(content).hexdigest()}\n".encode())
+    print(f"{whole.hexdigest()}  {where}")
+    return run
+
+
+def test_local(run_file, alone, tmp_path):
+    mock.assert_same(
+        told("two local workers", pipeline.run(run_file, tmp_path / "run", workers=2).path), alone
+    )
+
+
+def test_slurm(run_file, alone, tmp_path, monkeypatch):
+    if (why := slurms.missing()) is not None:
+        pytest.skip(why)
+    content = yaml.safe_load(run_file.read_text())
+    content["compute"] = {
+        "workers": 2, "memory": "1500 MiB", "jobs": {"queue": "debug", "walltime": "00:50:00", "interface": "lo"},
+    }  # fmt: skip
+    elsewhere = run_file.with_name("slurm.yaml")
+    elsewhere.write_text(yaml.safe_dump(content))
+    monkeypatch.setenv("PYTHONPATH", os.pathsep.join(sys.path))
+    with slurms.running(tmp_path / "state") as slurm:
+        for name, value in slurm.environment.items():
+            monkeypatch.setenv(name, value)
+        run = pipeline.run(elsewhere, tmp_path / "run", cluster_name="slurm").path
+    mock.assert_same(told("two jobs of SLURM", run), alone)
+
+
+def test_tls(run_file, alone, tmp_path):
+    ours, listed = authority(tmp_path / "ours", "127.0.0.1"), tmp_path / "scheduler.json"
+    options = ("--protocol", "tls", "--tls-ca-file", ours / "ca.pem", "--tls-cert", ours / "cert.pem",
+               "--tls-key", ours / "key.pem")  # fmt: skip
+    with processes() as start:
+        start(*SCHEDULER, "--host", "127.0.0.1", "--port", "0", "--dashboard-address", "127.0.0.1:0",
+              "--scheduler-file", listed, *options, log=tmp_path / "scheduler.log")  # fmt: skip
+        address = scheduler_file(listed)
+        for number in range(2):
+            start(*WORKER, address, "--nthreads", "1", *options, log=tmp_path / f"worker{number}.log")
+        run = pipeline.run(run_file, tmp_path / "run", scheduler=address, tls=files(ours)).path
+    mock.assert_same(told("two workers on TLS", run), alone)
+
+
+def test_object_store(run_file, alone, tmp_path, monkeypatch):
+    settings = {
+        "AWS_ACCESS_KEY_ID": KEY, "AWS_SECRET_ACCESS_KEY": SECRET, "AWS_DEFAULT_REGION": "us-east-1",
+        "AWS_EC2_METADATA_DISABLED": "true", "AWS_CONFIG_FILE": os.devnull, "AWS_SHARED_CREDENTIALS_FILE": os.devnull,
+    }  # fmt: skip
+    with moto() as port:
+        for name, value in {**settings, "AWS_ENDPOINT_URL": f"http://127.0.0.1:{port}"}.items():
+            monkeypatch.setenv(name, value)
+        s3fs.S3FileSystem.clear_instance_cache()
+        get_session().create_client("s3").create_bucket(Bucket=BUCKET)
+        for path in run_file.parent.iterdir():
+            if path.is_file():
+                place(f"s3://{BUCKET}/in/{path.name}").write_bytes(path.read_bytes())
+        pipeline.run(f"s3://{BUCKET}/in/{run_file.name}", f"s3://{BUCKET}/run", workers=2)
+        for name in files_below(place(f"s3://{BUCKET}/run")):
+            (tmp_path / "run" / name).parent.mkdir(parents=True, exist_ok=True)
+            (tmp_path / "run" / name).write_bytes(place(f"s3://{BUCKET}/run/{name}").read_bytes())
+        s3fs.S3FileSystem.clear_instance_cache()
+    mock.assert_same(told("s3://, two local workers", tmp_path / "run"), alone)
+
+
+def test_namespaces(run_file, alone, tmp_path, network):  # noqa: F811
+    """A machine of the scheduler and two of workers; one worker's link is down for 3 s."""
+    with processes() as start:
+        inside = network.inside("tgs")
+        start(*inside, *SCHEDULER, "--host", NAMESPACES["tgs"], "--port", "8786", "--dashboard-address",
+              f"{NAMESPACES['tgs']}:8787", log=tmp_path / "scheduler.log")  # fmt: skip
+        for name in ("tgw1", "tgw2"):
+            start(*network.inside(name), "sh", "-c", RESTARTED, "sh", *WORKER, "tcp://10.77.0.1:8786", "--host",
+                  NAMESPACES[name], "--name", name, "--nthreads", "1", log=tmp_path / f"{name}.log")  # fmt: skip
+        driver = start(*inside, sys.executable, "-m", "tilegc", "run", run_file, "-o", tmp_path / "run",
+                       "--scheduler", "tcp://10.77.0.1:8786", log=tmp_path / "driver.log")  # fmt: skip
+        end = time.monotonic() + 900
+        while not any((tmp_path / "run" / "ledger").glob("*-filter.json")):
+            assert driver.poll() is None, (tmp_path / "driver.log").read_text()
+            assert time.monotonic() < end
+            time.sleep(0.05)
+        network.link("tgw1", "down")
+        time.sleep(3)
+        network.link("tgw1", "up")
+        try:
+            assert driver.wait(timeout=1800) == 0, (tmp_path / "driver.log").read_text()
+        except subprocess.TimeoutExpired:
+            pytest.fail((tmp_path / "driver.log").read_text())
+    mock.assert_same(told("three network namespaces", tmp_path / "run"), alone)
