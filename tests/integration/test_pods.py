@@ -290,7 +290,8 @@ def test_a_driver_outside_with_the_rights_of_its_role(kube, mosaics, reference, 
 def test_a_job_with_its_driver_inside(kube, volume, reference, tmp_path):
     """deploy/kubernetes/job: scheduler, workers and driver come, and are gone when the run ends."""
     remove_cluster(kube)
-    kube("exec", "box", "--", "sh", "-c", f"cp -r /data/in/. /data/ && cp -n {volume} /data/run.yaml; rm -rf /data/run-run")
+    inputs = f"cp -r /data/in/. /data/ && cp -n {volume} /data/run.yaml; rm -rf /data/run-run"
+    kube("exec", "box", "--", "sh", "-c", inputs)
     kube("apply", "-k", str(DEPLOY / "job"))
 
     def state() -> str:
