@@ -10,6 +10,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 import xarray as xr
@@ -37,7 +38,7 @@ Table = dict[str, np.ndarray]
 
 @dataclass(frozen=True)
 class SkyCells:
-    """What lies in each cell; arrays (field, eta, xi) or (eta, xi)."""
+    """What lies in each cell; arrays (field, eta, xi) or (eta, xi), not to be written to."""
 
     grid: SkyGrid
     j0: int
@@ -67,28 +68,32 @@ class SkyCells:
         eta: np.ndarray = (self.j0 + np.arange(self.kappa.shape[0]) + 0.5) * self.grid.pixel
         return eta
 
-    @property
+    @cached_property
     def radius(self) -> np.ndarray:
         """Distance of the cells' centres from the cluster's, arcsec (eta, xi)."""
         radius: np.ndarray = np.hypot(self.eta[:, None], self.xi[None, :])
+        radius.flags.writeable = False
         return radius
 
-    @property
+    @cached_property
     def good_area(self) -> np.ndarray:
         """Good area, arcsec^2 (field, eta, xi)."""
         good_area: np.ndarray = self.n_good * self.pixel_area[:, None, None]
+        good_area.flags.writeable = False
         return good_area
 
-    @property
+    @cached_property
     def inside_area(self) -> np.ndarray:
         """Area without the bits 1 and 2, arcsec^2 (field, eta, xi)."""
         inside_area: np.ndarray = self.n_inside * self.pixel_area[:, None, None]
+        inside_area.flags.writeable = False
         return inside_area
 
-    @property
+    @cached_property
     def kept(self) -> np.ndarray:
         """Cells with enough good area of all fields together (eta, xi)."""
         kept: np.ndarray = self.good_area.sum(axis=0) >= HALF * self.grid.pixel**2
+        kept.flags.writeable = False
         return kept
 
     def kept_of(self, field: int) -> np.ndarray:
@@ -101,10 +106,11 @@ class SkyCells:
         inside: np.ndarray = self.inside_area[field] >= HALF * self.grid.pixel**2
         return inside
 
-    @property
+    @cached_property
     def owner(self) -> np.ndarray:
         """Position of the field to which each cell belongs, that with most pixels in it (eta, xi)."""
         owner: np.ndarray = self.n_pixels.argmax(axis=0)
+        owner.flags.writeable = False
         return owner
 
     def owned(self, ra: np.ndarray, dec: np.ndarray, field: np.ndarray) -> np.ndarray:
