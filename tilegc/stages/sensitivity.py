@@ -84,11 +84,12 @@ def sensitivity(
         rows.append(_row(name, part, settings, whole, brighter))
     discs, near = settings.discs, cells.radius < settings.max_radius
     without = replace(cells, n_good=np.where(discs, 0, cells.n_good), n_gc=np.where(discs, 0, cells.n_gc))
-    rows += [
-        _row("members_removed", without, replace(settings, left_out=True), whole),
-        _row("members_kept", cells, replace(settings, left_out=False), whole),
-        _row("no_outer_field", cells, settings, whole, within=near),
-    ]
+    rows.append(_row("members_removed", without, replace(settings, left_out=True), whole))
+    # Of all sources: only the law differs.
+    recovery = _recovery(cells, settings)
+    off_galaxies = ~discs if settings.left_out else np.ones_like(discs)
+    for name, kept in (("members_kept", cells.kept), ("no_outer_field", cells.kept & off_galaxies & near)):
+        rows.append({**rows[0], "sample": name, **_law(cells, settings, kept, recovery)})
     table = {name: np.array([row[name] for row in rows]) for name in rows[0]}
     table["sample"] = table["sample"].astype(object)
     return table
@@ -105,25 +106,37 @@ def _counts(
     return counted
 
 
-def _row(
-    name: str, cells: SkyCells, settings: Settings, whole: int, brighter: NDArray[np.int64] | None = None,
-    within: NDArray[np.bool_] | None = None,
-) -> dict[str, str | int | float]:  # fmt: skip
-    binned = fit(boxes(cells, settings.box))
-    recovery = None if settings.zones is None else of_cells(cells, settings.zones, brighter)
-    kept = cells.kept if within is None else cells.kept & within
-    if settings.left_out:
-        kept = kept & ~settings.discs
+def _recovery(
+    cells: SkyCells, settings: Settings, brighter: NDArray[np.int64] | None = None
+) -> Floats | None:
+    return None if settings.zones is None else of_cells(cells, settings.zones, brighter)
+
+
+def _law(
+    cells: SkyCells, settings: Settings, kept: NDArray[np.bool_], recovery: Floats | None
+) -> dict[str, str | int | float]:
+    """Return the columns of the likelihood's law."""
     found = fit_counts(cells, settings.box, settings.max_radius, kept=kept, recovery=recovery, thorough=False)
+    return {
+        "n_sources": found.n_sources, "area_arcsec2": found.area, "c": found.law.c, "c_err": found.c_err,
+        "index": found.index, "index_err": found.index_err, "amplitude": found.amplitude,
+        "amplitude_err": found.amplitude_err, "floor": found.law.floor, "floor_err": found.floor_err,
+        "dispersion": found.law.dispersion,
+    }  # fmt: skip
+
+
+def _row(
+    name: str, cells: SkyCells, settings: Settings, whole: int, brighter: NDArray[np.int64] | None = None
+) -> dict[str, str | int | float]:
+    binned = fit(boxes(cells, settings.box))
+    kept = cells.kept & ~settings.discs if settings.left_out else cells.kept
     # Of fewer sources, fewer are under the mask.
     share = int(cells.n_gc[settings.field].sum()) / whole if whole else 0.0
     maps = cell_maps(cells, settings.field, settings.max_radius, settings.inpainted * share)
     rho = next(kernel_sums(maps, iter([maps.counts]), *settings.kernel))
     alike = likeness(maps.kappa[maps.use], rho[maps.use])
     return {
-        "sample": name, "n_sources": found.n_sources, "area_arcsec2": found.area, "binned_index": binned.index,
-        "binned_index_err": binned.index_err, "c": found.law.c, "c_err": found.c_err, "index": found.index,
-        "index_err": found.index_err, "amplitude": found.amplitude, "amplitude_err": found.amplitude_err,
-        "floor": found.law.floor, "floor_err": found.floor_err, "dispersion": found.law.dispersion,
+        "sample": name, "binned_index": binned.index, "binned_index_err": binned.index_err,
+        **_law(cells, settings, kept, _recovery(cells, settings, brighter)),
         "beta": alike.beta, "pearson": alike.pearson, "spearman": alike.spearman,
     }  # fmt: skip
