@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Final
 
@@ -16,13 +16,21 @@ from tilegc.stages.relation import boxes, fit
 from tilegc.stages.sky_grid import SkyCells
 from tilegc.statistics.kernel_maps import kernel_sums, likeness
 
-__all__ = ["SIGNIFICANCES", "Settings", "sensitivity"]
+__all__ = ["SAMPLES", "SIGNIFICANCES", "Settings", "as_table", "sample_row", "sensitivity"]
 
 Floats = NDArray[np.float64]
 Table = dict[str, np.ndarray]
+Row = dict[str, str | int | float]
 
 SIGNIFICANCES: Final = (5.0, 7.0, 10.0)
 """Peaks over the noise of the noisiest field, so that all fields are cut at one flux."""
+
+
+SAMPLES: Final = (
+    "all", *(f"snr_{level:g}" for level in SIGNIFICANCES), "bright_half", "faint_half", "members_removed",
+    "members_kept", "no_outer_field",
+)  # fmt: skip
+"""Names of all samples, the run itself first."""
 
 
 @dataclass(frozen=True)
@@ -45,13 +53,15 @@ class Settings:
     """Area round a source in which no fainter one is seen, arcsec^2, by field; None: crowding hides nothing."""
 
 
-def sensitivity(
-    cells: SkyCells, sources: Table, sigma: Mapping[str, float], limit: float, settings: Settings
-) -> Table:
-    """Repeat relation and comparison with parts of the sources.
+def sample_row(
+    name: str, cells: SkyCells, sources: Table, sigma: Mapping[str, float], limit: float, settings: Settings
+) -> Row:
+    """Repeat relation and comparison with a part of the sources.
 
     Parameters
     ----------
+    name : str
+        Of `SAMPLES`.
     cells : SkyCells
         Of the run.
     sources : table
@@ -65,34 +75,44 @@ def sensitivity(
     Returns
     -------
     dict
-        Columns of `schema.SENSITIVITY`, the run itself first.
+        A row of `schema.SENSITIVITY`.
     """
+    whole = int(cells.n_gc[settings.field].sum())
+    if name == "all":
+        return _row(name, cells, settings, whole)
+    discs = settings.discs
+    if name == "members_removed":
+        without = replace(cells, n_good=np.where(discs, 0, cells.n_good), n_gc=np.where(discs, 0, cells.n_gc))
+        return _row(name, without, replace(settings, left_out=True), whole)
+    if name == "members_kept":
+        return _row(name, cells, replace(settings, left_out=False), whole)
+    if name == "no_outer_field":
+        return _row(name, cells, settings, whole, within=cells.radius < settings.max_radius)
     peak = sources["peak"].astype(np.float64)
-    noise = max((value for value in sigma.values() if np.isfinite(value)), default=np.inf)
     counted = peak >= limit
     middle = float(np.median(peak[counted])) if counted.any() else np.inf
+    noise = max((value for value in sigma.values() if np.isfinite(value)), default=np.inf)
+    chosen = {f"snr_{level:g}": peak >= level * noise for level in SIGNIFICANCES}
+    chosen |= {"bright_half": counted & (peak >= middle), "faint_half": counted & (peak < middle)}
     owner = cells.n_pixels.argmax(axis=0) if cells.n_pixels.size else np.zeros(cells.kappa.shape, np.int64)
-    chosen: list[tuple[str, NDArray[np.bool_] | None]] = [("all", None)]
-    chosen += [(f"snr_{level:g}", peak >= level * noise) for level in SIGNIFICANCES]
-    chosen += [("bright_half", counted & (peak >= middle)), ("faint_half", counted & (peak < middle))]
-    whole = int(cells.n_gc[settings.field].sum())
-    rows: list[dict[str, str | int | float]] = []
-    for name, rows_of in chosen:
-        part = cells if rows_of is None else replace(cells, n_gc=_counts(cells, sources, rows_of, owner))
-        # The faint half is hidden by the bright one too; all others are everything down to their limit.
-        brighter = cells.n_gc - part.n_gc if name == "faint_half" else None
-        rows.append(_row(name, part, settings, whole, brighter))
-    discs, near = settings.discs, cells.radius < settings.max_radius
-    without = replace(cells, n_good=np.where(discs, 0, cells.n_good), n_gc=np.where(discs, 0, cells.n_gc))
-    rows.append(_row("members_removed", without, replace(settings, left_out=True), whole))
-    # Of all sources: only the law differs.
-    recovery = _recovery(cells, settings)
-    off_galaxies = ~discs if settings.left_out else np.ones_like(discs)
-    for name, kept in (("members_kept", cells.kept), ("no_outer_field", cells.kept & off_galaxies & near)):
-        rows.append({**rows[0], "sample": name, **_law(cells, settings, kept, recovery)})
+    part = replace(cells, n_gc=_counts(cells, sources, chosen[name], owner))
+    # The faint half is hidden by the bright one too; all others are everything down to their limit.
+    brighter = cells.n_gc - part.n_gc if name == "faint_half" else None
+    return _row(name, part, settings, whole, brighter)
+
+
+def as_table(rows: Sequence[Row]) -> Table:
+    """Return the columns of `schema.SENSITIVITY`."""
     table = {name: np.array([row[name] for row in rows]) for name in rows[0]}
     table["sample"] = table["sample"].astype(object)
     return table
+
+
+def sensitivity(
+    cells: SkyCells, sources: Table, sigma: Mapping[str, float], limit: float, settings: Settings
+) -> Table:
+    """Repeat relation and comparison with all samples, in this process."""
+    return as_table([sample_row(name, cells, sources, sigma, limit, settings) for name in SAMPLES])
 
 
 def _counts(
@@ -106,37 +126,25 @@ def _counts(
     return counted
 
 
-def _recovery(
-    cells: SkyCells, settings: Settings, brighter: NDArray[np.int64] | None = None
-) -> Floats | None:
-    return None if settings.zones is None else of_cells(cells, settings.zones, brighter)
-
-
-def _law(
-    cells: SkyCells, settings: Settings, kept: NDArray[np.bool_], recovery: Floats | None
-) -> dict[str, str | int | float]:
-    """Return the columns of the likelihood's law."""
-    found = fit_counts(cells, settings.box, settings.max_radius, kept=kept, recovery=recovery, thorough=False)
-    return {
-        "n_sources": found.n_sources, "area_arcsec2": found.area, "c": found.law.c, "c_err": found.c_err,
-        "index": found.index, "index_err": found.index_err, "amplitude": found.amplitude,
-        "amplitude_err": found.amplitude_err, "floor": found.law.floor, "floor_err": found.floor_err,
-        "dispersion": found.law.dispersion,
-    }  # fmt: skip
-
-
 def _row(
-    name: str, cells: SkyCells, settings: Settings, whole: int, brighter: NDArray[np.int64] | None = None
-) -> dict[str, str | int | float]:
+    name: str, cells: SkyCells, settings: Settings, whole: int, brighter: NDArray[np.int64] | None = None,
+    within: NDArray[np.bool_] | None = None,
+) -> Row:  # fmt: skip
     binned = fit(boxes(cells, settings.box))
-    kept = cells.kept & ~settings.discs if settings.left_out else cells.kept
+    recovery = None if settings.zones is None else of_cells(cells, settings.zones, brighter)
+    kept = cells.kept if within is None else cells.kept & within
+    if settings.left_out:
+        kept = kept & ~settings.discs
+    found = fit_counts(cells, settings.box, settings.max_radius, kept=kept, recovery=recovery, thorough=False)
     # Of fewer sources, fewer are under the mask.
     share = int(cells.n_gc[settings.field].sum()) / whole if whole else 0.0
     maps = cell_maps(cells, settings.field, settings.max_radius, settings.inpainted * share)
     rho = next(kernel_sums(maps, iter([maps.counts]), *settings.kernel))
     alike = likeness(maps.kappa[maps.use], rho[maps.use])
     return {
-        "sample": name, "binned_index": binned.index, "binned_index_err": binned.index_err,
-        **_law(cells, settings, kept, _recovery(cells, settings, brighter)),
+        "sample": name, "n_sources": found.n_sources, "area_arcsec2": found.area, "binned_index": binned.index,
+        "binned_index_err": binned.index_err, "c": found.law.c, "c_err": found.c_err, "index": found.index,
+        "index_err": found.index_err, "amplitude": found.amplitude, "amplitude_err": found.amplitude_err,
+        "floor": found.law.floor, "floor_err": found.floor_err, "dispersion": found.law.dispersion,
         "beta": alike.beta, "pearson": alike.pearson, "spearman": alike.spearman,
     }  # fmt: skip
