@@ -28,6 +28,7 @@ pytestmark = [
 
 DEPLOY = Path(__file__).parents[2] / "deploy" / "kubernetes"
 CLUSTER = "dask.org/cluster-name=tilegc"
+LEFT = ("pods", "services", "deployments")
 BOX = {
     "apiVersion": "v1", "kind": "Pod",
     "metadata": {"name": "box", "labels": {"app.kubernetes.io/name": "tilegc"}},
@@ -127,10 +128,13 @@ def workers(kube: kubernetes.Kube, label: str = CLUSTER) -> list[str]:
 
 
 def remove_cluster(kube: kubernetes.Kube) -> None:
-    """Delete the DaskCluster, and wait until the operator has taken all of it away."""
+    """Delete the DaskCluster, and wait until all of it is gone: a new one would adopt what is left, and go with it."""
     kube("delete", "daskcluster", "tilegc", "--ignore-not-found", "--timeout=120s")
     until(
-        lambda: not any(kube.look(kind, CLUSTER) for kind in ("pods", "services", "deployments")),
+        lambda: (
+            not any(kube.look(kind, CLUSTER) for kind in LEFT)
+            and "tilegc-default" not in {found["metadata"]["name"] for found in kube.look("daskworkergroups")}
+        ),
         "the cluster's pods do not go",
     )
 
@@ -290,7 +294,14 @@ def test_a_driver_outside_with_the_rights_of_its_role(kube, mosaics, reference, 
 def test_a_job_with_its_driver_inside(kube, volume, reference, tmp_path):
     """deploy/kubernetes/job: scheduler, workers and driver come, and are gone when the run ends."""
     remove_cluster(kube)
-    kube("exec", "box", "--", "sh", "-c", f"cp -r /data/in/. /data/ && cp -n {volume} /data/run.yaml; rm -rf /data/run-run")
+    kube(
+        "exec",
+        "box",
+        "--",
+        "sh",
+        "-c",
+        f"cp -r /data/in/. /data/ && cp -n {volume} /data/run.yaml; rm -rf /data/run-run",
+    )
     kube("apply", "-k", str(DEPLOY / "job"))
 
     def state() -> str:
