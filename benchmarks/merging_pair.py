@@ -28,7 +28,7 @@ PAIR = AnalyticMass((
     Clump(peak=1.3, core=9.0, slope=0.6, axis_ratio=0.8, position_angle=30.0, xi=-11.0, eta=-3.0),
     Clump(peak=1.0, core=7.0, slope=0.6, axis_ratio=0.85, position_angle=100.0, xi=11.0, eta=4.0),
 ))  # fmt: skip
-SIZE = (1600, 600)
+SIZE = (1600, 1200)
 """Sides of the fields, pixels."""
 HALF, STEP = 215.0, 0.5
 APART = 8.0

@@ -216,9 +216,9 @@ def _own_limit(run: Run) -> float:
 
 
 def _share(run: Run) -> np.ndarray:
-    """Return the share of sources that is seen in each cell (eta, xi); 1 where it is not known."""
-    recovery = run.sky()["recovery"].to_numpy()
-    return np.where(np.isfinite(recovery), recovery, 1.0)
+    """Return the share of sources that is seen in each cell (eta, xi); 0 round galaxies, as the law left them out."""
+    sky = run.sky()
+    return np.where(sky["in_law"], np.nan_to_num(sky["recovery"]), 0.0)
 
 
 def _scatter(known: Run, law: KappaLaw, resolution: float, share: np.ndarray | float) -> float:
@@ -255,7 +255,8 @@ def _smoothed(
     use = np.asarray(catalogue["peak"].value) >= at_least(limit)
     use &= cells.owned(ra, dec, np.asarray(catalogue["field"])) & cells.kept_at(ra, dec)
     area = np.where(cells.kept, cells.good_area.sum(axis=0) * share, 0.0)
-    return smooth_counts(cells.count(ra[use], dec[use]), area, resolution / cells.grid.pixel)
+    count = np.where(area > 0, cells.count(ra[use], dec[use]), 0)
+    return smooth_counts(count, area, resolution / cells.grid.pixel)
 
 
 def _differences(target: Run, known: Run) -> list[str]:

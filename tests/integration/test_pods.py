@@ -294,21 +294,15 @@ def test_a_driver_outside_with_the_rights_of_its_role(kube, mosaics, reference, 
 def test_a_job_with_its_driver_inside(kube, volume, reference, tmp_path):
     """deploy/kubernetes/job: scheduler, workers and driver come, and are gone when the run ends."""
     remove_cluster(kube)
-    kube(
-        "exec",
-        "box",
-        "--",
-        "sh",
-        "-c",
-        f"cp -r /data/in/. /data/ && cp -n {volume} /data/run.yaml; rm -rf /data/run-run",
-    )
+    inputs = f"cp -r /data/in/. /data/ && cp -n {volume} /data/run.yaml; rm -rf /data/run-run"
+    kube("exec", "box", "--", "sh", "-c", inputs)
     kube("apply", "-k", str(DEPLOY / "job"))
 
     def state() -> str:
-        return kube("get", "daskjob", "tilegc", "-o", "jsonpath={.status.jobStatus}")
+        return kube("get", "daskjob", "tilegc-job", "-o", "jsonpath={.status.jobStatus}")
 
     until(lambda: state() in {"Successful", "Failed"}, "the job does not end", 900)
-    assert state() == "Successful", kube("logs", "tilegc-runner", "--all-containers")
+    assert state() == "Successful", kube("logs", "tilegc-job-runner", "--all-containers")
     mock.assert_same(fetched(kube, "/data/run-run", tmp_path / "run"), reference)
     until(lambda: not kube.look("pods", "dask.org/component=worker"), "the job's workers stay")
-    kube("delete", "daskjob", "tilegc", "--timeout=120s")
+    kube("delete", "daskjob", "tilegc-job", "--timeout=120s")

@@ -118,6 +118,22 @@ def test_tile_size_of_the_calibrated_recipe(calibrated, tmp_path):
 
 
 @pytest.mark.slow
+@pytest.mark.parametrize(
+    ("size", "how"), [(96, "serial"), (64, "threads"), (40, "processes"), (20, "serial")]
+)
+def test_the_calibrated_recipe_in_other_ways(size, how, calibrated, threads, processes, tmp_path):
+    """With lines sought as well: what goes through tables of the whole field must not know of tiles or workers."""
+    run_file, expected = calibrated
+    changed = mock.edited(run_file, f"calibrated{size}.yaml", {"tiles.size": size})
+    where = {"threads": threads, "processes": processes.scheduler.address}
+    keywords = {"workers": 0} if how == "serial" else {"scheduler": where[how]}
+    run = pipeline.run(changed, tmp_path / "run", **keywords)
+    mock.assert_same(run, expected)
+    for found in (run.path / "psf").iterdir():
+        assert found.read_bytes() == (expected.path / "psf" / found.name).read_bytes()
+
+
+@pytest.mark.slow
 @settings(max_examples=8, deadline=None, suppress_health_check=list(HealthCheck))
 @given(size=st.integers(5, 100), workers=st.sampled_from([0, "threads"]))
 def test_any_tile_size(size, workers, run_file, reference, threads, tmp_path_factory):

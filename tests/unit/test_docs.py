@@ -19,7 +19,8 @@ from tilegc.stages.peaks import PEAK_HALO
 
 ROOT = Path(__file__).resolve().parents[2]
 README, DESIGN, DEPLOY = ROOT / "README.md", ROOT / "docs" / "design.md", ROOT / "deploy" / "README.md"
-DOCUMENTS = [README, DESIGN, DEPLOY, ROOT / "notebooks" / "01_first_cluster.ipynb"]
+DETECTION = ROOT / "docs" / "detection.md"
+DOCUMENTS = [README, DESIGN, DEPLOY, DETECTION, ROOT / "notebooks" / "01_first_cluster.ipynb"]
 LINK = re.compile(r"\[[^\]]*\]\(([^)\s]+)\)")
 SPAN = re.compile(r"`([^`\n]+)`")
 PATH = re.compile(r"(?:tilegc|tests|docs|notebooks|deploy|benchmarks)/[\w./-]*|pyproject\.toml")

@@ -112,6 +112,7 @@ def folder(
     kappa=None,
     bands=("F1", "F2"),
     seen=1.0,
+    disc=None,
 ):
     """Return a run with the sky grid, catalogue and summary that a law would give."""
     xi, eta, truth = merging(0.5)
@@ -122,12 +123,14 @@ def folder(
     cell = np.repeat(np.arange(count.size), count.ravel())
     ra, dec = grid.radec(xi.ravel()[cell], eta.ravel()[cell])
     shape = (1, *count.shape)
+    in_law = np.ones(kappa.shape, bool) if disc is None else ~disc
     arrays = {
         name: (("field", "eta", "xi"), np.full(shape, 4)) for name in ("n_pixels", "n_good", "n_inside")
     }
     arrays |= {name: (("field", "eta", "xi"), np.zeros(shape)) for name in ("n_gc", "light", "rho")}
+    planes = {"kappa": kappa, "recovery": np.full(kappa.shape, seen), "in_law": in_law}
     data = xr.Dataset(
-        {**arrays, "kappa": (("eta", "xi"), kappa), "recovery": (("eta", "xi"), np.full(kappa.shape, seen))},
+        {name: (("eta", "xi"), values) for name, values in planes.items()} | arrays,
         attrs={"ra": 10.0, "dec": -20.0, "cell_arcsec": 0.5, "j0": -100, "i0": -100, "fields": ["a"],
                "pixel_area_arcsec2": [0.0625]},
     )  # fmt: skip
@@ -208,6 +211,19 @@ def test_what_crowding_hides_is_there_for_the_law(tmp_path):
     expected = ((plain.n / 0.8 - 0.3) / 4.0)[inside] ** (1 / 1.4)
     np.testing.assert_allclose(more.kappa[inside], expected, rtol=1e-6)
     np.testing.assert_array_equal(more.extrapolated, plain.extrapolated)  # by what is seen, as the bins
+
+
+def test_galaxies_surroundings_do_not_count(tmp_path):
+    known, _, xi, eta = folder(tmp_path / "known", seed=1)
+    disc = np.hypot(xi - 5.0, eta + 5.0) < 2.0
+    whole, *_ = folder(tmp_path / "target", seed=2, relation=False)
+    without, *_ = folder(tmp_path / "without", seed=2, relation=False, disc=disc)
+    plain, less = (prediction.predict(one, known) for one in (whole, without))
+    away = np.hypot(xi - 5.0, eta + 5.0) > 18.0  # five sigma of the smoothing and the disc
+    np.testing.assert_allclose(less.n[away], plain.n[away], rtol=1e-4)
+    assert np.isfinite(less.kappa[disc]).all()
+    assert (less.n[disc] != plain.n[disc]).all()
+    assert (less.error[disc] > plain.error[disc]).mean() > 0.9
 
 
 def test_what_goes_beyond_the_calibration_is_said(tmp_path):

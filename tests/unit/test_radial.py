@@ -15,7 +15,7 @@ from tilegc.geometry import Box
 from tilegc.stages.lens_models import Realisations
 from tilegc.stages.profile import Contamination
 from tilegc.stages.radial import _gathered, radial, sample_of
-from tilegc.statistics.intensity import Sample, fit
+from tilegc.statistics.intensity import Fit, Sample, fit
 from tilegc.statistics.radial import (
     _cored_model,
     cored,
@@ -255,3 +255,12 @@ def test_nothing_there_gives_empty_tables():
     assert found.annuli["r_lo"].size == found.shapes["tracer"].size == 0
     assert np.isnan(found.cored.values).all()
     assert math.isnan(found.shape.axis_ratio)
+
+
+def test_a_variance_below_zero_is_no_error():
+    """Where the likelihood is no hill in every direction: as with a few sources in a ring."""
+    covariance = np.array([[4.0, 0.0], [0.0, -1e-9]])
+    found = Fit(("a", "b"), np.ones(2), covariance, np.full((2, 2), np.nan), 0.0, 5.0, ())
+    assert found.error("a") == 2
+    assert math.isnan(found.error("b"))
+    assert math.isnan(found.robust_error("a"))

@@ -7,10 +7,21 @@ import pytest
 
 from tilegc.kernels.psf import quantised
 from tilegc.kernels.psf_model import model
-from tilegc.kernels.wings import REACH, RINGS, STEPS, disc_radius, inside_discs, rings, star_flux, wings
+from tilegc.kernels.wings import (
+    REACH,
+    RINGS,
+    STEPS,
+    disc_radius,
+    inside_discs,
+    ring_shares,
+    rings,
+    star_flux,
+    wings,
+)
 
 SCALE = 0.03
 WINGS = wings("F150W", SCALE, None)
+SHARES = ring_shares(WINGS)
 
 
 def star(flux, *, shape=(141, 151), place=(70, 75), sky=0.0, core=-1.0, spikes=0.0):
@@ -64,7 +75,7 @@ def test_wings_of_a_file_are_followed_to_its_border_and_go_on_from_there():
 @pytest.mark.parametrize("core", [-1.0, 2.0, 4.5, 8.0])
 @pytest.mark.parametrize("spikes", [0.0, 4.0])
 def test_the_flux_of_a_star_whatever_its_core(core, spikes):
-    found = star_flux(rings(star(3e5, core=core, spikes=spikes, sky=2.0), 70, 75), WINGS)
+    found = star_flux(rings(star(3e5, core=core, spikes=spikes, sky=2.0), 70, 75), SHARES)
     assert found == pytest.approx(3e5, rel=0.25)
     if not spikes:
         assert found == pytest.approx(3e5, rel=0.05)
@@ -75,16 +86,16 @@ def test_a_galaxy_is_no_star():
     radius = np.hypot(y - 70, x - 75)
     for scale in (3.0, 8.0):
         galaxy = (60 * np.exp(-radius / scale)).astype(np.float32)
-        assert np.isnan(star_flux(rings(galaxy, 70, 75), WINGS))
+        assert np.isnan(star_flux(rings(galaxy, 70, 75), SHARES))
         galaxy[radius <= 2] = np.nan
         if scale > 3:
-            assert np.isnan(star_flux(rings(galaxy, 70, 75), WINGS))
+            assert np.isnan(star_flux(rings(galaxy, 70, 75), SHARES))
 
 
 def test_without_data_there_is_no_flux():
     dark = np.full((141, 151), np.nan, np.float32)
-    assert np.isnan(star_flux(rings(dark, 70, 75), WINGS))
-    assert np.isnan(star_flux(rings(star(3e5), 70, 75 + 400), WINGS))
+    assert np.isnan(star_flux(rings(dark, 70, 75), SHARES))
+    assert np.isnan(star_flux(rings(star(3e5), 70, 75 + 400), SHARES))
     cut = star(3e5)[:, :80]  # beside the border of the field too little of the rings is left
     assert np.isnan(rings(cut, 70, 75).medians[:-1]).all()
 

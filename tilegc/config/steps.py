@@ -35,7 +35,8 @@ class Tiles(Section):
 class Mask(Section):
     """Each mask is off, auto or a number: edge in arcsec, bright and extended in nJy per pixel, spikes in sigma.
 
-    `spikes` is the mean along a line of the detection map, cut at 2 sigma (auto: 0.55).
+    `spikes` is the mean along a line of the detection map, cut at 2 sigma (auto: 0.55); discs about bright stars end
+    where their wings are twice as many sigma bright.
     """
 
     edge: Switch = "auto"

@@ -31,6 +31,7 @@ __all__ = [
     "Rings",
     "disc_radius",
     "inside_discs",
+    "ring_shares",
     "rings",
     "star_flux",
     "wings",
@@ -114,17 +115,20 @@ def wings(band: str, scale: float, psf: Psf | None) -> Floats:
     return np.maximum.accumulate(found[::-1])[::-1].astype(np.float32).astype(np.float64)
 
 
-def _rings() -> list[NDArray[np.bool_]]:
-    """Return the pixels of every ring of a stamp, that of the background last."""
-    offset = np.arange(-RADIUS, RADIUS + 1)
-    square = offset[:, None] ** 2 + offset**2
-    return [(square >= low * low) & (square < high * high) for low, high in (*RINGS, BACKGROUND)]
-
-
-_RINGS: Final = _rings()
-
 _OFFSET: Final = np.arange(-RADIUS, RADIUS + 1)
-_CORE: Final = _OFFSET[:, None] ** 2 + _OFFSET**2 <= CORE2
+_DISTANCE2: Final = (_OFFSET[:, None] ** 2 + _OFFSET**2).ravel()
+"""Squared distance from its middle of every pixel of a stamp."""
+
+
+def _between(low: int, high: int) -> NDArray[np.int64]:
+    """Return the flat indices of a stamp's pixels with low <= d^2 < high."""
+    distance2 = _DISTANCE2
+    return np.flatnonzero((distance2 >= low) & (distance2 < high))
+
+
+_CORE: Final = _between(0, CORE2 + 1)
+_RINGS: Final = tuple(_between(low * low, high * high) for low, high in (*RINGS, BACKGROUND))
+"""The background's last."""
 
 
 @dataclass(frozen=True)
@@ -153,22 +157,35 @@ def rings(light: NDArray[np.float32], y: int, x: int) -> Rings:
     rows, columns = max(-top, 0), max(-left, 0)
     stamp[rows : rows + part.shape[0], columns : columns + part.shape[1]] = part
     medians = np.full(len(_RINGS), np.nan)
+    pixels = stamp.ravel()
     for number, ring in enumerate(_RINGS):
-        values = stamp[ring]
+        values = pixels[ring]
         good = values[np.isfinite(values)]
         if good.size >= (WHOLE if number < len(RINGS) else 1 / 3) * values.size:
             medians[number] = np.median(good)
-    return Rings(math.fsum(stamp[_CORE].tolist()), medians)
+    return Rings(math.fsum(pixels[_CORE].tolist()), medians)
 
 
-def star_flux(found: Rings, profile: Floats) -> float:
+def ring_shares(profile: Floats) -> Floats:
+    """Return what a star of unit flux has as median in every ring, that of the background last.
+
+    Parameters
+    ----------
+    profile : float64
+        From `wings`.
+    """
+    places = [np.floor(STEPS * np.sqrt(_DISTANCE2[ring]) + 0.5).astype(np.int64) for ring in _RINGS]
+    return np.array([float(np.median(profile[place])) for place in places])
+
+
+def star_flux(found: Rings, shares: Floats) -> float:
     """Return the flux of a star from the light round it; NaN where that is no point's.
 
     Parameters
     ----------
     found : Rings
-    profile : float64
-        From `wings`.
+    shares : (len(RINGS) + 1,) float64
+        From `ring_shares`.
 
     Returns
     -------
@@ -176,7 +193,6 @@ def star_flux(found: Rings, profile: Floats) -> float:
         Of the innermost ring, in the unit of a pixel's light; where the core lacks data, of the second one that has
         them, since the rim of a saturated core is damaged.
     """
-    shares = np.array([float(np.median(profile[_places(ring)])) for ring in _RINGS])
     behind = math.isfinite(found.medians[-1])
     background, share = (found.medians[-1], shares[-1]) if behind else (0.0, 0.0)
     fluxes = (found.medians[:-1] - background) / (shares[:-1] - share)
@@ -190,14 +206,6 @@ def star_flux(found: Rings, profile: Floats) -> float:
     if told.size < 2 or not told.min() > 0 or told.max() > ALIKE * told.min():
         return math.nan
     return float(told[0])
-
-
-def _places(ring: NDArray[np.bool_]) -> NDArray[np.int64]:
-    """Return where in a table of wings the pixels of a ring are."""
-    y, x = np.nonzero(ring)
-    square = (y - RADIUS) ** 2 + (x - RADIUS) ** 2
-    places: NDArray[np.int64] = np.floor(STEPS * np.sqrt(square) + 0.5).astype(np.int64)
-    return places
 
 
 def disc_radius(flux: float, profile: Floats, limit: float) -> float:

@@ -22,7 +22,7 @@ from tilegc.io import store
 from tilegc.io.fits import FieldSource
 from tilegc.kernels.components import Components
 from tilegc.kernels.smoothing import difference, gaussian_taps
-from tilegc.kernels.wings import RADIUS, disc_radius, rings, star_flux, wings
+from tilegc.kernels.wings import RADIUS, disc_radius, ring_shares, rings, star_flux, wings
 from tilegc.kernels.wings import Rings as Light
 from tilegc.sky import pixel_to_world
 from tilegc.stages.partials import Table, concatenate
@@ -171,7 +171,8 @@ def _of_field(
         Light(float(core), medians)
         for core, medians in zip(measured["core"], measured["medians"], strict=True)
     ]
-    flux = np.array([star_flux(light, profile) for light in lights])
+    shares = ring_shares(profile)
+    flux = np.array([star_flux(light, shares) for light in lights])
     half = CELL // 2
     sigma = noise[measured["y"] // half, measured["x"] // half].astype(np.float64) * grain(config, bands)
     radius = np.array(

@@ -20,8 +20,7 @@ LEAST: Final = 1.0
 """Masked area, arcsec^2, from which a patch is taken for a galaxy."""
 
 TIMES: Final = 3.0
-"""Radius of the disc round it, in radii of the circle that has its area: most of a member's own sources lie within,
-on mocks whose members have them out to some four half-light radii."""
+"""Radius of the disc round it, in radii of the circle that has its area."""
 
 MARGIN: Final = 1.0
 """Added to that radius, arcsec."""

@@ -23,7 +23,7 @@ from tilegc.stages.setup import Setup
 
 __all__ = ["CELLS", "MidScales", "mid_noise"]
 
-CELLS: Final = 12
+CELLS: Final = 8
 """Cells of the lattice in which the noise is measured, at the most: as many as tell it to some per cent."""
 
 MidScales = tuple[tuple[Taps, Taps], tuple[Taps, Taps]]

@@ -6,6 +6,7 @@ cells. No annulus and no box enters: nothing is lost to binning, and masks only 
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Final
@@ -84,14 +85,19 @@ class Fit:
         return float(self.values[self.names.index(name)])
 
     def error(self, name: str) -> float:
-        """Return the Poisson error of a parameter."""
+        """Return the Poisson error of a parameter; NaN where the fit has none."""
         at = self.names.index(name)
-        return float(np.sqrt(self.covariance[at, at]))
+        return _root(self.covariance[at, at])
 
     def robust_error(self, name: str) -> float:
         """Return the error of a parameter from the scatter of blocks."""
         at = self.names.index(name)
-        return float(np.sqrt(self.robust[at, at]))
+        return _root(self.robust[at, at])
+
+
+def _root(variance: float) -> float:
+    """Return an error; NaN for what is none, as where the curvature at the maximum is no hill in every direction."""
+    return math.sqrt(variance) if variance >= 0 else math.nan
 
 
 def fit(sample: Sample, model: Model, start: Floats, scale: Floats) -> Fit:
