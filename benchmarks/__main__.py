@@ -5,8 +5,8 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from benchmarks import chain, density, detection, kernels
-from benchmarks.measure import console, keep, show
+from benchmarks import chain, density, detection, figure, kernels, whole_chain
+from benchmarks.measure import console, keep, on_processor, show
 
 
 def main() -> None:
@@ -21,6 +21,10 @@ def main() -> None:
     options.add_argument(
         "--flat", type=int, nargs="*", default=[], help="larger ones, without a peer, e.g. 32768"
     )
+    options.add_argument("--peers", type=int, default=4096, help="side of the images against SExtractor")
+    options.add_argument(
+        "--figure", type=Path, help="where to draw the ratios, e.g. docs/figures/benchmarks.png"
+    )
     options.add_argument("--preset", default="small", help="mock whose sources are looked for")
     options.add_argument("--mock-size", type=int, help="side of its fields, pixels; default: the preset's")
     options.add_argument("--seeds", type=int, nargs="*", default=[1], help="its seeds; none: leave it out")
@@ -29,16 +33,23 @@ def main() -> None:
     if found:
         title = f"Sources found in the mock {given.preset}, seeds {', '.join(map(str, given.seeds))}"
         console().print(detection.table(found, title))
+    against, passes = whole_chain.compare(given.peers, 1024, max(given.runs // 2, 1))
     cases = [
+        *against,
         kernels.double_filter(given.size, given.runs, gaps=False),
         kernels.double_filter(given.size, given.runs, gaps=True),
         kernels.peaks(given.size, given.runs),
+        kernels.peaks(given.size, given.runs, 5.0),
         kernels.noise(given.size, given.runs),
-        *chain.detection(given.size, given.tile, given.runs),
+        *([] if on_processor() else chain.detection(given.size, given.tile, given.runs)),
         *(density.rho(size, 1) for size in given.sky),
         *(density.rho(size, 1, peer=False) for size in given.flat),
     ]
     show(cases)
+    for table in passes:
+        console().print(table)
+    if given.figure is not None:
+        figure.draw(cases, given.figure)
     print(f"written: {keep(cases, Path(__file__).parent / 'results', detection.rows(found))}")
 
 

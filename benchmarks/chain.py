@@ -12,13 +12,11 @@ import dask
 import dask.array as da
 import numpy as np
 from astropy.io import fits
-from dask_image.ndfilters import gaussian_filter, maximum_filter
-from dask_image.ndmorph import binary_dilation
 
 from benchmarks.kernels import STAGES, sky
 from benchmarks.measure import Case, in_turns
 from tilegc.cluster import connect
-from tilegc.config import Mask, RunConfig, resolve
+from tilegc.config import Mask, RunConfig, ValueThreshold, resolve
 from tilegc.engine import Engine, FieldTiles, SerialEngine, for_client, passes
 from tilegc.geometry import TileGrid
 from tilegc.io import store
@@ -32,15 +30,19 @@ from tilegc.stages.setup import Setup, arrays
 BANDS = ("F090W", "F115W", "F150W", "F200W")
 
 
-def write_bands(folder: Path, size: int) -> list[str]:
-    """Write one plain FITS image a band, in nJy, 30 mas pixels."""
-    header = fits.Header(
+def header(size: int) -> fits.Header:
+    """Return the header of an image in nJy with pixels of 30 mas."""
+    return fits.Header(
         [("BUNIT", "nJy"), ("CTYPE1", "RA---TAN"), ("CTYPE2", "DEC--TAN"), ("CRVAL1", 10.0), ("CRVAL2", -30.0),
          ("CRPIX1", size / 2), ("CRPIX2", size / 2), ("CDELT1", -0.03 / 3600), ("CDELT2", 0.03 / 3600)]
     )  # fmt: skip
+
+
+def write_bands(folder: Path, size: int) -> list[str]:
+    """Write one plain FITS image a band."""
     paths = [str(folder / f"{band}.fits") for band in BANDS]
     for path, values in zip(paths, sky(size, len(BANDS)), strict=True):
-        fits.writeto(path, values, header)
+        fits.writeto(path, values, header(size))
     return paths
 
 
@@ -56,8 +58,13 @@ def ours(config: RunConfig, engine: Engine, folder: Path) -> int:
         setup = Setup(config, None, None, engine, fields, grid)  # type: ignore[arg-type]  (no run folder)
         detection_map.detection_map(setup)
         mask.mask(setup, {"f": Regions((), ())})
-        found = noise.noise(setup)
-        return peaks.find_peaks(setup, {"f": threshold.threshold(config, found["f"])})["y"].size
+        asked = config.detect.threshold
+        limit = (
+            asked.value
+            if isinstance(asked, ValueThreshold)
+            else threshold.threshold(config, noise.noise(setup)["f"])
+        )
+        return peaks.find_peaks(setup, {"f": limit})["y"].size
 
 
 def graph(paths: list[str], size: int, tile: int) -> tuple[da.Array, da.Array]:
@@ -66,6 +73,8 @@ def graph(paths: list[str], size: int, tile: int) -> tuple[da.Array, da.Array]:
     With normalised smoothing and bit 4, but without a store, and with plain local maxima. Like tilegc it adds the
     bands before it filters their sum.
     """
+    from dask_image.ndfilters import gaussian_filter, maximum_filter  # noqa: PLC0415  (an extra)
+    from dask_image.ndmorph import binary_dilation  # noqa: PLC0415
 
     def read(path: str, block_info: Any = None) -> np.ndarray:
         (y0, y1), (x0, x1) = block_info[None]["array-location"]

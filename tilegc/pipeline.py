@@ -15,6 +15,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from astropy.table import QTable
@@ -23,7 +24,18 @@ from numpy.typing import NDArray
 from tilegc import config as run_file
 from tilegc.cluster import TLS, workers_for
 from tilegc.config import RunConfig
-from tilegc.engine import Engine, FieldTiles, Progress, SerialEngine, Silent, Told, for_client
+from tilegc.engine import (
+    Call,
+    Engine,
+    FieldTiles,
+    Progress,
+    SerialEngine,
+    Shared,
+    Silent,
+    Told,
+    for_client,
+    together,
+)  # fmt: skip
 from tilegc.errors import ConfigError, InputError, RunFolderError
 from tilegc.geometry import TileGrid
 from tilegc.io import store
@@ -64,8 +76,8 @@ from tilegc.stages import (
     threshold,
 )
 from tilegc.stages import plan as planning
-from tilegc.stages.kernel import KernelStatistics, kernel_statistics
-from tilegc.stages.lens_models import LensModels, Realisations, find_lens_models, kappa_peaks, realisations
+from tilegc.stages.kernel import kernel_statistics
+from tilegc.stages.lens_models import LensModels, find_lens_models, kappa_peaks, realisations
 from tilegc.stages.mask import Regions, region_masks
 from tilegc.stages.noise import Noise
 from tilegc.stages.partials import Table
@@ -192,15 +204,17 @@ def run(
         ):
             found.admit(token)
             folder.require_stores()
+            told = Told(progress or Silent(), heart)
             engine = for_client(
-                found.client, Told(progress or Silent(), heart), patience=found.patience, shortage=found.shortage,
+                found.client, told, patience=found.patience, shortage=found.shortage,
                 fitness=token,
             )  # fmt: skip
             if tell is not None and engine.dashboard is not None:
                 tell(f"dashboard: {engine.dashboard}")
             timing: dict[str, float] = {}
             with found.performance_report(performance_report):
-                setup, results = _chain(config, inputs, digests, folder, engine, timing)
+                near = engine if found.local else SerialEngine(told)
+                setup, results = _chain(config, inputs, digests, folder, engine, near, timing)
             _write(setup, results, timing, begun)
             folder.finish(timing)
     return open_run(path)
@@ -212,12 +226,14 @@ def _chain(
     digests: Mapping[str, str],
     folder: RunFolder,
     engine: Engine,
+    near: Engine,
     timing: dict[str, float],
 ) -> tuple[Setup, Results]:
     """Take the data through all stages."""
     with _timed(timing, "ingest_s"):
         sources = ingest.ingest(inputs.sources, config.ingest, folder, digests, engine)
-        setup = Setup(config, folder, folder.ledger, engine, _tiles(config, folder, sources), _grid(config))
+        tiles, grid = _tiles(config, folder, sources), _grid(config)
+        setup = Setup(config, folder, folder.ledger, engine, tiles, grid, near)
     with _timed(timing, "audit_s"):
         lines = auditing.audit(config, sources, inputs.kappa, engine)
         _warn(lines)
@@ -253,25 +269,23 @@ def _chain(
         discs = galaxies.galaxy_discs(cells, config.relation.max_radius)
         # What the likelihoods count; the profile, the boxes and the maps count all sky.
         counting = cells.kept & ~discs if config.relation.galaxy_discs == "auto" else cells.kept
-        range_maps = None
-        if inputs.lens is not None and inputs.lens.ensemble is not None:
-            reach = max(config.relation.max_radius, masses.APERTURE)
-            range_maps = realisations(cells, inputs.lens.ensemble, reach)
-        radii = radial.radial(cells, compared, edges, level, range_maps)
+        eligible = shapes.eligible(setup, selection.candidates)
+        found = _statistics(
+            setup, inputs, cells, boxes, recovery,
+            _Sources(compared, eligible, inpainted, limit, {name: one.sigma for name, one in noises.items()}),
+            _Frame(edges, level, centre, zones, discs, counting),
+        )  # fmt: skip
+        radii = found["radial"]
         once = cells.owned(catalogue["ra"], catalogue["dec"], catalogue["field"])
         counted = catalogue["radius_arcsec"][once]
-        near = cells.kept & (cells.radius < masses.APERTURE)
-        good_area = float(cells.good_area.sum(axis=0)[near].sum())
-        eligible = shapes.eligible(setup, selection.candidates)
+        within = cells.kept & (cells.radius < masses.APERTURE)
+        good_area = float(cells.good_area.sum(axis=0)[within].sum())
         results = Results(
             noises, selection, inpainted, convergence, cells, recovery, counting, boxes,
             relation.fit(boxes) if boxes else None,
-            _counts(config, inputs, cells, boxes, range_maps, counting, recovery),
+            found.get("counts"),
             relation.compare(cells, centre, config.relation.max_radius) if inputs.kappa else None,
-            *_beside(
-                config, inputs, cells, centre, eligible, inpainted, noises, limit, zones, discs,
-                np.where(counting, recovery, np.nan),
-            ),
+            found.get("kernel"), found.get("ranking"), found.get("sensitivity"),
             annuli, level, radii,
             contamination.budget(
                 cells, level, radii.cored, centre, inputs.kappa, compared.get("purity"),
@@ -294,40 +308,78 @@ def _chain(
     return setup, results
 
 
-def _counts(
-    config: RunConfig, inputs: Inputs, cells: SkyCells, boxes: relation.Boxes | None,
-    range_maps: Realisations | None, counting: NDArray[np.bool_], recovery: NDArray[np.float64],
-) -> likelihood.CountsRelation | None:  # fmt: skip
-    """Fit the law of counts given kappa, with the range maps of the lens model where there are any."""
-    if inputs.lens is None:
-        return None
-    return likelihood.fit_counts(
-        cells, config.relation.box, config.relation.max_radius, found=boxes, ensemble=range_maps, kept=counting,
-        recovery=recovery,
-    )  # fmt: skip
+@dataclass(frozen=True)
+class _Sources:
+    """The tables of sources that the statistics are of."""
+
+    compared: Table
+    """Those above the limit of all fields."""
+    eligible: Table
+    """Candidates that may be sources."""
+    inpainted: Table
+    limit: float
+    sigma: Mapping[str, float]
 
 
-def _beside(
-    config: RunConfig, inputs: Inputs, cells: SkyCells, centre: int, candidates: Table, inpainted: Table,
-    noises: Mapping[str, Noise], limit: float, zones: tuple[float, ...], discs: NDArray[np.bool_],
-    recovery: NDArray[np.float64],
-) -> tuple[KernelStatistics | None, Table | None, Table | None]:  # fmt: skip
-    """Return what stands beside the relation: errors and kernel of the comparison, other maps, other samples."""
-    if inputs.lens is None:
-        return None, None, None
+@dataclass(frozen=True)
+class _Frame:
+    """Where and how they are measured."""
+
+    edges: tuple[float, ...]
+    level: profile.Contamination
+    centre: int
+    zones: tuple[float, ...]
+    discs: NDArray[np.bool_]
+    """Round galaxies."""
+    counting: NDArray[np.bool_]
+    """Cells that the likelihoods count."""
+
+
+def _statistics(
+    setup: Setup, inputs: Inputs, cells: SkyCells, boxes: relation.Boxes | None, recovery: NDArray[np.float64],
+    sources: _Sources, frame: _Frame,
+) -> dict[str, Any]:  # fmt: skip
+    """Measure what is independent of one another side by side: radii, the law of counts, other maps and samples.
+
+    Without a lens model there are the radii alone.
+    """
+    config, lens = setup.config, inputs.lens
     reach, side, kernel = config.relation.max_radius, config.relation.box, config.density
-    hidden = inpainted["field"] == cells.fields[centre]
-    drawn = cells.count(inpainted["ra"][hidden], inpainted["dec"][hidden]) / config.inpaint.realisations
+    range_maps = None
+    if lens is not None and lens.ensemble is not None:
+        range_maps = realisations(cells, lens.ensemble, max(reach, masses.APERTURE))
+    shared: dict[str, Any] = {"cells": cells, "range_maps": range_maps}
+    calls = {
+        "radial": Call(
+            radial.radial, Shared("cells"), sources.compared, frame.edges, frame.level, Shared("range_maps")
+        )
+    }
+    if lens is None:
+        return together(setup.near, "statistics", calls, shared)
+    hidden = sources.inpainted["field"] == cells.fields[frame.centre]
+    drawn = cells.count(sources.inpainted["ra"][hidden], sources.inpainted["dec"][hidden])
+    drawn = drawn / config.inpaint.realisations
+    pair = kernel.alpha, kernel.softening
     left_out = config.relation.galaxy_discs == "auto"
-    settings = sensitivity.Settings(
-        centre, side, reach, (kernel.alpha, kernel.softening), drawn, discs, left_out, zones
+    shared["settings"] = sensitivity.Settings(
+        frame.centre, side, reach, pair, drawn, frame.discs, left_out, frame.zones
     )
-    sigma = {name: noise.sigma for name, noise in noises.items()}
-    return (
-        kernel_statistics(cells, centre, reach, side, drawn, settings.kernel, recovery),
-        rank_maps(cells, inputs.lens.kappa, inputs.lens.rivals, reach, recovery),
-        sensitivity.sensitivity(cells, candidates, sigma, limit, settings),
-    )
+    within = np.where(frame.counting, recovery, np.nan)
+    calls["counts"] = Call(
+        likelihood.fit_counts, Shared("cells"), side, reach, found=boxes, ensemble=Shared("range_maps"),
+        kept=frame.counting, recovery=recovery,
+    )  # fmt: skip
+    calls["kernel"] = Call(kernel_statistics, Shared("cells"), frame.centre, reach, side, drawn, pair, within)
+    calls["ranking"] = Call(rank_maps, Shared("cells"), lens.kappa, lens.rivals, reach, within)
+    candidates = {name: sources.eligible[name] for name in ("field", "ra", "dec", "peak")}
+    for name in sensitivity.SAMPLES:
+        calls[name] = Call(
+            sensitivity.sample_row, name, Shared("cells"), candidates, sources.sigma, sources.limit,
+            Shared("settings"),
+        )  # fmt: skip
+    found = together(setup.near, "statistics", calls, shared)
+    found["sensitivity"] = sensitivity.as_table([found[name] for name in sensitivity.SAMPLES])
+    return found
 
 
 def _write(setup: Setup, results: Results, timing: dict[str, float], begun: float) -> None:

@@ -258,3 +258,21 @@ def test_a_written_file_has_the_users_usual_permissions(tmp_path):
     (tmp_path / "usual").write_bytes(b"")
     atomic.write_bytes(tmp_path / "ours", b"")
     assert (tmp_path / "ours").stat().st_mode == (tmp_path / "usual").stat().st_mode
+
+
+@pytest.mark.parametrize("texts", [("a", "b_2"), ("with space", ""), ('"quoted"', "ä")])
+def test_rows_are_those_that_astropy_writes(tmp_path, monkeypatch, texts) -> None:
+    columns = (
+        schema.Column("name", "string", "", "a name"),
+        schema.Column("n", "int64", "", "a number"),
+        schema.Column("x", "float64", "deg", "an angle"),
+        schema.Column("p", "float32", "nJy", "a peak"),
+    )
+    rng = np.random.default_rng(5)
+    wide = rng.normal(size=60) * 10.0 ** rng.integers(-30, 30, 60)
+    wide[:5] = [0.0, -0.0, np.nan, np.inf, 1e16]
+    data = {"name": list(texts) * 30, "n": np.arange(60) - 7, "x": wide, "p": wide.astype(np.float32)}
+    tables.write_ecsv(tmp_path / "fast.ecsv", columns, data, {"recipe": "seed"})
+    monkeypatch.setattr(tables, "_rows", lambda _: None)
+    tables.write_ecsv(tmp_path / "astropy.ecsv", columns, data, {"recipe": "seed"})
+    assert (tmp_path / "fast.ecsv").read_bytes() == (tmp_path / "astropy.ecsv").read_bytes()

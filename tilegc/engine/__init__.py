@@ -14,9 +14,11 @@ from tilegc.engine.on_worker import Fitness
 from tilegc.engine.passes import FieldTiles, Pass, run_pass
 from tilegc.engine.progress import Progress, RichProgress, Silent, Told
 from tilegc.engine.serial import SerialEngine
+from tilegc.engine.together import Call, Shared, together
 from tilegc.engine.work import Engine, Marks, Unit
 
 __all__ = [
+    "Call",
     "DaskEngine",
     "Engine",
     "FieldTiles",
@@ -25,11 +27,13 @@ __all__ = [
     "Progress",
     "RichProgress",
     "SerialEngine",
+    "Shared",
     "Silent",
     "Told",
     "Unit",
     "for_client",
     "run_pass",
+    "together",
 ]
 
 

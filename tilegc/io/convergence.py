@@ -10,6 +10,7 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Final
 
 import numpy as np
@@ -91,6 +92,10 @@ class Kappa:
         y, x = world_to_pixel(self.wcs, ra, dec)
         return _bilinear(self.values, y, x)
 
+    def distances(self, ra: float, dec: float) -> Floats:
+        """Return the distances of all pixels' centres from a place (degrees, ICRS), arcsec; not to be written to."""
+        return _distances(self.wcs, self.values.shape, ra, dec)
+
     def mean_within(self, ra: float, dec: float, radius_arcsec: float) -> tuple[float, float]:
         """Average the pixels whose centres are within a circle, each counting as much (DESIGN 3.13).
 
@@ -108,8 +113,7 @@ class Kappa:
         covered : float
             Part of the circle's area that lies on pixels with data; 1 where the map covers all of it.
         """
-        y, x = np.indices(self.values.shape)
-        inside = separation_arcsec(*pixel_to_world(self.wcs, y, x), ra, dec) <= radius_arcsec
+        inside = self.distances(ra, dec) <= radius_arcsec
         inside &= np.isfinite(self.values)
         mean = float(self.values[inside].mean()) if inside.any() else float("nan")
         return mean, self._covered(ra, dec, radius_arcsec)
@@ -129,6 +133,14 @@ class Kappa:
         on = (y >= 0) & (y < rows) & (x >= 0) & (x < columns)
         on[on] = np.isfinite(self.values[y[on], x[on]])
         return float(on.mean())
+
+
+@lru_cache(maxsize=1)  # apertures round one centre, and realisations on one grid, ask for the same again
+def _distances(wcs: str, shape: tuple[int, ...], ra: float, dec: float) -> Floats:
+    y, x = np.indices(shape)
+    distances = separation_arcsec(*pixel_to_world(wcs, y, x), ra, dec)
+    distances.flags.writeable = False
+    return distances
 
 
 def read_convergence(

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import io
-from collections.abc import Iterator, Mapping, Sequence
+import re
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any, Final
 
 import numpy as np
@@ -21,6 +22,9 @@ from tilegc.places import Place, buffered, place
 from tilegc.schema import SCHEMA_VERSION, Column
 
 __all__ = ["read_ecsv", "read_parquet", "write_ecsv", "write_parquet", "write_regions"]
+
+_PLAIN: Final = re.compile(r"[A-Za-z0-9_.+-]+")
+"""Text that stands in a table without quotes."""
 
 Meta = Mapping[str, str | int | float]
 
@@ -158,8 +162,26 @@ def write_ecsv(
         meta={"tilegc_schema": SCHEMA_VERSION, **(meta or {})},
     )
     text = io.StringIO()
-    table.write(text, format="ascii.ecsv")
-    write_bytes(path, text.getvalue().encode())
+    body = _rows(arrays.values())
+    (table if body is None else table[:0]).write(text, format="ascii.ecsv")
+    write_bytes(path, (text.getvalue() + (body or "")).encode())
+
+
+def _rows(arrays: Iterable[NDArray[Any]]) -> str | None:
+    """Return the rows as astropy writes them, which it does a cell at a time; None where a text needs quotes."""
+    columns: list[list[str]] = []
+    for array in arrays:
+        if array.dtype.kind == "O":
+            texts = list(map(str, array.tolist()))
+            if not all(map(_PLAIN.fullmatch, set(texts))):
+                return None
+            columns.append(texts)
+        elif array.dtype.kind in "iuf":
+            # Of float32, NumPy's own text: Python's would have the digits of a float64.
+            columns.append(list(map(str, array if array.dtype == np.float32 else array.tolist())))
+        else:
+            return None
+    return "".join(f"{row}\n" for row in map(" ".join, zip(*columns, strict=True)))
 
 
 def read_ecsv(path: str | Place) -> QTable:
@@ -260,7 +282,8 @@ def _cast(column: Column, values: NDArray[Any]) -> NDArray[Any]:
     if values.ndim != 1:
         raise ValueError(f"column {column.name}: one dimension is meant, got {values.ndim}")
     if column.dtype == "string":
-        if values.dtype.kind not in "UT" and not all(isinstance(value, str) for value in values):
+        kinds = set(map(type, values.tolist())) if values.dtype.kind not in "UT" else {str}
+        if not all(issubclass(kind, str) for kind in kinds):
             raise ValueError(f"column {column.name}: text is meant")
         return values.astype(object)
     dtype = np.dtype(column.dtype)

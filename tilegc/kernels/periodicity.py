@@ -11,12 +11,13 @@ from __future__ import annotations
 import itertools
 import math
 from dataclasses import dataclass
+from functools import lru_cache
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy import fft
 
-__all__ = ["BIN", "Periodicity", "strongest_period"]
+__all__ = ["BIN", "Periodicity", "Room", "strongest_period"]
 
 Float64 = NDArray[np.float64]
 
@@ -50,62 +51,97 @@ class Periodicity:
 NOTHING = Periodicity(math.nan, math.nan, math.nan, math.nan)
 
 
-def strongest_period(y: ArrayLike, x: ArrayLike, good: NDArray[np.uint8]) -> Periodicity:
+@dataclass(frozen=True, eq=False)
+class Room:
+    """Where sources may lie: good pixels of every bin, and what all slices of sources need of them."""
+
+    good: Float64
+    """In each bin of `BIN` x `BIN` pixels, 0 to 16."""
+    area: Float64
+    """The same, smoothed."""
+
+    @classmethod
+    def of(cls, good: NDArray[np.uint8]) -> Room:
+        """Return the room of good pixels (ny, nx), 0 to 16 in each bin."""
+        whole = good.astype(np.float64)
+        return cls(whole, _smooth(whole))
+
+
+@dataclass(frozen=True, eq=False)
+class _Modes:
+    """The modes that are looked at, by rising wave number."""
+
+    at: NDArray[np.int64]
+    """Place in the transform."""
+    wave: Float64
+    ky: Float64
+    kx: Float64
+
+
+@lru_cache(maxsize=2)
+def _modes(shape: tuple[int, int]) -> _Modes:
+    ky = fft.fftfreq(shape[0], BIN)[:, None]
+    kx = fft.rfftfreq(shape[1], BIN)[None, :]
+    wave = np.hypot(ky, kx)
+    # Of the modes with kx = 0, half are those of the other half again.
+    used = (wave >= 1.0 / LONGEST) & ((kx > 0) | (ky > 0))
+    number = wave[used]
+    order = np.argsort(number, kind="stable")
+    return _Modes(np.flatnonzero(used.ravel())[order], number[order], ky[:, 0], kx[0])
+
+
+def strongest_period(y: ArrayLike, x: ArrayLike, good: NDArray[np.uint8] | Room) -> Periodicity:
     """Return the strongest periodicity of some positions.
 
     Parameters
     ----------
     y, x : (n,) int
         Pixels; two sources or more.
-    good : (ny, nx) uint8
-        Good pixels in each bin of `BIN` x `BIN` pixels, 0 to 16.
+    good : (ny, nx) uint8, or Room
+        Good pixels in each bin of `BIN` x `BIN` pixels, 0 to 16; a `Room` where several samples are asked about.
 
     Returns
     -------
     Periodicity
     """
     rows, columns = np.asarray(y, np.int64) // BIN, np.asarray(x, np.int64) // BIN
-    if rows.size < 2 or min(good.shape) < 8:
+    if rows.size < 2 or min((good.good if isinstance(good, Room) else good).shape) < 8:
         return NOTHING
-    shape = tuple(fft.next_fast_len(side, real=True) for side in good.shape)
-    counts = np.bincount(rows * good.shape[1] + columns, minlength=good.size).reshape(good.shape)
-    excess = counts - _smooth_density(counts.astype(np.float64), good.astype(np.float64))
+    room = good if isinstance(good, Room) else Room.of(good)
+    height, width = room.good.shape
+    shape = fft.next_fast_len(height, real=True), fft.next_fast_len(width, real=True)
+    counts = np.bincount(rows * width + columns, minlength=room.good.size).reshape(height, width)
+    excess = counts - _smooth_density(counts.astype(np.float64), room)
     power = np.abs(fft.rfft2(excess, shape)) ** 2 / rows.size
-    ky = fft.fftfreq(shape[0], BIN)[:, None]
-    kx = fft.rfftfreq(shape[1], BIN)[None, :]
-    wave = np.hypot(ky, kx)
-    # Of the modes with kx = 0, half are those of the other half again.
-    used = (wave >= 1.0 / LONGEST) & ((kx > 0) | (ky > 0))
-    relative, number = power[used], wave[used]
-    order = np.argsort(number, kind="stable")
-    relative = relative[order] / _like(relative[order])
+    modes = _modes(shape)
+    relative = power.ravel()[modes.at]
+    relative = relative / _like(relative)
     best = int(np.argmax(relative))
-    at = np.flatnonzero(used.ravel())[order[best]]
-    row, column = divmod(int(at), kx.size)
-    angle = math.degrees(math.atan2(ky[row, 0], kx[0, column])) % 180.0
+    row, column = divmod(int(modes.at[best]), modes.kx.size)
+    angle = math.degrees(math.atan2(modes.ky[row], modes.kx[column])) % 180.0
     chance = -math.expm1(relative.size * math.log1p(-math.exp(-relative[best])))
-    return Periodicity(1.0 / float(number[order[best]]), angle, float(relative[best]), chance)
+    return Periodicity(1.0 / float(modes.wave[best]), angle, float(relative[best]), chance)
 
 
-def _smooth_density(counts: Float64, good: Float64) -> Float64:
+def _smooth_density(counts: Float64, room: Room) -> Float64:
     """Return what the smoothed counts per good pixel give in every bin."""
+    good, area = room.good, room.area
+    expected = np.where((good > 0) & (area > 0), _smooth(counts) / np.where(area > 0, area, 1.0), 0.0) * good
+    total = expected.sum()
+    scaled: Float64 = expected * (counts.sum() / total) if total > 0 else expected
+    return scaled
+
+
+def _smooth(values: Float64) -> Float64:
+    """Return an image smoothed by a Gaussian of `SMOOTH` pixels, zeros round it."""
     reach = math.ceil(3 * SMOOTH / BIN)
-    shape = [fft.next_fast_len(side + reach, real=True) for side in counts.shape]
+    shape = [fft.next_fast_len(side + reach, real=True) for side in values.shape]
     sigma = SMOOTH / BIN
     gauss = [
         np.exp(-2.0 * (math.pi * sigma * f) ** 2) for f in (fft.fftfreq(shape[0]), fft.rfftfreq(shape[1]))
     ]
-    transfer = gauss[0][:, None] * gauss[1][None, :]
-
-    def smooth(values: Float64) -> Float64:
-        whole: Float64 = fft.irfft2(fft.rfft2(values, shape) * transfer, shape)
-        return whole[: values.shape[0], : values.shape[1]]
-
-    area = smooth(good)
-    expected = np.where((good > 0) & (area > 0), smooth(counts) / np.where(area > 0, area, 1.0), 0.0) * good
-    total = expected.sum()
-    scaled: Float64 = expected * (counts.sum() / total) if total > 0 else expected
-    return scaled
+    whole: Float64 = fft.irfft2(fft.rfft2(values, shape) * (gauss[0][:, None] * gauss[1][None, :]), shape)
+    return whole[: values.shape[0], : values.shape[1]]
 
 
 def _like(power: Float64) -> Float64:

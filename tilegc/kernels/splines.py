@@ -254,14 +254,22 @@ def _spread_image(
 ) -> None:
     count = taps.shape[1]
     row = np.zeros(out.shape[1], np.int64)
+    across = np.ascontiguousarray(taps.T)
+    width = values.shape[1]
     for y in range(values.shape[0]):
         row[:] = 0
-        for x in range(values.shape[1]):
-            value = np.int64(values[y, x])
-            if value:
-                i, phase = (x0 + x) // step - low - i0, (x0 + x) % step
-                for u in range(count):
-                    row[i + u] += value * taps[phase, u]
+        line = values[y]
+        x = 0
+        while x < width:  # from node to node: between two of them the taps are those of one row of the table
+            i, phase = (x0 + x) // step - low - i0, (x0 + x) % step
+            length = min(step - phase, width - x)
+            for u in range(count):
+                weight = across[u, phase:]
+                total = np.int64(0)
+                for k in range(length):
+                    total += np.int64(line[x + k]) * weight[k]
+                row[i + u] += total
+            x += length
         j, phase = (y0 + y) // step - low - j0, (y0 + y) % step
         for t in range(count):
             for i in range(row.size):
@@ -282,6 +290,7 @@ def _interpolate(
 ) -> None:
     count = taps.shape[1]
     row = np.empty(coefficients.shape[1])
+    across = np.ascontiguousarray(taps.T)
     for y in range(out.shape[0]):
         j, phase = (y0 + y) // step - low - j0, (y0 + y) % step
         for i in range(row.size):
@@ -289,9 +298,16 @@ def _interpolate(
             for t in range(1, count):
                 total += taps[phase, t] * coefficients[j + t, i]
             row[i] = total
-        for x in range(out.shape[1]):
+        line = out[y]
+        x = 0
+        while x < line.size:  # from node to node; every pixel's sum runs from the first tap to the last
             i, phase = (x0 + x) // step - low - i0, (x0 + x) % step
-            total = taps[phase, 0] * row[i]
+            length = min(step - phase, line.size - x)
+            part, weight = line[x : x + length], across[0, phase:]
+            for k in range(length):
+                part[k] = weight[k] * row[i]
             for u in range(1, count):
-                total += taps[phase, u] * row[i + u]
-            out[y, x] = total
+                value, weight = row[i + u], across[u, phase:]
+                for k in range(length):
+                    part[k] += weight[k] * value
+            x += length

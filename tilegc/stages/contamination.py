@@ -8,7 +8,6 @@ import numpy as np
 
 from tilegc.io.convergence import Kappa
 from tilegc.kernels.sky_cells import cell_of
-from tilegc.sky import pixel_to_world, separation_arcsec
 from tilegc.stages.masses import APERTURE
 from tilegc.stages.partials import Table
 from tilegc.stages.profile import Contamination
@@ -144,8 +143,7 @@ def _behind(kappa: Kappa | None, base: Component, ra: float, dec: float) -> Comp
     name = f"background within {APERTURE:g} arcsec"
     if kappa is None:
         return Component(name, np.nan, np.nan, np.nan, np.nan, "no convergence map in the run file")
-    y, x = np.indices(kappa.values.shape)
-    inside = separation_arcsec(*pixel_to_world(kappa.wcs, y, x), ra, dec) <= APERTURE
+    inside = kappa.distances(ra, dec) <= APERTURE
     factor, error = count_factor(magnification(kappa.values)[inside])
     n = base.n * factor
     # relative errors, of the base and of the thinning, add in quadrature

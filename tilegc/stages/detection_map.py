@@ -20,13 +20,13 @@ from tilegc.config import Filter, Mask, RunConfig
 from tilegc.engine import Pass, run_pass
 from tilegc.geometry import Tile
 from tilegc.io.fits import FieldSource
+from tilegc.kernels.bands import add_bands
 from tilegc.kernels.masks import grow
 from tilegc.kernels.matched import matched_difference
 from tilegc.kernels.psf_model import model
 from tilegc.kernels.smoothing import Taps, difference, difference_radius, gaussian_taps
 from tilegc.schema import Bit
 from tilegc.stages.band_noise import BandFilter, band_filters, band_noise
-from tilegc.stages.light import add_bands
 from tilegc.stages.mid_noise import mid_noise
 from tilegc.stages.psf import MODEL, BandPsf
 from tilegc.stages.setup import Setup

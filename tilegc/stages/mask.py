@@ -166,14 +166,17 @@ def mask(
     run_pass(setup.engine, REGIONS, setup.fields, regions, setup.ledger)
     masks = setup.config.mask
     noise = find_ridges(setup) if wanted(masks) else {}
-    find, draw = object_passes(masks)
-    fragments = run_pass(setup.engine, find, setup.fields, {name: name for name in names}) or {}
-    bright = {name: merge(fragments[f"{name}/bright"]) for name in names if wanted(masks)}
     stars = no_stars()
-    if masks.spikes != "off":
-        stars = bright_stars(setup, bright, noise, psfs or field_psfs(setup, {}), spike_limit(masks))
-    objects = {name: _choose(fragments, name, masks, bright.get(name), discs(stars, name)) for name in names}
-    run_pass(setup.engine, draw, setup.fields, objects, setup.ledger)
+    if sought := object_passes(masks):
+        find, draw = sought
+        fragments = run_pass(setup.engine, find, setup.fields, {name: name for name in names}) or {}
+        bright = {name: merge(fragments[f"{name}/bright"]) for name in names if wanted(masks)}
+        if masks.spikes != "off":
+            stars = bright_stars(setup, bright, noise, psfs or field_psfs(setup, {}), spike_limit(masks))
+        objects = {
+            name: _choose(fragments, name, masks, bright.get(name), discs(stars, name)) for name in names
+        }
+        run_pass(setup.engine, draw, setup.fields, objects, setup.ledger)
     matched = setup.config.recipe == "calibrated"
     edges = {
         name: Edge.of(setup.config.mask.edge_arcsec, setup.source(name).scale, matched=matched)
@@ -290,8 +293,10 @@ def mask_pass(edges: Mapping[str, Edge]) -> Pass:
 REGIONS = Pass("regions", (), 0, ("regions",), _regions_rule, bytes_per_pixel=8.0)
 
 
-def object_passes(masks: Mask) -> tuple[Pass, Pass]:
-    """Return the passes that find objects and that draw them."""
+def object_passes(masks: Mask) -> tuple[Pass, Pass] | tuple[()]:
+    """Return the passes that find objects and that draw them; none where nothing is sought."""
+    if not (math.isfinite(masks.extended_nJy) or wanted(masks)):
+        return ()
     reads = ("flags", "ridges") if wanted(masks) else ("flags",)
     find = Pass("extended-find", reads, 0, (), _find_rule, partial(by_field, combine), bytes_per_pixel=24.0)
     return find, Pass("extended-draw", reads, 0, ("objects",), _draw_rule, bytes_per_pixel=24.0)

@@ -15,9 +15,9 @@ import numpy as np
 from tilegc.engine import FieldTiles, Unit
 from tilegc.geometry import Box, blocks
 from tilegc.io import store
+from tilegc.kernels.bands import add_bands
 from tilegc.kernels.order import sigma
 from tilegc.kernels.smoothing import Taps, difference, difference_radius
-from tilegc.stages.light import add_bands
 from tilegc.stages.partials import Table, concatenate
 from tilegc.stages.setup import Setup
 

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from tilegc.kernels.periodicity import strongest_period
+from tilegc.kernels.periodicity import Room, strongest_period
 from tilegc.stages.local_noise import LocalNoise
 from tilegc.stages.partials import Table
 from tilegc.stages.setup import Setup
@@ -72,11 +72,12 @@ def slices_of(name: str, y: np.ndarray, x: np.ndarray, snr: np.ndarray, good: np
     n = len(EDGES) - 1
     columns = {key: np.full(n, np.nan) for key in ("period", "angle", "power", "false_alarm")}
     counts = np.zeros(n, np.int64)
+    room = Room.of(good)
     for k in range(n):
         rows = (snr >= EDGES[k]) & (snr < EDGES[k + 1])
         counts[k] = rows.sum()
         if counts[k] >= FEWEST:
-            strongest = strongest_period(y[rows], x[rows], good)
+            strongest = strongest_period(y[rows], x[rows], room)
             for key, column in columns.items():
                 column[k] = getattr(strongest, key)
     return {

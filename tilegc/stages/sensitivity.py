@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Final
 
@@ -16,13 +16,21 @@ from tilegc.stages.relation import boxes, fit
 from tilegc.stages.sky_grid import SkyCells
 from tilegc.statistics.kernel_maps import kernel_sums, likeness
 
-__all__ = ["SIGNIFICANCES", "Settings", "sensitivity"]
+__all__ = ["SAMPLES", "SIGNIFICANCES", "Settings", "as_table", "sample_row", "sensitivity"]
 
 Floats = NDArray[np.float64]
 Table = dict[str, np.ndarray]
+Row = dict[str, str | int | float]
 
 SIGNIFICANCES: Final = (5.0, 7.0, 10.0)
 """Peaks over the noise of the noisiest field, so that all fields are cut at one flux."""
+
+
+SAMPLES: Final = (
+    "all", *(f"snr_{level:g}" for level in SIGNIFICANCES), "bright_half", "faint_half", "members_removed",
+    "members_kept", "no_outer_field",
+)  # fmt: skip
+"""Names of all samples, the run itself first."""
 
 
 @dataclass(frozen=True)
@@ -45,13 +53,15 @@ class Settings:
     """Area round a source in which no fainter one is seen, arcsec^2, by field; None: crowding hides nothing."""
 
 
-def sensitivity(
-    cells: SkyCells, sources: Table, sigma: Mapping[str, float], limit: float, settings: Settings
-) -> Table:
-    """Repeat relation and comparison with parts of the sources.
+def sample_row(
+    name: str, cells: SkyCells, sources: Table, sigma: Mapping[str, float], limit: float, settings: Settings
+) -> Row:
+    """Repeat relation and comparison with a part of the sources.
 
     Parameters
     ----------
+    name : str
+        Of `SAMPLES`.
     cells : SkyCells
         Of the run.
     sources : table
@@ -65,33 +75,44 @@ def sensitivity(
     Returns
     -------
     dict
-        Columns of `schema.SENSITIVITY`, the run itself first.
+        A row of `schema.SENSITIVITY`.
     """
+    whole = int(cells.n_gc[settings.field].sum())
+    if name == "all":
+        return _row(name, cells, settings, whole)
+    discs = settings.discs
+    if name == "members_removed":
+        without = replace(cells, n_good=np.where(discs, 0, cells.n_good), n_gc=np.where(discs, 0, cells.n_gc))
+        return _row(name, without, replace(settings, left_out=True), whole)
+    if name == "members_kept":
+        return _row(name, cells, replace(settings, left_out=False), whole)
+    if name == "no_outer_field":
+        return _row(name, cells, settings, whole, within=cells.radius < settings.max_radius)
     peak = sources["peak"].astype(np.float64)
-    noise = max((value for value in sigma.values() if np.isfinite(value)), default=np.inf)
     counted = peak >= limit
     middle = float(np.median(peak[counted])) if counted.any() else np.inf
+    noise = max((value for value in sigma.values() if np.isfinite(value)), default=np.inf)
+    chosen = {f"snr_{level:g}": peak >= level * noise for level in SIGNIFICANCES}
+    chosen |= {"bright_half": counted & (peak >= middle), "faint_half": counted & (peak < middle)}
     owner = cells.n_pixels.argmax(axis=0) if cells.n_pixels.size else np.zeros(cells.kappa.shape, np.int64)
-    chosen: list[tuple[str, NDArray[np.bool_] | None]] = [("all", None)]
-    chosen += [(f"snr_{level:g}", peak >= level * noise) for level in SIGNIFICANCES]
-    chosen += [("bright_half", counted & (peak >= middle)), ("faint_half", counted & (peak < middle))]
-    whole = int(cells.n_gc[settings.field].sum())
-    rows: list[dict[str, str | int | float]] = []
-    for name, rows_of in chosen:
-        part = cells if rows_of is None else replace(cells, n_gc=_counts(cells, sources, rows_of, owner))
-        # The faint half is hidden by the bright one too; all others are everything down to their limit.
-        brighter = cells.n_gc - part.n_gc if name == "faint_half" else None
-        rows.append(_row(name, part, settings, whole, brighter))
-    discs, near = settings.discs, cells.radius < settings.max_radius
-    without = replace(cells, n_good=np.where(discs, 0, cells.n_good), n_gc=np.where(discs, 0, cells.n_gc))
-    rows += [
-        _row("members_removed", without, replace(settings, left_out=True), whole),
-        _row("members_kept", cells, replace(settings, left_out=False), whole),
-        _row("no_outer_field", cells, settings, whole, within=near),
-    ]
+    part = replace(cells, n_gc=_counts(cells, sources, chosen[name], owner))
+    # The faint half is hidden by the bright one too; all others are everything down to their limit.
+    brighter = cells.n_gc - part.n_gc if name == "faint_half" else None
+    return _row(name, part, settings, whole, brighter)
+
+
+def as_table(rows: Sequence[Row]) -> Table:
+    """Return the columns of `schema.SENSITIVITY`."""
     table = {name: np.array([row[name] for row in rows]) for name in rows[0]}
     table["sample"] = table["sample"].astype(object)
     return table
+
+
+def sensitivity(
+    cells: SkyCells, sources: Table, sigma: Mapping[str, float], limit: float, settings: Settings
+) -> Table:
+    """Repeat relation and comparison with all samples, in this process."""
+    return as_table([sample_row(name, cells, sources, sigma, limit, settings) for name in SAMPLES])
 
 
 def _counts(
@@ -108,7 +129,7 @@ def _counts(
 def _row(
     name: str, cells: SkyCells, settings: Settings, whole: int, brighter: NDArray[np.int64] | None = None,
     within: NDArray[np.bool_] | None = None,
-) -> dict[str, str | int | float]:  # fmt: skip
+) -> Row:  # fmt: skip
     binned = fit(boxes(cells, settings.box))
     recovery = None if settings.zones is None else of_cells(cells, settings.zones, brighter)
     kept = cells.kept if within is None else cells.kept & within

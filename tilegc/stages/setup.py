@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from tilegc.config import RunConfig
-from tilegc.engine import Engine, FieldTiles
+from tilegc.engine import Engine, FieldTiles, SerialEngine
 from tilegc.io.fits import FieldSource
 from tilegc.run_folder import Ledger, RunFolder
 from tilegc.schema import ARRAYS, Array
@@ -26,17 +26,19 @@ class Setup:
     fields: tuple[FieldTiles, ...]
     """In run-file order."""
     grid: SkyGrid
+    near: Engine = field(default_factory=SerialEngine)
+    """Who does what needs exp and log: workers of this machine alone, since these differ between processors."""
 
     def source(self, name: str) -> FieldSource:
         """Return the field of this name."""
-        return next(field.source for field in self.fields if field.source.name == name)
+        return next(one.source for one in self.fields if one.source.name == name)
 
     def field_of_centre(self) -> int:
         """Return the position of the field that holds the cluster's centre; of the first where none does."""
         cluster = self.config.cluster
-        for index, field in enumerate(self.fields):
-            y, x = world_to_pixel(field.source.wcs, cluster.ra, cluster.dec)
-            height, width = field.source.shape
+        for index, tiles in enumerate(self.fields):
+            y, x = world_to_pixel(tiles.source.wcs, cluster.ra, cluster.dec)
+            height, width = tiles.source.shape
             if -0.5 <= float(y) < height - 0.5 and -0.5 <= float(x) < width - 0.5:
                 return index
         return 0
@@ -44,7 +46,7 @@ class Setup:
     @property
     def names(self) -> tuple[str, ...]:
         """Names of the fields, in run-file order."""
-        return tuple(field.source.name for field in self.fields)
+        return tuple(tiles.source.name for tiles in self.fields)
 
 
 def arrays(names: Iterable[str]) -> list[Array]:

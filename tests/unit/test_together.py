@@ -1,0 +1,37 @@
+"""Calls side by side: what each is given, and what comes back."""
+
+import numpy as np
+import pytest
+
+from tilegc.engine import Call, SerialEngine, Shared, together
+from tilegc.errors import InputError, TilesFailedError
+
+
+def scaled(values: np.ndarray, factor: float, *, offset: float = 0.0) -> np.ndarray:
+    if factor < 0:
+        raise InputError("factor: below zero")
+    if factor == 0:
+        raise ZeroDivisionError("nothing")
+    return values * factor + offset
+
+
+def test_every_call_gets_its_own_and_what_is_shared() -> None:
+    calls = {
+        "twice": Call(scaled, Shared("values"), 2.0),
+        "more": Call(scaled, Shared("values"), 1.0, offset=Shared("offset")),
+        "nothing": Call(len, ()),
+    }
+    found = together(SerialEngine(), "sums", calls, {"values": np.arange(3.0), "offset": 5.0})
+    assert list(found) == list(calls)
+    assert found["twice"].tolist() == [0, 2, 4]
+    assert found["more"].tolist() == [5, 6, 7]
+    assert found["nothing"] == 0
+    assert together(SerialEngine(), "sums", {}, {}) == {}
+
+
+def test_what_goes_wrong_is_named() -> None:
+    shared = {"values": np.arange(3.0)}
+    with pytest.raises(InputError, match="below zero"):
+        together(SerialEngine(), "sums", {"bad": Call(scaled, Shared("values"), -1.0)}, shared)
+    with pytest.raises(TilesFailedError, match=r"sums: 1 of 1 .*bad \(ZeroDivisionError: nothing\)"):
+        together(SerialEngine(retries=0), "sums", {"bad": Call(scaled, Shared("values"), 0.0)}, shared)

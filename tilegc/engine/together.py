@@ -1,0 +1,60 @@
+"""Calls that do not wait for one another, side by side on an engine's workers."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from tilegc.engine.work import Engine, Unit
+
+__all__ = ["Call", "Shared", "together"]
+
+
+@dataclass(frozen=True)
+class Shared:
+    """Stands for one of the things that several calls are given."""
+
+    name: str
+
+
+class Call:
+    """A function and its arguments: picklable ones, or `Shared`."""
+
+    def __init__(self, function: Callable[..., Any], *args: Any, **options: Any) -> None:
+        self.function, self.args, self.options = function, args, options
+
+
+def together(
+    engine: Engine, name: str, calls: Mapping[str, Call], shared: Mapping[str, Any]
+) -> dict[str, Any]:
+    """Return what every call returns, by its name.
+
+    Parameters
+    ----------
+    engine : Engine
+        Who does them; what is shared is sent to a worker once.
+    name : str
+        For progress and messages.
+    calls : mapping of str to Call
+        The longest first.
+    shared : mapping
+        What `Shared` stands for.
+    """
+    units = [Unit(key, 1, (key, call)) for key, call in calls.items()]
+    found = engine.run(name, _do, units, common=dict(shared), combine=_both, units_per_task=1)
+    return dict(found or {})
+
+
+def _do(shared: Mapping[str, Any], payload: tuple[str, Call]) -> dict[str, Any]:
+    key, call = payload
+
+    def given(argument: Any) -> Any:
+        return shared[argument.name] if isinstance(argument, Shared) else argument
+
+    options = {name: given(value) for name, value in call.options.items()}
+    return {key: call.function(*map(given, call.args), **options)}
+
+
+def _both(a: dict[str, Any], b: dict[str, Any]) -> dict[str, Any]:
+    return {**a, **b}

@@ -1,0 +1,62 @@
+"""The sum of the bands and where it counts, in one way through the pixels (DESIGN 3.4). Radius: 0."""
+
+from __future__ import annotations
+
+from typing import Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from tilegc.kernels.compiled import PLAIN, compiled
+
+__all__ = ["add_bands"]
+
+Float32 = NDArray[np.float32]
+Bool = NDArray[np.bool_]
+
+_NAN: Final = np.float32(np.nan)
+
+
+def add_bands(sci: Float32, wht: Float32 | None) -> tuple[Float32, Bool]:
+    """Return the sum of the bands and where it counts.
+
+    Parameters
+    ----------
+    sci : (band, y, x) float32
+        In the order of the sum, which is in float32.
+    wht : (band, y, x) float32, optional
+        A weight that is not above 0, NaN included, means no data.
+
+    Returns
+    -------
+    light : (y, x) float32
+        NaN where any band is not finite or has no weight.
+    valid : (y, x) bool
+    """
+    light, valid = np.empty(sci.shape[1:], np.float32), np.empty(sci.shape[1:], np.bool_)
+    sci = np.require(sci, np.float32, PLAIN)
+    weights = np.empty((0, *light.shape), np.float32) if wht is None else np.require(wht, np.float32, PLAIN)
+    _add(sci, weights, light, valid)
+    return light, valid
+
+
+@compiled
+def _add(sci: Float32, wht: Float32, light: Float32, valid: Bool) -> None:
+    width = light.shape[1]
+    for y in range(light.shape[0]):
+        total, counts = light[y], valid[y]
+        for x in range(width):
+            total[x] = sci[0, y, x]
+            counts[x] = np.isfinite(sci[0, y, x])
+        for band in range(1, sci.shape[0]):
+            row = sci[band, y]
+            for x in range(width):
+                total[x] += row[x]
+                counts[x] &= np.isfinite(row[x])
+        for band in range(wht.shape[0]):
+            row = wht[band, y]
+            for x in range(width):
+                counts[x] &= row[x] > 0
+        for x in range(width):
+            if not counts[x]:
+                total[x] = _NAN
