@@ -6,6 +6,7 @@ that is more than the machine has free, it is left out and the table says so.
 
 from __future__ import annotations
 
+import argparse
 import os
 import resource
 import subprocess
@@ -17,7 +18,7 @@ from pathlib import Path
 
 import numpy as np
 
-from benchmarks.measure import Case
+from benchmarks.measure import Case, keep, show
 from tilegc.kernels.multilevel import Tables
 
 SCALE, ALPHA, SOFTENING = 0.03, 1.6, 0.9
@@ -38,7 +39,8 @@ def sources(size: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
 
 def tiled(size: int, folder: Path) -> dict[str, float]:
     """Sum in tiles, as the stage does: the driver's part, then every tile in one worker process."""
-    from tilegc.io import lattices  # noqa: PLC0415  (the peer's process must not pay for it)
+    from tilegc.cluster.settings import MALLOC  # noqa: PLC0415  (the peer's process must not pay for it)
+    from tilegc.io import lattices  # noqa: PLC0415
     from tilegc.kernels import multilevel  # noqa: PLC0415
 
     y, x, weight = sources(size)
@@ -50,6 +52,7 @@ def tiled(size: int, folder: Path) -> dict[str, float]:
     nodes, coarse = multilevel.far(y[order], x[order], weight[order], shape, tables)
     lattices.put_lattice(path, "rho_far", nodes, coarse)
     driver = time.perf_counter() - begun
+    os.environ.update(MALLOC)  # as workers start: what is freed goes back to the system
     with get_context("spawn").Pool(1) as pool:
         pool.apply(tile, (path, shape, 0, tables))  # compiles or loads the kernels
         begun = time.perf_counter()
@@ -127,8 +130,28 @@ def _fresh(name: str, size: int) -> dict[str, float]:
     return {key: float(value) for key, value in (line.split("\t") for line in out.splitlines())}
 
 
-if __name__ == "__main__":
+def main() -> None:
+    """Measure the sizes asked for, print the table, keep the numbers."""
+    options = argparse.ArgumentParser(prog="python -m benchmarks.density", description=main.__doc__)
+    options.add_argument("--sky", type=int, nargs="*", default=[4096, 8192], help="sides, with the peer")
+    options.add_argument("--flat", type=int, nargs="*", default=[], help="sides without it")
+    options.add_argument("--runs", type=int, default=1)
+    given = options.parse_args()
+    cases = [rho(side, given.runs) for side in given.sky]
+    cases += [rho(side, given.runs, peer=False) for side in given.flat]
+    show(cases)
+    print(f"written: {keep(cases, Path(__file__).parent / 'results')}")
+
+
+def one(name: str, side: int) -> None:
+    """Measure one contestant in this process; print what it took."""
     with tempfile.TemporaryDirectory() as place:
-        side = int(sys.argv[2])
-        measured = tiled(side, Path(place)) if sys.argv[1] == "tilegc" else convolved(side)
+        measured = tiled(side, Path(place)) if name == "tilegc" else convolved(side)
     print("\n".join(f"{key}\t{value}" for key, value in measured.items()))
+
+
+if __name__ == "__main__":
+    if sys.argv[1:2] in (["tilegc"], ["fftconvolve"]):
+        one(sys.argv[1], int(sys.argv[2]))
+    else:
+        main()

@@ -170,21 +170,34 @@ def test_a_pass_keeps_nothing_on_the_workers(client):
     assert not any(client.has_what().values())
 
 
-def test_few_tasks_and_only_the_last_partial_in_the_driver(client, monkeypatch):
-    """A thousand units: runs of them, one tree, one result fetched."""
+def counted_tasks(monkeypatch):
+    """Return the list to which the key of every task is added that is submitted from now on."""
     submitted = []
-    fetched = []
-    submit, result = Client.submit, Future.result
+    submit, mapped = Client.submit, Client.map
 
     def counting_submit(self, *args, **kwargs):
         submitted.append(kwargs["key"])
         return submit(self, *args, **kwargs)
 
+    def counting_map(self, *args, **kwargs):
+        submitted.extend(kwargs["key"])
+        return mapped(self, *args, **kwargs)
+
+    monkeypatch.setattr(Client, "submit", counting_submit)
+    monkeypatch.setattr(Client, "map", counting_map)
+    return submitted
+
+
+def test_few_tasks_and_only_the_last_partial_in_the_driver(client, monkeypatch):
+    """A thousand units: runs of them, one tree, one result fetched."""
+    submitted = counted_tasks(monkeypatch)
+    fetched = []
+    result = Future.result
+
     def counting_result(self, *args, **kwargs):
         fetched.append(self.key)
         return result(self, *args, **kwargs)
 
-    monkeypatch.setattr(Client, "submit", counting_submit)
     monkeypatch.setattr(Future, "result", counting_result)
     monkeypatch.setattr(Client, "gather", None)
     units = [Unit(str(i), 2048 * 2048, i) for i in range(1000)]
@@ -194,7 +207,7 @@ def test_few_tasks_and_only_the_last_partial_in_the_driver(client, monkeypatch):
     tiles = [key for key in submitted if "-tiles-" in key]
     merges = [key for key in submitted if "-merge-" in key]
     assert len(tiles) == 100
-    assert len(merges) <= 16  # 100 partials, 8 at a time: 99/7 rounded up, and the last few
+    assert len(merges) <= 9  # 100 partials, 16 at a time: 99/15 rounded up, and the last few
     assert len(submitted) == len(tiles) + len(merges) + 1
 
 
@@ -212,3 +225,76 @@ def test_no_more_in_flight_than_the_bound(client, monkeypatch):
     monkeypatch.setattr(futures._Drive, "fill", watching)
     DaskEngine(client).run("p", number, [Unit(str(i), 1, i) for i in range(300)], units_per_task=1)
     assert 8 <= most <= futures.IN_FLIGHT * 4
+
+
+@given(plan=unit_plans, length=st.sampled_from([None, 1, 2, 7, 100]))
+@settings(max_examples=10, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+def test_what_is_gathered_comes_once_from_each_unit(client, plan, length):
+    oracle = [[[index], 10**18 + index] for index, row in enumerate(plan) if row[2]]
+    for engine in (DaskEngine(client), SerialEngine()):
+        units, common = make(plan)
+        found = []
+        assert engine.run("p", rule, units, common=common, gather=found.append, units_per_task=length) is None
+        assert sorted(found) == oracle
+
+
+def test_gathering_joins_nothing_on_the_workers(client, monkeypatch):
+    submitted = counted_tasks(monkeypatch)
+    units, found = [Unit(str(i), 2048 * 2048, i) for i in range(1000)], []
+    DaskEngine(client).run("p", number, units, gather=found.append, units_per_task=10)
+    assert sorted(found) == list(range(1000))
+    assert len([key for key in submitted if "-tiles-" in key]) == 100
+    assert len(submitted) == 101  # and the job itself
+
+
+def test_what_is_gathered_is_not_kept_with_marks():
+    for engine in (SerialEngine(), DaskEngine(None)):
+        with pytest.raises(ValueError, match="gathered, or kept"):
+            engine.run("p", number, [], gather=print, ledger=MemoryLedger())
+
+
+@given(plan=unit_plans, length=st.sampled_from([None, 1, 2, 7, 100]))
+@settings(max_examples=10, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+def test_joined_and_gathered_is_every_unit_once(client, plan, length):
+    """Also where units fail and are tried again."""
+    oracle = [index for index, row in enumerate(plan) if row[2]]
+    for engine in (DaskEngine(client), SerialEngine()):
+        units, common = make(plan)
+        found = []
+        engine.run("p", rule, units, common=common, combine=join, gather=found.append, units_per_task=length)
+        assert sorted(index for part in found for index in part[0]) == oracle
+        assert sum(part[1] for part in found) == sum(10**18 + index for index in oracle)
+
+
+@pytest.mark.parametrize(("length", "largest"), [(1, 16), (4, 16), (10, 10), (40, 40)])
+def test_groups_that_are_joined_before_they_are_gathered_do_not_grow(client, monkeypatch, length, largest):
+    submitted = counted_tasks(monkeypatch)
+    units, found = [Unit(str(i), 2048 * 2048, i) for i in range(400)], []
+    DaskEngine(client).run(
+        "p", listed, units, combine=lambda a, b: a + b, gather=found.append, units_per_task=length
+    )
+    assert sorted(number for part in found for number in part) == list(range(400))
+    assert max(map(len, found)) == largest
+    merges = [key for key in submitted if "-merge-" in key]
+    assert len(merges) == (0 if length > 8 else 25)
+    assert len(found) == (400 // length if length > 8 else 25)
+
+
+def listed(_common, payload):
+    return [payload]
+
+
+def test_runs_of_units_are_sent_together(client, monkeypatch):
+    """Half of what may be in flight at a time: 4 threads of 4 tasks each, so 300 tasks in 38 messages or a few more."""
+    sent = []
+    mapped = Client.map
+
+    def counting_map(self, *args, **kwargs):
+        sent.append(len(kwargs["key"]))
+        return mapped(self, *args, **kwargs)
+
+    monkeypatch.setattr(Client, "map", counting_map)
+    DaskEngine(client).run("p", number, [Unit(str(i), 1, i) for i in range(300)], units_per_task=1)
+    assert sum(sent) == 300
+    assert sent[0] == 16
+    assert len(sent) <= 50

@@ -3,7 +3,8 @@
 Futures are all of Dask that is used (array graph internals change; DESIGN section 6).  A task costs about 2
 ms, so it carries a run of neighbouring units.  Partials stay on the workers, `FAN_IN` of them are joined by
 one more task as soon as there are so many, and only the last one comes to the driver: any order gives the
-same result since `combine` is associative and commutative.
+same result since `combine` is associative and commutative.  What grows with the mosaic is joined over `FAN_IN`
+neighbouring tiles at most, and then gathered.
 
 What can go wrong, and what then happens:
 
@@ -19,6 +20,7 @@ What can go wrong, and what then happens:
 from __future__ import annotations
 
 import logging
+import operator
 import pickle
 import queue
 import time
@@ -35,16 +37,16 @@ from distributed.scheduler import KilledWorker
 
 from tilegc.engine.counters import count_retries
 from tilegc.engine.interrupt import HeldBack
-from tilegc.engine.on_worker import Fitness, Job, UnfitWorkerError, UnitsError, busy, do_units, merge
+from tilegc.engine.on_worker import Fitness, Job, Listed, UnfitWorkerError, UnitsError, busy, do_units, merge
 from tilegc.engine.progress import Progress, Silent
-from tilegc.engine.work import LISTED, Books, Combine, Function, Marks, Unit, describe
+from tilegc.engine.work import LISTED, Books, Combine, Function, Gather, Marks, Unit, describe
 from tilegc.errors import RunFailedError, TileGCError
 
 __all__ = ["DaskEngine", "run_length"]
 
 log = logging.getLogger("tilegc.engine")
 
-FAN_IN = 8
+FAN_IN = 16
 """Partials joined by one task."""
 TASK_PIXELS = 2048 * 2048
 """Runs of small tiles are made about this long: tens of milliseconds of work against 2 ms of overhead."""
@@ -160,15 +162,18 @@ class DaskEngine:
         *,
         common: Any = None,
         combine: Combine | None = None,
+        gather: Gather | None = None,
         ledger: Marks | None = None,
         units_per_task: int | None = None,
     ) -> Any:
         """See `tilegc.engine.Engine.run`."""
-        with Books(name, units, self.progress, combine=combine, ledger=ledger) as books:
+        with Books(name, units, self.progress, combine=combine, ledger=ledger, gather=gather) as books:
             if not books.units:
                 return books.result(tries=self.retries + 1)
             drive = _Drive(self, books)
             try:
+                if gather is not None and combine is None:
+                    function, combine = Listed(function), operator.add
                 with drive.interrupts:
                     return drive.go((name, function, combine, common, self.fitness), units_per_task)
             finally:
@@ -196,12 +201,16 @@ class _Drive:
         self.lost_merges = 0
         self.job: Future | None = None
         self.slots = 1
+        self.fan = FAN_IN
+        """Partials that one task joins."""
         self.looked = self.seen = time.monotonic()
 
     def go(self, job: Job, length: int | None) -> Any:
         books = self.books
         self.look()
         length = length or run_length(books.units, self.slots)
+        if books.rooted:
+            self.fan = max(1, FAN_IN // length)
         self.pending.extend(
             _Batch(tuple(books.units[i : i + length])) for i in range(0, len(books.units), length)
         )
@@ -211,7 +220,7 @@ class _Drive:
             self.job = self.client.submit(
                 pickle.loads, cloudpickle.dumps(job), key=f"{books.name}-load-{uuid.uuid4().hex}", pure=False
             )
-        in_driver = books.with_partials
+        in_driver = books.with_partials or (books.gather is not None and not books.rooted)
         while True:
             self.fill()
             if self.running:
@@ -219,15 +228,16 @@ class _Drive:
             elif self.books.failed or not self.ready:
                 return books.result(tries=self.retries + 1)
             else:
-                (part,) = self.ready
+                part = self.ready.popleft()
                 try:
                     with self.interrupts.let_through():
                         partial = part.future.result()
                 except Exception as error:  # noqa: BLE001  (units' errors, dead workers)
-                    self.ready.clear()
                     self.again(part.units, error)
                 else:
-                    return books.result(partial, tries=self.retries + 1)
+                    if not books.rooted:
+                        return books.result(partial, tries=self.retries + 1)
+                    books.gathered(partial)
 
     def stop(self) -> None:
         """Let go of everything; on Ctrl-C or an error also of what runs."""
@@ -256,22 +266,46 @@ class _Drive:
 
     def fill(self) -> None:
         """Submit merges as soon as they are due, and units up to the bound."""
-        due = FAN_IN if self.pending or self.running else 2
-        while len(self.ready) >= due:
-            parts = tuple(self.ready.popleft() for _ in range(min(FAN_IN, len(self.ready))))
-            self.submit(merge, [part.future for part in parts], _Merge(parts))
-            due = FAN_IN
-        while self.pending and len(self.running) < max(IN_FLIGHT * self.slots, FAN_IN):
-            batch = self.pending.popleft()
-            payloads = cloudpickle.dumps([(unit.key, unit.pixels, unit.payload) for unit in batch.units])
-            self.submit(do_units, payloads, batch)
+        due = self.fan if self.pending or self.running else 2
+        while self.fan > 1 and len(self.ready) >= due:
+            parts = tuple(self.ready.popleft() for _ in range(min(self.fan, len(self.ready))))
+            self.join(parts)
+            due = self.fan
+        bound = max(IN_FLIGHT * self.slots, FAN_IN)
+        if len(self.running) <= bound // 2 or len(self.pending) <= bound // 2:
+            room = max(bound - len(self.running), 0)
+            batches = [self.pending.popleft() for _ in range(min(room, len(self.pending)))]
+            self.send(batches)
 
-    def submit(self, function: Function, argument: Any, what: _Batch | _Merge) -> None:
-        joins = isinstance(what, _Merge)
-        name = f"{self.books.name}-{'merge' if joins else 'tiles'}-{uuid.uuid4().hex}"
-        future = self.client.submit(
-            function, self.job, argument, key=name, pure=False, priority=1 if joins else 0
+    def send(self, batches: list[_Batch]) -> None:
+        """Submit runs of units, as one message: each costs the scheduler a millisecond."""
+        if not batches:
+            return
+        payloads = [
+            cloudpickle.dumps([(unit.key, unit.pixels, unit.payload) for unit in batch.units])
+            for batch in batches
+        ]
+        futures = self.client.map(
+            do_units,
+            [self.job] * len(batches),
+            payloads,
+            key=[self.key("tiles") for _ in batches],
+            pure=False,
         )
+        for future, batch in zip(futures, batches, strict=True):
+            self.enter(future, batch)
+
+    def join(self, parts: tuple[_Part, ...]) -> None:
+        """Submit the joining of partials, before any more units."""
+        future = self.client.submit(
+            merge, self.job, [part.future for part in parts], key=self.key("merge"), pure=False, priority=1
+        )
+        self.enter(future, _Merge(parts))
+
+    def key(self, what: str) -> str:
+        return f"{self.books.name}-{what}-{uuid.uuid4().hex}"
+
+    def enter(self, future: Future, what: _Batch | _Merge) -> None:
         self.running[future.key] = (future, what)
         ended = self.ended
         future.add_done_callback(lambda done: ended.put(done.key))
@@ -331,7 +365,7 @@ class _Drive:
         future, what = self.running.pop(key)
         if future.status == "finished":
             if isinstance(what, _Merge):
-                self.ready.append(_Part(future, what.units))
+                self.enter_part(_Part(future, what.units), whole=True)
             elif in_driver:
                 try:
                     partial = future.result()
@@ -342,7 +376,7 @@ class _Drive:
             else:
                 self.books.finished(what.units)
                 if self.books.combine is not None:
-                    self.ready.append(_Part(future, what.units))
+                    self.enter_part(_Part(future, what.units), whole=self.fan == 1)
             return
         if future.status in {"lost", "pending"}:
             self.running[key] = (future, what)
@@ -369,6 +403,18 @@ class _Drive:
         else:
             self.broken(what, failure)
 
+    def enter_part(self, part: _Part, *, whole: bool) -> None:
+        """Keep a partial to be joined; where they are gathered and it is as large as it may be, take it here."""
+        if not (whole and self.books.rooted):
+            self.ready.append(part)
+            return
+        try:
+            partial = part.future.result()
+        except Exception as error:  # noqa: BLE001  (dead workers)
+            self.again(part.units, error)
+        else:
+            self.books.gathered(partial)
+
     def send_away(self, failure: UnfitWorkerError) -> None:
         """Rid the scheduler of a worker that cannot work for this run: it would fail fast, and so get most tasks."""
         if failure.address in self.sent_away:
@@ -390,7 +436,7 @@ class _Drive:
             for key, (_, trace) in failures.items():
                 log.warning("%s: %s on worker %s: %s", self.books.name, key, error.worker, trace)
             well = tuple(unit for unit in batch.units if unit.key not in failures)
-            if well and self.books.combine is None:
+            if well and self.books.combine is None and self.books.gather is None:
                 self.books.finished(well)
             elif well:  # their partial went with the failure
                 self.pending.append(_Batch(well, batch.tries))

@@ -6,6 +6,7 @@ import logging
 import pickle
 import time
 import traceback
+from dataclasses import dataclass
 from typing import Any, Protocol
 
 from distributed import get_worker
@@ -14,7 +15,7 @@ from tilegc.engine.counters import count_failures, count_tile
 from tilegc.engine.work import Combine, Function, describe
 from tilegc.errors import TileGCError
 
-__all__ = ["Fitness", "Job", "UnfitWorkerError", "UnitsError", "busy", "do_units", "merge"]
+__all__ = ["Fitness", "Job", "Listed", "UnfitWorkerError", "UnitsError", "busy", "do_units", "merge"]
 
 log = logging.getLogger("tilegc.tiles")
 """A line a tile, at INFO; it names tile and worker."""
@@ -25,6 +26,18 @@ class Fitness(Protocol):
 
     def problem(self) -> str | None:
         """Return what keeps this worker from working for the run, one line; None where nothing does."""
+
+
+@dataclass(frozen=True)
+class Listed:
+    """A function of units whose partials are not joined: a run of them gives the list of all."""
+
+    function: Function
+
+    def __call__(self, common: Any, payload: Any) -> list[Any] | None:
+        """Return the partial alone in a list."""
+        partial = self.function(common, payload)
+        return None if partial is None else [partial]
 
 
 Job = tuple[str, Function, Combine | None, Any, Fitness | None]

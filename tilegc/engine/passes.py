@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from tilegc.engine.counters import count_bytes_read
-from tilegc.engine.work import Combine, Engine, Marks, Unit
+from tilegc.engine.work import Combine, Engine, Gather, Marks, Unit
 from tilegc.geometry import Tile, TileGrid
 from tilegc.io import store as stores
 
@@ -67,8 +67,10 @@ def run_pass(
     fields: Sequence[FieldTiles],
     params: Mapping[str, Any],
     ledger: Marks | None = None,
+    *,
+    gather: Gather | None = None,
 ) -> Any:
-    """Take a pass over all tiles of all fields, in one reduction over all of them.
+    """Take a pass over all tiles of all fields, in one reduction over all of them, or gather what they give.
 
     Parameters
     ----------
@@ -82,6 +84,8 @@ def run_pass(
         Third argument of the rule, by the field's name; picklable.
     ledger : Marks, optional
         Used where the pass writes; a counting pass is simply done again.
+    gather : callable, optional
+        Takes every tile's partial in the driver, in any order, in place of a reduction.
 
     Returns
     -------
@@ -105,6 +109,7 @@ def run_pass(
         units,
         common=common,
         combine=step.combine,
+        gather=gather,
         ledger=ledger if step.writes else None,
     )
 

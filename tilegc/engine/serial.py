@@ -10,7 +10,7 @@ from typing import Any
 
 from tilegc.engine.counters import count_failures, count_tile
 from tilegc.engine.progress import Progress, Silent
-from tilegc.engine.work import Books, Combine, Function, Marks, Unit, describe
+from tilegc.engine.work import Books, Combine, Function, Gather, Marks, Unit, describe
 from tilegc.errors import TileGCError
 
 __all__ = ["SerialEngine"]
@@ -51,11 +51,12 @@ class SerialEngine:
         *,
         common: Any = None,
         combine: Combine | None = None,
+        gather: Gather | None = None,
         ledger: Marks | None = None,
         units_per_task: int | None = None,  # noqa: ARG002  (of the Dask driver)
     ) -> Any:
         """See `tilegc.engine.Engine.run`."""
-        with Books(name, units, self.progress, combine=combine, ledger=ledger) as books:
+        with Books(name, units, self.progress, combine=combine, ledger=ledger, gather=gather) as books:
             for unit in books.units:
                 self._do(books, function, common, unit)
             return books.result(tries=self.retries + 1)
@@ -74,5 +75,8 @@ class SerialEngine:
                     books.gave_up(unit, describe(error))
             else:
                 count_tile(books.name, unit.pixels, time.perf_counter() - begun)
-                books.finished([unit], partial if books.combine is not None else None)
+                if books.gather is not None:
+                    books.finished([unit], [] if partial is None else [partial])
+                else:
+                    books.finished([unit], partial if books.combine is not None else None)
                 return

@@ -16,7 +16,7 @@ from typing import Any, Protocol, Self
 from tilegc.engine.progress import Progress
 from tilegc.errors import TilesFailedError
 
-__all__ = ["Books", "Combine", "Engine", "Function", "Marks", "Unit", "describe"]
+__all__ = ["Books", "Combine", "Engine", "Function", "Gather", "Marks", "Unit", "describe"]
 
 log = logging.getLogger("tilegc.engine")
 # Tracebacks of tiles are for a log; without one they would be written over the user's terminal.
@@ -26,6 +26,9 @@ Function = Callable[[Any, Any], Any]
 """`function(common, payload) -> partial or None`; module-level, so that it can be sent to a worker."""
 Combine = Callable[[Any, Any], Any]
 """`combine(a, b) -> partial`; associative and commutative; must not change its arguments."""
+
+Gather = Callable[[Any], None]
+"""Takes one unit's partial in the driver."""
 
 FLUSH_SECONDS = 1.0
 """Marks are written at most this often: a crash repeats about this much work."""
@@ -77,6 +80,7 @@ class Engine(Protocol):
         *,
         common: Any = None,
         combine: Combine | None = None,
+        gather: Gather | None = None,
         ledger: Marks | None = None,
         units_per_task: int | None = None,
     ) -> Any:
@@ -94,7 +98,12 @@ class Engine(Protocol):
         common : object, optional
             First argument of every call; picklable; sent to each worker once.
         combine : callable, optional
-            Joins two partials; without it what the function returns is dropped.
+            Joins two partials; without it, and without `gather`, what the function returns is dropped.
+        gather : callable, optional
+            Not with `ledger`: called in the driver with every unit's partial as soon as it is there, once for each
+            unit that gave one, in any order.  For what grows with the mosaic (rows of sources, cells of the sky):
+            joined on a worker it would have to fit there.  With `combine`, partials of a few neighbours are joined
+            on the workers first, in groups that do not grow with the mosaic.
         ledger : Marks, optional
             For writing passes: units that are marked are skipped, those done are marked after their return.
             With `combine` as well, each partial comes to the driver and is kept with the marks: it must then
@@ -105,7 +114,7 @@ class Engine(Protocol):
         Returns
         -------
         object or None
-            The combined partial; None where no unit gave one.
+            The combined partial; None where no unit gave one, and with `gather`.
 
         Raises
         ------
@@ -138,7 +147,10 @@ class Books:
         *,
         combine: Combine | None,
         ledger: Marks | None,
+        gather: Gather | None = None,
     ) -> None:
+        if gather is not None and ledger is not None:
+            raise ValueError(f"{name}: partials are gathered, or kept with marks")
         keys = {unit.key for unit in units}
         if len(keys) != len(units):
             raise ValueError(f"{name}: two units bear the same key")
@@ -147,6 +159,9 @@ class Books:
         self.ledger = ledger
         self.with_partials = ledger is not None and combine is not None
         """Whether partials go with the marks (a writing pass that also counts)."""
+        self.gather = gather
+        self.rooted = gather is not None and combine is not None
+        """Whether partials are joined before they are gathered."""
         done = ledger.done(name) if ledger is not None else set()
         self.units = [unit for unit in units if unit.key not in done]
         self.failed: dict[str, str] = {}
@@ -176,8 +191,14 @@ class Books:
             log.info("%s: %d of %d units in %.1f s", self.name, done, len(self.units), seconds)
 
     def finished(self, units: Sequence[Unit], partial: Any = None) -> None:
-        """Enter units whose function has returned; their partial, where it comes to the driver."""
-        if partial is not None:
+        """Enter units whose function has returned; their partial, where it comes to the driver.
+
+        With `gather` alone: a list of the partials of each.
+        """
+        if self.gather is not None:
+            for one in partial or ():
+                self.gathered(one)
+        elif partial is not None:
             self._partial = self._join(self._partial, partial)
         new = [unit for unit in units if unit.key not in self._counted]
         self._counted.update(unit.key for unit in new)
@@ -186,6 +207,11 @@ class Books:
             self._progress.advance(sum(unit.pixels for unit in new), len(new))
         if time.monotonic() - self._flushed > FLUSH_SECONDS:
             self._flush()
+
+    def gathered(self, partial: Any) -> None:
+        """Hand on a partial that has come to the driver."""
+        if partial is not None and self.gather is not None:
+            self.gather(partial)
 
     def gave_up(self, unit: Unit, reason: str) -> None:
         """Enter a unit that failed in all its tries."""

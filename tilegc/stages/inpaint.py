@@ -13,7 +13,7 @@ from tilegc.geometry import Tile
 from tilegc.kernels.random import draw_sources
 from tilegc.schema import Bit
 from tilegc.sky import pixel_to_world
-from tilegc.stages.partials import Table, concatenate
+from tilegc.stages.partials import Table, stacked
 from tilegc.stages.setup import Setup
 
 __all__ = ["INPAINT", "hidden", "inpaint", "no_data"]
@@ -53,7 +53,10 @@ def inpaint(setup: Setup) -> Table:
         )
         for index, field in enumerate(setup.fields)
     }
-    drawn = run_pass(setup.engine, INPAINT, setup.fields, params)
+    parts: list[Table] = []
+    run_pass(setup.engine, INPAINT, setup.fields, params, gather=parts.append)
+    drawn = stacked(parts)
+    assert drawn is not None  # every tile gives a table, if an empty one
     order = np.lexsort((drawn["x"], drawn["y"], drawn["field"], drawn["realisation"]))
     table = {name: column[order] for name, column in drawn.items()}
     ra, dec = np.zeros(order.size), np.zeros(order.size)
@@ -87,6 +90,4 @@ def _inpaint_rule(
     return {}, {"realisation": realisation, "field": number, "y": y, "x": x, "coverage": coverage}
 
 
-INPAINT = Pass(
-    "inpaint", ("density", "coverage", "mask"), 0, (), _inpaint_rule, concatenate, bytes_per_pixel=32.0
-)
+INPAINT = Pass("inpaint", ("density", "coverage", "mask"), 0, (), _inpaint_rule, bytes_per_pixel=32.0)

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import TypeVar
 
 import numpy as np
 
-__all__ = ["Table", "by_field", "concatenate"]
+__all__ = ["Table", "by_field", "concatenate", "stacked"]
 
 Table = dict[str, np.ndarray]
 """Columns of one length; whoever reads a joined table sorts it first."""
@@ -18,6 +18,13 @@ Partial = TypeVar("Partial")
 def concatenate(a: Table, b: Table) -> Table:
     """Return the rows of both tables."""
     return {name: np.concatenate([a[name], b[name]]) for name in a}
+
+
+def stacked(parts: Sequence[Table]) -> Table | None:
+    """Return the rows of all tables, as they were gathered; None where there is none."""
+    if not parts:
+        return None
+    return {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
 
 
 def by_field(

@@ -19,7 +19,7 @@ from tilegc.kernels.peaks import classify, local_maxima, settle
 from tilegc.sky import cosmology, kpc_per_arcsec, pixel_to_world, separation_arcsec
 from tilegc.stages.local_noise import LocalNoise
 from tilegc.stages.noise import Noise
-from tilegc.stages.partials import Table, concatenate
+from tilegc.stages.partials import Table, stacked
 from tilegc.stages.purity import Purity, purity_of
 from tilegc.stages.setup import Setup
 
@@ -32,6 +32,7 @@ __all__ = [
     "find_peaks",
     "keep",
     "peaks_rule",
+    "settled",
 ]
 
 PEAK_HALO = 16
@@ -84,7 +85,7 @@ def peaks_rule(window: xr.Dataset, tile: Tile, params: PeakParams) -> tuple[dict
     }
 
 
-PEAKS = Pass("peaks", ("detection", "mask"), PEAK_HALO, (), peaks_rule, concatenate, bytes_per_pixel=48.0)
+PEAKS = Pass("peaks", ("detection", "mask"), PEAK_HALO, (), peaks_rule, bytes_per_pixel=48.0)
 
 
 def find_peaks(
@@ -115,16 +116,20 @@ def find_peaks(
     }
     # A field without a good pixel has no threshold, and no candidates.
     searched = [field for field in setup.fields if np.isfinite(limits[field.source.name])]
-    found = run_pass(setup.engine, PEAKS, searched, params) if searched else None
+    parts: list[Table] = []
+    if searched:
+        run_pass(setup.engine, PEAKS, searched, params, gather=parts.append)
+    found = stacked(parts)
+    parts.clear()
     if found is None:
         found = {
             "field": np.zeros(0, np.int32), "y": np.zeros(0, np.int32), "x": np.zeros(0, np.int32),
             "peak": np.zeros(0, np.float32), "rank": np.zeros(0, np.float32), "decided": np.zeros(0, bool),
         }  # fmt: skip
-    return _settled(found, radius)
+    return settled(found, radius)
 
 
-def _settled(found: Table, radius: float) -> Table:
+def settled(found: Table, radius: float) -> Table:
     """Settle the undecided field by field, and sort."""
     keep = np.zeros(found["y"].size, bool)
     for field in np.unique(found["field"]):

@@ -22,7 +22,7 @@ from tilegc.engine import Pass, run_pass
 from tilegc.geometry import Tile
 from tilegc.kernels.psf import Psf, quantised, resampled
 from tilegc.kernels.shapes import REACH, ShapeTables, measure, shape_tables
-from tilegc.stages.partials import Table, concatenate
+from tilegc.stages.partials import Table
 from tilegc.stages.psf import BandPsf
 from tilegc.stages.setup import Setup
 from tilegc.stages.threshold import Selection
@@ -73,7 +73,7 @@ def _shapes_rule(window: xr.Dataset, tile: Tile, params: _Places) -> tuple[dict[
     return {}, {"row": params.rows[inside], **dict(zip(NUMBERS, numbers, strict=True))}
 
 
-SHAPES = Pass("shapes", ("light",), REACH, (), _shapes_rule, concatenate, bytes_per_pixel=12.0)
+SHAPES = Pass("shapes", ("light",), REACH, (), _shapes_rule, bytes_per_pixel=12.0)
 
 
 def measured(setup: Setup, candidates: Table, tables: Mapping[str, ShapeTables]) -> Table:
@@ -87,9 +87,12 @@ def measured(setup: Setup, candidates: Table, tables: Mapping[str, ShapeTables])
             params[name] = _Places(rows, candidates["y"][rows], candidates["x"][rows], table)
     searched = [field for field in setup.fields if field.source.name in params]
     if searched:
-        found = run_pass(setup.engine, SHAPES, searched, params)
-        for name in NUMBERS:
-            numbers[name][found["row"]] = found[name]
+
+        def enter(found: Table) -> None:
+            for name in NUMBERS:
+                numbers[name][found["row"]] = found[name]
+
+        run_pass(setup.engine, SHAPES, searched, params, gather=enter)
     whole = {**candidates, **numbers}
     return {**whole, "shape": judge(whole, tables)}
 

@@ -1,13 +1,14 @@
 """The sky grid: areas, light, rho, sources and kappa of all fields in cells on the sky (DESIGN 3.9).
 
-The pixels of all tiles of all fields are added up in one tree of reductions; areas are integer counts of pixels
-and sums are exact, so the order does not matter.
+What tiles of all fields add is reduced on the workers, a few neighbours at a time, and the roots come to the driver,
+which holds the grid: that of a large field would not fit into a worker. Areas are integer counts of pixels and sums
+are exact, so the order does not matter.
 """
 
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -19,7 +20,8 @@ from tilegc.geometry import Box, Tile
 from tilegc.io.convergence import Kappa
 from tilegc.kernels.lattice import bilinear
 from tilegc.kernels.mesh import Mesh
-from tilegc.kernels.sky_cells import SkyPartial, accumulate_cells, cell_of, cells_at, combine_sky
+from tilegc.kernels.sky_cells import accumulate_cells, cell_of, cells_at
+from tilegc.kernels.sky_tiles import TileCells, add_tiles, join_cells, settle_cells
 from tilegc.schema import Bit
 from tilegc.sky import SkyGrid, mesh
 from tilegc.stages.setup import Setup
@@ -162,15 +164,17 @@ class _CellParams:
 
 def _cell_rule(
     window: xr.Dataset, tile: Tile, params: _CellParams
-) -> tuple[dict[str, np.ndarray], SkyPartial]:
+) -> tuple[dict[str, np.ndarray], tuple[TileCells, ...]]:
     values = {name: window[name].values for name in ("mask", "light", "rho")}
     if params.noise is not None:
         shallow = bilinear(params.noise, tile.core) > np.float64(params.ceiling)
         values["mask"] = values["mask"] | np.where(shallow, np.uint8(Bit.REGION), np.uint8(0))
-    return {}, accumulate_cells(params.field, params.mesh, tile.core, params.pixel, **values)
+    sums = accumulate_cells(params.field, params.mesh, tile.core, params.pixel, **values)
+    settled = settle_cells(sums, params.mesh, tile.core, tile.field_shape, params.pixel)
+    return {}, () if settled is None else (settled,)
 
 
-CELLS = Pass("sky-grid", ("mask", "light", "rho"), 0, (), _cell_rule, combine_sky, bytes_per_pixel=72.0)
+CELLS = Pass("sky-grid", ("mask", "light", "rho"), 0, (), _cell_rule, join_cells, bytes_per_pixel=72.0)
 
 
 def add_up(
@@ -203,16 +207,19 @@ def add_up(
         )
         for index, field in enumerate(setup.fields)
     }
-    partial: SkyPartial = run_pass(setup.engine, CELLS, setup.fields, params)
-    extent = _extent(partial, round(setup.config.relation.box / grid.pixel))
+    parts: list[TileCells] = []
+    run_pass(setup.engine, CELLS, setup.fields, params, gather=parts.extend)
+    extent = _extent(parts, round(setup.config.relation.box / grid.pixel))
     (j0, i0), shape = (extent.y0, extent.x0), (len(setup.fields), *extent.shape)
     n_pixels, n_good, n_inside = (np.zeros(shape, np.int64) for _ in range(3))
     light, rho = np.full(shape, np.nan), np.full(shape, np.nan)
-    for index, part in partial.fields.items():
-        at = (index, *part.box.within(extent))
-        n_pixels[at], n_good[at], n_inside[at] = part.n_pixels, part.n_good, part.n_inside
-        light[at] = _mean(part.light_sum(), part.n_good) / setup.fields[index].source.pixel_area
-        rho[at] = _mean(part.rho_sum(), part.n_inside)
+    for index, field in enumerate(setup.fields):
+        mine = [part for part in parts if part.field == index]
+        if mine:
+            n_pixels[index], n_good[index], n_inside[index], lights, rhos = add_tiles(mine, extent)
+            light[index] = _mean(lights, n_good[index]) / field.source.pixel_area
+            rho[index] = _mean(rhos, n_inside[index])
+    parts.clear()
     foreign = _foreign(n_pixels, setup.names)
     n_good[foreign], n_inside[foreign] = 0, 0
     empty = SkyCells(
@@ -262,9 +269,9 @@ def _foreign(n_pixels: np.ndarray, names: tuple[str, ...]) -> np.ndarray:
     return foreign
 
 
-def _extent(partial: SkyPartial, side: int) -> Box:
+def _extent(parts: Sequence[TileCells], side: int) -> Box:
     """Return the rectangle of cells that holds all fields, out to whole boxes of `side` cells."""
-    boxes = [part.box for part in partial.fields.values()] or [Box(0, 0, 0, 0)]
+    boxes = [part.box for part in parts] or [Box(0, 0, 0, 0)]
     low = (min(box.y0 for box in boxes) // side, min(box.x0 for box in boxes) // side)
     high = (-(-max(box.y1 for box in boxes) // side), -(-max(box.x1 for box in boxes) // side))
     return Box(low[0] * side, low[1] * side, high[0] * side, high[1] * side)
