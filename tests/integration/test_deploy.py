@@ -199,6 +199,10 @@ def test_planted_mistake_is_found(kind: str, path: tuple[str | int, ...], key: s
 def test_job_and_cluster_are_the_same_cluster() -> None:
     cluster, _ = planted("DaskCluster")
     job, _ = planted("DaskJob")
+    assert job["metadata"]["name"] != cluster["metadata"]["name"]  # the operator would take one for the other
+    selector = job["spec"]["cluster"]["spec"]["scheduler"]["service"]["selector"]
+    assert selector["dask.org/cluster-name"] == job["metadata"]["name"]
+    selector["dask.org/cluster-name"] = cluster["metadata"]["name"]
     wanted = {key: cluster["spec"][key] for key in ("worker", "scheduler")}
     assert job["spec"]["cluster"]["spec"] == wanted
 

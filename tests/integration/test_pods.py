@@ -28,6 +28,7 @@ pytestmark = [
 
 DEPLOY = Path(__file__).parents[2] / "deploy" / "kubernetes"
 CLUSTER = "dask.org/cluster-name=tilegc"
+LEFT = ("pods", "services", "deployments")
 BOX = {
     "apiVersion": "v1", "kind": "Pod",
     "metadata": {"name": "box", "labels": {"app.kubernetes.io/name": "tilegc"}},
@@ -127,10 +128,13 @@ def workers(kube: kubernetes.Kube, label: str = CLUSTER) -> list[str]:
 
 
 def remove_cluster(kube: kubernetes.Kube) -> None:
-    """Delete the DaskCluster, and wait until the operator has taken all of it away."""
+    """Delete the DaskCluster, and wait until all of it is gone: a new one would adopt what is left, and go with it."""
     kube("delete", "daskcluster", "tilegc", "--ignore-not-found", "--timeout=120s")
     until(
-        lambda: not any(kube.look(kind, CLUSTER) for kind in ("pods", "services", "deployments")),
+        lambda: (
+            not any(kube.look(kind, CLUSTER) for kind in LEFT)
+            and "tilegc-default" not in {found["metadata"]["name"] for found in kube.look("daskworkergroups")}
+        ),
         "the cluster's pods do not go",
     )
 
@@ -295,10 +299,10 @@ def test_a_job_with_its_driver_inside(kube, volume, reference, tmp_path):
     kube("apply", "-k", str(DEPLOY / "job"))
 
     def state() -> str:
-        return kube("get", "daskjob", "tilegc", "-o", "jsonpath={.status.jobStatus}")
+        return kube("get", "daskjob", "tilegc-job", "-o", "jsonpath={.status.jobStatus}")
 
     until(lambda: state() in {"Successful", "Failed"}, "the job does not end", 900)
-    assert state() == "Successful", kube("logs", "tilegc-runner", "--all-containers")
+    assert state() == "Successful", kube("logs", "tilegc-job-runner", "--all-containers")
     mock.assert_same(fetched(kube, "/data/run-run", tmp_path / "run"), reference)
     until(lambda: not kube.look("pods", "dask.org/component=worker"), "the job's workers stay")
-    kube("delete", "daskjob", "tilegc", "--timeout=120s")
+    kube("delete", "daskjob", "tilegc-job", "--timeout=120s")

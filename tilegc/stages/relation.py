@@ -9,6 +9,7 @@ import numpy as np
 from scipy import stats
 
 from tilegc.stages.sky_grid import SkyCells
+from tilegc.statistics.kernel_maps import pearson
 
 __all__ = ["Boxes", "Comparison", "Relation", "binned_law", "boxes", "compare", "fit", "index_difference"]
 
@@ -221,6 +222,6 @@ def compare(cells: SkyCells, field: int, max_radius: float) -> Comparison:
     return Comparison(
         beta,
         residual,
-        float(stats.pearsonr(kappa, rho).statistic),
-        float(stats.spearmanr(kappa, rho).statistic),
+        pearson(kappa, rho),
+        pearson(stats.rankdata(kappa), stats.rankdata(rho)),
     )

@@ -17,7 +17,16 @@ from scipy.optimize import minimize
 
 from tilegc.statistics.resampling import block_numbers, block_weights
 
-__all__ = ["CellMaps", "KernelFit", "Likeness", "cell_kernel", "fit_kernel", "likeness", "likeness_errors"]
+__all__ = [
+    "CellMaps",
+    "KernelFit",
+    "Likeness",
+    "cell_kernel",
+    "fit_kernel",
+    "likeness",
+    "likeness_errors",
+    "pearson",
+]
 
 Floats = NDArray[np.float64]
 Bools = NDArray[np.bool_]
@@ -161,10 +170,11 @@ def likeness(kappa: Floats, rho: Floats, weight: Floats | None = None) -> Likene
     beta = float((kappa * rho).sum()) / power
     if np.ptp(rho) == 0 or np.ptp(kappa) == 0:
         return Likeness(beta, np.nan, np.nan)
-    return Likeness(beta, _pearson(kappa, rho), _pearson(stats.rankdata(kappa), stats.rankdata(rho)))
+    return Likeness(beta, pearson(kappa, rho), pearson(stats.rankdata(kappa), stats.rankdata(rho)))
 
 
-def _pearson(a: Floats, b: Floats) -> float:
+def pearson(a: Floats, b: Floats) -> float:
+    """Return Pearson's r by NumPy's own sums: those of a BLAS depend on its threads in the last bit."""
     a, b = a - a.mean(), b - b.mean()
     return float((a * b).sum() / np.sqrt((a * a).sum() * (b * b).sum()))
 
