@@ -19,6 +19,7 @@ from tilegc.io.fits import FieldSource
 from tilegc.sky import SkyGrid, pixel_to_world, world_to_pixel
 from tilegc.stages.audit.cells import REACH, CoarseLight
 from tilegc.stages.audit.lines import Line, judged, rounded
+from tilegc.statistics.kernel_maps import pearson
 
 __all__ = ["brightest", "lens_lines"]
 
@@ -204,4 +205,4 @@ def _correlation(a: Floats, b: Floats) -> float:
     both = np.isfinite(a) & np.isfinite(b)
     if both.sum() < 200 or a[both].std() == 0 or b[both].std() == 0:
         return math.nan
-    return float(np.corrcoef(a[both], b[both])[0, 1])
+    return pearson(a[both], b[both])
