@@ -176,9 +176,9 @@ def test_the_faint_half_is_hidden_by_the_bright_one():
         assert there == pytest.approx(planted[:, core].sum(), rel=0.03)
         assert part[:, core].sum() < (1 - lost) * planted[:, core].sum()
     # In the table of samples, each half has the law of its planted half (the scatter is 0.011 and 0.034).
-    table = sensitivity(
-        seen, *peaks(seen, bright), Settings(0, 3.0, 45.0, (1.6, 0.9), np.zeros(seen.kappa.shape), AREAS)
-    )
+    nothing = np.zeros(seen.kappa.shape)
+    settings = Settings(0, 3.0, 45.0, (1.6, 0.9), nothing, nothing > 0, zones=AREAS)
+    table = sensitivity(seen, *peaks(seen, bright), settings)
     rows = dict(zip(table["sample"].tolist(), table["c"].tolist(), strict=True))
     whole = fit_counts(seen, 3.0, 45.0, recovery=of_cells(seen, AREAS), thorough=False)
     assert rows["all"] == whole.law.c

@@ -52,6 +52,8 @@ TASK_PIXELS = 2048 * 2048
 """Runs of small tiles are made about this long: tens of milliseconds of work against 2 ms of overhead."""
 IN_FLIGHT = 4
 """Tasks submitted and not ended, per worker thread: enough that no worker waits for the driver."""
+LARGE = {"distributed.admin.large-graph-warning-threshold": "1GiB"}
+"""What is sent may be large (tables of a field, lens models), and is sent once: Dask's advice does not apply."""
 POLL_SECONDS = 5.0
 """How often the driver looks whether there still are workers while nothing ends."""
 LOST_SECONDS = 0.5
@@ -216,7 +218,7 @@ class _Drive:
         )
         # A task that unpickles rather than `scatter`: data that was scattered to a worker which then dies
         # is gone.
-        with dask.config.set({"distributed.admin.large-graph-warning-threshold": "1GiB"}):
+        with dask.config.set(LARGE):
             self.job = self.client.submit(
                 pickle.loads, cloudpickle.dumps(job), key=f"{books.name}-load-{uuid.uuid4().hex}", pure=False
             )
@@ -285,13 +287,14 @@ class _Drive:
             cloudpickle.dumps([(unit.key, unit.pixels, unit.payload) for unit in batch.units])
             for batch in batches
         ]
-        futures = self.client.map(
-            do_units,
-            [self.job] * len(batches),
-            payloads,
-            key=[self.key("tiles") for _ in batches],
-            pure=False,
-        )
+        with dask.config.set(LARGE):
+            futures = self.client.map(
+                do_units,
+                [self.job] * len(batches),
+                payloads,
+                key=[self.key("tiles") for _ in batches],
+                pure=False,
+            )
         for future, batch in zip(futures, batches, strict=True):
             self.enter(future, batch)
 

@@ -108,11 +108,11 @@ def _points(axes: Axes, kappa: Floats, count: Floats, area: Floats) -> None:
 
 
 def _band(found: Mapping[str, Any], kappa: Floats) -> tuple[Floats, Floats, Floats]:
-    """Return the likelihood's law, and where it is one standard deviation below and above."""
+    """Return the likelihood's law, and where it is one standard deviation below and above: NaN without errors."""
     above = found["a"] * kappa ** found["c"]
     n = above + found["floor"]
     towards = np.stack([above, above * np.log(kappa), np.ones(kappa.size)])
-    variance = np.einsum("ik,ij,jk->k", towards, np.array(found["covariance"]), towards)
+    variance = np.einsum("ik,ij,jk->k", towards, np.array(found["covariance"], float), towards)
     error = np.sqrt(np.maximum(variance, 0.0))
     return n, np.maximum(n - error, 1e-3 * n), n + error
 

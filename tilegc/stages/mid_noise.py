@@ -1,7 +1,8 @@
 """The noise of the mid-scale maps, in whose terms `mask.extended: auto` says what extended light is (DESIGN 3.2).
 
-Of a field: the median over cells of the lattice, spread over it, of 1.4826 x MAD of the map in the cell. It is known
-before the filter's pass and does not depend on tiles; cells with galaxies or the cluster's core do not move it.
+Of a field: the lower quartile over cells of the lattice, spread over it, of 1.4826 x MAD of the map in the cell. It is
+known before the filter's pass and does not depend on tiles; cells with galaxies or the cluster's core do not move it, and
+a mosaic of two depths is judged by the deeper one, where the light round galaxies is seen farthest out.
 """
 
 from __future__ import annotations
@@ -53,14 +54,14 @@ def mid_noise(setup: Setup, scales: MidScales) -> dict[str, tuple[float, float]]
     noise = {}
     for index, field in enumerate(setup.fields):
         rows = found["field"] == index
-        fine, coarse = (_middle(found["sigma"][rows & (found["scale"] == scale)]) for scale in (0, 1))
+        fine, coarse = (_quiet(found["sigma"][rows & (found["scale"] == scale)]) for scale in (0, 1))
         noise[field.source.name] = fine, coarse
     return noise
 
 
-def _middle(values: np.ndarray) -> float:
+def _quiet(values: np.ndarray) -> float:
     good = values[np.isfinite(values)]
-    return float(np.median(good)) if good.size else math.nan
+    return float(np.quantile(good, 0.25, method="lower")) if good.size else math.nan
 
 
 def _cell_noise(common: None, cell: _Cell) -> Table:  # noqa: ARG001
