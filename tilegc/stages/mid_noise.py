@@ -1,8 +1,8 @@
 """The noise of the mid-scale maps, in whose terms `mask.extended: auto` says what extended light is (DESIGN 3.2).
 
 Of a field: the lower quartile over cells of the lattice, spread over it, of 1.4826 x MAD of the map in the cell. It is
-known before the filter's pass and does not depend on tiles; cells with galaxies or the cluster's core do not move it, and
-a mosaic of two depths is judged by the deeper one, where the light round galaxies is seen farthest out.
+known before the filter's pass and does not depend on tiles; cells with galaxies or the cluster's core do not move it,
+and a mosaic of two depths is judged by the deeper one, where the light round galaxies is seen farthest out.
 """
 
 from __future__ import annotations

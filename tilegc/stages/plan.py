@@ -36,8 +36,9 @@ from tilegc.stages.sky_grid import CELLS
 
 __all__ = ["Plan", "Step", "check", "plan"]
 
-WORKER_BASE = 400 * 2**20
-"""Memory of a worker before it does anything: the libraries and their compiled kernels."""
+WORKER_BASE = 528 * 2**20
+"""Memory of a worker before it does anything: the libraries and their compiled kernels, and what it keeps of freed
+windows."""
 
 BYTES_PER_PIXEL = 1 + 1 + 1 + 1 + 1 + 4 * 4
 """Arrays of the store besides bands and densities: flags, ridges, objects, regions, mask; light, detection, rho, its
