@@ -308,3 +308,15 @@ def test_a_section_without_a_value_is_as_if_it_were_not_there():
         assert resolve({"recipe": recipe, **run, "mask": None, "filter": None}) == resolve(
             {"recipe": recipe, **run}
         )
+
+
+@pytest.mark.parametrize("value", [[1, 2], {"a": 1}, None])
+@pytest.mark.parametrize("key", ["edge", "bright", "extended", "spikes", "arcs"])
+def test_a_mask_that_is_neither_a_word_nor_a_number_gets_its_line(key, value):
+    run = {
+        "recipe": "seed",
+        "cluster": {"name": "x", "redshift": 0.3, "ra": 1, "dec": 1},
+        "fields": [{"name": "a", "bands": {"F": "a.fits"}}],
+    }
+    with pytest.raises(ConfigError, match=f"mask.{key}: give off, auto or a number"):
+        resolve({**run, "mask": {key: value}})

@@ -58,10 +58,12 @@ def switch(value: object) -> object:
         return "off"
     if value is True:
         raise ValueError("give off, auto or a number")
-    if value in {"off", "auto"}:
+    if isinstance(value, str) and value in {"off", "auto"}:
         return value
     given = number(value)
-    if isinstance(given, int | float) and not given > 0:
+    if not isinstance(given, int | float):
+        raise ValueError("give off, auto or a number")  # noqa: TRY004  (pydantic wants ValueError)
+    if not given > 0:
         raise ValueError(f"give off, auto or a number above 0, not {given:g}")
     return given
 
