@@ -24,7 +24,8 @@ from tilegc.sky import SkyGrid
 from tilegc.stages.audit import Line, columns
 from tilegc.stages.audit.cells import CoarseLight, block_side, sampled_cells
 from tilegc.stages.audit.lens import brightest, lens_lines
-from tilegc.stages.audit.lines import expected_width, judged
+from tilegc.stages.audit.line import judged
+from tilegc.stages.audit.points import expected_width
 
 SIDE = 512
 BANDS = ("F090W", "F150W", "F200W")
