@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import logging
 import os
 import select
 import socket
@@ -23,7 +24,7 @@ from tilegc.errors import InputError, RunFolderError
 from tilegc.io.fits import read_window
 from tilegc.io.probe import probe_field
 from tilegc.places import create, files_below, place
-from tilegc.run_folder import lease, status, verify
+from tilegc.run_folder import lease, log, status, verify
 from tilegc.run_folder.ledger import Ledger
 from tilegc.schema import FILES
 
@@ -263,6 +264,22 @@ def test_one_run_at_a_time_and_a_dead_one_holds_for_a_while(gate, monkeypatch):
     time.sleep(1.6)  # stores tell times to the second
     with lease.lease(path):
         assert b"machine that died" not in path.read_bytes()
+
+
+def test_the_log_is_in_the_store_before_its_run_ends(gate, monkeypatch):
+    path = place(f"s3://{BUCKET}/logged/{FILES.log}")
+    path.write_bytes(b"of an earlier run\n")
+    monkeypatch.setattr(log, "PUT", 0.05)
+    with log.logged(path):
+        logging.getLogger("tilegc").info("half of it is done")
+        for _ in range(200):
+            if b"half of it is done" in (found := path.read_bytes()):
+                break
+            time.sleep(0.05)
+        assert found.startswith(b"of an earlier run\n")
+        assert found.endswith(b"half of it is done\n")
+        logging.getLogger("tilegc").info("all of it is done")
+    assert path.read_bytes().endswith(b"all of it is done\n")
 
 
 @pytest.mark.parametrize(

@@ -4,30 +4,41 @@ from __future__ import annotations
 
 import logging
 import tempfile
+import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
+from typing import Final
 
 from tilegc.places import Place, is_remote
 
 __all__ = ["logged"]
+
+PUT: Final = 30.0
+"""Seconds after which a log that has grown is put into an object store again."""
 
 
 @contextmanager
 def logged(path: Place) -> Iterator[None]:
     """Append what tilegc logs to a file as long as the context lasts, an exception that ends it included.
 
-    Objects in a store cannot grow: there the log is kept on this machine and put into its place at the end.
+    Objects in a store cannot grow: there the log is kept on this machine, and put into its place whole each half minute
+    in which it has grown, and at the end.
     """
     if is_remote(path):
         with tempfile.TemporaryDirectory(prefix="tilegc-") as scratch:
             local = Path(scratch) / path.name
             if path.exists():
                 local.write_bytes(path.read_bytes())
+            ended = threading.Event()
+            thread = threading.Thread(target=_put, args=(local, path, ended), name="tilegc-log", daemon=True)
+            thread.start()
             try:
                 with logged(local):
                     yield
             finally:
+                ended.set()
+                thread.join()
                 path.write_bytes(local.read_bytes())
         return
     logger = logging.getLogger("tilegc")
@@ -45,3 +56,12 @@ def logged(path: Place) -> Iterator[None]:
         logger.setLevel(level)
         logger.removeHandler(handler)
         handler.close()
+
+
+def _put(local: Path, path: Place, ended: threading.Event) -> None:
+    there = b""
+    while not ended.wait(PUT):
+        with suppress(Exception):  # the next one may go well, and the run goes on without any
+            if (content := local.read_bytes()) != there:
+                path.write_bytes(content)
+                there = content
