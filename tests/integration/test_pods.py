@@ -199,8 +199,8 @@ def store(kube: kubernetes.Kube, log: Path) -> Iterator[dict[str, str]]:
     """Serve S3 where driver and pods reach it; what both must have in their environment."""
     pytest.importorskip("moto", reason="moto, which serves S3 to the tests, is not installed")
     port = "19000"
-    server = kube.client(
-        sys.executable, "-c", "from moto.server import main; main()", "-H", kube.here, "-p", port
+    server = kube.client(  # a pipe that nobody reads would stop it
+        sys.executable, "-c", "from moto.server import main; main()", "-H", kube.here, "-p", port, log=log
     )
     url = f"http://{kube.here}:{port}"
     try:
@@ -211,7 +211,7 @@ def store(kube: kubernetes.Kube, log: Path) -> Iterator[dict[str, str]]:
         }  # fmt: skip
     finally:
         server.kill()
-        log.write_text("".join(server.communicate()))
+        server.wait()
 
 
 def call(kube: kubernetes.Kube, *command: str) -> int:
