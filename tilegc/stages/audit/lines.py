@@ -180,6 +180,9 @@ def _astrometry(source: FieldSource, sample: Sample) -> Iterator[Line]:
 SHARED: Final = 0.06
 """Share of a cell's variance between sources that may be light of other bands too: 3 % of the noise."""
 
+MOST_SHARED: Final = 0.15
+"""The same where no cell is so quiet: the quietest one counts, its noise at most 8 % high."""
+
 
 def _medians(sample: Sample, number: int) -> dict[str, Any] | str:
     """Return the medians over the quiet cells of a band's noise; in words why there are none."""
@@ -190,12 +193,13 @@ def _medians(sample: Sample, number: int) -> dict[str, Any] | str:
         most = int(blank.max()) if blank.size else 0
         return f"too few quiet pixels: {most} in a cell at most, {LEAST_PIXELS} are needed"
     shared = np.asarray(sample.noise["shared"], float)
-    crowded = here & (shared > SHARED)
-    if (crowded == here).all():
+    least = float(np.nan_to_num(shared[here]).min())
+    if least > MOST_SHARED:
         return (
-            f"too few quiet pixels: between the sources {100 * float(np.min(shared[here])):.0f} % or more of the "
-            "variance is light that another band has too"
+            f"too few quiet pixels: between the sources {100 * least:.0f} % or more of the variance is light that "
+            "another band has too"
         )
+    crowded = here & (shared > max(SHARED, least))
     here &= ~crowded
     boxes = np.asarray(sample.noise["boxes"], float)[here]
     found: dict[str, Any] = {
