@@ -73,14 +73,9 @@ def main(folder: str, seed: int = 1) -> None:
     kappa = planted(place / "kappa.fits")
     if not (place / "mock" / "run.yaml").exists():
         simulate(
-            place / "mock",
-            preset="small",
-            size=SIZE,
-            seed=seed,
-            kappa=kappa,
-            kappa_source_redshift=3.0,
-            overwrite=True,
-        )
+            place / "mock", preset="small", size=SIZE, seed=seed,
+            kappa=kappa, kappa_source_redshift=3.0, overwrite=True,
+        )  # fmt: skip
     for side in ("west", "east"):
         if not (place / side / FILES.summary).exists():
             tilegc.run(half(place / "mock" / "run.yaml", side), place / side, workers=0, overwrite=True)

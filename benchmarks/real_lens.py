@@ -72,14 +72,9 @@ def main(kappa: str, folder: str, seed: int = 2, ends: str = "") -> None:
         kappa = str(continued(kappa, place / "kappa.fits"))
     if not (place / "run" / FILES.summary).exists():
         mock = simulate(
-            place / "mock",
-            preset="as1063",
-            size=SIZE,
-            seed=seed,
-            kappa=kappa,
-            kappa_lens_scaling=1.0,
-            overwrite=True,
-        )
+            place / "mock", preset="as1063", size=SIZE, seed=seed,
+            kappa=kappa, kappa_lens_scaling=1.0, overwrite=True,
+        )  # fmt: skip
         tilegc.run(mock, place / "run", workers=1, overwrite=True)
     run = tilegc.open_run(place / "run")
     cells = read_sky_cells(run.sky().load())

@@ -7,11 +7,10 @@ contours of the convergence; convergence against density in boxes. Drawn with th
 The figure in the repository is of `tilegc simulate --preset as1063`, seed 1, run as it comes.
 """
 
-# ruff: noqa: INP001, T201  (a script, which says what it wrote)
+# ruff: noqa: INP001  (a script, which says what it wrote)
 
 from __future__ import annotations
 
-import io
 import sys
 from pathlib import Path
 
@@ -22,7 +21,7 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
 from matplotlib.ticker import FixedLocator, NullFormatter
-from PIL import Image
+from palette import write_png
 
 import tilegc
 from tilegc.geometry import Box
@@ -190,15 +189,7 @@ def main() -> None:
     if run.config.convergence is None:
         sys.exit(f"{run.path}: has no convergence map, which two of the panels show")
     target = Path(sys.argv[2]) if len(sys.argv) == 3 else TARGET
-    stream = io.BytesIO()
-    compose(Material(run, run.sky().load())).savefig(stream, format="png", dpi=DPI)
-    full = Image.open(stream).convert("RGB")
-    # A palette makes a third of the size; an octree keeps the few tinted pixels' colours, dithering smooth slopes.
-    palette = full.quantize(256, method=Image.Quantize.FASTOCTREE)
-    picture = full.quantize(256, palette=palette, dither=Image.Dither.FLOYDSTEINBERG)
-    target.parent.mkdir(parents=True, exist_ok=True)
-    picture.save(target, optimize=True)
-    print(f"{target}: {picture.width} x {picture.height} px, {target.stat().st_size / 1e3:.0f} kB")
+    write_png(compose(Material(run, run.sky().load())), target, DPI)
 
 
 if __name__ == "__main__":

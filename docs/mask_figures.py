@@ -7,11 +7,10 @@ mask in colours, the catalogue as rings. The figure in the repository is of `til
 run with `mask: {spikes: auto, arcs: auto}`; the pieces are those with most of its stars.
 """
 
-# ruff: noqa: INP001, T201  (a script, which says what it wrote)
+# ruff: noqa: INP001  (a script, which says what it wrote)
 
 from __future__ import annotations
 
-import io
 import sys
 from pathlib import Path
 
@@ -21,7 +20,7 @@ from matplotlib.colors import to_rgba
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
-from PIL import Image
+from palette import write_png
 
 import tilegc
 from tilegc.report import style
@@ -90,15 +89,7 @@ def main() -> None:
     if len(sys.argv) not in {2, 3}:
         sys.exit(__doc__)
     target = Path(sys.argv[2]) if len(sys.argv) == 3 else TARGET
-    stream = io.BytesIO()
-    compose(tilegc.open_run(sys.argv[1])).savefig(stream, format="png", dpi=DPI)
-    full = Image.open(stream).convert("RGB")
-    # A palette makes a third of the size; what is rare, the rings, keeps its colour in one made by octree.
-    palette = full.quantize(256, method=Image.Quantize.FASTOCTREE)
-    picture = full.quantize(256, palette=palette, dither=Image.Dither.FLOYDSTEINBERG)
-    target.parent.mkdir(parents=True, exist_ok=True)
-    picture.save(target, optimize=True)
-    print(f"{target}: {picture.width} x {picture.height} px, {target.stat().st_size / 1e3:.0f} kB")
+    write_png(compose(tilegc.open_run(sys.argv[1])), target, DPI)
 
 
 if __name__ == "__main__":

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -21,3 +22,13 @@ def real_data() -> Path:
     if not folder.is_dir():
         pytest.skip("no real data: set TILEGC_REAL_DATA to their folder")
     return folder
+
+
+@pytest.fixture(scope="module")
+def no_report() -> Iterator[None]:
+    """Runs of the module leave out figures and page, which promise no bytes and take most of a small run's time."""
+    from tests import mock
+
+    with pytest.MonkeyPatch.context() as patch:
+        mock.no_report(patch)
+        yield

@@ -71,6 +71,6 @@ class TilesFailedError(RunFailedError):
     exit_code = 3
 
 
-def one_line(error: object) -> str:
-    """Return what an error says as one line; its class where it says nothing."""
-    return " ".join(str(error).split()) or type(error).__name__
+def one_line(text: object) -> str:
+    """Return a text, or what an error says, as one line; of an error that says nothing its class."""
+    return " ".join(str(text).split()) or (type(text).__name__ if isinstance(text, BaseException) else "")

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Final
 
-__all__ = ["LATTICE", "Box", "Tile", "TileGrid", "blocks", "inner_chunk"]
+__all__ = ["LATTICE", "Box", "Tile", "TileGrid", "blocks", "inner_chunk", "spread_blocks"]
 
 LATTICE: Final = 256
 """Side of the lattice's cells, pixels from (0, 0): local noise and blocks belong to them, never to tiles."""
@@ -120,6 +120,13 @@ def blocks(box: Box, side: int = LATTICE) -> Iterator[tuple[tuple[int, int], Box
         for column in range(box.x0 // side, -(-box.x1 // side)):
             cell = Box(row * side, column * side, (row + 1) * side, (column + 1) * side)
             yield (row, column), cell.clip(box)
+
+
+def spread_blocks(box: Box, most: int) -> list[Box]:
+    """Return at most `most` cells of the lattice, spread evenly over those that touch a box, in their order."""
+    cells = [cell for _, cell in blocks(box)]
+    count = min(most, len(cells))
+    return [cells[(2 * k + 1) * len(cells) // (2 * count)] for k in range(count)]
 
 
 def inner_chunk(shard: int) -> int:

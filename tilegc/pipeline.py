@@ -6,49 +6,35 @@ Every line of `_chain` is a stage of `tilegc.stages`: maps stay in the store, ta
 
 from __future__ import annotations
 
-import json
 import logging
 import os
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
-from typing import Any
-
-import numpy as np
-from astropy.table import QTable
-from numpy.typing import NDArray
 
 from tilegc import config as run_file
 from tilegc.cluster import TLS, workers_for
 from tilegc.config import RunConfig
 from tilegc.engine import (
-    Call,
     Engine,
     FieldTiles,
     Progress,
     SerialEngine,
-    Shared,
     Silent,
     Told,
     for_client,
-    together,
 )  # fmt: skip
 from tilegc.errors import ConfigError, InputError, RunFolderError
 from tilegc.geometry import TileGrid
 from tilegc.io import store
-from tilegc.io.convergence import Kappa, check_overlap
-from tilegc.io.fits import FieldSource, file_digest
-from tilegc.io.probe import probe_field
-from tilegc.io.psf import read_psf
-from tilegc.kernels.psf import Psf
+from tilegc.io.fits import FieldSource
 from tilegc.places import Place, is_remote, is_url, place
 from tilegc.report import write_report
 from tilegc.run_folder import Run, RunFolder, beating, logged, marked, open_run
 from tilegc.schema import FILES
-from tilegc.sky import SkyGrid, check_centre, cosmology, kpc_per_arcsec
+from tilegc.sky import SkyGrid, cosmology, kpc_per_arcsec
 from tilegc.stages import audit as auditing
 from tilegc.stages import (
     contamination,
@@ -58,7 +44,6 @@ from tilegc.stages import (
     galaxies,
     ingest,
     inpaint,
-    likelihood,
     local_noise,
     mask,
     masked_area,
@@ -68,26 +53,21 @@ from tilegc.stages import (
     products,
     profile,
     psf,
-    radial,
     relation,
+    remarks,
     rho,
-    sensitivity,
     shapes,
+    statistics,
     threshold,
 )
 from tilegc.stages import plan as planning
-from tilegc.stages.kernel import kernel_statistics
-from tilegc.stages.lens_models import LensModels, find_lens_models, kappa_peaks, realisations
-from tilegc.stages.mask import Regions, region_masks
-from tilegc.stages.noise import Noise
-from tilegc.stages.partials import Table
+from tilegc.stages.inputs import Inputs, examine
+from tilegc.stages.lens_models import kappa_peaks
 from tilegc.stages.plan import Plan
 from tilegc.stages.products import Results
-from tilegc.stages.ranking import rank_maps
 from tilegc.stages.setup import Setup, arrays
-from tilegc.stages.sky_grid import SkyCells, add_up
-from tilegc.stages.threshold import Selection
-from tilegc.stages.truth import planted, read_truth
+from tilegc.stages.sky_grid import add_up
+from tilegc.stages.truth import planted
 
 __all__ = ["audit", "default_directory", "ingest_only", "plan", "run"]
 
@@ -95,45 +75,6 @@ log = logging.getLogger("tilegc")
 
 Source = RunConfig | str | Place
 """A run file: its path, or what `tilegc.config.load` or `resolve` made of it."""
-
-
-@dataclass(frozen=True)
-class Inputs:
-    """Everything that a run reads, looked at and found usable before anything is written."""
-
-    sources: tuple[FieldSource, ...]
-    regions: Mapping[str, Regions]
-    psfs: Mapping[str, Mapping[str, Psf]]
-    """By field and band: those that the run file gives."""
-    lens: LensModels | None
-    truth: QTable | None
-
-    @property
-    def kappa(self) -> Kappa | None:
-        """The run's convergence map."""
-        return None if self.lens is None else self.lens.kappa
-
-    def files(self, config: RunConfig) -> set[str]:
-        """Return the paths of all input files."""
-        paths = {plane.path for source in self.sources for _, _, plane in source.planes()}
-        paths |= {path for field in config.fields for path in field.masks}
-        paths |= {band.psf for field in config.fields for band in (field.bands or {}).values() if band.psf}
-        paths |= {config.truth} if config.truth else set()
-        if config.convergence is not None and self.lens is not None:
-            paths |= set(config.convergence.paths)
-            paths |= {path for rival in config.convergence.compare for path in rival.paths}
-            paths |= set(self.lens.ensemble.paths) if self.lens.ensemble else set()
-        return paths
-
-    def digests(self, config: RunConfig) -> dict[str, str]:
-        """Return the SHA-256 of every input file, by path."""
-        listed = sorted(self.files(config))
-        with ThreadPoolExecutor(os.cpu_count()) as pool:
-            digests = dict(zip(listed, pool.map(file_digest, listed), strict=True))
-        for source in self.sources:
-            if source.store is not None:
-                digests[source.store] = json.dumps(store.attributes(source.store)["ingest"], sort_keys=True)
-        return digests
 
 
 def run(
@@ -236,9 +177,9 @@ def _chain(
         setup = Setup(config, folder, folder.ledger, engine, tiles, grid, near)
     with _timed(timing, "audit_s"):
         lines = auditing.audit(config, sources, inputs.kappa, engine)
-        _warn(lines)
+        remarks.on_audit(lines)
     with _timed(timing, "mask_s"):
-        _remark_on_masks(inputs)
+        remarks.on_masks(inputs.sources, inputs.regions)
         psfs = psf.field_psfs(setup, inputs.psfs)
         filtering = detection_map.detection_map(setup, psfs if config.recipe == "calibrated" else None)
         stars = mask.mask(setup, inputs.regions, psfs)
@@ -250,7 +191,7 @@ def _chain(
         local = local_noise.local_noise(setup, noises, filtering)
         selection = threshold.select(setup, noises, local)
         selection = shapes.judged(setup, selection, shapes.field_tables(psfs))
-        _remark(setup, noises, selection)
+        remarks.on_fields(setup, noises, selection)
         catalogue = selection.catalogue
     with _timed(timing, "density_s"):
         convergence = density.density(setup, catalogue)
@@ -270,10 +211,10 @@ def _chain(
         # What the likelihoods count; the profile, the boxes and the maps count all sky.
         counting = cells.kept & ~discs if config.relation.galaxy_discs == "auto" else cells.kept
         eligible = shapes.eligible(setup, selection.candidates)
-        found = _statistics(
-            setup, inputs, cells, boxes, recovery,
-            _Sources(compared, eligible, inpainted, limit, {name: one.sigma for name, one in noises.items()}),
-            _Frame(edges, level, centre, zones, discs, counting),
+        found = statistics.side_by_side(
+            setup, inputs.lens, cells, boxes, recovery,
+            statistics.Sources(compared, eligible, inpainted, limit, {name: one.sigma for name, one in noises.items()}),
+            statistics.Frame(edges, level, centre, zones, discs, counting),
         )  # fmt: skip
         radii = found["radial"]
         once = cells.owned(catalogue["ra"], catalogue["dec"], catalogue["field"])
@@ -308,80 +249,6 @@ def _chain(
     return setup, results
 
 
-@dataclass(frozen=True)
-class _Sources:
-    """The tables of sources that the statistics are of."""
-
-    compared: Table
-    """Those above the limit of all fields."""
-    eligible: Table
-    """Candidates that may be sources."""
-    inpainted: Table
-    limit: float
-    sigma: Mapping[str, float]
-
-
-@dataclass(frozen=True)
-class _Frame:
-    """Where and how they are measured."""
-
-    edges: tuple[float, ...]
-    level: profile.Contamination
-    centre: int
-    zones: tuple[float, ...]
-    discs: NDArray[np.bool_]
-    """Round galaxies."""
-    counting: NDArray[np.bool_]
-    """Cells that the likelihoods count."""
-
-
-def _statistics(
-    setup: Setup, inputs: Inputs, cells: SkyCells, boxes: relation.Boxes | None, recovery: NDArray[np.float64],
-    sources: _Sources, frame: _Frame,
-) -> dict[str, Any]:  # fmt: skip
-    """Measure what is independent of one another side by side: radii, the law of counts, other maps and samples.
-
-    Without a lens model there are the radii alone.
-    """
-    config, lens = setup.config, inputs.lens
-    reach, side, kernel = config.relation.max_radius, config.relation.box, config.density
-    range_maps = None
-    if lens is not None and lens.ensemble is not None:
-        range_maps = realisations(cells, lens.ensemble, max(reach, masses.APERTURE))
-    shared: dict[str, Any] = {"cells": cells, "range_maps": range_maps}
-    calls = {
-        "radial": Call(
-            radial.radial, Shared("cells"), sources.compared, frame.edges, frame.level, Shared("range_maps")
-        )
-    }
-    if lens is None:
-        return together(setup.near, "statistics", calls, shared)
-    hidden = sources.inpainted["field"] == cells.fields[frame.centre]
-    drawn = cells.count(sources.inpainted["ra"][hidden], sources.inpainted["dec"][hidden])
-    drawn = drawn / config.inpaint.realisations
-    pair = kernel.alpha, kernel.softening
-    left_out = config.relation.galaxy_discs == "auto"
-    shared["settings"] = sensitivity.Settings(
-        frame.centre, side, reach, pair, drawn, frame.discs, left_out, frame.zones
-    )
-    within = np.where(frame.counting, recovery, np.nan)
-    calls["counts"] = Call(
-        likelihood.fit_counts, Shared("cells"), side, reach, found=boxes, ensemble=Shared("range_maps"),
-        kept=frame.counting, recovery=recovery,
-    )  # fmt: skip
-    calls["kernel"] = Call(kernel_statistics, Shared("cells"), frame.centre, reach, side, drawn, pair, within)
-    calls["ranking"] = Call(rank_maps, Shared("cells"), lens.kappa, lens.rivals, reach, within)
-    candidates = {name: sources.eligible[name] for name in ("field", "ra", "dec", "peak")}
-    for name in sensitivity.SAMPLES:
-        calls[name] = Call(
-            sensitivity.sample_row, name, Shared("cells"), candidates, sources.sigma, sources.limit,
-            Shared("settings"),
-        )  # fmt: skip
-    found = together(setup.near, "statistics", calls, shared)
-    found["sensitivity"] = sensitivity.as_table([found[name] for name in sensitivity.SAMPLES])
-    return found
-
-
 def _write(setup: Setup, results: Results, timing: dict[str, float], begun: float) -> None:
     """Write the products, then the report, which is drawn from them."""
     with _timed(timing, "report_s"):
@@ -399,33 +266,6 @@ def _write(setup: Setup, results: Results, timing: dict[str, float], begun: floa
         setup.folder.claim(f"{FILES.figures}/{name}" for name in drawn - foreign)
     timing["total_s"] = round(time.perf_counter() - begun, 3)
     products.write_summary(place, {**summary, "timing": timing})
-
-
-def examine(config: RunConfig) -> Inputs:
-    """Look at everything that a run file names, and raise InputError for the first thing that is wrong."""
-    sources = tuple(probe_field(field) for field in config.fields)
-    check_centre(config.cluster, sources)
-    for source in sources:
-        ingest.needs_store(source, config.ingest)
-    regions = {
-        source.name: region_masks(source, field.masks)
-        for source, field in zip(sources, config.fields, strict=True)
-    }
-    psfs = {
-        source.name: {
-            name: read_psf(band.psf, source.scale, band=name, psf_scale=band.psf_scale)
-            for name, band in (field.bands or {}).items()
-            if band.psf is not None
-        }
-        for source, field in zip(sources, config.fields, strict=True)
-    }
-    lens = find_lens_models(config, cosmology(config.cosmology))
-    if lens is not None:
-        check_overlap(lens.kappa, sources)
-        for rival in lens.rivals.values():
-            check_overlap(rival, sources)
-    truth = None if config.truth is None else read_truth(config.truth)
-    return Inputs(sources, regions, psfs, lens, truth)
 
 
 def _grid(config: RunConfig) -> SkyGrid:
@@ -446,43 +286,6 @@ def _tiles(config: RunConfig, folder: RunFolder, sources: tuple[FieldSource, ...
         )
         fields.append(FieldTiles(source, path, TileGrid(source.shape, config.tiles.size)))
     return tuple(fields)
-
-
-def _remark_on_masks(inputs: Inputs) -> None:
-    """Log which of the user's masks do nothing."""
-    for source in inputs.sources:
-        for path in mask.idle(source, inputs.regions[source.name]):
-            log.warning(
-                "field %s: %s masks no pixel of it; is it meant for another field?", source.name, path
-            )
-
-
-def _remark(setup: Setup, noises: Mapping[str, Noise], selection: Selection) -> None:
-    """Log what a reader of the results should know of the fields."""
-    for field in setup.fields:
-        name = field.source.name
-        for note in field.source.notes:
-            log.info("field %s: %s", name, note)
-        if not noises[name].n_good:
-            log.warning("field %s: no good pixel; it has no candidates", name)
-        elif not np.isfinite(selection.thresholds[name].value):
-            log.warning(
-                "field %s: its noise is %g; it has no threshold and no candidates", name, noises[name].sigma
-            )
-        for note in selection.notes(name):
-            log.info("field %s: %s", name, note)
-    if len({field.source.band_names for field in setup.fields}) > 1:
-        log.warning(
-            "fields have different bands: their limits, light and counts are not those of one another"
-        )
-
-
-def _warn(lines: Sequence[auditing.Line]) -> None:
-    """Log what the audit found wrong."""
-    for line in lines:
-        if line.verdict == "wrong":
-            place = ", ".join(part for part in (line.field and f"field {line.field}", line.band) if part)
-            log.warning("audit, %s: %s: %s; %s", line.check, place, line.finding, line.remedy)
 
 
 @contextmanager

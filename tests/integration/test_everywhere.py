@@ -10,7 +10,7 @@ import os
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -34,16 +34,9 @@ from tilegc import pipeline
 from tilegc.places import files_below, place
 from tilegc.simulate import simulate
 
-pytestmark = [pytest.mark.slow, pytest.mark.timeout(3600)]
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(3600), pytest.mark.usefixtures("no_report")]
 
 Arrange = Callable[[Path], Path]
-
-
-@pytest.fixture(scope="module", autouse=True)
-def _no_report() -> Iterator[None]:
-    with pytest.MonkeyPatch.context() as patch:
-        mock.no_report(patch)
-        yield
 
 
 @pytest.fixture(scope="module")

@@ -33,6 +33,8 @@ pytest.importorskip("flask_cors", reason="flask-cors, which moto's server wants,
 s3fs = pytest.importorskip("s3fs", reason="s3fs is not installed")
 get_session = pytest.importorskip("botocore.session").get_session
 
+pytestmark = pytest.mark.usefixtures("no_report")
+
 BUCKET = "sky"
 KEY, SECRET = "key", "secret"
 
@@ -122,13 +124,6 @@ def gate(request: pytest.FixtureRequest) -> Iterator[Gate]:
         s3fs.S3FileSystem.clear_instance_cache()
         yield door
         s3fs.S3FileSystem.clear_instance_cache()
-
-
-@pytest.fixture(scope="module", autouse=True)
-def _no_report() -> Iterator[None]:
-    with pytest.MonkeyPatch.context() as patch:
-        mock.no_report(patch)
-        yield
 
 
 @pytest.fixture(scope="module")

@@ -33,11 +33,7 @@ class Power(BaseException):
     """The plug is pulled: nothing may catch it."""
 
 
-@pytest.fixture(scope="module", autouse=True)
-def _no_report():
-    with pytest.MonkeyPatch.context() as patch:
-        mock.no_report(patch)
-        yield
+pytestmark = pytest.mark.usefixtures("no_report")
 
 
 @pytest.fixture(scope="module")

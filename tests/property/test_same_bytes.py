@@ -25,11 +25,7 @@ HALO = 51
 """Pixels that the widest pass of the mock run looks beyond its core."""
 
 
-@pytest.fixture(scope="module", autouse=True)
-def _no_report():
-    with pytest.MonkeyPatch.context() as patch:
-        mock.no_report(patch)
-        yield
+pytestmark = pytest.mark.usefixtures("no_report")
 
 
 @pytest.fixture(scope="module")

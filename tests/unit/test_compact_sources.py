@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from tilegc.kernels.compact_sources import APERTURE, MARGIN, RADII, compact_sources
-from tilegc.stages.audit.lines import width
+from tilegc.stages.audit.points import width
 
 SIGMA = 0.9
 

@@ -16,7 +16,7 @@ from astropy.table import Column as TableColumn
 from astropy.table import QTable, Table
 from numpy.typing import ArrayLike, NDArray
 
-from tilegc.errors import InputError
+from tilegc.errors import InputError, one_line
 from tilegc.io.atomic import replacing, write_bytes
 from tilegc.places import Place, buffered, place
 from tilegc.schema import SCHEMA_VERSION, Column
@@ -109,7 +109,7 @@ def read_parquet(path: str | Place) -> QTable:
     except FileNotFoundError:
         raise InputError(f"{path}: no such table") from None
     except (OSError, pa.ArrowException) as error:
-        raise InputError(f"{path}: cannot be read as Parquet ({_one_line(error)})") from None
+        raise InputError(f"{path}: cannot be read as Parquet ({one_line(error)})") from None
     parts = []
     for field, column in zip(table.schema, table.columns, strict=True):
         text = {key.decode(): value.decode() for key, value in (field.metadata or {}).items()}
@@ -209,7 +209,7 @@ def read_ecsv(path: str | Place) -> QTable:
     except FileNotFoundError:
         raise InputError(f"{path}: no such table") from None
     except (OSError, ValueError, astropy_ascii.InconsistentTableError) as error:
-        raise InputError(f"{path}: cannot be read as ECSV ({_one_line(error)})") from None
+        raise InputError(f"{path}: cannot be read as ECSV ({one_line(error)})") from None
     parts = [
         (
             column.name,
@@ -253,7 +253,7 @@ def write_regions(
     def lines() -> Iterator[str]:
         yield "# Region file format: DS9 version 4.1"
         for key, value in (meta or {}).items():
-            yield f"# {key}: {_one_line(value)}"
+            yield f"# {key}: {one_line(value)}"
         yield "icrs"
         for a, d, r, text in zip(*centres, radii, texts, strict=True):
             # nine decimals of a degree: 4 microarcsec
@@ -263,7 +263,7 @@ def write_regions(
 
 
 def _label(text: str) -> str:
-    return f" # text={{{_one_line(text).translate({123: None, 125: None})}}}"
+    return f" # text={{{one_line(text).translate({123: None, 125: None})}}}"
 
 
 def _checked(columns: Sequence[Column], data: Mapping[str, ArrayLike]) -> dict[str, NDArray[Any]]:
@@ -312,7 +312,3 @@ def _qtable(parts: Sequence[tuple[str, NDArray[Any], str, str]], meta: Mapping[s
             table[name] = values
         table[name].info.description = meaning
     return table
-
-
-def _one_line(text: object) -> str:
-    return " ".join(str(text).split())

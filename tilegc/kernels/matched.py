@@ -19,9 +19,8 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
-from tilegc.kernels.compiled import compiled
 from tilegc.kernels.psf import Psf
-from tilegc.kernels.smoothing import Convolver, Taps, all_good, gaussian_taps, normalised
+from tilegc.kernels.smoothing import Convolver, Taps, all_good, gaussian_taps, normalised, separable
 
 __all__ = ["Kernel", "Matched", "decompose", "matched", "matched_difference"]
 
@@ -203,37 +202,9 @@ def _convolver(kernel: Kernel) -> Convolver:
 
     def convolve(block: Float32, margin: int, ny: int, nx: int, scratch: Float32, out: Float32) -> None:
         for number, (along, down) in enumerate(zip(rows, columns, strict=True)):
-            _term(along, down, number == 0, block, margin, ny, nx, scratch, out)
+            separable(along, down, number == 0, block, margin, ny, nx, scratch, out)
 
     return Convolver(kernel.radius, convolve, all_good(convolve, kernel.radius))
-
-
-@compiled
-def _term(
-    along: tuple[np.float32, ...], down: tuple[np.float32, ...], first: bool, block: Float32, margin: int, ny: int,
-    nx: int, scratch: Float32, out: Float32,
-) -> None:  # fmt: skip
-    """Convolve a block with one product and put or add it into `out`.
-
-    The number of taps is part of the compiled type, which lets the loops over them be unrolled; their values are not,
-    so that a PSF measured a minute ago needs no compiler.
-    """
-    radius = len(along) - 1
-    top = margin - radius
-    for y in range(ny + 2 * radius):
-        source, row = block[top + y, top:], scratch[y]
-        for x in range(nx):
-            total = along[0] * source[x + radius]
-            for k in range(1, radius + 1):
-                total += along[k] * (source[x + radius - k] + source[x + radius + k])
-            row[x] = total
-    for y in range(ny):
-        row = out[y]
-        for x in range(nx):
-            total = down[0] * scratch[y + radius, x]
-            for k in range(1, radius + 1):
-                total += down[k] * (scratch[y + radius - k, x] + scratch[y + radius + k, x])
-            row[x] = total if first else row[x] + total
 
 
 def _whole(half: Taps) -> Floats:

@@ -27,6 +27,7 @@ __all__ = [
     "difference_radius",
     "gaussian_taps",
     "normalised",
+    "separable",
     "smooth",
 ]
 
@@ -204,44 +205,45 @@ def _convolver(taps: Taps) -> Convolver:
     """Return the compiled separable convolution with these taps."""
     half = tuple(np.float32(value) for value in taps)
     radius = len(half) - 1
-    convolve = partial(_convolve_wide, np.array(half)) if radius > UNROLLED else _unrolled(half)
+    convolve = (
+        partial(_convolve_wide, np.array(half)) if radius > UNROLLED else partial(separable, half, half, True)  # noqa: FBT003
+    )
     return Convolver(radius, convolve, all_good(convolve, radius))
 
 
-def _unrolled(half: tuple[np.float32, ...]) -> Convolve:
-    """Return the convolution with taps that the compiler knows.
+@compiled
+def separable(
+    along: tuple[np.float32, ...], down: tuple[np.float32, ...], first: bool, block: Float32, margin: int, ny: int,
+    nx: int, scratch: Float32, out: Float32,
+) -> None:  # fmt: skip
+    """Convolve a block with one product and put or add it into `out`.
 
-    As constants of the closure they let it unroll the loops over taps and make vector code of the loops over
-    pixels; Numba's cache on disk is keyed with them.
+    The number of taps is part of the compiled type, which lets the loops over them be unrolled; their values are not,
+    so that a PSF measured a minute ago needs no compiler.
     """
-    radius = len(half) - 1
-
-    @compiled
-    def convolve(block: Float32, margin: int, ny: int, nx: int, scratch: Float32, out: Float32) -> None:
-        top = margin - radius
-        for y in range(ny + 2 * radius):
-            source, row = block[top + y, top:], scratch[y]
-            for x in range(nx):
-                total = half[0] * source[x + radius]
-                for k in range(1, radius + 1):
-                    total += half[k] * (source[x + radius - k] + source[x + radius + k])
-                row[x] = total
-        for y in range(ny):
-            row = out[y]
-            for x in range(nx):
-                total = half[0] * scratch[y + radius, x]
-                for k in range(1, radius + 1):
-                    total += half[k] * (scratch[y + radius - k, x] + scratch[y + radius + k, x])
-                row[x] = total
-
-    return convolve
+    radius = len(along) - 1
+    top = margin - radius
+    for y in range(ny + 2 * radius):
+        source, row = block[top + y, top:], scratch[y]
+        for x in range(nx):
+            total = along[0] * source[x + radius]
+            for k in range(1, radius + 1):
+                total += along[k] * (source[x + radius - k] + source[x + radius + k])
+            row[x] = total
+    for y in range(ny):
+        row = out[y]
+        for x in range(nx):
+            total = down[0] * scratch[y + radius, x]
+            for k in range(1, radius + 1):
+                total += down[k] * (scratch[y + radius - k, x] + scratch[y + radius + k, x])
+            row[x] = total if first else row[x] + total
 
 
 @compiled
 def _convolve_wide(
     half: Float32, block: Float32, margin: int, ny: int, nx: int, scratch: Float32, out: Float32
 ) -> None:
-    """Do what `_unrolled` does, bit for bit, with the loops over taps outside: faster for many taps.
+    """Do what `separable` does with one product, bit for bit, with the loops over taps outside: faster for many taps.
 
     Four taps at a time, so that a row is loaded and stored a quarter as often; each is added by itself.
     """

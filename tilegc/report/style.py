@@ -59,7 +59,6 @@ Floats = NDArray[np.float64]
 
 INK: Final = "#1f2328"
 FAINT: Final = "#8b929a"
-HAIR: Final = "#d5d9de"
 BLUE: Final = "#0072B2"
 SKY: Final = "#56B4E9"
 GREEN: Final = "#009E73"

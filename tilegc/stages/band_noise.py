@@ -17,7 +17,7 @@ import numpy as np
 
 from tilegc.config import Filter
 from tilegc.engine import FieldTiles, Unit
-from tilegc.geometry import Box, blocks
+from tilegc.geometry import Box, spread_blocks
 from tilegc.io import store
 from tilegc.kernels.matched import Matched, matched, matched_difference
 from tilegc.kernels.order import sigma
@@ -72,12 +72,9 @@ def band_noise(setup: Setup, psfs: Mapping[str, tuple[BandPsf, ...]]) -> dict[st
     for index, field in enumerate(setup.fields):
         name = field.source.name
         kernels = kernels_of(psfs[name], setup.config.filter)
-        cells = [cell for _, cell in blocks(field.grid.field)]
-        count = min(CELLS, len(cells))
-        chosen = [cells[(2 * k + 1) * len(cells) // (2 * count)] for k in range(count)]
         units += [
             Unit(f"{name}/{order}", box.size, _Cell(index, field, kernels, box, order))
-            for order, box in enumerate(chosen)
+            for order, box in enumerate(spread_blocks(field.grid.field, CELLS))
         ]
     found: Table = setup.engine.run("band noise", _cell_noise, units, combine=concatenate)
     noise = {}

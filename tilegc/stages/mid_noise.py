@@ -14,7 +14,7 @@ from typing import Final
 import numpy as np
 
 from tilegc.engine import FieldTiles, Unit
-from tilegc.geometry import Box, blocks
+from tilegc.geometry import Box, spread_blocks
 from tilegc.io import store
 from tilegc.kernels.bands import add_bands
 from tilegc.kernels.order import sigma
@@ -43,12 +43,9 @@ def mid_noise(setup: Setup, scales: MidScales) -> dict[str, tuple[float, float]]
     """Return the noise of both mid-scale maps, nJy per pixel, by field; NaN where no cell has enough data."""
     units = []
     for index, field in enumerate(setup.fields):
-        cells = [cell for _, cell in blocks(field.grid.field)]
-        count = min(CELLS, len(cells))
-        chosen = [cells[(2 * k + 1) * len(cells) // (2 * count)] for k in range(count)]
         units += [
             Unit(f"{field.source.name}/{order}", box.size, _Cell(index, field, scales, box, order))
-            for order, box in enumerate(chosen)
+            for order, box in enumerate(spread_blocks(field.grid.field, CELLS))
         ]
     found: Table = setup.engine.run("mid-scale noise", _cell_noise, units, combine=concatenate)
     noise = {}

@@ -17,7 +17,8 @@ from tilegc.io.fits import FieldSource
 from tilegc.sky import world_to_pixel
 from tilegc.stages.audit.cells import sample
 from tilegc.stages.audit.lens import lens_lines
-from tilegc.stages.audit.lines import Line, field_lines
+from tilegc.stages.audit.line import Line
+from tilegc.stages.audit.lines import field_lines
 
 __all__ = ["Line", "audit", "columns", "rows"]
 

@@ -18,7 +18,7 @@ from tilegc.io.convergence import Kappa
 from tilegc.io.fits import FieldSource
 from tilegc.sky import SkyGrid, pixel_to_world, world_to_pixel
 from tilegc.stages.audit.cells import REACH, CoarseLight
-from tilegc.stages.audit.lines import Line, judged, rounded
+from tilegc.stages.audit.line import Line, judged, rounded
 from tilegc.statistics.kernel_maps import pearson
 
 __all__ = ["brightest", "lens_lines"]

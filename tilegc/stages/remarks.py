@@ -1,0 +1,57 @@
+"""What a reader of the results should know, said in the log while the run goes on."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+
+from tilegc.io.fits import FieldSource
+from tilegc.stages import mask
+from tilegc.stages.audit import Line
+from tilegc.stages.mask import Regions
+from tilegc.stages.noise import Noise
+from tilegc.stages.setup import Setup
+from tilegc.stages.threshold import Selection
+
+__all__ = ["on_audit", "on_fields", "on_masks"]
+
+log = logging.getLogger("tilegc")
+
+
+def on_masks(sources: Sequence[FieldSource], regions: Mapping[str, Regions]) -> None:
+    """Log which of the user's masks do nothing."""
+    for source in sources:
+        for path in mask.idle(source, regions[source.name]):
+            log.warning(
+                "field %s: %s masks no pixel of it; is it meant for another field?", source.name, path
+            )
+
+
+def on_fields(setup: Setup, noises: Mapping[str, Noise], selection: Selection) -> None:
+    """Log what a reader of the results should know of the fields."""
+    for field in setup.fields:
+        name = field.source.name
+        for note in field.source.notes:
+            log.info("field %s: %s", name, note)
+        if not noises[name].n_good:
+            log.warning("field %s: no good pixel; it has no candidates", name)
+        elif not np.isfinite(selection.thresholds[name].value):
+            log.warning(
+                "field %s: its noise is %g; it has no threshold and no candidates", name, noises[name].sigma
+            )
+        for note in selection.notes(name):
+            log.info("field %s: %s", name, note)
+    if len({field.source.band_names for field in setup.fields}) > 1:
+        log.warning(
+            "fields have different bands: their limits, light and counts are not those of one another"
+        )
+
+
+def on_audit(lines: Sequence[Line]) -> None:
+    """Log what the audit found wrong."""
+    for line in lines:
+        if line.verdict == "wrong":
+            place = ", ".join(part for part in (line.field and f"field {line.field}", line.band) if part)
+            log.warning("audit, %s: %s: %s; %s", line.check, place, line.finding, line.remedy)
