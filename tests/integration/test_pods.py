@@ -296,7 +296,8 @@ def test_a_job_with_its_driver_inside(kube, volume, reference, tmp_path):
     remove_cluster(kube)
     inputs = f"cp -r /data/in/. /data/ && cp -n {volume} /data/run.yaml; rm -rf /data/run-run"
     kube("exec", "box", "--", "sh", "-c", inputs)
-    kube("apply", "-f", str(DEPLOY / "job" / "job.yaml"))  # what it stands on is there: a claim cannot be changed
+    # What it stands on is there, and a claim cannot be changed.
+    kube("apply", "-f", str(DEPLOY / "job" / "job.yaml"))
 
     def state() -> str:
         return kube("get", "daskjob", "tilegc-job", "-o", "jsonpath={.status.jobStatus}")
