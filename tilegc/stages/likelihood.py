@@ -19,7 +19,7 @@ from tilegc.stages.relation import Boxes, binned_law
 from tilegc.stages.sky_grid import SkyCells
 from tilegc.statistics.attenuation import Attenuation, attenuation
 from tilegc.statistics.clumping import Clumping, clumping, sandwich
-from tilegc.statistics.counts_law import BoxCounts, Law, OuterField, fit_law, gather
+from tilegc.statistics.counts_law import LARGEST_LN_A, BoxCounts, Law, OuterField, fit_law, gather
 from tilegc.statistics.intervals import FLOOR, MEMBERS, C, interval
 from tilegc.statistics.resampling import block_numbers, bootstrap
 from tilegc.statistics.systematics import Systematic
@@ -174,13 +174,15 @@ def fit_counts(
     """
     data = box_counts(cells, side, max_radius, count=count, kept=kept, recovery=recovery, light=light)
     law = fit_law(data) if data.count.size else None
-    if law is not None and not law.found and data.light is not None:  # too few sources for four parameters
+    if (
+        law is not None and not _measured(law) and data.light is not None
+    ):  # too few sources for four parameters
         data, light = replace(data, light=None), None
         law = fit_law(data)
     light = None if data.light is None else light
     effective = float(data.area.sum())
     area = effective if recovery is None else _good_area(cells, max_radius, kept, recovery)
-    if law is None or not law.found or not law.free[1]:  # A power on its bound is no measurement.
+    if law is None or not _measured(law):
         return _nothing(data, area)
     hanging = clumping(data, law)
     covariance = sandwich(data, law, hanging)
@@ -213,6 +215,11 @@ def fit_counts(
         members_interval=(np.nan, np.nan) if light is None else interval(data, law, MEMBERS, covariance, 2.0),
         bias=None if found is None else binned_bias(cells, side, law, found, recovery, light), attenuation=flattened,
     )  # fmt: skip
+
+
+def _measured(law: Law) -> bool:
+    """Return whether a law says something: a power on its bound, or an amplitude beyond all numbers, does not."""
+    return law.found and bool(law.free[1]) and abs(law.ln_a) < LARGEST_LN_A * law.c
 
 
 def _placed(ensemble: Realisations, cells: SkyCells) -> Iterator[Floats]:

@@ -20,7 +20,16 @@ from numpy.typing import ArrayLike, NDArray
 from scipy.optimize import minimize_scalar
 from scipy.special import gammaln
 
-__all__ = ["LEAST_LN_KAPPA", "BoxCounts", "Law", "OuterField", "fit_law", "gather", "products"]
+__all__ = [
+    "LARGEST_LN_A",
+    "LEAST_LN_KAPPA",
+    "BoxCounts",
+    "Law",
+    "OuterField",
+    "fit_law",
+    "gather",
+    "products",
+]
 
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
@@ -32,7 +41,7 @@ POWERS: Final = (0.02, 8.0)
 """Bounds of c."""
 
 LARGEST_LN_A: Final = 100.0
-"""Beyond it there is no law: a handful of sources that galaxies' light explains by itself."""
+"""Beyond it, of ln a and of ln a / c, there is no law: a handful of sources that galaxies' light explains by itself."""
 
 LARGEST_STEP: Final = np.array([3.0, 0.7, np.inf, np.inf])
 """Of ln a, c, f and g in one iteration."""
