@@ -39,7 +39,7 @@ def test_steps_of_the_weight_are_no_ridges(uds):
     bits, weight = uds
     shallow = weight < 600
     assert 0.3 < shallow.mean() < 0.5
-    arcs = (bits & Bit.EXTENDED) != 0
+    arcs = (bits & Bit.ARC) != 0
     assert arcs[shallow].mean() < 0.015
     assert arcs[shallow].mean() < arcs[~shallow].mean() + 0.01
     assert not ((bits & Bit.EDGE) != 0).any()
