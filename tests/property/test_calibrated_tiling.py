@@ -26,22 +26,22 @@ def sky(seed: int, bands: int) -> dict[str, np.ndarray]:
     draw = np.random.default_rng(seed)
     y, x = np.indices(SHAPE)
     light = np.zeros(SHAPE)
-    for row, column, flux in zip(*draw.uniform(0, 1, (2, 50)), 10 ** draw.uniform(0.3, 1.5, 50), strict=True):
+    for row, column, flux in zip(*draw.uniform(0, 1, (2, 120)), 10 ** draw.uniform(0.3, 1.5, 120), strict=True):
         apart = (y - row * SHAPE[0]) ** 2 + (x - column * SHAPE[1]) ** 2
         light += flux * np.exp(-apart / 1.62) / 5.09
     for row, column in CORES:
         r = np.hypot(y - row, x - column)
-        light += 2000 / (1 + (r / 1.2) ** 2) ** 1.6
+        light += 6000 / (1 + (r / 1.2) ** 2) ** 2
         for angle in np.arange(3) * np.pi / 3 + 0.5:
             across = (y - row) * np.cos(angle) - (x - column) * np.sin(angle)
-            light += 30 * np.exp(-(across**2) / 2) / (1 + r / 10)
+            light += 12 * np.exp(-(across**2) / 2) / (1 + r / 10)
     light += np.where(np.abs(y - 110) < 30, 2 * np.exp(-0.5 * (np.hypot(y - 110, x - 60) - 80) ** 2), 0)
     light += 3 * np.exp(-((y - 40) ** 2 + (x - 140) ** 2) / 60)
     made = {}
     for number in range(bands):
         image = light + 0.05 * ndimage.gaussian_filter(draw.normal(0, 1, SHAPE), 0.5)
         for row, column in CORES:
-            image[np.hypot(y - row, x - column) <= 4] = np.nan
+            image[np.hypot(y - row, x - column) <= 3] = np.nan
         made[f"B{number}"] = image.astype(np.float32)
     return made
 
