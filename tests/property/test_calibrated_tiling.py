@@ -26,7 +26,9 @@ def sky(seed: int, bands: int) -> dict[str, np.ndarray]:
     draw = np.random.default_rng(seed)
     y, x = np.indices(SHAPE)
     light = np.zeros(SHAPE)
-    for row, column, flux in zip(*draw.uniform(0, 1, (2, 120)), 10 ** draw.uniform(0.3, 1.5, 120), strict=True):
+    for row, column, flux in zip(
+        *draw.uniform(0, 1, (2, 120)), 10 ** draw.uniform(0.3, 1.5, 120), strict=True
+    ):
         apart = (y - row * SHAPE[0]) ** 2 + (x - column * SHAPE[1]) ** 2
         light += flux * np.exp(-apart / 1.62) / 5.09
     for row, column in CORES:
