@@ -124,6 +124,7 @@ def run(
     folder = RunFolder(path)
     folder.check(resume=resume, overwrite=overwrite)
     inputs = examine(config)
+    inputs = replace(inputs, sources=ingest.measured(inputs.sources, config, folder, resume=resume))
     need = planning.plan(config, inputs.sources, path, 1, local=False).memory
     with workers_for(
         workers=workers, scheduler=scheduler, cluster=cluster_name, compute=config.compute, tls=tls, need=need,
@@ -307,6 +308,7 @@ def plan(source: Source, directory: str | Place | None = None, *, workers: int |
     config = source if isinstance(source, RunConfig) else run_file.load(source)
     path = place(directory) if directory is not None else default_directory(source)
     inputs = examine(config)
+    inputs = replace(inputs, sources=ingest.measured(inputs.sources, config, RunFolder(path)))
     count = config.compute.workers if workers is None else workers
     found = planning.plan(config, inputs.sources, path, os.cpu_count() or 1 if count is None else count)
     try:
