@@ -25,6 +25,7 @@ from tilegc.engine import (
     Silent,
     Told,
     for_client,
+    seconds_compiled,
 )  # fmt: skip
 from tilegc.errors import ConfigError, InputError, RunFolderError
 from tilegc.geometry import TileGrid
@@ -154,10 +155,12 @@ def run(
             if tell is not None and engine.dashboard is not None:
                 tell(f"dashboard: {engine.dashboard}")
             timing: dict[str, float] = {}
+            before = seconds_compiled(found.client)
             with found.performance_report(performance_report):
                 near = engine if found.local else SerialEngine(told)
                 setup, results = _chain(config, inputs, digests, folder, engine, near, timing)
             _write(setup, results, timing, begun)
+            _say_compiled(seconds_compiled(found.client) - before, tell)
             folder.finish(timing)
     return open_run(path)
 
@@ -287,6 +290,15 @@ def _tiles(config: RunConfig, folder: RunFolder, sources: tuple[FieldSource, ...
         )
         fields.append(FieldTiles(source, path, TileGrid(source.shape, config.tiles.size)))
     return tuple(fields)
+
+
+def _say_compiled(seconds: float, tell: Callable[[str], None] | None) -> None:
+    """Say what compiling has cost, if it was anything that a user may have waited for."""
+    if seconds >= 1.0:
+        line = f"kernels compiled: {seconds:.0f} s of work in this run, none in the next ones of this installation"
+        log.info("%s", line)
+        if tell is not None:
+            tell(line)
 
 
 @contextmanager

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+from tilegc.engine.compiling import seconds_compiled
 from tilegc.engine.futures import PATIENCE_SECONDS, DaskEngine
 from tilegc.engine.on_worker import Fitness
 from tilegc.engine.passes import FieldTiles, Pass, run_pass
@@ -34,6 +35,7 @@ __all__ = [
     "bounded",
     "for_client",
     "run_pass",
+    "seconds_compiled",
     "together",
 ]
 
