@@ -170,15 +170,19 @@ class Kube:
         """Return the objects of a kind."""
         return json.loads(self("get", kind, "-o", "json", *(("-l", label) if label else ())))["items"]
 
-    def client(self, *command: object, kubeconfig: Path | None = None, **more: str) -> subprocess.Popen[str]:
-        """Start a Python program that talks to the cluster."""
+    def client(
+        self, *command: object, kubeconfig: Path | None = None, log: Path | None = None, **more: str
+    ) -> subprocess.Popen[str]:
+        """Start a Python program that talks to the cluster; what it says goes into pipes, or into one file."""
         environment = {
             **os.environ, **self.environment, "KUBECONFIG": str(kubeconfig or self.kubeconfig), **more,
         }  # fmt: skip
-        return subprocess.Popen(
-            [*self.outside, *map(str, command)],
-            env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, start_new_session=True,
-        )  # fmt: skip
+        with contextlib.ExitStack() as stack:
+            said = subprocess.PIPE if log is None else stack.enter_context(log.open("w"))
+            return subprocess.Popen(
+                [*self.outside, *map(str, command)],
+                env=environment, stdout=said, stderr=said, text=True, start_new_session=True,
+            )  # fmt: skip
 
 
 @contextlib.contextmanager

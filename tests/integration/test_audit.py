@@ -87,7 +87,7 @@ def audited(
             {
                 "name": "a",
                 "bands": {
-                    band: {"sci": str(folder / f"{band}.fits"), "psf": (psf or {}).get(band)} for band in BANDS
+                    band: {"sci": str(folder / f"{band}.fits"), "psf": (psf or {}).get(band)} for band in planes
                 },
             }
         ],
@@ -207,6 +207,45 @@ def test_faults(fault, check, band, verdict, words, sound, tmp_path):
         if name == check and other not in {band, ""} and fault is not wrong_header:
             assert calm.verdict == "ok", calm
     assert sound[check, band].verdict == "ok"
+
+
+def crowd(planes, columns_: slice) -> None:
+    """Add points so crowded that their wings meet, the same in all bands, in some columns."""
+    draw = np.random.default_rng(8)
+    sources = np.zeros((SIDE, SIDE))
+    rows, columns = draw.integers(0, SIDE, (2, SIDE * SIDE // 40))
+    np.add.at(sources, (rows, columns), 10 ** draw.uniform(-0.6, 0.6, rows.size))
+    sources = ndimage.gaussian_filter(sources, 1.2)
+    for images in planes.values():
+        images["SCI"][:, columns_] += sources[:, columns_].astype(np.float32)
+
+
+def test_sources_are_not_noise(tmp_path):
+    """Against the noise that was put in: half of the field crowded; all of it; and seen in one band alone."""
+    half, whole, alone = (tmp_path / name for name in ("half", "whole", "alone"))
+    for folder in (half, whole, alone):
+        folder.mkdir()
+    found = audited(half, lambda planes, _: crowd(planes, slice(0, 256)))
+    for band in BANDS:
+        assert found["err", band].value == pytest.approx(1, abs=0.04)
+        assert found["correlation", band].value == pytest.approx(1.33, abs=0.12)
+        assert "crowded cells left out: 2" in found["err", band].finding
+    found = audited(whole, lambda planes, _: crowd(planes, slice(None)))
+    for band in BANDS:
+        for check in ("err", "correlation"):
+            line = found[check, band]
+            assert (line.verdict, line.remedy) == ("unmeasured", "")
+            assert "too few quiet pixels" in line.finding
+
+    def lonely(planes, _cards):
+        crowd(planes, slice(None))
+        for band in BANDS[1:]:
+            del planes[band]
+
+    line = audited(alone, lonely)["err", BANDS[0]]
+    assert line.value > 1.2
+    assert line.verdict == "look"
+    assert "one band: light of faint sources counts as noise" in line.finding
 
 
 def test_values_of_faults(tmp_path):

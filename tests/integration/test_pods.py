@@ -199,8 +199,8 @@ def store(kube: kubernetes.Kube, log: Path) -> Iterator[dict[str, str]]:
     """Serve S3 where driver and pods reach it; what both must have in their environment."""
     pytest.importorskip("moto", reason="moto, which serves S3 to the tests, is not installed")
     port = "19000"
-    server = kube.client(
-        sys.executable, "-c", "from moto.server import main; main()", "-H", kube.here, "-p", port
+    server = kube.client(  # a pipe that nobody reads would stop it
+        sys.executable, "-c", "from moto.server import main; main()", "-H", kube.here, "-p", port, log=log
     )
     url = f"http://{kube.here}:{port}"
     try:
@@ -211,7 +211,7 @@ def store(kube: kubernetes.Kube, log: Path) -> Iterator[dict[str, str]]:
         }  # fmt: skip
     finally:
         server.kill()
-        log.write_text("".join(server.communicate()))
+        server.wait()
 
 
 def call(kube: kubernetes.Kube, *command: str) -> int:
@@ -296,7 +296,8 @@ def test_a_job_with_its_driver_inside(kube, volume, reference, tmp_path):
     remove_cluster(kube)
     inputs = f"cp -r /data/in/. /data/ && cp -n {volume} /data/run.yaml; rm -rf /data/run-run"
     kube("exec", "box", "--", "sh", "-c", inputs)
-    kube("apply", "-k", str(DEPLOY / "job"))
+    # What it stands on is there, and a claim cannot be changed.
+    kube("apply", "-f", str(DEPLOY / "job" / "job.yaml"))
 
     def state() -> str:
         return kube("get", "daskjob", "tilegc-job", "-o", "jsonpath={.status.jobStatus}")

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from scipy import ndimage
 
-from tilegc.kernels.blank_sky import BOXES, background, blank_sky, box_sum, mad, scatter
+from tilegc.kernels.blank_sky import BOXES, background, blank_sky, box_sum, mad, scatter, shared_light
 
 
 def noise(seed: int, shape=(256, 256), side=0.109) -> np.ndarray:
@@ -99,3 +99,22 @@ def test_background_of_a_plane_and_of_nothing():
     found = background(plane, np.ones(plane.shape, bool))
     np.testing.assert_allclose(found[20:-20, 20:-20], plane[20:-20, 20:-20], atol=0.03)
     assert not background(plane, np.zeros(plane.shape, bool)).any()
+
+
+@pytest.mark.parametrize("share", [0.0, 0.2, 0.5])
+def test_shared_light_is_what_two_bands_have_in_common(share):
+    blank = np.ones((256, 256), bool)
+    light = np.sqrt(share) * noise(11, side=0.3)
+    first, second = (light + np.sqrt(1 - share) * noise(seed) for seed in (12, 13))
+    assert shared_light(first, second, blank) == pytest.approx(share, abs=0.04)
+    # a shallower band dilutes the correlation, not the share: four times the noise, in units of its own noise
+    shallow = (light + 4 * noise(13)) / 4
+    assert shared_light(first, shallow, blank) * 4 == pytest.approx(share, abs=0.2 if share else 0)
+    # one bright source is one value among many
+    first[5, 5] = second[5, 5] = 1e4
+    assert shared_light(first, second, blank) == pytest.approx(share, abs=0.04)
+
+
+def test_shared_light_of_too_little_or_nothing():
+    assert np.isnan(shared_light(noise(1), noise(2), np.zeros((256, 256), bool)))
+    assert np.isnan(shared_light(np.ones((90, 90), np.float32), noise(2, (90, 90)), np.ones((90, 90), bool)))

@@ -694,6 +694,29 @@ def test_page_says_the_summary_s_numbers(full: FakeRun) -> None:
         assert words in text.replace("\N{NO-BREAK SPACE}", " "), words
 
 
+def test_page_says_where_no_pattern_could_be_looked_for(full: FakeRun, tmp_path: Path) -> None:
+    assert "up to S/N 3.5; not looked for at 6–8 (under 50 sources a slice)" in outline(full).text
+    calm = fake_run(tmp_path / "calm")
+    calm.pattern["false_alarm"] = np.tile([np.nan, np.nan, 0.4, 0.7, np.nan, np.nan, np.nan, 0.3], 2)
+    for field in calm.summary["fields"].values():
+        field["pattern_onset_snr"] = None
+    write_report(calm)
+    assert "none from S/N 3.5 to 8; not looked for at 2.5–3.5, 4.5–6" in outline(calm).text
+    empty = fake_run(tmp_path / "empty", empty=True)
+    write_report(empty)
+    assert "not looked for: under 50 sources in every slice of S/N" in outline(empty).text
+
+
+def test_page_says_what_t_is(full: FakeRun, tmp_path: Path, monkeypatch) -> None:
+    assert "T (nJy/px)" in outline(full).text
+    local = fake_run(tmp_path)
+    monkeypatch.setattr(RunConfig, "local_threshold", property(lambda _: True))
+    write_report(local)
+    text = " ".join(outline(local).text.split())
+    assert "T, median noise (nJy/px)" in text
+    assert "is a signal-to-noise (below), here as the brightness that it is at the median local noise" in text
+
+
 def test_arithmetic_gives_what_it_says(full: FakeRun) -> None:
     """Every product on the page, taken at its printed digits, is the printed result."""
     text = outline(full).text.replace("\N{NO-BREAK SPACE}", " ")
@@ -857,5 +880,8 @@ def test_powers_are_the_number(value) -> None:
 def test_shares() -> None:
     assert [numbers.share(v) for v in (0, 1, 0.0234, 0.00234, 1e-6)] == [
         "0&nbsp;%", "100.0&nbsp;%", "2.3&nbsp;%", "0.23&nbsp;%", "&lt; 0.01&nbsp;%",
+    ]  # fmt: skip
+    assert [numbers.share(v) for v in (0.9996, 0.99996, 0.999)] == [
+        "99.96&nbsp;%", "99.996&nbsp;%", "99.9&nbsp;%",
     ]  # fmt: skip
     assert numbers.share(None, "a < b") == '– <span class="why">a &lt; b</span>'

@@ -14,17 +14,17 @@ __all__ = ["print_found"]
 
 def print_found(found: Run) -> None:
     """Print what a run found, and where its report is."""
-    lines = _lines(found.summary)
+    lines = _lines(found.summary, local=found.config.local_threshold)
     width = max(len(name) for name, _ in lines)
     for name, value in lines:
         typer.echo(f"{name:<{width}}  {value}")
     typer.echo(f"{'report':<{width}}  {found.path / 'report.html'}")
 
 
-def _lines(summary: dict[str, Any]) -> list[tuple[str, str]]:
-    """Return the main results as pairs of a name and a text with its unit."""
+def _lines(summary: dict[str, Any], *, local: bool) -> list[tuple[str, str]]:
+    """Return the main results as pairs of a name and a text with its unit; `local`: T is a signal-to-noise."""
     cluster, relation, comparison = summary["cluster"], summary["relation"], summary["comparison"]
-    mass, contamination = summary["mass"], summary["contamination"]
+    mass = summary["mass"]
     lines = [
         (
             "cluster",
@@ -36,18 +36,13 @@ def _lines(summary: dict[str, Any]) -> list[tuple[str, str]]:
             (
                 f"field {name}",
                 f"{field['n_detected']} sources ({field['n_candidates']} candidates), "
-                f"{field['good_area_arcsec2']:.0f} arcsec^2 good, T = {_number(field['threshold'], '.4f')} nJy",
+                f"{field['good_area_arcsec2']:.0f} arcsec^2 good, {_limit(field, local=local)}",
             )
         )
     lines.append(
         ("sources", f"{summary['n_detected']} detected, {summary['n_inpainted']:.1f} inpainted under masks")
     )
-    lines.append(
-        (
-            "contamination",
-            f"{_number(contamination['per_kpc2'], '.4f')} +- {_number(contamination['err'], '.4f')} per kpc^2",
-        )
-    )
+    lines.append(("contamination", _contamination(summary)))
     if relation is not None:
         lines.append(
             (
@@ -72,11 +67,43 @@ def _lines(summary: dict[str, Any]) -> list[tuple[str, str]]:
             (
                 "planted",
                 f"b = {_number(truth['index'], '.3f')} +- {_number(truth['index_err'], '.3f')} in the same boxes; "
-                f"completeness {_number(truth['completeness'], '.2f')}, purity {_number(truth['purity'], '.2f')}",
+                f"completeness {_part(truth['completeness'])}, purity {_part(truth['purity'])}",
             )
         )
     lines.append(("time", f"{summary['timing']['total_s']:.0f} s"))
     return lines
+
+
+def _limit(field: dict[str, Any], *, local: bool) -> str:
+    """Return T: in nJy per pixel, or as signal-to-noise and what that is at the median local noise."""
+    limit = f"T = {_number(field['threshold'], '.4f')} nJy"
+    return (
+        f"T = {_number(field['threshold_snr'], '.2f')} x local noise ({limit[4:]} at its median)"
+        if local
+        else limit
+    )
+
+
+def _contamination(summary: dict[str, Any]) -> str:
+    found = summary["contamination"]
+    if found["per_kpc2"] is not None:
+        return f"{found['per_kpc2']:.4f} +- {_number(found['err'], '.4f')} per kpc^2"
+    good = any(field["good_area_arcsec2"] > 0 for field in summary["fields"].values())
+    return f"not measured ({'no annulus has 200 arcsec^2 of good area' if good else 'no good pixel'})"
+
+
+def _part(value: float | None) -> str:
+    """Return a share with two digits, with more where it would be read as 1 and is not.
+
+    >>> _part(0.9962), _part(1.0), _part(0.51)
+    ('0.996', '1.00', '0.51')
+    """
+    if value is None:
+        return "-"
+    digits = 2
+    while value < 1 and digits < 6 and float(f"{value:.{digits}f}") == 1:
+        digits += 1
+    return f"{value:.{digits}f}"
 
 
 def _number(value: float | None, form: str) -> str:

@@ -10,6 +10,7 @@ import contextlib
 import copy
 import logging
 import math
+import os
 import secrets
 from collections.abc import Iterator
 from pathlib import Path
@@ -61,6 +62,7 @@ def pods(workers: int, memory: int, compute: Compute) -> Iterator[Workers]:
                     namespace=compute.kubernetes.namespace,
                     shutdown_on_close=True,
                     quiet=True,
+                    port_forward_cluster_ip=_outside(),
                 )
             )
             client = stack.enter_context(Client(cluster, set_as_default=False))
@@ -74,6 +76,14 @@ def pods(workers: int, memory: int, compute: Compute) -> Iterator[Workers]:
         yield Workers(
             client, name, local=False, patience=compute.patience or 600.0, expected=workers, memory=memory
         )
+
+
+def _outside() -> bool | None:
+    """Whether this process is in no pod: services have no names there, and looking for one may take minutes.
+
+    In a pod it is left to Dask's config (`kubernetes.port-forward-cluster-ip`).
+    """
+    return None if "KUBERNETES_SERVICE_HOST" in os.environ else True
 
 
 def manifest(compute: Compute, workers: int, memory: int) -> dict[str, Any]:

@@ -9,7 +9,18 @@ from pydantic import Field, field_validator, model_validator
 
 from tilegc.config.compute import Compute
 from tilegc.config.inputs import Cluster, Convergence, Cosmology, FieldInput
-from tilegc.config.steps import Comparison, Density, Detect, Filter, Inpaint, Mask, Profile, Relation, Tiles
+from tilegc.config.steps import (
+    Comparison,
+    Density,
+    Detect,
+    Filter,
+    Inpaint,
+    Mask,
+    Profile,
+    Relation,
+    Tiles,
+    ValueThreshold,
+)
 from tilegc.config.values import Section
 from tilegc.schema import MAPS
 
@@ -66,6 +77,11 @@ class RunConfig(Section):
         if self.inpaint.iterations == "auto":
             return 0 if self.recipe == "seed" else 10
         return self.inpaint.iterations
+
+    @property
+    def local_threshold(self) -> bool:
+        """Whether peaks are compared with T as signal-to-noise against local noise, or all with one T in nJy."""
+        return self.recipe == "calibrated" and not isinstance(self.detect.threshold, ValueThreshold)
 
     @model_validator(mode="before")
     @classmethod

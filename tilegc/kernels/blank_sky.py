@@ -13,7 +13,17 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
 
-__all__ = ["BOXES", "LEAST_PIXELS", "Scatter", "background", "blank_sky", "box_sum", "mad", "scatter"]
+__all__ = [
+    "BOXES",
+    "LEAST_PIXELS",
+    "Scatter",
+    "background",
+    "blank_sky",
+    "box_sum",
+    "mad",
+    "scatter",
+    "shared_light",
+]
 
 Floats = NDArray[np.float32]
 
@@ -33,6 +43,8 @@ _GROWTH = 6
 """Pixels round such light that are not blank either."""
 _BLOCK = 32
 """Side of the blocks between which smooth light is interpolated, pixels."""
+_MEDIAN_ERROR = 1.65
+"""Error of a correlation by medians times the root of the number of values: their efficiency is 0.37."""
 
 
 @dataclass(frozen=True)
@@ -172,3 +184,34 @@ def _neighbours(level: Floats, blank: NDArray[np.bool_]) -> float:
         both = blank[here] & blank[there]
         found.append(float((level[here][both].astype(np.float64) * level[there][both]).mean()))
     return sum(found) / (2 * variance) if variance > 0 else float("nan")
+
+
+def shared_light(image: Floats, other: Floats, blank: NDArray[np.bool_]) -> float:
+    """Return the covariance of two bands' blank pixels over the variance of the first.
+
+    The noise of two bands is independent, the light between resolved sources is not: where sources are so crowded that
+    their wings meet, what scatters on blank pixels is mostly this light. Covariance and variance are those of medians
+    (Gnanadesikan & Kettenring 1972, Biometrics 28, 81), so that a source that was overlooked counts as one pixel.
+
+    Parameters
+    ----------
+    image, other : ndarray of float32, shape (ny, nx)
+    blank : ndarray of bool, shape (ny, nx)
+        Of both bands.
+
+    Returns
+    -------
+    float
+        0 where it is less than three times its error; NaN where too little is blank or nothing scatters.
+    """
+    if blank.sum() < LEAST_PIXELS:
+        return float("nan")
+    first, second = image[blank].astype(np.float64), other[blank].astype(np.float64)
+    a, b = mad(first), mad(second)
+    if not (a > 0 and b > 0):
+        return float("nan")
+    first, second = first / a, second / b
+    correlation = (mad(first + second) ** 2 - mad(first - second) ** 2) / 4
+    # a median's error, and neighbours that share their noise: half of the pixels count
+    error = _MEDIAN_ERROR / np.sqrt(first.size / 2)
+    return float(correlation * b / a) if correlation > 3 * error else 0.0

@@ -17,7 +17,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy import fft
 
-__all__ = ["BIN", "Periodicity", "Room", "strongest_period"]
+__all__ = ["BIN", "FEWEST", "Periodicity", "Room", "strongest_period"]
 
 Float64 = NDArray[np.float64]
 
@@ -32,6 +32,9 @@ SMOOTH = 64.0
 
 ALIKE = 1024
 """Modes of like wave number with which one is compared."""
+
+FEWEST = 50
+"""Sources without which positions are not searched."""
 
 
 @dataclass(frozen=True)

@@ -22,7 +22,7 @@ def draw(table: Mapping[str, np.ndarray]) -> Figure:
     table : mapping
         Columns of `schema.STUDY_MASK`.
     """
-    figure = Figure(figsize=(12.0, 4.4), dpi=style.DPI, facecolor="white", layout="constrained")
+    figure = Figure(figsize=(12.0, 5.6), dpi=style.DPI, facecolor="white", layout="constrained")
     density, purity, profile = (style.dressed(axes, title) for axes, title in zip(
         figure.subplots(1, 3),
         ("Sources per arcsec²", "Purity", "Profile over that of the least growth"),
@@ -38,11 +38,16 @@ def draw(table: Mapping[str, np.ndarray]) -> Figure:
             at, table["n_per_arcsec2"][rows], yerr=table["n_err"][rows], marker=marker, ms=5, color=colour, lw=1.2,
             capsize=2, label=f"field {name}",
         )  # fmt: skip
-        for column, line, what in (("purity", "-", "noise"), ("purity_truth", "--", "truth")):
+        for beside, (column, line, what) in enumerate(
+            (("purity", "-", "noise"), ("purity_truth", "--", "truth"))
+        ):
             if np.isfinite(table[column][rows]).any():
-                purity.plot(
-                    at, table[column][rows], ls=line, marker=marker, ms=5, color=colour, lw=1.2,
-                    label=f"field {name}, against {what}",
+                pure, n = table[column][rows], np.maximum(table["n_gc"][rows], 1)
+                # of n sources found the impure ones scatter as a binomial; one at least is not known to be none
+                error = np.sqrt(np.maximum(pure * (1 - pure), (1 - 1 / n) / n) / n)
+                purity.errorbar(
+                    at + 0.06 * (2 * number + beside), pure, yerr=(error, np.minimum(error, 1 - pure)), ls=line,
+                    marker=marker, ms=5, color=colour, lw=1.2, capsize=2, label=f"field {name}, against {what}",
                 )  # fmt: skip
         for shade, pixels in enumerate(growths):
             on = (table["field"].astype(str) == name) & (table["annulus"] >= 0) & (table["growth"] == pixels)
@@ -55,9 +60,13 @@ def draw(table: Mapping[str, np.ndarray]) -> Figure:
             usable = (table["n_gc"][on] >= 20) & np.isfinite(table["r_hi"][on])
             middle = np.sqrt(np.maximum(table["r_lo"][on], 0.3) * table["r_hi"][on])[usable]
             if usable.any():
-                profile.plot(
-                    middle, (n[usable] / first[usable]), marker=marker, ms=4, lw=1.1,
-                    color=SHADES[shade % len(SHADES)], label=f"{name}, {pixels:g} px",
+                ratio, error = _ratio(
+                    n[usable], first[usable], table["n_gc"][on][usable], table["n_gc"][least][usable]
+                )
+                # growths beside one another, else their errors lie on top of one another
+                profile.errorbar(
+                    middle * 1.015 ** (shade - growths.size / 2), ratio, yerr=error, marker=marker, ms=4, lw=1.1,
+                    elinewidth=0.8, capsize=1.5, color=SHADES[shade % len(SHADES)], label=f"{name}, {pixels:g} px",
                 )  # fmt: skip
     profile.set_xscale("log")
     if profile.lines:
@@ -66,12 +75,24 @@ def draw(table: Mapping[str, np.ndarray]) -> Figure:
     density.set_xlabel("growth of the mask (px)")
     purity.set_xlabel("growth of the mask (px)")
     profile.set_xlabel("distance from the centre (arcsec)")
-    for axes in (density, purity, profile):
+    for axes, columns in ((density, 2), (purity, 1), (profile, 3)):
         if axes.get_legend_handles_labels()[0]:
+            # below its diagram, where it covers nothing
             axes.legend(
-                frameon=False,
-                fontsize=style.SMALL - 1,
-                labelcolor=style.INK,
-                ncols=2 if axes is profile else 1,
-            )
+                frameon=False, fontsize=style.SMALL - 1, labelcolor=style.INK, ncols=columns, loc="upper center",
+                bbox_to_anchor=(0.5, -0.13),
+            )  # fmt: skip
     return figure
+
+
+def _ratio(
+    density: np.ndarray, first: np.ndarray, count: np.ndarray, all_: np.ndarray
+) -> tuple[np.ndarray, np.ndarray]:
+    """Return the densities under a grown mask over those under the least, and the errors of the ratio.
+
+    The sources that are left are part of all: only those that the growth took away, and the area they lay in, differ.
+    With p = count / all the ratio's error is that of p, sqrt(p (1 - p) / all), times what the area makes of it.
+    """
+    ratio = density / first
+    part = count / all_
+    return ratio, ratio / part * np.sqrt(part * (1 - part) / all_)

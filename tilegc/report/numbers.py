@@ -72,6 +72,9 @@ def share(value: float | None, reason: str = "") -> Markup:
         return Markup("0&nbsp;%")
     percent = 100 * value
     digits = 1 if percent >= 1 else 2
+    # what is not all must not be read as all
+    while value < 1 and digits < 6 and float(f"{percent:.{digits}f}") == 100:
+        digits += 1
     return Markup("{}&nbsp;%").format("< 0.01" if 0 < percent < 0.005 else f"{percent:.{digits}f}")
 
 

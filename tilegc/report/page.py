@@ -110,6 +110,7 @@ def page(material: Material, drawings: Mapping[str, Sequence[Drawn]]) -> str:
         files=FILES,
         dash=DASH,
         keep=material.config.detect.keep,
+        local_limit=material.config.local_threshold,
         alpha=material.config.density.alpha,
         softening=material.config.density.softening,
         comparison_missing=_comparison_missing(material),

@@ -13,6 +13,7 @@ from matplotlib.axes import Axes
 from matplotlib.container import Container
 from matplotlib.lines import Line2D
 
+from tilegc.kernels.periodicity import FEWEST
 from tilegc.report import style
 from tilegc.report.drawing import Drawing
 from tilegc.report.numbers import DASH, missing, plain, share
@@ -41,14 +42,41 @@ def noise_rows(material: Material) -> list[list[str | Markup]]:
     rows: list[list[str | Markup]] = []
     for name, field in material.summary["fields"].items():
         noise, low, high = (field[key] for key in ("local_noise", "local_noise_lo", "local_noise_hi"))
-        onset = field["pattern_onset_snr"]
         rows.append([
             name, _number(noise, 3), missing() if low is None else f"{plain(low, 3)} {DASH} {plain(high, 3)}",
             _number(field["noise_over_err"], 3), _number(field["common_noise"], 3), _number(field["threshold_snr"], 3),
             "by its purity" if field["threshold_chosen"] else "given", share(field["purity"], "not known"),
-            "none" if onset is None else f"up to S/N {onset:g}",
+            _pattern(material, name),
         ])  # fmt: skip
     return rows
+
+
+def _pattern(material: Material, field: str) -> str:
+    """Return up to which signal-to-noise there is a regular pattern, and where none could be looked for."""
+    onset = material.summary["fields"][field]["pattern_onset_snr"]
+    table = rows_of(material.run.pattern, "field", "snr_lo", "snr_hi", "false_alarm")
+    on = table["field"].astype(str) == field
+    low, high, searched = table["snr_lo"][on], table["snr_hi"][on], np.isfinite(table["false_alarm"][on])
+    if not searched.any():
+        return f"not looked for: under {FEWEST} sources in every slice of S/N"
+    words = (
+        f"up to S/N {onset:g}"
+        if onset is not None
+        else f"none from S/N {low[searched].min():g} to {high[searched].max():g}"
+    )
+    gaps = [f"{a:g}–{b:g}" for a, b in _joined(low[~searched], high[~searched])]
+    return words + (f"; not looked for at {', '.join(gaps)} (under {FEWEST} sources a slice)" if gaps else "")
+
+
+def _joined(low: np.ndarray, high: np.ndarray) -> list[tuple[float, float]]:
+    """Return slices that follow one another as one."""
+    found: list[tuple[float, float]] = []
+    for a, b in zip(low.tolist(), high.tolist(), strict=True):
+        if found and found[-1][1] == a:
+            found[-1] = found[-1][0], b
+        else:
+            found.append((a, b))
+    return found
 
 
 def _number(value: float | None, digits: int) -> str | Markup:

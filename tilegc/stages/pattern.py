@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from tilegc.kernels.periodicity import Room, strongest_period
+from tilegc.kernels.periodicity import FEWEST, Room, strongest_period
 from tilegc.stages.local_noise import LocalNoise
 from tilegc.stages.partials import Table
 from tilegc.stages.setup import Setup
@@ -22,9 +22,6 @@ EDGES = (2.5, 3.0, 3.5, 4.0, 4.5, 5.0, 5.5, 6.0, 8.0)
 
 ALARM = 1e-4
 """False-alarm probability from which a slice has a pattern: one field in a thousand without one has an onset."""
-
-FEWEST = 50
-"""Sources of a slice without which it is not searched."""
 
 
 @dataclass(frozen=True)

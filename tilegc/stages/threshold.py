@@ -62,7 +62,7 @@ class Threshold:
 
 def is_local(config: RunConfig) -> bool:
     """Whether peaks are found, and compared with T, in signal-to-noise against local noise."""
-    return config.recipe == "calibrated" and not isinstance(config.detect.threshold, ValueThreshold)
+    return config.local_threshold
 
 
 def threshold(config: RunConfig, noise: Noise) -> float:

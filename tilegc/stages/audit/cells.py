@@ -18,7 +18,7 @@ from tilegc.engine import Engine, Unit
 from tilegc.geometry import LATTICE, Box, TileGrid
 from tilegc.io import store as stores
 from tilegc.io.fits import FieldSource, row_bands
-from tilegc.kernels.blank_sky import BOXES, background, blank_sky, box_sum, mad, scatter
+from tilegc.kernels.blank_sky import BOXES, background, blank_sky, box_sum, mad, scatter, shared_light
 from tilegc.kernels.compact_sources import compact_sources, empty
 
 __all__ = ["BLOCK_ARCSEC", "WEIGHT_BLOCK", "CoarseLight", "Sample", "sample", "sampled_cells"]
@@ -64,7 +64,8 @@ class Sample:
     n_cells: int
     """Cells that were looked at; those with little data say nothing."""
     noise: Table
-    """A row a cell and band: cell, band, scale, pixel (noise over expected, or nJy), boxes (n, 3), neighbours."""
+    """A row a cell and band: cell, band, pixel (noise over expected, or nJy), boxes (n, 3), neighbours, blank (pixels),
+    shared (share of the variance that is light of other bands too; NaN where there is no other)."""
     sources: Table
     """Bright compact sources: cell, band, those of `compact_sources` in pixels of the field, noise."""
     weights: NDArray[np.float64]
@@ -175,17 +176,44 @@ def _measure(common: Mapping[str, FieldSource], job: _Job) -> list[tuple[_Job, A
     if job.block:
         return [(bare, _coarse(planes["sci"], job.block))]
     given = [band.given for band in source.bands]
-    return [(bare, [_band(planes, number, given[number], job.box) for number in range(len(given))])]
+    measured = [_band(planes, number, given[number], job.box) for number in range(len(given))]
+    _compare([one for one in measured if one is not None])
+    return [(bare, [None if one is None else one.told for one in measured])]
 
 
 def _join(a: list[Any], b: list[Any]) -> list[Any]:
     return a + b
 
 
-def _band(
-    planes: Planes, number: int, given: tuple[str, ...], box: Box
-) -> tuple[dict[str, Any], Table, NDArray[np.float64]] | None:
-    """Return noise, sources and weights of one band in a cell; None where it has too little data."""
+@dataclass(frozen=True, eq=False)
+class _Band:
+    """One band of a cell."""
+
+    told: tuple[dict[str, Any], Table, NDArray[np.float64]]
+    """Noise, sources and weights: what leaves the worker."""
+    relative: Values
+    """Light over its expected noise, less the background."""
+    blank: NDArray[np.bool_]
+    expected: float
+    """Median of the expected noise, nJy."""
+
+
+def _compare(bands: Sequence[_Band]) -> None:
+    """Add to the noise of every band which share of its variance is light that another band has too."""
+    for one in bands:
+        shares = [
+            shared_light(one.relative, other.relative, one.blank & other.blank)
+            * other.expected
+            / one.expected
+            for other in bands
+            if other is not one
+        ]
+        known = [share for share in shares if math.isfinite(share)]
+        one.told[0]["shared"] = max(known, default=math.nan)
+
+
+def _band(planes: Planes, number: int, given: tuple[str, ...], box: Box) -> _Band | None:
+    """Measure one band in a cell; None where it has too little data."""
     sci = planes["sci"][number]
     wht = planes["wht"][number] if "wht" in given else None
     err = planes["err"][number] if "err" in given else None
@@ -214,15 +242,16 @@ def _band(
         weight = np.asarray(one / (expected * expected), np.float32)
     found = compact_sources(flat, valid, patch, wht)
     rows = len(found["y"])
+    middle = float(np.median(expected[valid]))
     noise = {
         "pixel": measured.pixel, "boxes": measured.boxes, "neighbours": measured.neighbours,
-        "level": float(np.median(expected[valid])) * measured.pixel, "patch": patch,
+        "level": middle * measured.pixel, "patch": patch, "blank": measured.n_blank,
     }  # fmt: skip
     table = {
         **found, "y": found["y"] + box.y0, "x": found["x"] + box.x0, "noise": np.full(rows, patch),
         "band": np.full(rows, number),
     }  # fmt: skip
-    return noise, table, _weights(weight, valid)
+    return _Band((noise, table, _weights(weight, valid)), relative, blank, middle)
 
 
 def _weights(weight: Values | None, valid: NDArray[np.bool_]) -> NDArray[np.float64]:
@@ -282,7 +311,7 @@ def _sorted(source: FieldSource, found: Sequence[tuple[_Job, Any]]) -> Sample:
         "boxes": np.array([row[2]["boxes"] for row in rows]).reshape(len(rows), len(BOXES)),
         **{
             name: np.array([row[2][name] for row in rows], float)
-            for name in ("pixel", "neighbours", "level", "patch")
+            for name in ("pixel", "neighbours", "level", "patch", "blank", "shared")
         },
     }  # fmt: skip
     joined = {name: np.concatenate([table[name] for table in tables]) for name in tables[-1]}

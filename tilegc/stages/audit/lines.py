@@ -15,8 +15,9 @@ from numpy.typing import NDArray
 from tilegc.config import Band, Filter
 from tilegc.io.fits import FieldSource
 from tilegc.io.units import AB_ZERO_POINT_NJY
+from tilegc.kernels.blank_sky import LEAST_PIXELS
 from tilegc.stages.audit.cells import WEIGHT_BLOCK, Sample
-from tilegc.stages.audit.line import Line, judged, rounded, too_little
+from tilegc.stages.audit.line import Line, Verdict, judged, rounded, too_little
 from tilegc.stages.audit.pairs import common, of_band, richest_band
 from tilegc.stages.audit.points import cores, psf_files, widths
 
@@ -176,11 +177,30 @@ def _astrometry(source: FieldSource, sample: Sample) -> Iterator[Line]:
 # --- noise --------------------------------------------------------------------------------------------------
 
 
-def _medians(sample: Sample, number: int) -> dict[str, Any] | None:
-    """Return the medians over the cells of a band's noise; None where no cell says anything."""
-    here = (sample.noise["band"] == number) & np.isfinite(np.asarray(sample.noise["pixel"], float))
+SHARED: Final = 0.06
+"""Share of a cell's variance between sources that may be light of other bands too: 3 % of the noise."""
+
+MOST_SHARED: Final = 0.15
+"""The same where no cell is so quiet: the quietest one counts, its noise at most 8 % high."""
+
+
+def _medians(sample: Sample, number: int) -> dict[str, Any] | str:
+    """Return the medians over the quiet cells of a band's noise; in words why there are none."""
+    band = sample.noise["band"] == number
+    blank = np.asarray(sample.noise["blank"], float)[band]
+    here = band & np.isfinite(np.asarray(sample.noise["pixel"], float))
     if not here.any():
-        return None
+        most = int(blank.max()) if blank.size else 0
+        return f"too few quiet pixels: {most} in a cell at most, {LEAST_PIXELS} are needed"
+    shared = np.asarray(sample.noise["shared"], float)
+    least = float(np.nan_to_num(shared[here]).min())
+    if least > MOST_SHARED:
+        return (
+            f"too few quiet pixels: between the sources {100 * least:.0f} % or more of the variance is light that "
+            "another band has too"
+        )
+    crowded = here & (shared > max(SHARED, least))
+    here &= ~crowded
     boxes = np.asarray(sample.noise["boxes"], float)[here]
     found: dict[str, Any] = {
         name: float(np.median(np.asarray(sample.noise[name], float)[here]))
@@ -190,8 +210,23 @@ def _medians(sample: Sample, number: int) -> dict[str, Any] | None:
         float(np.median(column[np.isfinite(column)])) if np.isfinite(column).any() else math.nan
         for column in boxes.T
     ]
-    found["cells"] = int(here.sum())
+    found["crowded"] = int(crowded.sum())
+    # without a second band faint light is not told from noise
+    found["alone"] = not np.isfinite(shared[here]).any()
     return found
+
+
+def _milder(verdict: Verdict, found: Mapping[str, Any]) -> Verdict:
+    """Return the verdict, "look" at worst where light may be taken for noise."""
+    return "look" if verdict == "wrong" and found["alone"] else verdict
+
+
+def _told(found: Mapping[str, Any]) -> str:
+    """Return what to know of the cells in which noise was measured."""
+    words = "; one band: light of faint sources counts as noise" if found["alone"] else ""
+    if found["crowded"]:
+        words += f"; crowded cells left out: {found['crowded']}"
+    return words
 
 
 def _noise(source: FieldSource, sample: Sample) -> Iterator[Line]:
@@ -202,17 +237,17 @@ def _noise(source: FieldSource, sample: Sample) -> Iterator[Line]:
             yield too_little("err", source, band.name, "", "neither err nor wht is given")
             continue
         found = _medians(sample, number)
-        if found is None:
-            yield too_little("err", source, band.name, "", "too little blank sky")
+        if isinstance(found, str):
+            yield too_little("err", source, band.name, "", found)
             continue
         ratio = found["pixel"]
         wide = ratio * max([1.0, *(value for value in found["boxes"] if math.isfinite(value))])
         # err may be meant for single pixels, or for areas over which correlated noise adds up: both are right.
         beside = max(ratio, 1 / wide if wide > 0 else math.inf, 1.0)
-        verdict = judged(beside, 1.2, 1.6)
+        verdict = _milder(judged(beside, 1.2, 1.6), found)
         finding = (
             f"measured noise over 1/sqrt({label})" if label == "wht" else "measured noise over err"
-        ) + f": {ratio:.2f} in pixels, {wide:.2f} over areas; {found['level']:.3g} nJy a pixel"
+        ) + f": {ratio:.2f} in pixels, {wide:.2f} over areas; {found['level']:.3g} nJy a pixel{_told(found)}"
         remedy = (
             "" if verdict == "ok"
             else f"multiply {label} by {rounded(ratio if ratio > 1 else wide, 2):g}"
@@ -225,15 +260,16 @@ def _correlation(source: FieldSource, sample: Sample) -> Iterator[Line]:
     """Say how much more boxes scatter than their pixels would if these were independent."""
     for number, band in enumerate(source.bands):
         found = _medians(sample, number)
-        if found is None or not math.isfinite(found["boxes"][1]):
-            yield too_little("correlation", source, band.name, "", "too little blank sky")
+        if isinstance(found, str) or not math.isfinite(found["boxes"][1]):
+            why = found if isinstance(found, str) else "too few boxes of quiet pixels"
+            yield too_little("correlation", source, band.name, "", why)
             continue
         two, four, eight = found["boxes"]
         widest = eight if math.isfinite(eight) else four
-        verdict = judged(widest, 1.8, 3.0)
+        verdict = _milder(judged(widest, 1.8, 3.0), found)
         finding = (
             f"scatter of 4 px boxes over that of independent pixels ({two:.2f} in 2 px, {eight:.2f} in 8 px; "
-            f"next pixels correlate by {found['neighbours']:.2f}): the noise is of {widest:.1f} px"
+            f"next pixels correlate by {found['neighbours']:.2f}): the noise is of {widest:.1f} px{_told(found)}"
         )
         remedy = (
             "" if verdict == "ok"

@@ -1,0 +1,31 @@
+"""The lines on the terminal: no share is rounded to 1, nothing is told by a dash alone."""
+
+from __future__ import annotations
+
+import pytest
+
+from tilegc.cli.results import _contamination, _limit, _part
+
+
+@pytest.mark.parametrize(
+    ("value", "words"),
+    [(0.9962, "0.996"), (0.99996, "0.99996"), (1.0, "1.00"), (0.514, "0.51"), (0.0, "0.00"), (None, "-")],
+)
+def test_shares(value, words):
+    assert _part(value) == words
+
+
+def test_contamination_that_was_not_measured_says_why():
+    none = {"per_kpc2": None, "err": None}
+    small, empty = ({"a": {"good_area_arcsec2": area}} for area in (90.0, 0.0))
+    assert "no annulus has 200 arcsec^2" in _contamination({"contamination": none, "fields": small})
+    assert "no good pixel" in _contamination({"contamination": none, "fields": empty})
+    there = {"per_kpc2": 0.0151, "err": 0.002}
+    assert _contamination({"contamination": there, "fields": small}) == "0.0151 +- 0.0020 per kpc^2"
+
+
+def test_a_local_limit_is_a_multiple_of_local_noise():
+    field = {"threshold": 0.21, "threshold_snr": 2.05}
+    assert _limit(field, local=False) == "T = 0.2100 nJy"
+    assert _limit(field, local=True) == "T = 2.05 x local noise (0.2100 nJy at its median)"
+    assert _limit({"threshold": None, "threshold_snr": None}, local=False) == "T = - nJy"
