@@ -159,6 +159,34 @@ def peak(pid: int) -> float:
     return math.nan
 
 
+def watched(run_file: Path, folder: Path, count: int) -> list[Taken]:
+    """Run the chain; return its passes."""
+    watch = Watch()
+    pipeline.run(run_file, folder, workers=count, progress=watch)
+    watch.close()
+    return watch.passes
+
+
+def shares(passes: list[Taken]) -> Table:
+    """Return a row a pass: CPU of the workers, which more of them share, and of the driver, which they wait for."""
+    shown = Table(title="CPU seconds and MiB, pass by pass", title_justify="left", box=None)
+    for name in ("pass", "workers, s", "driver, s", "worker, MiB", "driver, MiB"):
+        shown.add_column(name, justify="left" if name == "pass" else "right")
+    for one in passes:
+        shown.add_row(
+            one.name, f"{one.worker_cpu:.2f}", f"{one.driver_cpu:.2f}", f"{max(one.worker_mib, default=0):.0f}",
+            f"{one.driver_mib:.0f}",
+        )  # fmt: skip
+    theirs, mine = sum(one.worker_cpu for one in passes), sum(one.driver_cpu for one in passes)
+    most = [max(max(one.worker_mib, default=0) for one in passes), max(one.driver_mib for one in passes)]
+    shown.add_row("all", f"{theirs:.1f}", f"{mine:.1f}", *(f"{one:.0f}" for one in most))
+    bound = (theirs + mine) / (theirs / 2 + mine)
+    shown.caption = (
+        f"if the driver only worked while workers wait, two would be {bound:.2f} times as fast as one"
+    )
+    return shown
+
+
 def measure(side: int, tile: int, count: int, place: Path, elsewhere: list[Path]) -> list[Taken]:
     """Run the chain on one size; return its passes."""
     with ExitStack() as stack:
@@ -167,10 +195,7 @@ def measure(side: int, tile: int, count: int, place: Path, elsewhere: list[Path]
             for where in (place, *elsewhere)
         )
         path = run_file(folder, side, tile, images or [folder])
-        watch = Watch()
-        pipeline.run(path, folder / "run", workers=count, progress=watch)
-        watch.close()
-        return watch.passes
+        return watched(path, folder / "run", count)
 
 
 def table(found: dict[int, list[Taken]]) -> Table:
@@ -210,6 +235,9 @@ def table(found: dict[int, list[Taken]]) -> Table:
 def main() -> None:
     """Measure every size asked for, print, write."""
     options = argparse.ArgumentParser(prog="python -m benchmarks.size", description=main.__doc__)
+    options.add_argument(
+        "--run", type=Path, metavar="RUN.yaml", help="a run file in place of images of some size"
+    )
     options.add_argument("--sides", type=int, nargs="+", default=[4096, 8192])
     options.add_argument("--tile", type=int, default=2048)
     options.add_argument("--workers", type=int, default=2)
@@ -222,6 +250,10 @@ def main() -> None:
         "--json", type=Path, help="file to which each size is added as soon as it is measured"
     )
     given = options.parse_args()
+    if given.run:
+        with tempfile.TemporaryDirectory(prefix="size-", dir=given.place) as folder:
+            console().print(shares(watched(given.run, Path(folder) / "run", given.workers)))
+        return
     found = {}
     for side in given.sides:
         found[side] = measure(side, given.tile, given.workers, given.place, given.images)
