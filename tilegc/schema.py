@@ -64,6 +64,7 @@ class Bit(IntFlag):
     EXTENDED = 8
     SPIKE = 16
     REGION = 32
+    ARC = 64
 
 
 @dataclass(frozen=True)
@@ -301,7 +302,9 @@ MASKED: Final = (
     Column("spike_arcsec2", "float64", "arcsec2", "area of bit 16 inside the edges"),
     Column("spike_own_arcsec2", "float64", "arcsec2", "the part of it that no later bit has"),
     Column("region_arcsec2", "float64", "arcsec2", "area of bit 32 inside the edges"),
-    Column("region_own_arcsec2", "float64", "arcsec2", "the same: no bit is later"),
+    Column("region_own_arcsec2", "float64", "arcsec2", "the part of it that no later bit has"),
+    Column("arc_arcsec2", "float64", "arcsec2", "area of bit 64 inside the edges"),
+    Column("arc_own_arcsec2", "float64", "arcsec2", "the same: no bit is later"),
 )
 """Columns of masked.ecsv: bits overlap; own areas and the good area add up to the area with data."""
 
@@ -323,7 +326,7 @@ STARS: Final = (
 
 STUDY_MASK: Final = (
     Column("field", "string", "", "name of the field"),
-    Column("growth", "float64", "pix", "pixels by which bits 4, 8, 16 and 32 are grown"),
+    Column("growth", "float64", "pix", "pixels by which bits 4, 8, 16, 32 and 64 are grown"),
     Column("annulus", "int64", "", "number of the annulus from the centre; -1: the whole field"),
     Column("r_lo", "float64", "arcsec", "inner edge"),
     Column("r_hi", "float64", "arcsec", "outer edge; infinite in the last annulus"),
@@ -345,7 +348,13 @@ ARRAYS: Final = (
     Array("err", ("band", "y", "x"), "float32", "nJy", "their errors, where given"),
     Array("wht", ("band", "y", "x"), "float32", "nJy-2", "their weights, where given; 0: no data"),
     Array("flags", ("y", "x"), "uint8", "", "bits 1 and 4, and 8 where the mid-scale map is high"),
-    Array("ridges", ("y", "x"), "uint8", "", "1 at the middles of lines of beads: spikes and arcs"),
+    Array(
+        "ridges",
+        ("y", "x"),
+        "uint8",
+        "",
+        "1 at the middles of lines of beads: spikes and arcs; 2: arcs, where they have a limit of their own",
+    ),
     Array(
         "objects",
         ("y", "x"),

@@ -39,7 +39,7 @@ GROWTH: Final = (0.0, 1.0, 2.0, 4.0, 8.0)
 MOST: Final = 256.0
 """Pixels of the largest growth: the halo of a tile."""
 
-GROWN: Final = np.uint8(Bit.BRIGHT | Bit.EXTENDED | Bit.SPIKE | Bit.REGION)
+GROWN: Final = np.uint8(Bit.BRIGHT | Bit.EXTENDED | Bit.SPIKE | Bit.REGION | Bit.ARC)
 """Bits that are grown; edges and missing data stay as they are."""
 
 TABLE: Final = "mask.ecsv"
@@ -98,7 +98,7 @@ def mask_growth(
     directory : path
         The run's folder. `study/mask.ecsv` and `study/mask.png` are written there, and are the run's own from then on.
     growth : tuple of float
-        Pixels by which bits 4, 8, 16 and 32 are grown.
+        Pixels by which bits 4, 8, 16, 32 and 64 are grown.
     tile : int, optional
         Side of the tiles, of no influence on what is found; the run's own by default.
     progress : Progress, optional

@@ -308,6 +308,20 @@ def test_an_empty_field_has_lines_without_values(tmp_path):
         assert math.isnan(found[check, "F200W"].value)
 
 
+@pytest.mark.parametrize("shape", [(1, 1), (9, 12), (40, 31), (3, 200)])
+def test_a_field_smaller_than_what_is_measured_in_has_lines(shape, tmp_path):
+    def cut(planes, _cards):
+        for images in planes.values():
+            for name in images:
+                images[name] = images[name][20 : 20 + shape[0], 20 : 20 + shape[1]]
+
+    found = audited(tmp_path, cut)
+    assert {line.verdict for key, line in found.items() if key[0] != "centre"} <= {"ok", "unmeasured"}
+    for check in ("err", "correlation", "weights", "psf"):
+        assert found[check, "F150W"].verdict == "unmeasured"
+    assert "too few quiet pixels" in found["err", "F150W"].finding
+
+
 # --- the convergence map ------------------------------------------------------------------------------------
 
 CLUSTER = Cluster(name="hand", redshift=0.348, ra=342.18, dec=-44.53)

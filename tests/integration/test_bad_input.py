@@ -196,7 +196,7 @@ KEYS = {
     "a threshold that is none": ({"detect.threshold": "best"}, r"detect\.threshold: give \{sigma.*or auto"),
     "a purity of 100": ({"detect.purity": 100}, r"detect\.purity.*less than 1"),
     "spikes on": ({"mask.spikes": True}, r"mask\.spikes.*off"),
-    "arcs by number": ({"mask.arcs": 3}, r"mask\.arcs.*off"),
+    "arcs by number": ({"mask.arcs": 3}, r"mask\.arcs: 3 sigma is above 2"),
     "narrow is wide": ({"filter.stages": [[5, 0.5], [1, 3]]}, r"filter.*stages.*narrow"),
     "edges that fall": ({"profile.edges": [3, 2, 1]}, r"profile\.edges"),
     "box of broken cells": ({"relation.box": 3.5}, r"relation\.box.*comparison\.pixel"),

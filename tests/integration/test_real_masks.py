@@ -8,9 +8,9 @@ from __future__ import annotations
 import numpy as np
 import pytest
 from astropy.io import fits
-from scipy.stats import poisson
 
-import tilegc
+from benchmarks import real_masks
+from benchmarks.real_masks import control_of, excess, in_strips, orientation, relative
 from tests.property.test_chain import setup_of
 from tilegc.io import store
 from tilegc.schema import Bit
@@ -39,67 +39,16 @@ def test_steps_of_the_weight_are_no_ridges(uds):
     bits, weight = uds
     shallow = weight < 600
     assert 0.3 < shallow.mean() < 0.5
-    arcs = (bits & Bit.EXTENDED) != 0
+    arcs = (bits & Bit.ARC) != 0
     assert arcs[shallow].mean() < 0.015
     assert arcs[shallow].mean() < arcs[~shallow].mean() + 0.01
     assert not ((bits & Bit.EDGE) != 0).any()
 
 
-STAR = (330.7, 863.3)
-"""Row and column of the mosaic's bright star, of 20.4 mag in F115W."""
-
-CUT = (slice(150, 520), slice(640, 1000))
-"""What is looked at round it."""
-
-
 @pytest.fixture(scope="module")
 def round_the_star(real_data):
     """Detections about the star: without masks for stars, and by both recipes; places relative to the star."""
-    bands = {}
-    for band in ("F115W", "F444W"):
-        path = f"images/uds_jwst_nircam_{band.lower()}_40mas"
-        sci, wht = (fits.getdata(real_data / f"{path}_{kind}.fits.gz")[CUT] for kind in ("sci", "wht"))
-        bands[band] = np.where(wht > 0, 10 * sci, np.nan).astype(np.float32)
-    settings = {
-        "bare": ("seed", {"edge": "off", "extended": "off"}),
-        "seed": ("seed", {"edge": "off", "spikes": "auto", "arcs": "auto"}),
-        "calibrated": ("calibrated", {"edge": "off"}),
-    }
-    return {
-        name: tilegc.detect_in(bands, scale=0.04, recipe=recipe, mask=masks)
-        for name, (recipe, masks) in settings.items()
-    }
-
-
-def relative(y, x):
-    """Return distance, pixels, and angle, degrees from x to y, of places of the cut about the star."""
-    dy, dx = y + CUT[0].start - STAR[0], x + CUT[1].start - STAR[1]
-    return np.hypot(dy, dx), np.degrees(np.arctan2(dy, dx))
-
-
-def in_strips(radius, angle, turn, half_width=4.0, low=15.0, high=130.0):
-    """Return which places lie in the six strips of a hexagon turned by an angle."""
-    apart = (angle - turn + 30.0) % 60.0 - 30.0
-    across = radius * np.sin(np.radians(apart))
-    return (np.abs(across) <= half_width) & (radius >= low) & (radius < high)
-
-
-def orientation(light):
-    """Return the angle, modulo 60 degrees, of the six spikes: where the light from 20 to 60 px is highest."""
-    radius, angle = relative(*np.indices(light.shape))
-    turns = np.arange(0.0, 60.0, 1.0)
-    light = np.minimum(light, 3.0)
-    return turns[np.argmax([light[in_strips(radius, angle, turn, 1.5, 20, 60)].mean() for turn in turns])]
-
-
-def excess(found, chosen, control):
-    """Return counts in `chosen` pixels, what `control` pixels promise there, and the chance of so many or more."""
-    good = found.mask == 0
-    hit = np.zeros(good.shape, int)
-    hit[found.catalogue["y"], found.catalogue["x"]] = 1
-    count = int(hit[chosen & good].sum())
-    expected = hit[control & good].sum() * (chosen & good).sum() / (control & good).sum()
-    return count, float(expected), float(poisson.sf(count - 1, expected))
+    return real_masks.round_the_star(real_data)
 
 
 def test_no_excess_along_the_spikes_of_a_real_star(round_the_star):
@@ -109,7 +58,7 @@ def test_no_excess_along_the_spikes_of_a_real_star(round_the_star):
     turn = orientation(bare.light)
     assert abs(turn - 35) <= 3  # as an eye finds them
     strips = in_strips(radius, angle, turn)
-    control = np.logical_or.reduce([in_strips(radius, angle, turn + by) for by in range(15, 46, 5)]) & ~strips
+    control = control_of(radius, angle, turn)
     far = (radius > 60) & (radius < 150)
     assert excess(bare, strips, far)[2] < 0.005  # they are there if nobody masks them
     for name in ("seed", "calibrated"):
@@ -135,3 +84,16 @@ def test_no_excess_round_a_real_star(round_the_star):
             assert chance > 0.01, (name, count, expected)
         # The disc is the star's own, not a share of the sky.
         assert ((found.mask & Bit.SPIKE) != 0).mean() < 0.06
+
+
+def test_no_chain_along_the_arcs_of_a_cluster(real_data):
+    """Without masks the arc is a chain of sources; with them there is none."""
+    found = real_masks.stamps(real_data)
+    for number in (1, 2, 3):
+        bare = found[number, "bare"].catalogue
+        assert real_masks.chain(bare["y"], bare["x"]) >= 3
+        for name in ("seed", "calibrated"):
+            one = found[number, name]
+            y, x = one.catalogue["y"], one.catalogue["x"]
+            assert real_masks.chain(y, x) <= 2
+            assert len(y) <= 4

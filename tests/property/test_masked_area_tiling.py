@@ -17,7 +17,7 @@ def test_counts(size, seed):
     rng = np.random.default_rng(seed)
     y, x = np.meshgrid(*nodes(SHAPE, 16), indexing="ij")
     mesh = Mesh(0.3 * (x - 20) + rng.normal(size=x.shape) * 0.1, 0.3 * (y - 31.0), 16)
-    mask = rng.integers(0, 64, SHAPE).astype(np.uint8)
+    mask = rng.integers(0, 128, SHAPE).astype(np.uint8)
     edges = np.sort(rng.uniform(0.1, 20, 4))
     whole = count_masks(mesh, Box(0, 0, *SHAPE), mask, edges)
     parts = [

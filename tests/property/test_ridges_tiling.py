@@ -124,12 +124,13 @@ def bits_of(sci, tile, spikes, arcs):
 
 
 def test_spikes_and_arcs_over_many_tiles():
-    """A star whose core has no data: its spikes are bit 16, the arc bit 8, whatever the tiles."""
+    """A star whose core has no data: its spikes are bit 16, the arc bit 64, whatever the tiles."""
     sci = star((260, 300), 130, 110, core=4)
     whole = bits_of(sci, 1000, "auto", "auto")
     for tile in (64, 100, 37):
         np.testing.assert_array_equal(bits_of(sci, tile, "auto", "auto"), whole)
-    spike, arc = (whole & Bit.SPIKE) != 0, (whole & Bit.EXTENDED) != 0
+    spike, arc = (whole & Bit.SPIKE) != 0, (whole & Bit.ARC) != 0
+    assert not (whole & Bit.EXTENDED).any()
     for angle in (0.3, 0.3 + np.pi / 2):
         for r in (*range(-65, -10), *range(10, 65)):
             assert spike[round(130 + r * np.sin(angle)), round(110 + r * np.cos(angle))]
@@ -139,7 +140,19 @@ def test_spikes_and_arcs_over_many_tiles():
     assert arc.mean() < 0.06
     alone = bits_of(sci, 64, "auto", "off")
     np.testing.assert_array_equal(alone & Bit.SPIKE, whole & Bit.SPIKE)
-    assert not (alone & Bit.EXTENDED).any()
+    assert not (alone & Bit.ARC).any()
+
+
+def test_arcs_have_a_limit_of_their_own():
+    """Spikes are the same whatever arcs are sought by; arcs are what that limit alone would find, over any tiles."""
+    sci = star((260, 300), 130, 110, core=4)
+    both, alone = bits_of(sci, 1000, "auto", "1.1"), bits_of(sci, 1000, "off", "1.1")
+    np.testing.assert_array_equal(bits_of(sci, 64, "auto", "1.1"), both)
+    np.testing.assert_array_equal(both & Bit.SPIKE, bits_of(sci, 1000, "auto", "off") & Bit.SPIKE)
+    np.testing.assert_array_equal(both & Bit.ARC, alone & Bit.ARC)
+    usual = bits_of(sci, 1000, "auto", "auto") & Bit.ARC
+    assert 0 < (both & Bit.ARC != 0).sum() < (usual != 0).sum()
+    np.testing.assert_array_equal(bits_of(sci, 1000, "auto", "0.55"), bits_of(sci, 1000, "auto", "auto"))
 
 
 def test_no_star_no_spike():
@@ -164,7 +177,7 @@ def test_a_step_of_the_depth_has_no_ridges():
     sci[0] += np.where(np.abs(yy - 130) < 60, 20 * np.exp(-0.5 * (turn - 90) ** 2), 0)
     whole = bits_of(sci, 1000, "auto", "auto")
     np.testing.assert_array_equal(bits_of(sci, 91, "auto", "auto"), whole)
-    arc = (whole & (Bit.EXTENDED | Bit.SPIKE)) != 0
+    arc = (whole & (Bit.ARC | Bit.SPIKE)) != 0
     assert arc[110:150, 68:72].all()
     assert arc[:, 100:].mean() < 0.003
 

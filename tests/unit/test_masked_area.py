@@ -21,7 +21,7 @@ def field():
     """A mask of all kinds on pixels of 0.1 arcsec, the centre on that of pixel (18, 30), and its counts."""
     y, x = np.meshgrid(*nodes(SHAPE, 8), indexing="ij")
     mask = np.random.default_rng(5).choice(
-        np.array([0, 0, 0, 1, 2, 3, 4, 6, 8, 12, 16, 20, 32, 36, 37, 60, 62], np.uint8), SHAPE
+        np.array([0, 0, 0, 1, 2, 3, 4, 6, 8, 12, 16, 20, 32, 36, 37, 60, 62, 64, 72, 120], np.uint8), SHAPE
     )
     mesh = Mesh(0.1 * (x - 30.0), 0.1 * (y - 18.0), 8)
     return mask, count_masks(mesh, Box(0, 0, *SHAPE), mask, EDGES)
@@ -43,7 +43,7 @@ def slow(mask):
         row["inside_arcsec2"] += 1
         row["good_arcsec2"] += not bits
         last = None
-        for bit, name in ((4, "bright"), (8, "extended"), (16, "spike"), (32, "region")):
+        for bit, name in ((4, "bright"), (8, "extended"), (16, "spike"), (32, "region"), (64, "arc")):
             if bits & bit:
                 row[f"{name}_arcsec2"] += 1
                 last = name

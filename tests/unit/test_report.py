@@ -484,7 +484,14 @@ def masked_shares(mask) -> dict:
     """What summary.json says of the masks of one field."""
     inside = mask & 3 == 0
     n = int(inside.sum())
-    chosen = {"bright": mask & 4, "extended": mask & 8, "spike": mask & 16, "region": mask & 32, "any": mask}
+    chosen = {
+        "bright": mask & 4,
+        "extended": mask & 8,
+        "spike": mask & 16,
+        "region": mask & 32,
+        "arc": mask & 64,
+        "any": mask,
+    }
     counts = {name: int(((bits != 0) & inside).sum()) for name, bits in chosen.items()}
     counts["edge"] = int((mask & 3 == 2).sum())
     return {

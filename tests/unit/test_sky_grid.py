@@ -77,7 +77,7 @@ def fields(tmp_path_factory):
         draw = np.random.default_rng(ord(name))
         path = str(folder / f"{name}.zarr")
         store.create(path, ARRAYS, shape=shape, bands=("F",), shard=16, attrs={})
-        mask = draw.choice([0, 0, 0, 0, 0, 0, 1, 2, 4, 5, 8, 16, 32, 33], shape).astype(np.uint8)
+        mask = draw.choice([0, 0, 0, 0, 0, 0, 1, 2, 4, 5, 8, 16, 32, 33, 64], shape).astype(np.uint8)
         light, rho, density = draw.exponential(1, (3, *shape)).astype(np.float32)
         light[mask & 1 > 0], rho[mask & 1 > 0] = np.nan, np.nan
         held[name] = {"mask": mask, "light": light, "rho": rho, "density": density * np.float32(4)}

@@ -76,11 +76,11 @@ def _lines(summary: dict[str, Any], *, local: bool) -> list[tuple[str, str]]:
 
 def _limit(field: dict[str, Any], *, local: bool) -> str:
     """Return T: in nJy per pixel, or as signal-to-noise and what that is at the median local noise."""
-    limit = f"T = {_number(field['threshold'], '.4f')} nJy"
+    if field["threshold"] is None:
+        return "no T: nothing to measure noise on"
+    limit = f"{field['threshold']:.4f} nJy"
     return (
-        f"T = {_number(field['threshold_snr'], '.2f')} x local noise ({limit[4:]} at its median)"
-        if local
-        else limit
+        f"T = {field['threshold_snr']:.2f} x local noise ({limit} at its median)" if local else f"T = {limit}"
     )
 
 

@@ -9,7 +9,7 @@ from typing import Annotated, Literal, Self
 
 from pydantic import BeforeValidator, Field, field_validator, model_validator
 
-from tilegc.config.values import Positive, Section, Switch, number, switch, whole
+from tilegc.config.values import Positive, Section, Switch, number, toggle, whole
 
 __all__ = [
     "Comparison",
@@ -26,6 +26,10 @@ __all__ = [
 ]
 
 
+CUT = 2.0
+"""Sigma at which the detection map is cut before lines are looked for."""
+
+
 class Tiles(Section):
     """The cut into tiles: of no influence on any result."""
 
@@ -33,10 +37,10 @@ class Tiles(Section):
 
 
 class Mask(Section):
-    """Each mask is off, auto or a number: edge in arcsec, bright and extended in nJy per pixel, spikes in sigma.
+    """Each mask is off, auto or a number: edge in arcsec, bright and extended in nJy per pixel, spikes, arcs in sigma.
 
-    `spikes` is the mean along a line of the detection map, cut at 2 sigma (auto: 0.55); discs about bright stars end
-    where their wings are twice as many sigma bright.
+    `spikes` and `arcs` are the mean along a line of the detection map, cut at 2 sigma, from which it is one (spikes
+    auto: 0.55; arcs auto: as spikes). Discs about bright stars end where their wings are twice `spikes` sigma bright.
     """
 
     edge: Switch = "auto"
@@ -44,8 +48,17 @@ class Mask(Section):
     extended: Switch = "auto"
     spikes: Switch = "off"
     """`recipe: calibrated`: auto."""
-    arcs: Annotated[Literal["off", "auto"], BeforeValidator(switch)] = "off"
+    arcs: Switch = "off"
     """`recipe: calibrated`: auto."""
+
+    @field_validator("arcs")
+    @classmethod
+    def _below_the_cut(cls, value: float | str) -> float | str:
+        if isinstance(value, float | int) and value > CUT:
+            raise ValueError(
+                f"{value:g} sigma is above {CUT:g}, at which the map is cut: give less, auto or off"
+            )
+        return value
 
     @field_validator("edge")
     @classmethod
@@ -136,7 +149,7 @@ class Detect(Section):
     purity: Annotated[float, BeforeValidator(number), Field(gt=0, lt=1)] = 0.99
     """Of the catalogue, keep x T: what `threshold: auto` aims at."""
     keep: Annotated[float, BeforeValidator(number), Field(ge=1, allow_inf_nan=False)] = 2.0
-    shape: Annotated[Literal["off", "auto"], BeforeValidator(switch)] = "off"
+    shape: Annotated[Literal["off", "auto"], BeforeValidator(toggle)] = "off"
     """Whether candidates that are no points stay out of the catalogue."""
 
 
@@ -180,7 +193,7 @@ class Relation(Section):
 
     box: Positive = 3.0
     max_radius: Positive = 60.0
-    galaxy_discs: Annotated[Literal["off", "auto"], BeforeValidator(switch)] = "auto"
+    galaxy_discs: Annotated[Literal["off", "auto"], BeforeValidator(toggle)] = "auto"
 
 
 class Profile(Section):

@@ -19,6 +19,7 @@ __all__ = [
     "Whole",
     "number",
     "switch",
+    "toggle",
     "whole",
 ]
 
@@ -66,6 +67,15 @@ def switch(value: object) -> object:
     if not given > 0:
         raise ValueError(f"give off, auto or a number above 0, not {given:g}")
     return given
+
+
+def toggle(value: object) -> object:
+    """Read `off`, which YAML gives as False, of what is off or auto; it takes no number."""
+    if value is False:
+        return "off"
+    if value not in ("off", "auto"):
+        raise ValueError("give off or auto")
+    return value
 
 
 Number = Annotated[float, BeforeValidator(number), Field(allow_inf_nan=False)]

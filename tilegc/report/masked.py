@@ -17,7 +17,7 @@ from tilegc.schema import Bit
 
 __all__ = ["HEAD", "against_radius", "area_rows"]
 
-MASKS: Final = (Bit.BRIGHT, Bit.EXTENDED, Bit.SPIKE, Bit.REGION)
+MASKS: Final = (Bit.BRIGHT, Bit.EXTENDED, Bit.SPIKE, Bit.REGION, Bit.ARC)
 STACKED: Final = (*MASKS, Bit.EDGE)
 
 HEAD: Final = [
@@ -80,11 +80,11 @@ def against_radius(material: Material, field: str) -> Drawing | None:
     axes.set_xlabel("distance from the centre (arcsec)")
     axes.set_ylabel("share of the area with data")
     style.plain_ticks(axes.xaxis)
-    style.legend(figure, handles, columns=6)
+    style.legend(figure, handles, columns=7)
     return Drawing(
         f"masked-{field}", figure,
         f"What the mask takes of field {field} in annuli about the cluster's centre. A pixel with several bits counts "
-        "for the last of bright, extended, spike and region; near missing data all count as edge. The outermost "
+        "for the last of bright, extended, spike, region and arc; near missing data all count as edge. The outermost "
         "annulus has no end.",
         wide=True,
     )  # fmt: skip

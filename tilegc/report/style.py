@@ -75,6 +75,7 @@ BITS: Final = {
     Bit.EXTENDED: ("extended", PURPLE),
     Bit.SPIKE: ("spike", YELLOW),
     Bit.REGION: ("region", GREEN),
+    Bit.ARC: ("arc", VERMILLION),
 }
 """Name and colour of every bit of the mask, in the order in which a later one covers an earlier one."""
 

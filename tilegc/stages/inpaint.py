@@ -30,7 +30,7 @@ def hidden(mask: np.ndarray) -> np.ndarray:
 
     A saturated core has no data, but a star does: inside a bright mask or a spike it is masked like the rest.
     """
-    on_sky = np.uint8(Bit.BRIGHT | Bit.EXTENDED | Bit.SPIKE | Bit.REGION)
+    on_sky = np.uint8(Bit.BRIGHT | Bit.EXTENDED | Bit.SPIKE | Bit.REGION | Bit.ARC)
     star = np.uint8(Bit.BRIGHT | Bit.SPIKE)
     missing = no_data(mask) & ((mask & star) == 0)
     chosen: np.ndarray = ((mask & on_sky) != 0) & ((mask & np.uint8(Bit.EDGE)) == 0) & ~missing

@@ -28,7 +28,16 @@ from tilegc.schema import Bit
 from tilegc.stages.bright_stars import Discs, bright_stars, discs, no_stars
 from tilegc.stages.partials import Table, by_field
 from tilegc.stages.psf import BandPsf, field_psfs
-from tilegc.stages.ridges import RIDGE_GROWTH, find_ridges, is_arc, is_spike, spike_limit, wanted
+from tilegc.stages.ridges import (
+    LINES,
+    RIDGE_GROWTH,
+    find_ridges,
+    is_arc,
+    is_spike,
+    lines_of,
+    spike_limit,
+    wanted,
+)
 from tilegc.stages.setup import Setup
 
 __all__ = ["MASKS", "Edge", "Regions", "idle", "mask", "mask_pass", "object_passes", "region_masks"]
@@ -52,7 +61,7 @@ EXTENDED_GROWTH = 8.0
 GROWN = (
     (EXTENDED, EXTENDED_GROWTH, Bit.EXTENDED),
     (SPIKE, RIDGE_GROWTH, Bit.SPIKE),
-    (ARC, RIDGE_GROWTH, Bit.EXTENDED),
+    (ARC, RIDGE_GROWTH, Bit.ARC),
     (STAR, 0.0, Bit.SPIKE),
 )
 """By bit of `objects`: the pixels by which they are grown, and their bit in the mask."""
@@ -169,7 +178,9 @@ def mask(
     stars = no_stars()
     if sought := object_passes(masks):
         find, draw = sought
-        fragments = run_pass(setup.engine, find, setup.fields, {name: name for name in names}) or {}
+        lines = lines_of(masks)
+        wishes = {name: _Sought(name, lines) for name in names}
+        fragments = run_pass(setup.engine, find, setup.fields, wishes) or {}
         bright = {name: merge(fragments[f"{name}/bright"]) for name in names if wanted(masks)}
         if masks.spikes != "off":
             stars = bright_stars(setup, bright, noise, psfs or field_psfs(setup, {}), spike_limit(masks))
@@ -222,23 +233,32 @@ class Objects:
 
 def _map(window: xr.Dataset, name: str) -> np.ndarray:
     """Return where one of the maps is set in which objects are found, bool."""
-    if name == "ridges":
-        ridged: np.ndarray = window["ridges"].values != 0
+    if name in LINES:
+        ridged: np.ndarray = (window["ridges"].values & LINES[name]) != 0
         return ridged
     bit = Bit.EXTENDED if name == "extended" else Bit.BRIGHT
     flagged: np.ndarray = (window["flags"].values & np.uint8(bit)) != 0
     return flagged
 
 
+@dataclass(frozen=True)
+class _Sought:
+    """What is looked for in a field."""
+
+    field: str
+    lines: tuple[str, ...]
+    """Of `LINES`."""
+
+
 def _find_rule(
-    window: xr.Dataset, tile: Tile, params: str
+    window: xr.Dataset, tile: Tile, params: _Sought
 ) -> tuple[dict[str, np.ndarray], dict[str, Fragments]]:
-    """Find the parts of objects in a core; `params` is the field's name."""
-    sought = [("extended", ELONGATED_AREA)]
-    if "ridges" in window:
-        sought += [("ridges", RIDGE_AREA), ("bright", 1)]
+    """Find the parts of objects in a core."""
+    sought = [("extended", ELONGATED_AREA), *((name, RIDGE_AREA) for name in params.lines)]
+    if params.lines:
+        sought.append(("bright", 1))
     y0, x0 = tile.core.y0, tile.core.x0
-    return {}, {f"{params}/{name}": find(_map(window, name), y0, x0, area) for name, area in sought}
+    return {}, {f"{params.field}/{name}": find(_map(window, name), y0, x0, area) for name, area in sought}
 
 
 def _choose(
@@ -248,12 +268,16 @@ def _choose(
     large = merge(fragments[f"{name}/extended"], ELONGATED_AREA)
     parts: Parts = (("extended", EXTENDED, large, extended(large)),)
     if bright is not None:
-        lines = merge(fragments[f"{name}/ridges"], RIDGE_AREA)
+        first, *own = lines_of(masks)
+        lines = merge(fragments[f"{name}/{first}"], RIDGE_AREA)
         spikes = is_spike(lines, bright)
         if masks.spikes != "off":
-            parts += (("ridges", SPIKE, lines, spikes),)
+            parts += ((first, SPIKE, lines, spikes),)
+        if own:
+            first, lines = own[0], merge(fragments[f"{name}/{own[0]}"], RIDGE_AREA)
+            spikes = is_spike(lines, bright)
         if masks.arcs != "off":
-            parts += (("ridges", ARC, lines, is_arc(lines, spikes)),)
+            parts += ((first, ARC, lines, is_arc(lines, spikes)),)
     return Objects(parts, stars)
 
 

@@ -26,7 +26,7 @@ from tilegc.stages.setup import Setup
 
 __all__ = ["COUNT_MASKS", "annuli", "areas", "by_radius", "count", "shares"]
 
-BITS: Final = (Bit.EDGE, Bit.BRIGHT, Bit.EXTENDED, Bit.SPIKE, Bit.REGION)
+BITS: Final = (Bit.EDGE, Bit.BRIGHT, Bit.EXTENDED, Bit.SPIKE, Bit.REGION, Bit.ARC)
 """Bits of pixels with data, earlier ones first."""
 
 VALUE: Final = np.arange(VALUES)

@@ -1,4 +1,4 @@
-"""Spikes and arcs: beads on a line, which look like sources one by one (DESIGN 3.2, bits 16 and 8).
+"""Spikes and arcs: beads on a line, which look like sources one by one (DESIGN 3.2, bit 16; bit 64).
 
 Lines are found on the detection map in tiles, joined across tile borders into one table, and told apart in the
 driver: what points to something very bright is a spike of it, also where the spike falls apart into pieces on its
@@ -28,6 +28,7 @@ from tilegc.stages.setup import Setup
 
 __all__ = [
     "CELL",
+    "LINES",
     "RIDGES",
     "RIDGE_GROWTH",
     "SPIKE_LIMIT",
@@ -35,6 +36,7 @@ __all__ = [
     "find_ridges",
     "is_arc",
     "is_spike",
+    "lines_of",
     "spike_limit",
     "wanted",
     "widest",
@@ -73,7 +75,8 @@ class RidgeParams:
 
     noise: np.ndarray
     """Noise of the detection map, nJy per pixel, on half cells, float32; NaN: nothing can be found."""
-    limit: float
+    limits: tuple[float, ...]
+    """That of spikes, or of all lines; then that of arcs where it is another."""
     steps: np.ndarray
 
 
@@ -87,14 +90,32 @@ def spike_limit(mask: Mask) -> float:
     return float(mask.spikes) if isinstance(mask.spikes, float | int) else SPIKE_LIMIT
 
 
+LINES = {"ridges": np.uint8(1), "arc ridges": np.uint8(2)}
+"""Bits of the array `ridges`: lines above the limit of spikes, or of all; those above arcs' own limit."""
+
+
+def _limits(mask: Mask) -> tuple[float, ...]:
+    """Return the limits of lines, in sigma: one, or that of spikes and that of arcs."""
+    spikes = spike_limit(mask)
+    arcs = float(mask.arcs) if isinstance(mask.arcs, float | int) else spikes
+    if mask.spikes == "off":
+        return (arcs,)
+    return (spikes,) if mask.arcs == "off" or arcs == spikes else (spikes, arcs)
+
+
+def lines_of(mask: Mask) -> tuple[str, ...]:
+    """Return which of `LINES` are looked for: none, all lines alike, or spikes and arcs by limits of their own."""
+    return tuple(LINES)[: len(_limits(mask))] if wanted(mask) else ()
+
+
 def find_ridges(setup: Setup) -> dict[str, np.ndarray]:
     """Write the ridges of every field; return the noise that they were judged by, on half cells, by field."""
-    limit = spike_limit(setup.config.mask)
+    limits = _limits(setup.config.mask)
     names, steps = setup.names, line_steps()
     blocks = tuple(blocks_of(field) for field in setup.fields)
     cells = run_pass(setup.engine, SPREAD, blocks, {name: name for name in names})
     params = {
-        field.source.name: RidgeParams(_noise(cells[field.source.name], field.source.shape), limit, steps)
+        field.source.name: RidgeParams(_noise(cells[field.source.name], field.source.shape), limits, steps)
         for field in setup.fields
     }
     run_pass(setup.engine, RIDGES, setup.fields, params, setup.ledger)
@@ -166,8 +187,11 @@ def _ridges_rule(window: xr.Dataset, tile: Tile, params: RidgeParams) -> tuple[d
     counted = _counted(window) & (noise > 0)  # NaN: no pixel counts
     values = np.zeros_like(noise)
     np.divide(window["detection"].values, noise, out=values, where=counted)
-    found = ridges(values, counted, 1.0, params.limit, params.steps)
-    return {"ridges": found[tile.core_in_window].astype(np.uint8)}, None
+    drawn = np.zeros(tile.core.shape, np.uint8)
+    for limit, bit in zip(params.limits, LINES.values(), strict=False):
+        found = ridges(values, counted, 1.0, limit, params.steps)
+        drawn[found[tile.core_in_window]] |= bit
+    return {"ridges": drawn}, None
 
 
 RIDGES = Pass("ridges", ("detection", "flags"), RADIUS, ("ridges",), _ridges_rule, bytes_per_pixel=32.0)

@@ -262,6 +262,8 @@ def _weights(weight: Values | None, valid: NDArray[np.bool_]) -> NDArray[np.floa
     if weight is None:
         return result
     rows, columns = (length // side for length in weight.shape)
+    if not (rows and columns):  # a field smaller than a block
+        return result
     part = (slice(0, rows * side), slice(0, columns * side))
     shape = (rows, side, columns, side)
     whole = valid[part].reshape(shape).all(axis=(1, 3))
