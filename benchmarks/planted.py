@@ -38,8 +38,9 @@ def on_good(run: tilegc.run_folder.Run, truth: QTable) -> np.ndarray:
 
 
 def law_of(
-    run: tilegc.run_folder.Run, cells: SkyCells, truth: QTable, chosen: np.ndarray, *, discs: bool = True
-) -> CountsRelation:
+    run: tilegc.run_folder.Run, cells: SkyCells, truth: QTable, chosen: np.ndarray, *, discs: bool = False,
+    term: bool = False,
+) -> CountsRelation:  # fmt: skip
     """Fit the law to some of the planted objects on good pixels.
 
     Parameters
@@ -51,7 +52,9 @@ def law_of(
     chosen : ndarray of bool
         Which objects count; `on_good` is applied.
     discs : bool
-        Whether galaxies' surroundings are left out, as the run does.
+        Whether galaxies' surroundings are left out.
+    term : bool
+        Whether the law has the run's term for galaxies' light.
     """
     settings = run.config.relation
     use = chosen & on_good(run, truth)
@@ -59,4 +62,7 @@ def law_of(
     own = cells.owned(ra, dec, np.asarray(truth["field"])[use])
     kept = cells.kept & ~galaxy_discs(cells, settings.max_radius) if discs else cells.kept
     count = cells.count(ra[own], dec[own])
-    return fit_counts(cells, settings.box, settings.max_radius, count=count, kept=kept, thorough=False)
+    light = run.sky()["galaxy_light"].to_numpy() if term else None
+    return fit_counts(
+        cells, settings.box, settings.max_radius, count=count, kept=kept, light=light, thorough=False
+    )

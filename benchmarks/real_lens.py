@@ -87,18 +87,21 @@ def main(kappa: str, folder: str, seed: int = 2, ends: str = "") -> None:
     line("law of the planted: ln a", planted.law.ln_a, errors[0], LAW["ln a"])
     line("law of the planted: c", planted.law.c, errors[1], LAW["c"])
     point = np.isin(kind, ("gc", "background_point"))
-    for name, chosen, discs in (
-        ("GCs above the run's limit", kind == "gc", True),
-        ("and background points", point, True),
-        ("and GCs of members", point | (kind == "member_gc"), True),
-        ("and members' surroundings", point | (kind == "member_gc"), False),
+    for name, chosen, term in (
+        ("GCs above the run's limit", kind == "gc", False),
+        ("and background points", point, False),
+        ("and GCs of members", point | (kind == "member_gc"), False),
+        ("and the term for them", point | (kind == "member_gc"), True),
     ):
-        one = law_of(run, cells, truth, chosen & bright, discs=discs)
+        one = law_of(run, cells, truth, chosen & bright, term=term)
         line(f"planted: c of {name}", one.law.c, one.c_err, LAW["c"])
     found = run.summary["relation"]["likelihood"]
     line("law of the found: c", found["c"], found["c_err"], LAW["c"])
+    print(
+        f"members: {found['members']}; systematic {found['c_err_systematic']}: {found['c_err_systematic_parts']}"
+    )
     for row in run.sensitivity:
-        if row["sample"] in {"members_kept", "no_outer_field"}:
+        if row["sample"] in {"members_removed", "members_kept", "no_outer_field"}:
             line(f"found: c, {row['sample']}", float(row["c"]), float(row["c_err"]), LAW["c"])
     alike = chosen_places(truth, cells, np.isin(kind, COMPACT) & bright)
     line("share seen beside brighter ones", found["recovery"], math.nan, math.nan)

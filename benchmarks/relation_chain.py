@@ -29,12 +29,16 @@ def measure(preset: str, seed: int, workers: int, place: Path) -> dict[str, floa
     ranking = {str(row["map"]): int(row["rank"]) for row in run.ranking}
     cells, objects = read_sky_cells(run.sky().load()), read_parquet(folder / "truth.parquet")
     bright = fluxes(objects) >= truth["flux_limit_nJy"]
-    planted = law_of(run, cells, objects, bright & np.isin(kinds(objects), ("gc", "background_point")))
-    kept = {str(row["sample"]): float(row["c"]) for row in run.sensitivity}["members_kept"]
+    discs = run.config.relation.galaxy_light == "off"
+    chosen = bright & np.isin(kinds(objects), ("gc", "background_point"))
+    planted = law_of(run, cells, objects, chosen, discs=discs)
+    other = {str(row["sample"]): float(row["c"]) for row in run.sensitivity}
+    members = law["members"] or {}
     shutil.rmtree(folder)
     return {
         "c": law["c"] or np.nan, "c_err": law["c_err"] or np.nan, "floor": law["floor"], "n": law["n_sources"],
-        "c_of_planted": planted.law.c, "c_with_discs": kept,
+        "c_of_planted": planted.law.c, "c_discs_left_out": other["members_removed"], "c_no_term": other["members_kept"],
+        "share_of_members": members.get("share") or np.nan, "c_systematic": law.get("c_err_systematic") or np.nan,
         "binned": relation["boxes"]["index"] or np.nan, "planted_binned": truth["index"] or np.nan,
         "rank": ranking["kappa"], "completeness": truth["completeness"] or np.nan,
     }  # fmt: skip

@@ -93,9 +93,11 @@ def draw_outer(
     )  # fmt: skip
 
 
-def in_boxes(place: Sky, count: np.ndarray, outer: OuterField | None = None, kappa=None) -> BoxCounts:
+def in_boxes(
+    place: Sky, count: np.ndarray, outer: OuterField | None = None, kappa=None, light=None
+) -> BoxCounts:
     data = gather(
         place.kappa if kappa is None else kappa, place.area, count, place.use, first=place.first,
-        cells=round(3.0 / place.pixel), pixel=place.pixel,
+        cells=round(3.0 / place.pixel), pixel=place.pixel, light=light,
     )  # fmt: skip
     return BoxCounts(**{**data.__dict__, "outer": outer})

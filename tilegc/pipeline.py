@@ -14,6 +14,8 @@ from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
+
 from tilegc import config as run_file
 from tilegc.cluster import TLS, workers_for
 from tilegc.config import RunConfig
@@ -43,6 +45,7 @@ from tilegc.stages import (
     density,
     detection_map,
     galaxies,
+    galaxy_light,
     ingest,
     inpaint,
     local_noise,
@@ -57,6 +60,7 @@ from tilegc.stages import (
     relation,
     remarks,
     rho,
+    rho_scatter,
     shapes,
     statistics,
     threshold,
@@ -201,6 +205,7 @@ def _chain(
         convergence = density.density(setup, catalogue)
         inpainted = inpaint.inpaint(setup)
         rho.rho(setup, catalogue, inpainted)
+        rho_scatter.rho_scatter(setup, inpainted)
     with _timed(timing, "compare_s"):
         common = selection.common(config.detect.keep)
         limit, compared = common.limit, common.sources(catalogue)
@@ -214,11 +219,18 @@ def _chain(
         discs = galaxies.galaxy_discs(cells, config.relation.max_radius)
         # What the likelihoods count; the profile, the boxes and the maps count all sky.
         counting = cells.kept & ~discs if config.relation.galaxy_discs == "auto" else cells.kept
+        light = None
+        if inputs.kappa and config.relation.galaxy_light == "auto":
+            reach = config.relation.max_radius
+            light = galaxy_light.galaxy_light(
+                galaxy_light.whole_light(setup, cells, reach), cells, stars, reach
+            )
+        in_law = counting if light is None else cells.kept
         eligible = shapes.eligible(setup, selection.candidates)
         found = statistics.side_by_side(
             setup, inputs.lens, cells, boxes, recovery,
             statistics.Sources(compared, eligible, inpainted, limit, {name: one.sigma for name, one in noises.items()}),
-            statistics.Frame(edges, level, centre, zones, discs, counting),
+            statistics.Frame(edges, level, centre, zones, discs, counting, in_law, light),
         )  # fmt: skip
         radii = found["radial"]
         once = cells.owned(catalogue["ra"], catalogue["dec"], catalogue["field"])
@@ -226,7 +238,8 @@ def _chain(
         within = cells.kept & (cells.radius < masses.APERTURE)
         good_area = float(cells.good_area.sum(axis=0)[within].sum())
         results = Results(
-            noises, selection, inpainted, convergence, cells, recovery, counting, boxes,
+            noises, selection, inpainted, convergence, cells, recovery, counting,
+            np.zeros(cells.kappa.shape) if light is None else light, boxes,
             relation.fit(boxes) if boxes else None,
             found.get("counts"),
             relation.compare(cells, centre, config.relation.max_radius) if inputs.kappa else None,
@@ -283,7 +296,14 @@ def _tiles(config: RunConfig, folder: RunFolder, sources: tuple[FieldSource, ...
         path = str(folder.store(source.name))
         attrs = {**store.field_attributes(source), "recipe": config.recipe}
         wanted = arrays(
-            (*detection_map.MAPS, *mask.MASKS, *local_noise.MAPS, *density.arrays_of(config), *rho.MAPS)
+            (
+                *detection_map.MAPS,
+                *mask.MASKS,
+                *local_noise.MAPS,
+                *density.arrays_of(config),
+                *rho.MAPS,
+                *rho_scatter.MAPS,
+            )
         )
         store.create(
             path, wanted, shape=source.shape, bands=source.band_names, shard=config.tiles.size, attrs=attrs

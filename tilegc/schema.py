@@ -158,6 +158,9 @@ SENSITIVITY: Final = (
     Column("binned_index_err", "float64", "", "its standard deviation"),
     Column("c", "float64", "", "power of n = a kappa^c + f from the likelihood"),
     Column("c_err", "float64", "", "its standard deviation"),
+    Column(
+        "c_err_systematic", "float64", "", "by how much c differs from that of all beyond chance, 0 or more"
+    ),
     Column("index", "float64", "", "b = 1 / c"),
     Column("index_err", "float64", "", "its standard deviation"),
     Column("amplitude", "float64", "", "A = a^(-1/c)"),
@@ -384,11 +387,12 @@ ARRAYS: Final = (
     Array("density_adaptive_error", ("y", "x"), "float32", "arcsec-2", "its Poisson error"),
     Array("rho", ("y", "x"), "float32", "", "the seed's kernel sum of detected and inpainted sources"),
     Array("rho_error", ("y", "x"), "float32", "", "its error, from Poisson fields inpainted anew"),
+    Array("rho_scatter", ("y", "x"), "float32", "", "its scatter between realisations of the inpainting"),
 )
 """Arrays of store/<field>.zarr."""
 
 MAPS: Final = (
-    "detection", "mask", "rho", "rho_error", "density", "density_error", "coverage", "density_gaussian",
+    "detection", "mask", "rho", "rho_error", "rho_scatter", "density", "density_error", "coverage", "density_gaussian",
     "density_gaussian_error", "density_adaptive", "density_adaptive_error",
 )  # fmt: skip
 """Arrays that may be asked for as FITS images, by `outputs` in the run file."""
@@ -410,7 +414,20 @@ SKY_GRID: Final = (
         "",
         "share of sources that is seen; NaN: crowding leaves it unknown",
     ),
-    Array("in_law", ("eta", "xi"), "bool", "", "cells that the likelihoods count: kept, off galaxies"),
+    Array(
+        "in_law",
+        ("eta", "xi"),
+        "bool",
+        "",
+        "cells kept off galaxies: what positions, predictions and figures use",
+    ),
+    Array(
+        "galaxy_light",
+        ("eta", "xi"),
+        "float64",
+        "",
+        "light of galaxies as the law has it, of mean 1; 0: no term",
+    ),
     Array("box_xi", ("box",), "float64", "arcsec", "centre of a box of the relation, east"),
     Array("box_eta", ("box",), "float64", "arcsec", "centre of a box of the relation, north"),
     Array("box_area", ("box",), "float64", "arcsec2", "its good area"),

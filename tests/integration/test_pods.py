@@ -268,7 +268,9 @@ def test_a_driver_outside_with_the_rights_of_its_role(kube, mosaics, reference, 
                 out, err = process.communicate(timeout=1800)
             finally:
                 process.kill()
-            assert process.returncode == 0, f"{out}\n{err}"
+            if process.returncode:
+                events = kube("get", "events", "--sort-by=.lastTimestamp").splitlines()[-40:]
+                pytest.fail("\n".join((out, err, *events)))
             return out
 
         python("-c", put, mosaics.parent, tmp_path / "run.yaml")

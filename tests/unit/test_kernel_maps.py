@@ -17,7 +17,7 @@ from tilegc.stages.galaxies import galaxy_discs
 from tilegc.stages.kernel import cell_maps, kernel_statistics
 from tilegc.stages.likelihood import fit_counts
 from tilegc.stages.relation import boxes, fit
-from tilegc.stages.sensitivity import Settings, sensitivity
+from tilegc.stages.sensitivity import Settings, sample_row, sensitivity
 from tilegc.statistics.ellipses import Ellipse, beyond_radius, shape_of
 from tilegc.statistics.kernel_maps import (
     CellMaps,
@@ -177,6 +177,7 @@ def test_sensitivity():
         "faint_half",
         "members_removed",
         "members_kept",
+        "crowding_kept",
         "no_outer_field",
     ]
     rows = {name: {key: column[k] for key, column in table.items()} for k, name in enumerate(samples)}
@@ -189,6 +190,18 @@ def test_sensitivity():
         16 * np.pi, rel=0.15
     )
     assert rows["no_outer_field"]["c_err"] > rows["all"]["c_err"]
+    assert rows["crowding_kept"]["c"] == rows["all"]["c"]  # no zones: nothing is hidden
+    apart = rows["bright_half"]["c"] - rows["all"]["c"]
+    by_chance = rows["bright_half"]["c_err"] ** 2 - rows["all"]["c_err"] ** 2
+    assert rows["bright_half"]["c_err_systematic"] == pytest.approx(max(apart**2 - by_chance, 0.0) ** 0.5)
+    assert rows["all"]["c_err_systematic"] == 0.0
+    light = np.exp(-np.hypot(cells.eta[:, None], cells.xi - 12.0))
+    with_term = replace(settings, left_out=False, light=light)
+    again = sample_row("all", cells, sources, {"a": 0.3, "b": 0.4}, 2.0, with_term)
+    assert again["c"] == fit_counts(cells, 3.0, 45.0, light=light, thorough=False).law.c
+    assert (
+        sample_row("members_removed", cells, sources, {}, 2.0, with_term)["c"] == rows["members_removed"]["c"]
+    )
     assert rows["no_outer_field"]["n_sources"] == rows["all"]["n_sources"]
     assert rows["all"]["binned_index"] == fit(boxes(cells, 3.0)).index
     assert (
@@ -249,7 +262,7 @@ def test_kernel_statistics_of_a_run():
     nowhere = {name: column[:0] for name, column in placed()[1].items()}
     settings = Settings(0, 3.0, 45.0, (1.6, 0.9), no_sky.kappa, galaxy_discs(no_sky, 45.0))
     table = sensitivity(no_sky, nowhere, {"a": math.nan, "b": math.nan}, math.inf, settings)
-    assert table["n_sources"].tolist() == [0] * 9
+    assert table["n_sources"].tolist() == [0] * 10
     nothing = replace(cells, n_pixels=0 * cells.n_pixels, n_good=0 * cells.n_good, n_inside=0 * cells.n_good)
     empty = kernel_statistics(nothing, 0, 45.0, 3.0, 0 * drawn, (1.6, 0.9))
     assert np.isnan([empty.errors.beta, empty.kernel.alpha, empty.beyond.correlation]).all()

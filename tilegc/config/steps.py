@@ -188,12 +188,14 @@ class Comparison(Section):
 class Relation(Section):
     """n against kappa: side of the boxes and the largest radius of the map comparison, arcsec.
 
-    Discs round galaxies, which have sources of their own, are left out of the likelihoods: auto, or off.
+    Galaxies have sources of their own. The law of counts has a term for them that follows their light (`galaxy_light`:
+    auto, or off); the other likelihoods, and the law without that term, leave out discs round them (`galaxy_discs`).
     """
 
     box: Positive = 3.0
     max_radius: Positive = 60.0
     galaxy_discs: Annotated[Literal["off", "auto"], BeforeValidator(toggle)] = "auto"
+    galaxy_light: Annotated[Literal["off", "auto"], BeforeValidator(toggle)] = "auto"
 
 
 class Profile(Section):

@@ -12,7 +12,7 @@ from numpy.typing import ArrayLike, NDArray
 from tilegc.geometry import LATTICE, Box
 from tilegc.kernels.compiled import compiled
 
-__all__ = ["bilinear", "bilinear_at", "fill", "lattice_shape"]
+__all__ = ["bilinear", "bilinear_at", "bilinear_part", "fill", "lattice_shape"]
 
 Float32 = NDArray[np.float32]
 Float64 = NDArray[np.float64]
@@ -44,6 +44,35 @@ def bilinear(values: Float64, box: Box, side: int = LATTICE) -> Float32:
     """
     out = np.empty(box.shape, np.float32)
     _interpolate_box(np.ascontiguousarray(values, np.float64), box.y0, box.x0, side, out)
+    return out
+
+
+def bilinear_part(
+    values: Float64, cells: Box, box: Box, whole: tuple[int, int], side: int = LATTICE
+) -> Float32:
+    """Return a lattice's map on the pixels of a box, from a part of it.
+
+    Parameters
+    ----------
+    values : float64 of the shape of `cells`
+        Value at the centre of each cell.
+    cells : Box
+        Cells that are given: those of the box and one more on every side where the lattice has one.
+    box : Box
+        Pixels.
+    whole : tuple of int
+        Rows and columns of the whole lattice.
+    side : int
+        Side of a cell, pixels.
+
+    Returns
+    -------
+    (ny, nx) float32
+        The bits of `bilinear` from the whole lattice.
+    """
+    out = np.empty(box.shape, np.float32)
+    part = np.ascontiguousarray(values, np.float64)
+    _interpolate_part(part, cells.y0, cells.x0, whole[0], whole[1], box.y0, box.x0, side, out)
     return out
 
 
@@ -102,6 +131,17 @@ def _interpolate_box(values: Float64, y0: int, x0: int, side: int, out: Float32)
         for i in range(out.shape[1]):
             column, across = _cell(x0 + i, side, values.shape[1])
             out[j, i] = _between(values, row, down, column, across)
+
+
+@compiled
+def _interpolate_part(
+    values: Float64, first: int, left: int, rows: int, columns: int, y0: int, x0: int, side: int, out: Float32
+) -> None:
+    for j in range(out.shape[0]):
+        row, down = _cell(y0 + j, side, rows)
+        for i in range(out.shape[1]):
+            column, across = _cell(x0 + i, side, columns)
+            out[j, i] = _between(values, row - first, down, column - left, across)
 
 
 @compiled

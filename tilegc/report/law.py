@@ -31,7 +31,8 @@ MAPS: Final = {
 SAMPLES: Final = {
     "all": "all", "snr_5": "S/N ≥ 5", "snr_7": "S/N ≥ 7", "snr_10": "S/N ≥ 10", "bright_half": "bright half",
     "faint_half": "faint half", "members_removed": "away from galaxies",
-    "members_kept": "law with galaxies' surroundings", "no_outer_field": "law without the outer field",
+    "members_kept": "law as if galaxies had no sources", "crowding_kept": "law as if nothing were hidden",
+    "no_outer_field": "law without the outer field",
 }  # fmt: skip
 
 Floats = NDArray[np.float64]
@@ -50,7 +51,7 @@ def laws(material: Material) -> Drawing | None:
     found = _likelihood(material)
     if found is None:
         return None
-    kappa, count, area = _counted(material)
+    kappa, count, area = _counted(material, found)
     if kappa.size < LEAST:
         return None
     figure, axes = style.log_panel("Both laws: sources given convergence")
@@ -61,7 +62,7 @@ def laws(material: Material) -> Drawing | None:
     label = f"likelihood: c = {c}, b = 1/c = {b}"
     axes.plot(span, curve, color=style.VERMILLION, lw=1.8, label=label, zorder=5)
     axes.fill_between(span, low, high, color=style.VERMILLION, alpha=0.22, lw=0, zorder=2)
-    bottom = 0.5 * float(curve.min())
+    bottom = 0.5 * max(float(curve.min()), 1e-3 * float(curve.max()))
     if found["floor"] > bottom:
         floor = f"its floor: {error_text(found['floor'], found['floor_err'])} per arcsec²"
         axes.axhline(found["floor"], color=style.VERMILLION, lw=1.1, ls=(0, (1, 1.5)), label=floor)
@@ -75,15 +76,15 @@ def laws(material: Material) -> Drawing | None:
     style.finish(figure, axes)
     words = (
         "Sources per arcsec² where κ is the same, with those that crowding hides, and the law that makes the counts "
-        "most likely, n = a κᶜ plus a floor; galaxies' surroundings are left out. The law of the boxes binned in "
-        "n, turned round, is of the sources that are seen, everywhere. Bands are one standard deviation. Points are "
-        "for the eye: the likelihood sees every cell."
+        "most likely, n = a κᶜ plus a floor; points are away from galaxies, whose own sources are taken off. The law "
+        "of the boxes binned in n, turned round, is of the sources that are seen, everywhere. Bands are one standard "
+        "deviation. Points are for the eye: the likelihood sees every cell."
     )
     return Drawing("both-laws", figure, words, wide=True)
 
 
-def _counted(material: Material) -> tuple[Floats, Floats, Floats]:
-    """Return kappa, sources and effective area of the cells that the likelihood counts."""
+def _counted(material: Material, found: Mapping[str, Any]) -> tuple[Floats, Floats, Floats]:
+    """Return kappa, sources less those of galaxies, and effective area of the cells off galaxies."""
     sky = material.sky
     share, kappa = (
         np.nan_to_num(sky["recovery"].to_numpy() * sky["in_law"].to_numpy()),
@@ -92,7 +93,10 @@ def _counted(material: Material) -> tuple[Floats, Floats, Floats]:
     pixel_area = np.array(sky.attrs["pixel_area_arcsec2"])
     area = (sky["n_good"].to_numpy() * pixel_area[:, None, None]).sum(axis=0) * share
     use = (area > 0) & (kappa > 0) & (material.radius < material.config.relation.max_radius)
-    return kappa[use], sky["n_gc"].to_numpy().sum(axis=0)[use].astype(np.float64), area[use]
+    count = sky["n_gc"].to_numpy().sum(axis=0).astype(np.float64)
+    if found.get("members"):
+        count -= found["members"]["g"] * sky["galaxy_light"].to_numpy() * area
+    return kappa[use], count[use], area[use]
 
 
 def _points(axes: Axes, kappa: Floats, count: Floats, area: Floats) -> None:
@@ -209,8 +213,10 @@ def likelihood_rows(material: Material) -> list[list[Cell]]:
         floor = Markup("{}, below {} (95 %)").format(floor, plain(top))
     rows: list[list[Cell]] = [
         ["Power c", with_error(found["c"], found["c_err"]), "n = a κᶜ + f, box by box, the law summed over the cells"],
+        *_systematic(found),
         ["68 % of its profile", ends, "all else at its best: for a floor at 0"],
         ["Error from resampled blocks", plain(found["c_err_resampled"] or np.nan), "patches of 15 arcsec, drawn anew"],
+        *_of_members(found.get("members")),
         ["Index b = 1/c", with_error(found["index"], found["index_err"]), "of κ = A nᵇ"],
         ["Amplitude A", with_error(found["amplitude"], found["amplitude_err"]), "κ at one source per arcsec²"],
         ["Floor f", floor, "sources per arcsec² that do not follow κ"],
@@ -278,3 +284,39 @@ def sensitivity_rows(material: Material) -> list[list[Cell]]:
 
 def _with(value: float, error: float) -> str:
     return error_text(float(value), float(error)) if np.isfinite(value) else "–"
+
+
+def _of_members(members: Mapping[str, Any] | None) -> list[list[Cell]]:
+    """Return the line of the term that follows galaxies' light."""
+    if not members or members["g"] is None:
+        return []
+    top = members["interval_95"][1]
+    value = with_error(members["g"], members["g_err"]) if members["g"] else Markup("0")
+    if top is not None and members["interval_95"][0] == 0:
+        value = Markup("{}, below {} (95 %)").format(value, plain(top))
+    share = (
+        f"{100 * members['share']:.1f} % of the sources, by their light; per arcsec², mean within the radius"
+    )
+    return [["Galaxies' own sources", value, share]]
+
+
+def _systematic(found: Mapping[str, Any]) -> list[list[Cell]]:
+    """Return the line of the systematic part of c's error."""
+    if found.get("c_err_systematic") is None:
+        return []
+    words = {
+        "lens_map": "lens map", "members": "galaxies' sources", "crowding": "crowding", "sources": "choice of sources",
+        "outer_field": "outer field",
+    }  # fmt: skip
+    known = [
+        f"{words[name]} {value:.3f}"
+        for name, value in found["c_err_systematic_parts"].items()
+        if value is not None
+    ]
+    return [
+        [
+            "Systematic error of c",
+            plain(found["c_err_systematic"]),
+            ", ".join(known) + "; not in the error above",
+        ]
+    ]

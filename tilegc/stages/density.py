@@ -113,7 +113,7 @@ def resolutions(config: RunConfig) -> dict[str, str]:
         nearest = f"distance of neighbour {config.density.neighbours}, at most {NEIGHBOUR_RADIUS:g}"
         found |= {"density_adaptive": nearest, "density_adaptive_error": nearest}
     kernel = f"({config.density.softening:g} + d)^-{config.density.alpha:g}"
-    return found | {"rho": kernel, "rho_error": kernel}
+    return found | {"rho": kernel, "rho_error": kernel, "rho_scatter": f"{kernel}, on blocks of 8 px"}
 
 
 def _largest(scale: float) -> int:

@@ -8,7 +8,7 @@ falls on as a power law whose slope is known only roughly.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
 from typing import Any, Final
 
 import numpy as np
@@ -19,9 +19,10 @@ from tilegc.stages.relation import Boxes, binned_law
 from tilegc.stages.sky_grid import SkyCells
 from tilegc.statistics.attenuation import Attenuation, attenuation
 from tilegc.statistics.clumping import Clumping, clumping, sandwich
-from tilegc.statistics.counts_law import BoxCounts, Law, OuterField, fit_law, gather
-from tilegc.statistics.intervals import FLOOR, C, interval
+from tilegc.statistics.counts_law import LARGEST_LN_A, BoxCounts, Law, OuterField, fit_law, gather
+from tilegc.statistics.intervals import FLOOR, MEMBERS, C, interval
 from tilegc.statistics.resampling import block_numbers, bootstrap
+from tilegc.statistics.systematics import Systematic
 
 __all__ = ["BinnedBias", "CountsRelation", "binned_bias", "box_counts", "describe", "fit_counts"]
 
@@ -83,6 +84,12 @@ class CountsRelation:
     outer: OuterField | None
     bias: BinnedBias | None
     attenuation: Attenuation | None
+    share_of_members: float = np.nan
+    """Of the sources, by the law; NaN: no term for galaxies' light."""
+    members_interval: tuple[float, float] = (np.nan, np.nan)
+    """Of g: 95 %, profile likelihood; its lower end may be 0."""
+    systematic: Systematic | None = None
+    """Of c, from other samples and range maps; None: not measured."""
 
     @property
     def index(self) -> float:
@@ -99,7 +106,7 @@ class CountsRelation:
         """Standard deviation of c: the sandwich's, or half the interval where the floor lies on its bound."""
         error = float(np.sqrt(self.covariance[1, 1]))
         low, high = self.c_interval
-        if self.law.found and not self.law.free[2] and np.isfinite(high - low):
+        if self.law.found and not self.law.free[2:].all() and np.isfinite(high - low):
             return max(error, 0.5 * (high - low))
         return error
 
@@ -107,6 +114,13 @@ class CountsRelation:
     def floor_err(self) -> float:
         """Standard deviation of the floor; NaN where it lies on its bound."""
         return float(np.sqrt(self.covariance[2, 2])) if self.law.free[2] else np.nan
+
+    @property
+    def members_err(self) -> float:
+        """Standard deviation of g; NaN where it lies on its bound, or there is none."""
+        return (
+            float(np.sqrt(self.covariance[3, 3])) if self.law.free.size > 3 and self.law.free[3] else np.nan
+        )
 
     @property
     def amplitude(self) -> float:
@@ -131,6 +145,7 @@ def fit_counts(
     count: NDArray[np.int64] | None = None,
     kept: NDArray[np.bool_] | None = None,
     recovery: Floats | None = None,
+    light: Floats | None = None,
     thorough: bool = True,
 ) -> CountsRelation:
     """Fit the law to the sources of a run.
@@ -151,42 +166,60 @@ def fit_counts(
     recovery : float64 (eta, xi), optional
         Probability that a source is recorded, as `tilegc.stages.crowding.of_cells` has it; NaN: cells that do not
         count. 1 where not given.
+    light : float64 (eta, xi), optional
+        Light of galaxies that have sources of their own, as `tilegc.stages.galaxy_light.galaxy_light` has it; no term
+        for them where not given.
     thorough : bool
         With resamples, intervals and simulations; else with the sandwich alone.
     """
-    data = box_counts(cells, side, max_radius, count=count, kept=kept, recovery=recovery)
+    data = box_counts(cells, side, max_radius, count=count, kept=kept, recovery=recovery, light=light)
     law = fit_law(data) if data.count.size else None
+    if (
+        law is not None and not _measured(law) and data.light is not None
+    ):  # too few sources for four parameters
+        data, light = replace(data, light=None), None
+        law = fit_law(data)
+    light = None if data.light is None else light
     effective = float(data.area.sum())
     area = effective if recovery is None else _good_area(cells, max_radius, kept, recovery)
-    if law is None or not law.found or not law.free[1]:  # A power on its bound is no measurement.
+    if law is None or not _measured(law):
         return _nothing(data, area)
     hanging = clumping(data, law)
     covariance = sandwich(data, law, hanging)
     result = CountsRelation(
-        law, covariance, hanging, np.full(3, np.nan), (np.nan, np.nan), (np.nan, np.nan), data.count.size,
+        law, covariance, hanging, np.full(law.free.size, np.nan), (np.nan, np.nan), (np.nan, np.nan), data.count.size,
         int(data.count.sum()), area, effective / area, data.outer, None, None,
+        np.nan if light is None else float(law.members * data.box_light.sum() / data.expected(law).sum()),
     )  # fmt: skip
     if not thorough:
         return result
     resampled = bootstrap(data, law)
-    spread = resampled.std(axis=0, ddof=1) if len(resampled) > 1 else np.full(3, np.nan)
+    spread = resampled.std(axis=0, ddof=1) if len(resampled) > 1 else np.full(law.free.size, np.nan)
     use, area_of_cells, sources = _cells(cells, max_radius, count, kept, recovery)
     flattened = None
     if ensemble is not None and ensemble.box.size:
 
         def again(values: Floats, counted: Floats) -> BoxCounts:
-            gathered = _gathered(cells, side, values, area_of_cells, counted, use)
+            gathered = _gathered(cells, side, values, area_of_cells, counted, use, light)
             return replace(gathered, outer=data.outer)
 
         placed = _placed(ensemble, cells)
-        flattened = attenuation(cells.kappa, placed, area_of_cells, sources, use, law, boxes=again)
+        flattened = attenuation(
+            cells.kappa, placed, area_of_cells, sources, use, law, boxes=again, light=light
+        )
     # There is no negative floor, whatever the counts say: its interval is that of the law that has none.
     proper = law if law.floor >= 0 else fit_law(data, dispersion=law.dispersion, begin=law, below=False)
     return replace(
         result, resampled=spread, c_interval=interval(data, law, C, covariance),
         floor_interval=interval(data, proper, FLOOR, sandwich(data, proper, hanging), 2.0),
-        bias=None if found is None else binned_bias(cells, side, law, found, recovery), attenuation=flattened,
+        members_interval=(np.nan, np.nan) if light is None else interval(data, law, MEMBERS, covariance, 2.0),
+        bias=None if found is None else binned_bias(cells, side, law, found, recovery, light), attenuation=flattened,
     )  # fmt: skip
+
+
+def _measured(law: Law) -> bool:
+    """Return whether a law says something: a power on its bound, or an amplitude beyond all numbers, does not."""
+    return law.found and bool(law.free[1]) and abs(law.ln_a) < LARGEST_LN_A * law.c
 
 
 def _placed(ensemble: Realisations, cells: SkyCells) -> Iterator[Floats]:
@@ -221,13 +254,14 @@ def box_counts(
     count: NDArray[np.int64] | None = None,
     kept: NDArray[np.bool_] | None = None,
     recovery: Floats | None = None,
+    light: Floats | None = None,
 ) -> BoxCounts:
     """Gather the cells within `max_radius` into boxes, and the far sky into an outer field.
 
     All boxes with any area count: the law knows the area of each.
     """
     use, area, sources = _cells(cells, max_radius, count, kept, recovery)
-    data = _gathered(cells, side, cells.kappa, area, sources, use)
+    data = _gathered(cells, side, cells.kappa, area, sources, use, light)
     far = (cells.kept if kept is None else kept) & (True if recovery is None else np.isfinite(recovery))
     return replace(data, outer=_outer(cells, max_radius, area, sources, far))
 
@@ -245,11 +279,19 @@ def _cells(
 
 
 def _gathered(
-    cells: SkyCells, side: float, kappa: Floats, area: Floats, sources: Floats, use: NDArray[np.bool_]
-) -> BoxCounts:
+    cells: SkyCells, side: float, kappa: Floats, area: Floats, sources: Floats, use: NDArray[np.bool_],
+    light: Floats | None = None,
+) -> BoxCounts:  # fmt: skip
     pixel = cells.grid.pixel
     return gather(
-        kappa, area, sources, use, first=(cells.j0, cells.i0), cells=round(side / pixel), pixel=pixel
+        kappa,
+        area,
+        sources,
+        use,
+        first=(cells.j0, cells.i0),
+        cells=round(side / pixel),
+        pixel=pixel,
+        light=light,
     )
 
 
@@ -286,8 +328,9 @@ def _outer(
 
 
 def binned_bias(
-    cells: SkyCells, side: float, law: Law, found: Boxes, recovery: Floats | None = None
-) -> BinnedBias | None:
+    cells: SkyCells, side: float, law: Law, found: Boxes, recovery: Floats | None = None,
+    light: Floats | None = None,
+) -> BinnedBias | None:  # fmt: skip
     """Simulate counts of the law in the recipe's own boxes, and fit their bins as the recipe does.
 
     The bins count what is recorded, so that what crowding hides is missing from the simulated counts too. None where
@@ -295,7 +338,7 @@ def binned_bias(
     """
     area = cells.good_area.sum(axis=0)
     use = cells.kept & np.isfinite(cells.kappa)
-    data = _gathered(cells, side, cells.kappa, area, np.zeros(area.shape), use)
+    data = _gathered(cells, side, cells.kappa, area, np.zeros(area.shape), use, light)
     place = {
         pair: number for number, pair in enumerate(zip(data.row.tolist(), data.column.tolist(), strict=True))
     }
@@ -306,7 +349,7 @@ def binned_bias(
     seen = data
     if recovery is not None:
         share = np.where(np.isfinite(recovery), recovery, 1.0)
-        seen = _gathered(cells, side, cells.kappa, area * share, np.zeros(area.shape), use)
+        seen = _gathered(cells, side, cells.kappa, area * share, np.zeros(area.shape), use, light)
     mu = np.maximum((seen.expected(law) / data.box_area)[at], 0.0) * found.area
     draws = np.random.Generator(np.random.PCG64(SEED))
     indices = []
@@ -327,10 +370,14 @@ def describe(found: CountsRelation) -> dict[str, Any]:
         "c": null(law.c), "c_err": null(found.c_err), "floor": null(law.floor), "floor_err": null(found.floor_err),
         "a": null(law.a), "index": null(found.index), "index_err": null(found.index_err),
         "amplitude": null(found.amplitude), "amplitude_err": null(found.amplitude_err),
-        "covariance": [[null(value) for value in row] for row in found.covariance.tolist()] if law.found else None,
+        "covariance": _rows(found.covariance[:3, :3]) if law.found else None,
         "covariance_of": ["ln_a", "c", "floor"],
         "distribution": ("negative binomial" if law.dispersion else "poisson") if law.found else None,
         "dispersion": null(law.dispersion), "ln_likelihood": null(law.ln_likelihood),
+        "c_err_systematic": found.systematic and null(found.systematic.total),
+        "c_err_systematic_parts": found.systematic and {
+            part.name: null(getattr(found.systematic, part.name)) for part in fields(found.systematic)
+        },
         "c_err_resampled": null(float(found.resampled[1])), "floor_err_resampled": null(float(found.resampled[2])),
         "c_interval": [null(end) for end in found.c_interval],
         "floor_interval_95": [null(end) for end in found.floor_interval],
@@ -341,6 +388,10 @@ def describe(found: CountsRelation) -> dict[str, Any]:
         "n_boxes": found.n_boxes, "n_sources": found.n_sources, "area_arcsec2": found.area,
         "recovery": null(found.recovery),
         "outer": outer and {"n_per_arcsec2": outer.density, "err": outer.err},
+        "members": None if law.free.size < 4 else {
+            "g": null(law.members), "g_err": null(found.members_err),
+            "interval_95": [null(end) for end in found.members_interval], "share": null(found.share_of_members),
+        },
         "attenuation": flattened and {
             "realisations": flattened.realisations, "kappa_rms": null(flattened.kappa_rms),
             "ratio": null(flattened.ratio), "ratio_err": null(flattened.ratio_err),
@@ -351,6 +402,10 @@ def describe(found: CountsRelation) -> dict[str, Any]:
             "mocks": bias.mocks,
         },
     }  # fmt: skip
+
+
+def _rows(matrix: Floats) -> list[list[float | None]]:
+    return [[null(value) for value in row] for row in matrix.tolist()]
 
 
 def null(value: float) -> float | None:

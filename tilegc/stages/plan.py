@@ -18,7 +18,7 @@ from tilegc.io.fits import FieldSource
 from tilegc.kernels.multilevel import kernel_tables
 from tilegc.places import Place, is_remote
 from tilegc.sky import SkyGrid, pixel_to_world, sample
-from tilegc.stages import density, rho
+from tilegc.stages import density, rho, rho_scatter
 from tilegc.stages.coverage import COVERAGE
 from tilegc.stages.detection_map import FilterParams, filter_pass, planned_params
 from tilegc.stages.ingest import needs_store
@@ -40,9 +40,9 @@ WORKER_BASE = 528 * 2**20
 """Memory of a worker before it does anything: the libraries and their compiled kernels, and what it keeps of freed
 windows."""
 
-BYTES_PER_PIXEL = 1 + 1 + 1 + 1 + 1 + 4 * 4
+BYTES_PER_PIXEL = 1 + 1 + 1 + 1 + 1 + 5 * 4
 """Arrays of the store besides bands and densities: flags, ridges, objects, regions, mask; light, detection, rho, its
-error."""
+error and scatter."""
 
 
 MOST_CELLS = 1e8
@@ -117,10 +117,10 @@ def plan(
     ]
     tiles = sum(map(len, grids.values()))
     widest = max(density.tile_bytes(grids[source.name], source.scale, config.density) for source in sources)
-    kernel = max(map(rho.tile_bytes, grids.values()))
+    kernel, blocky = (max(map(of.tile_bytes, grids.values())) for of in (rho, rho_scatter))
     steps += [
         Step(name, tiles, WORKER_BASE + memory, writes=True)
-        for name, memory in (("density", widest), ("rho", kernel))
+        for name, memory in (("density", widest), ("rho", kernel), ("rho-scatter", blocky))
     ]
     disk = sum(_disk(config, source) for source in sources)
     found = Plan(tuple(steps), disk, sum(source.box.size for source in sources), ())

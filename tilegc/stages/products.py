@@ -102,7 +102,9 @@ class Results:
     recovery: np.ndarray
     """Share of sources that is seen, (eta, xi); NaN where it is not known."""
     counting: np.ndarray
-    """Cells that the likelihoods count, bool (eta, xi)."""
+    """Cells that the likelihoods of positions count, and the law without galaxies' light, bool (eta, xi)."""
+    galaxy_light: np.ndarray
+    """That the law has a term for, (eta, xi); 0 everywhere without one."""
     boxes: Boxes | None
     relation: Relation | None
     """None without a kappa map."""
@@ -247,7 +249,7 @@ def write_sky_grid(setup: Setup, results: Results) -> None:
     cells = results.cells
     boxes = {} if results.boxes is None else {f"box_{name}": getattr(results.boxes, name) for name in BOX}
     values = {array.name: getattr(cells, array.name, np.zeros(0, array.dtype)) for array in SKY_GRID} | boxes
-    values |= {"recovery": results.recovery, "in_law": results.counting}
+    values |= {"recovery": results.recovery, "in_law": results.counting, "galaxy_light": results.galaxy_light}
     dataset = xr.Dataset(
         {
             array.name: (array.dims, values[array.name], {"units": array.unit, "long_name": array.meaning})

@@ -14,9 +14,11 @@ from tilegc.stages.kernel import cell_maps
 from tilegc.stages.likelihood import fit_counts
 from tilegc.stages.relation import boxes, fit
 from tilegc.stages.sky_grid import SkyCells
+from tilegc.statistics.attenuation import Attenuation
 from tilegc.statistics.kernel_maps import kernel_sums, likeness
+from tilegc.statistics.systematics import Systematic, beyond_chance, systematic
 
-__all__ = ["SAMPLES", "SIGNIFICANCES", "Settings", "as_table", "sample_row", "sensitivity"]
+__all__ = ["SAMPLES", "SIGNIFICANCES", "Settings", "as_table", "sample_row", "sensitivity", "systematic_of"]
 
 Floats = NDArray[np.float64]
 Table = dict[str, np.ndarray]
@@ -28,7 +30,7 @@ SIGNIFICANCES: Final = (5.0, 7.0, 10.0)
 
 SAMPLES: Final = (
     "all", *(f"snr_{level:g}" for level in SIGNIFICANCES), "bright_half", "faint_half", "members_removed",
-    "members_kept", "no_outer_field",
+    "members_kept", "crowding_kept", "no_outer_field",
 )  # fmt: skip
 """Names of all samples, the run itself first."""
 
@@ -51,6 +53,8 @@ class Settings:
     """Whether the run leaves them out of the likelihood."""
     zones: tuple[float, ...] | None = None
     """Area round a source in which no fainter one is seen, arcsec^2, by field; None: crowding hides nothing."""
+    light: Floats | None = None
+    """Of galaxies, where the run's law has a term for it, (eta, xi)."""
 
 
 def sample_row(
@@ -83,9 +87,11 @@ def sample_row(
     discs = settings.discs
     if name == "members_removed":
         without = replace(cells, n_good=np.where(discs, 0, cells.n_good), n_gc=np.where(discs, 0, cells.n_gc))
-        return _row(name, without, replace(settings, left_out=True), whole)
+        return _row(name, without, replace(settings, left_out=True, light=None), whole)
     if name == "members_kept":
-        return _row(name, cells, replace(settings, left_out=False), whole)
+        return _row(name, cells, replace(settings, left_out=False, light=None), whole)
+    if name == "crowding_kept":
+        return _row(name, cells, replace(settings, zones=None), whole)
     if name == "no_outer_field":
         return _row(name, cells, settings, whole, within=cells.radius < settings.max_radius)
     peak = sources["peak"].astype(np.float64)
@@ -102,10 +108,20 @@ def sample_row(
 
 
 def as_table(rows: Sequence[Row]) -> Table:
-    """Return the columns of `schema.SENSITIVITY`."""
+    """Return the columns of `schema.SENSITIVITY`, from rows of `SAMPLES` in their order."""
     table = {name: np.array([row[name] for row in rows]) for name in rows[0]}
     table["sample"] = table["sample"].astype(object)
+    table["c_err_systematic"] = beyond_chance(table["c"], table["c_err"])
     return table
+
+
+def systematic_of(table: Table, found: Attenuation | None) -> Systematic:
+    """Return the systematic errors of c that a table of all samples, and range maps, tell."""
+    names = table["sample"].tolist()
+    return systematic(
+        dict(zip(names, table["c"].tolist(), strict=True)),
+        dict(zip(names, table["c_err_systematic"].tolist(), strict=True)), found,
+    )  # fmt: skip
 
 
 def sensitivity(
@@ -135,7 +151,15 @@ def _row(
     kept = cells.kept if within is None else cells.kept & within
     if settings.left_out:
         kept = kept & ~settings.discs
-    found = fit_counts(cells, settings.box, settings.max_radius, kept=kept, recovery=recovery, thorough=False)
+    found = fit_counts(
+        cells,
+        settings.box,
+        settings.max_radius,
+        kept=kept,
+        recovery=recovery,
+        light=settings.light,
+        thorough=False,
+    )
     # Of fewer sources, fewer are under the mask.
     share = int(cells.n_gc[settings.field].sum()) / whole if whole else 0.0
     maps = cell_maps(cells, settings.field, settings.max_radius, settings.inpainted * share)

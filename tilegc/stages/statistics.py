@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -45,7 +45,11 @@ class Frame:
     discs: NDArray[np.bool_]
     """Round galaxies."""
     counting: NDArray[np.bool_]
-    """Cells that the likelihoods count."""
+    """Cells that the likelihoods of positions count."""
+    in_law: NDArray[np.bool_]
+    """Cells that the law counts."""
+    light: NDArray[np.float64] | None
+    """Of galaxies, for the law's term."""
 
 
 def side_by_side(
@@ -74,14 +78,14 @@ def side_by_side(
     drawn = cells.count(sources.inpainted["ra"][hidden], sources.inpainted["dec"][hidden])
     drawn = drawn / config.inpaint.realisations
     pair = kernel.alpha, kernel.softening
-    left_out = config.relation.galaxy_discs == "auto"
+    left_out = config.relation.galaxy_discs == "auto" and frame.light is None
     shared["settings"] = sensitivity.Settings(
-        frame.centre, side, reach, pair, drawn, frame.discs, left_out, frame.zones
+        frame.centre, side, reach, pair, drawn, frame.discs, left_out, frame.zones, frame.light
     )
     within = np.where(frame.counting, recovery, np.nan)
     calls["counts"] = Call(
         likelihood.fit_counts, Shared("cells"), side, reach, found=boxes, ensemble=Shared("range_maps"),
-        kept=frame.counting, recovery=recovery,
+        kept=frame.in_law, recovery=recovery, light=frame.light,
     )  # fmt: skip
     calls["kernel"] = Call(kernel_statistics, Shared("cells"), frame.centre, reach, side, drawn, pair, within)
     calls["ranking"] = Call(rank_maps, Shared("cells"), lens.kappa, lens.rivals, reach, within)
@@ -92,5 +96,8 @@ def side_by_side(
             Shared("settings"),
         )  # fmt: skip
     found = together(engine, "statistics", calls, shared)
-    found["sensitivity"] = sensitivity.as_table([found[name] for name in sensitivity.SAMPLES])
+    table = sensitivity.as_table([found[name] for name in sensitivity.SAMPLES])
+    counts = found["counts"]
+    found["sensitivity"] = table
+    found["counts"] = replace(counts, systematic=sensitivity.systematic_of(table, counts.attenuation))
     return found

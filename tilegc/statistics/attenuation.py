@@ -42,7 +42,7 @@ class Attenuation:
 
 def attenuation(
     kappa: Floats, ensemble: Iterable[Floats], area: Floats, count: Floats, use: NDArray[np.bool_], law: Law, *,
-    boxes: Callable[[Floats, Floats], BoxCounts],
+    boxes: Callable[[Floats, Floats], BoxCounts], light: Floats | None = None,
 ) -> Attenuation:  # fmt: skip
     """Estimate how errors of the lens map flatten the law.
 
@@ -60,10 +60,13 @@ def attenuation(
         The fit.
     boxes : callable
         Makes boxes of (kappa, count), as they were for the fit: `gather`, and the outer field.
+    light : float64 (eta, xi), optional
+        Light of galaxies in each cell, where the law has a term for it.
     """
     there = use & np.isfinite(kappa) & (area > 0)
     positive = np.where(there & (kappa > 0), kappa, 0.0)
-    expected = np.where(there, area * (law.a * positive**law.c + law.floor), 0.0)
+    density = law.a * positive**law.c + law.floor + (0.0 if light is None else law.members * light)
+    expected = np.where(there, area * density, 0.0)
     put_in, found, squares, weights = [], [], 0.0, 0.0
     for values in ensemble:
         exact = boxes(values, expected)

@@ -105,7 +105,7 @@ def clumping(data: BoxCounts, law: Law) -> Clumping:
     Each lag counts with the variance that independent counts would give it.
     """
     above = law.a * data.powers(law.c)[0]
-    mu = np.maximum(above + law.floor * data.box_area, LEAST_MEAN)
+    mu = np.maximum(data.expected(law), LEAST_MEAN)
     lattice = _lattice(data)
     near = (lattice.distance > 0) & (lattice.distance <= REACH)
     found, model = (lattice.pairs(values)[near] for values in (data.count - mu, above))
@@ -127,7 +127,7 @@ def clumping(data: BoxCounts, law: Law) -> Clumping:
 
 
 def sandwich(data: BoxCounts, law: Law, found: Clumping) -> Floats:
-    """Return the covariance of (ln a, c, f), (3, 3); zero for a parameter that was not free.
+    """Return the covariance of (ln a, c, f), and g where there is light; zero for a parameter that was not free.
 
     Parameters
     ----------
@@ -136,9 +136,7 @@ def sandwich(data: BoxCounts, law: Law, found: Clumping) -> Floats:
     found : Clumping
         Of the same; with a variance of 0 the result is the inverse of the information.
     """
-    power, slope = data.powers(law.c)
-    mu = np.maximum(law.a * power + law.floor * data.box_area, LEAST_MEAN)
-    jacobian = np.stack([law.a * power, law.a * slope, data.box_area])
+    jacobian, mu = data.jacobian(law), np.maximum(data.expected(law), LEAST_MEAN)
     score = jacobian / (mu * (1.0 + law.dispersion * mu))
     middle = products(score * (mu * (1.0 + law.dispersion * mu)), score)
     if found.variance > 0:
@@ -147,15 +145,15 @@ def sandwich(data: BoxCounts, law: Law, found: Clumping) -> Floats:
             (lattice.distance > 0) & (lattice.distance <= REACH),
             found.variance * found.correlation(lattice.distance), 0.0,
         )  # fmt: skip
-        weighted = score * (law.a * power)
+        weighted = score * jacobian[0]
         spread = np.stack([lattice.convolved(one, kernel) for one in weighted])
         middle = middle + products(weighted, spread)
     if data.outer is not None:
         mean, steep, _ = data.outer.terms(law.c)
-        towards = np.array([law.a * mean, law.a * steep, 1.0])
+        towards = np.array([law.a * mean, law.a * steep, 1.0, 0.0])[: law.free.size]
         middle = middle + np.outer(towards, towards) / law.outer_variance
     free = np.ix_(law.free, law.free)
-    covariance = np.zeros((3, 3))
+    covariance = np.zeros(law.information.shape)
     if law.free.any():
         covariance[free] = _widened(law.information[free], middle[free])
     return covariance

@@ -3,7 +3,8 @@
 A box expects mu = sum over its cells of p (a kappa^c + f) dA, with p the probability that a source there is
 recorded: the law holds cell by cell, not for the mean kappa of a box.  Counts are Poisson, or, where they
 scatter by more, negative binomial with the variance mu + phi mu^2.  Nothing is binned by what was counted,
-so that noise does not bend the law as it does in the recipe's fit (DESIGN 3.10).
+so that noise does not bend the law as it does in the recipe's fit (DESIGN 3.10).  Where the light l of galaxies is
+given there is a further term, g l with g >= 0: the sources that belong to galaxies rather than to the cluster.
 
 Fisher scoring with analytic derivatives. The floor is looked for at zero or above first; where it lies on zero, it may
 go below: a floor that stops at zero is off upwards by 0.4 of its error where there is none, and takes c with it.
@@ -19,7 +20,16 @@ from numpy.typing import ArrayLike, NDArray
 from scipy.optimize import minimize_scalar
 from scipy.special import gammaln
 
-__all__ = ["LEAST_LN_KAPPA", "BoxCounts", "Law", "OuterField", "fit_law", "gather", "products"]
+__all__ = [
+    "LARGEST_LN_A",
+    "LEAST_LN_KAPPA",
+    "BoxCounts",
+    "Law",
+    "OuterField",
+    "fit_law",
+    "gather",
+    "products",
+]
 
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
@@ -30,8 +40,11 @@ LEAST_LN_KAPPA: Final = -30.0
 POWERS: Final = (0.02, 8.0)
 """Bounds of c."""
 
-LARGEST_STEP: Final = np.array([3.0, 0.7, np.inf])
-"""Of ln a, c and f in one iteration."""
+LARGEST_LN_A: Final = 100.0
+"""Beyond it, of ln a and of ln a / c, there is no law: a handful of sources that galaxies' light explains by itself."""
+
+LARGEST_STEP: Final = np.array([3.0, 0.7, np.inf, np.inf])
+"""Of ln a, c, f and g in one iteration."""
 
 ROUNDS: Final = 80
 """Iterations before a fit is given up."""
@@ -104,6 +117,20 @@ class BoxCounts:
     area: Floats
     """Effective area p dA of each cell, arcsec^2; (cell,)."""
     outer: OuterField | None = None
+    light: Floats | None = None
+    """Light of galaxies in each cell, per arcsec^2, in any unit; (cell,)."""
+
+    @property
+    def parameters(self) -> int:
+        """How many the law has here: ln a, c, f, and g where there is light."""
+        return 3 if self.light is None else 4
+
+    @property
+    def box_light(self) -> Floats:
+        """Sum over each box of p l dA."""
+        if self.light is None or not self.start.size:
+            return np.zeros(self.start.size)
+        return np.add.reduceat(self.area * self.light, self.start)
 
     @property
     def box_area(self) -> Floats:
@@ -117,7 +144,13 @@ class BoxCounts:
 
     def expected(self, law: Law) -> Floats:
         """Return the counts that a law expects; (box,)."""
-        return law.a * self.powers(law.c)[0] + law.floor * self.box_area
+        return law.a * self.powers(law.c)[0] + law.floor * self.box_area + law.members * self.box_light
+
+    def jacobian(self, law: Law) -> Floats:
+        """Return the derivatives of the expected counts by (ln a, c, f) or (ln a, c, f, g); (parameter, box)."""
+        power, slope = self.powers(law.c)
+        rows = [law.a * power, law.a * slope, self.box_area]
+        return np.stack(rows if self.light is None else [*rows, self.box_light])
 
 
 @dataclass(frozen=True, eq=False)
@@ -132,11 +165,13 @@ class Law:
     """phi of the variance mu + phi mu^2; 0: Poisson."""
     ln_likelihood: float
     information: Floats
-    """Fisher's, of (ln a, c, f); (3, 3)."""
+    """Fisher's, of (ln a, c, f), and g where there is light; (3, 3) or (4, 4)."""
     free: NDArray[np.bool_]
-    """Which of (ln a, c, f) were free at the maximum; f is not where it lies on its bound; (3,)."""
+    """Which of these were free at the maximum; f and g are not where they lie on their bounds; (3,) or (4,)."""
     outer_variance: float
     """Of the outer field's density about the law."""
+    members: float = 0.0
+    """g: sources per unit of galaxies' light, 0 or more."""
 
     @property
     def a(self) -> float:
@@ -150,8 +185,8 @@ class Law:
 
     @property
     def theta(self) -> Floats:
-        """(ln a, c, f)."""
-        return np.array([self.ln_a, self.c, self.floor])
+        """(ln a, c, f), and g where there is light."""
+        return np.array([self.ln_a, self.c, self.floor, self.members])[: self.free.size]
 
 
 NO_LAW: Final = Law(
@@ -161,7 +196,7 @@ NO_LAW: Final = Law(
 
 def gather(
     kappa: Floats, area: Floats, count: Floats, use: NDArray[np.bool_], *, first: tuple[int, int], cells: int,
-    pixel: float,
+    pixel: float, light: Floats | None = None,
 ) -> BoxCounts:  # fmt: skip
     """Gather the cells of a grid into boxes.
 
@@ -177,6 +212,8 @@ def gather(
         Cells along a box.
     pixel : float
         Side of a cell, arcsec.
+    light : float64 (eta, xi), optional
+        Light of galaxies, per arcsec^2; where there is none in any cell, the law has no term for it.
     """
     use = use & np.isfinite(kappa) & (area > 0)
     j, i = np.nonzero(use)
@@ -191,7 +228,10 @@ def gather(
     values = kappa[j, i]
     ln_kappa = np.maximum(np.log(np.where(values > 0, values, 1.0)), LEAST_LN_KAPPA)
     ln_kappa[values <= 0] = LEAST_LN_KAPPA
-    return BoxCounts(row[start], column[start], cells * pixel, counted, start, ln_kappa, area[j, i])
+    return BoxCounts(
+        row[start], column[start], cells * pixel, counted, start, ln_kappa, area[j, i],
+        light=light[j, i] if light is not None and light[j, i].any() else None,
+    )  # fmt: skip
 
 
 def fit_law(
@@ -218,7 +258,7 @@ def fit_law(
     begin : Law, optional
         A law near the answer; its outer variance is kept.
     hold : tuple, optional
-        Number of one of (ln a, c, f), and the value at which it is held.
+        Number of one of (ln a, c, f, g), and the value at which it is held.
     below : bool
         Whether a floor may come out a little below zero.
 
@@ -235,7 +275,7 @@ def fit_law(
         return found
     area = data.box_area
     there = (weights > 0) & (area > 0)
-    least = -BELOW * float((data.expected(found)[there] / area[there]).min())
+    least = -BELOW * float((data.expected(replace(found, members=0.0))[there] / area[there]).min())
     under = _ascend(data, floor, found.dispersion, weights, found, hold, least)
     return under if under.found else found
 
@@ -268,12 +308,15 @@ class _Point:
     information: Floats
 
 
-def _point(data: BoxCounts, theta: Floats, phi: float, weights: Floats, area: Floats) -> _Point:
-    """Return what the boxes say."""
+def _point(data: BoxCounts, theta: Floats, phi: float, weights: Floats, linear: Floats) -> _Point:
+    """Return what the boxes say; `linear`: what f, and g where there is light, are multiplied with, (1 or 2, box)."""
     a = float(np.exp(theta[0]))
     power, slope = data.powers(theta[1])
-    mu = np.maximum(a * power + theta[2] * area, LEAST_MEAN)
-    jacobian = np.stack([a * power, a * slope, area])
+    jacobian = np.stack([a * power, a * slope, *linear])
+    mu = a * power
+    for factor, row in zip(theta[2:].tolist(), linear, strict=True):
+        mu = mu + factor * row
+    mu = np.maximum(mu, LEAST_MEAN)
     ln = data.count * np.log(mu) - mu if phi == 0 else _negative_binomial(data.count, mu, phi)
     scaled = jacobian * (weights / (mu * (1.0 + phi * mu)))
     return _Point(
@@ -282,7 +325,7 @@ def _point(data: BoxCounts, theta: Floats, phi: float, weights: Floats, area: Fl
 
 
 def products(a: Floats, b: Floats) -> Floats:
-    """Return a b^T of (3, box) arrays by plain sums: those of a BLAS depend on its number of threads."""
+    """Return a b^T of (parameter, box) arrays by plain sums: those of a BLAS depend on its number of threads."""
     result: Floats = np.einsum("ik,jk->ij", a, b)
     return result
 
@@ -294,7 +337,7 @@ def _beside(outer: OuterField | None, theta: Floats, variance: float, boxes: _Po
     a = float(np.exp(theta[0]))
     mean, steep, _ = outer.terms(theta[1])
     miss = outer.density - a * mean - theta[2]
-    towards = np.array([a * mean, a * steep, 1.0])
+    towards = np.array([a * mean, a * steep, 1.0, 0.0])[: theta.size]
     return _Point(
         boxes.ln_likelihood - 0.5 * miss**2 / variance,
         boxes.gradient + towards * (miss / variance),
@@ -312,7 +355,7 @@ def _negative_binomial(count: Floats, mu: Floats, phi: float) -> Floats:
 
 
 def _first_guess(data: BoxCounts, weights: Floats, area: Floats, *, floor: bool) -> Floats:
-    """Return (ln a, c, f) of a linear law whose floor is the outer field's, or a tenth of the counts."""
+    """Return (ln a, c, f, g) of a linear law, g = 0, whose floor is the outer field's, or a tenth of the counts."""
     total, sky = float((weights * data.count).sum()), float((weights * area).sum())
     density = total / sky
     level = 0.0
@@ -321,7 +364,7 @@ def _first_guess(data: BoxCounts, weights: Floats, area: Floats, *, floor: bool)
         if data.outer is not None:
             level = min(max(data.outer.density, 0.0), 0.8 * density)
     power = float((weights * data.powers(1.0)[0]).sum())
-    return np.array([np.log(max(total - level * sky, 0.1 * total) / max(power, LEAST_MEAN)), 1.0, level])
+    return np.array([np.log(max(total - level * sky, 0.1 * total) / max(power, LEAST_MEAN)), 1.0, level, 0.0])
 
 
 def _ascend(
@@ -333,30 +376,36 @@ def _ascend(
     hold: tuple[int, float] | None,
     least: float = 0.0,
 ) -> Law:
-    """Climb to the maximum by Fisher scoring, the floor at `least` or above."""
-    area = data.box_area
-    theta = begin.theta if begin is not None else _first_guess(data, weights, area, floor=floor)
+    """Climb to the maximum by Fisher scoring, the floor at `least` or above, g at 0 or above."""
+    area, known = data.box_area, data.parameters
+    linear = np.stack([area, data.box_light][: known - 2])
+    theta = _first_guess(data, weights, area, floor=floor)[:known]
+    if begin is not None:
+        theta[: begin.theta.size] = begin.theta[:known]
     theta[2] = max(theta[2], least) if floor else 0.0
-    fixed = np.array([False, False, not floor])
+    fixed = np.array([False, False, not floor, False])[:known]
+    bound = np.array([-np.inf, -np.inf, least, 0.0])[:known]
     if hold is not None:
         theta[hold[0]] = hold[1]
         fixed[hold[0]] = True
     kept = begin.outer_variance if begin is not None and np.isfinite(begin.outer_variance) else None
     variance = np.nan
-    boxes = _point(data, theta, phi, weights, area)
+    boxes = _point(data, theta, phi, weights, linear)
     free, length = ~fixed, np.inf
     for _ in range(ROUNDS):
         if data.outer is not None:
             variance = data.outer.variance(theta) if kept is None else kept
         here = _beside(data.outer, theta, variance, boxes)
-        step, free = _step(here, theta, fixed, least)
+        step, free = _step(here, theta, fixed, bound)
         if step is None:
             return NO_LAW
         length = float(step @ here.information @ step)
         for _ in range(HALVINGS):
             trial = theta + step
-            trial[1], trial[2] = min(max(trial[1], POWERS[0]), POWERS[1]), max(trial[2], least)
-            tried = _point(data, trial, phi, weights, area)
+            trial = np.maximum(trial, bound)
+            trial[0] = min(trial[0], LARGEST_LN_A)
+            trial[1] = min(max(trial[1], POWERS[0]), POWERS[1])
+            tried = _point(data, trial, phi, weights, linear)
             there = _beside(data.outer, trial, variance, tried)
             if there.ln_likelihood >= here.ln_likelihood - 1e-12 * abs(here.ln_likelihood):
                 theta, boxes, here = trial, tried, there
@@ -367,35 +416,34 @@ def _ascend(
     if not length < 1e-6:
         return NO_LAW
     return Law(
-        float(theta[0]), float(theta[1]), float(theta[2]), phi, here.ln_likelihood, here.information, free, variance
+        float(theta[0]), float(theta[1]), float(theta[2]), phi, here.ln_likelihood, here.information, free, variance,
+        float(theta[3]) if known > 3 else 0.0,
     )  # fmt: skip
 
 
 def _step(
-    here: _Point, theta: Floats, fixed: NDArray[np.bool_], least: float
+    here: _Point, theta: Floats, fixed: NDArray[np.bool_], least: Floats
 ) -> tuple[Floats | None, NDArray[np.bool_]]:
     """Return the step to the maximum of the quadratic that holds here, and which parameters it moves.
 
-    A floor that would fall below its least goes there and the others to the best place beside that.
+    A floor or g that would fall below its least goes there and the others to the best place beside that.
     """
-    free = ~fixed
-    if free[2] and theta[2] <= least and here.gradient[2] <= 0:
-        free[2] = False
+    free = ~fixed & ~((theta <= least) & (here.gradient <= 0))
     outwards = (theta[1] <= POWERS[0] and here.gradient[1] < 0) or (
         theta[1] >= POWERS[1] and here.gradient[1] > 0
     )
     if free[1] and outwards:
         free[1] = False
-    step = _solved(here, free, np.zeros(3))
+    given, moved = np.zeros(theta.size), free.copy()
+    step = _solved(here, moved, given)
+    while step is not None and (moved & (theta + step < least)).any():
+        low = int(np.flatnonzero(moved & (theta + step < least))[0])
+        moved[low], given[low] = False, least[low] - theta[low]
+        step = _solved(here, moved, given)
     if step is None:
         return None, free
-    if free[2] and theta[2] + step[2] < least:
-        bound = free & np.array([True, True, False])
-        step = _solved(here, bound, np.array([0.0, 0.0, least - theta[2]]))
-        if step is None:
-            return None, free
     with np.errstate(divide="ignore"):
-        step = step / max(1.0, float((np.abs(step) / LARGEST_STEP).max()))
+        step = step / max(1.0, float((np.abs(step) / LARGEST_STEP[: theta.size]).max()))
     return step, free
 
 

@@ -13,7 +13,7 @@ from tilegc.statistics.counts_law import POWERS, BoxCounts, Law, fit_law
 
 __all__ = ["interval"]
 
-C, FLOOR = 1, 2
+C, FLOOR, MEMBERS = 1, 2, 3
 """Numbers of the law's parameters."""
 
 REACH: Final = 12
@@ -30,8 +30,8 @@ def interval(
     data, law : BoxCounts, Law
         The counts, and the law that was fitted to them.
     parameter : int
-        1: c; 2: the floor, whose lower end may be 0.
-    covariance : (3, 3) float64
+        1: c; 2: the floor, 3: g; the lower end of these may be 0.
+    covariance : float64
         Of the law, clumping included: where it exceeds Fisher's, the likelihood is taken as broader by as much.
     level : float
         In standard deviations: 1 for 68 %, 2 for 95 %.
@@ -56,7 +56,7 @@ def interval(
             raise _NoFitError
         return 2.0 * (law.ln_likelihood - there.ln_likelihood) / stretch**2 - level**2
 
-    low, high = (0.0, np.inf) if parameter == FLOOR else POWERS
+    low, high = POWERS if parameter == C else (0.0, np.inf)
     return _end(excess, best, -unit * level, low), _end(excess, best, unit * level, high)
 
 

@@ -52,7 +52,7 @@ def block_weights(number: Ints, resamples: int = RESAMPLES, seed: int = SEED) ->
 
 
 def bootstrap(data: BoxCounts, law: Law, resamples: int = RESAMPLES, seed: int = SEED) -> Floats:
-    """Return the laws of resampled skies: (ln a, c, f), one row for each that could be fitted.
+    """Return the laws of resampled skies: (ln a, c, f), and g where there is light, a row for each that was found.
 
     The outer field, of which there is one, is drawn anew from its own error.
     """
@@ -70,4 +70,4 @@ def bootstrap(data: BoxCounts, law: Law, resamples: int = RESAMPLES, seed: int =
         found = fit_law(again, dispersion=law.dispersion, weight=weight, begin=law)
         if found.found:
             rows.append(found.theta)
-    return np.array(rows).reshape(-1, 3)
+    return np.array(rows).reshape(-1, data.parameters)
