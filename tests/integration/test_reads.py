@@ -73,8 +73,8 @@ def test_what_a_pass_holds_at_once_does_not_grow_with_the_mosaic(tmp_path_factor
     small, large = (allocated(tmp_path_factory.mktemp(str(n)), n * 256, 256) for n in (4, 6))
     assert list(small) == list(large)
     for name, cost in small.items():
-        # the candidates of all tiles are the driver's, and few
-        assert large[name].allocated < 1.05 * cost.allocated + 250_000, name
+        # the candidates of all tiles, which are few, and one more histogram of half a MiB that waits to be joined
+        assert large[name].allocated < 1.05 * cost.allocated + 600_000, name
         assert cost.allocated > 100_000, name  # it was counted at all
     # compiled kernels make as many arrays in a tile as in any other
     assert [one["peaks"].compiled_allocations for one in (small, large)] == [16 * 7, 36 * 7]
