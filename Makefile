@@ -11,7 +11,7 @@ help:
 	@echo "make test-full  the long tests as well"
 	@echo "make kube       deploy/kubernetes on real pods: TILEGC_KUBECONFIG or TILEGC_KUBE_BIN (tests/kube.py)"
 	@echo "make lint       ruff, mypy --strict, import-linter"
-	@echo "make bench      benchmarks, each as a ratio against a named peer"
+	@echo "make bench      benchmarks against named peers: table, JSON in benchmarks/results, docs/figures/benchmarks.png"
 	@echo "make venv       only the set-up"
 	@echo "make lock       write requirements.lock anew"
 
@@ -42,7 +42,7 @@ kube: venv
 
 bench: venv
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint requirements.lock --editable '.[bench]'
-	$(BIN)/python -m benchmarks
+	$(BIN)/python -m benchmarks --figure docs/figures/benchmarks.png
 
 lock: venv
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check uv

@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from benchmarks import chain, density, detection, figure, kernels, whole_chain
+from benchmarks import bounds, chain, density, detection, figure, kernels, reading, whole_chain
 from benchmarks.measure import console, keep, on_processor, show
 
 
@@ -16,11 +16,13 @@ def main() -> None:
     options.add_argument("--tile", type=int, default=1024, help="side of the chain's tiles, pixels")
     options.add_argument("--runs", type=int, default=5, help="runs of which the median counts")
     options.add_argument(
-        "--sky", type=int, nargs="*", default=[4096, 8192, 16384], help="sides of the fields for rho"
+        "--sky", type=int, nargs="*", default=[4096, 8192], help="sides of the fields for rho"
     )
     options.add_argument(
         "--flat", type=int, nargs="*", default=[], help="larger ones, without a peer, e.g. 32768"
     )
+    options.add_argument("--tiles", type=int, default=100_000, help="tiles that do nothing")
+    options.add_argument("--candidates", type=int, default=10_000_000, help="candidates that are settled")
     options.add_argument("--peers", type=int, default=4096, help="side of the images against SExtractor")
     options.add_argument(
         "--figure", type=Path, help="where to draw the ratios, e.g. docs/figures/benchmarks.png"
@@ -41,9 +43,15 @@ def main() -> None:
         kernels.peaks(given.size, given.runs),
         kernels.peaks(given.size, given.runs, 5.0),
         kernels.noise(given.size, given.runs),
+        reading.fits_windows(given.size, given.tile, given.runs),
+        reading.store_windows(given.size, given.tile, given.runs),
+        reading.edges(given.size, given.runs),
         *([] if on_processor() else chain.detection(given.size, given.tile, given.runs)),
         *(density.rho(size, 1) for size in given.sky),
         *(density.rho(size, 1, peer=False) for size in given.flat),
+        bounds.help_text(given.runs),
+        *([] if on_processor() else [bounds.empty_tiles(given.tiles)]),
+        bounds.settle_many(given.candidates),
     ]
     show(cases)
     for table in passes:

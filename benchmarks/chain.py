@@ -67,11 +67,11 @@ def ours(config: RunConfig, engine: Engine, folder: Path) -> int:
         return peaks.find_peaks(setup, {"f": limit})["y"].size
 
 
-def graph(paths: list[str], size: int, tile: int) -> tuple[da.Array, da.Array]:
+def graph(paths: list[str], size: int, tile: int, *, each_band: bool = False) -> tuple[da.Array, da.Array]:
     """Return the recipe's detection map and its local maxima, as dask arrays.
 
     With normalised smoothing and bit 4, but without a store, and with plain local maxima. Like tilegc it adds the
-    bands before it filters their sum.
+    bands before it filters their sum; or, as most would write it down, it filters each band and adds the results.
     """
     from dask_image.ndfilters import gaussian_filter, maximum_filter  # noqa: PLC0415  (an extra)
     from dask_image.ndmorph import binary_dilation  # noqa: PLC0415
@@ -92,11 +92,17 @@ def graph(paths: list[str], size: int, tile: int) -> tuple[da.Array, da.Array]:
         da.map_blocks(read, path, chunks=chunks, dtype=np.float32, meta=np.zeros((0, 0), np.float32))
         for path in paths
     ]
-    light = sum(bands[1:], bands[0])
-    valid = da.isfinite(light)
-    first = smooth(light, valid, STAGES[0][0]) - smooth(light, valid, STAGES[0][1])
+    valid = da.isfinite(sum(bands[1:], bands[0]))
+
+    def stage(images: list[da.Array], there: da.Array, widths: tuple[float, float]) -> list[da.Array]:
+        narrow, wide = widths
+        return [smooth(one, there, narrow) - smooth(one, there, wide) for one in images]
+
+    firsts = stage(bands if each_band else [sum(bands[1:], bands[0])], valid, STAGES[0])
+    first = sum(firsts[1:], firsts[0])
     rest = valid & ~binary_dilation(valid & (first >= Mask().bright_nJy), disc(detection_map.BRIGHT_GROWTH))
-    second = smooth(first, rest, STAGES[1][0]) - smooth(first, rest, STAGES[1][1])
+    seconds = stage(firsts, rest, STAGES[1])
+    second = sum(seconds[1:], seconds[0])
     second = da.where(rest, second, -np.inf)
     return second, rest & (
         second == maximum_filter(second, footprint=disc(3.0), mode="constant", cval=-np.inf)

@@ -5,46 +5,50 @@ from __future__ import annotations
 from pathlib import Path
 from statistics import median
 
-import numpy as np
 from matplotlib.figure import Figure
 
-from benchmarks.measure import Case
+from benchmarks.measure import Case, on_processor
 
 __all__ = ["draw"]
 
-COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00")
+COLOURS = {
+    "scipy.ndimage": "#0072B2", "OpenCV": "#56B4E9", "photutils": "#D55E00", "sep": "#E69F00",
+    "SExtractor, four bands": "#009E73", "dask-image": "#CC79A7", "dask-image, band by band": "#8c4f73",
+}  # fmt: skip
+OTHER = "#8b929a"
+INK = "#1f2328"
+BASE = "read and add"
+"""No peer: the part of the work that nobody can do without."""
 
 
 def draw(cases: list[Case], path: Path) -> None:
-    """Draw the ratios of all cases that have a peer."""
-    bars: list[tuple[str, str, float]] = []
+    """Draw the ratios of all cases that have a peer: a group of bars each."""
+    groups: list[tuple[str, list[tuple[str, float]]]] = []
     for case in cases:
         (_, ours), *peers = case.seconds.items()
-        bars += [
-            (case.name, name, median(seconds) / median(ours))
-            for name, seconds in peers
-            if name != "read and add"
-        ]
-    figure = Figure(figsize=(7.0, 0.8 + 0.3 * len(bars)), dpi=150, facecolor="white", layout="constrained")
+        bars = [(name, median(taken) / median(ours)) for name, taken in peers if name != BASE]
+        if bars:
+            groups.append((case.name, bars))
+    lines = sum(len(bars) + 0.6 for _, bars in groups)
+    figure = Figure(figsize=(8.4, 0.9 + 0.235 * lines), dpi=150, facecolor="white", layout="constrained")
     axes = figure.add_subplot()
-    names = list(dict.fromkeys(name for name, _, _ in bars))
-    places = np.arange(len(bars))[::-1]
-    for place, (name, peer, ratio) in zip(places, bars, strict=True):
-        axes.barh(place, ratio, 0.72, color=COLOURS[names.index(name) % len(COLOURS)])
-        axes.text(ratio * 1.04, place, f"{ratio:.3g}", va="center", fontsize=8)
-        axes.text(
-            1.06,
-            place,
-            f"{name}: {peer}",
-            va="center",
-            fontsize=7.5,
-            color="white" if ratio > 8 else "#1f2328",
-        )
-    axes.axvline(1.0, color="#1f2328", lw=1)
+    place, ticks = 0.0, []
+    for name, bars in groups:
+        ticks.append((place + (len(bars) - 1) / 2, name))
+        for peer, ratio in bars:
+            axes.barh(place, ratio - 1, 0.8, left=1, color=COLOURS.get(peer, OTHER))
+            axes.text(max(ratio, 1) * 1.05, place, f"{ratio:.3g}  {peer}", va="center", fontsize=8, color=INK)
+            place += 1
+        place += 0.6
+    axes.axvline(1.0, color=INK, lw=1)
     axes.set_xscale("log")
-    axes.set_xlim(0.5, max(ratio for _, _, ratio in bars) * 1.8)
-    axes.set_yticks([])
-    axes.set_xlabel("seconds of the peer over those of tilegc, one thread")
+    ratios = [ratio for _, bars in groups for _, ratio in bars]
+    axes.set_xlim(min(0.9, *ratios) * 0.9, max(ratios) * 6)
+    axes.set_ylim(place, -0.9)
+    axes.set_yticks([at for at, _ in ticks], [name for _, name in ticks], fontsize=8.5)
+    axes.tick_params(axis="y", length=0)
+    clock = "of the processor" if on_processor() else "of the clock"
+    axes.set_xlabel(f"times as long as tilegc takes; seconds {clock}, one thread each", fontsize=9)
     for side in ("top", "right", "left"):
         axes.spines[side].set_visible(False)
     path.parent.mkdir(parents=True, exist_ok=True)

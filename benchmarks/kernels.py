@@ -102,13 +102,13 @@ def noise(size: int, runs: int) -> Case:
     values = sky(size)[0]
     good = np.ones(values.shape, bool)
 
-    def middle(centre: np.float32 | None) -> np.float32:
-        coarse = order.histogram(values, good, centre=centre)
-        prefixes = order.median_prefixes(coarse)
-        return order.median_from(coarse, prefixes, order.refine(values, good, prefixes, centre=centre))
-
     def ours() -> float:
-        return order.sigma(float(middle(middle(None))))
+        coarse = order.histogram(values, good)
+        prefixes = order.mad_prefixes(coarse)
+        assert prefixes is not None
+        fine = order.refine(values, good, prefixes)
+        middle = order.median_from(coarse, prefixes, fine)
+        return order.sigma(float(order.mad_from(coarse, prefixes, fine, middle)))
 
     def theirs() -> float:
         return order.sigma(float(np.median(np.abs(values - np.median(values)))))

@@ -29,7 +29,7 @@ class Case:
 
     name: str
     pixels: int
-    """Of all bands that are read: for the rate."""
+    """Of all bands that are read, for the rate; 0 where it has none."""
     seconds: Mapping[str, list[float]]
     """Every run, by who did it; tilegc first."""
     remark: str = ""
@@ -86,8 +86,9 @@ def table(cases: list[Case]) -> Table:
         ours = median(next(iter(case.seconds.values())))
         for number, (name, seconds) in enumerate(case.seconds.items()):
             taken = median(seconds)
+            rate = f"{case.pixels / taken / 1e6:.1f}" if case.pixels else ""
             shown.add_row(
-                "" if number else case.name, name, f"{taken:.3f}", f"{case.pixels / taken / 1e6:.1f}",
+                "" if number else case.name, name, f"{taken:.3f}", rate,
                 f"{taken / ours:.2f}" if number else "", "" if number else case.remark,
             )  # fmt: skip
         for name, value in case.counted.items():

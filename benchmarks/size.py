@@ -11,8 +11,8 @@ import argparse
 import json
 import math
 import os
-import shutil
 import tempfile
+from contextlib import ExitStack
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
@@ -73,15 +73,18 @@ def image(path: Path, side: int, brightness: float, seed: int) -> None:
         stream.write(b"\0" * (-stream.tell() % 2880))
 
 
-def run_file(folder: Path, side: int, tile: int) -> Path:
+def run_file(folder: Path, side: int, tile: int, images: list[Path]) -> Path:
     """Write the images and a run file with every default but the maps written as FITS: none."""
     folder.mkdir(parents=True, exist_ok=True)
+    paths = {
+        band: (images[number % len(images)] / f"{band}.fits").resolve() for number, band in enumerate(BANDS)
+    }
     for number, (band, brightness) in enumerate(BANDS.items()):
-        image(folder / f"{band}.fits", side, brightness, seed=number + 2)
+        image(paths[band], side, brightness, seed=number + 2)
     content = {
         "recipe": "seed",
         "cluster": {"name": f"{side} px", "redshift": 0.348, "ra": RA, "dec": DEC},
-        "fields": [{"name": "a", "bands": {band: {"sci": f"{band}.fits"} for band in BANDS}}],
+        "fields": [{"name": "a", "bands": {band: {"sci": str(path)} for band, path in paths.items()}}],
         "tiles": {"size": tile},
         "outputs": [],
     }
@@ -156,17 +159,43 @@ def peak(pid: int) -> float:
     return math.nan
 
 
-def measure(side: int, tile: int, count: int, place: Path) -> list[Taken]:
+def watched(run_file: Path, folder: Path, count: int) -> list[Taken]:
+    """Run the chain; return its passes."""
+    watch = Watch()
+    pipeline.run(run_file, folder, workers=count, progress=watch)
+    watch.close()
+    return watch.passes
+
+
+def shares(passes: list[Taken]) -> Table:
+    """Return a row a pass: CPU of the workers, which more of them share, and of the driver, which they wait for."""
+    shown = Table(title="CPU seconds and MiB, pass by pass", title_justify="left", box=None)
+    for name in ("pass", "workers, s", "driver, s", "worker, MiB", "driver, MiB"):
+        shown.add_column(name, justify="left" if name == "pass" else "right")
+    for one in passes:
+        shown.add_row(
+            one.name, f"{one.worker_cpu:.2f}", f"{one.driver_cpu:.2f}", f"{max(one.worker_mib, default=0):.0f}",
+            f"{one.driver_mib:.0f}",
+        )  # fmt: skip
+    theirs, mine = sum(one.worker_cpu for one in passes), sum(one.driver_cpu for one in passes)
+    most = [max(max(one.worker_mib, default=0) for one in passes), max(one.driver_mib for one in passes)]
+    shown.add_row("all", f"{theirs:.1f}", f"{mine:.1f}", *(f"{one:.0f}" for one in most))
+    bound = (theirs + mine) / (theirs / 2 + mine)
+    shown.caption = (
+        f"if the driver only worked while workers wait, two would be {bound:.2f} times as fast as one"
+    )
+    return shown
+
+
+def measure(side: int, tile: int, count: int, place: Path, elsewhere: list[Path]) -> list[Taken]:
     """Run the chain on one size; return its passes."""
-    folder = Path(tempfile.mkdtemp(prefix=f"size-{side}-", dir=place))
-    try:
-        path = run_file(folder, side, tile)
-        watch = Watch()
-        pipeline.run(path, folder / "run", workers=count, progress=watch)
-        watch.close()
-        return watch.passes
-    finally:
-        shutil.rmtree(folder)
+    with ExitStack() as stack:
+        folder, *images = (
+            Path(stack.enter_context(tempfile.TemporaryDirectory(prefix=f"size-{side}-", dir=where)))
+            for where in (place, *elsewhere)
+        )
+        path = run_file(folder, side, tile, images or [folder])
+        return watched(path, folder / "run", count)
 
 
 def table(found: dict[int, list[Taken]]) -> Table:
@@ -206,17 +235,28 @@ def table(found: dict[int, list[Taken]]) -> Table:
 def main() -> None:
     """Measure every size asked for, print, write."""
     options = argparse.ArgumentParser(prog="python -m benchmarks.size", description=main.__doc__)
+    options.add_argument(
+        "--run", type=Path, metavar="RUN.yaml", help="a run file in place of images of some size"
+    )
     options.add_argument("--sides", type=int, nargs="+", default=[4096, 8192])
     options.add_argument("--tile", type=int, default=2048)
     options.add_argument("--workers", type=int, default=2)
     options.add_argument("--place", type=Path, default=Path(tempfile.gettempdir()))
     options.add_argument(
+        "--images", type=Path, nargs="+", default=[],
+        help="folders for the images, one for each band in turn, where the place has no room for all",
+    )  # fmt: skip
+    options.add_argument(
         "--json", type=Path, help="file to which each size is added as soon as it is measured"
     )
     given = options.parse_args()
+    if given.run:
+        with tempfile.TemporaryDirectory(prefix="size-", dir=given.place) as folder:
+            console().print(shares(watched(given.run, Path(folder) / "run", given.workers)))
+        return
     found = {}
     for side in given.sides:
-        found[side] = measure(side, given.tile, given.workers, given.place)
+        found[side] = measure(side, given.tile, given.workers, given.place, given.images)
         if given.json:
             row = {"side": side, "environment": environment(), "passes": [asdict(t) for t in found[side]]}
             with given.json.open("a") as stream:

@@ -10,6 +10,7 @@ from __future__ import annotations
 import shutil
 import subprocess
 import tempfile
+import tracemalloc
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field
@@ -19,6 +20,7 @@ from typing import Any
 import dask
 import numpy as np
 from astropy.io import fits
+from numba.core.runtime import _nrt_python, rtsys
 from rich.table import Table
 
 from benchmarks import chain
@@ -34,6 +36,8 @@ from tilegc.kernels.bands import add_bands
 
 EXTRACTOR = "source-extractor"
 """Its name on Debian."""
+
+_nrt_python.memsys_enable_stats()  # Numba counts what kernels allocate where it is told to
 
 PARAMETERS = "NUMBER\nX_IMAGE\nY_IMAGE\nFLUX_ISO\n"
 
@@ -56,24 +60,43 @@ class PassCost:
     name: str
     seconds: float
     read: dict[str, Tally] = field(default_factory=dict)
+    allocated: int = 0
+    """Bytes of arrays and objects that it held at once at the most, beyond those that were there; 0: not counted."""
+    compiled_allocations: int = 0
+    """Arrays that compiled kernels made."""
 
 
 class Accountant(SerialEngine):
     """The serial driver, which notes what every pass takes and reads."""
 
-    def __init__(self) -> None:
+    def __init__(self, *, allocations: bool = False) -> None:
         super().__init__()
         self.passes: list[PassCost] = []
+        self.allocations = allocations
 
     def run(self, name: str, *args: Any, **options: Any) -> Any:
         """See `tilegc.engine.Engine.run`."""
         before, begun = tallies(), clock()
+        made = rtsys.get_allocation_stats().alloc
+        if self.allocations:
+            tracemalloc.start()
         try:
             return super().run(name, *args, **options)
         finally:
+            allocated = tracemalloc.get_traced_memory()[1]
+            tracemalloc.stop()
+            made = rtsys.get_allocation_stats().alloc - made
             now = {key: one - before.get(key, Tally()) for key, one in tallies().items()}
             read = {key: one for key, one in now.items() if one.windows}
-            self.passes.append(PassCost(name, clock() - begun, read))
+            self.passes.append(PassCost(name, clock() - begun, read, allocated, made))
+
+
+def allocated(config: RunConfig, passes: Sequence[PassCost], folder: Path) -> None:
+    """Do a run once more and enter what its passes allocate: counting makes it slow, so its seconds do not count."""
+    counting = Accountant(allocations=True)
+    chain.ours(config, counting, folder)
+    for cost, counted in zip(passes, counting.passes, strict=True):
+        cost.allocated, cost.compiled_allocations = counted.allocated, counted.compiled_allocations
 
 
 def write_planes(folder: Path, size: int) -> list[Planes]:
@@ -156,6 +179,7 @@ def compare(size: int, tile: int, runs: int) -> tuple[list[Case], list[Table]]:
             chain.ours(config, accountant, folder)  # everything is compiled now
             accountant.passes.clear()
             candidates = chain.ours(config, accountant, folder)
+            allocated(config, accountant.passes, folder)
             contestants: dict[str, Callable[[], Any]] = {
                 "tilegc": lambda config=config: chain.ours(config, SerialEngine(), folder),
                 "read and add": reading(config, tile),
@@ -169,8 +193,11 @@ def compare(size: int, tile: int, runs: int) -> tuple[list[Case], list[Table]]:
             else:
                 remark += f"; {EXTRACTOR} is not installed"
             if bare:
-                values, maxima = chain.graph([one.sci for one in planes], size, min(tile, 1024))
-                contestants["dask-image"] = lambda values=values, maxima=maxima: chain.theirs(values, maxima)
+                for name, each in (("dask-image", False), ("dask-image, band by band", True)):
+                    values, maxima = chain.graph(
+                        [one.sci for one in planes], size, min(tile, 1024), each_band=each
+                    )
+                    contestants[name] = lambda values=values, maxima=maxima: chain.theirs(values, maxima)
             name = "bare: FITS to candidates" if bare else "defaults with ERR and WHT: FITS to candidates"
             cases.append(Case(name, len(planes) * size * size, in_turns(contestants, runs), remark, counted))
             tables.append(passes_table(name, accountant.passes))
@@ -185,19 +212,21 @@ def totals(passes: Sequence[PassCost]) -> dict[str, Any]:
         "windows read": sum(one.windows for one in counts),
         "chunks decoded": sum(one.chunks for one in counts),
         "MB read": round(sum(one.bytes for one in counts) / 1e6, 1),
+        "MB held at once": round(max((cost.allocated for cost in passes), default=0) / 1e6, 1),
+        "arrays made by compiled kernels": sum(cost.compiled_allocations for cost in passes),
     }
 
 
 def passes_table(title: str, passes: Sequence[PassCost]) -> Table:
     """Return what every pass took and read."""
     shown = Table(title=title, title_justify="left", box=None, pad_edge=False)
-    for name in ("pass", "seconds", "windows", "chunks", "MB", "arrays"):
-        shown.add_column(name, justify="left" if name in {"pass", "arrays"} else "right")
+    for name in ("pass", "seconds", "windows", "chunks", "MB", "held, MB", "arrays made", "of"):
+        shown.add_column(name, justify="left" if name in {"pass", "of"} else "right")
     for cost in passes:
         counts = cost.read.values()
         shown.add_row(
             cost.name, f"{cost.seconds:.3f}", str(sum(one.windows for one in counts)),
             str(sum(one.chunks for one in counts)), f"{sum(one.bytes for one in counts) / 1e6:.1f}",
-            ", ".join(cost.read),
+            f"{cost.allocated / 1e6:.1f}", str(cost.compiled_allocations), ", ".join(cost.read),
         )  # fmt: skip
     return shown

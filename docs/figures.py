@@ -99,7 +99,7 @@ def mosaic(material: Material, axes: Axes) -> None:
 def density(material: Material, axes: Axes, figure: Figure) -> None:
     """Draw the local density, and kappa over it."""
     at, field = material.places[material.central], material.central
-    picture = block_means(material.run.field(field)["density"])
+    picture = block_means(material.mosaic(field, "density"))
     hidden = (material.censuses[field].picture.values & (Bit.NO_DATA | Bit.EDGE).value) != 0
     values = np.where(hidden, np.nan, picture.values)
     low, high = decades(values[values > 0], 0.02)

@@ -126,15 +126,19 @@ def _versions() -> str:
 
 def _kernels() -> str:
     from tilegc.config import Filter, Mask  # noqa: PLC0415
+    from tilegc.kernels.compiled import compile_seconds  # noqa: PLC0415
     from tilegc.stages.detection_map import filter_maps, filter_params  # noqa: PLC0415
 
+    before = compile_seconds()
     params = filter_params(Filter(), Mask())
     light = np.zeros((64, 64), np.float32)
     light[32, 32] = 1.0
     _, detection = filter_maps(light, np.ones(light.shape, bool), params)
     if int(np.argmax(detection)) != 32 * 64 + 32:
         raise RuntimeError("the filter's peak is not on the source: reinstall numba")
-    return f"a point source of 1 nJy peaks at {detection[32, 32]:.3f} nJy in the detection map"
+    spent = compile_seconds() - before
+    how = f"compiled now, {spent:.1f} s" if spent else "from the cache on disk"
+    return f"a point source of 1 nJy peaks at {detection[32, 32]:.3f} nJy in the detection map; {how}"
 
 
 def _store() -> str:

@@ -27,6 +27,7 @@ from tilegc.engine import (
     Silent,
     Told,
     for_client,
+    seconds_compiled,
 )  # fmt: skip
 from tilegc.errors import ConfigError, InputError, RunFolderError
 from tilegc.geometry import TileGrid
@@ -128,6 +129,7 @@ def run(
     folder = RunFolder(path)
     folder.check(resume=resume, overwrite=overwrite)
     inputs = examine(config)
+    inputs = replace(inputs, sources=ingest.measured(inputs.sources, config, folder, resume=resume))
     need = planning.plan(config, inputs.sources, path, 1, local=False).memory
     with workers_for(
         workers=workers, scheduler=scheduler, cluster=cluster_name, compute=config.compute, tls=tls, need=need,
@@ -157,10 +159,12 @@ def run(
             if tell is not None and engine.dashboard is not None:
                 tell(f"dashboard: {engine.dashboard}")
             timing: dict[str, float] = {}
+            before = seconds_compiled(found.client)
             with found.performance_report(performance_report):
                 near = engine if found.local else SerialEngine(told)
                 setup, results = _chain(config, inputs, digests, folder, engine, near, timing)
             _write(setup, results, timing, begun)
+            _say_compiled(seconds_compiled(found.client) - before, tell)
             folder.finish(timing)
     return open_run(path)
 
@@ -308,6 +312,15 @@ def _tiles(config: RunConfig, folder: RunFolder, sources: tuple[FieldSource, ...
     return tuple(fields)
 
 
+def _say_compiled(seconds: float, tell: Callable[[str], None] | None) -> None:
+    """Say what compiling has cost, if it was anything that a user may have waited for."""
+    if seconds >= 1.0:
+        line = f"kernels compiled: {seconds:.0f} s of work in this run, none in the next ones of this installation"
+        log.info("%s", line)
+        if tell is not None:
+            tell(line)
+
+
 @contextmanager
 def _timed(timing: dict[str, float], name: str) -> Iterator[None]:
     begun = time.perf_counter()
@@ -327,6 +340,7 @@ def plan(source: Source, directory: str | Place | None = None, *, workers: int |
     config = source if isinstance(source, RunConfig) else run_file.load(source)
     path = place(directory) if directory is not None else default_directory(source)
     inputs = examine(config)
+    inputs = replace(inputs, sources=ingest.measured(inputs.sources, config, RunFolder(path)))
     count = config.compute.workers if workers is None else workers
     found = planning.plan(config, inputs.sources, path, os.cpu_count() or 1 if count is None else count)
     try:

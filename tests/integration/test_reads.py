@@ -7,6 +7,8 @@ import pytest
 from benchmarks.chain import ours
 from benchmarks.whole_chain import Accountant, PassCost, configuration, totals, write_planes
 from tilegc.geometry import TileGrid
+from tilegc.kernels import order
+from tilegc.stages import noise
 from tilegc.stages.detection_map import filter_halo, filter_params
 from tilegc.stages.peaks import PEAK_HALO
 
@@ -54,3 +56,43 @@ def test_nothing_else_is_read(passes) -> None:
     counted = totals(passes)
     assert counted["windows read"] == 4 * (4 + 3 + 2)
     assert counted["chunks decoded"] == 4 * 9
+
+
+def allocated(folder: Path, size: int, tile: int) -> dict[str, PassCost]:
+    config = configuration(write_planes(folder, size), tile, bare=False, limit=2.0)
+    accountant = Accountant(allocations=True)
+    ours(config, accountant, folder)
+    return {cost.name: cost for cost in accountant.passes}
+
+
+def test_what_a_pass_holds_at_once_does_not_grow_with_the_mosaic(tmp_path_factory) -> None:
+    """From 16 tiles to 36: some of the 16 have their whole halo already, so no pass needs more for more tiles."""
+    allocated(
+        tmp_path_factory.mktemp("warm"), 256, 256
+    )  # compiles what is not compiled yet: that allocates, too
+    small, large = (allocated(tmp_path_factory.mktemp(str(n)), n * 256, 256) for n in (4, 6))
+    assert list(small) == list(large)
+    for name, cost in small.items():
+        # the candidates of all tiles, which are few, and one more histogram of half a MiB that waits to be joined
+        assert large[name].allocated < 1.05 * cost.allocated + 600_000, name
+        assert cost.allocated > 100_000, name  # it was counted at all
+    # compiled kernels make as many arrays in a tile as in any other
+    assert [one["peaks"].compiled_allocations for one in (small, large)] == [16 * 7, 36 * 7]
+    assert [one["sigma 1/2"].compiled_allocations for one in (small, large)] == [16 * 3, 36 * 3]
+
+
+def test_sigma_is_the_same_where_two_passes_do_not_do(tmp_path, monkeypatch) -> None:
+    found, measure = [], noise.noise
+    monkeypatch.setattr(noise, "noise", lambda setup: found.append(measure(setup)) or found[-1])
+    config = configuration(write_planes(tmp_path, 600), 256, bare=False, limit=2.0)
+    names = []
+    for most in (order.MOST, 0):
+        monkeypatch.setattr(order, "MOST", most)
+        accountant = Accountant()
+        ours(config, accountant, tmp_path)
+        names.append(
+            [cost.name for cost in accountant.passes if cost.name.startswith(("sigma", "deviation"))]
+        )
+    assert names == [["sigma 1/2", "sigma 2/2"], ["sigma 1/2", "sigma 2/2", "deviation 1/2", "deviation 2/2"]]
+    assert found[0] == found[1]
+    assert found[0]["f"].sigma > 0

@@ -17,6 +17,9 @@ from tilegc.geometry import Box
 from tilegc.io import ingest, store
 from tilegc.io.fits import FieldSource, file_digest
 from tilegc.io.probe import probe_field
+from tilegc.io.reading_cost import ReadingCost, reading_cost
+from tilegc.run_folder import RunFolder
+from tilegc.stages import ingest as stage
 
 SHAPE = (75, 101)
 
@@ -215,3 +218,49 @@ def test_real_mosaics_go_in_whole(tmp_path, real_data, monkeypatch):
         raw = fits.getdata(name.format(band, "sci")).astype(np.float64) * 10
         got = store.read(path, "sci", Box(0, 0, 820, 1000), band=source.band_names.index(band))
         assert np.array_equal(got, raw.astype(np.float32), equal_nan=True)
+
+
+class TestMeasured:
+    """`ingest: auto`: what windows cost decides, and a run that was begun goes on as it began."""
+
+    def given(self, tmp_path, kind: str = "plain"):
+        bands = files(tmp_path / kind, kind)
+        settings = {
+            "recipe": "seed", "cluster": {"name": "m", "redshift": 0.3, "ra": 342.18, "dec": -44.53},
+            "fields": [{"name": "f", "bands": bands}],
+        }  # fmt: skip
+        return config.resolve(settings), (probe(bands),), RunFolder(tmp_path / "run")
+
+    def decided(self, monkeypatch, given, cost, **options) -> bool:
+        monkeypatch.setattr(stage, "reading_cost", lambda *_: cost)
+        (source,) = stage.measured(given[1], given[0], given[2], **options)
+        return stage.needs_store(source, given[0].ingest)
+
+    def test_a_store_is_made_where_it_costs_less(self, monkeypatch, tmp_path) -> None:
+        given = self.given(tmp_path)
+        assert not self.decided(monkeypatch, given, ReadingCost(window=2.0, ingest=3.0, store=1.0))
+        assert self.decided(monkeypatch, given, ReadingCost(window=2.6, ingest=3.0, store=1.0))
+        assert not self.decided(monkeypatch, given, None)
+
+    def test_a_resumed_run_goes_on_as_it_began(self, monkeypatch, tmp_path) -> None:
+        given = self.given(tmp_path)
+        dear, cheap = ReadingCost(9.0, 1.0, 1.0), ReadingCost(1.0, 9.0, 9.0)
+        place = given[2].store("f")
+        place.mkdir(parents=True)
+        assert not self.decided(monkeypatch, given, dear, resume=True)
+        ingest.create_ingest(given[1][0], str(place))
+        assert self.decided(monkeypatch, given, cheap, resume=True)
+        assert not self.decided(monkeypatch, given, cheap)  # --overwrite: the store that is there goes
+
+    @pytest.mark.parametrize("kind", ["plain", "rice"])
+    def test_costs_are_measured(self, kind, tmp_path) -> None:
+        _, (source,), _ = self.given(tmp_path, kind)
+        found = reading_cost(source, 64)
+        assert found is not None
+        assert min(found.window, found.ingest, found.store) > 0
+        assert sorted(path.name for path in tmp_path.iterdir()) == [kind]  # nothing is written
+
+    def test_what_cannot_be_measured(self, tmp_path) -> None:
+        _, (source,), _ = self.given(tmp_path, "gzip")
+        assert reading_cost(source, 64) is None
+        assert stage.needs_store(source, "auto")

@@ -8,7 +8,18 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
-from tilegc.kernels.order import BINS, histogram, median_from, median_prefixes, ordered_keys, refine, sigma
+from tilegc.kernels import order
+from tilegc.kernels.order import (
+    BINS,
+    histogram,
+    mad_from,
+    mad_prefixes,
+    median_from,
+    median_prefixes,
+    ordered_keys,
+    refine,
+    sigma,
+)
 
 ANY = st.floats(width=32, allow_nan=False, allow_infinity=False)
 FEW = st.sampled_from([-1.5, -0.0, 0.0, 1e-45, -1e-45, 2.0, 2.0000002, 3e38, -3e38])
@@ -127,3 +138,61 @@ def test_keys_sort_as_values_do(values):
 def test_shapes_must_agree():
     with pytest.raises(ValueError, match="one shape"):
         histogram(np.zeros(3, np.float32), np.ones(4, bool))
+
+
+def both(parts):
+    """Median and MAD in two steps; None where that takes too many prefixes."""
+    counts = sum(histogram(values, select) for values, select in parts)
+    prefixes = mad_prefixes(counts)
+    if prefixes is None:
+        return None
+    refined = sum(refine(values, select, prefixes) for values, select in parts)
+    middle = median_from(counts, prefixes, refined)
+    return middle, mad_from(counts, prefixes, refined, middle)
+
+
+PILE = st.integers(-9, 9).map(lambda step: np.float32(1000 + step * 2.0**-13))
+NEAR = st.floats(-2, 2, width=32) | st.sampled_from([-1.5, -0.0, 0.0, 1e-45, -1e-45, 2.0])
+SEVERAL = st.one_of(
+    *(arrays(np.float32, st.integers(1, 60), elements=one) for one in (ANY | FEW, NEAR, PILE))
+)
+
+
+@settings(max_examples=200, deadline=None)
+@given(values=SEVERAL)
+def test_median_and_mad_in_two_steps(values):
+    most, order.MOST = order.MOST, 200
+    try:
+        with np.errstate(over="ignore"):  # as above
+            found = both([(values, np.ones(values.shape, bool))])
+    finally:
+        order.MOST = most
+    assert found is not None
+    with np.errstate(all="ignore"):
+        middle = np.median(values)
+        if np.isfinite(middle):
+            assert found[0] == middle
+            assert found[1] == np.median(np.abs(values - middle))
+
+
+@pytest.mark.parametrize("n", [999, 10_000, 200_001])
+@pytest.mark.parametrize(
+    ("scale", "shift"), [(1e-30, 0.0), (1.0, 0.0), (1.0, 0.3), (1e-3, 1000.0), (1e30, -1e30)]
+)
+def test_noise_takes_few_prefixes(n, scale, shift):
+    values = (np.random.default_rng(n).normal(size=n) * scale + shift).astype(np.float32)
+    found = both([(part, np.ones(len(part), bool)) for part in np.array_split(values, 3)])
+    assert found is not None
+    middle = np.median(values)
+    assert (found[0], found[1]) == (middle, np.median(np.abs(values - middle)))
+
+
+def test_middle_values_far_apart_take_too_many():
+    """Anything between -1 and 1 may be the median then, and any distance the middle one."""
+    size = np.linspace(1, 2, 5000).astype(np.float32)
+    assert both([(np.concatenate([-size, size]), np.ones(10_000, bool))]) is None
+
+
+def test_nothing_has_no_mad():
+    assert mad_prefixes(np.zeros(BINS, np.int64)) == ()
+    assert math.isnan(mad_from(np.zeros(BINS, np.int64), (), np.zeros((0, BINS), np.int64), np.float32(0)))

@@ -9,12 +9,13 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+from tilegc.engine.compiling import seconds_compiled
 from tilegc.engine.futures import PATIENCE_SECONDS, DaskEngine
 from tilegc.engine.on_worker import Fitness
 from tilegc.engine.passes import FieldTiles, Pass, run_pass
 from tilegc.engine.progress import Progress, RichProgress, Silent, Told
 from tilegc.engine.serial import SerialEngine
-from tilegc.engine.together import Call, Shared, together
+from tilegc.engine.together import Call, Shared, bounded, together
 from tilegc.engine.work import Engine, Marks, Unit
 
 __all__ = [
@@ -31,8 +32,10 @@ __all__ = [
     "Silent",
     "Told",
     "Unit",
+    "bounded",
     "for_client",
     "run_pass",
+    "seconds_compiled",
     "together",
 ]
 

@@ -69,6 +69,7 @@ def run_pass(
     ledger: Marks | None = None,
     *,
     gather: Gather | None = None,
+    own: Callable[[FieldTiles, Tile], Any] | None = None,
 ) -> Any:
     """Take a pass over all tiles of all fields, in one reduction over all of them, or gather what they give.
 
@@ -86,6 +87,9 @@ def run_pass(
         Used where the pass writes; a counting pass is simply done again.
     gather : callable, optional
         Takes every tile's partial in the driver, in any order, in place of a reduction.
+    own : callable, optional
+        Gives what a tile alone needs (its sources), so that no worker is sent that of all; the rule's third argument
+        is then the pair of the field's `params` and this.
 
     Returns
     -------
@@ -98,7 +102,11 @@ def run_pass(
         As `Engine.run`.
     """
     units = [
-        Unit(f"{field.source.name}/{tile.index}", tile.core.size, (field.source.name, tile.index))
+        Unit(
+            f"{field.source.name}/{tile.index}",
+            tile.core.size,
+            (field.source.name, tile.index, *(() if own is None else (own(field, tile),))),
+        )
         for field in fields
         for tile in field.grid.tiles()
     ]
@@ -115,16 +123,16 @@ def run_pass(
 
 
 def do_tile(
-    common: tuple[Pass, Mapping[str, FieldTiles], Mapping[str, Any]], payload: tuple[str, int]
+    common: tuple[Pass, Mapping[str, FieldTiles], Mapping[str, Any]], payload: tuple[Any, ...]
 ) -> Any:
     """Read one tile's window, apply the rule, write its cores; return the partial (runs on a worker)."""
     step, fields, params = common
-    name, index = payload
+    name, index, *own = payload
     field = fields[name]
     tile = field.grid.tile(index, step.halo_of(name))
     window = stores.read_window(field.source, field.store, step.reads, tile.window)
     count_bytes_read(window.nbytes)
-    arrays, partial = step.rule(window, tile, params[name])
+    arrays, partial = step.rule(window, tile, (params[name], *own) if own else params[name])
     if set(arrays) != set(step.writes):
         raise ValueError(
             f"the rule of {step.name} gave {sorted(arrays)}, it should give {sorted(step.writes)}"

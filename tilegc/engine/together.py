@@ -4,11 +4,20 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Final
 
+from tilegc.engine.serial import SerialEngine
 from tilegc.engine.work import Engine, Unit
 
-__all__ = ["Call", "Shared", "together"]
+__all__ = ["Call", "Shared", "bounded", "together"]
+
+SENT: Final = 128 * 2**20
+"""Bytes that are sent to every worker at the most: what grows with the mosaic would not fit there one day."""
+
+
+def bounded(engine: Engine, nbytes: int) -> Engine:
+    """Return who does work that needs so many bytes: the workers, or this process alone, which holds them already."""
+    return engine if nbytes <= SENT else SerialEngine(engine.progress)
 
 
 @dataclass(frozen=True)

@@ -64,6 +64,9 @@ class Marks(Protocol):
 class Engine(Protocol):
     """A driver of passes: `SerialEngine` or `DaskEngine`."""
 
+    progress: Progress
+    """Who is told how far a pass is."""
+
     @property
     def workers(self) -> int:
         """How many units can run at the same time."""

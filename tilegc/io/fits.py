@@ -115,6 +115,8 @@ class FieldSource:
     """Store that holds sci, err and wht; None: they are in the FITS files."""
     notes: tuple[str, ...] = ()
     """Remarks for the log."""
+    slow: bool = False
+    """Whether a store was found to cost less than windows of the files (`tilegc.io.reading_cost`)."""
 
     @property
     def band_names(self) -> tuple[str, ...]:

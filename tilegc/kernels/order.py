@@ -4,6 +4,9 @@ A float32 is mapped to a uint32 that sorts as it does. Tiles count the high 16 b
 the counts tells which high bits the middle values have; tiles then count the low 16 bits of the values that
 have them. The result equals `numpy.median` of all values at once, to the bit. The same functions serve
 |x - median| through their argument `centre`. Radius: 0.
+
+Mostly both come from the same two steps: the counts of the high bits bound the median, and with it the distance of
+every value from it, so that they tell which few high bits the middle distances' values can have, too.
 """
 
 from __future__ import annotations
@@ -19,6 +22,8 @@ __all__ = [
     "BINS",
     "MAD_TO_SIGMA",
     "histogram",
+    "mad_from",
+    "mad_prefixes",
     "median_from",
     "median_prefixes",
     "ordered_keys",
@@ -36,6 +41,9 @@ BINS: Final = 65536
 
 MAD_TO_SIGMA: Final = 1.4826
 """Standard deviation of a Gaussian in units of its MAD, as the recipe rounds it."""
+
+MOST: Final = 24
+"""Prefixes that are counted at once, at the most: half a MiB each; a mosaic's noise takes about ten."""
 
 _SIGN: Final = np.uint32(0x80000000)
 _SIZE: Final = np.uint32(0x7FFFFFFF)
@@ -155,6 +163,88 @@ def median_from(counts: Int64, prefixes: tuple[int, ...], refined: Int64) -> np.
         low = int(np.searchsorted(np.cumsum(refined[prefixes.index(prefix)]), within, side="right"))
         keys.append((prefix << 16) | low)
     return np.float32(np.mean(_values(np.array(keys, np.uint32))))
+
+
+def mad_prefixes(counts: Int64) -> tuple[int, ...] | None:
+    """Return the high 16 bits of all values on which the median and the median distance from it can depend.
+
+    Parameters
+    ----------
+    counts : (65536,) int64
+        The sum of all `histogram`, of the values themselves.
+
+    Returns
+    -------
+    tuple of int or None
+        Those of `median_prefixes` among them; None where they are more than `MOST`.
+    """
+    if not counts.any():
+        return ()
+    inner, outer, near, far = _distances(counts)
+    bins = np.flatnonzero(counts)
+    wanted = {int(one) for one in bins[(outer >= near) & (inner <= far)]} | set(median_prefixes(counts))
+    return tuple(sorted(wanted)) if len(wanted) <= MOST else None
+
+
+def mad_from(counts: Int64, prefixes: tuple[int, ...], refined: Int64, median: np.float32) -> np.float32:
+    """Return the median distance of the values from their median, as NumPy forms it in float32.
+
+    Parameters
+    ----------
+    counts : (65536,) int64
+        The sum of all `histogram`.
+    prefixes : tuple of int
+        `mad_prefixes(counts)`.
+    refined : (len(prefixes), 65536) int64
+        The sum of all `refine`.
+    median : float32
+        `median_from` of the same.
+
+    Returns
+    -------
+    float32
+        NaN where nothing was counted.
+    """
+    total = int(counts.sum())
+    if not total:
+        return np.float32(np.nan)
+    _, outer, near, _ = _distances(counts)
+    known = np.isin(np.flatnonzero(counts), prefixes)
+    below = int(counts[counts > 0][~known & (outer < near)].sum())
+    row, low = np.nonzero(refined)
+    values = _values(((np.array(prefixes, np.int64)[row] << 16) | low).astype(np.uint32))
+    with np.errstate(all="ignore"):
+        distance = np.abs(values - median)
+    order = np.argsort(distance)
+    ends = below + np.cumsum(refined[row, low][order])
+    found = np.searchsorted(ends, _middle(total), side="right").clip(max=order.size - 1)
+    return np.float32(np.mean(distance[order[found]]))
+
+
+def _distances(counts: Int64) -> tuple[Float32, Float32, np.float32, np.float32]:
+    """Return bounds of the distance from the median: of every bin that holds values, and of the middle distances.
+
+    Each is a float32 further out than any rounding takes the distance itself.
+    """
+    bins = np.flatnonzero(counts).astype(np.uint32) << _SHIFT
+    low, high = (_values(keys).astype(np.float64) for keys in (bins, bins | _LOW))
+    ends = np.cumsum(counts[counts > 0])
+    first, last = _middle(int(ends[-1]))[0], _middle(int(ends[-1]))[-1]
+    least, most = (np.searchsorted(ends, rank, side="right") for rank in (first, last))
+    with np.errstate(all="ignore"):
+        inner = np.maximum(np.maximum(low - high[most], low[least] - high), 0.0)
+        outer = np.maximum(high - low[least], high[most] - low)
+        inner, outer = (
+            np.nextafter(edge.astype(np.float32), np.float32(end))
+            for edge, end in ((inner, 0.0), (outer, np.inf))
+        )
+
+    def ranked(edge: Float32, rank: int) -> np.float32:
+        order = np.argsort(edge)
+        at = np.searchsorted(np.cumsum(counts[counts > 0][order]), rank, side="right")
+        return np.float32(edge[order[at]])
+
+    return inner, outer, ranked(inner, first), ranked(outer, last)
 
 
 def sigma(mad: float) -> float:

@@ -13,34 +13,36 @@ __all__ = ["add_blocks"]
 
 
 def add_blocks(
-    values: NDArray[np.floating], y0: int, factor: int, sums: NDArray[np.float64], counts: NDArray[np.int64]
-) -> None:
-    """Add a band of rows to the sums and counts of finite pixels in blocks of `factor` x `factor`, in place.
+    values: NDArray[np.floating], corner: tuple[int, int], factor: int, sums: NDArray[np.float64],
+    counts: NDArray[np.int64],
+) -> None:  # fmt: skip
+    """Add a window to the sums and counts of finite pixels in blocks of `factor` x `factor`, in place.
 
     Parameters
     ----------
     values : (ny, nx) float
-        Whole rows of the image.
-    y0 : int
-        The first of them.
+        A window of the image.
+    corner : (int, int)
+        Its first row and column.
     factor : int
         Pixels along a block, from pixel (0, 0); the last blocks may be cut.
     sums : (rows, columns) float64
         Of all blocks of the image; C-contiguous, as `counts`.
     counts : (rows, columns) int64
     """
-    _add_blocks(np.require(values, None, PLAIN), y0, factor, sums, counts)
+    _add_blocks(np.require(values, None, PLAIN), *corner, factor, sums, counts)
 
 
 @compiled
 def _add_blocks(
-    values: NDArray[np.floating], y0: int, factor: int, sums: NDArray[np.float64], counts: NDArray[np.int64]
-) -> None:
+    values: NDArray[np.floating], y0: int, x0: int, factor: int, sums: NDArray[np.float64],
+    counts: NDArray[np.int64],
+) -> None:  # fmt: skip
     height, width = values.shape
     for y in range(height):
         line, total, count = values[y], sums[(y0 + y) // factor], counts[(y0 + y) // factor]
-        for i in range(total.size):
-            for x in range(i * factor, min((i + 1) * factor, width)):
+        for i in range(x0 // factor, (x0 + width - 1) // factor + 1):
+            for x in range(max(i * factor - x0, 0), min((i + 1) * factor - x0, width)):
                 if math.isfinite(line[x]):
                     total[i] += line[x]
                     count[i] += 1

@@ -9,7 +9,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Final
 
-from tilegc.engine import Engine, Unit
+from tilegc.engine import Engine, Unit, bounded
 from tilegc.report import comparison, law, maps, masked, profiles, psf, purity, radial, relation, style
 from tilegc.report.drawing import Drawing, Drawn
 from tilegc.report.reading import Material
@@ -37,6 +37,7 @@ def draw_all(material: Material, engine: Engine) -> dict[str, list[Drawn]]:
     units = [
         Unit(f"{number}/{order.draw.__name__}", 1, (number, order)) for number, order in enumerate(orders)
     ]
+    engine = bounded(engine, material.sky.nbytes)
     found = engine.run("figures", _draw, units, common=material, combine=_both, units_per_task=1) or {}
     sections: dict[str, list[Drawn]] = {name: [] for name in SECTIONS}
     for number in sorted(found):

@@ -32,7 +32,7 @@ def mosaic(material: Material, field: str) -> Drawing:
     """Draw the summed bands of a field, its mask in colours and its detections."""
     at = material.places[field]
     figure, axes = style.map_panel(f"Field {field}: mosaic, mask and detections", at.aspect)
-    picture = block_means(material.run.field(field)["light"])
+    picture = block_means(material.mosaic(field, "light"))
     box = _covered(picture.values.shape, picture.factor)
     low, high = _range(picture.values)
     show(
@@ -137,7 +137,7 @@ def sources(material: Material, field: str) -> Drawing:
 
 def density(material: Material, field: str) -> Drawing | None:
     """Draw the local density of detected sources; None where it is zero everywhere."""
-    picture = block_means(material.run.field(field)["density"])
+    picture = block_means(material.mosaic(field, "density"))
     edge = (material.censuses[field].picture.values & (Bit.NO_DATA | Bit.EDGE).value) != 0
     values = np.where(edge, np.nan, picture.values)
     if not (values > 0).any():
@@ -164,7 +164,7 @@ def errors(material: Material, field: str) -> Drawing | None:
     dataset = material.run.field(field)
     if "density_error" not in dataset:
         return None
-    picture, scatter = block_means(dataset["density"]), block_means(dataset["density_error"])
+    picture, scatter = (block_means(material.mosaic(field, name)) for name in ("density", "density_error"))
     edge = (material.censuses[field].picture.values & (Bit.NO_DATA | Bit.EDGE).value) != 0
     with np.errstate(invalid="ignore", divide="ignore"):
         share = np.where(edge | ~(picture.values > 0), np.nan, 100 * scatter.values / picture.values)

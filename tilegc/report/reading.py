@@ -1,14 +1,15 @@
 """What the report reads from a run's folder: tables, the sky grid, and maps small enough to be drawn.
 
-The maps of a field may be larger than memory; they are read once, in bands of rows, and kept as means of square
+The maps of a field may be larger than memory; they are read once, window by window, and kept as means of square
 blocks.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import itertools
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, partial
 from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
@@ -17,6 +18,7 @@ from astropy.table import QTable
 from numpy.typing import NDArray
 
 from tilegc.config import RunConfig
+from tilegc.geometry import Box
 from tilegc.kernels.pictures import add_blocks
 from tilegc.report.places import Place, place
 from tilegc.schema import Bit
@@ -25,16 +27,24 @@ from tilegc.sky import SkyGrid, header_text
 if TYPE_CHECKING:
     from tilegc.run_folder import Run
 
-__all__ = ["DRAWN", "Census", "Material", "Picture", "block_means", "census", "column", "rows_of"]
+__all__ = ["DRAWN", "Census", "Material", "Mosaic", "Picture", "block_means", "census", "column", "rows_of"]
 
 DRAWN: Final = 900
 """Blocks along a picture's longer side, at most: about the pixels it gets on the page."""
 
-BAND: Final = 1024
-"""Rows read at once where the store does not say what suits it."""
+WINDOW: Final = 2048
+"""Rows and columns read at once: no more memory for a larger field."""
 
 Floats = NDArray[np.float64]
 Table = dict[str, np.ndarray]
+
+
+@dataclass(frozen=True, eq=False)
+class Mosaic:
+    """A map of a field, to be read window by window."""
+
+    shape: tuple[int, int]
+    read: Callable[[Box], np.ndarray]
 
 
 @dataclass(frozen=True, eq=False)
@@ -70,26 +80,25 @@ def rows_of(table: QTable, *names: str) -> Table:
     return {name: column(table, name) for name in names}
 
 
-def _bands(array: xr.DataArray) -> Iterator[tuple[int, np.ndarray]]:
-    """Yield first row and values of successive bands of rows, those of the store's chunks where it has any."""
-    height = array.sizes["y"]
-    chunks = array.chunksizes.get("y") if array.chunks else None
-    rows = max(chunks[0] if chunks else 0, BAND)
-    for y0 in range(0, height, rows):
-        yield y0, array.isel(y=slice(y0, min(y0 + rows, height))).to_numpy()
+def _windows(image: Mosaic) -> Iterator[tuple[Box, np.ndarray]]:
+    """Yield windows that cover a map, each with its values."""
+    height, width = image.shape
+    for y0, x0 in itertools.product(range(0, height, WINDOW), range(0, width, WINDOW)):
+        box = Box(y0, x0, min(y0 + WINDOW, height), min(x0 + WINDOW, width))
+        yield box, image.read(box)
 
 
-def _factor(array: xr.DataArray, drawn: int) -> int:
-    return max(1, -(-max(array.sizes["y"], array.sizes["x"]) // drawn))
+def _factor(image: Mosaic, drawn: int) -> int:
+    return max(1, -(-max(image.shape) // drawn))
 
 
-def block_means(array: xr.DataArray, drawn: int = DRAWN) -> Picture:
+def block_means(image: Mosaic, drawn: int = DRAWN) -> Picture:
     """Return the means of the finite pixels of square blocks; NaN where a block has none.
 
     Parameters
     ----------
-    array : DataArray
-        (y, x), float; read band by band.
+    image : Mosaic
+        Of floats.
     drawn : int
         Blocks along the longer side, at most.
 
@@ -98,36 +107,36 @@ def block_means(array: xr.DataArray, drawn: int = DRAWN) -> Picture:
     Picture
         float64.
     """
-    factor = _factor(array, drawn)
-    shape = (-(-array.sizes["y"] // factor), -(-array.sizes["x"] // factor))
+    factor = _factor(image, drawn)
+    shape = (-(-image.shape[0] // factor), -(-image.shape[1] // factor))
     sums, counts = np.zeros(shape), np.zeros(shape, np.int64)
-    for y0, values in _bands(array):
-        add_blocks(values, y0, factor, sums, counts)
+    for box, values in _windows(image):
+        add_blocks(values, (box.y0, box.x0), factor, sums, counts)
     return Picture(np.divide(sums, counts, out=np.full(shape, np.nan), where=counts > 0), factor)
 
 
-def census(mask: xr.DataArray, drawn: int = DRAWN) -> Census:
+def census(mask: Mosaic, drawn: int = DRAWN) -> Census:
     """Count the bits of a mask and sample it, in one reading.
 
     Parameters
     ----------
-    mask : DataArray
-        (y, x), uint8, bits of `schema.Bit`.
+    mask : Mosaic
+        Of uint8, bits of `schema.Bit`.
     drawn : int
         Blocks along the longer side of the picture, at most.
     """
     factor = _factor(mask, drawn)
     # The last block may reach beyond the field: its sample is the field's last pixel at the latest.
     rows, columns = (
-        np.minimum(np.arange(0, length, factor) + factor // 2, length - 1)
-        for length in (mask.sizes["y"], mask.sizes["x"])
+        np.minimum(np.arange(0, length, factor) + factor // 2, length - 1) for length in mask.shape
     )
     counts = np.zeros(256, np.int64)
     picture = np.zeros((rows.size, columns.size), np.uint8)
-    for y0, values in _bands(mask):
+    for box, values in _windows(mask):
         counts += np.bincount(values.ravel(), minlength=256)
-        here = (rows >= y0) & (rows < y0 + len(values))
-        picture[here] = values[rows[here] - y0][:, columns]
+        down = (rows >= box.y0) & (rows < box.y1)
+        across = (columns >= box.x0) & (columns < box.x1)
+        picture[np.ix_(down, across)] = values[np.ix_(rows[down] - box.y0, columns[across] - box.x0)]
     value = np.arange(256)
     bits = {bit: int(counts[value & bit.value != 0].sum()) for bit in Bit}
     return Census(int(counts.sum()), int(counts[0]), bits, Picture(picture, factor))
@@ -202,7 +211,11 @@ class Material:
     @cached_property
     def censuses(self) -> dict[str, Census]:
         """Masks of the fields."""
-        return {name: census(self.run.field(name)["mask"]) for name in self.fields}
+        return {name: census(self.mosaic(name, "mask")) for name in self.fields}
+
+    def mosaic(self, field: str, name: str) -> Mosaic:
+        """Return a map of a field, as it stands in the run's store."""
+        return Mosaic(tuple(self.summary["fields"][field]["shape"]), partial(self.run.window, field, name))
 
     def of_sky(self, name: str, field: str) -> Floats:
         """Return one field's part of a sky-grid array, float64 (eta, xi)."""

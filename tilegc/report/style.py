@@ -17,6 +17,7 @@ from matplotlib import colormaps
 from matplotlib.artist import Artist
 from matplotlib.axes import Axes
 from matplotlib.axis import Axis
+from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.cm import ScalarMappable
 from matplotlib.colors import Colormap, LogNorm
 from matplotlib.container import Container
@@ -234,5 +235,6 @@ def colour_map(name: str, missing: str = "white") -> Colormap:
 def png(figure: Figure) -> bytes:
     """Return the figure as PNG: the same drawing gives the same bytes, as no date or version is in them."""
     buffer = io.BytesIO()
-    figure.savefig(buffer, format="png", dpi=DPI, metadata={"Software": None})
+    # `savefig` would lay a diagram out, and go through all of its artists, once more before it draws it.
+    FigureCanvasAgg(figure).print_png(buffer, metadata={"Software": None})  # type: ignore[no-untyped-call]
     return buffer.getvalue()

@@ -1,22 +1,29 @@
 """Ingest: every band of a field into one Zarr store in nJy per pixel, or straight from FITS (DESIGN 3.1).
 
-`ingest: auto` skips the store where all files of a field can be read in windows: the same bytes come out.
+`ingest: auto` makes a store of files that cannot be read in windows, and of those whose windows were measured to cost
+more than the store: compressed ones, whose windows unpack whole rows of a wide mosaic. The same bytes come out.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Literal
+from dataclasses import replace
+from typing import Final, Literal
 
+from tilegc.config import RunConfig
 from tilegc.engine import Engine, Unit
 from tilegc.errors import ConfigError
 from tilegc.io.fits import FieldSource
 from tilegc.io.ingest import IngestUnit, create_ingest, finish_ingest, ingest_unit, ingest_units
+from tilegc.io.reading_cost import reading_cost
 from tilegc.run_folder import RunFolder
 
-__all__ = ["Mode", "ingest", "needs_store"]
+__all__ = ["Mode", "ingest", "measured", "needs_store"]
 
 Mode = Literal["never", "always", "auto"]
+
+READS: Final = {"seed": 2.0, "calibrated": 3.0}
+"""Times that every pixel is read out of the files, about: for the detection map, the null maps, the noise of bands."""
 
 
 def needs_store(source: FieldSource, mode: Mode) -> bool:
@@ -34,7 +41,35 @@ def needs_store(source: FieldSource, mode: Mode) -> bool:
             f"ingest: never, but field {source.name!r} has compressed files (.gz) that cannot be read in tiles: "
             "give auto or always"
         )
-    return mode == "always" or not source.windowed
+    return mode == "always" or not source.windowed or (mode == "auto" and source.slow)
+
+
+def measured(
+    sources: Sequence[FieldSource], config: RunConfig, folder: RunFolder, *, resume: bool = False
+) -> tuple[FieldSource, ...]:
+    """Return the fields with `slow` set where `ingest: auto` should make a store; nothing is written into the folder.
+
+    A run that is resumed goes on as it began: its stores say how.
+    """
+    if config.ingest != "auto":
+        return tuple(sources)
+    found = []
+    for source in sources:
+        begun = folder.store(source.name)
+        if resume and begun.is_dir():
+            found.append(replace(source, slow=(begun / "sci").is_dir()))
+            continue
+        cost = reading_cost(source, config.tiles.size)
+        if cost is None:
+            found.append(source)
+            continue
+        slow = cost.store_pays(READS[config.recipe])
+        note = (
+            f"a pixel costs {cost.window:.2g} ns in windows of the files, {cost.ingest:.2g} ns to bring into a store "
+            f"and {cost.store:.2g} ns out of it: {'a store is made' if slow else 'the files are read'}"
+        )
+        found.append(replace(source, slow=slow, notes=(*source.notes, note)))
+    return tuple(found)
 
 
 def ingest(

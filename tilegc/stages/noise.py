@@ -1,8 +1,9 @@
 """The noise of a field: 1.4826 x MAD of the detection map over its good pixels, exact (DESIGN 3.6).
 
 The median of any number of pixels follows from counts: a histogram of the high 16 bits of the values' ordered
-keys says in which bin the middle lies, one of the low 16 bits in that bin says which value it is. Counts add up
-in any order, so the result is that of `numpy.median` over the whole image, to the bit.
+keys says in which bin the middle lies, and in which few the median distance from it can; one of the low 16 bits in
+those says which values they are. Counts add up in any order, so the result is that of `numpy.median` over the whole
+image, to the bit.
 """
 
 from __future__ import annotations
@@ -15,7 +16,15 @@ import xarray as xr
 
 from tilegc.engine import Pass, run_pass
 from tilegc.geometry import Tile
-from tilegc.kernels.order import histogram, median_from, median_prefixes, refine, sigma
+from tilegc.kernels.order import (
+    histogram,
+    mad_from,
+    mad_prefixes,
+    median_from,
+    median_prefixes,
+    refine,
+    sigma,
+)
 from tilegc.stages.partials import by_field
 from tilegc.stages.setup import Setup
 
@@ -50,32 +59,43 @@ class _Question:
 
 
 def noise(setup: Setup) -> dict[str, Noise]:
-    """Measure the noise of every field."""
-    medians, counts = _medians(setup, dict.fromkeys(setup.names))
-    deviations, _ = _medians(setup, {name: np.float32(value) for name, value in medians.items()})
+    """Measure the noise of every field: two passes, and two more over fields whose values are of every size."""
+    names = setup.names
+    coarse = _count(setup, "sigma 1/2", {name: _Question(name, None, None) for name in names})
+    wanted = {name: mad_prefixes(coarse[name]) for name in names}
+    prefixes = {name: wanted[name] or median_prefixes(coarse[name]) for name in names}
+    fine = _count(setup, "sigma 2/2", {name: _Question(name, None, prefixes[name]) for name in names})
+    medians = {name: median_from(coarse[name], prefixes[name], fine[name]) for name in names}
+    deviations = _deviations(setup, {name: medians[name] for name in names if wanted[name] is None})
+    deviations |= {
+        name: mad_from(coarse[name], prefixes[name], fine[name], medians[name])
+        for name in names
+        if wanted[name] is not None
+    }
     return {
-        name: Noise(float(medians[name]), sigma(float(deviations[name])), counts[name])
-        for name in setup.names
+        name: Noise(float(medians[name]), sigma(float(deviations[name])), int(coarse[name].sum()))
+        for name in names
     }
 
 
-def _medians(
-    setup: Setup, centres: dict[str, np.float32 | None]
-) -> tuple[dict[str, np.float32], dict[str, int]]:
-    """Return the exact median of the values' distances from the centres, and how many values there are."""
-    names = setup.names
-    what = "median" if all(centre is None for centre in centres.values()) else "deviation"
-    coarse = _count(setup, f"{what} 1/2", {name: _Question(name, centres[name], None) for name in names})
-    prefixes = {name: median_prefixes(coarse[name]) for name in names}
-    fine = _count(
-        setup, f"{what} 2/2", {name: _Question(name, centres[name], prefixes[name]) for name in names}
+def _deviations(setup: Setup, medians: dict[str, np.float32]) -> dict[str, np.float32]:
+    """Return the median distance from the median of these fields, counted as the median itself is."""
+    if not medians:
+        return {}
+    coarse = _count(
+        setup, "deviation 1/2", {name: _Question(name, centre, None) for name, centre in medians.items()}
     )
-    medians = {name: median_from(coarse[name], prefixes[name], fine[name]) for name in names}
-    return medians, {name: int(coarse[name].sum()) for name in names}
+    prefixes = {name: median_prefixes(coarse[name]) for name in medians}
+    fine = _count(
+        setup, "deviation 2/2",
+        {name: _Question(name, centre, prefixes[name]) for name, centre in medians.items()},
+    )  # fmt: skip
+    return {name: median_from(coarse[name], prefixes[name], fine[name]) for name in medians}
 
 
 def _count(setup: Setup, name: str, questions: dict[str, _Question]) -> Counts:
-    counts: Counts = run_pass(setup.engine, replace(COUNT, name=name), setup.fields, questions)
+    fields = [field for field in setup.fields if field.source.name in questions]
+    counts: Counts = run_pass(setup.engine, replace(COUNT, name=name), fields, questions)
     return counts
 
 

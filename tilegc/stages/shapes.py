@@ -19,7 +19,7 @@ import numpy as np
 import xarray as xr
 
 from tilegc.engine import Pass, run_pass
-from tilegc.geometry import Tile
+from tilegc.geometry import Tile, TileGrid
 from tilegc.kernels.psf import Psf, quantised, resampled
 from tilegc.kernels.shapes import REACH, ShapeTables, measure, shape_tables
 from tilegc.stages.partials import Table
@@ -55,22 +55,30 @@ def field_tables(psfs: Mapping[str, tuple[BandPsf, ...]]) -> dict[str, ShapeTabl
 
 @dataclass(frozen=True)
 class _Places:
-    """Candidates of one field, in the order of the table."""
+    """Candidates of one tile, in the order of the table."""
 
     rows: np.ndarray
     """Row of the table."""
     y: np.ndarray
     x: np.ndarray
-    tables: ShapeTables
 
 
-def _shapes_rule(window: xr.Dataset, tile: Tile, params: _Places) -> tuple[dict[str, np.ndarray], Table]:
+def _shapes_rule(
+    window: xr.Dataset, tile: Tile, params: tuple[ShapeTables, _Places]
+) -> tuple[dict[str, np.ndarray], Table]:
     """Measure the candidates of a core."""
-    core = tile.core
-    inside = (params.y >= core.y0) & (params.y < core.y1) & (params.x >= core.x0) & (params.x < core.x1)
-    y, x = (params.y[inside] - tile.window.y0, params.x[inside] - tile.window.x0)
-    numbers = measure(window["light"].values, y.astype(np.int64), x.astype(np.int64), params.tables)
-    return {}, {"row": params.rows[inside], **dict(zip(NUMBERS, numbers, strict=True))}
+    tables, places = params
+    y, x = places.y - tile.window.y0, places.x - tile.window.x0
+    numbers = measure(window["light"].values, y.astype(np.int64), x.astype(np.int64), tables)
+    return {}, {"row": places.rows, **dict(zip(NUMBERS, numbers, strict=True))}
+
+
+def _by_tile(grid: TileGrid, rows: np.ndarray, y: np.ndarray, x: np.ndarray) -> list[_Places]:
+    """Return the candidates of every core of a field."""
+    tile = (y // grid.size) * grid.counts[1] + x // grid.size
+    order = np.argsort(tile, kind="stable")
+    ends = np.searchsorted(tile[order], np.arange(1, len(grid)))
+    return [_Places(rows[part], y[part], x[part]) for part in np.split(order, ends)]
 
 
 SHAPES = Pass("shapes", ("light",), REACH, (), _shapes_rule, bytes_per_pixel=12.0)
@@ -80,19 +88,23 @@ def measured(setup: Setup, candidates: Table, tables: Mapping[str, ShapeTables])
     """Return candidates with the columns sharpness, roundness, concentration and shape."""
     n = candidates["y"].size
     numbers = {name: np.full(n, np.nan, np.float32) for name in NUMBERS}
-    params = {}
-    for name, table in tables.items():
-        rows = np.flatnonzero(candidates["field"] == name)
+    places = {}
+    for field in setup.fields:
+        rows = np.flatnonzero(candidates["field"] == field.source.name)
         if rows.size:
-            params[name] = _Places(rows, candidates["y"][rows], candidates["x"][rows], table)
-    searched = [field for field in setup.fields if field.source.name in params]
+            y, x = candidates["y"][rows], candidates["x"][rows]
+            places[field.source.name] = _by_tile(field.grid, rows, y, x)
+    searched = [field for field in setup.fields if field.source.name in places]
     if searched:
 
         def enter(found: Table) -> None:
             for name in NUMBERS:
                 numbers[name][found["row"]] = found[name]
 
-        run_pass(setup.engine, SHAPES, searched, params, gather=enter)
+        run_pass(
+            setup.engine, SHAPES, searched, tables, gather=enter,
+            own=lambda field, tile: places[field.source.name][tile.index],
+        )  # fmt: skip
     whole = {**candidates, **numbers}
     return {**whole, "shape": judge(whole, tables)}
 

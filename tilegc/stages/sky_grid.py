@@ -57,6 +57,12 @@ class SkyCells:
     kappa: np.ndarray
 
     @property
+    def nbytes(self) -> int:
+        """Bytes of the arrays it is made of."""
+        given = (self.n_pixels, self.n_good, self.n_inside, self.n_gc, self.light, self.rho, self.kappa)
+        return sum(array.nbytes for array in given)
+
+    @property
     def xi(self) -> np.ndarray:
         """Centres of the columns, arcsec east."""
         xi: np.ndarray = (self.i0 + np.arange(self.kappa.shape[1]) + 0.5) * self.grid.pixel

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from tilegc.engine import Call, Shared, together
+from tilegc.engine import Call, Shared, bounded, together
 from tilegc.stages import likelihood, masses, profile, radial, relation, sensitivity
 from tilegc.stages.kernel import kernel_statistics
 from tilegc.stages.lens_models import LensModels, realisations
@@ -65,6 +65,7 @@ def side_by_side(
     range_maps = None
     if lens is not None and lens.ensemble is not None:
         range_maps = realisations(cells, lens.ensemble, max(reach, masses.APERTURE))
+    engine = bounded(setup.near, cells.nbytes)
     shared: dict[str, Any] = {"cells": cells, "range_maps": range_maps}
     calls = {
         "radial": Call(
@@ -72,7 +73,7 @@ def side_by_side(
         )
     }
     if lens is None:
-        return together(setup.near, "statistics", calls, shared)
+        return together(engine, "statistics", calls, shared)
     hidden = sources.inpainted["field"] == cells.fields[frame.centre]
     drawn = cells.count(sources.inpainted["ra"][hidden], sources.inpainted["dec"][hidden])
     drawn = drawn / config.inpaint.realisations
@@ -94,7 +95,7 @@ def side_by_side(
             sensitivity.sample_row, name, Shared("cells"), candidates, sources.sigma, sources.limit,
             Shared("settings"),
         )  # fmt: skip
-    found = together(setup.near, "statistics", calls, shared)
+    found = together(engine, "statistics", calls, shared)
     table = sensitivity.as_table([found[name] for name in sensitivity.SAMPLES])
     counts = found["counts"]
     found["sensitivity"] = table
