@@ -15,7 +15,8 @@ import cloudpickle
 import psutil
 import pytest
 
-from tilegc.cluster import ONE_THREAD, TLS, connect
+from tests.certificates import authority
+from tilegc.cluster import ONE_THREAD, TLS, connect, workers_for
 from tilegc.engine import DaskEngine, SerialEngine, Unit, for_client
 from tilegc.errors import ConfigError, InputError, RunFailedError, TilesFailedError, UnitError
 from tilegc.run_folder import Ledger
@@ -141,6 +142,7 @@ def test_a_tile_that_kills_every_worker_is_named_and_the_others_are_marked(tmp_p
             InputError,
             "--tls-ca a: no such file",
         ),
+        ({"workers": 0, "tls": TLS("a", "b", "c")}, ConfigError, "nobody to talk to"),
         ({"workers": -1}, ConfigError, "0 .* or more"),
         ({"workers": 2, "scheduler": "tcp://x:1"}, ConfigError, "leave one out"),
         ({"cluster": "local", "scheduler": "tcp://x:1"}, ConfigError, "one of them"),
@@ -155,6 +157,26 @@ def test_what_cannot_be_connected_gets_its_line_within_seconds(options, error, s
         pass
     assert "\n" not in str(caught.value)
     assert time.monotonic() - begun < 15
+
+
+def test_an_address_without_a_scheme_is_one_of_tls_where_certificates_are_given(tmp_path):
+    ours = authority(tmp_path / "ours", "127.0.0.1")
+    tls = TLS(*(str(ours / name) for name in ("ca.pem", "cert.pem", "key.pem")))
+    with (
+        pytest.raises(InputError, match=r"^--scheduler 127\.0\.0\.1:9: no scheduler answers there") as caught,
+        connect(scheduler="127.0.0.1:9", tls=tls),
+    ):
+        pass
+    assert "\n" not in str(caught.value)
+
+
+def test_a_performance_report_that_is_a_folder_is_refused(tmp_path):
+    with (
+        workers_for(workers=1) as found,
+        pytest.raises(ConfigError, match="is a folder; give the name of a file"),
+        found.performance_report(tmp_path),
+    ):
+        pass
 
 
 def test_no_workers_is_no_client():

@@ -49,7 +49,10 @@ def remote(place: str, compute: Compute, security: Security | None = None) -> It
     """
     name = f"--scheduler {place}"
     address = _from_file(Path(place)) if place.endswith(".json") else place
-    if (security is not None or compute.encrypt) and address.startswith("tcp://"):
+    secured = security is not None or bool(compute.encrypt)
+    if "://" not in address:
+        address = f"{'tls' if secured else 'tcp'}://{address}"
+    if secured and address.startswith("tcp://"):
         raise ConfigError(
             f"{name}: its address is tcp://, which nothing secures; start it with TLS files too"
         )

@@ -89,6 +89,10 @@ def workers_for(
     elsewhere = cluster not in {None, "local"}
     if elsewhere and not count:
         raise ConfigError(f"--cluster {cluster}: say how many workers, with --workers or compute.workers")
+    if tls is not None and count == 0 and scheduler is None and not elsewhere:
+        raise ConfigError(
+            "--tls-ca, --tls-cert, --tls-key: with --workers 0 there is nobody to talk to: leave them out"
+        )
     memory = compute.memory or max(LEAST_MEMORY, need + need // 4)
     with contextlib.ExitStack() as stack:
         stack.enter_context(dask_logs_to_ours())

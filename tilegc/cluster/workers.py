@@ -79,6 +79,8 @@ class Workers:
                 "--performance-report: there are no workers to report on; leave out --workers 0"
             )
         place = Path(path)
+        if place.is_dir():
+            raise ConfigError(f"--performance-report {place}: is a folder; give the name of a file, .html")
         if not place.absolute().parent.is_dir():
             raise ConfigError(f"--performance-report {place}: no folder {place.absolute().parent}")
         with self.client.as_current():
