@@ -142,6 +142,9 @@ RANKING: Final = (
     Column("uniform", "float64", "", "share of the sources that follow the area alone"),
     Column("n_sources", "int64", "", "sources whose positions were compared"),
     Column("area_arcsec2", "float64", "arcsec2", "area on which they were: what all these maps cover"),
+    Column(
+        "c_at_bound", "bool", "", "c is the largest power that is sought, 8: a larger one may be likelier"
+    ),
 )
 """Columns of ranking.ecsv."""
 

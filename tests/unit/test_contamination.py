@@ -155,6 +155,9 @@ def test_masses_without_a_map_or_beyond_it():
     assert value["M_lens(<30 arcsec)"] > 0
     assert math.isnan(value["M_lens(<60 arcsec)"])
     assert math.isnan(value["mean mass of a globular cluster"])
+    checked = next(line for line in lines if line.quantity.startswith("check: the same"))
+    assert checked.arithmetic == "the map does not cover the aperture"
+    assert not any("nan" in line.arithmetic for line in lines)
 
 
 def test_shear_of_as1063_is_that_of_its_deflections(real_data):

@@ -155,11 +155,20 @@ def test_the_true_map_wins():
 
 @pytest.mark.slow
 @pytest.mark.timeout(900)
-@pytest.mark.parametrize(("rms", "least"), [(0.0, 0.95), (0.15, 0.0), (0.3, 0.0)])
+@pytest.mark.parametrize(("rms", "least"), [(0.0, 0.97), (0.15, 0.97), (0.3, 0.95)])
 def test_two_hundred_rankings(rms, least):
     rate, _ = first_rate(rms, 200)
     print(f"clumped {rms:g}: the true map first in {rate:.3f} of 200")
     assert rate >= least
+
+
+def test_a_power_at_the_bound_is_told():
+    kappa = np.linspace(1.0, 1.2, 50)
+    steep = position_likelihood(kappa, np.ones(50), np.round(100 * (kappa / 1.2) ** 30))
+    assert steep.c == pytest.approx(8.0, abs=1e-3)
+    assert steep.at_bound
+    assert not position_likelihood(kappa, np.ones(50), np.round(100 * kappa**2)).at_bound
+    assert not position_likelihood(np.ones(50), np.ones(50), np.ones(50)).at_bound
 
 
 def lens_map(values, scale=1.0):

@@ -108,6 +108,7 @@ RANKED = {
     "rank": [1, 2, -1], "map": ["kappa", "light", "uniform"], "ln_likelihood": [-900.0, -912.5, np.nan],
     "delta": [0.0, -12.5, np.nan], "delta_err": [0.0, 4.5, np.nan], "c": [1.31, 0.4, np.nan],
     "uniform": [0.1, 0.2, np.nan], "n_sources": [200, 200, 0], "area_arcsec2": [900.0, 900.0, 0.0],
+    "c_at_bound": [False, True, False],
 }  # fmt: skip
 SAMPLED = {column.name: [1.0, np.nan] for column in SENSITIVITY} | {
     "sample": ["all", "snr_10"], "n_sources": [200, 3], "index": [0.724, np.nan], "index_err": [0.0227, np.nan],
@@ -283,6 +284,10 @@ def fake_run(
             "n_candidates": 0 if empty else 5000,
             "n_detected": 0 if empty else int((who == name).sum()),
             "n_inpainted": 0.0 if empty else 20.5,
+            "inpainting": {
+                "iterations": 4 if name == "b" else 0,
+                "last_change": 0.0007 if name == "b" else None,
+            },
             "local_noise": None if empty else 0.0931,
             "local_noise_lo": None if empty else 0.0881,
             "local_noise_hi": None if empty else 0.1234,
@@ -695,7 +700,7 @@ def test_page_says_the_summary_s_numbers(full: FakeRun) -> None:
         "3.24 × 1014", "0.704 ± 0.020", "0.5 σ", "93.0 %", "88.0 %", "21.3 %", "recipe: seed", "reading the images",
         "0.0931", "0.0881 – 0.123", "1.31", "2.72", "95.7 %", "up to S/N 3.5",
         "1.381 ± 0.043", "0.724 ± 0.023", "0.351 ± 0.041", "0.661 ± 0.021", "1.45", "−12.5 ± 4.5",
-        "does not cover the sky",
+        "does not cover the sky", "≥ 0.40", "not iterated (recipe: seed)", "4 fits, last change 0.0007",
         "1.21 ± 0.11", "0.330 ± 0.021", "S/N ≥ 10",
     ):  # fmt: skip
         assert words in text.replace("\N{NO-BREAK SPACE}", " "), words

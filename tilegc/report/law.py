@@ -242,9 +242,9 @@ def likelihood_rows(material: Material) -> list[list[Cell]]:
 
 def ranking_rows(material: Material) -> list[list[Cell]]:
     """Return the ranking as lines of a table."""
-    table = rows_of(material.run.ranking, "rank", "map", "delta", "delta_err", "c", "uniform")
+    table = rows_of(material.run.ranking, "rank", "map", "delta", "delta_err", "c", "uniform", "c_at_bound")
     rows: list[list[Cell]] = []
-    for rank, name, delta, error, c, uniform in zip(*table.values(), strict=True):
+    for rank, name, delta, error, c, uniform, bound in zip(*table.values(), strict=True):
         label = MAPS.get(str(name), str(name))
         if rank < 1:
             rows.append([label, "–", "does not cover the sky", "", ""])
@@ -252,7 +252,7 @@ def ranking_rows(material: Material) -> list[list[Cell]]:
         own = str(name) == "kappa"
         rows.append([
             label, str(rank), "0" if own else error_text(float(delta), float(error)),
-            plain(float(c), 2) if np.isfinite(c) else "–", f"{uniform:.2f}",
+            ("≥ " if bound else "") + plain(float(c), 2) if np.isfinite(c) else "–", f"{uniform:.2f}",
         ])  # fmt: skip
     return rows
 

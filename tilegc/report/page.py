@@ -302,8 +302,21 @@ def _fields(material: Material) -> list[list[Cell]]:
             share(field["masked_fraction"], "no data"), share(field["no_data_fraction"]),
             with_power(field["sigma"], noiseless), with_power(field["threshold"], noiseless),
             f"{field['n_candidates']:,}", f"{field['n_detected']:,}", f"{field['n_inpainted']:,.1f}",
+            _iterated(material, field["inpainting"]),
         ])  # fmt: skip
     return rows
+
+
+def _iterated(material: Material, found: Mapping[str, Any]) -> Cell:
+    """Return how often the trend was fitted that masks are filled by, and the last change; or why it was not."""
+    config = material.config
+    if found["iterations"]:
+        change = found["last_change"]
+        return f"{found['iterations']} fits" + ("" if change is None else f", last change {plain(change, 2)}")
+    if config.inpaint_iterations:
+        return "not iterated (no trend)"
+    why = f"recipe: {config.recipe}" if config.inpaint.iterations == "auto" else "iterations: 0"
+    return f"not iterated ({why})"
 
 
 def _masks(material: Material) -> list[list[Cell]]:

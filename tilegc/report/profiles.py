@@ -8,6 +8,7 @@ import numpy as np
 from matplotlib.artist import Artist
 from matplotlib.axes import Axes
 from matplotlib.container import Container
+from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from numpy.typing import ArrayLike, NDArray
 
@@ -59,9 +60,10 @@ def counts(material: Material) -> Drawing | None:
     middle = np.sqrt(np.maximum(table["r_lo"], INNERMOST) * table["r_hi"])
     truth = material.truth
     shown: list[Floats] = []
-    handles: list[Artist | Container] = []
+    groups: list[list[Artist | Container]] = []
     for number, field in enumerate(material.fields):
         marker, colour = style.MARKERS[number % len(style.MARKERS)]
+        handles: list[Artist | Container] = []
         rows = (table["field"].astype(str) == field) & (table["n_gc"] > 0)
         n, error, corrected = table["n_per_arcsec2"][rows], table["n_err"][rows], table["n_corrected"][rows]
         if rows.any():
@@ -83,14 +85,15 @@ def counts(material: Material) -> Drawing | None:
             line, height = _planted(axes, truth["profile"], field, colour)
             handles += line
             shown.append(height)
-    handles += _contamination(axes, material)
+        groups.append(handles)
+    groups.append([*_contamination(axes, material)])
     values = np.concatenate(shown) if shown else np.ones(1)
     axes.set_ylim(values.min() / 2, values.max() * 2)
     axes.set_xlabel("distance from the centre (arcsec)")
     axes.set_ylabel("sources per arcsec²")
     _radii(axes, material, middle)
     style.plain_ticks(axes.yaxis)
-    style.legend(figure, handles, columns=3)
+    _legend_by_field(figure, [group for group in groups if group])
     words = ["Sources per arcsec² of good area in annuli about the cluster's centre, with Poisson errors."]
     if material.summary["contamination"]["per_kpc2"]:
         words.append(
@@ -108,9 +111,23 @@ def _planted(axes: Axes, planted: dict[str, Any], field: str, colour: str) -> tu
     if not rows.any():
         return [], np.zeros(0)
     radius = np.sqrt(np.maximum(planted["r_lo"], INNERMOST) * np.array(planted["r_hi"], float))
+    marker = "_" if rows.sum() == 1 else ""  # one annulus makes no line
     return axes.plot(
-        radius[rows], n[rows], color=colour, lw=1.3, label=f"field {field}: planted", zorder=2
-    ), n[rows]
+        radius[rows], n[rows], color=colour, lw=1.3, marker=marker, ms=14, mew=1.6,
+        label=f"field {field}: planted", zorder=2,
+    ), n[rows]  # fmt: skip
+
+
+def _legend_by_field(figure: Figure, groups: list[list[Artist | Container]]) -> None:
+    """Put a legend under the diagram, a column for each group; matplotlib fills it column by column."""
+    if not 1 < len(groups) <= 3:
+        style.legend(figure, [handle for group in groups for handle in group], columns=3)
+        return
+    longest = max(len(group) for group in groups)
+    handles: list[Artist | Container] = []
+    for group in groups:
+        handles += [*group, *(Line2D([], [], ls="", label=" ") for _ in range(longest - len(group)))]
+    style.legend(figure, handles, columns=len(groups))
 
 
 def _contamination(axes: Axes, material: Material) -> list[Line2D]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Final
+from typing import Any, Final
 
 import numpy as np
 from astropy.table import QTable
@@ -44,6 +44,9 @@ def diagram(material: Material) -> Drawing | None:
     span = np.geomspace(n.min() / 1.1, n.max() * 1.1, 50)
     if found["index"] is not None:
         _law(axes, span, found["amplitude"], found["index"], f"fit: {_coefficients(found)}", style.BLUE, "-")
+    likely = found.get("likelihood")
+    if likely and likely["c"] is not None:
+        _likeliest(axes, likely, np.geomspace(kappa.min(), kappa.max(), 80))
     truth = material.truth
     if truth is not None:
         if truth["index"] is not None:
@@ -112,6 +115,14 @@ def _law(
     axes.plot(n, amplitude * n**index, color=colour, lw=1.8, ls=line, label=label, zorder=5)
 
 
+def _likeliest(axes: Axes, found: dict[str, Any], kappa: Floats) -> None:
+    """Draw n = a kappa^c + floor, the law that makes the counts likeliest."""
+    n = found["a"] * kappa ** found["c"] + found["floor"]
+    shown = n > 0
+    label = f"likelihood, n = a κᶜ + f: 1/c = {error_text(found['index'], found['index_err'])}"
+    axes.plot(n[shown], kappa[shown], color=style.GREEN, lw=1.8, ls="-.", label=label, zorder=5)
+
+
 def _coefficients(values: dict[str, float | None]) -> str:
     amplitude, index = values["amplitude"], values["index"]
     assert amplitude is not None
@@ -126,6 +137,12 @@ def _caption(material: Material) -> str:
         "Mean convergence of a box against the sources counted in it per arcsec² of good area, all fields together. "
         "The fit, κ = A nᵇ, is to the filled points, all of one weight."
     ]
+    likely = (material.summary["relation"] or {}).get("likelihood")
+    if likely and likely["c"] is not None:
+        words.append(
+            "The likelihood's law gives n where κ is known, with the sources that crowding hides and without those of "
+            "galaxies: the figure of both laws has its errors."
+        )
     table = material.relation
     empty = column(table, "bin") < 0
     boxes = int(column(table, "n_boxes")[empty].sum())

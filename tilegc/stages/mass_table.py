@@ -95,7 +95,8 @@ def mass_table(
                 again = mass_within(native, radius, kpc, full)
                 lines.append(
                     Line("check: the same at D_LS/D_S = 1, ratio", again / mass if mass else np.nan, np.nan, "",
-                         f"{native:.4f} x {full:.4g} Msun kpc^-2 x the same area: M does not depend on D_LS/D_S")
+                         f"{native:.4f} x {full:.4g} Msun kpc^-2 x the same area: M does not depend on D_LS/D_S"
+                         if np.isfinite(mean) else missing)
                 )  # fmt: skip
     lines += _counted(counts, level)
     inside = int((counts.radius_arcsec < APERTURE).sum())

@@ -88,9 +88,10 @@ def rank_maps(
         for number, name in enumerate(order)
     ]
     none = np.nan
-    lines += [(-1, name, none, none, none, none, none, 0, 0.0) for name in maps if name not in found]
+    lines += [(-1, name, none, none, none, none, none, 0, 0.0, False) for name in maps if name not in found]
     names = (
         "rank", "map", "ln_likelihood", "delta", "delta_err", "c", "uniform", "n_sources", "area_arcsec2",
+        "c_at_bound",
     )  # fmt: skip
     table = {name: np.array(column) for name, column in zip(names, zip(*lines, strict=True), strict=True)}
     table["map"] = table["map"].astype(object)
@@ -99,11 +100,11 @@ def rank_maps(
 
 def _row(
     rank: int, name: str, one: MapLikelihood, own: MapLikelihood, count: Floats, area: float,
-) -> tuple[int, str, float, float, float, float, float, int, float]:  # fmt: skip
+) -> tuple[int, str, float, float, float, float, float, int, float, bool]:  # fmt: skip
     error = difference_error(one, own, count) if name != OWN else 0.0
     return (
         rank, name, one.ln_likelihood, one.ln_likelihood - own.ln_likelihood, error, one.c, one.uniform,
-        int(count.sum()), area,
+        int(count.sum()), area, one.at_bound,
     )  # fmt: skip
 
 

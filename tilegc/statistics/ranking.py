@@ -24,6 +24,9 @@ Floats = NDArray[np.float64]
 POWERS: Final = (0.0, 0.25, 0.5, 0.75, 1.0, 1.25, 1.5, 2.0, 3.0, 4.5, 6.0, 8.0)
 """Values of c among which the best is sought first."""
 
+NEAR: Final = 1e-3
+"""How near to the largest power the search stops there."""
+
 LEAST: Final = 1e-100
 
 
@@ -39,6 +42,11 @@ class MapLikelihood:
     """g: share of the sources that follow the area alone."""
     ln_density: Floats
     """Of one source, in each cell; (cell,)."""
+
+    @property
+    def at_bound(self) -> bool:
+        """Whether c is at the largest power that is sought: a larger one may be likelier still."""
+        return self.c > POWERS[-1] - NEAR
 
 
 def position_likelihood(values: Floats, area: Floats, count: Floats) -> MapLikelihood:
