@@ -121,6 +121,7 @@ def test_defaults_are_the_recipes():
         ({"detect__exclusion_radius": 1000}, r"detect\.exclusion_radius: .*64"),
         ({"inpaint__realisations": 0}, r"inpaint\.realisations: .*1"),
         ({"inpaint__seed": -1}, r"inpaint\.seed: .*0"),
+        ({"relation__max_radius": 2.0}, r"relation: max_radius \(2\) is smaller than box \(3\)"),
         ({"relation__box": 3.1}, r"relation\.box \(3\.1\) must be a whole multiple of comparison\.pixel \(0\.3\)"),
         ({"profile__edges": [1]}, r"profile\.edges: edges must be two numbers or more"),
         ({"profile__edges": [1, 1]}, r"profile\.edges: edges must be .* larger than the one before"),

@@ -13,7 +13,7 @@ from scipy.optimize import minimize
 from tests import counts
 from tilegc.statistics.attenuation import attenuation
 from tilegc.statistics.clumping import LENGTHS, REACH, Clumping, _widened, clumping, sandwich
-from tilegc.statistics.counts_law import LEAST_LN_KAPPA, BoxCounts, OuterField, fit_law, gather
+from tilegc.statistics.counts_law import LEAST_LN_KAPPA, BoxCounts, OuterField, fit_law, gather, least_floor
 from tilegc.statistics.intervals import FLOOR, C, interval
 from tilegc.statistics.resampling import block_numbers, block_weights, bootstrap
 
@@ -287,6 +287,25 @@ def test_interval_of_a_floor_on_its_bound():
     c_low, c_high = interval(data, law, C, covariance)
     assert c_high - law.c > 1.1 * fixed  # a floor would steepen the law, none can flatten it
     assert law.c - c_low == pytest.approx(fixed, rel=0.1)
+
+
+def test_interval_of_a_floor_below_zero_holds_the_floor():
+    tried = [
+        (data, fit_law(data, dispersion=0.0)) for data in (some(seed=seed, floor=0.0) for seed in range(12))
+    ]
+    below = [one for one in tried if one[1].floor < 0]
+    assert below
+    for data, law in below:
+        covariance = sandwich(data, law, Clumping(0.0, 1.0, "gaussian", 0.0))
+        low, high = interval(data, law, FLOOR, covariance, 2.0)
+        least = least_floor(data, law)
+        assert least <= low <= law.floor < high
+        if not law.free[2]:
+            assert low == law.floor
+        elif low > least:
+            there = fit_law(data, dispersion=0.0, hold=(FLOOR, low))
+            assert there.floor == low
+            assert 2 * (law.ln_likelihood - there.ln_likelihood) == pytest.approx(4.0, abs=5e-3)
 
 
 def test_attenuation_by_a_wrong_lens_map():

@@ -190,6 +190,10 @@ def test_sensitivity():
         16 * np.pi, rel=0.15
     )
     assert rows["no_outer_field"]["c_err"] > rows["all"]["c_err"]
+    near = replace(cells, n_good=np.where(cells.radius < 90.0, cells.n_good, 0))  # nothing to do without
+    row = sample_row("no_outer_field", near, sources, {"a": 0.3, "b": 0.4}, 2.0, settings)
+    assert np.isnan([row["c"], row["c_err"], row["index"], row["floor"]]).all()
+    assert row["n_sources"] == rows["all"]["n_sources"]
     assert rows["crowding_kept"]["c"] == rows["all"]["c"]  # no zones: nothing is hidden
     apart = rows["bright_half"]["c"] - rows["all"]["c"]
     by_chance = rows["bright_half"]["c_err"] ** 2 - rows["all"]["c_err"] ** 2

@@ -40,6 +40,9 @@ def test_parts_and_their_total():
     ranged = systematic(c, beyond, Attenuation(30, 0.2, 0.95, 0.01, 1.47, 0.05))
     assert ranged.lens_map == pytest.approx((0.07**2 + 0.05**2) ** 0.5)
     assert ranged.total == pytest.approx((plain.total**2 + ranged.lens_map**2) ** 0.5)
+    without = systematic(c, beyond | {"no_outer_field": np.nan}, None)
+    assert np.isnan(without.outer_field)
+    assert np.isfinite(without.total)
     # Without a term for galaxies' light the run is the law away from them.
     assert systematic(c | {"members_removed": 1.4}, beyond, None).members == 0.2
     assert np.isnan(Systematic(*[np.nan] * 5).total)

@@ -197,6 +197,15 @@ class Relation(Section):
     galaxy_discs: Annotated[Literal["off", "auto"], BeforeValidator(toggle)] = "auto"
     galaxy_light: Annotated[Literal["off", "auto"], BeforeValidator(toggle)] = "auto"
 
+    @model_validator(mode="after")
+    def _reach(self) -> Self:
+        if self.max_radius < self.box:
+            raise ValueError(
+                f"max_radius ({self.max_radius:g}) is smaller than box ({self.box:g}): "
+                "give a radius that holds boxes, arcsec"
+            )
+        return self
+
 
 class Profile(Section):
     """Edges of the annuli, arcsec; null: the logarithmic ones."""

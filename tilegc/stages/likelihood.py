@@ -74,7 +74,7 @@ class CountsRelation:
     c_interval: tuple[float, float]
     """68 %, profile likelihood."""
     floor_interval: tuple[float, float]
-    """95 %, profile likelihood; its lower end may be 0."""
+    """95 %, profile likelihood; its lower end may be the least floor that is looked for, below 0."""
     n_boxes: int
     n_sources: int
     area: float
@@ -207,11 +207,9 @@ def fit_counts(
         flattened = attenuation(
             cells.kappa, placed, area_of_cells, sources, use, law, boxes=again, light=light
         )
-    # There is no negative floor, whatever the counts say: its interval is that of the law that has none.
-    proper = law if law.floor >= 0 else fit_law(data, dispersion=law.dispersion, begin=law, below=False)
     return replace(
         result, resampled=spread, c_interval=interval(data, law, C, covariance),
-        floor_interval=interval(data, proper, FLOOR, sandwich(data, proper, hanging), 2.0),
+        floor_interval=interval(data, law, FLOOR, covariance, 2.0),
         members_interval=(np.nan, np.nan) if light is None else interval(data, law, MEMBERS, covariance, 2.0),
         bias=None if found is None else binned_bias(cells, side, law, found, recovery, light), attenuation=flattened,
     )  # fmt: skip

@@ -95,6 +95,7 @@ def rho_scatter(setup: Setup, inpainted: Table) -> None:
             own = realisation == one
             nodes, coarse = far(row[own], column[own], count[own], shape, tables[name])
             lattices.put_lattice(field.store, f"blocks_far_{one}", nodes, coarse)
+        store.annotate(field.store, {"rho_scatter_realisations": number})
     units = [
         Unit(f"{field.source.name}/{tile.index}", tile.core.size, (field.source.name, tile.index))
         for field in setup.fields

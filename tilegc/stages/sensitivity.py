@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from tilegc.stages.crowding import of_cells
 from tilegc.stages.kernel import cell_maps
-from tilegc.stages.likelihood import fit_counts
+from tilegc.stages.likelihood import box_counts, fit_counts
 from tilegc.stages.relation import boxes, fit
 from tilegc.stages.sky_grid import SkyCells
 from tilegc.statistics.attenuation import Attenuation
@@ -33,6 +33,12 @@ SAMPLES: Final = (
     "members_kept", "crowding_kept", "no_outer_field",
 )  # fmt: skip
 """Names of all samples, the run itself first."""
+
+
+OF_LAW: Final = (
+    "c", "c_err", "index", "index_err", "amplitude", "amplitude_err", "floor", "floor_err", "dispersion",
+)  # fmt: skip
+"""Columns of the law of counts: NaN without the outer field where the run has none."""
 
 
 @dataclass(frozen=True)
@@ -93,7 +99,8 @@ def sample_row(
     if name == "crowding_kept":
         return _row(name, cells, replace(settings, zones=None), whole)
     if name == "no_outer_field":
-        return _row(name, cells, settings, whole, within=cells.radius < settings.max_radius)
+        near = _row(name, cells, settings, whole, within=cells.radius < settings.max_radius)
+        return near if _has_outer(cells, settings) else near | dict.fromkeys(OF_LAW, np.nan)
     peak = sources["peak"].astype(np.float64)
     counted = peak >= limit
     middle = float(np.median(peak[counted])) if counted.any() else np.inf
@@ -129,6 +136,15 @@ def sensitivity(
 ) -> Table:
     """Repeat relation and comparison with all samples, in this process."""
     return as_table([sample_row(name, cells, sources, sigma, limit, settings) for name in SAMPLES])
+
+
+def _has_outer(cells: SkyCells, settings: Settings) -> bool:
+    """Return whether the run's law has an outer field that it can do without."""
+    kept = cells.kept & ~settings.discs if settings.left_out else cells.kept
+    recovery = None if settings.zones is None else of_cells(cells, settings.zones)
+    return (
+        box_counts(cells, settings.box, settings.max_radius, kept=kept, recovery=recovery).outer is not None
+    )
 
 
 def _counts(

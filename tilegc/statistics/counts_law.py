@@ -28,6 +28,7 @@ __all__ = [
     "OuterField",
     "fit_law",
     "gather",
+    "least_floor",
     "products",
 ]
 
@@ -273,11 +274,23 @@ def fit_law(
     found = _of_all_floors(data, floor, dispersion, weights, begin, hold)
     if not (below and floor and found.found) or found.free[2] or (hold is not None and hold[0] == 2):
         return found
+    under = _ascend(data, floor, found.dispersion, weights, found, hold, _least(data, found, weights))
+    return under if under.found else found
+
+
+def least_floor(data: BoxCounts, law: Law) -> float:
+    """Return the floor below which no law is looked for, sources per arcsec^2: below 0, or 0 where none is known."""
+    if law.floor < 0 and not law.free[2]:
+        return law.floor
+    none = fit_law(data, floor=False, dispersion=law.dispersion, begin=law)
+    return _least(data, none, np.ones(data.count.size)) if none.found else min(law.floor, 0.0)
+
+
+def _least(data: BoxCounts, without: Law, weights: Floats) -> float:
+    """Return how far below zero a floor may go beside the law that has none."""
     area = data.box_area
     there = (weights > 0) & (area > 0)
-    least = -BELOW * float((data.expected(replace(found, members=0.0))[there] / area[there]).min())
-    under = _ascend(data, floor, found.dispersion, weights, found, hold, least)
-    return under if under.found else found
+    return -BELOW * float((data.expected(replace(without, members=0.0))[there] / area[there]).min())
 
 
 def _of_all_floors(
@@ -388,6 +401,7 @@ def _ascend(
     if hold is not None:
         theta[hold[0]] = hold[1]
         fixed[hold[0]] = True
+        bound[hold[0]] = -np.inf
     kept = begin.outer_variance if begin is not None and np.isfinite(begin.outer_variance) else None
     variance = np.nan
     boxes = _point(data, theta, phi, weights, linear)

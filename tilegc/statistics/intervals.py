@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.optimize import brentq
 
-from tilegc.statistics.counts_law import POWERS, BoxCounts, Law, fit_law
+from tilegc.statistics.counts_law import POWERS, BoxCounts, Law, fit_law, least_floor
 
 __all__ = ["interval"]
 
@@ -30,7 +30,7 @@ def interval(
     data, law : BoxCounts, Law
         The counts, and the law that was fitted to them.
     parameter : int
-        1: c; 2: the floor, 3: g; the lower end of these may be 0.
+        1: c; 2: the floor, 3: g; their lower ends may lie on their bounds: `least_floor`, and 0.
     covariance : float64
         Of the law, clumping included: where it exceeds Fisher's, the likelihood is taken as broader by as much.
     level : float
@@ -57,6 +57,8 @@ def interval(
         return 2.0 * (law.ln_likelihood - there.ln_likelihood) / stretch**2 - level**2
 
     low, high = POWERS if parameter == C else (0.0, np.inf)
+    if parameter == FLOOR and below:
+        low = min(least_floor(data, law), best)
     return _end(excess, best, -unit * level, low), _end(excess, best, unit * level, high)
 
 

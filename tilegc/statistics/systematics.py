@@ -40,7 +40,7 @@ class Systematic:
     sources: float
     """Limits and halves by brightness."""
     outer_field: float
-    """The law without the outer field's prior on the floor."""
+    """The law without the outer field's prior on the floor; NaN where it has none."""
 
     @property
     def total(self) -> float:
