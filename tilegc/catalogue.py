@@ -23,6 +23,9 @@ __all__ = ["CatalogueProfile", "profile_of"]
 
 Floats = NDArray[np.float64]
 
+FARTHEST = 10.0
+"""Degrees from the centre within which a source must lie: the plane is flat, radii are not."""
+
 LEAST_SHARE = 0.2
 """Of an annulus that must lie in the footprint."""
 
@@ -72,17 +75,31 @@ def profile_of(
     Raises
     ------
     ConfigError
-        If there are too few sources for an area, or a length makes no sense.
+        If there are too few sources for an area, or a position, an edge or a length makes no sense.
 
     Examples
     --------
     >>> found = profile_of(ra, dec, centre=(49.95, 41.51))  # doctest: +SKIP
     >>> found.annuli["n"], found.cored.error("slope")  # doctest: +SKIP
     """
+    if not (0 < cell < np.inf and 0 < resolution < np.inf):
+        raise ConfigError("profile_of: cell and resolution are finite lengths above 0 arcsec")
+    _check_edges(edges)
+    ra, dec = _positions(ra, dec)
+    _check_centre(centre)
     grid = SkyGrid(*centre, cell)
     xi, eta = (np.atleast_1d(axis) for axis in grid.offsets(ra, dec))
-    if not (cell > 0 and resolution > 0):
-        raise ConfigError("profile_of: cell and resolution are lengths above 0 arcsec")
+    near = np.hypot(xi, eta) < 3600 * np.degrees(np.tan(np.radians(FARTHEST)))
+    if not near.any():
+        raise ConfigError(
+            f"profile_of: no source within {FARTHEST:g} degrees of centre ({centre[0]:g}, {centre[1]:g}); "
+            "give (ra, dec) of the middle, degrees"
+        )
+    if footprint is None and not near.all():
+        raise ConfigError(
+            f"profile_of: {(~near).sum()} sources lie farther than {FARTHEST:g} degrees from centre: give a footprint"
+        )
+    xi, eta = xi[near], eta[near]
     if xi.size < 3 and footprint is None:
         raise ConfigError(f"profile_of: {xi.size} sources span no area: give its footprint")
     corners = _corners(grid, xi, eta, footprint)
@@ -108,12 +125,56 @@ def profile_of(
     )  # fmt: skip
 
 
+def _positions(ra: ArrayLike, dec: ArrayLike) -> tuple[Floats, Floats]:
+    """Return the positions as arrays of one length."""
+    try:
+        x, y = (np.atleast_1d(np.asarray(axis, np.float64)) for axis in (ra, dec))
+    except (TypeError, ValueError):
+        raise ConfigError("profile_of: ra and dec are numbers, degrees") from None
+    if x.ndim != 1 or x.shape != y.shape:
+        raise ConfigError(
+            f"profile_of: ra and dec are one list each, of one length, not {x.shape} and {y.shape}"
+        )
+    if not x.size:
+        raise ConfigError("profile_of: the catalogue is empty: give a source or more")
+    bad = ~(np.isfinite(x) & np.isfinite(y))
+    if bad.any():
+        raise ConfigError(
+            f"profile_of: {bad.sum()} of {x.size} sources have no finite ra and dec (first: row {bad.argmax()}); "
+            "leave them out"
+        )
+    bad = np.abs(y) > 90
+    if bad.any():
+        raise ConfigError(f"profile_of: dec[{bad.argmax()}] = {y[bad.argmax()]:g} is beyond 90 degrees")
+    return x, y
+
+
+def _check_centre(centre: tuple[float, float]) -> None:
+    """Refuse a centre that is no place on the sky."""
+    values = np.asarray(centre, np.float64)
+    if values.shape != (2,) or not (
+        np.isfinite(values).all() and -180 <= values[0] <= 360 and abs(values[1]) <= 90
+    ):
+        raise ConfigError(
+            f"profile_of: centre is (ra, dec) in degrees, ra from -180 to 360 and dec from -90 to 90, not {centre}"
+        )
+
+
+def _check_edges(edges: Sequence[float]) -> None:
+    """Refuse edges of annuli that do not rise from 0 or more."""
+    values = np.asarray(edges, np.float64)
+    if values.ndim != 1 or values.size < 2 or not np.isfinite(values).all() or values[0] < 0:
+        raise ConfigError("profile_of: edges are two radii or more, 0 or above, arcsec")
+    if (np.diff(values) <= 0).any():
+        raise ConfigError("profile_of: each of edges must be larger than the one before")
+
+
 def _corners(grid: SkyGrid, xi: Floats, eta: Floats, footprint: ArrayLike | None) -> Floats:
     if footprint is None:
         places = np.column_stack([xi, eta])
         return np.asarray(places[ConvexHull(places).vertices])
     given = np.asarray(footprint, np.float64)
-    if given.ndim != 2 or given.shape[1] != 2 or len(given) < 3:
+    if given.ndim != 2 or given.shape[1] != 2 or len(given) < 3 or not np.isfinite(given).all():
         raise ConfigError("profile_of: footprint is three corners (ra, dec) or more, in degrees")
     return np.column_stack(grid.offsets(given[:, 0], given[:, 1]))
 

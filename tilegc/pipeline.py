@@ -48,6 +48,7 @@ from tilegc.stages import (
     galaxy_light,
     ingest,
     inpaint,
+    likelihood,
     local_noise,
     mask,
     masked_area,
@@ -226,6 +227,9 @@ def _chain(
                 galaxy_light.whole_light(setup, cells, reach), cells, stars, reach
             )
         in_law = counting if light is None else cells.kept
+        if inputs.kappa:
+            reach = config.relation.max_radius
+            remarks.on_outer_field(likelihood.too_small_outer(cells, reach, in_law, recovery))
         eligible = shapes.eligible(setup, selection.candidates)
         found = statistics.side_by_side(
             setup, inputs.lens, cells, boxes, recovery,

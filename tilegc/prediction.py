@@ -126,6 +126,8 @@ def predict(
     target, known = (one if isinstance(one, Run) else open_run(one) for one in (run, calibration))
     if known.config.convergence is None:
         raise RunFolderError(f"{known.path}: its run file names no convergence map: it calibrates nothing")
+    if target.path.resolve() == known.path.resolve():
+        raise ConfigError(f"--calibration {known.path}: a run cannot calibrate itself; name another run")
     law, method, n_range = _law(known)
     reference = known.config.convergence.reference_redshift
     source = reference if source_redshift is None else source_redshift
@@ -141,6 +143,8 @@ def predict(
     equivalent = stretch * (seen.n - law.floor) + law.floor
     beyond = (equivalent > n_range[1]) | (equivalent < n_range[0])
     warnings += _differences(target, known)
+    if method == "likelihood":
+        warnings += _at_bound(known)
     there = np.isfinite(kappa)
     above = there & (equivalent > n_range[1])
     if above.any():
@@ -179,6 +183,17 @@ def _law(known: Run) -> tuple[KappaLaw, str, tuple[float, float]]:
     return (
         KappaLaw(-float(np.log(amplitude)) / index, 1.0 / index, 0.0, _binned_covariance(known)), "boxes", n_range,
     )  # fmt: skip
+
+
+def _at_bound(known: Run) -> list[str]:
+    """Say where the calibrating law lies at a bound, so that its covariance is not all of its error."""
+    found = known.summary["relation"]["likelihood"]
+    wrong = []
+    if found.get("floor_err", 0.0) is None:
+        wrong.append("its floor lies on its bound")
+    if None in found.get("c_interval", ()):
+        wrong.append("the 68 % interval of its power c is open")
+    return [f"{known.path}: {' and '.join(wrong)}: errors of kappa are too small"] if wrong else []
 
 
 def _binned_covariance(known: Run) -> np.ndarray:

@@ -14,8 +14,9 @@ from tests.hand import AREA, each_cell, sky
 from tilegc.geometry import Box
 from tilegc.sky import SkyGrid
 from tilegc.stages.lens_models import Realisations
-from tilegc.stages.likelihood import SLOPE, box_counts, describe, fit_counts
+from tilegc.stages.likelihood import SLOPE, box_counts, describe, fit_counts, too_small_outer
 from tilegc.stages.relation import boxes
+from tilegc.stages.remarks import on_outer_field
 from tilegc.stages.sky_grid import SkyCells
 
 
@@ -78,6 +79,26 @@ def test_no_outer_field_without_area():
     assert box_counts(sky(), 3.0, 20.0).outer is None
     dark = sky()
     assert box_counts(replace(dark, kappa=dark.kappa * 0), 3.0, 9.0).outer is None
+
+
+def test_an_outer_field_that_is_too_small_is_said(caplog):
+    cells = sky()
+    everywhere = np.ones(cells.kappa.shape)
+    reach = 0.49 * float(cells.radius[cells.kept].max())
+    area, names = too_small_outer(cells, reach, cells.kept, everywhere)
+    far = cells.kept & (cells.radius >= 2 * reach)
+    assert area == pytest.approx(cells.good_area[:, far].sum())
+    assert 0 < area < 200
+    assert names == tuple(name for k, name in enumerate(cells.fields) if cells.n_good[k][far].any())
+    with caplog.at_level("INFO", "tilegc"):
+        on_outer_field((area, names))
+        on_outer_field(too_small_outer(cells, 9.0, cells.kept, everywhere))  # large enough
+        on_outer_field(too_small_outer(cells, 900.0, cells.kept, everywhere))  # none at all
+    (said,) = caplog.messages
+    assert (
+        said == f"field {', '.join(names)}: {area:.0f} of 200 arcsec^2 needed far from the centre, "
+        "no prior on the law's floor"
+    )
 
 
 def cluster(seed=1, floor=counts.FLOOR) -> SkyCells:

@@ -289,6 +289,18 @@ def test_the_command_refuses_in_one_line(tmp_path, capsys, monkeypatch):
         assert says in told
 
 
+def test_a_law_at_its_bound_is_said_and_no_run_calibrates_itself(tmp_path):
+    known, *_ = folder(tmp_path / "known", seed=1)
+    target, *_ = folder(tmp_path / "target", seed=2, relation=False)
+    summary = known.summary
+    summary["relation"]["likelihood"] |= {"floor_err": None, "c_interval": [0.69, None]}
+    (known.path / "summary.json").write_text(json.dumps(summary))
+    (said,) = prediction.predict(target, known).warnings
+    assert "its floor lies on its bound and the 68 % interval of its power c is open" in said
+    with pytest.raises(ConfigError, match="a run cannot calibrate itself"):
+        prediction.predict(known, known)
+
+
 def test_no_calibration_is_refused(tmp_path):
     known, *_ = folder(tmp_path / "known", relation=False)
     target, *_ = folder(tmp_path / "target")

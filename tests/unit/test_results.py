@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from tilegc.cli.results import _contamination, _limit, _part
+from tilegc.cli.results import _contamination, _likelihood, _limit, _part
 
 
 @pytest.mark.parametrize(
@@ -22,6 +22,26 @@ def test_contamination_that_was_not_measured_says_why():
     assert "no good pixel" in _contamination({"contamination": none, "fields": empty})
     there = {"per_kpc2": 0.0151, "err": 0.002}
     assert _contamination({"contamination": there, "fields": small}) == "0.0151 +- 0.0020 per kpc^2"
+
+
+def test_the_law_of_counts():
+    law = {
+        "c": 1.4, "c_err": 0.05, "index": 1 / 1.4, "index_err": 0.025, "floor": 0.35, "floor_err": 0.04,
+        "c_interval": [1.35, 1.45], "floor_interval_95": [0.27, 0.43],
+    }  # fmt: skip
+    assert _likelihood(law) == [
+        (
+            "n = a kappa^c + f",
+            "c = 1.400 +- 0.050, b = 1/c = 0.714 +- 0.025, floor 0.350 +- 0.040 per arcsec^2",
+        )
+    ]
+    law |= {"floor_err": None, "c_interval": [1.25, None], "floor_interval_95": [-3.7, 9.0]}
+    ((_, said),) = _likelihood(law | {"floor": -3.7})
+    assert (
+        "c = 1.400 (1.250 to -), b = 1/c = 0.714 (- to 0.800), floor -3.700 (on its bound; up to 9.000"
+        in said
+    )
+    assert _likelihood(None) == _likelihood({"c": None}) == []
 
 
 def test_a_local_limit_is_a_multiple_of_local_noise():

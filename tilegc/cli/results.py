@@ -51,6 +51,7 @@ def _lines(summary: dict[str, Any], *, local: bool) -> list[tuple[str, str]]:
                 f"b = {_number(relation['index'], '.3f')} +- {_number(relation['index_err'], '.3f')}",
             )
         )
+        lines += _likelihood(relation.get("likelihood"))
     if comparison is not None:
         lines.append(
             (
@@ -72,6 +73,24 @@ def _lines(summary: dict[str, Any], *, local: bool) -> list[tuple[str, str]]:
         )
     lines.append(("time", f"{summary['timing']['total_s']:.0f} s"))
     return lines
+
+
+def _likelihood(found: dict[str, Any] | None) -> list[tuple[str, str]]:
+    """Return the line of the law of counts; at a bound its interval stands for its error."""
+    if not found or found["c"] is None:
+        return []
+    low, high = found["c_interval"]
+    power = f"c = {found['c']:.3f} +- {_number(found['c_err'], '.3f')}"
+    index = f"b = 1/c = {_number(found['index'], '.3f')} +- {_number(found['index_err'], '.3f')}"
+    floor = f"floor {found['floor']:.3f}"
+    if found["floor_err"] is not None:
+        floor += f" +- {found['floor_err']:.3f}"
+    else:
+        power = f"c = {found['c']:.3f} ({_number(low, '.3f')} to {_number(high, '.3f')})"
+        ends = [None if end is None else 1 / end for end in (high, low)]
+        index = f"b = 1/c = {found['index']:.3f} ({_number(ends[0], '.3f')} to {_number(ends[1], '.3f')})"
+        floor += f" (on its bound; up to {_number(found['floor_interval_95'][1], '.3f')}, 95 %)"
+    return [("n = a kappa^c + f", f"{power}, {index}, {floor} per arcsec^2")]
 
 
 def _limit(field: dict[str, Any], *, local: bool) -> str:

@@ -24,7 +24,15 @@ from tilegc.statistics.intervals import FLOOR, MEMBERS, C, interval
 from tilegc.statistics.resampling import block_numbers, bootstrap
 from tilegc.statistics.systematics import Systematic
 
-__all__ = ["BinnedBias", "CountsRelation", "binned_bias", "box_counts", "describe", "fit_counts"]
+__all__ = [
+    "BinnedBias",
+    "CountsRelation",
+    "binned_bias",
+    "box_counts",
+    "describe",
+    "fit_counts",
+    "too_small_outer",
+]
 
 Floats = NDArray[np.float64]
 
@@ -290,6 +298,20 @@ def _gathered(
         cells=round(side / pixel),
         pixel=pixel,
         light=light,
+    )
+
+
+def too_small_outer(
+    cells: SkyCells, max_radius: float, kept: NDArray[np.bool_], recovery: Floats
+) -> tuple[float, tuple[str, ...]] | None:
+    """Return the area, arcsec^2, of an outer field that is there but too small for a prior, and its fields' names."""
+    there = kept & np.isfinite(recovery) & (cells.radius >= FAR * max_radius)
+    area = cells.good_area * np.where(there, np.nan_to_num(recovery), 0.0)
+    total = float(area.sum())
+    if not 0 < total < OUTER_AREA:
+        return None
+    return total, tuple(
+        name for name, part in zip(cells.fields, area.sum(axis=(1, 2)), strict=True) if part > 0
     )
 
 

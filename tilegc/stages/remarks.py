@@ -10,12 +10,13 @@ import numpy as np
 from tilegc.io.fits import FieldSource
 from tilegc.stages import mask
 from tilegc.stages.audit import Line
+from tilegc.stages.likelihood import OUTER_AREA
 from tilegc.stages.mask import Regions
 from tilegc.stages.noise import Noise
 from tilegc.stages.setup import Setup
 from tilegc.stages.threshold import Selection
 
-__all__ = ["on_audit", "on_fields", "on_masks"]
+__all__ = ["on_audit", "on_fields", "on_masks", "on_outer_field"]
 
 log = logging.getLogger("tilegc")
 
@@ -47,6 +48,16 @@ def on_fields(setup: Setup, noises: Mapping[str, Noise], selection: Selection) -
         log.warning(
             "fields have different bands: their limits, light and counts are not those of one another"
         )
+
+
+def on_outer_field(small: tuple[float, tuple[str, ...]] | None) -> None:
+    """Log where the sky far from the centre is too little to tell the law's floor."""
+    if small is not None:
+        area, names = small
+        log.info(
+            "field %s: %.0f of %g arcsec^2 needed far from the centre, no prior on the law's floor",
+            ", ".join(names), area, OUTER_AREA,
+        )  # fmt: skip
 
 
 def on_audit(lines: Sequence[Line]) -> None:
