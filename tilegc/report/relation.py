@@ -42,8 +42,11 @@ def diagram(material: Material) -> Drawing | None:
     )  # fmt: skip
     _bins(axes, material.relation)
     span = np.geomspace(n.min() / 1.1, n.max() * 1.1, 50)
-    if found["index"] is not None:
-        _law(axes, span, found["amplitude"], found["index"], f"fit: {_coefficients(found)}", style.BLUE, "-")
+    binned = found["boxes"]  # not the headline's own: where that is the likelihood's, it has a floor
+    if binned["index"] is not None:
+        _law(
+            axes, span, binned["amplitude"], binned["index"], f"fit: {_coefficients(binned)}", style.BLUE, "-"
+        )
     likely = found.get("likelihood")
     if likely and likely["c"] is not None:
         _likeliest(axes, likely, np.geomspace(kappa.min(), kappa.max(), 80))
