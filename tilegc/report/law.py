@@ -35,6 +35,8 @@ SAMPLES: Final = {
     "no_outer_field": "law without the outer field",
 }  # fmt: skip
 
+HELD: Final = "*: the floor lies on its bound, and errors are for it held there; a bar with an arrow is open."
+
 Floats = NDArray[np.float64]
 Cell = str | Markup
 
@@ -166,11 +168,18 @@ def ranking(material: Material) -> Drawing | None:
 def sensitivity(material: Material) -> Drawing | None:
     """Draw the index of both laws for every sample of the sources; None where none could be fitted."""
     table = rows_of(
-        material.run.sensitivity, "sample", "binned_index", "binned_index_err", "index", "index_err"
+        material.run.sensitivity,
+        "sample",
+        "binned_index",
+        "binned_index_err",
+        "index",
+        "index_err",
+        "floor_err",
     )
     if not table["sample"].size or not np.isfinite(table["index"]).any():
         return None
-    names = [SAMPLES.get(str(name), str(name)) for name in table["sample"]]
+    held = np.isfinite(table["index"]) & ~np.isfinite(table["floor_err"])
+    names = [_label(name, bool(at)) for name, at in zip(table["sample"], held, strict=True)]
     figure, axes = style.panel("The index with other sources", (style.WIDE[0], 1.9 + 0.36 * len(names)))
     place = np.arange(len(names))[::-1].astype(float)
     handles = []
@@ -180,8 +189,10 @@ def sensitivity(material: Material) -> Drawing | None:
         ("binned_index", -0.12, "o", style.BLUE, "binned in n"),
     ):  # fmt: skip
         there = np.isfinite(table[key])
-        error = np.nan_to_num(table[f"{key}_err"][there])
-        shown += [table[key][there] - error, table[key][there] + error]
+        error = np.tile(np.nan_to_num(table[f"{key}_err"][there]), (2, 1))
+        if key == "index":
+            _open_ends(axes, material, table, held, place + shift, error)
+        shown += [table[key][there] - error[0], table[key][there] + error[1]]
         handles.append(axes.errorbar(
             table[key][there], place[there] + shift, xerr=error, ls="", marker=marker, ms=6, color=colour,
             elinewidth=1.2, capsize=2.5, label=label, zorder=4,
@@ -194,9 +205,41 @@ def sensitivity(material: Material) -> Drawing | None:
     style.legend(figure, handles)
     return Drawing(
         "sensitivity", figure,
-        "Both indices from brighter sources, from each half by brightness, and with discs round galaxies left out.",
+        "Both indices from brighter sources, from each half by brightness, and with discs round galaxies left out."
+        + (f" {HELD}" if held.any() else ""),
         wide=True,
     )  # fmt: skip
+
+
+def _label(name: object, held: bool) -> str:
+    """Return what a sample is called; with a star where its floor lies on its bound."""
+    return SAMPLES.get(str(name), str(name)) + ("*" if held else "")
+
+
+def _open_ends(
+    axes: Axes, material: Material, table: Mapping[str, NDArray[Any]], held: NDArray[np.bool_], place: Floats,
+    error: Floats,
+) -> None:  # fmt: skip
+    """Put the profile's ends into the bar of the run's own index where its floor lies on its bound.
+
+    `error` holds lower and upper lengths, (2, fitted sample); an end that was not found is an arrow.
+    """
+    found = _likelihood(material)
+    rows = np.flatnonzero((table["sample"].astype(str) == "all") & held)
+    if found is None or not rows.size:
+        return
+    row = int(rows[0])
+    at = int(np.isfinite(table["index"])[:row].sum())
+    index = float(table["index"][row])
+    # b = 1 / c: the upper end of c is the lower one of b.
+    for side, end in enumerate(reversed(found["c_interval"])):
+        if end is not None:
+            error[side, at] = abs(1.0 / end - index)
+        else:
+            far = index + (-1.0, 1.0)[side] * max(float(error[side, at]), 0.05)
+            arrow = {"arrowstyle": "->", "color": style.VERMILLION, "lw": 1.2}
+            axes.annotate("", (far, place[row]), (index, place[row]), arrowprops=arrow, zorder=5)
+            error[side, at] = 0.0
 
 
 def likelihood_rows(material: Material) -> list[list[Cell]]:
@@ -205,16 +248,16 @@ def likelihood_rows(material: Material) -> list[list[Cell]]:
     if found is None:
         return []
     low, high = found["c_interval"]
-    ends = f"{plain(low)} to {plain(high)}" if low is not None and high is not None else "–"
+    ends = _ends(low, high)
     top = found["floor_interval_95"][1]
     outer, binned, flattened = found["outer"], found["binned"], found["attenuation"]
     floor = with_error(found["floor"], found["floor_err"]) if found["floor"] else Markup("0")
-    if top is not None and found["floor_interval_95"][0] == 0:
+    if top is not None and found["floor_err"] is None:
         floor = Markup("{}, below {} (95 %)").format(floor, plain(top))
     rows: list[list[Cell]] = [
         ["Power c", with_error(found["c"], found["c_err"]), "n = a κᶜ + f, box by box, the law summed over the cells"],
         *_systematic(found),
-        ["68 % of its profile", ends, "all else at its best: for a floor at 0"],
+        ["68 % of its profile", ends, "all else at its best: for a floor on its bound"],
         ["Error from resampled blocks", plain(found["c_err_resampled"] or np.nan), "patches of 15 arcsec, drawn anew"],
         *_of_members(found.get("members")),
         ["Index b = 1/c", with_error(found["index"], found["index_err"]), "of κ = A nᵇ"],
@@ -275,11 +318,19 @@ def sensitivity_rows(material: Material) -> list[list[Cell]]:
     for sample, n, binned, binned_err, index, index_err, floor, floor_err, pearson in zip(
         *table.values(), strict=True
     ):
+        held = bool(np.isfinite(index) and not np.isfinite(floor_err))
         rows.append([
-            SAMPLES.get(str(sample), str(sample)), f"{n:,}", _with(binned, binned_err), _with(index, index_err),
+            _label(sample, held), f"{n:,}", _with(binned, binned_err), _with(index, index_err),
             _with(floor, floor_err), plain(float(pearson), 2) if np.isfinite(pearson) else "–",
         ])  # fmt: skip
     return rows
+
+
+def _ends(low: float | None, high: float | None) -> str:
+    """Return an interval in words; an end that was not found leaves it open."""
+    if low is None:
+        return "–" if high is None else f"below {plain(high)}"
+    return f"above {plain(low)}" if high is None else f"{plain(low)} to {plain(high)}"
 
 
 def _with(value: float, error: float) -> str:
