@@ -12,6 +12,7 @@ import json
 import math
 import os
 import tempfile
+import time
 from contextlib import ExitStack
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -105,6 +106,10 @@ class Taken:
     driver_mib: float = 0.0
     driver_cpu: float = 0.0
     """Of this process from this pass's begin to the next one's: its own work between passes is in it."""
+    seconds: float = 0.0
+    """Of the clock, from its begin to its end."""
+    after: float = 0.0
+    """Of the clock, from its end to the next one's begin: the workers wait."""
 
 
 class Watch(RichProgress):
@@ -113,7 +118,7 @@ class Watch(RichProgress):
     def __init__(self) -> None:
         super().__init__()
         self.passes: list[Taken] = []
-        self._at = self._cpu = 0.0
+        self._at = self._cpu = self._clock = 0.0
 
     def start(self, name: str, total_pixels: int, total_units: int) -> None:
         """Forget the peaks so far."""
@@ -122,6 +127,7 @@ class Watch(RichProgress):
         for process in (psutil.Process(), *workers()):
             Path(f"/proc/{process.pid}/clear_refs").write_text("5")  # peak = present
         self._cpu, self._at = cpu(workers()), cpu([psutil.Process()])
+        self._clock = time.perf_counter()
         super().start(name, total_pixels, total_units)
 
     def finish(self, name: str) -> None:
@@ -130,6 +136,8 @@ class Watch(RichProgress):
         taken = self.passes[-1]
         taken.worker_mib = [peak(process.pid) for process in workers()]
         taken.worker_cpu = cpu(workers()) - self._cpu
+        now = time.perf_counter()
+        taken.seconds, self._clock = now - self._clock, now
 
     def close(self) -> None:
         """Enter what the driver took after the last pass."""
@@ -139,6 +147,7 @@ class Watch(RichProgress):
         if self.passes:
             self.passes[-1].driver_cpu = cpu([psutil.Process()]) - self._at
             self.passes[-1].driver_mib = peak(os.getpid())
+            self.passes[-1].after = time.perf_counter() - self._clock
 
 
 def workers() -> list[psutil.Process]:
@@ -169,17 +178,19 @@ def watched(run_file: Path, folder: Path, count: int) -> list[Taken]:
 
 def shares(passes: list[Taken]) -> Table:
     """Return a row a pass: CPU of the workers, which more of them share, and of the driver, which they wait for."""
-    shown = Table(title="CPU seconds and MiB, pass by pass", title_justify="left", box=None)
-    for name in ("pass", "workers, s", "driver, s", "worker, MiB", "driver, MiB"):
+    title = "Seconds of the clock, in a pass and after it; of the processors; MiB"
+    shown = Table(title=title, title_justify="left", box=None)
+    for name in ("pass", "clock, s", "after, s", "workers, s", "driver, s", "worker, MiB", "driver, MiB"):
         shown.add_column(name, justify="left" if name == "pass" else "right")
     for one in passes:
         shown.add_row(
-            one.name, f"{one.worker_cpu:.2f}", f"{one.driver_cpu:.2f}", f"{max(one.worker_mib, default=0):.0f}",
-            f"{one.driver_mib:.0f}",
+            one.name, *(f"{x:.2f}" for x in (one.seconds, one.after, one.worker_cpu, one.driver_cpu)),
+            f"{max(one.worker_mib, default=0):.0f}", f"{one.driver_mib:.0f}",
         )  # fmt: skip
     theirs, mine = sum(one.worker_cpu for one in passes), sum(one.driver_cpu for one in passes)
     most = [max(max(one.worker_mib, default=0) for one in passes), max(one.driver_mib for one in passes)]
-    shown.add_row("all", f"{theirs:.1f}", f"{mine:.1f}", *(f"{one:.0f}" for one in most))
+    clock = [sum(one.seconds for one in passes), sum(one.after for one in passes)]
+    shown.add_row("all", *(f"{x:.1f}" for x in (*clock, theirs, mine)), *(f"{x:.0f}" for x in most))
     bound = (theirs + mine) / (theirs / 2 + mine)
     shown.caption = (
         f"if the driver only worked while workers wait, two would be {bound:.2f} times as fast as one"

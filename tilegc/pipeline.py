@@ -73,7 +73,6 @@ from tilegc.stages.plan import Plan
 from tilegc.stages.products import Results
 from tilegc.stages.setup import Setup, arrays
 from tilegc.stages.sky_grid import add_up
-from tilegc.stages.truth import planted
 
 __all__ = ["audit", "default_directory", "ingest_only", "plan", "run"]
 
@@ -233,7 +232,10 @@ def _chain(
         eligible = shapes.eligible(setup, selection.candidates)
         found = statistics.side_by_side(
             setup, inputs.lens, cells, boxes, recovery,
-            statistics.Sources(compared, eligible, inpainted, limit, {name: one.sigma for name, one in noises.items()}),
+            statistics.Sources(
+                catalogue, compared, eligible, inpainted, limit, {name: one.sigma for name, one in noises.items()},
+                inputs.truth,
+            ),
             statistics.Frame(edges, level, centre, zones, discs, counting, in_law, light),
         )  # fmt: skip
         radii = found["radial"]
@@ -250,17 +252,13 @@ def _chain(
             found.get("kernel"), found.get("ranking"), found.get("sensitivity"),
             annuli, level, radii,
             contamination.budget(
-                cells, level, radii.cored, centre, inputs.kappa, compared.get("purity"),
+                cells, level, radii.cored, centre, found.get("behind"), compared.get("purity"),
                 kpc_per_arcsec(cosmology(config.cosmology), config.cluster.redshift),
             ),
             masses.masses(config, inputs.kappa, counted),
             mass_table.mass_table(config, inputs.lens, mass_table.Counts(counted, good_area), level),
             None if inputs.lens is None else (inputs.lens, kappa_peaks(inputs.lens.kappa, setup.grid)),
-            None if inputs.truth is None else
-            planted(
-                inputs.truth, cells, catalogue, limit, edges, config.relation.box, config.detect.exclusion_radius,
-                {f.source.name: store.read(f.store, "mask", f.grid.field) == 0 for f in setup.fields},
-            ),
+            found.get("planted"),
             lines,
             psfs,
             masked,

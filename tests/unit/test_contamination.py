@@ -56,7 +56,8 @@ def test_budget():
     level = Contamination(0.25, 0.03, 30.0, 40.0)
     purity = np.array([1.0, 0.9, np.nan, 0.25])
     kappa = flat_kappa(np.full((300, 300), 0.3), 0.5)
-    found = {one.name: one for one in contamination.budget(cells, level, floor, 0, kappa, purity, KPC)}
+    thinned = contamination.behind(kappa, cells.grid.ra, cells.grid.dec)
+    found = {one.name: one for one in contamination.budget(cells, level, floor, 0, thinned, purity, KPC)}
     area = (
         sum(cells.n_good[:, j, i].sum() for j, i in np.ndindex(60, 70) if cells.n_good[:, j, i].sum() >= 2)
         * AREA

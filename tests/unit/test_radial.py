@@ -14,7 +14,7 @@ from tests.hand import AREA, each_cell, mean, sky
 from tilegc.geometry import Box
 from tilegc.stages.lens_models import Realisations
 from tilegc.stages.profile import Contamination
-from tilegc.stages.radial import _gathered, radial, sample_of
+from tilegc.stages.radial import LAWS, MAPS, _gathered, fitted, radial, sample_of, shapes_of_map
 from tilegc.statistics.intensity import Fit, Sample, fit
 from tilegc.statistics.radial import (
     _cored_model,
@@ -162,6 +162,13 @@ def test_at_a_bound_and_with_too_few_points():
 # --- on the sky grid ---------------------------------------------------------------------------------------
 
 
+def of(cells, sources, edges, contamination, members=None):
+    """All that depends on radius, as a run puts it together."""
+    fits = {name: fitted(name, cells, sources) for name in LAWS}
+    shapes = {name: shapes_of_map(name, cells) for name in MAPS}
+    return radial(cells, sources, edges, contamination, fits, shapes, members)
+
+
 def table(cells):
     """Return a source in the middle of a cell for every count."""
     rows = [
@@ -180,7 +187,7 @@ def test_annuli_round_and_elliptical():
     edges = (2.0, 6.0, 11.0, 16.0, 27.0, 50.0)
     draws = np.random.default_rng(1).normal(1.0, 0.1, (5, 40, 36))
     members = Realisations(Box(10, 10, 50, 46), draws)
-    found = radial(cells, table(cells), edges, Contamination(0.3, 0.02, 30.0, 40.0), members)
+    found = of(cells, table(cells), edges, Contamination(0.3, 0.02, 30.0, 40.0), members)
     e1, e2 = found.elliptical["e1"], found.elliptical["e2"]
     rows = list(zip(*found.annuli.values(), strict=True))
     want = []
@@ -251,7 +258,7 @@ def test_coarse_cells_keep_area_and_integrals():
 def test_nothing_there_gives_empty_tables():
     cells = sky((0, 0))
     none = {"field": np.zeros(0, "U1"), "ra": np.zeros(0), "dec": np.zeros(0)}
-    found = radial(cells, none, (1.0, 5.0, 10.0), Contamination(*[np.nan] * 4))
+    found = of(cells, none, (1.0, 5.0, 10.0), Contamination(*[np.nan] * 4))
     assert found.annuli["r_lo"].size == found.shapes["tracer"].size == 0
     assert np.isnan(found.cored.values).all()
     assert math.isnan(found.shape.axis_ratio)

@@ -13,6 +13,8 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
 
+from tilegc.kernels.medians import median
+
 __all__ = [
     "BOXES",
     "LEAST_PIXELS",
@@ -64,7 +66,7 @@ def mad(values: NDArray[np.floating]) -> float:
     """Return 1.4826 times the median distance from the median; NaN of nothing."""
     if not values.size:
         return float("nan")
-    return 1.4826 * float(np.median(np.abs(values - np.median(values))))
+    return 1.4826 * float(median(np.abs(values - median(values))))
 
 
 def box_sum(image: NDArray[np.floating], side: int) -> NDArray[np.float64]:
@@ -100,7 +102,7 @@ def background(image: Floats, valid: NDArray[np.bool_]) -> Floats:
         np.linspace(0, length, n + 1).astype(int)
         for length, n in zip(image.shape, (rows, columns), strict=True)
     ]
-    nodes = np.full((rows, columns), float(np.median(image[valid])))
+    nodes = np.full((rows, columns), float(median(image[valid])))
     for j in range(rows):
         for i in range(columns):
             part = slice(edges[0][j], edges[0][j + 1]), slice(edges[1][i], edges[1][i + 1])
@@ -131,7 +133,7 @@ def blank_sky(image: Floats, valid: NDArray[np.bool_]) -> NDArray[np.bool_]:
     """
     if not valid.any():
         return np.zeros(image.shape, bool)
-    level = np.where(valid, image - np.median(image[valid]), 0)
+    level = np.where(valid, image - median(image[valid]), 0)
     smoothed = box_sum(level, _SMOOTHED)
     lit = ~valid | (smoothed > _HIGH * mad(smoothed[valid]))
     blank: NDArray[np.bool_] = ndimage.maximum_filter(lit, 2 * _GROWTH + 1) == 0
@@ -152,8 +154,8 @@ def scatter(image: Floats, blank: NDArray[np.bool_]) -> Scatter:
     values = image[blank]
     if values.size < LEAST_PIXELS:
         return Scatter(nothing, (nothing,) * len(BOXES), nothing, int(values.size))
-    middle = np.median(values)
-    pixel = 1.4826 * float(np.median(np.abs(values - middle)))
+    middle = median(values)
+    pixel = 1.4826 * float(median(np.abs(values - middle)))
     level = np.where(blank, image - middle, 0)
     return Scatter(
         pixel,

@@ -20,6 +20,7 @@ from tilegc.engine import FieldTiles, Unit
 from tilegc.geometry import Box, spread_blocks
 from tilegc.io import store
 from tilegc.kernels.matched import Matched, matched, matched_difference
+from tilegc.kernels.medians import median
 from tilegc.kernels.order import sigma
 from tilegc.kernels.psf import Psf, resampled
 from tilegc.stages.partials import Table, concatenate
@@ -107,7 +108,7 @@ def _cell_noise(common: None, cell: _Cell) -> Table:  # noqa: ARG001
     if 2 * int(good.sum()) >= good.size:
         for band, kernels in enumerate(cell.kernels):
             values = matched_difference(sci[band], valid, kernels)[inside][good]
-            found[band] = sigma(float(np.median(np.abs(values - np.median(values)))))
+            found[band] = sigma(float(median(np.abs(values - median(values)))))
     return {
         "field": np.full(found.size, cell.field), "band": np.arange(found.size),
         "cell": np.full(found.size, cell.order), "sigma": found,

@@ -12,10 +12,11 @@ from tilegc.stages.masses import APERTURE
 from tilegc.stages.partials import Table
 from tilegc.stages.profile import Contamination
 from tilegc.stages.sky_grid import SkyCells
+from tilegc.statistics.groups import groups
 from tilegc.statistics.intensity import BLOCK, Fit
 from tilegc.statistics.magnification import SLOPE, SLOPE_ERR, count_factor, magnification
 
-__all__ = ["PUBLISHED_PER_KPC2", "Component", "as_table", "budget"]
+__all__ = ["PUBLISHED_PER_KPC2", "Component", "as_table", "behind", "budget"]
 
 PUBLISHED_PER_KPC2 = 0.015
 """Contamination of Diego et al. 2026, per kpc^2: a check of the arithmetic."""
@@ -40,7 +41,7 @@ class Component:
 
 
 def budget(
-    cells: SkyCells, outermost: Contamination, floor: Fit, centre: int, kappa: Kappa | None,
+    cells: SkyCells, outermost: Contamination, floor: Fit, centre: int, thinned: tuple[float, float] | None,
     purity: np.ndarray | None, kpc: float,
 ) -> list[Component]:  # fmt: skip
     """Return every estimate of the contamination.
@@ -54,7 +55,8 @@ def budget(
         Of the cored law to the positions: its floor.
     centre : int
         Position of the field that holds the cluster's centre; the others are control fields.
-    kappa : Kappa, optional
+    thinned : tuple of float, optional
+        Of `behind`; None without a convergence map.
     purity : ndarray, optional
         Probability of each counted source to be no peak of noise; None where no null map was made.
     kpc : float
@@ -63,7 +65,7 @@ def budget(
     area = float(cells.good_area.sum(axis=0)[cells.kept].sum())
     found = [_noise(purity, area), _outermost(outermost), _floor(floor), *_control(cells, centre)]
     base = next((one for one in found[:2:-1] if np.isfinite(one.n)), found[1])
-    found += [_strong(), _behind(kappa, base, cells.grid.ra, cells.grid.dec)]
+    found += [_strong(), _thinned(thinned, base)]
     published = PUBLISHED_PER_KPC2 * kpc**2
     how = f"{PUBLISHED_PER_KPC2:g} per kpc^2 x ({kpc:.4f} kpc per arcsec)^2, no measurement of this run"
     return [*found, Component("published for AS1063", published, np.nan, np.nan, np.nan, how)]
@@ -123,12 +125,10 @@ def _control(cells: SkyCells, centre: int) -> list[Component]:
 def _block_error(cells: SkyCells, here: np.ndarray, area: np.ndarray, count: np.ndarray, n: float) -> float:
     """Return the error of a mean density from the scatter of blocks of 15 arcsec; Poisson with fewer than ten."""
     rows, columns = np.nonzero(here)
-    places = np.stack([cell_of(cells.eta[rows], BLOCK), cell_of(cells.xi[columns], BLOCK)])
-    blocks, block = np.unique(places, axis=1, return_inverse=True)
-    used = blocks.shape[1]
+    used, block = groups(cell_of(cells.eta[rows], BLOCK), cell_of(cells.xi[columns], BLOCK))
     if used < 10:
         return float(np.sqrt(count.sum()) / area.sum())
-    excess = np.bincount(block.ravel(), count - n * area, used)
+    excess = np.bincount(block, count - n * area, used)
     return float(np.sqrt((excess**2).sum() * used / (used - 1)) / area.sum())
 
 
@@ -138,13 +138,25 @@ def _strong() -> Component:
     return Component(f"background at magnification {STRONG:g}", np.nan, np.nan, factor, error, how)
 
 
-def _behind(kappa: Kappa | None, base: Component, ra: float, dec: float) -> Component:
+def behind(kappa: Kappa, ra: float, dec: float) -> tuple[float, float]:
+    """Return by how much the lens changes the background's counts within the aperture, and the slope's error of it.
+
+    Parameters
+    ----------
+    kappa : Kappa
+    ra, dec : float
+        The cluster's centre, degrees.
+    """
+    inside = kappa.distances(ra, dec) <= APERTURE
+    return count_factor(magnification(kappa.values)[inside])
+
+
+def _thinned(thinned: tuple[float, float] | None, base: Component) -> Component:
     """Return the background seen through the lens within the aperture, over that beside it."""
     name = f"background within {APERTURE:g} arcsec"
-    if kappa is None:
+    if thinned is None:
         return Component(name, np.nan, np.nan, np.nan, np.nan, "no convergence map in the run file")
-    inside = kappa.distances(ra, dec) <= APERTURE
-    factor, error = count_factor(magnification(kappa.values)[inside])
+    factor, error = thinned
     n = base.n * factor
     # relative errors, of the base and of the thinning, add in quadrature
     err = float(np.hypot(base.err * factor, base.n * error))

@@ -17,6 +17,7 @@ from tilegc.engine import FieldTiles, Unit
 from tilegc.geometry import Box, spread_blocks
 from tilegc.io import store
 from tilegc.kernels.bands import add_bands
+from tilegc.kernels.medians import median
 from tilegc.kernels.order import sigma
 from tilegc.kernels.smoothing import Taps, difference, difference_radius
 from tilegc.stages.partials import Table, concatenate
@@ -74,7 +75,7 @@ def _cell_noise(common: None, cell: _Cell) -> Table:  # noqa: ARG001
     if 2 * int(good.sum()) >= good.size:
         for scale, taps in enumerate(cell.scales):
             values = difference(light, valid, *taps)[inside][good]
-            found[scale] = sigma(float(np.median(np.abs(values - np.median(values)))))
+            found[scale] = sigma(float(median(np.abs(values - median(values)))))
     return {
         "field": np.full(2, cell.field), "scale": np.arange(2), "cell": np.full(2, cell.order), "sigma": found,
     }  # fmt: skip

@@ -21,6 +21,7 @@ from tilegc.engine import Pass
 from tilegc.geometry import LATTICE, Box, Tile
 from tilegc.kernels.lattice import bilinear
 from tilegc.kernels.masks import grow
+from tilegc.kernels.medians import median
 from tilegc.kernels.order import MAD_TO_SIGMA
 from tilegc.kernels.peaks import classify, settle
 from tilegc.stages.detection_map import FilterParams, band_response, response_halo
@@ -141,12 +142,12 @@ def mad_sigma(values: np.ndarray) -> float:
     """Return 1.4826 x the median of |values|; NaN of fewer than `ENOUGH` values, and where it is 0."""
     if values.size < ENOUGH:
         return np.nan
-    return MAD_TO_SIGMA * float(np.median(np.abs(values))) or np.nan
+    return MAD_TO_SIGMA * float(median(np.abs(values))) or np.nan
 
 
 def _centred(values: np.ndarray) -> float:
     """Return `mad_sigma` about the median."""
-    return mad_sigma(values - np.median(values)) if values.size >= ENOUGH else np.nan
+    return mad_sigma(values - median(values)) if values.size >= ENOUGH else np.nan
 
 
 def within_cells(core: Box, window: Box) -> list[tuple[int, int, tuple[slice, slice]]]:

@@ -7,8 +7,9 @@ sources' positions, not to annuli.
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from typing import Final
 
 import numpy as np
 
@@ -16,10 +17,17 @@ from tilegc.stages.lens_models import Realisations
 from tilegc.stages.partials import Table
 from tilegc.stages.profile import ANNULUS_AREA, Contamination
 from tilegc.stages.sky_grid import SkyCells
+from tilegc.statistics.groups import groups
 from tilegc.statistics.intensity import Fit, Sample
 from tilegc.statistics.radial import Shape, elliptical_radius, fit_cored, fit_nfw, fit_ring, shape_of
 
-__all__ = ["RINGS", "Radial", "radial", "sample_of"]
+__all__ = ["LAWS", "MAPS", "RINGS", "Radial", "fitted", "radial", "sample_of", "shapes_of_map"]
+
+LAWS: Final = ("elliptical", "nfw", "cored")
+"""Laws of the sources' intensity, the one that takes longest first."""
+
+MAPS: Final = ("kappa", "light", "rho")
+"""Maps whose shapes stand beside that of the sources."""
 
 RINGS = (3.0, 8.0, 15.0, 25.0, 40.0, 60.0)
 """Edges, arcsec, of the annuli in which shapes are measured."""
@@ -51,7 +59,7 @@ class Radial:
 
 def radial(
     cells: SkyCells, sources: Table, edges: tuple[float, ...], contamination: Contamination,
-    members: Realisations | None = None,
+    fits: Mapping[str, Fit], shapes: Mapping[str, Table], members: Realisations | None = None,
 ) -> Radial:  # fmt: skip
     """Measure everything that depends on radius, all fields together.
 
@@ -64,11 +72,14 @@ def radial(
         Of the annuli, arcsec.
     contamination : Contamination
         Subtracted in `n_corrected`.
+    fits : mapping
+        `fitted` of every name in `LAWS`.
+    shapes : mapping
+        `shapes_of_map` of every name in `MAPS`.
     members : Realisations, optional
         Of the lens model: their scatter is the error of kappa.
     """
-    sample = sample_of(cells, sources)
-    round_fit, elliptical, nfw = fit_cored(sample), fit_cored(sample, elliptical=True), fit_nfw(sample)
+    elliptical = fits["elliptical"]
     e1, e2 = (elliptical[name] if np.isfinite(elliptical[name]) else 0.0 for name in ("e1", "e2"))
     xi, eta = np.meshgrid(cells.xi, cells.eta)
     rows = [
@@ -80,10 +91,30 @@ def radial(
         "geometry", "r_lo", "r_hi", "r_mean", "area_arcsec2", "n_gc", "n_per_arcsec2", "n_err", "n_corrected",
         "n_corrected_err", "kappa", "kappa_err", "light", "rho",
     )  # fmt: skip
+    floor = elliptical["floor"] if np.isfinite(elliptical["floor"]) else 0.0
+    parts = [_shapes("sources", sample_of(cells, sources), floor), *(shapes[name] for name in MAPS)]
     return Radial(
-        _table(names, rows), _shapes(cells, sample, elliptical), round_fit, elliptical, nfw,
+        _table(names, rows), {name: np.concatenate([part[name] for part in parts]) for name in parts[0]},
+        fits["cored"], elliptical, fits["nfw"],
         shape_of(elliptical) if np.isfinite(elliptical.values).all() else Shape(*[np.nan] * 4),
     )  # fmt: skip
+
+
+def fitted(name: str, cells: SkyCells, sources: Table) -> Fit:
+    """Fit one of `LAWS` to the sources' positions; parameters as for `radial`."""
+    sample = sample_of(cells, sources)
+    return fit_nfw(sample) if name == "nfw" else fit_cored(sample, elliptical=name == "elliptical")
+
+
+def shapes_of_map(name: str, cells: SkyCells) -> Table:
+    """Return axis ratio and position angle of one of `MAPS` in rings about the centre: rows of `schema.SHAPE`."""
+    values = {"kappa": lambda: cells.kappa, "light": lambda: _light(cells), "rho": lambda: _rho(cells)}[
+        name
+    ]()
+    there = cells.kept & np.isfinite(values) & (values > 0)
+    area = cells.good_area.sum(axis=0)
+    xi, eta, part, weight = _gathered(cells, np.where(there, area, 0.0), np.where(there, area * values, 0.0))
+    return _shapes(name, Sample(xi, eta, weight, xi, eta, part), 0.0)
 
 
 def sample_of(cells: SkyCells, sources: Table) -> Sample:
@@ -128,34 +159,24 @@ def _scatter(members: Realisations | None, here: np.ndarray) -> float:
     return float(np.std(means, ddof=1))
 
 
-def _shapes(cells: SkyCells, sample: Sample, whole: Fit) -> Table:
-    """Return axis ratio and position angle of each tracer in rings about the centre."""
-    kept, area = cells.kept, cells.good_area.sum(axis=0)
+def _shapes(tracer: str, sample: Sample, floor: float) -> Table:
+    """Return axis ratio and position angle of a tracer in rings about the centre."""
     rows: list[tuple[object, ...]] = []
-    maps = {"kappa": cells.kappa, "light": _light(cells), "rho": _rho(cells)}
-    samples = {"sources": (sample, whole["floor"] if np.isfinite(whole["floor"]) else 0.0)}
-    for name, values in maps.items():
-        there = kept & np.isfinite(values) & (values > 0)
-        at_xi, at_eta, part, weight = _gathered(
-            cells, np.where(there, area, 0.0), np.where(there, area * values, 0.0)
-        )
-        samples[name] = (Sample(at_xi, at_eta, weight, at_xi, at_eta, part), 0.0)
-    for name, (one, floor) in samples.items():
-        for r_lo, r_hi in itertools.pairwise(RINGS):
-            ring = one.ring(r_lo, r_hi)
-            whole_ring = np.pi * (r_hi**2 - r_lo**2)
-            if ring.area.sum() < 0.5 * whole_ring or (name == "sources" and ring.weight.sum() < RING_SOURCES):
-                continue
-            found = fit_ring(one, r_lo, r_hi, floor)
-            if found.at_bound or not np.isfinite(found.values).all():
-                continue
-            shape = shape_of(found)
-            counted = name == "sources"
-            rows.append((
-                name, r_lo, r_hi, float(found.n) if counted else np.nan, found["slope"], shape.axis_ratio,
-                shape.axis_ratio_err if counted else np.nan, shape.position_angle,
-                shape.position_angle_err if counted else np.nan,
-            ))  # fmt: skip
+    counted = tracer == "sources"
+    for r_lo, r_hi in itertools.pairwise(RINGS):
+        ring = sample.ring(r_lo, r_hi)
+        whole_ring = np.pi * (r_hi**2 - r_lo**2)
+        if ring.area.sum() < 0.5 * whole_ring or (counted and ring.weight.sum() < RING_SOURCES):
+            continue
+        found = fit_ring(sample, r_lo, r_hi, floor)
+        if found.at_bound or not np.isfinite(found.values).all():
+            continue
+        shape = shape_of(found)
+        rows.append((
+            tracer, r_lo, r_hi, float(found.n) if counted else np.nan, found["slope"], shape.axis_ratio,
+            shape.axis_ratio_err if counted else np.nan, shape.position_angle,
+            shape.position_angle_err if counted else np.nan,
+        ))  # fmt: skip
     names = (
         "tracer", "r_lo", "r_hi", "n_gc", "slope", "axis_ratio", "axis_ratio_err", "position_angle",
         "position_angle_err",
@@ -202,9 +223,7 @@ def _gathered(cells: SkyCells, area: np.ndarray, *sums: np.ndarray) -> tuple[np.
         near = np.hypot((np.abs(i + 0.5) - 0.5) * side * pixel, (np.abs(j + 0.5) - 0.5) * side * pixel)
         step = np.where((step == 1) & (near >= FINENESS * side * pixel), side, step)
     j, i = (rows + cells.j0) // step, (columns + cells.i0) // step
-    _, group = np.unique(np.stack([step, j, i]), axis=1, return_inverse=True)
-    group = group.ravel()
-    size = int(group.max()) + 1 if group.size else 0
+    size, group = groups(step, j, i)
     total = np.bincount(group, part, size)
     places = (np.bincount(group, part * axis, size) / total for axis in (xi, eta))
     return (*places, total, *(np.bincount(group, one[rows, columns], size) for one in sums))

@@ -19,6 +19,7 @@ from tilegc.engine import Pass, run_pass
 from tilegc.geometry import Tile, blocks
 from tilegc.kernels.components import Components
 from tilegc.kernels.lattice import fill, lattice_shape
+from tilegc.kernels.medians import median
 from tilegc.kernels.order import sigma
 from tilegc.kernels.ridges import RADIUS, line_steps, ridges
 from tilegc.schema import Bit
@@ -133,7 +134,7 @@ def _spread_rule(
         part = cell.within(tile.window)
         inside = np.abs(values[part][counted[part]])
         places.append(place)
-        found.append(sigma(float(np.median(inside))) if inside.size >= LEAST_PIXELS else np.nan)
+        found.append(sigma(float(median(inside))) if inside.size >= LEAST_PIXELS else np.nan)
     rows, columns = np.array(places, np.int64).T
     return {}, {params: {"row": rows, "column": columns, "sigma": np.array(found)}}
 

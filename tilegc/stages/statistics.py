@@ -7,16 +7,18 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
+from astropy.table import QTable
 from numpy.typing import NDArray
 
 from tilegc.engine import Call, Shared, bounded, together
-from tilegc.stages import likelihood, masses, profile, radial, relation, sensitivity
+from tilegc.stages import contamination, likelihood, masses, profile, radial, relation, sensitivity
 from tilegc.stages.kernel import kernel_statistics
 from tilegc.stages.lens_models import LensModels, realisations
 from tilegc.stages.partials import Table
 from tilegc.stages.ranking import rank_maps
 from tilegc.stages.setup import Setup
 from tilegc.stages.sky_grid import SkyCells
+from tilegc.stages.truth import planted_in_fields
 
 __all__ = ["Frame", "Sources", "side_by_side"]
 
@@ -25,6 +27,7 @@ __all__ = ["Frame", "Sources", "side_by_side"]
 class Sources:
     """The tables of sources that the statistics are of."""
 
+    catalogue: Table
     compared: Table
     """Those above the limit of all fields."""
     eligible: Table
@@ -32,6 +35,8 @@ class Sources:
     inpainted: Table
     limit: float
     sigma: Mapping[str, float]
+    truth: QTable | None
+    """What was planted."""
 
 
 @dataclass(frozen=True)
@@ -58,46 +63,75 @@ def side_by_side(
 ) -> dict[str, Any]:  # fmt: skip
     """Measure what is independent of one another side by side: radii, the law of counts, other maps and samples.
 
-    Without a lens model there are the radii alone.
+    Without a lens model there are the radii alone, and what was planted if anything was.
     """
     config = setup.config
-    reach, side, kernel = config.relation.max_radius, config.relation.box, config.density
+    reach = config.relation.max_radius
     range_maps = None
     if lens is not None and lens.ensemble is not None:
         range_maps = realisations(cells, lens.ensemble, max(reach, masses.APERTURE))
-    engine = bounded(setup.near, cells.nbytes)
-    shared: dict[str, Any] = {"cells": cells, "range_maps": range_maps}
-    calls = {
-        "radial": Call(
-            radial.radial, Shared("cells"), sources.compared, frame.edges, frame.level, Shared("range_maps")
-        )
-    }
+    shared: dict[str, Any] = {"cells": cells, "range_maps": range_maps, "kappa": lens and lens.kappa}
+    calls: dict[str, Call] = {}
+    if lens is not None:
+        calls["behind"] = Call(contamination.behind, Shared("kappa"), cells.grid.ra, cells.grid.dec)
+    calls |= {name: Call(radial.fitted, name, Shared("cells"), sources.compared) for name in radial.LAWS}
+    calls |= {f"{name}'s shape": Call(radial.shapes_of_map, name, Shared("cells")) for name in radial.MAPS}
+    if sources.truth is not None:
+        calls["planted"] = Call(
+            planted_in_fields, sources.truth, Shared("cells"), sources.catalogue, sources.limit, frame.edges,
+            config.relation.box, config.detect.exclusion_radius, setup.fields,
+        )  # fmt: skip
+    if lens is not None:
+        settings = shared["settings"] = _settings(setup, cells, sources, frame)
+        calls |= _of_lens(setup, lens, boxes, recovery, sources, frame, settings)
+    found = together(bounded(setup.near, cells.nbytes), "statistics", calls, shared)
+    found["radial"] = radial.radial(
+        cells, sources.compared, frame.edges, frame.level, {name: found[name] for name in radial.LAWS},
+        {name: found[f"{name}'s shape"] for name in radial.MAPS}, range_maps,
+    )  # fmt: skip
     if lens is None:
-        return together(engine, "statistics", calls, shared)
+        return found
+    table = sensitivity.as_table([found[name] for name in sensitivity.SAMPLES])
+    counts = found["counts"]
+    found["sensitivity"] = table
+    found["counts"] = replace(counts, systematic=sensitivity.systematic_of(table, counts.attenuation))
+    return found
+
+
+def _settings(setup: Setup, cells: SkyCells, sources: Sources, frame: Frame) -> sensitivity.Settings:
+    """Return what the relation is measured with, of all samples alike."""
+    config = setup.config
     hidden = sources.inpainted["field"] == cells.fields[frame.centre]
     drawn = cells.count(sources.inpainted["ra"][hidden], sources.inpainted["dec"][hidden])
     drawn = drawn / config.inpaint.realisations
-    pair = kernel.alpha, kernel.softening
     left_out = config.relation.galaxy_discs == "auto" and frame.light is None
-    shared["settings"] = sensitivity.Settings(
-        frame.centre, side, reach, pair, drawn, frame.discs, left_out, frame.zones, frame.light
-    )
-    within = np.where(frame.counting, recovery, np.nan)
-    calls["counts"] = Call(
-        likelihood.fit_counts, Shared("cells"), side, reach, found=boxes, ensemble=Shared("range_maps"),
-        kept=frame.in_law, recovery=recovery, light=frame.light,
+    return sensitivity.Settings(
+        frame.centre, config.relation.box, config.relation.max_radius, (config.density.alpha, config.density.softening),
+        drawn, frame.discs, left_out, frame.zones, frame.light,
     )  # fmt: skip
-    calls["kernel"] = Call(kernel_statistics, Shared("cells"), frame.centre, reach, side, drawn, pair, within)
-    calls["ranking"] = Call(rank_maps, Shared("cells"), lens.kappa, lens.rivals, reach, within)
+
+
+def _of_lens(
+    setup: Setup, lens: LensModels, boxes: relation.Boxes | None, recovery: NDArray[np.float64], sources: Sources,
+    frame: Frame, settings: sensitivity.Settings,
+) -> dict[str, Call]:  # fmt: skip
+    """Return what is measured against kappa: the law, the kernel, other maps, and samples, the longest first."""
+    reach, side = setup.config.relation.max_radius, setup.config.relation.box
+    within = np.where(frame.counting, recovery, np.nan)
+    calls = {
+        "counts": Call(
+            likelihood.fit_counts, Shared("cells"), side, reach, found=boxes, ensemble=Shared("range_maps"),
+            kept=frame.in_law, recovery=recovery, light=frame.light,
+        ),
+        "kernel": Call(
+            kernel_statistics, Shared("cells"), frame.centre, reach, side, settings.inpainted, settings.kernel, within
+        ),
+        "ranking": Call(rank_maps, Shared("cells"), Shared("kappa"), lens.rivals, reach, within),
+    }  # fmt: skip
     candidates = {name: sources.eligible[name] for name in ("field", "ra", "dec", "peak")}
     for name in sensitivity.SAMPLES:
         calls[name] = Call(
             sensitivity.sample_row, name, Shared("cells"), candidates, sources.sigma, sources.limit,
             Shared("settings"),
         )  # fmt: skip
-    found = together(engine, "statistics", calls, shared)
-    table = sensitivity.as_table([found[name] for name in sensitivity.SAMPLES])
-    counts = found["counts"]
-    found["sensitivity"] = table
-    found["counts"] = replace(counts, systematic=sensitivity.systematic_of(table, counts.attenuation))
-    return found
+    return calls

@@ -8,21 +8,23 @@ the counts with and without them.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 from astropy.table import QTable
 from scipy.spatial import cKDTree
 
+from tilegc.engine import FieldTiles
 from tilegc.errors import InputError
+from tilegc.io import store
 from tilegc.io.tables import read_parquet
 from tilegc.kernels.peaks import settle
 from tilegc.stages.profile import profile
 from tilegc.stages.relation import Relation, boxes, fit, index_difference
 from tilegc.stages.sky_grid import SkyCells
 
-__all__ = ["COMPACT", "Planted", "on_planted", "planted", "read_truth"]
+__all__ = ["COMPACT", "Planted", "on_planted", "planted", "planted_in_fields", "read_truth"]
 
 COMPACT = ("gc", "member_gc", "background_point", "background_extended")
 """Kinds of planted objects that a catalogue of point sources is meant to hold, or cannot tell from such."""
@@ -152,6 +154,15 @@ def planted(
     return Planted(
         response, limit, total, n_found, found, pure, fit(theirs), *index_difference(mine, theirs), table
     )
+
+
+def planted_in_fields(
+    truth: QTable, cells: SkyCells, catalogue: Table, keep_limit: float, edges: tuple[float, ...], box: float,
+    exclusion: float, fields: Sequence[FieldTiles],
+) -> Planted:  # fmt: skip
+    """Return what `planted` does, with the good pixels read from the fields' stores."""
+    good = {field.source.name: store.read(field.store, "mask", field.grid.field) == 0 for field in fields}
+    return planted(truth, cells, catalogue, keep_limit, edges, box, exclusion, good)
 
 
 def on_planted(truth: QTable, catalogue: Table, flux_limit: float) -> np.ndarray:

@@ -15,6 +15,8 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import optimize
 
+from tilegc.statistics.groups import groups
+
 __all__ = ["Fit", "Model", "Sample", "fit"]
 
 Floats = NDArray[np.float64]
@@ -181,13 +183,7 @@ def _covariances(
         inverse[some] = np.linalg.inv(fisher[some])
     except np.linalg.LinAlgError:
         return inverse, robust
-    number, block = np.unique(
-        np.floor(np.concatenate([np.stack(points), np.stack(cells)], axis=1) / BLOCK),
-        axis=1,
-        return_inverse=True,
-    )
-    block = block.ravel()
-    count = number.shape[1]
+    count, block = groups(*np.floor(np.concatenate([np.stack(points), np.stack(cells)], axis=1) / BLOCK))
     if count < 10:
         return inverse, robust
     scores = np.stack([

@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tilegc.statistics.counts_law import BoxCounts, Law, fit_law
+from tilegc.statistics.groups import groups
 
 __all__ = ["BLOCK", "RESAMPLES", "block_numbers", "block_weights", "bootstrap"]
 
@@ -35,11 +36,7 @@ def block_numbers(xi: Floats, eta: Floats, side: float = BLOCK) -> Ints:
     xi, eta : float64
         arcsec, of one shape; edges of the blocks are whole multiples of `side`.
     """
-    row, column = (np.floor(axis / side).astype(np.int64) for axis in (eta, xi))
-    width = int(np.ptp(column)) + 1 if column.size else 1
-    place = row * width + (column - (column.min() if column.size else 0))
-    number: Ints = np.unique(place, return_inverse=True)[1].reshape(xi.shape)
-    return number
+    return groups(*(np.floor(axis / side) for axis in (eta, xi)))[1]
 
 
 def block_weights(number: Ints, resamples: int = RESAMPLES, seed: int = SEED) -> Iterator[Floats]:
