@@ -11,10 +11,9 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 import numpy as np
-from astropy.cosmology import FlatLambdaCDM
 from astropy.io import fits
 from numpy.typing import ArrayLike, NDArray
 
@@ -31,6 +30,9 @@ from tilegc.sky import (
     separation_arcsec,
     world_to_pixel,
 )
+
+if TYPE_CHECKING:
+    from astropy.cosmology import FlatLambdaCDM
 
 __all__ = ["Kappa", "check_overlap", "read_convergence"]
 

@@ -5,16 +5,18 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 import fsspec
 import numpy as np
-from astropy.cosmology import FlatLambdaCDM
 from numpy.typing import ArrayLike, NDArray
 
 from tilegc import config
 from tilegc.errors import ConvergenceError, one_line
 from tilegc.io.convergence import Kappa, read_convergence
+
+if TYPE_CHECKING:
+    from astropy.cosmology import FlatLambdaCDM
 
 __all__ = ["Ensemble", "find_ensemble"]
 

@@ -2,18 +2,24 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import numpy as np
 from astropy import constants, units
-from astropy.cosmology import FlatLambdaCDM
 
 from tilegc import config
 from tilegc.errors import ConvergenceError
+
+if TYPE_CHECKING:
+    from astropy.cosmology import FlatLambdaCDM
 
 __all__ = ["cosmology", "kpc_per_arcsec", "lens_scaling", "mass_within", "sigma_critical"]
 
 
 def cosmology(settings: config.Cosmology) -> FlatLambdaCDM:
     """Return astropy's flat LCDM cosmology, without radiation."""
+    from astropy.cosmology import FlatLambdaCDM  # noqa: PLC0415  (a second to import; workers need none)
+
     return FlatLambdaCDM(H0=settings.H0, Om0=settings.Om0)
 
 

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
-from astropy.cosmology import FlatLambdaCDM
 
 from tilegc.config import RunConfig
 from tilegc.geometry import Box
@@ -15,6 +15,9 @@ from tilegc.io.lens_ensemble import Ensemble, find_ensemble
 from tilegc.kernels.maxima import local_maxima
 from tilegc.sky import SkyGrid, pixel_to_world
 from tilegc.stages.sky_grid import SkyCells
+
+if TYPE_CHECKING:
+    from astropy.cosmology import FlatLambdaCDM
 
 __all__ = ["LensModels", "Peak", "Realisations", "find_lens_models", "kappa_peaks", "realisations"]
 

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
-from scipy import stats
+import scipy
 
 from tilegc.stages.sky_grid import SkyCells
 from tilegc.statistics.kernel_maps import pearson
@@ -223,5 +223,5 @@ def compare(cells: SkyCells, field: int, max_radius: float) -> Comparison:
         beta,
         residual,
         pearson(kappa, rho),
-        pearson(stats.rankdata(kappa), stats.rankdata(rho)),
+        pearson(scipy.stats.rankdata(kappa), scipy.stats.rankdata(rho)),
     )

@@ -11,8 +11,9 @@ from dataclasses import dataclass
 from typing import Final
 
 import numpy as np
+import scipy
 from numpy.typing import NDArray
-from scipy import fft, stats
+from scipy import fft
 from scipy.optimize import minimize
 
 from tilegc.statistics.resampling import block_numbers, block_weights
@@ -170,7 +171,9 @@ def likeness(kappa: Floats, rho: Floats, weight: Floats | None = None) -> Likene
     beta = float((kappa * rho).sum()) / power
     if np.ptp(rho) == 0 or np.ptp(kappa) == 0:
         return Likeness(beta, np.nan, np.nan)
-    return Likeness(beta, pearson(kappa, rho), pearson(stats.rankdata(kappa), stats.rankdata(rho)))
+    return Likeness(
+        beta, pearson(kappa, rho), pearson(scipy.stats.rankdata(kappa), scipy.stats.rankdata(rho))
+    )
 
 
 def pearson(a: Floats, b: Floats) -> float:
