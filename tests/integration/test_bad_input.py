@@ -143,6 +143,10 @@ FILES = {
         lambda f: spoil(f / "kappa.fits", pixels(lambda data: data * np.nan), 0),
         r"kappa\.fits.*NaN",
     ),
+    "kappa all zero": (
+        lambda f: spoil(f / "kappa.fits", pixels(lambda data: data * 0), 0),
+        r"kappa\.fits.*nothing but zeros",
+    ),
     "kappa of another cluster": (
         lambda f: spoil(f / "kappa.fits", cards(CRVAL1=mock.RA - 3), 0),
         r"kappa\.fits.*covers no part",
@@ -200,6 +204,14 @@ KEYS = {
     "narrow is wide": ({"filter.stages": [[5, 0.5], [1, 3]]}, r"filter.*stages.*narrow"),
     "edges that fall": ({"profile.edges": [3, 2, 1]}, r"profile\.edges"),
     "box of broken cells": ({"relation.box": 3.5}, r"relation\.box.*comparison\.pixel"),
+    "a box of a degree": (
+        {"relation.box": 3600, "relation.max_radius": 3600},
+        r"relation\.box.*less than or equal to 300",
+    ),
+    "boxes of too many cells": (
+        {"relation.box": 300, "relation.max_radius": 300, "comparison.pixel": 0.02},
+        r"relation\.box: out to whole boxes of 300 arcsec.*cells.*smaller boxes",
+    ),
     "scaling not declared": (
         {"convergence": {"path": "kappa.fits"}},
         r"convergence.*kappa\.fits.*source_redshift.*lens_scaling",
