@@ -276,10 +276,14 @@ def likelihood_rows(material: Material) -> list[list[Cell]]:
     if binned:
         b, put_in = with_error(binned["index_mean"], binned["index_std"]), plain(binned["index_true"])
         rows.append(["What binning in n makes of b", b, f"simulated in these boxes with b = {put_in}"])
-    if flattened and flattened["ratio"] is not None:
-        number, ratio = flattened["realisations"], plain(flattened["ratio"])
-        words = f"{number} range maps of the lens model give back {ratio} of c"
-        rows.append(["c without errors of the lens map", plain(flattened["c_corrected"]), words])
+    if flattened:
+        number, ratio = flattened["realisations"], flattened["ratio"]
+        words = f"{number} range maps of the lens model give back {ratio and plain(ratio)} of c"
+        if ratio is None:
+            words = f"only {number} range maps of the lens model give back a law: they do not tell"
+        elif flattened["c_corrected"] is None:
+            words += ", which is not known well enough to divide by it"
+        rows.append(["c without errors of the lens map", plain(flattened["c_corrected"] or np.nan), words])
     return rows
 
 
