@@ -204,6 +204,9 @@ def likeness_errors(
     A resample draws blocks of sources *and* area, and rho is built anew: W * wN over the share of W * area that
     was drawn, w being how often a block was.  Cells of rho are not independent: resampling them would say that
     rho is known ten times better than it is.
+
+    A resample also weighs other places: that is what it would be to have seen another patch of such a sky, and is an
+    upper bound of what counting the same patch anew does (`tests/unit/test_kernel_maps.py`: 5 to 8 times that).
     """
     if not maps.use.any():
         return Likeness(np.nan, np.nan, np.nan)
