@@ -51,7 +51,7 @@ class Mask(Section):
     arcs: Switch = "off"
     """`recipe: calibrated`: auto."""
 
-    @field_validator("arcs")
+    @field_validator("spikes", "arcs")
     @classmethod
     def _below_the_cut(cls, value: float | str) -> float | str:
         if isinstance(value, float | int) and value > CUT:
