@@ -27,6 +27,7 @@ else:
 __all__ = [
     "Place",
     "buffered",
+    "content",
     "create",
     "files_below",
     "is_remote",
@@ -114,9 +115,7 @@ def reach(path: Place) -> bool:
     try:
         return bool(path.exists())
     except Exception as error:  # noqa: BLE001  (every store has its own)
-        raise InputError(
-            f"{path}: cannot be reached ({one_line(error)}); check the address, the network and your credentials"
-        ) from None
+        raise _unreachable(path, error) from None
 
 
 @contextmanager
@@ -190,19 +189,44 @@ def _refused(error: BaseException | None) -> bool:
 
 
 def files_below(root: Place) -> list[str]:
-    """Return the files below a URL, relative to it, sorted; none where there is nothing."""
+    """Return the files below a URL, relative to it, sorted; none where there is nothing.
+
+    Raises
+    ------
+    InputError
+        If the store does not answer, or answers that we may not.
+    """
     remote = cast("UPath", root)
     above = remote.path.rstrip("/") + "/"
     try:
         found = remote.fs.find(remote.path)
     except FileNotFoundError:  # not even a bucket
         return []
+    except Exception as error:  # noqa: BLE001  (every store has its own)
+        raise _unreachable(root, error) from None
     return sorted(name.removeprefix(above) for name in found if name.startswith(above))
+
+
+def content(path: Place) -> bytes:
+    """Return what a file holds that somebody else may be putting anew: from a store in one request.
+
+    To open it asks for its length first, and fails if it is another one by the time that it is read.
+    """
+    if not is_remote(path):
+        return path.read_bytes()
+    found: bytes = path.fs.cat_file(path.path)
+    return found
 
 
 def buffered(path: Place) -> Any:
     """Return what libraries that know no URLs read a file from: its path, or its bytes in memory."""
     return io.BytesIO(path.read_bytes()) if is_remote(path) else path
+
+
+def _unreachable(path: Place, error: Exception) -> InputError:
+    return InputError(
+        f"{path}: cannot be reached ({one_line(error)}); check the address, the network and your credentials"
+    )
 
 
 def _absent(url: str, error: Exception) -> str:

@@ -180,6 +180,10 @@ def _law(known: Run) -> tuple[KappaLaw, str, tuple[float, float]]:
     # kappa = A n^b is n = a kappa^c with c = 1 / b, ln a = -ln A / b
     binned = found.get("boxes") or found
     amplitude, index = binned["amplitude"], binned["index"]
+    if not index > 0:
+        raise RunFolderError(
+            f"{known.path}: kappa does not rise with its counts (b = {index:g}): it calibrates nothing"
+        )
     return (
         KappaLaw(-float(np.log(amplitude)) / index, 1.0 / index, 0.0, _binned_covariance(known)), "boxes", n_range,
     )  # fmt: skip
@@ -231,7 +235,7 @@ def _own_limit(run: Run) -> float:
 
 
 def _share(run: Run) -> np.ndarray:
-    """Return the share of sources that is seen in each cell (eta, xi); 0 round galaxies, as the law left them out."""
+    """Return the share of sources that is seen in each cell (eta, xi); 0 round galaxies, whose own would count."""
     sky = run.sky()
     return np.where(sky["in_law"], np.nan_to_num(sky["recovery"]), 0.0)
 
@@ -253,6 +257,8 @@ def _limit(target: Run, known: Run) -> tuple[float, list[str]]:
     far = there.luminosity_distance(known.config.cluster.redshift).to_value(units.Mpc)
     near = here.luminosity_distance(target.config.cluster.redshift).to_value(units.Mpc)
     equal, own = _own_limit(known) * float(far / near) ** 2, _own_limit(target)
+    if not np.isfinite(own):
+        return own, [f"{target.path}: no field of it has a limit, nothing was counted: there is no kappa"]
     if own > equal * (1 + DEPTH_APART):
         return own, [
             f"{target.path}: its limit is {own / equal:.2f} times that of the calibration at one "

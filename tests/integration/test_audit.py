@@ -71,8 +71,9 @@ def bands() -> dict[str, dict[str, np.ndarray]]:
 
 
 def audited(
-    folder: Path, fault: Fault | None = None, scale: float = 0.03, psf: dict[str, str] | None = None
-) -> dict[tuple[str, str], Line]:
+    folder: Path, fault: Fault | None = None, scale: float = 0.03, psf: dict[str, str] | None = None,
+    **settings: object,
+) -> dict[tuple[str, str], Line]:  # fmt: skip
     """Write the field with a fault and return the audit's lines by check and band."""
     planes, cards = bands(), header(scale)
     if fault is not None:
@@ -91,6 +92,7 @@ def audited(
                 },
             }
         ],
+        **settings,
     })  # fmt: skip
     return {(line.check, line.band): line for line in pipeline.audit(config)}
 
@@ -277,6 +279,25 @@ def test_scale(scale, verdict, tmp_path):
     stages = yaml.safe_load(text.split(": ", 1)[1].split(" and ", maxsplit=1)[0])
     assert np.array(stages) * scale == pytest.approx(np.array([[0.5, 5], [1, 3]]) * 0.03, rel=0.02)
     assert float(text.rsplit(": ", 1)[1]) * scale == pytest.approx(0.09, rel=0.02)
+
+
+@pytest.mark.parametrize(
+    ("scale", "verdict", "asked", "remedy"),
+    [
+        (0.04, "look", {}, "or set detect.exclusion_radius: 1.5"),
+        (0.1, "wrong", {}, "or set detect.exclusion_radius: 1"),
+        (0.06, "look", {"exclusion_radius": 1.2}, "make sure that they suit these pixels"),
+    ],
+)
+def test_scale_of_calibrated(scale, verdict, asked, remedy, tmp_path):
+    """Its filter is made of the PSF: nothing is said of widths that it does not use."""
+    found = audited(tmp_path, scale=scale, recipe="calibrated", detect=asked)
+    line = found["scale", ""]
+    assert line.verdict == verdict
+    assert ("the run file sets its own" in line.finding) == bool(asked)
+    assert line.remedy.endswith(remedy)
+    assert "filter" not in line.finding + line.remedy
+    assert not any("filter" in one.remedy for one in found.values())
 
 
 @pytest.mark.parametrize(

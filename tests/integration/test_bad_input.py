@@ -129,6 +129,14 @@ FILES = {
         lambda f: (f / "arc.reg").write_text('fk5\ncircle(nan,-30,3")\n'),
         r"arc\.reg.*encloses nothing",
     ),
+    "a line for a region": (
+        lambda f: (f / "arc.reg").write_text("image\ncircle(9,9,3)\nline(1,1,40,40)\n"),
+        r"arc\.reg: region 2 \(Line.*has no inside",
+    ),
+    "a point for a region": (lambda f: (f / "arc.reg").write_text("image\npoint(9,9)\n"), r"arc\.reg.*no inside"),
+    "a region file of labels": (
+        lambda f: (f / "arc.reg").write_text("image\n# text(9,9) text={arc}\n"), r"arc\.reg.*labels alone"
+    ),
     "an empty region file": (lambda f: (f / "arc.reg").write_text(""), r"arc\.reg.*region"),
     "no mask image": (lambda f: (f / "patch.fits").unlink(), r"patch\.fits.*no such"),
     "a mask of another shape": (
@@ -142,6 +150,10 @@ FILES = {
     "kappa all NaN": (
         lambda f: spoil(f / "kappa.fits", pixels(lambda data: data * np.nan), 0),
         r"kappa\.fits.*NaN",
+    ),
+    "kappa all zero": (
+        lambda f: spoil(f / "kappa.fits", pixels(lambda data: data * 0), 0),
+        r"kappa\.fits.*nothing but zeros",
     ),
     "kappa of another cluster": (
         lambda f: spoil(f / "kappa.fits", cards(CRVAL1=mock.RA - 3), 0),
@@ -196,10 +208,19 @@ KEYS = {
     "a threshold that is none": ({"detect.threshold": "best"}, r"detect\.threshold: give \{sigma.*or auto"),
     "a purity of 100": ({"detect.purity": 100}, r"detect\.purity.*less than 1"),
     "spikes on": ({"mask.spikes": True}, r"mask\.spikes.*off"),
+    "spikes by number": ({"mask.spikes": "3"}, r"mask\.spikes: 3 sigma is above 2"),
     "arcs by number": ({"mask.arcs": 3}, r"mask\.arcs: 3 sigma is above 2"),
     "narrow is wide": ({"filter.stages": [[5, 0.5], [1, 3]]}, r"filter.*stages.*narrow"),
     "edges that fall": ({"profile.edges": [3, 2, 1]}, r"profile\.edges"),
     "box of broken cells": ({"relation.box": 3.5}, r"relation\.box.*comparison\.pixel"),
+    "a box of a degree": (
+        {"relation.box": 3600, "relation.max_radius": 3600},
+        r"relation\.box.*less than or equal to 300",
+    ),
+    "boxes of too many cells": (
+        {"relation.box": 300, "relation.max_radius": 300, "comparison.pixel": 0.02},
+        r"relation\.box: out to whole boxes of 300 arcsec.*cells.*smaller boxes",
+    ),
     "scaling not declared": (
         {"convergence": {"path": "kappa.fits"}},
         r"convergence.*kappa\.fits.*source_redshift.*lens_scaling",

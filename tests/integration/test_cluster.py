@@ -4,9 +4,11 @@ import contextlib
 import json
 import os
 import signal
+import socket
 import subprocess
 import sys
 import textwrap
+import threading
 import time
 import urllib.request
 from pathlib import Path
@@ -16,10 +18,12 @@ import psutil
 import pytest
 
 from tests.certificates import authority
-from tilegc.cluster import ONE_THREAD, TLS, connect, workers_for
+from tilegc.cluster import ONE_THREAD, TLS, Workers, connect, workers_for
+from tilegc.cluster.asking import ask, is_gone
+from tilegc.cluster.workers import require_same_software
 from tilegc.engine import DaskEngine, SerialEngine, Unit, for_client
 from tilegc.errors import ConfigError, InputError, RunFailedError, TilesFailedError, UnitError
-from tilegc.run_folder import Ledger
+from tilegc.run_folder import Ledger, marked
 
 cloudpickle.register_pickle_by_value(sys.modules[__name__])
 
@@ -168,6 +172,97 @@ def test_an_address_without_a_scheme_is_one_of_tls_where_certificates_are_given(
     ):
         pass
     assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("greeting", [b"HTTP/1.1 400 Bad Request\r\n\r\n", b""])
+def test_what_is_no_scheduler_is_said_to_be_none(greeting, monkeypatch):
+    """A dashboard's port says nothing, or speaks HTTP: its first eight bytes are no length that anybody has."""
+    monkeypatch.setattr("tilegc.cluster.address.GREETING_SECONDS", 1.0)
+    calls = []
+    with socket.create_server(("127.0.0.1", 0)) as server:
+
+        def answer():
+            with contextlib.suppress(OSError):
+                while True:
+                    calls.append(server.accept()[0])
+                    calls[-1].sendall(greeting)
+
+        thread = threading.Thread(target=answer, daemon=True)
+        thread.start()
+        begun = time.monotonic()
+        with (
+            pytest.raises(InputError, match="something else than a scheduler is there") as caught,
+            connect(scheduler=f"127.0.0.1:{server.getsockname()[1]}"),
+        ):
+            pass
+        assert time.monotonic() - begun < 10
+        server.shutdown(socket.SHUT_RDWR)
+    thread.join(10)
+    assert calls
+    for call in calls:
+        call.close()
+    assert "\n" not in str(caught.value)
+
+
+def test_a_worker_that_hangs_is_named_and_one_that_leaves_is_no_obstacle(tmp_path, monkeypatch):
+    with connect(workers=2) as client:
+        pids = client.run(os.getpid)
+        held, other = sorted(pids)
+        elsewhere = Workers(client, "--scheduler x", local=False)
+        os.kill(pids[held], signal.SIGSTOP)
+        try:
+            answers = ask(client, os.getpid, seconds=2.0)
+            assert isinstance(answers[held], TimeoutError)
+            assert answers[other] == pids[other]
+            monkeypatch.setattr("tilegc.cluster.asking.ANSWER_SECONDS", 1.0)
+            with marked(tmp_path, []) as token, pytest.raises(InputError) as caught:
+                elsewhere.admit(token)
+        finally:
+            os.kill(pids[held], signal.SIGCONT)
+        assert f"({held}) does not answer (no answer within 1 s)" in str(caught.value)
+        monkeypatch.undo()
+
+        def leaves():
+            if os.getpid() == pids[held]:
+                os._exit(0)
+            return "stays"
+
+        answers = ask(client, leaves)
+        assert is_gone(answers[held])
+        assert answers[other] == "stays"
+        assert not is_gone(answers[other])
+
+
+def test_a_worker_without_tilegc_is_named(client, monkeypatch):
+    def absent(_client, _function):
+        return {"tcp://w:1": ModuleNotFoundError("No module named 'tilegc'")}
+
+    monkeypatch.setattr("tilegc.cluster.workers.ask", absent)
+    with pytest.raises(InputError, match=r"^there: worker tcp://w:1 cannot import tilegc \(No module named"):
+        require_same_software(client, "there")
+
+
+def test_without_a_kubernetes_the_terminal_has_one_line(tmp_path):
+    pytest.importorskip("dask_kubernetes", reason="dask-kubernetes is not installed")
+    program = """
+import sys
+from tilegc.cluster import connect
+from tilegc.config import Compute
+from tilegc.errors import InputError
+try:
+    with connect(cluster="kubernetes", workers=1, compute=Compute.model_validate({"kubernetes": {"image": "x"}})):
+        pass
+except InputError as error:
+    print(error, file=sys.stderr)
+"""
+    environ = {**os.environ, "HOME": str(tmp_path), "PYTHONPATH": os.pathsep.join(sys.path)}
+    environ["KUBECONFIG"] = str(tmp_path / "none")
+    done = subprocess.run(
+        [sys.executable, "-c", program], env=environ, capture_output=True, text=True, check=False, timeout=100
+    )
+    assert done.returncode == 0
+    assert done.stderr.startswith("--cluster kubernetes: ")
+    assert done.stderr.count("\n") == 1
 
 
 def test_a_performance_report_that_is_a_folder_is_refused(tmp_path):

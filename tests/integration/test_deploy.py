@@ -150,12 +150,25 @@ def built(build: str) -> list[Document]:
 
 
 def test_survey_speaks_tls_only() -> None:
-    cluster = next(document for document in built("overlays/survey") if document["kind"] == "DaskCluster")
+    documents = built("overlays/survey")
+    cluster = next(document for document in documents if document["kind"] == "DaskCluster")
+    # applied again, an empty one would take the certificates away
+    assert "Secret" not in {document["kind"] for document in documents}
+    secret, _ = planted("Secret")
+    assert {f"/etc/tls/{name}" for name in secret["data"]} == {
+        "/etc/tls/ca.crt",
+        "/etc/tls/tls.crt",
+        "/etc/tls/tls.key",
+    }
     for role in ("scheduler", "worker"):
         container = cluster["spec"][role]["spec"]["containers"][0]
         env = {item["name"]: item.get("value") for item in container["env"]}
         assert env["DASK_DISTRIBUTED__COMM__REQUIRE_ENCRYPTION"] == "true"
         assert {"name": "tls", "mountPath": "/etc/tls", "readOnly": True} in container["volumeMounts"]
+        assert {
+            "name": "tls",
+            "secret": {"secretName": secret["metadata"]["name"], "defaultMode": 0o440},
+        } in cluster["spec"][role]["spec"]["volumes"]
         named = {value for name, value in env.items() if "TLS__" in name}
         assert named == {"/etc/tls/ca.crt", "/etc/tls/tls.crt", "/etc/tls/tls.key"}
     assert env["DASK_SCHEDULER_ADDRESS"] == "tls://tilegc-scheduler:8786"

@@ -19,6 +19,7 @@ from tests.certificates import authority
 from tests.command import tilegc
 from tilegc import pipeline
 from tilegc.cluster import TLS, workers_for
+from tilegc.engine import DaskEngine, Unit
 from tilegc.errors import InputError
 
 
@@ -253,6 +254,14 @@ def test_counters_are_on_the_metrics_page(tmp_path):
     run_file = mock.write_inputs(tmp_path / "in", tiles={"size": 48})
     with workers_for(workers=1) as found:
         pipeline.run(run_file, tmp_path / "run", scheduler=found.client.scheduler.address)
+
+        def fails_once(folder, payload):
+            if payload == 1 and not (folder / "failed").exists():
+                (folder / "failed").touch()
+                raise RuntimeError("once")
+
+        units = [Unit(str(n), 1, n) for n in range(3)]
+        DaskEngine(found.client).run("again", fails_once, units, common=tmp_path, units_per_task=1)
         (worker,) = found.client.run(lambda dask_worker: dask_worker.http_server.port).values()
         with urllib.request.urlopen(f"http://127.0.0.1:{worker}/metrics", timeout=10) as page:
             text = page.read().decode()
@@ -262,3 +271,7 @@ def test_counters_are_on_the_metrics_page(tmp_path):
     assert tiles['tilegc_pixels_total{name="filter"}'] == sum(a * b for a, b in mock.SHAPES.values())
     assert tiles['tilegc_pixels_per_second{name="filter"}'] > 0
     assert tiles["tilegc_bytes_read_total"] > 1e5
+    assert tiles['tilegc_failures_total{name="again"}'] == 1
+    assert tiles['tilegc_retries_total{name="again"}'] == 1
+    assert tiles['tilegc_tiles_total{name="again"}'] == 3
+    assert 'tilegc_retries_total{name="filter"}' not in tiles

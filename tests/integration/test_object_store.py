@@ -23,7 +23,7 @@ from tilegc import pipeline
 from tilegc.errors import InputError, RunFolderError
 from tilegc.io.fits import read_window
 from tilegc.io.probe import probe_field
-from tilegc.places import create, files_below, place
+from tilegc.places import content, create, files_below, place
 from tilegc.run_folder import lease, log, status, verify
 from tilegc.run_folder.ledger import Ledger
 from tilegc.schema import FILES
@@ -271,9 +271,9 @@ def test_the_log_is_in_the_store_before_its_run_ends(gate, monkeypatch):
     path.write_bytes(b"of an earlier run\n")
     monkeypatch.setattr(log, "PUT", 0.05)
     with log.logged(path):
-        logging.getLogger("tilegc").info("half of it is done")
+        logging.getLogger("tilegc").info("half of it is done")  # put anew while it is read
         for _ in range(200):
-            if b"half of it is done" in (found := path.read_bytes()):
+            if b"half of it is done" in (found := content(path)):
                 break
             time.sleep(0.05)
         assert found.startswith(b"of an earlier run\n")
@@ -301,6 +301,21 @@ def test_a_bucket_that_does_not_exist_gets_one_line(uploaded):
     assert done.code == 2
     assert done.err.count("\n") == 1
     assert "s3://no-such-bucket/run" in done.err
+
+
+def test_without_credentials_there_is_one_line(uploaded, tmp_path, monkeypatch):
+    assert uploaded
+    run_file = mock.write_inputs(tmp_path / "in")
+    for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
+        monkeypatch.delenv(name)
+    s3fs.S3FileSystem.clear_instance_cache()
+    try:
+        done = tilegc("run", run_file, "-o", "s3://bucket/without", "--workers", 0)
+    finally:
+        s3fs.S3FileSystem.clear_instance_cache()
+    assert done.code == 2
+    assert done.err.count("\n") == 1
+    assert "cannot be reached (Unable to locate credentials)" in done.err
 
 
 def test_a_store_that_drops_out_for_three_seconds(gate, uploaded, reference):

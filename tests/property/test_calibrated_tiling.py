@@ -48,10 +48,14 @@ def sky(seed: int, bands: int) -> dict[str, np.ndarray]:
     return made
 
 
-def found_in(bands: dict[str, np.ndarray], tile: int, recipe: str = "calibrated") -> detection.Detections:
+def found_in(
+    bands: dict[str, np.ndarray], tile: int, recipe: str = "calibrated", **masks: object
+) -> detection.Detections:
     sci, weights = detection._checked(bands, None, 0.2)
     with tempfile.TemporaryDirectory() as folder:
-        config = detection._config(recipe, {"mask": MASKS, "detect": {"threshold": "auto"}}, folder)
+        config = detection._config(
+            recipe, {"mask": {**MASKS, **masks}, "detect": {"threshold": "auto"}}, folder
+        )
         config = config.model_copy(update={"tiles": Tiles(size=tile)})
         return detection._detected(detection._setup(config, sci, weights, 0.2, Path(folder)))
 
@@ -85,6 +89,17 @@ def test_saturated_cores_at_corners_of_tiles(bands, wholes):
 @settings(max_examples=3, deadline=None)
 def test_any_tiles(tile, wholes):
     hold(found_in(sky(3, 3), tile), wholes[3])
+
+
+@pytest.mark.parametrize("recipe", ["seed", "calibrated"])
+def test_bright_pixels_beside_tiles_without_extended_light(recipe):
+    """Bit 4 beyond a tile's border decides what the filter leaves out; no wider map makes its halo large enough."""
+    masks = {"extended": "off", "bright": 5.0, "spikes": "off", "arcs": "off"}
+    bands = sky(5, 2)
+    whole = found_in(bands, 1000, recipe, **masks)
+    assert 0.05 < ((whole.mask & Bit.BRIGHT) != 0).mean() < 0.5
+    for tile in (47, 64):
+        hold(found_in(bands, tile, recipe, **masks), whole)
 
 
 @pytest.mark.parametrize("recipe", ["seed", "calibrated"])

@@ -143,6 +143,21 @@ def test_spikes_and_arcs_over_many_tiles():
     assert not (alone & Bit.ARC).any()
 
 
+def test_an_arc_that_points_to_a_star_is_an_arc():
+    """A second star lies where the arc's axis leads: no spike is bent like that; what is straight stays a spike."""
+    sci = star((260, 300), 130, 110, core=4)
+    y, x = np.indices((260, 300))
+    sci[0] += 3000 * np.exp(-0.5 * ((y - 248) ** 2 + (x - 258) ** 2) / 9).astype(np.float32)
+    whole = bits_of(sci, 1000, "auto", "auto")
+    np.testing.assert_array_equal(bits_of(sci, 61, "auto", "auto"), whole)
+    assert whole[248, 258] & Bit.BRIGHT
+    for row in range(80, 180, 10):  # along the arc
+        column = round(330 - math.sqrt(100**2 - (row - 130) ** 2))
+        assert whole[row, column] & (Bit.ARC | Bit.SPIKE) == Bit.ARC
+    assert whole[round(130 + 50 * np.sin(0.3)), round(110 + 50 * np.cos(0.3))] & Bit.SPIKE
+    assert bits_of(sci, 100, "off", "auto")[130, 230] & Bit.ARC
+
+
 def test_arcs_have_a_limit_of_their_own():
     """Spikes are the same whatever arcs are sought by; arcs are what that limit alone would find, over any tiles."""
     sci = star((260, 300), 130, 110, core=4)

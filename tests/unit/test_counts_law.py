@@ -347,3 +347,27 @@ def test_information_without_an_inverse_gives_no_errors():
     assert np.isnan(_widened(information, np.eye(2))).all()
     regular = np.array([[2.0, 0.5], [0.5, 1.0]])
     assert np.allclose(_widened(regular, regular), np.linalg.inv(regular))
+
+
+def test_range_maps_that_give_no_law_back_tell_nothing():
+    """A map of little contrast, and range maps whose errors drown it."""
+    place, draw = counts.sky(0.6), np.random.default_rng(2)
+    use = place.use & (np.hypot(place.xi, place.eta) < 20.0)
+    kappa = 1.5 + 0.02 * place.xi / 20.0
+    law = replace(fit_law(some(), dispersion=0.0), ln_a=math.log(3.0), c=1.4, floor=0.4)
+    count = draw.poisson((3.0 * kappa**1.4 + 0.4) * place.area)
+
+    def boxes(values, n):
+        return counts.in_boxes(replace(place, area=np.where(use, place.area, 0.0)), n, None, values)
+
+    maps = [kappa * counts.clumped(kappa.shape, place.pixel, 0.3, draw) for _ in range(5)]
+    powers = [fit_law(boxes(values, count), dispersion=0.0) for values in maps]
+    assert not all(one.free[1] for one in powers)  # some end on the bound of the power
+    told = attenuation(kappa, maps, place.area, count, use, law, boxes=boxes)
+    assert told.realisations < 5
+    assert np.isnan(told.c_corrected)
+    assert told.kappa_rms == pytest.approx(0.3, rel=0.2)
+    if told.realisations < 3:
+        assert np.isnan([told.ratio, told.ratio_err, told.c_scatter]).all()
+    one = attenuation(kappa, [kappa], place.area, count, use, law, boxes=boxes)
+    assert np.isnan(one.ratio)

@@ -168,3 +168,14 @@ def test_what_cannot_be_fitted_is_null():
     assert said["n_sources"] == 0
     nowhere = replace(empty, n_good=0 * empty.n_good)
     assert describe(fit_counts(nowhere, 3.0, 45.0))["n_boxes"] == 0
+
+
+def test_a_kappa_that_is_the_same_everywhere_has_no_power():
+    """But for its last bits, as bilinear interpolation leaves them."""
+    cells = cluster()
+    draw = np.random.default_rng(4)
+    sheet = 0.4 + 1e-9 * draw.normal(size=cells.kappa.shape)
+    for kappa in (sheet, np.full(sheet.shape, 0.4)):
+        said = describe(fit_counts(replace(cells, kappa=kappa), 3.0, 45.0))
+        assert said["n_sources"] > 1000
+        assert [said[name] for name in ("c", "c_err", "index", "floor", "covariance")] == [None] * 5

@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 from tilegc.geometry import Box, TileGrid
 from tilegc.kernels.local_density import Sources, density_window, local_density, widths
 from tilegc.kernels.splines import norm, spread, spread_image
+from tilegc.stages.coverage import detected
 
 
 def direct(image, kernel):
@@ -124,3 +125,14 @@ def test_far_from_any_good_pixel_there_is_no_density():
     assert density[0, 60] == pytest.approx(0.5, rel=1e-4)  # 5 of the widest sigmas away
     assert (density[:, 120:] == 0).all()
     assert (density >= 0).all()
+
+
+def test_a_source_stands_for_those_that_are_lost():
+    catalogue = {
+        "field": np.array(["a", "b", "a", "a"]), "y": np.array([7, 1, 2, 2]), "x": np.array([0, 1, 9, 3]),
+        "p_recovery": np.array([0.5, 0.1, 1.0, 0.8]),
+    }  # fmt: skip
+    y, x, weight = detected(catalogue, "a")
+    assert (y.tolist(), x.tolist(), weight.tolist()) == ([2, 2, 7], [3, 9, 0], [1.25, 1.0, 2.0])
+    del catalogue["p_recovery"]
+    assert detected(catalogue, "a")[2].tolist() == [1.0, 1.0, 1.0]

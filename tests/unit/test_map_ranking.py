@@ -121,14 +121,7 @@ def rivals(place):
     maps = {"true": place.kappa, **transforms(at, place.xi, place.eta, place.pixel)}
     maps["without_second"] = counts.MAIN.kappa(place.xi, place.eta)
     light = sum(
-        np.exp(-np.hypot(place.xi - x, place.eta - y) / r) * h
-        for x, y, r, h in (
-            (0, 0, 6.0, 8.0),
-            (19, 17, 3.0, 3.0),
-            (-22, 8, 2.0, 2.0),
-            (9, -30, 2.0, 2.0),
-            (30, -5, 2.0, 1.5),
-        )
+        np.exp(-np.hypot(place.xi - x, place.eta - y) / r) * h for x, y, r, h in GALAXIES
     )  # the galaxies' light: the clumps' centres, but not their halos
     return {**maps, "light": light}
 

@@ -301,6 +301,26 @@ def test_a_law_at_its_bound_is_said_and_no_run_calibrates_itself(tmp_path):
         prediction.predict(known, known)
 
 
+@pytest.mark.parametrize("index", [0.0, -0.3])
+def test_a_kappa_that_does_not_rise_calibrates_nothing(tmp_path, index):
+    known, *_ = folder(tmp_path / "known", seed=1)
+    target, *_ = folder(tmp_path / "target", seed=2, relation=False)
+    summary = known.summary
+    bins = {"index": index, "amplitude": 0.4}
+    summary["relation"] |= {**bins, "boxes": bins, "likelihood": {"c": None, "covariance": None}}
+    (known.path / "summary.json").write_text(json.dumps(summary))
+    with pytest.raises(RunFolderError, match="kappa does not rise with its counts"):
+        prediction.predict(target, known)
+
+
+def test_a_run_without_a_limit_has_no_kappa(tmp_path):
+    known, *_ = folder(tmp_path / "known", seed=1)
+    target, *_ = folder(tmp_path / "target", seed=2, relation=False, threshold=None)
+    found = prediction.predict(target, known)
+    assert "no field of it has a limit" in found.warnings[0]
+    assert not (found.kappa > 0).any()
+
+
 def test_no_calibration_is_refused(tmp_path):
     known, *_ = folder(tmp_path / "known", relation=False)
     target, *_ = folder(tmp_path / "target")

@@ -8,6 +8,7 @@ import matplotlib.pyplot as plt
 import pytest
 from astropy.table import QTable
 
+from tests.unit.test_report import LIKELIHOOD
 from tilegc.report import law
 
 
@@ -47,3 +48,20 @@ def test_a_floor_of_its_own_has_plain_bars():
     assert not axes.texts
     assert law.HELD not in drawn.caption
     plt.close(drawn.figure)
+
+
+@pytest.mark.parametrize(
+    ("ratio", "corrected", "value", "says"),
+    [
+        (0.951, 1.452, "1.45", "5 range maps of the lens model give back 0.951 of c"),
+        (0.14, None, "–", "not known well enough to divide by it"),
+        (None, None, "–", "only 5 range maps of the lens model give back a law"),
+    ],
+)
+def test_what_range_maps_tell_is_said(ratio, corrected, value, says):
+    told = {"realisations": 5, "ratio": ratio, "c_corrected": corrected}
+    found = LIKELIHOOD | {"attenuation": told}
+    rows = law.likelihood_rows(SimpleNamespace(summary={"relation": {"likelihood": found}}))
+    (row,) = [row for row in rows if row[0] == "c without errors of the lens map"]
+    assert str(row[1]).startswith(value)
+    assert says in row[2]

@@ -72,6 +72,17 @@ def test_wings_of_a_file_are_followed_to_its_border_and_go_on_from_there():
     assert 0.2 < (wings("F150W", SCALE, quantised(padded)) / WINGS)[STEPS * 60] < 0.5  # a rim of zeros
 
 
+@pytest.mark.parametrize("radius", [REACH - 1, REACH, REACH + 1, REACH + 60])
+def test_wings_of_a_file_larger_than_their_reach(radius):
+    offset = np.arange(-radius, radius + 1)
+    distance = np.hypot(offset[:, None], offset)
+    large = quantised(1e6 / (9.0 + distance**3))
+    found = wings("F150W", SCALE, large)
+    assert found.shape == (STEPS * REACH + 1,)
+    for d in (20, 200, REACH - 2):
+        assert found[STEPS * d] == pytest.approx(large.image[radius, radius + d], rel=0.01)
+
+
 @pytest.mark.parametrize("core", [-1.0, 2.0, 4.5, 8.0])
 @pytest.mark.parametrize("spikes", [0.0, 4.0])
 def test_the_flux_of_a_star_whatever_its_core(core, spikes):

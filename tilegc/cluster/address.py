@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import gc
 import json
@@ -9,9 +10,11 @@ import logging
 import ssl
 import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 from distributed import Client
+from distributed.comm import connect
 from distributed.security import Security
 
 from tilegc.cluster.workers import Workers, require_same_software
@@ -23,7 +26,9 @@ __all__ = ["client_at", "remote"]
 log = logging.getLogger("tilegc.cluster")
 
 CONNECT_SECONDS = 5.0
-"""How long a scheduler may take to answer."""
+"""How long a scheduler may take to be reached."""
+GREETING_SECONDS = 15.0
+"""How long it may take to greet: one that is busy with its workers takes a while, what is none never does."""
 FILE_SECONDS = 30.0
 """How long a scheduler's file may take to appear: in a batch job both start at the same time."""
 WORKER_SECONDS = 60.0
@@ -73,8 +78,9 @@ def client_at(address: str, name: str, security: Security | None) -> Iterator[Cl
     """Yield a client of the scheduler at an address, or say in one line why there is none."""
     client, reason = None, ""
     try:
+        _greet(address, security or Security())
         client = Client(address, timeout=CONNECT_SECONDS, set_as_default=False, security=security)
-    except (OSError, TimeoutError, ValueError, TypeError, AssertionError) as error:
+    except Exception as error:  # noqa: BLE001  (what answers there may be anything)
         reason = _reason(error, address, secured=security is not None)
     if client is None:
         # The unfinished client sits in a cycle. Collected later, perhaps while distributed holds the lock of its
@@ -83,6 +89,22 @@ def client_at(address: str, name: str, security: Security | None) -> Iterator[Cl
         raise InputError(f"{name}: {reason}")
     with client:
         yield client
+
+
+def _greet(address: str, security: Security) -> None:
+    """See that a scheduler is at an address: the client would wait without end for the greeting of something else.
+
+    In a thread of its own, since a notebook's has an event loop already.
+    """
+
+    async def greet() -> None:
+        arguments = security.get_connection_args("client")
+        async with asyncio.timeout(GREETING_SECONDS):
+            comm = await connect(address, timeout=CONNECT_SECONDS, **arguments)
+        comm.abort()
+
+    with ThreadPoolExecutor(1) as thread:
+        thread.submit(asyncio.run, greet()).result()
 
 
 def _reason(error: BaseException, address: str, *, secured: bool) -> str:
@@ -100,6 +122,13 @@ def _reason(error: BaseException, address: str, *, secured: bool) -> str:
     if told is not None or (secured and isinstance(error, AssertionError | TypeError)):
         why = "" if told is None else f" ({one_line(told)})"
         return f"it and these certificates do not accept each other{why}; all must be signed by --tls-ca"
+    if isinstance(error, TimeoutError) or not isinstance(
+        error, OSError | ValueError | TypeError | AssertionError
+    ):
+        return (
+            "something else than a scheduler is there; give the address that `dask scheduler` prints first, not its "
+            "dashboard's"
+        )
     return (
         f"no scheduler answers there ({one_line(error)}); "
         "start one with `dask scheduler` and give the address that it prints"

@@ -68,6 +68,7 @@ def pods(workers: int, memory: int, compute: Compute) -> Iterator[Workers]:
             client = stack.enter_context(Client(cluster, set_as_default=False))
             client.wait_for_workers(1, timeout=WORKER_SECONDS)
         except Exception as error:  # noqa: BLE001  (of kr8s, httpx, the operator)
+            _remove(KubeCluster, spec["metadata"]["name"])
             raise InputError(
                 f"{name}: {type(error).__name__}: {one_line(error)}; `kubectl get daskclusters,pods` tells more"
             ) from None
@@ -76,6 +77,18 @@ def pods(workers: int, memory: int, compute: Compute) -> Iterator[Workers]:
         yield Workers(
             client, name, local=False, patience=compute.patience or 600.0, expected=workers, memory=memory
         )
+
+
+def _remove(kind: Any, name: str) -> None:
+    """Remove what there is of a cluster that could not be made.
+
+    dask-kubernetes would try it at the end of the process, and end that with a traceback where no server answers.
+    """
+    for made in list(kind._instances):  # noqa: SLF001  (a constructor that raises hands out nothing else)
+        if made.name == name:
+            with contextlib.suppress(Exception):
+                made.close(timeout=10)
+            kind._instances.discard(made)  # noqa: SLF001
 
 
 def _outside() -> bool | None:

@@ -13,6 +13,7 @@ from typing import Any
 
 from distributed import Client, performance_report
 
+from tilegc.cluster.asking import ask, is_gone
 from tilegc.errors import ConfigError, InputError, one_line
 from tilegc.run_folder.token import Token
 from tilegc.schema import VERSION
@@ -100,12 +101,17 @@ class Workers:
         Raises
         ------
         InputError
-            If one does not; it is named.
+            If one does not, or does not answer; it is named.
         """
         if self.client is None or self.local:
             return
         names = described(self.client)
-        for address, problem in sorted(self.client.run(token.problem).items()):
+        for address, problem in _answers(self.client, token.problem, self.name).items():
+            if isinstance(problem, Exception):
+                raise InputError(
+                    f"{self.name}: worker {label(names.get(address, {}), address)} cannot look at the run's folder "
+                    f"({one_line(problem)}); end it, or mend it"
+                )
             if problem is not None:
                 raise InputError(
                     f"{self.name}: worker {label(names.get(address, {}), address)} {problem}; run folder and inputs "
@@ -134,15 +140,14 @@ def require_same_software(client: Client, name: str) -> None:
         If they do not.
     """
     mine = _software()
-    try:
-        others = client.run(_software)
-    except Exception as error:  # noqa: BLE001  (whatever the import there raises)
-        raise InputError(
-            f"{name}: its workers cannot import tilegc ({one_line(error)}); install it there"
-        ) from None
+    others = _answers(client, _software, name)
     names = described(client)
-    for address, theirs in sorted(others.items()):
+    for address, theirs in others.items():
         who = label(names.get(address, {}), address)
+        if isinstance(theirs, Exception):  # whatever the import there raises
+            raise InputError(
+                f"{name}: worker {who} cannot import tilegc ({one_line(theirs)}); install it there"
+            )
         for package in ("tilegc", "python", *PROTOCOL):
             if theirs[package] != mine[package]:
                 raise InputError(
@@ -152,6 +157,25 @@ def require_same_software(client: Client, name: str) -> None:
         odd = [f"{key} {theirs[key]} (here {mine[key]})" for key in mine if theirs[key] != mine[key]]
         if odd:
             log.warning("worker %s differs, last digits may too: %s", who, ", ".join(odd))
+
+
+def _answers(client: Client, function: Callable[[], Any], name: str) -> dict[str, Any]:
+    """Ask every worker; those that have just left are left out, one that does not answer is named.
+
+    Raises
+    ------
+    InputError
+        If one does not answer in time.
+    """
+    names = described(client)
+    answers = ask(client, function)
+    for address, answer in answers.items():
+        if isinstance(answer, TimeoutError):
+            raise InputError(
+                f"{name}: worker {label(names.get(address, {}), address)} does not answer ({answer}): it hangs, or its "
+                "network does; end it, then start again"
+            )
+    return {address: answer for address, answer in answers.items() if not is_gone(answer)}
 
 
 def _software() -> dict[str, str]:

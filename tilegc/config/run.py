@@ -79,6 +79,11 @@ class RunConfig(Section):
         return self.inpaint.iterations
 
     @property
+    def usual_exclusion_radius(self) -> float:
+        """`detect.exclusion_radius` of the recipe, pixels: that of a run file that gives none."""
+        return Detect.model_validate(RECIPES[self.recipe].get("detect", {})).exclusion_radius
+
+    @property
     def local_threshold(self) -> bool:
         """Whether peaks are compared with T as signal-to-noise against local noise, or all with one T in nJy."""
         return self.recipe == "calibrated" and not isinstance(self.detect.threshold, ValueThreshold)

@@ -51,7 +51,7 @@ class Mask(Section):
     arcs: Switch = "off"
     """`recipe: calibrated`: auto."""
 
-    @field_validator("arcs")
+    @field_validator("spikes", "arcs")
     @classmethod
     def _below_the_cut(cls, value: float | str) -> float | str:
         if isinstance(value, float | int) and value > CUT:
@@ -192,7 +192,7 @@ class Relation(Section):
     auto, or off); the other likelihoods, and the law without that term, leave out discs round them (`galaxy_discs`).
     """
 
-    box: Positive = 3.0
+    box: Annotated[Positive, Field(le=300)] = 3.0
     max_radius: Positive = 60.0
     galaxy_discs: Annotated[Literal["off", "auto"], BeforeValidator(toggle)] = "auto"
     galaxy_light: Annotated[Literal["off", "auto"], BeforeValidator(toggle)] = "auto"

@@ -1,7 +1,7 @@
 """What was done, counted for Prometheus: tiles, pixels, bytes, failures, retries.
 
-The counters live in the process that does the work; Dask's worker shows them on its own `/metrics` page, and
-the scheduler's page shows those of the driver where it runs in the driver (local workers, batch queues).
+The counters live in the process that does the work; Dask's worker shows them on its own `/metrics` page, wherever
+the driver is (only with local workers and batch queues does that have a page, the scheduler's).
 Without prometheus-client (the extra `ops`) nothing is counted.
 """
 
@@ -39,7 +39,7 @@ def _counters() -> _Counters | None:
         rate=Gauge("tilegc_pixels_per_second", "Pixels per second of the last tile.", of_a_pass),
         bytes_read=Counter("tilegc_bytes_read", "Bytes of the windows read, as they are in memory."),
         failures=Counter("tilegc_failures", "Tries of a tile that raised.", of_a_pass),
-        retries=Counter("tilegc_retries", "Tiles that the driver sent out once more.", of_a_pass),
+        retries=Counter("tilegc_retries", "Tiles that came once more, after a failure.", of_a_pass),
     )
 
 
@@ -68,8 +68,8 @@ def count_failures(name: str, number: int = 1) -> None:
         counters.failures.labels(name).inc(number)
 
 
-def count_retries(name: str, number: int = 1) -> None:
-    """Enter tiles that are sent out once more."""
+def count_retries(name: str, number: int) -> None:
+    """Enter tiles that have come once more."""
     counters = _counters()
     if counters is not None:
         counters.retries.labels(name).inc(number)

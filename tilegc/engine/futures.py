@@ -35,7 +35,6 @@ import dask
 from distributed import Client, Future
 from distributed.scheduler import KilledWorker
 
-from tilegc.engine.counters import count_retries
 from tilegc.engine.interrupt import HeldBack
 from tilegc.engine.on_worker import Fitness, Job, Listed, UnfitWorkerError, UnitsError, busy, do_units, merge
 from tilegc.engine.progress import Progress, Silent
@@ -73,6 +72,8 @@ class _Batch:
     units: tuple[Unit, ...]
     tries: int = 0
     """Failed tries of these units before this one."""
+    again: bool = False
+    """Whether they were sent out before."""
 
 
 @dataclass(frozen=True)
@@ -292,6 +293,7 @@ class _Drive:
                 do_units,
                 [self.job] * len(batches),
                 payloads,
+                [batch.again for batch in batches],
                 key=[self.key("tiles") for _ in batches],
                 pure=False,
             )
@@ -442,14 +444,13 @@ class _Drive:
             if well and self.books.combine is None and self.books.gather is None:
                 self.books.finished(well)
             elif well:  # their partial went with the failure
-                self.pending.append(_Batch(well, batch.tries))
+                self.pending.append(_Batch(well, batch.tries, again=True))
             for unit in batch.units:
                 if unit.key in failures:
                     self.once_more(unit, batch.tries + 1, failures[unit.key][0])
         elif len(batch.units) > 1:
             log.warning("%s: a run of tiles failed, each again alone: %s", self.books.name, describe(error))
-            self.pending.extend(_Batch((unit,), batch.tries) for unit in batch.units)
-            count_retries(self.books.name, len(batch.units))
+            self.pending.extend(_Batch((unit,), batch.tries, again=True) for unit in batch.units)
         elif isinstance(error, KilledWorker):
             deaths = error.allowed_failures + 1
             self.books.gave_up(
@@ -462,8 +463,7 @@ class _Drive:
         if tries > self.retries:
             self.books.gave_up(unit, reason)
         else:
-            count_retries(self.books.name)
-            self.pending.append(_Batch((unit,), tries))
+            self.pending.append(_Batch((unit,), tries, again=True))
 
     def again(self, units: tuple[Unit, ...], error: BaseException) -> None:
         """Do units again whose joint partial cannot be had."""
@@ -475,9 +475,8 @@ class _Drive:
             raise RunFailedError(
                 f"{self.books.name}: joining partial results failed: {describe(error)}"
             ) from error
-        count_retries(self.books.name, len(units))
         length = run_length(units, self.slots)
-        self.pending.extend(_Batch(units[i : i + length]) for i in range(0, len(units), length))
+        self.pending.extend(_Batch(units[i : i + length], again=True) for i in range(0, len(units), length))
 
 
 def _listed(names: list[str]) -> str:

@@ -11,7 +11,7 @@ from typing import Any, Protocol
 
 from distributed import get_worker
 
-from tilegc.engine.counters import count_failures, count_tile
+from tilegc.engine.counters import count_failures, count_retries, count_tile
 from tilegc.engine.work import Combine, Function, describe
 from tilegc.errors import TileGCError
 
@@ -82,13 +82,16 @@ def busy(keys: list[str], dask_worker: Any) -> bool:
     return any(task.key in keys for task in dask_worker.state.executing)
 
 
-def do_units(job: Job, payloads: bytes) -> Any:
-    """Do a run of units, return its partial (runs on a worker)."""
+def do_units(job: Job, payloads: bytes, again: bool) -> Any:
+    """Do a run of units, return its partial (runs on a worker); `again`: they were sent out before."""
     name, function, combine, common, fitness = job
     require_fit(fitness)
     result: Any = None
     failures: list[tuple[str, str, str]] = []
-    for key, pixels, payload in pickle.loads(payloads):  # noqa: S301  (from our own driver)
+    units = pickle.loads(payloads)  # noqa: S301  (from our own driver)
+    if again:
+        count_retries(name, len(units))
+    for key, pixels, payload in units:
         begun = time.perf_counter()
         try:
             partial = function(common, payload)

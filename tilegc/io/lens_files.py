@@ -189,6 +189,11 @@ def refuse_other_quantities(image: LensImage) -> None:
             + (", or both deflections as convergence.deflection" if "deflect" in other.lower() else "")
         )
     values = image.values[np.isfinite(image.values)]
+    if not values.any():
+        raise ConvergenceError(
+            f"convergence: {image.path}: the map holds nothing but zeros, there is nothing to compare with: "
+            "give the kappa map"
+        )
     share = float((values < NEGATIVE[0]).mean())
     if share > NEGATIVE[1]:
         raise ConvergenceError(

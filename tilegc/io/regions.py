@@ -7,7 +7,15 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
-from regions import PixCoord, PixelRegion, Regions, SkyRegion
+from regions import (
+    LinePixelRegion,
+    PixCoord,
+    PixelRegion,
+    PointPixelRegion,
+    Regions,
+    SkyRegion,
+    TextPixelRegion,
+)
 
 from tilegc.errors import InputError
 from tilegc.geometry import Box
@@ -23,7 +31,7 @@ def read_regions(path: str, wcs: str) -> list[PixelRegion]:
     Raises
     ------
     InputError
-        If it is absent, is not a DS9 file, or holds no region.
+        If it is absent, is not a DS9 file, holds no region, or one without an inside; texts are labels.
     """
     if is_url(path):
         with opened(path) as stream:
@@ -50,13 +58,22 @@ def read_regions(path: str, wcs: str) -> list[PixelRegion]:
     celestial = wcs_from_text(wcs)
     shapes = [region.to_pixel(celestial) if isinstance(region, SkyRegion) else region for region in found]
     for number, shape in enumerate(shapes, 1):
+        if isinstance(shape, TextPixelRegion):
+            continue
+        if isinstance(shape, LinePixelRegion | PointPixelRegion):
+            raise InputError(
+                f"{path}: region {number} ({type(shape).__name__}) has no inside; draw a polygon, box or circle"
+            )
         try:
             usable = shape.bounding_box is not None and len(getattr(shape, "vertices", (0, 1, 2))) > 2
         except ValueError:
             usable = False
         if not usable:
             raise InputError(f"{path}: region {number} ({type(shape).__name__}) encloses nothing; mend it")
-    return shapes
+    enclosing = [shape for shape in shapes if not isinstance(shape, TextPixelRegion)]
+    if not enclosing:
+        raise InputError(f"{path}: holds labels alone; leave it out of masks or draw what is to be masked")
+    return enclosing
 
 
 def inside(shapes: Sequence[PixelRegion], box: Box) -> np.ndarray:

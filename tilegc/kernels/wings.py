@@ -91,7 +91,8 @@ def wings(band: str, scale: float, psf: Psf | None) -> Floats:
     scale : float
         Side of a pixel, arcsec.
     psf : Psf, optional
-        On these pixels. Wings follow it to its border, and go on as NIRCam's do from the brightness there.
+        On these pixels. Wings follow it to its border, or to `REACH`, and go on as NIRCam's do from the brightness
+        there.
 
     Returns
     -------
@@ -105,9 +106,10 @@ def wings(band: str, scale: float, psf: Psf | None) -> Floats:
     if psf is not None:
         offset = np.arange(-psf.radius, psf.radius + 1)
         nearest = np.floor(np.hypot(offset[:, None], offset) + 0.5).astype(np.int64)
-        middle = np.array([np.median(psf.image[nearest == d]) for d in range(psf.radius + 1)])
-        inside = int(STEPS * psf.radius)
-        given = np.interp(np.arange(inside + 1) / STEPS, np.arange(psf.radius + 1), middle)
+        reach = min(psf.radius, REACH)
+        middle = np.array([np.median(psf.image[nearest == d]) for d in range(reach + 1)])
+        inside = STEPS * reach
+        given = np.interp(np.arange(inside + 1) / STEPS, np.arange(reach + 1), middle)
         # A file may end in a rim of zeros, or of noise.
         joined = found * min(max(float(given[-1]) / float(found[inside]), 1 / JOIN), JOIN)
         found = np.concatenate([given, joined[inside + 1 :]])

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from tilegc.report import style
 from tilegc.report.drawing import Drawing
-from tilegc.report.numbers import error_text, plain, with_error
+from tilegc.report.numbers import DASH, error_text, plain, with_error
 from tilegc.report.reading import Material, rows_of
 
 __all__ = ["laws", "likelihood_rows", "ranking", "ranking_rows", "sensitivity", "sensitivity_rows"]
@@ -258,7 +258,7 @@ def likelihood_rows(material: Material) -> list[list[Cell]]:
         ["Power c", with_error(found["c"], found["c_err"]), "n = a κᶜ + f, box by box, the law summed over the cells"],
         *_systematic(found),
         ["68 % of its profile", ends, "all else at its best: for a floor on its bound"],
-        ["Error from resampled blocks", plain(found["c_err_resampled"] or np.nan), "patches of 15 arcsec, drawn anew"],
+        ["Error from resampled blocks", _or_dash(found["c_err_resampled"]), "patches of 15 arcsec, drawn anew"],
         *_of_members(found.get("members")),
         ["Index b = 1/c", with_error(found["index"], found["index_err"]), "of κ = A nᵇ"],
         ["Amplitude A", with_error(found["amplitude"], found["amplitude_err"]), "κ at one source per arcsec²"],
@@ -276,10 +276,14 @@ def likelihood_rows(material: Material) -> list[list[Cell]]:
     if binned:
         b, put_in = with_error(binned["index_mean"], binned["index_std"]), plain(binned["index_true"])
         rows.append(["What binning in n makes of b", b, f"simulated in these boxes with b = {put_in}"])
-    if flattened and flattened["ratio"] is not None:
-        number, ratio = flattened["realisations"], plain(flattened["ratio"])
-        words = f"{number} range maps of the lens model give back {ratio} of c"
-        rows.append(["c without errors of the lens map", plain(flattened["c_corrected"]), words])
+    if flattened:
+        number, ratio = flattened["realisations"], flattened["ratio"]
+        words = f"{number} range maps of the lens model give back {ratio and plain(ratio)} of c"
+        if ratio is None:
+            words = f"only {number} range maps of the lens model give back a law: they do not tell"
+        elif flattened["c_corrected"] is None:
+            words += ", which is not known well enough to divide by it"
+        rows.append(["c without errors of the lens map", _or_dash(flattened["c_corrected"]), words])
     return rows
 
 
@@ -331,6 +335,10 @@ def _ends(low: float | None, high: float | None) -> str:
     if low is None:
         return "–" if high is None else f"below {plain(high)}"
     return f"above {plain(low)}" if high is None else f"{plain(low)} to {plain(high)}"
+
+
+def _or_dash(value: float | None) -> Cell:
+    return DASH if value is None else plain(value)
 
 
 def _with(value: float, error: float) -> str:

@@ -21,7 +21,7 @@ from typing import Final
 
 from tilegc.errors import one_line
 from tilegc.io.atomic import write_bytes
-from tilegc.places import Place, is_remote
+from tilegc.places import Place, content, is_remote
 from tilegc.schema import FILES
 
 __all__ = ["BEAT", "SILENT", "STUCK", "Heart", "Heartbeat", "beating", "last"]
@@ -144,7 +144,7 @@ def last(folder: Place) -> Heartbeat | None:
     """Return the last sign of life of a run that has not ended by itself; None where there is none."""
     path = folder / FILES.heartbeat
     try:
-        found = json.loads(path.read_bytes())
+        found = json.loads(content(path))
         return Heartbeat(**{each.name: found[each.name] for each in dataclasses.fields(Heartbeat)})
     except (FileNotFoundError, NotADirectoryError, ValueError, KeyError, TypeError):
         return None

@@ -123,10 +123,9 @@ def planned_params(config: RunConfig, source: FieldSource) -> FilterParams:
 def filter_halo(params: FilterParams) -> int:
     """Return how far a pixel of the maps looks, pixels."""
     first = difference_radius(*params.first)
-    second = max(
-        (band.kernels.radius for band in params.matched), default=first + difference_radius(*params.second)
-    )
-    detection = max(second, first + int(BRIGHT_GROWTH)) if params.matched else second + int(BRIGHT_GROWTH)
+    second = max((band.kernels.radius for band in params.matched), default=difference_radius(*params.second))
+    # Which pixels the second filter leaves out, bit 4, is decided by D1 as far as that bit is grown.
+    detection = second + int(BRIGHT_GROWTH) + first
     if not math.isfinite(params.extended):
         return detection
     return max(detection, *(difference_radius(*taps) for taps in params.mid_scales))

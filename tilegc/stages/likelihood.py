@@ -194,6 +194,8 @@ def fit_counts(
         return _nothing(data, area)
     hanging = clumping(data, law)
     covariance = sandwich(data, law, hanging)
+    if not covariance[1, 1] > 0:  # a kappa that is the same everywhere: any power does as well
+        return _nothing(data, area)
     result = CountsRelation(
         law, covariance, hanging, np.full(law.free.size, np.nan), (np.nan, np.nan), (np.nan, np.nan), data.count.size,
         int(data.count.sum()), area, effective / area, data.outer, None, None,

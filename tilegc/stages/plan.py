@@ -194,12 +194,13 @@ def _disk(config: RunConfig, source: FieldSource) -> int:
     return source.box.size * (4 * planes + BYTES_PER_PIXEL + densities + maps)
 
 
-def _cells(config: RunConfig, sources: Sequence[FieldSource]) -> float:
-    """Return how many cells of the sky grid a rectangle over all fields holds."""
-    grid = SkyGrid(config.cluster.ra, config.cluster.dec, config.comparison.pixel)
+def _cells(config: RunConfig, sources: Sequence[FieldSource]) -> tuple[float, float]:
+    """Return how many cells of the sky grid a rectangle over all fields holds, and how many out to whole boxes."""
+    grid, box = SkyGrid(config.cluster.ra, config.cluster.dec, config.comparison.pixel), config.relation.box
     corners = [pixel_to_world(source.wcs, *sample(source.shape, 2)) for source in sources]
     xi, eta = grid.offsets(*(np.concatenate([one[axis].ravel() for one in corners]) for axis in (0, 1)))
-    return float(np.ptp(xi) * np.ptp(eta)) / grid.pixel**2
+    whole = [(np.ceil(axis.max() / box) - np.floor(axis.min() / box)) * box for axis in (xi, eta)]
+    return float(np.ptp(xi) * np.ptp(eta)) / grid.pixel**2, float(whole[0] * whole[1]) / grid.pixel**2
 
 
 def _refusals(
@@ -218,11 +219,16 @@ def _refusals(
             kernel_tables(source.shape, source.scale, config.density.alpha, config.density.softening)
         except ValueError as error:
             reasons.append(f"field {source.name!r}: {error}")
-    cells = _cells(config, sources)
+    cells, in_boxes = _cells(config, sources)
     if not cells <= MOST_CELLS:  # NaN: a field beyond 90 deg from the centre
         reasons.append(
             f"comparison.pixel: the sky grid over all fields has {cells:.1e} cells of {config.comparison.pixel:g} "
             f"arcsec, {MOST_CELLS:.0e} are the most: give larger ones, or fields of one cluster only"
+        )
+    elif in_boxes > max(MOST_CELLS, 2 * cells):
+        reasons.append(
+            f"relation.box: out to whole boxes of {config.relation.box:g} arcsec the sky grid has {in_boxes:.1e} "
+            f"cells, {MOST_CELLS:.0e} are the most: give smaller boxes, or a larger comparison.pixel"
         )
     if local:
         reasons += _memory(found, max(workers, 1))

@@ -9,7 +9,7 @@ import numpy as np
 import scipy
 
 from tilegc.stages.sky_grid import SkyCells
-from tilegc.statistics.kernel_maps import pearson
+from tilegc.statistics.kernel_maps import pearson, varies
 
 __all__ = ["Boxes", "Comparison", "Relation", "binned_law", "boxes", "compare", "fit", "index_difference"]
 
@@ -217,7 +217,7 @@ def compare(cells: SkyCells, field: int, max_radius: float) -> Comparison:
         return Comparison(np.nan, np.nan, np.nan, np.nan)
     beta = float((kappa * rho).sum()) / power
     residual = float(np.sqrt(((kappa - beta * rho) ** 2).mean()))
-    if np.ptp(rho) == 0 or np.ptp(kappa) == 0:
+    if not (varies(rho) and varies(kappa)):
         return Comparison(beta, residual, np.nan, np.nan)
     return Comparison(
         beta,

@@ -1,9 +1,9 @@
 """Spikes and arcs: beads on a line, which look like sources one by one (DESIGN 3.2, bit 16; bit 64).
 
 Lines are found on the detection map in tiles, joined across tile borders into one table, and told apart in the
-driver: what points to something very bright is a spike of it, also where the spike falls apart into pieces on its
-way out; all else that is long is an arc. No model of a star is used: orientation and length are those that the map
-shows, so that mosaics of several visits, whose spikes point anywhere, need nothing else.
+driver: what is straight and points to something very bright is a spike of it, also where the spike falls apart into
+pieces on its way out; all else that is long is an arc. No model of a star is used: orientation and length are those
+that the map shows, so that mosaics of several visits, whose spikes point anywhere, need nothing else.
 """
 
 from __future__ import annotations
@@ -65,6 +65,10 @@ ASKEW = 0.05
 GAP = 2.0
 GAP_PIXELS = 60.0
 """A piece of a spike begins no farther from its star than so many times its own length, and so many pixels."""
+
+BEND = 12.0
+"""Pixels, besides `ASKEW` of its length, to which a piece of a spike that does not reach its star may be wide: spikes
+are straight, and an arc that points to a star by chance bends by more."""
 
 ROUND = 3.0
 """Axis ratio below which a ridge with something very bright in it is a cross of several spikes."""
@@ -198,11 +202,11 @@ def _ridges_rule(window: xr.Dataset, tile: Tile, params: RidgeParams) -> tuple[d
 RIDGES = Pass("ridges", ("detection", "flags"), RADIUS, ("ridges",), _ridges_rule, bytes_per_pixel=32.0)
 
 
-def _extent(objects: Components) -> tuple[np.ndarray, np.ndarray]:
-    """Return the length, pixels, and the larger second moment of each component: that of a line of this length."""
+def _extent(objects: Components) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Return length and width, pixels, of the rectangle of each component's second moments, and the larger moment."""
     yy, xx, yx = objects.moments.T
     larger = 0.5 * (yy + xx) + np.sqrt(0.25 * (yy - xx) * (yy - xx) + yx * yx)
-    return np.sqrt(12.0 * larger), larger
+    return np.sqrt(12.0 * larger), np.sqrt(12.0 * np.maximum(yy + xx - larger, 0.0)), larger
 
 
 def is_spike(found: Components, bright: Components) -> np.ndarray:
@@ -215,7 +219,8 @@ def is_spike(found: Components, bright: Components) -> np.ndarray:
     bright : Components
         Of bit 4: stars, saturated cores among them, and the cores of galaxies.
     """
-    length, larger = _extent(found)
+    length, width, larger = _extent(found)
+    straight = width <= BEND + ASKEW * length
     yy, yx = found.moments[:, 0], found.moments[:, 2]
     # The eigenvector of the larger moment, in the form that does not cancel.
     axis_y, axis_x = yx, larger - yy
@@ -233,6 +238,7 @@ def is_spike(found: Components, bright: Components) -> np.ndarray:
         along, across = np.abs(dy * axis_y + dx * axis_x), np.abs(dy * axis_x - dx * axis_y)
         gap = along - 0.5 * length
         points = (across <= ASIDE + ASKEW * along) & (gap <= GAP * length + GAP_PIXELS)
+        points &= straight | (gap <= 0)
         y0, x0, y1, x1 = found.bounds.T
         held = (y0 - ASIDE <= y) & (y < y1 + ASIDE) & (x0 - ASIDE <= x) & (x < x1 + ASIDE)
         spike |= points | (held & (found.elongation < ROUND))
@@ -240,6 +246,6 @@ def is_spike(found: Components, bright: Components) -> np.ndarray:
 
 
 def is_arc(found: Components, spike: np.ndarray) -> np.ndarray:
-    """Return which ridges are arcs: the long ones that point to nothing very bright; bool (n,)."""
+    """Return which ridges are arcs: the long ones that are no spikes; bool (n,)."""
     chosen: np.ndarray = ~spike & (_extent(found)[0] >= RIDGE_LENGTH)
     return chosen

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
+from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
@@ -20,21 +21,27 @@ __all__ = ["Attenuation", "attenuation"]
 
 Floats = NDArray[np.float64]
 
+SURE: Final = 3.0
+"""Errors by which the ratio must differ from 0 before c is divided by it."""
+
 
 @dataclass(frozen=True)
 class Attenuation:
-    """What range maps make of c; NaN where none of them could be fitted."""
+    """What range maps make of c.
+
+    NaN where fewer than half of them, or than two, give a law back: those that do are not like the others.
+    """
 
     realisations: int
-    """Range maps that could be fitted."""
+    """Range maps that could be fitted: with a power that lies on none of its bounds."""
     kappa_rms: float
-    """Root mean square of kappa over the map's kappa less 1, by area."""
+    """Root mean square of kappa over the map's kappa less 1, by area, over all range maps."""
     ratio: float
     """Mean over range maps of the c that they give back, over the one that was put in."""
     ratio_err: float
     """Error of that mean."""
     c_corrected: float
-    """c of the law over the ratio."""
+    """c of the law over the ratio; NaN where that is not known to a third of itself."""
     c_scatter: float
     """Standard deviation of c over range maps, the counts being those that were found: the lens map's share in
     the error of c."""
@@ -67,25 +74,26 @@ def attenuation(
     positive = np.where(there & (kappa > 0), kappa, 0.0)
     density = law.a * positive**law.c + law.floor + (0.0 if light is None else law.members * light)
     expected = np.where(there, area * density, 0.0)
-    put_in, found, squares, weights = [], [], 0.0, 0.0
+    put_in, found, tried, squares, weights = [], [], 0, 0.0, 0.0
     for values in ensemble:
+        tried += 1
+        on = there & np.isfinite(values) & (kappa > 0)
+        squares += float((area[on] * (values[on] / kappa[on] - 1.0) ** 2).sum())
+        weights += float(area[on].sum())
         exact = boxes(values, expected)
         if exact.outer is not None:
             outer = replace(exact.outer, density=law.a * exact.outer.terms(law.c)[0] + law.floor)
             exact = replace(exact, outer=outer)
         back = fit_law(exact, dispersion=law.dispersion, begin=law)
         again = fit_law(boxes(values, count), dispersion=law.dispersion, begin=law)
-        if not (back.found and again.found):
-            continue
-        put_in.append(back.c)
-        found.append(again.c)
-        on = there & np.isfinite(values) & (kappa > 0)
-        squares += float((area[on] * (values[on] / kappa[on] - 1.0) ** 2).sum())
-        weights += float(area[on].sum())
-    if not put_in:
-        return Attenuation(0, np.nan, np.nan, np.nan, np.nan, np.nan)
+        # A power that ends on its bound is no measurement: neither is a mean over those that do not.
+        if back.free[1] and again.free[1]:
+            put_in.append(back.c)
+            found.append(again.c)
+    rms = float(np.sqrt(squares / weights)) if weights else np.nan
+    if len(put_in) < max(2, 0.5 * tried):
+        return Attenuation(len(put_in), rms, np.nan, np.nan, np.nan, np.nan)
     c = np.array(put_in)
-    ratio = float(c.mean()) / law.c
-    spread = float(c.std(ddof=1)) / law.c / c.size**0.5 if c.size > 1 else np.nan
-    scatter = float(np.std(found, ddof=1)) if c.size > 1 else np.nan
-    return Attenuation(c.size, float(np.sqrt(squares / weights)), ratio, spread, law.c / ratio, scatter)
+    ratio, spread = float(c.mean()) / law.c, float(c.std(ddof=1)) / law.c / c.size**0.5
+    corrected = law.c / ratio if ratio > SURE * spread else np.nan
+    return Attenuation(c.size, rms, ratio, spread, corrected, float(np.std(found, ddof=1)))

@@ -27,6 +27,7 @@ __all__ = [
     "likeness",
     "likeness_errors",
     "pearson",
+    "varies",
 ]
 
 Floats = NDArray[np.float64]
@@ -49,6 +50,9 @@ STEP: Final = 0.005
 """Of ln alpha and ln softening: finer than their errors."""
 
 MAP_RESAMPLES: Final = 100
+
+ROUNDING: Final = 1e-9
+"""Of a map's largest value: what differs by less is flat."""
 
 BOUNDS: Final = ((0.2, 6.0), (0.1, 60.0))
 """Of alpha and of the softening (arcsec)."""
@@ -169,11 +173,16 @@ def likeness(kappa: Floats, rho: Floats, weight: Floats | None = None) -> Likene
     if kappa.size < 3 or power == 0:
         return Likeness(np.nan, np.nan, np.nan)
     beta = float((kappa * rho).sum()) / power
-    if np.ptp(rho) == 0 or np.ptp(kappa) == 0:
+    if not (varies(rho) and varies(kappa)):
         return Likeness(beta, np.nan, np.nan)
     return Likeness(
         beta, pearson(kappa, rho), pearson(scipy.stats.rankdata(kappa), scipy.stats.rankdata(rho))
     )
+
+
+def varies(values: Floats) -> bool:
+    """Return whether values differ by more than rounding: interpolation leaves last bits in a flat map."""
+    return bool(np.ptp(values) > ROUNDING * np.abs(values).max())
 
 
 def pearson(a: Floats, b: Floats) -> float:
@@ -198,6 +207,9 @@ def likeness_errors(
     A resample draws blocks of sources *and* area, and rho is built anew: W * wN over the share of W * area that
     was drawn, w being how often a block was.  Cells of rho are not independent: resampling them would say that
     rho is known ten times better than it is.
+
+    A resample also weighs other places: that is what it would be to have seen another patch of such a sky, and is an
+    upper bound of what counting the same patch anew does (`tests/unit/test_kernel_maps.py`: 5 to 8 times that).
     """
     if not maps.use.any():
         return Likeness(np.nan, np.nan, np.nan)
@@ -230,7 +242,7 @@ def fit_kernel(maps: CellMaps, given: tuple[float, float]) -> KernelFit:
     sector = _sectors(maps)
     kappa = maps.kappa[maps.use]
     parts = np.unique(sector)
-    if parts.size < 3 or not maps.counts.any() or np.ptp(kappa) == 0:
+    if parts.size < 3 or not maps.counts.any() or not varies(kappa):
         return KernelFit(*[np.nan] * 7)
     sums = _Sum(maps.counts.shape, maps.pixel)
     spectrum = sums.transform(maps.counts)

@@ -49,9 +49,7 @@ def audit(
     lines = [
         line
         for source in sources
-        for line in field_lines(
-            source, samples[source.name], config.filter, config.detect.exclusion_radius, given[source.name]
-        )
+        for line in field_lines(source, samples[source.name], config, given[source.name])
     ]
     if centre is not None:
         lines += lens_lines(config.cluster, centre[0], samples[centre[0].name].light, kappa)

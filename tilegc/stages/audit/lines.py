@@ -12,7 +12,7 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
-from tilegc.config import Band, Filter
+from tilegc.config import Band, Filter, RunConfig
 from tilegc.io.fits import FieldSource
 from tilegc.io.units import AB_ZERO_POINT_NJY
 from tilegc.kernels.blank_sky import LEAST_PIXELS
@@ -28,11 +28,7 @@ SCALE: Final = 0.03
 
 
 def field_lines(
-    source: FieldSource,
-    sample: Sample,
-    filtering: Filter,
-    exclusion_radius: float,
-    given: Mapping[str, Band],
+    source: FieldSource, sample: Sample, config: RunConfig, given: Mapping[str, Band]
 ) -> list[Line]:
     """Return all lines of one field.
 
@@ -42,17 +38,15 @@ def field_lines(
         As it was probed: units and scale.
     sample : Sample
         What its cells say.
-    filtering : Filter
-        Widths of the recipe's filter, pixels.
-    exclusion_radius : float
-        Pixels.
+    config : RunConfig
+        The recipe, its filter and its exclusion.
     given : mapping of str to Band
         The run file's bands, by name; empty for a field that is a store.
     """
-    lines = [_scale(source, filtering, exclusion_radius), *_units(source), *_colours(source, sample)]
+    lines = [_scale(source, config), *_units(source), *_colours(source, sample)]
     lines += [*_astrometry(source, sample), *_noise(source, sample), *_correlation(source, sample)]
     lines += [
-        *widths(source, sample, filtering),
+        *widths(source, sample, config.filter.stages[1][1] if config.recipe == "seed" else None),
         *psf_files(source, sample, given),
         *cores(source, sample),
         *_weights(source, sample),
@@ -63,28 +57,32 @@ def field_lines(
 # --- scale and units ----------------------------------------------------------------------------------------
 
 
-def _scale(source: FieldSource, filtering: Filter, exclusion_radius: float) -> Line:
-    """Compare the pixels with those for which the recipe's lengths are meant."""
+def _scale(source: FieldSource, config: RunConfig) -> Line:
+    """Compare the pixels with those for which the recipe's lengths are meant.
+
+    The calibrated filter is made of the field's own PSF, so that it suits any pixels; exclusion and masks do not.
+    """
     ratio = SCALE / source.scale
-    defaults = Filter()
+    usual = Filter().stages
+    seed = config.recipe == "seed"
     odd = abs(math.log(ratio))
-    finding = (
-        f"pixels of {source.scale:g} arcsec; the filter and the exclusion are in pixels, meant for {SCALE:g}"
-    )
+    lengths = "the filter and the exclusion" if seed else "the exclusion and the masks' growth"
+    finding = f"pixels of {source.scale:g} arcsec; {lengths} are in pixels, meant for {SCALE:g}"
     verdict = judged(odd, math.log(1.02), math.log(1.5))
     if verdict == "ok":
         return Line("scale", source.name, "", rounded(source.scale, 5), "arcsec", "ok", finding, "")
-    if filtering.stages != defaults.stages or exclusion_radius != 3.0:
+    exclusion, own = config.detect.exclusion_radius, config.usual_exclusion_radius
+    if exclusion != own or (seed and config.filter.stages != usual):
         return Line(
             "scale", source.name, "", rounded(source.scale, 5), "arcsec", "look",
             f"{finding}; the run file sets its own", "make sure that they suit these pixels",
         )  # fmt: skip
-    stages = ", ".join(
-        f"[{rounded(narrow * ratio):g}, {rounded(wide * ratio):g}]" for narrow, wide in defaults.stages
-    )
+    stages = ", ".join(f"[{rounded(narrow * ratio):g}, {rounded(wide * ratio):g}]" for narrow, wide in usual)
     remedy = (
-        f"resample to {SCALE:g} arcsec, or set filter.stages: [{stages}] and "
-        f"detect.exclusion_radius: {rounded(3 * ratio):g}"
+        f"resample to {SCALE:g} arcsec, or set "
+        + (f"filter.stages: [{stages}] and " if seed else "")
+        # Local maxima, which are all that calibrated records, are at least a pixel apart.
+        + f"detect.exclusion_radius: {rounded(own * ratio if seed else max(own * ratio, 1.0)):g}"
     )
     return Line("scale", source.name, "", rounded(source.scale, 5), "arcsec", verdict, finding, remedy)
 

@@ -11,7 +11,7 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
-from tilegc.config import Band, Filter
+from tilegc.config import Band
 from tilegc.io.fits import FieldSource
 from tilegc.io.psf import inspect_psf, read_psf
 from tilegc.kernels.compact_sources import RADII
@@ -78,8 +78,16 @@ def expected_width(band: str, scale: float) -> float | None:
     return math.sqrt(optics**2 + 0.6 * detector**2 + 0.6 * scale**2)
 
 
-def widths(source: FieldSource, sample: Sample, filtering: Filter) -> Iterator[Line]:
-    """Measure the FWHM of point sources in every band."""
+def widths(source: FieldSource, sample: Sample, widest: float | None) -> Iterator[Line]:
+    """Measure the FWHM of point sources in every band.
+
+    Parameters
+    ----------
+    source : FieldSource
+    sample : Sample
+    widest : float or None
+        FWHM, pixels, of what the filter keeps; None where it is made of the PSF.
+    """
     for number, band in enumerate(source.bands):
         measured, count = _point_width(sample, number)
         if not math.isfinite(measured):
@@ -102,9 +110,9 @@ def widths(source: FieldSource, sample: Sample, filtering: Filter) -> Iterator[L
                     if arcsec > expected
                     else "narrower than the telescope's: look for cosmic rays or hot pixels among the sources"
                 )
-        if measured > filtering.stages[1][1] and verdict == "ok":
+        if widest is not None and measured > widest and verdict == "ok":
             verdict = "look"
-            remedy = f"the filter's second stage removes what is wider than {filtering.stages[1][1]:g} px: widen it"
+            remedy = f"the filter's second stage removes what is wider than {widest:g} px: widen it"
         yield Line("psf", source.name, band.name, rounded(measured), "pix", verdict, finding, remedy)
 
 
