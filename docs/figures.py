@@ -137,12 +137,12 @@ def density(material: Material, axes: Axes, figure: Figure) -> None:
 
 def relation(material: Material, axes: Axes) -> None:
     """Draw boxes, bins and fit, and what was planted."""
-    sky, found, truth = material.sky, material.summary["relation"], material.truth
+    sky, found, truth = material.sky, material.summary["relation"]["boxes"], material.truth
     shown = (sky["box_count"].to_numpy() > 0) & (sky["box_kappa"].to_numpy() > 0)
     n = (sky["box_count"] / sky["box_area"]).to_numpy()[shown]
     kappa = sky["box_kappa"].to_numpy()[shown]
     axes.set(xscale="log", yscale="log", xlabel="n: sources per arcsec²", ylabel="κ (sources at z = 3)")
-    side = f"{found['box_arcsec']:g}"
+    side = f"{material.summary['relation']['box_arcsec']:g}"
     boxes = axes.plot(n, kappa, ls="", marker=".", ms=4, mew=0, color=style.FAINT, alpha=0.6,
                       label=f"boxes of {side} × {side} arcsec")  # fmt: skip
     table = material.relation

@@ -171,6 +171,10 @@ def _law(known: Run) -> tuple[KappaLaw, str, tuple[float, float]]:
         raise RunFolderError(f"{known.path}: it found no relation of counts and kappa: it calibrates nothing")
     bins = known.relation
     filled = (np.asarray(bins["bin"]) >= 0) & (np.asarray(bins["n_boxes"]) >= BIN_FILLED)
+    if not filled.any():
+        raise RunFolderError(
+            f"{known.path}: no bin of its relation has {BIN_FILLED} boxes: at which counts its law holds is not known"
+        )
     n_range = float(bins["n_lo"].value[filled].min()), float(bins["n_hi"].value[filled].max())
     counts = found.get("likelihood")
     if counts and counts.get("c") is not None and counts.get("covariance"):

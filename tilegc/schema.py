@@ -21,6 +21,7 @@ __all__ = [
     "MAPS",
     "MASKED",
     "MASSES",
+    "METHODS",
     "PATTERN",
     "PROFILE",
     "PURITY",
@@ -118,6 +119,12 @@ INPAINTED: Final = (
     Column("dec", "float64", "deg", "declination of the pixel's centre, ICRS"),
 )
 """Columns of inpainted: one row a drawn source."""
+
+METHODS: Final = {
+    "likelihood": "by the likelihood of the counts",
+    "boxes": "in boxes, binned in the counted n",
+}
+"""How `relation` of the summary was measured, in words: that of the boxes only where the likelihood found no law."""
 
 RELATION: Final = (
     Column("bin", "int64", "", "number of the bin in log n, from 0; -1: the boxes without a source"),

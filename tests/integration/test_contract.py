@@ -291,6 +291,17 @@ def test_summary(run):
     assert summary["timing"]["total_s"] >= summary["timing"]["report_s"] > 0
 
 
+def test_the_relation_is_the_likelihood_s_and_the_boxes_stand_beside_it(run):
+    found = run.summary["relation"]
+    law, boxes = found["likelihood"], found["boxes"]
+    assert found["method"] == "likelihood"
+    assert found["index"] == law["index"] == pytest.approx(1 / law["c"])
+    assert found["amplitude"] == law["amplitude"] == pytest.approx(law["a"] ** (-1 / law["c"]))
+    table = run.relation[(run.relation["bin"] >= 0) & (run.relation["n_boxes"] >= 5)]
+    slope, level = np.polyfit(np.log(table["n_mean"].value), np.log(table["kappa_mean"]), 1)
+    assert (boxes["index"], boxes["amplitude"]) == (pytest.approx(slope), pytest.approx(np.exp(level)))
+
+
 def test_stores(run):
     for name, shape in mock.SHAPES.items():
         with xr.open_zarr(run.path / "store" / f"{name}.zarr") as data:

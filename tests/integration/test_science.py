@@ -16,7 +16,7 @@ from tilegc.simulate.population import surface_density
 
 def test_small_finds_what_was_planted(tmp_path: Path) -> None:
     run = tilegc.run(simulate(tmp_path / "mock", preset="small", seed=2), tmp_path / "run", workers=0)
-    found, planted = run.summary["relation"], run.summary["truth"]
+    found, planted = run.summary["relation"]["boxes"], run.summary["truth"]
     assert abs(found["index"] - planted["index"]) < 3 * found["index_err"]
     assert planted["completeness"] > 0.95
     assert planted["purity"] > 0.95

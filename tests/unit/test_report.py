@@ -310,11 +310,8 @@ def fake_run(
         "n_detected": 0 if empty else len(who),
         "n_inpainted": 0.0 if empty else 20.5,
         "relation": {
-            "method": "boxes",
-            "amplitude": value(0.4123),
-            "amplitude_err": value(0.0111),
-            "index": value(0.6931),
-            "index_err": value(0.0214),
+            "method": "boxes" if empty else "likelihood",
+            **{key: value(LIKELIHOOD[key]) for key in BOXES},
             "box_arcsec": 3.0,
             "boxes": {key: value(v) for key, v in BOXES.items()},
             "likelihood": {"c": None} if empty else LIKELIHOOD,

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+from types import SimpleNamespace
+
+import numpy as np
 import pytest
 
 from tilegc.cli.results import _contamination, _likelihood, _limit, _part
+from tilegc.stages import products
 
 
 @pytest.mark.parametrize(
@@ -52,3 +56,16 @@ def test_a_local_limit_is_a_multiple_of_local_noise():
         assert "nothing to measure noise on" in _limit(
             {"threshold": None, "threshold_snr": None}, local=local
         )
+
+
+@pytest.mark.parametrize("index", [0.7, np.nan])
+def test_the_headline_is_the_likelihood_s_where_it_found_a_law(monkeypatch, index):
+    monkeypatch.setattr(products, "describe", lambda _: {})
+    config = SimpleNamespace(relation=SimpleNamespace(box=3.0))
+    laws = [
+        SimpleNamespace(amplitude=0.4, amplitude_err=0.1, index=value, index_err=0.1)
+        for value in (0.8, index)
+    ]
+    found = products._relation(config, *laws)
+    assert found["boxes"]["index"] == 0.8
+    assert (found["method"], found["index"]) == (("likelihood", 0.7) if index == 0.7 else ("boxes", 0.8))

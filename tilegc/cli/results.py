@@ -6,6 +6,8 @@ from typing import TYPE_CHECKING, Any
 
 import typer
 
+from tilegc.schema import METHODS
+
 if TYPE_CHECKING:
     from tilegc.run_folder import Run
 
@@ -48,10 +50,20 @@ def _lines(summary: dict[str, Any], *, local: bool) -> list[tuple[str, str]]:
             (
                 "kappa = A n^b",
                 f"A = {_number(relation['amplitude'], '.3f')} +- {_number(relation['amplitude_err'], '.3f')}, "
-                f"b = {_number(relation['index'], '.3f')} +- {_number(relation['index_err'], '.3f')}",
+                f"b = {_number(relation['index'], '.3f')} +- {_number(relation['index_err'], '.3f')}, "
+                f"{METHODS[relation['method']]}",
             )
         )
         lines += _likelihood(relation.get("likelihood"))
+        if relation["method"] == "likelihood":
+            boxes = relation["boxes"]
+            lines.append(
+                (
+                    "the same in boxes",
+                    f"A = {_number(boxes['amplitude'], '.3f')} +- {_number(boxes['amplitude_err'], '.3f')}, "
+                    f"b = {_number(boxes['index'], '.3f')} +- {_number(boxes['index_err'], '.3f')}, {METHODS['boxes']}",
+                )
+            )
     if comparison is not None:
         lines.append(
             (

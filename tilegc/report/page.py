@@ -24,7 +24,7 @@ from tilegc.report.purity import HEAD, noise_rows
 from tilegc.report.radial import contamination_rows, law_rows, mass_rows
 from tilegc.report.reading import Material, rows_of
 from tilegc.report.relation import PLANTED_LAW
-from tilegc.schema import FILES, Bit
+from tilegc.schema import FILES, METHODS, Bit
 
 __all__ = ["Row", "page"]
 
@@ -116,6 +116,7 @@ def page(material: Material, drawings: Mapping[str, Sequence[Drawn]]) -> str:
         comparison_missing=_comparison_missing(material),
         limit=_limit(material),
         likelihood=likelihood_rows(material),
+        boxes_index=_boxes_index(material),
         ranking=ranking_rows(material),
         sensitivity=sensitivity_rows(material),
         beyond=_beyond(material),
@@ -141,7 +142,7 @@ def _relation_missing(material: Material) -> str | None:
         return None
     if material.config.convergence is not None and _any_good(material) and not material.summary["n_detected"]:
         return "no source was found"
-    return _no_kappa(material, "fewer than two bins of boxes to fit")
+    return _no_kappa(material, "neither the likelihood nor the boxes, of fewer than two bins, give one")
 
 
 def _comparison_missing(material: Material) -> str | None:
@@ -200,7 +201,9 @@ def _found(material: Material) -> list[Row]:
     if level["r_lo_arcsec"] is not None:
         annulus = f"all sources between {level['r_lo_arcsec']:g} and {level['r_hi_arcsec']:g} arcsec"
     beta = Markup("arcsec<sup>{:g}</sup>").format(material.config.density.alpha)
-    index = Markup("κ = A n<sup>b</sup>, n in sources per arcsec²{}").format(source)
+    index = Markup("κ = A n<sup>b</sup>, n in sources per arcsec²{}; {}").format(
+        source, METHODS.get(relation.get("method", ""), "")
+    )
     lens = mass["lens_within_60arcsec_msun"]
     return [
         Row("Sources detected", f"{summary['n_detected']:,}", "", "the catalogue, all fields"),
@@ -243,6 +246,12 @@ def _peak(lens: Mapping[str, Any] | None) -> list[Row]:
         farther = ", ".join(f"{peak['offset_arcsec']:.0f}" for peak in lens["peaks"][1:])
         note += f"; others above half of it at {farther} arcsec"
     return [Row("Offset of κ", plain(lens["peak_offset_arcsec"], 2), "arcsec", note)]
+
+
+def _boxes_index(material: Material) -> Markup:
+    """Return the index that the boxes give."""
+    boxes = (material.summary["relation"] or {}).get("boxes") or {}
+    return _error(boxes, "index") or missing()
 
 
 def _reference(material: Material) -> float:
@@ -360,10 +369,10 @@ def _planted(material: Material) -> list[list[Cell]] | None:
     truth = material.truth
     if truth is None:
         return None
-    relation = material.summary["relation"] or {}
+    relation = (material.summary["relation"] or {}).get("boxes") or {}
     why = _relation_missing(material) or "no fit"
     no_fit = NO_KAPPA if material.config.convergence is None else "no fit"
-    names = {"index": Markup("Index b of κ = A n<sup>b</sup>"), "amplitude": "Amplitude A"}
+    names = {"index": Markup("Index b of κ = A n<sup>b</sup>, in boxes"), "amplitude": "Amplitude A"}
     law = dict(zip(("amplitude", "index"), PLANTED_LAW, strict=True))
     return [
         [

@@ -80,9 +80,6 @@ ROWS = 512
 
 BOX = ("xi", "eta", "area", "count", "kappa")
 
-METHODS: Mapping[str, str] = {"seed": "boxes", "calibrated": "likelihood"}
-"""By recipe, where `relation` of the summary comes from; the other method stands beside it."""
-
 REGION_RADIUS = 0.15
 """Radius of the catalogue's circles, arcsec."""
 
@@ -399,9 +396,8 @@ def _law(found: Fit) -> dict[str, Any]:
 
 
 def _relation(config: RunConfig, binned: Relation, counts: CountsRelation) -> dict[str, Any]:
-    """Return the relation by both methods; the recipe says which of them is the headline."""
-    method = METHODS[config.recipe]
-    headline = binned if method == "boxes" else counts
+    """Return the relation: that of the likelihood, of the boxes where it found none; both stand beside it."""
+    method, headline = ("likelihood", counts) if np.isfinite(counts.index) else ("boxes", binned)
     law = {
         name: _null(getattr(headline, name)) for name in ("amplitude", "amplitude_err", "index", "index_err")
     }
