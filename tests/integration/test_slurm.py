@@ -129,7 +129,9 @@ def test_a_job_cancelled_in_the_middle_is_replaced_and_the_bytes_are_those_of_on
     found = pipeline.run(elsewhere, tmp_path / "run", cluster_name="slurm", progress=Once(12, cancel))
     mock.assert_same(found, expected)
     assert cancelled
-    ends = slurm.ended()[before:]
+    end = time.monotonic() + 10
+    while len(ends := slurm.ended()[before:]) < 3 and time.monotonic() < end:
+        time.sleep(0.2)  # on a busy machine the last ones are still completing
     assert len(ends) == 3, ends
     log = (tmp_path / "run" / "log.txt").read_text()
     assert "tls://" in log
