@@ -109,6 +109,7 @@ def jobs(
         stack.callback(cluster.remove_certificates)
         log.info("%s: job script:\n%s", system, cluster.job_script())
         cluster.look_after()
+        stack.callback(cluster.leave_off)
         whole = math.ceil(wanted.workers / options["processes"]) * options["processes"]
         cluster.adapt(minimum=whole, maximum=whole)
         client = stack.enter_context(Client(cluster, set_as_default=False))

@@ -31,6 +31,8 @@ LOOK_SECONDS = 5.0
 """How often the queue is asked for our jobs, all in one command."""
 NEW_SECONDS = 4.0
 """A job that was submitted so recently may not be listed yet."""
+ANSWER_SECONDS = 10.0
+"""How long a command of the queue that still runs at the end is waited for."""
 IN_A_ROW = 3
 """So many refused submissions, or jobs ended before their worker came, one after the other: no more will come."""
 
@@ -62,30 +64,44 @@ class _LookedAfter:
     workers: dict[str, Any]
     scheduler_info: dict[str, Any]
     loop: Any
+    sync: Any
+    _periodic: PeriodicCallback | None = None
 
     def look_after(self) -> None:
         """Begin to ask the queue, every few seconds."""
         self.refused: list[str] = []
         self.fruitless: list[str] = []
         self.came = False
-        self._looking = False
+        self._idle = asyncio.Event()
+        self._idle.set()
 
         async def look() -> None:
-            if self._looking:
+            if not self._idle.is_set():
                 return
-            self._looking = True
+            self._idle.clear()
             try:
                 await self._look()
             except Exception as error:  # noqa: BLE001  (the queue may be away for a while)
                 log.warning("%s: cannot look after the jobs: %s", self.system, _said(error))
             finally:
-                self._looking = False
+                self._idle.set()
 
         def begin() -> None:
             self._periodic = PeriodicCallback(look, LOOK_SECONDS * 1000)
             self._periodic.start()
 
         self.loop.add_callback(begin)
+
+    def leave_off(self) -> None:
+        """Ask no more: a command that outlives the event loop has nobody who would close its pipes."""
+
+        async def end() -> None:
+            if self._periodic is not None:
+                self._periodic.stop()
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(self._idle.wait(), ANSWER_SECONDS)
+
+        self.sync(end)
 
     def remove_certificates(self) -> None:
         """Remove the files that the jobs' certificates were handed over in."""
