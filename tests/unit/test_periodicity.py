@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from tilegc.kernels.periodicity import BIN, FEWEST, strongest_period
-from tilegc.stages.pattern import ALARM, EDGES, as_table, onset, slices
+from tilegc.kernels.periodicity import BIN, strongest_period
+from tilegc.stages.pattern import ALARM, EDGES, onset, slices_of
 
 SHAPE = (640, 560)
 MOCKS = 100
@@ -54,15 +54,8 @@ def mock(seed, regular):
     return (*(np.concatenate(part) for part in zip(*rows, strict=True)), binned(good))
 
 
-def searched(y, x, snr, good):
-    """The table of a field, as a run puts it together."""
-    samples = slices(y, x, snr)
-    strongest = [strongest_period(*one, good) if one[0].size >= FEWEST else None for one in samples]
-    return as_table("f", samples, strongest)
-
-
 def test_a_field_without_a_pattern_is_silent():
-    tables = [searched(*mock(seed, regular=False)) for seed in range(MOCKS)]
+    tables = [slices_of("f", *mock(seed, regular=False)) for seed in range(MOCKS)]
     chances = np.concatenate([table["false_alarm"] for table in tables])
     assert [onset(table) for table in tables] == [0.0] * MOCKS
     # The probabilities are ones: uniform, so that a tenth of the slices lie below 0.1.
@@ -72,7 +65,7 @@ def test_a_field_without_a_pattern_is_silent():
 
 
 def test_a_planted_pattern_is_found_where_it_begins():
-    tables = [searched(*mock(seed, regular=True)) for seed in range(MOCKS)]
+    tables = [slices_of("f", *mock(seed, regular=True)) for seed in range(MOCKS)]
     assert [onset(table) for table in tables] == [3.5] * MOCKS
     for table in tables:
         regular = table["false_alarm"] < ALARM
@@ -86,5 +79,7 @@ def test_a_planted_pattern_is_found_where_it_begins():
 def test_too_few_sources_tell_nothing(n):
     found = strongest_period(np.zeros(n, int), np.zeros(n, int), np.full((20, 20), 16, np.uint8))
     assert np.isnan(found.false_alarm)
-    table = searched(np.zeros(n, int), np.zeros(n, int), np.full(n, 3.0), np.full((20, 20), 16, np.uint8))
+    table = slices_of(
+        "f", np.zeros(n, int), np.zeros(n, int), np.full(n, 3.0), np.full((20, 20), 16, np.uint8)
+    )
     assert onset(table) == 0.0

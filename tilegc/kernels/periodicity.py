@@ -69,11 +69,6 @@ class Room:
         whole = good.astype(np.float64)
         return cls(whole, _smooth(whole))
 
-    @property
-    def nbytes(self) -> int:
-        """Bytes of both."""
-        return self.good.nbytes + self.area.nbytes
-
 
 @dataclass(frozen=True, eq=False)
 class _Modes:

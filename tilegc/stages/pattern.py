@@ -5,19 +5,17 @@ A pattern of the detector is common to all bands, so null maps cannot see it; th
 
 from __future__ import annotations
 
-import itertools
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
 
-from tilegc.engine import Call, Shared, bounded, together
-from tilegc.kernels.periodicity import FEWEST, Periodicity, Room, strongest_period
+from tilegc.kernels.periodicity import FEWEST, Room, strongest_period
 from tilegc.stages.local_noise import LocalNoise
 from tilegc.stages.partials import Table
 from tilegc.stages.setup import Setup
 
-__all__ = ["ALARM", "EDGES", "Pattern", "as_table", "onset", "pattern", "slices"]
+__all__ = ["ALARM", "EDGES", "Pattern", "onset", "pattern", "slices_of"]
 
 EDGES = (2.5, 3.0, 3.5, 4.0, 4.5, 5.0, 5.5, 6.0, 8.0)
 """Signal-to-noise at which slices begin and end."""
@@ -47,44 +45,41 @@ def pattern(setup: Setup, found: Table, noises: Mapping[str, LocalNoise]) -> dic
     noises : mapping
         With the fields' good pixels in bins.
     """
-    rooms = {name: Room.of(noises[name].bins) for name in setup.names}
-    samples = {}
+    result = {}
     for index, name in enumerate(setup.names):
         rows = found["field"] == index
-        samples[name] = slices(found["y"][rows], found["x"][rows], found["rank"][rows])
-    calls = {
-        f"{name}/{k}": Call(strongest_period, y, x, Shared(name))
-        for name in setup.names
-        for k, (y, x) in enumerate(samples[name])
-        if y.size >= FEWEST
-    }
-    engine = bounded(setup.near, sum(room.nbytes for room in rooms.values()))
-    strongest = together(engine, "pattern", calls, rooms)
-    tables = {
-        name: as_table(name, samples[name], [strongest.get(f"{name}/{k}") for k in range(len(samples[name]))])
-        for name in setup.names
-    }
-    return {name: Pattern(table, onset(table)) for name, table in tables.items()}
+        table = slices_of(name, found["y"][rows], found["x"][rows], found["rank"][rows], noises[name].bins)
+        result[name] = Pattern(table, onset(table))
+    return result
 
 
-def slices(y: np.ndarray, x: np.ndarray, snr: np.ndarray) -> list[tuple[np.ndarray, np.ndarray]]:
-    """Return the pixels y, x of the sources of every slice of signal-to-noise."""
-    chosen = [(snr >= low) & (snr < high) for low, high in itertools.pairwise(EDGES)]
-    return [(y[rows], x[rows]) for rows in chosen]
+def slices_of(name: str, y: np.ndarray, x: np.ndarray, snr: np.ndarray, good: np.ndarray) -> Table:
+    """Return the strongest periodicity of every slice: columns of `schema.PATTERN`.
 
-
-def as_table(
-    name: str, samples: Sequence[tuple[np.ndarray, np.ndarray]], strongest: Sequence[Periodicity | None]
-) -> Table:
-    """Return the strongest periodicity of every slice of a field, None where it was not sought: `schema.PATTERN`."""
-    n = len(samples)
-    columns = {
-        key: np.array([np.nan if one is None else getattr(one, key) for one in strongest])
-        for key in ("period", "angle", "power", "false_alarm")
-    }
+    Parameters
+    ----------
+    name : str
+        Of the field.
+    y, x : (n,) int
+        Pixels of the sources.
+    snr : (n,) float
+    good : (ny, nx) uint8
+        Good pixels in bins of `periodicity.BIN` pixels.
+    """
+    n = len(EDGES) - 1
+    columns = {key: np.full(n, np.nan) for key in ("period", "angle", "power", "false_alarm")}
+    counts = np.zeros(n, np.int64)
+    room = Room.of(good)
+    for k in range(n):
+        rows = (snr >= EDGES[k]) & (snr < EDGES[k + 1])
+        counts[k] = rows.sum()
+        if counts[k] >= FEWEST:
+            strongest = strongest_period(y[rows], x[rows], room)
+            for key, column in columns.items():
+                column[k] = getattr(strongest, key)
     return {
         "field": np.full(n, name, dtype=object), "snr_lo": np.array(EDGES[:-1]), "snr_hi": np.array(EDGES[1:]),
-        "n_found": np.array([y.size for y, _ in samples], np.int64), **columns,
+        "n_found": counts, **columns,
     }  # fmt: skip
 
 
