@@ -189,7 +189,7 @@ def main() -> None:
     if run.config.convergence is None:
         sys.exit(f"{run.path}: has no convergence map, which two of the panels show")
     target = Path(sys.argv[2]) if len(sys.argv) == 3 else TARGET
-    write_png(compose(Material(run, run.sky().load())), target, DPI)
+    write_png(compose(Material(run)), target, DPI)
 
 
 if __name__ == "__main__":

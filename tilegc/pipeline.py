@@ -14,8 +14,6 @@ from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 
-import numpy as np
-
 from tilegc import config as run_file
 from tilegc.cluster import TLS, workers_for
 from tilegc.config import RunConfig
@@ -230,6 +228,7 @@ def _chain(
             reach = config.relation.max_radius
             remarks.on_outer_field(likelihood.too_small_outer(cells, reach, in_law, recovery))
         eligible = shapes.eligible(setup, selection.candidates)
+        products.write_sky_grid(setup, cells, boxes, recovery, counting, light)
         found = statistics.side_by_side(
             setup, inputs.lens, cells, boxes, recovery,
             statistics.Sources(
@@ -239,20 +238,22 @@ def _chain(
             statistics.Frame(edges, level, centre, zones, discs, counting, in_law, light),
         )  # fmt: skip
         radii = found["radial"]
+        thinned = None
+        if inputs.kappa:
+            thinned = contamination.behind(inputs.kappa, config.cluster.ra, config.cluster.dec)
         once = cells.owned(catalogue["ra"], catalogue["dec"], catalogue["field"])
         counted = catalogue["radius_arcsec"][once]
         within = cells.kept & (cells.radius < masses.APERTURE)
         good_area = float(cells.good_area.sum(axis=0)[within].sum())
         results = Results(
-            noises, selection, inpainted, convergence, cells, recovery, counting,
-            np.zeros(cells.kappa.shape) if light is None else light, boxes,
+            noises, selection, inpainted, convergence, cells,
             relation.fit(boxes) if boxes else None,
             found.get("counts"),
             relation.compare(cells, centre, config.relation.max_radius) if inputs.kappa else None,
             found.get("kernel"), found.get("ranking"), found.get("sensitivity"),
             annuli, level, radii,
             contamination.budget(
-                cells, level, radii.cored, centre, found.get("behind"), compared.get("purity"),
+                cells, level, radii.cored, centre, thinned, compared.get("purity"),
                 kpc_per_arcsec(cosmology(config.cosmology), config.cluster.redshift),
             ),
             masses.masses(config, inputs.kappa, counted),
@@ -273,7 +274,6 @@ def _write(setup: Setup, results: Results, timing: dict[str, float], begun: floa
     with _timed(timing, "report_s"):
         products.write_tables(setup, results)
         products.write_noise(setup, results)
-        products.write_sky_grid(setup, results)
         products.write_maps(setup)
         summary = products.summarise(setup, results)
         place = setup.folder.path / FILES.summary

@@ -356,3 +356,16 @@ def test_a2744_as_published(real_data):
     assert at_reference == pytest.approx(float(fits.getdata(path)[338, 338]) * kappa.factor, rel=1e-4)
     with pytest.raises(ConvergenceError, match="HLSPNAME"):
         read(path)
+
+
+@pytest.mark.parametrize("radius", [0.4, 3.0, 60.0])
+@pytest.mark.parametrize("centre", [(0.0, 0.0), (3.1, -2.2), (40.0, 0.0), (0.2, 500.0)])
+def test_a_circle_holds_the_pixels_that_all_distances_give(tmp_path, radius, centre):
+    kappa = read(save(tmp_path / "kappa.fits"), source_redshift=3.0)
+    ra, dec = CENTRE[0] + centre[0] / 3600, CENTRE[1] + centre[1] / 3600
+    y, x = np.indices(kappa.values.shape)
+    expected = sky.separation_arcsec(*sky.pixel_to_world(kappa.wcs, y, x), ra, dec) <= radius
+    window, inside = kappa.circle(ra, dec, radius)
+    found = np.zeros(expected.shape, bool)
+    found[window] = inside
+    np.testing.assert_array_equal(found, expected)

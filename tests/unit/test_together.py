@@ -1,9 +1,11 @@
 """Calls side by side: what each is given, and what comes back."""
 
+import pickle
+
 import numpy as np
 import pytest
 
-from tilegc.engine import Call, SerialEngine, Shared, together
+from tilegc.engine import Call, SerialEngine, Shared, Stored, together
 from tilegc.errors import InputError, TilesFailedError
 
 
@@ -35,3 +37,17 @@ def test_what_goes_wrong_is_named() -> None:
         together(SerialEngine(), "sums", {"bad": Call(scaled, Shared("values"), -1.0)}, shared)
     with pytest.raises(TilesFailedError, match=r"sums: 1 of 1 .*bad \(ZeroDivisionError: nothing\)"):
         together(SerialEngine(retries=0), "sums", {"bad": Call(scaled, Shared("values"), 0.0)}, shared)
+
+
+def test_what_is_stored_is_read_where_it_is_sent() -> None:
+    here = Stored(np.arange(3.0), np.full, 3, 7.0)
+    assert scaled(here.value, 1.0).tolist() == [0, 1, 2]
+    there = pickle.loads(pickle.dumps(here))
+    assert there.value.tolist() == [7, 7, 7]
+    assert there.value is there.value
+    assert b"\x00\x00\x00@" not in pickle.dumps(here)  # no 2.0: the values are not sent
+    found = together(
+        SerialEngine(), "sums", {"a": Call(scaled, Shared("one"), 2.0), "b": Call(sum, there)}, {"one": here}
+    )
+    assert found["a"].tolist() == [0, 2, 4]
+    assert found["b"] == 21

@@ -15,7 +15,7 @@ from tilegc.engine.on_worker import Fitness
 from tilegc.engine.passes import FieldTiles, Pass, run_pass
 from tilegc.engine.progress import Progress, RichProgress, Silent, Told
 from tilegc.engine.serial import SerialEngine
-from tilegc.engine.together import Call, Shared, bounded, together
+from tilegc.engine.together import Call, Shared, Stored, bounded, together
 from tilegc.engine.work import Engine, Marks, Unit
 
 __all__ = [
@@ -30,6 +30,7 @@ __all__ = [
     "SerialEngine",
     "Shared",
     "Silent",
+    "Stored",
     "Told",
     "Unit",
     "bounded",

@@ -94,9 +94,25 @@ class Kappa:
         y, x = world_to_pixel(self.wcs, ra, dec)
         return _bilinear(self.values, y, x)
 
-    def distances(self, ra: float, dec: float) -> Floats:
-        """Return the distances of all pixels' centres from a place (degrees, ICRS), arcsec; not to be written to."""
-        return _distances(self.wcs, self.values.shape, ra, dec)
+    def circle(
+        self, ra: float, dec: float, radius_arcsec: float
+    ) -> tuple[tuple[slice, slice], NDArray[np.bool_]]:
+        """Return a window of the map that holds a circle, and which of its pixels' centres lie within.
+
+        Parameters
+        ----------
+        ra, dec : float
+            Centre, degrees, ICRS.
+        radius_arcsec : float
+            Radius, inclusive.
+
+        Returns
+        -------
+        window : tuple of slice
+        inside : ndarray of bool
+            Of the window's shape; not to be written to.
+        """
+        return _circle(self.wcs, self.values.shape, ra, dec, radius_arcsec)
 
     def mean_within(self, ra: float, dec: float, radius_arcsec: float) -> tuple[float, float]:
         """Average the pixels whose centres are within a circle, each counting as much (DESIGN 3.13).
@@ -115,9 +131,10 @@ class Kappa:
         covered : float
             Part of the circle's area that lies on pixels with data; 1 where the map covers all of it.
         """
-        inside = self.distances(ra, dec) <= radius_arcsec
-        inside &= np.isfinite(self.values)
-        mean = float(self.values[inside].mean()) if inside.any() else float("nan")
+        window, inside = self.circle(ra, dec, radius_arcsec)
+        values = self.values[window][inside]
+        values = values[np.isfinite(values)]
+        mean = float(values.mean()) if values.size else float("nan")
         return mean, self._covered(ra, dec, radius_arcsec)
 
     def _covered(self, ra: float, dec: float, radius: float) -> float:
@@ -137,12 +154,21 @@ class Kappa:
         return float(on.mean())
 
 
-@lru_cache(maxsize=1)  # apertures round one centre, and realisations on one grid, ask for the same again
-def _distances(wcs: str, shape: tuple[int, ...], ra: float, dec: float) -> Floats:
-    y, x = np.indices(shape)
-    distances = separation_arcsec(*pixel_to_world(wcs, y, x), ra, dec)
-    distances.flags.writeable = False
-    return distances
+@lru_cache(maxsize=8)  # realisations on one grid ask for the same apertures again
+def _circle(
+    wcs: str, shape: tuple[int, ...], ra: float, dec: float, radius: float
+) -> tuple[tuple[slice, slice], NDArray[np.bool_]]:
+    turn = np.linspace(0.0, 2.0 * np.pi, 361)
+    rim = SkyGrid(ra, dec, 1.0).radec(1.01 * radius * np.cos(turn), 1.01 * radius * np.sin(turn))
+    window = []
+    for axis, length in zip(world_to_pixel(wcs, *rim), shape, strict=True):
+        known = bool(np.isfinite(axis).all())
+        low, high = (int(axis.min()) - 2, int(axis.max()) + 3) if known else (0, length)
+        window.append(slice(min(max(low, 0), length), min(max(high, 0), length)))
+    y, x = np.mgrid[window[0], window[1]]
+    inside = separation_arcsec(*pixel_to_world(wcs, y, x), ra, dec) <= radius
+    inside.flags.writeable = False
+    return (window[0], window[1]), inside
 
 
 def read_convergence(

@@ -36,6 +36,7 @@ __all__ = [
     "field_attributes",
     "open_field",
     "read",
+    "read_dataset",
     "read_window",
     "write",
     "write_dataset",
@@ -269,6 +270,13 @@ def write_dataset(path: str, dataset: xr.Dataset) -> None:
     patient(path)
     dataset.to_zarr(path, mode="w", zarr_format=3, consolidated=False)
     _consolidate(path)
+
+
+def read_dataset(path: str) -> xr.Dataset:
+    """Return what `write_dataset` wrote, in memory."""
+    patient(path)
+    dataset: xr.Dataset = xr.open_zarr(path, chunks=None).load()
+    return dataset
 
 
 def field_attributes(source: FieldSource) -> dict[str, Any]:

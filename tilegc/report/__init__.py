@@ -33,7 +33,7 @@ def write_report(run: Run, engine: Engine | None = None) -> Place:
     Place
         Of report.html, which holds the figures too; they are also in figures/, as PNG.
     """
-    material = Material(run, run.sky().load())
+    material = Material(run)
     sections = draw_all(material, engine or SerialEngine())
     for drawn in (drawn for part in sections.values() for drawn in part):
         write_bytes(run.path / FILES.figures / f"{drawn.name}.png", drawn.png)

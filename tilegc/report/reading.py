@@ -147,8 +147,15 @@ class Material:
     """All that figures and page are made of."""
 
     run: Run
-    sky: xr.Dataset
-    """The sky grid, in memory."""
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Return what a worker is sent: it reads the sky grid itself, which is faster."""
+        return {name: value for name, value in self.__dict__.items() if name != "sky"}
+
+    @cached_property
+    def sky(self) -> xr.Dataset:
+        """The sky grid, in memory."""
+        return self.run.sky().load()
 
     @property
     def config(self) -> RunConfig:

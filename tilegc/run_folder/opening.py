@@ -156,8 +156,8 @@ class Run:
         return store.read(str(self._there(f"{FILES.store}/{self._known(name)}.zarr")), array, box)
 
     def sky(self) -> xr.Dataset:
-        """Return the sky grid: counts, areas, light and rho at (field, eta, xi), kappa at (eta, xi)."""
-        return _open(self._there(f"{FILES.store}/{SKY_STORE}.zarr"))
+        """Return the sky grid: counts, areas, light and rho at (field, eta, xi), kappa at (eta, xi), lazily."""
+        return _open(self._there(f"{FILES.store}/{SKY_STORE}.zarr"), chunks=None)
 
     def wcs(self, name: str) -> WCS:
         """Return a field's celestial WCS."""
@@ -213,10 +213,10 @@ def open_run(path: str | Place) -> Run:
     return Run(folder, config, found)
 
 
-def _open(path: str | Place) -> xr.Dataset:
+def _open(path: str | Place, **options: Any) -> xr.Dataset:
     opener: Callable[..., xr.Dataset] = xr.open_zarr
     patient(path)
-    return opener(str(path))
+    return opener(str(path), **options)
 
 
 def _tables() -> Any:

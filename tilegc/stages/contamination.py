@@ -147,8 +147,8 @@ def behind(kappa: Kappa, ra: float, dec: float) -> tuple[float, float]:
     ra, dec : float
         The cluster's centre, degrees.
     """
-    inside = kappa.distances(ra, dec) <= APERTURE
-    return count_factor(magnification(kappa.values)[inside])
+    window, inside = kappa.circle(ra, dec, APERTURE)
+    return count_factor(magnification(kappa.values)[window][inside])
 
 
 def _thinned(thinned: tuple[float, float] | None, base: Component) -> Component:

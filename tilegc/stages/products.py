@@ -96,13 +96,6 @@ class Results:
     convergence: Mapping[str, Convergence]
     """Of the inpainting, by field."""
     cells: SkyCells
-    recovery: np.ndarray
-    """Share of sources that is seen, (eta, xi); NaN where it is not known."""
-    counting: np.ndarray
-    """Cells that the likelihoods of positions count, and the law without galaxies' light, bool (eta, xi)."""
-    galaxy_light: np.ndarray
-    """That the law has a term for, (eta, xi); 0 everywhere without one."""
-    boxes: Boxes | None
     relation: Relation | None
     """None without a kappa map."""
     counts: CountsRelation | None
@@ -241,12 +234,31 @@ def _map_unit(common: None, task: _Map) -> None:  # noqa: ARG001
     )  # fmt: skip
 
 
-def write_sky_grid(setup: Setup, results: Results) -> None:
-    """Write the sky grid, and the boxes of the relation, as store/sky-grid.zarr; coordinates are arcsec."""
-    cells = results.cells
-    boxes = {} if results.boxes is None else {f"box_{name}": getattr(results.boxes, name) for name in BOX}
-    values = {array.name: getattr(cells, array.name, np.zeros(0, array.dtype)) for array in SKY_GRID} | boxes
-    values |= {"recovery": results.recovery, "in_law": results.counting, "galaxy_light": results.galaxy_light}
+def write_sky_grid(
+    setup: Setup, cells: SkyCells, boxes: Boxes | None, recovery: np.ndarray, counting: np.ndarray,
+    light: np.ndarray | None,
+) -> None:  # fmt: skip
+    """Write the sky grid, and the boxes of the relation, as store/sky-grid.zarr; coordinates are arcsec.
+
+    Parameters
+    ----------
+    setup : Setup
+    cells : SkyCells
+    boxes : Boxes, optional
+        None without a convergence map.
+    recovery : ndarray
+        Share of sources that is seen, (eta, xi); NaN where it is not known.
+    counting : ndarray of bool
+        Cells that the likelihoods of positions count, and the law without galaxies' light, (eta, xi).
+    light : ndarray, optional
+        Of galaxies, (eta, xi); None where the law has no term for it.
+    """
+    in_boxes = {} if boxes is None else {f"box_{name}": getattr(boxes, name) for name in BOX}
+    values = {
+        array.name: getattr(cells, array.name, np.zeros(0, array.dtype)) for array in SKY_GRID
+    } | in_boxes
+    light = np.zeros(cells.kappa.shape) if light is None else light
+    values |= {"recovery": recovery, "in_law": counting, "galaxy_light": light}
     dataset = xr.Dataset(
         {
             array.name: (array.dims, values[array.name], {"units": array.unit, "long_name": array.meaning})

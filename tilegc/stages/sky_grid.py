@@ -17,6 +17,7 @@ import xarray as xr
 
 from tilegc.engine import Pass, run_pass
 from tilegc.geometry import Box, Tile
+from tilegc.io import store
 from tilegc.io.convergence import Kappa
 from tilegc.kernels.lattice import bilinear
 from tilegc.kernels.mesh import Mesh
@@ -26,7 +27,7 @@ from tilegc.schema import Bit
 from tilegc.sky import SkyGrid, mesh
 from tilegc.stages.setup import Setup
 
-__all__ = ["HALF", "SkyCells", "add_up", "read_sky_cells"]
+__all__ = ["HALF", "SkyCells", "add_up", "read_sky_cells", "stored_cells"]
 
 log = logging.getLogger("tilegc.stages")
 
@@ -256,6 +257,11 @@ def read_sky_cells(dataset: xr.Dataset) -> SkyCells:
         tuple(told["fields"]), np.array(told["pixel_area_arcsec2"], np.float64),
         *(dataset[name].to_numpy() for name in names),
     )  # fmt: skip
+
+
+def stored_cells(path: str) -> SkyCells:
+    """Return the sky grid of a run from the store that it was written to (a local path or a URL)."""
+    return read_sky_cells(store.read_dataset(path))
 
 
 def _foreign(n_pixels: np.ndarray, names: tuple[str, ...]) -> np.ndarray:

@@ -10,15 +10,15 @@ import numpy as np
 from astropy.table import QTable
 from numpy.typing import NDArray
 
-from tilegc.engine import Call, Shared, bounded, together
-from tilegc.stages import contamination, likelihood, masses, profile, radial, relation, sensitivity
+from tilegc.engine import Call, Shared, Stored, bounded, together
+from tilegc.stages import likelihood, masses, profile, radial, relation, sensitivity
 from tilegc.stages.kernel import kernel_statistics
 from tilegc.stages.lens_models import LensModels, realisations
 from tilegc.stages.partials import Table
 from tilegc.stages.ranking import rank_maps
 from tilegc.stages.setup import Setup
-from tilegc.stages.sky_grid import SkyCells
-from tilegc.stages.truth import planted_in_fields
+from tilegc.stages.sky_grid import SkyCells, stored_cells
+from tilegc.stages.truth import planted_in_fields, read_truth
 
 __all__ = ["Frame", "Sources", "side_by_side"]
 
@@ -70,20 +70,24 @@ def side_by_side(
     range_maps = None
     if lens is not None and lens.ensemble is not None:
         range_maps = realisations(cells, lens.ensemble, max(reach, masses.APERTURE))
-    shared: dict[str, Any] = {"cells": cells, "range_maps": range_maps, "kappa": lens and lens.kappa}
-    calls: dict[str, Call] = {}
-    if lens is not None:
-        calls["behind"] = Call(contamination.behind, Shared("kappa"), cells.grid.ra, cells.grid.dec)
-    calls |= {name: Call(radial.fitted, name, Shared("cells"), sources.compared) for name in radial.LAWS}
+    shared: dict[str, Any] = {
+        "cells": Stored(cells, stored_cells, str(setup.folder.sky_store)), "compared": sources.compared,
+        "range_maps": range_maps,
+    }  # fmt: skip
+    calls = {name: Call(radial.fitted, name, Shared("cells"), Shared("compared")) for name in radial.LAWS}
     calls |= {f"{name}'s shape": Call(radial.shapes_of_map, name, Shared("cells")) for name in radial.MAPS}
     if sources.truth is not None:
         calls["planted"] = Call(
-            planted_in_fields, sources.truth, Shared("cells"), sources.catalogue, sources.limit, frame.edges,
-            config.relation.box, config.detect.exclusion_radius, setup.fields,
+            planted_in_fields, Stored(sources.truth, read_truth, config.truth), Shared("cells"), sources.catalogue,
+            sources.limit, frame.edges, config.relation.box, config.detect.exclusion_radius, setup.fields,
         )  # fmt: skip
     if lens is not None:
-        settings = shared["settings"] = _settings(setup, cells, sources, frame)
-        calls |= _of_lens(setup, lens, boxes, recovery, sources, frame, settings)
+        settings = _settings(setup, cells, sources, frame)
+        shared |= {
+            "settings": settings, "recovery": recovery, "within": np.where(frame.counting, recovery, np.nan),
+            "candidates": {name: sources.eligible[name] for name in ("field", "ra", "dec", "peak")},
+        }  # fmt: skip
+        calls |= _of_lens(setup, lens, boxes, sources, frame, settings)
     found = together(bounded(setup.near, cells.nbytes), "statistics", calls, shared)
     found["radial"] = radial.radial(
         cells, sources.compared, frame.edges, frame.level, {name: found[name] for name in radial.LAWS},
@@ -112,26 +116,25 @@ def _settings(setup: Setup, cells: SkyCells, sources: Sources, frame: Frame) -> 
 
 
 def _of_lens(
-    setup: Setup, lens: LensModels, boxes: relation.Boxes | None, recovery: NDArray[np.float64], sources: Sources,
-    frame: Frame, settings: sensitivity.Settings,
+    setup: Setup, lens: LensModels, boxes: relation.Boxes | None, sources: Sources, frame: Frame,
+    settings: sensitivity.Settings,
 ) -> dict[str, Call]:  # fmt: skip
     """Return what is measured against kappa: the law, the kernel, other maps, and samples, the longest first."""
     reach, side = setup.config.relation.max_radius, setup.config.relation.box
-    within = np.where(frame.counting, recovery, np.nan)
     calls = {
         "counts": Call(
             likelihood.fit_counts, Shared("cells"), side, reach, found=boxes, ensemble=Shared("range_maps"),
-            kept=frame.in_law, recovery=recovery, light=frame.light,
+            kept=frame.in_law, recovery=Shared("recovery"), light=frame.light,
         ),
         "kernel": Call(
-            kernel_statistics, Shared("cells"), frame.centre, reach, side, settings.inpainted, settings.kernel, within
+            kernel_statistics, Shared("cells"), frame.centre, reach, side, settings.inpainted, settings.kernel,
+            Shared("within"),
         ),
-        "ranking": Call(rank_maps, Shared("cells"), Shared("kappa"), lens.rivals, reach, within),
+        "ranking": Call(rank_maps, Shared("cells"), lens.kappa, lens.rivals, reach, Shared("within")),
     }  # fmt: skip
-    candidates = {name: sources.eligible[name] for name in ("field", "ra", "dec", "peak")}
     for name in sensitivity.SAMPLES:
         calls[name] = Call(
-            sensitivity.sample_row, name, Shared("cells"), candidates, sources.sigma, sources.limit,
+            sensitivity.sample_row, name, Shared("cells"), Shared("candidates"), sources.sigma, sources.limit,
             Shared("settings"),
         )  # fmt: skip
     return calls
