@@ -46,24 +46,10 @@ def _lines(summary: dict[str, Any], *, local: bool) -> list[tuple[str, str]]:
     )
     lines.append(("contamination", _contamination(summary)))
     if relation is not None:
-        lines.append(
-            (
-                "kappa = A n^b",
-                f"A = {_number(relation['amplitude'], '.3f')} +- {_number(relation['amplitude_err'], '.3f')}, "
-                f"b = {_number(relation['index'], '.3f')} +- {_number(relation['index_err'], '.3f')}, "
-                f"{METHODS[relation['method']]}",
-            )
-        )
+        lines.append(("kappa = A n^b", f"{_power(relation)}, {METHODS[relation['method']]}"))
         lines += _likelihood(relation.get("likelihood"))
         if relation["method"] == "likelihood":
-            boxes = relation["boxes"]
-            lines.append(
-                (
-                    "the same in boxes",
-                    f"A = {_number(boxes['amplitude'], '.3f')} +- {_number(boxes['amplitude_err'], '.3f')}, "
-                    f"b = {_number(boxes['index'], '.3f')} +- {_number(boxes['index_err'], '.3f')}, {METHODS['boxes']}",
-                )
-            )
+            lines.append(("in boxes", f"{_power(relation['boxes'])}, binned in the counted n"))
     if comparison is not None:
         lines.append(
             (
@@ -85,6 +71,14 @@ def _lines(summary: dict[str, Any], *, local: bool) -> list[tuple[str, str]]:
         )
     lines.append(("time", f"{summary['timing']['total_s']:.0f} s"))
     return lines
+
+
+def _power(law: dict[str, Any]) -> str:
+    """Return amplitude and index of kappa = A n^b."""
+    return (
+        f"A = {_number(law['amplitude'], '.3f')} +- {_number(law['amplitude_err'], '.3f')}, "
+        f"b = {_number(law['index'], '.3f')} +- {_number(law['index_err'], '.3f')}"
+    )
 
 
 def _likelihood(found: dict[str, Any] | None) -> list[tuple[str, str]]:

@@ -76,7 +76,7 @@ def together(
     shared : mapping
         What `Shared` stands for; a `Stored` for its value.
     """
-    units = [Unit(key, 1, (key, call)) for key, call in calls.items()]
+    units = [Unit(key, 0, (key, call)) for key, call in calls.items()]
     found = engine.run(name, _do, units, common=dict(shared), combine=_both, units_per_task=1)
     return dict(found or {})
 

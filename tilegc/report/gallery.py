@@ -35,7 +35,7 @@ def draw_all(material: Material, engine: Engine) -> dict[str, list[Drawn]]:
     # Every process that draws would read the masks again, and the page needs them too.
     _ = material.censuses
     units = [
-        Unit(f"{number}/{order.draw.__name__}", 1, (number, order)) for number, order in enumerate(orders)
+        Unit(f"{number}/{order.draw.__name__}", 0, (number, order)) for number, order in enumerate(orders)
     ]
     engine = bounded(engine, material.sky.nbytes)
     found = engine.run("figures", _draw, units, common=material, combine=_both, units_per_task=1) or {}

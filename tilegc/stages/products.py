@@ -213,7 +213,8 @@ def write_maps(setup: Setup) -> None:
         for field in setup.fields
         for name in setup.config.outputs
     ]  # fmt: skip
-    setup.engine.run("maps", _map_unit, units)
+    if units:
+        setup.engine.run("maps", _map_unit, units)
 
 
 def _map_unit(common: None, task: _Map) -> None:  # noqa: ARG001
