@@ -20,6 +20,7 @@ What can go wrong, and what then happens:
 from __future__ import annotations
 
 import logging
+import math
 import operator
 import pickle
 import queue
@@ -357,7 +358,8 @@ class _Drive:
             came, left = sorted(here - before), sorted(before - here)
             log.info("workers: %d; came: %s; left: %s", len(here), _listed(came), _listed(left))
         if not here and before != here:
-            log.warning("%s: no worker is left; waiting %.0f s for one", self.books.name, self.patience)
+            how_long = f" {self.patience:.0f} s" if math.isfinite(self.patience) else ""
+            log.warning("%s: no worker is left; waiting%s for one", self.books.name, how_long)
 
     def alive(self) -> None:
         if self.client.status != "running":
