@@ -105,7 +105,7 @@ def run_length(units: Sequence[Unit], slots: int) -> int:
     if not units:
         return 1
     mean = max(sum(unit.pixels for unit in units) / len(units), 1.0)
-    small = min(round(TASK_PIXELS / mean), 256, len(units) // (4 * slots))
+    small = min(round(TASK_PIXELS / mean), 256, len(units) // (8 * slots))
     many = min(32, len(units) // (16 * slots))
     return max(1, small, many)
 
