@@ -9,7 +9,7 @@ the emptiest cells of all fields tell.
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -42,7 +42,7 @@ from tilegc.stages.null_map import (
     thinned,
     within_cells,
 )
-from tilegc.stages.partials import Table, concatenate
+from tilegc.stages.partials import Table, stacked
 from tilegc.stages.setup import Setup
 
 __all__ = ["MAPS", "QUIET_PASS", "LocalNoise", "NullCounts", "blocks_of", "local_noise", "weighted_quantile"]
@@ -129,9 +129,12 @@ def local_noise(
     names = setup.names
     blocks = tuple(blocks_of(field) for field in setup.fields)
     indices = {name: index for index, name in enumerate(names)}
-    cells, sources, bins = run_pass(setup.engine, QUIET_PASS, blocks, indices)
-    cells = _sorted(cells, "column", "row", "field")
-    balanced = balances(setup, _sorted(sources, "x", "y", "field"), filtering)
+    parts: list[Partial] = []
+    run_pass(setup.engine, QUIET_PASS, blocks, indices, gather=parts.append)
+    cells = _sorted(_rows([part[0] for part in parts]), "column", "row", "field")
+    sources = _sorted(_rows([part[1] for part in parts]), "x", "y", "field")
+    bins = {block: good for part in parts for block, good in part[2].items()}
+    balanced = balances(setup, sources, filtering)
     guesses = {
         field.source.name: fill(_on_lattice(cells, index, "sigma", field.source.shape))
         for index, field in enumerate(setup.fields)
@@ -222,11 +225,13 @@ def _binned(good: np.ndarray) -> np.ndarray:
     return np.add.reduceat(rows, np.arange(0, good.shape[1], BIN), axis=1)
 
 
-def _all(a: Partial, b: Partial) -> Partial:
-    return concatenate(a[0], b[0]), concatenate(a[1], b[1]), {**a[2], **b[2]}
+QUIET_PASS = Pass("quiet pixels", ("detection", "mask"), HALO, (), quiet_rule, bytes_per_pixel=48.0)
 
 
-QUIET_PASS = Pass("quiet pixels", ("detection", "mask"), HALO, (), quiet_rule, _all, bytes_per_pixel=48.0)
+def _rows(tables: Sequence[Table]) -> Table:
+    found = stacked(tables)
+    assert found is not None  # a field has a block
+    return found
 
 
 def _sorted(table: Table, *keys: str) -> Table:

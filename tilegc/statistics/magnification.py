@@ -38,13 +38,19 @@ def shear(kappa: Floats) -> tuple[Floats, Floats]:
     height, width = kappa.shape
     shape = tuple(fft.next_fast_len(2 * side, real=True) for side in kappa.shape)
     # zeros twice as wide around it: the transform would take the map to repeat
-    wave = fft.rfft2(np.nan_to_num(kappa), shape)
+    wave = fft.rfft2(np.nan_to_num(kappa), shape, workers=-1)  # every row is one transform: the same bits
     ky, kx = fft.fftfreq(shape[0])[:, None], fft.rfftfreq(shape[1])[None, :]
     k2 = kx**2 + ky**2
     k2[0, 0] = 1.0
-    first = fft.irfft2(wave * (kx**2 - ky**2) / k2, shape)[:height, :width]
-    second = fft.irfft2(wave * 2 * kx * ky / k2, shape)[:height, :width]
-    return np.asarray(first), np.asarray(second)
+    part = wave * (kx**2 - ky**2)
+    part /= k2
+    first = fft.irfft2(part, shape, workers=-1)[:height, :width].copy()
+    np.multiply(wave, 2, out=part)
+    for factor in (kx, ky):
+        part *= factor
+    part /= k2
+    second = fft.irfft2(part, shape, workers=-1, overwrite_x=True)[:height, :width].copy()
+    return first, second
 
 
 def magnification(kappa: Floats) -> Floats:
