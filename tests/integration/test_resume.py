@@ -83,14 +83,14 @@ def counted_units(patch):
     return counts
 
 
-SLOW = {"regions", "extended-draw", "density", "median 2/2", "inpaint", "sky-grid"}
+SLOW = {"regions", "extended-draw", "density", "sigma 2/2", "inpaint", "sky-grid"}
 
 
 @pytest.mark.parametrize(
     "name",
     [
         pytest.param(name, marks=pytest.mark.slow) if name in SLOW else name
-        for name in (*PASSES, "median 2/2", "peaks", "inpaint", "sky-grid", "maps")
+        for name in (*PASSES, "sigma 2/2", "peaks", "inpaint", "sky-grid", "maps")
     ],
 )
 def test_interrupted_in_a_pass(name, run_file, undisturbed, tmp_path, monkeypatch):
