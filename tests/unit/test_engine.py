@@ -194,7 +194,9 @@ def test_run_length():
     assert [length(100_000, 2048, slots) for slots in (64, 512, 1000)] == [32, 12, 6]
     assert length(10_000, 64, 2) == 256
     assert length(100, 1, 2) == 6
-    assert length(18, 1466, 2) == 1  # two fields of nine tiles: a task of two would leave one worker idle at the end
+    assert (
+        length(18, 1466, 2) == 1
+    )  # two fields of nine tiles: a task of two would leave one worker idle at the end
     assert length(5, 0, 8) == 1
 
 

@@ -20,7 +20,7 @@ from tilegc.io import lattices
 from tilegc.kernels.local_density import Estimate, Sources, Width, density_window
 from tilegc.kernels.splines import norm, spread, spread_image, touched
 from tilegc.kernels.trend import Trend, trend_at
-from tilegc.stages.partials import Table, by_field
+from tilegc.stages.partials import Table
 from tilegc.stages.setup import Setup
 
 __all__ = ["COVERAGE", "Gaussians", "cover", "detected", "estimate", "place"]
@@ -70,7 +70,14 @@ def cover(
     params = {
         name: _CoverageParams(name, gaussians[name], trends[name] if trends else None) for name in setup.names
     }
-    covered: dict[str, Sums] = run_pass(setup.engine, COVERAGE, setup.fields, params)
+    covered = {field.source.name: _nothing(field, gaussians[field.source.name]) for field in setup.fields}
+
+    def add(found: tuple[str, Sums]) -> None:
+        name, sums = found
+        for (whole, total), (nodes, values) in zip(covered[name], sums, strict=True):
+            total[nodes.within(whole)] += values
+
+    run_pass(setup.engine, COVERAGE, setup.fields, params, gather=add)
     for field in setup.fields:
         name = field.source.name
         for number, (width, (nodes, sums)) in enumerate(zip(gaussians[name], covered[name], strict=True)):
@@ -93,26 +100,19 @@ def estimate(
 
 def _coverage_rule(
     window: xr.Dataset, tile: Tile, params: _CoverageParams
-) -> tuple[dict[str, np.ndarray], dict[str, Sums]]:
+) -> tuple[dict[str, np.ndarray], tuple[str, Sums]]:
     """Spread the good pixels of a core."""
     values = (window["mask"].values == 0).astype(np.uint16)
     if params.trend is not None:
         values *= trend_at(params.trend, tile.core)
     sums = tuple(spread_image(values, tile.core, width.step, width.degree) for width in params.gaussians)
-    return {}, {params.field: sums}
+    return {}, (params.field, sums)
 
 
-def _add(a: Sums, b: Sums) -> Sums:
-    """Return the sums over the pixels of both."""
-    return tuple(_joined(*pair) for pair in zip(a, b, strict=True))
+def _nothing(field: FieldTiles, gaussians: tuple[Width, ...]) -> Sums:
+    """Return all nodes of a field, with nothing left on them yet."""
+    nodes = [touched(field.grid.field, width.step, width.degree) for width in gaussians]
+    return tuple((whole, np.zeros(whole.shape, np.int64)) for whole in nodes)
 
 
-def _joined(a: tuple[Box, np.ndarray], b: tuple[Box, np.ndarray]) -> tuple[Box, np.ndarray]:
-    whole = Box(min(a[0].y0, b[0].y0), min(a[0].x0, b[0].x0), max(a[0].y1, b[0].y1), max(a[0].x1, b[0].x1))
-    total = np.zeros(whole.shape, np.int64)
-    for box, values in (a, b):
-        total[box.within(whole)] += values
-    return whole, total
-
-
-COVERAGE = Pass("coverage", ("mask",), 0, (), _coverage_rule, partial(by_field, _add), bytes_per_pixel=16.0)
+COVERAGE = Pass("coverage", ("mask",), 0, (), _coverage_rule, bytes_per_pixel=16.0)
