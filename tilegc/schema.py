@@ -373,7 +373,7 @@ ARRAYS: Final = (
         ("y", "x"),
         "uint8",
         "",
-        "before they are grown: 1 extended, 2 spikes, 4 arcs; 8 stars' discs",
+        "before they are grown: 1 extended, 2 spikes, 4 arcs; 8 stars' discs and the spikes of PSF files",
     ),
     Array("regions", ("y", "x"), "uint8", "", "1 inside the user's masks"),
     Array("mask", ("y", "x"), "uint8", "", "bits of tilegc.schema.Bit"),

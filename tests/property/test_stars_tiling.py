@@ -12,10 +12,12 @@ from hypothesis import strategies as st
 
 from tests.property.test_chain import setup_of
 from tilegc.io import store
+from tilegc.kernels.psf import quantised
 from tilegc.kernels.wings import REACH, STEPS, wings
 from tilegc.schema import STARS, Bit
 from tilegc.stages import detection_map, mask
 from tilegc.stages.mask import Regions
+from tilegc.stages.psf import BandPsf
 
 SCALE = 1.0
 """Pixel of `setup_of`, arcsec."""
@@ -38,11 +40,11 @@ def scene(seed, shape, places, core):
     return sci
 
 
-def run(sci, tile):
+def run(sci, tile, psfs=None):
     with tempfile.TemporaryDirectory() as folder:
         setup = setup_of(Path(folder), sci, None, tile, {}, "off", spikes="auto", arcs="off")
         detection_map.detection_map(setup)
-        stars = mask.mask(setup, {"f": Regions((), ())})
+        stars = mask.mask(setup, {"f": Regions((), ())}, psfs)
         field = setup.fields[0]
         return store.read(field.store, "mask", field.source.box), stars
 
@@ -83,6 +85,38 @@ def test_discs_across_the_corners_of_tiles():
         np.testing.assert_array_equal(tiled, whole)
         for name, values in stars.items():
             np.testing.assert_array_equal(again[name], values, name)
+
+
+@pytest.fixture(scope="module")
+def crossed():
+    """A PSF file whose spikes lie along y and x, fall with the square of the distance, and are seen in no noise."""
+    offset = np.abs(np.arange(-70, 71))
+    distance = np.hypot(offset[:, None], offset)
+    image = np.interp(distance, np.arange(STEPS * REACH + 1) / STEPS, PROFILE)
+    image[70, 70] = 0.7
+    spike = (np.minimum(offset[:, None], offset) == 0) & (distance >= 8)
+    image[spike] = 4 * PROFILE[8 * STEPS] * (8 / distance[spike]) ** 2
+    return quantised(image)
+
+
+def test_spikes_of_a_given_psf_are_masked_to_where_they_are_faint(crossed):
+    sci = scene(2, (180, 200), [(90, 90)], 3.5)
+    psfs = {"f": (BandPsf("B0", crossed, "given", 0),)}
+    plain, _ = run(sci, 1000)
+    whole, stars = run(sci, 1000, psfs)
+    assert (stars["y"].tolist(), stars["x"].tolist()) == ([90], [90])
+    y, x = np.indices(whole.shape)
+    radius, across = np.hypot(y - 90, x - 90), np.minimum(abs(y - 90), abs(x - 90))
+    light = stars["flux"][0] * np.pad(crossed.image, ((20, 19), (20, 39)))
+    bright = (light >= 2 * 0.55 * stars["noise"][0]) & (across == 0) & (radius >= 8)
+    spike, before = ((bits & Bit.SPIKE) != 0 for bits in (whole, plain))
+    assert spike[bright].all()
+    assert not before[bright & (radius > stars["radius"][0] + 3)].any()
+    assert (bright & ~before).sum() > 40
+    beside = (radius > stars["radius"][0] + 3) & (across > 3)
+    np.testing.assert_array_equal(spike[beside], before[beside])
+    for tile in (45, 31):
+        np.testing.assert_array_equal(run(sci, tile, psfs)[0], whole)
 
 
 def test_without_spikes_there_are_no_stars():

@@ -10,11 +10,14 @@ from tilegc.kernels.psf_model import model
 from tilegc.kernels.wings import (
     REACH,
     RINGS,
+    SPIKE,
     STEPS,
+    Glare,
     disc_radius,
-    inside_discs,
+    inside_glare,
     ring_shares,
     rings,
+    spikes,
     star_flux,
     wings,
 )
@@ -132,12 +135,73 @@ def test_the_disc_ends_where_the_wings_do():
     assert disc_radius(1e5, WINGS, 1e9) == 0.0
 
 
-def test_discs_are_drawn_alike_in_any_tile():
+def spiky(radius, *, angle=0.4, times=6.0):
+    """A file's PSF with six spikes at an angle, two of them beaded, on the pixels of SCALE."""
+    image = model("F150W", SCALE, radius).image
+    y, x = np.indices(image.shape) - radius
+    for number in range(3):
+        turn = angle + number * np.pi / 3
+        along, across = x * np.cos(turn) + y * np.sin(turn), y * np.cos(turn) - x * np.sin(turn)
+        beads = (along.astype(int) // 3) % 2 == 0 if number == 0 else True
+        image = np.where((np.abs(across) < 1.0) & (np.abs(along) > 5) & beads, times * image, image)
+    return quantised(image)
+
+
+def test_spikes_of_a_file_are_where_it_is_brighter_than_its_wings():
+    psf, other = spiky(25), model("F200W", SCALE, 12)
+    given = [psf, None, other]
+    profiles = [wings(band, SCALE, own) for band, own in zip(("F150W", "F115W", "F200W"), given, strict=True)]
+    found = spikes(profiles, given, 0)
+    assert found.shape == (51, 51)
+    assert found.dtype == np.float32
+    marked = 0
+    for y in range(-25, 26):
+        for x in range(-25, 26):
+            smooth = [profile[round(STEPS * np.hypot(y, x))] for profile in profiles]
+            light = [psf.image[25 + y, 25 + x], smooth[1], smooth[2]]
+            if max(abs(y), abs(x)) <= 12:
+                light[2] = other.image[12 + y, 12 + x]
+            expected = sum(light) / 3 if sum(light) >= SPIKE * sum(smooth) else 0.0
+            assert found[25 + y, 25 + x] == pytest.approx(expected, rel=1e-6)
+            marked += expected > 0
+    assert 100 < marked < 600
+    wide = spikes(profiles, given, 3)
+    y, x = np.indices(found.shape)
+    for row, column in ((3, 9), (25, 40), (31, 2), (50, 50)):
+        assert wide[row, column] == found[(y - row) ** 2 + (x - column) ** 2 <= 9].max()
+    assert spikes(profiles, [None] * 3, 3) is None
+
+
+@pytest.mark.parametrize("radius", [REACH - 1, REACH + 1])
+def test_spikes_of_a_file_larger_than_their_reach(radius):
+    offset = np.abs(np.arange(-radius, radius + 1))
+    image = 1.0 / (9.0 + (offset[:, None] ** 2 + offset**2) ** 1.5)
+    image[radius] *= 9  # along x alone
+    large = quantised(1e9 * image)
+    found = spikes([wings("F150W", SCALE, large)], [large], 0)
+    middle = min(radius, REACH)
+    assert found.shape == (2 * middle + 1, 2 * middle + 1)
+    row = found[middle] > 0
+    assert row[20 : middle - 5].all()
+    assert row[middle + 6 : -20].all()
+    assert (found[middle + 3 : middle + 100, middle - 100 : middle + 100] == 0).all()
+
+
+def test_glare_is_drawn_alike_in_any_tile():
+    psf = spiky(12)
+    light = spikes([wings("F150W", SCALE, psf)], [psf], 1)
     discs = ((5, 9, 30), (20, 0, 50), (-3, 30, 64), (39, 44, 10), (200, 3, 100))
+    least = (1e-5, 1e-4, 3e-5, 1e-6, 1e-9)
     y, x = np.indices((40, 45))
-    expected = np.logical_or.reduce([(y - a) ** 2 + (x - b) ** 2 <= r for a, b, r in discs])
-    for size in (7, 40, 64):
-        for y0 in range(0, 40, size):
-            for x0 in range(0, 45, size):
-                part = expected[y0 : y0 + size, x0 : x0 + size]
-                np.testing.assert_array_equal(inside_discs(discs, y0, x0, part.shape), part)
+    round_them = np.logical_or.reduce([(y - a) ** 2 + (x - b) ** 2 <= r for a, b, r in discs])
+    pointed = round_them.copy()
+    for (row, column, _), faintest in zip(discs, least, strict=True):
+        near = (abs(y - row) <= 12) & (abs(x - column) <= 12)
+        pointed[near] |= light[(y - row + 12)[near], (x - column + 12)[near]] >= faintest
+    assert 50 < (pointed & ~round_them).sum() < 800
+    for glare, expected in ((Glare(discs), round_them), (Glare(discs, least, light), pointed)):
+        for size in (7, 40, 64):
+            for y0 in range(0, 40, size):
+                for x0 in range(0, 45, size):
+                    part = expected[y0 : y0 + size, x0 : x0 + size]
+                    np.testing.assert_array_equal(inside_glare(glare, y0, x0, part.shape), part)

@@ -40,7 +40,8 @@ class Mask(Section):
     """Each mask is off, auto or a number: edge in arcsec, bright and extended in nJy per pixel, spikes, arcs in sigma.
 
     `spikes` and `arcs` are the mean along a line of the detection map, cut at 2 sigma, from which it is one (spikes
-    auto: 0.55; arcs auto: as spikes). Discs about bright stars end where their wings are twice `spikes` sigma bright.
+    auto: 0.55; arcs auto: as spikes). Discs about bright stars end where their wings are twice `spikes` sigma bright,
+    and so do the spikes of a band's PSF file.
     """
 
     edge: Switch = "auto"

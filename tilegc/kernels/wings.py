@@ -5,6 +5,8 @@ its border, they are those of NIRCam: the median over four bands and three field
 ships (WebbPSF with in-flight wavefronts, drizzled), per arcsec^2, to 1.94 arcsec, from there on falling with the
 fourth power of the distance, as they do from 1.2 arcsec on. Beyond 2 micron they are stretched with the wavelength.
 
+Spikes stand out of the wings. Where a PSF file shows them, `spikes` has their light, as it lies about the star.
+
 A star's flux is read off rings round it, each the median of its pixels over what the PSF has there, so that the middle
 may be saturated or have no data at all. What has a middle is a point if that holds the light that a point's does.
 """
@@ -18,6 +20,7 @@ from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.ndimage import maximum_filter
 
 from tilegc.kernels.psf import Psf
 from tilegc.kernels.psf_model import stretch
@@ -28,11 +31,13 @@ __all__ = [
     "REACH",
     "RINGS",
     "STEPS",
+    "Glare",
     "Rings",
     "disc_radius",
-    "inside_discs",
+    "inside_glare",
     "ring_shares",
     "rings",
+    "spikes",
     "star_flux",
     "wings",
 ]
@@ -52,6 +57,9 @@ POWER: Final = 4.0
 
 JOIN: Final = 3.0
 """Factor by which the border of a PSF file may differ from NIRCam's wings for these to follow it."""
+
+SPIKE: Final = 2.0
+"""Brightness of a spike over that of the wings at its distance."""
 
 STEPS: Final = 4
 """Entries of a table of wings in one pixel of distance."""
@@ -115,6 +123,47 @@ def wings(band: str, scale: float, psf: Psf | None) -> Floats:
         found = np.concatenate([given, joined[inside + 1 :]])
     # In single precision the last bits of a machine's logarithm do not show.
     return np.maximum.accumulate(found[::-1])[::-1].astype(np.float32).astype(np.float64)
+
+
+def spikes(profiles: Sequence[Floats], psfs: Sequence[Psf | None], growth: int) -> NDArray[np.float32] | None:
+    """Return the share of a star's light on every pixel of its spikes, the mean of the bands.
+
+    Parameters
+    ----------
+    profiles : sequence of float64
+        From `wings`, one a band.
+    psfs : sequence of Psf or None
+        Of the same bands, on the mosaic's pixels and turned as the mosaic is. A band without one, and what lies
+        beyond its border, has its wings instead.
+    growth : int
+        Every pixel has the most of those within so many pixels.
+
+    Returns
+    -------
+    (2 r + 1, 2 r + 1) float32 or None
+        About the star's own pixel, r the radius of the largest PSF, at most `REACH`; 0 where nothing is `SPIKE` times
+        as bright as the wings. None without any PSF.
+    """
+    given = [psf for psf in psfs if psf is not None]
+    if not given:
+        return None
+    radius = min(max(psf.radius for psf in given), REACH)
+    offset = np.arange(-radius, radius + 1)
+    place = np.floor(STEPS * np.hypot(offset[:, None], offset) + 0.5).astype(np.int64)
+    place = np.minimum(place, STEPS * REACH)
+    light, smooth = np.zeros(place.shape), np.zeros(place.shape)
+    for profile, psf in zip(profiles, psfs, strict=True):
+        band = profile[place]
+        smooth += band
+        if psf is not None:
+            reach = min(psf.radius, radius)
+            own, cut = (slice(middle - reach, middle + reach + 1) for middle in (radius, psf.radius))
+            band[own, own] = psf.image[cut, cut]
+        light += band
+    near = np.arange(-growth, growth + 1)
+    shown = np.where(light >= SPIKE * smooth, light / len(psfs), 0.0)
+    grown = maximum_filter(shown, footprint=near[:, None] ** 2 + near**2 <= growth**2)
+    return np.asarray(grown, np.float32)
 
 
 _OFFSET: Final = np.arange(-RADIUS, RADIUS + 1)
@@ -216,25 +265,43 @@ def disc_radius(flux: float, profile: Floats, limit: float) -> float:
     return float(above[-1]) / STEPS if above.size else 0.0
 
 
-def inside_discs(
-    discs: Sequence[tuple[int, int, int]], y0: int, x0: int, shape: tuple[int, int]
-) -> NDArray[np.bool_]:
-    """Return which pixels of a tile lie in any disc, (ny, nx) bool.
+@dataclass(frozen=True)
+class Glare:
+    """What of a field's bright stars is masked."""
+
+    discs: tuple[tuple[int, int, int], ...] = ()
+    """Middle (y, x) in the field and largest squared distance, pixels: integers, so that any tile decides alike."""
+    least: tuple[float, ...] = ()
+    """Of each star, the share of its light from which a pixel of its spikes is masked."""
+    spikes: NDArray[np.float32] | None = None
+    """From `spikes`; None: discs alone."""
+
+
+def inside_glare(glare: Glare, y0: int, x0: int, shape: tuple[int, int]) -> NDArray[np.bool_]:
+    """Return which pixels of a tile lie in the glare of any star, (ny, nx) bool.
 
     Parameters
     ----------
-    discs : sequence of (y, x, reach2)
-        Middle in the field and largest squared distance, pixels: integers, so that any tile decides alike.
+    glare : Glare
     y0, x0 : int
         Field coordinates of the tile's first pixel.
     shape : (int, int)
     """
     found = np.zeros(shape, np.bool_)
-    for y, x, reach2 in discs:
+    for y, x, reach2 in glare.discs:
         reach = math.isqrt(reach2)
         rows = np.arange(max(y - reach, y0), min(y + reach + 1, y0 + shape[0]))
         columns = np.arange(max(x - reach, x0), min(x + reach + 1, x0 + shape[1]))
         if rows.size and columns.size:
             near = (rows[:, None] - y) ** 2 + (columns - x) ** 2 <= reach2
             found[rows[0] - y0 : rows[-1] + 1 - y0, columns[0] - x0 : columns[-1] + 1 - x0] |= near
+    if glare.spikes is not None:
+        radius = glare.spikes.shape[0] // 2
+        for (y, x, _), least in zip(glare.discs, glare.least, strict=True):
+            top, left = y - radius - y0, x - radius - x0  # of the star's stamp, in the tile
+            part = found[
+                max(top, 0) : max(y + radius + 1 - y0, 0), max(left, 0) : max(x + radius + 1 - x0, 0)
+            ]
+            stamp = glare.spikes[max(-top, 0) :, max(-left, 0) :][: part.shape[0], : part.shape[1]]
+            part |= stamp >= np.float32(least)
     return found

@@ -3,7 +3,8 @@
 Whatever is very bright (bit 4) is one object for the whole field, found in tiles and joined; round its middle the
 light is measured in one window of fixed size, read from the store whatever the tiles are. What is a point by its core
 (saturated, without one: by its rings) has the flux that its wings tell, and a disc out to where they are `WINGS` x k
-sigma bright. The tiles draw the discs. A galaxy's core is no point; bit 8 is for it.
+sigma bright; where the run file gives PSFs, also the pixels on which their spikes are so bright. The tiles draw both.
+A galaxy's core is no point; bit 8 is for it.
 """
 
 from __future__ import annotations
@@ -21,8 +22,9 @@ from tilegc.geometry import Box
 from tilegc.io import store
 from tilegc.io.fits import FieldSource
 from tilegc.kernels.components import Components
+from tilegc.kernels.psf import Psf
 from tilegc.kernels.smoothing import difference, gaussian_taps
-from tilegc.kernels.wings import RADIUS, disc_radius, ring_shares, rings, star_flux, wings
+from tilegc.kernels.wings import RADIUS, Glare, disc_radius, ring_shares, rings, spikes, star_flux, wings
 from tilegc.kernels.wings import Rings as Light
 from tilegc.sky import pixel_to_world
 from tilegc.stages.partials import Table, concatenate
@@ -30,7 +32,7 @@ from tilegc.stages.psf import BandPsf
 from tilegc.stages.ridges import CELL
 from tilegc.stages.setup import Setup
 
-__all__ = ["WINGS", "Discs", "bright_stars", "discs", "grain", "no_stars"]
+__all__ = ["WINGS", "bright_stars", "glare", "grain", "no_stars"]
 
 WINGS: Final = 2.0
 """Brightness of the wings at the border of a disc, over k sigma (k = 0.55, `mask.spikes: auto`).
@@ -41,8 +43,8 @@ On a real star of 20 mag (PRIMER-UDS) false sources end where this does, at 30 p
 LEAST: Final = 6.0
 """Pixels of the smallest disc: bit 4 alone has as much about any pixel of its own."""
 
-Discs = tuple[tuple[int, int, int], ...]
-"""Middle (y, x) and largest squared distance of every disc of a field, pixels."""
+BEADS: Final = 3
+"""Pixels by which the spikes of a PSF file are grown: over the gaps between beads, and the peaks on the rim."""
 
 
 @dataclass(frozen=True)
@@ -113,12 +115,35 @@ def no_stars() -> Table:
     return {**texts, **whole, **{name: np.empty(0) for name in names}}
 
 
-def discs(stars: Table, field: str) -> Discs:
-    """Return what of a table of stars a field's tiles draw."""
-    rows = np.flatnonzero(stars["field"] == field)
-    return tuple(
+def glare(stars: Table, source: FieldSource, bands: tuple[BandPsf, ...], limit: float) -> Glare:
+    """Return what a field's tiles draw of its bright stars.
+
+    Parameters
+    ----------
+    stars : table
+        From `bright_stars`.
+    source : FieldSource
+    bands : tuple of BandPsf
+        PSFs of its bands; of those that the run file gives the spikes are masked as well.
+    limit : float
+        k of `mask.spikes`, in sigma.
+    """
+    rows = np.flatnonzero(stars["field"] == source.name)
+    drawn = tuple(
         (int(stars["y"][row]), int(stars["x"][row]), math.floor(stars["radius"][row] ** 2)) for row in rows
     )
+    least = tuple((WINGS * limit * stars["noise"][rows] / stars["flux"][rows]).tolist())
+    return Glare(drawn, least, spikes(_profiles(source, bands), _given(bands), BEADS) if rows.size else None)
+
+
+def _given(bands: Sequence[BandPsf]) -> list[Psf | None]:
+    """Return the PSFs of the run file: those of a field's own stars end after 10 px, before the wings that count."""
+    return [band.psf if band.origin == "given" else None for band in bands]
+
+
+def _profiles(source: FieldSource, bands: Sequence[BandPsf]) -> list[np.ndarray]:
+    """Return the wings of a star in every band."""
+    return [wings(band.band, source.scale, psf) for band, psf in zip(bands, _given(bands), strict=True)]
 
 
 def grain(config: RunConfig, bands: Sequence[BandPsf]) -> float:
@@ -164,8 +189,7 @@ def _of_field(
     limit: float,
 ) -> Table:
     """Return the stars among what was measured in one field, brightest first."""
-    # One measured on the field's own stars ends after 10 px, before the wings that count here.
-    shapes = [wings(band.band, source.scale, band.psf if band.origin == "given" else None) for band in bands]
+    shapes = _profiles(source, bands)
     profile = np.add.reduce(shapes) / len(shapes)
     lights = [
         Light(float(core), medians)

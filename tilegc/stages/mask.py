@@ -23,9 +23,9 @@ from tilegc.io.probe import probe_mask
 from tilegc.io.regions import PixelRegion, inside, read_regions
 from tilegc.kernels.components import Components, Fragments, combine, draw, find, merge
 from tilegc.kernels.masks import edge, edge_radius, grow
-from tilegc.kernels.wings import inside_discs
+from tilegc.kernels.wings import Glare, inside_glare
 from tilegc.schema import Bit
-from tilegc.stages.bright_stars import Discs, bright_stars, discs, no_stars
+from tilegc.stages.bright_stars import bright_stars, glare, no_stars
 from tilegc.stages.partials import Table, by_field
 from tilegc.stages.psf import BandPsf, field_psfs
 from tilegc.stages.ridges import (
@@ -175,7 +175,7 @@ def mask(
     run_pass(setup.engine, REGIONS, setup.fields, regions, setup.ledger)
     masks = setup.config.mask
     noise = find_ridges(setup) if wanted(masks) else {}
-    stars = no_stars()
+    stars, glares = no_stars(), dict.fromkeys(names, Glare())
     if sought := object_passes(masks):
         find, draw = sought
         lines = lines_of(masks)
@@ -183,10 +183,10 @@ def mask(
         fragments = run_pass(setup.engine, find, setup.fields, wishes) or {}
         bright = {name: merge(fragments[f"{name}/bright"]) for name in names if wanted(masks)}
         if masks.spikes != "off":
-            stars = bright_stars(setup, bright, noise, psfs or field_psfs(setup, {}), spike_limit(masks))
-        objects = {
-            name: _choose(fragments, name, masks, bright.get(name), discs(stars, name)) for name in names
-        }
+            psfs, limit = psfs or field_psfs(setup, {}), spike_limit(masks)
+            stars = bright_stars(setup, bright, noise, psfs, limit)
+            glares = {name: glare(stars, setup.source(name), psfs[name], limit) for name in names}
+        objects = {name: _choose(fragments, name, masks, bright.get(name), glares[name]) for name in names}
         run_pass(setup.engine, draw, setup.fields, objects, setup.ledger)
     matched = setup.config.recipe == "calibrated"
     edges = {
@@ -227,7 +227,7 @@ class Objects:
     """What a field's tiles draw."""
 
     parts: Parts
-    discs: Discs
+    glare: Glare
     """Of bright stars."""
 
 
@@ -262,7 +262,7 @@ def _find_rule(
 
 
 def _choose(
-    fragments: Mapping[str, Fragments], name: str, masks: Mask, bright: Components | None, stars: Discs
+    fragments: Mapping[str, Fragments], name: str, masks: Mask, bright: Components | None, stars: Glare
 ) -> Objects:
     """Join the parts of a field's objects and say which are extended, spikes and arcs."""
     large = merge(fragments[f"{name}/extended"], ELONGATED_AREA)
@@ -286,7 +286,7 @@ def _draw_rule(window: xr.Dataset, tile: Tile, params: Objects) -> tuple[dict[st
     drawn = np.zeros(tile.core.shape, np.uint8)
     for name, bit, components, chosen in params.parts:
         drawn[draw(_map(window, name), tile.core.y0, tile.core.x0, components, chosen)] |= bit
-    drawn[inside_discs(params.discs, tile.core.y0, tile.core.x0, tile.core.shape)] |= STAR
+    drawn[inside_glare(params.glare, tile.core.y0, tile.core.x0, tile.core.shape)] |= STAR
     return {"objects": drawn}, None
 
 
