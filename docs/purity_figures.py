@@ -1,6 +1,6 @@
 """Draw purity against completeness along the recipes' own limits, peers beside: `python docs/purity_figures.py`.
 
-Mock `small`, seeds 11 to 13 pooled; masks, map and measures are those of `benchmarks.detection`. The recipes'
+Seeds 11 to 13 of a preset pooled; masks, map and measures are those of `benchmarks.detection`. The recipes'
 catalogues are taken down to 3.4 sigma and cut at one limit after another.
 """
 
