@@ -201,7 +201,7 @@ def test_options_in_examples_exist():
 def test_the_run_file_of_the_readme_is_one(tmp_path):
     (example,) = re.findall(r"```yaml\n(.+?)```", text_of(README), flags=re.DOTALL)
     found = config.resolve(yaml.safe_load(example), base=tmp_path)
-    assert found.recipe == "seed"
+    assert found.recipe == "calibrated"
     assert list(found.fields[0].bands) == ["F090W", "F200W"]
     assert found.convergence.path == str(tmp_path / "kappa.fits")
 
