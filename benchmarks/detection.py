@@ -38,9 +38,12 @@ EDGES, MASKS = "edges", "our masks"
 IMAGES = ("filtered", "light")
 """Of `Seen`."""
 
+_CALIBRATED = {"a": (0.99, 0.98, 0.90, 0.10), "b": (0.97, 0.98, 0.98, 0.25)}
+
 BARS: Mapping[str, Mapping[str, tuple[float, float, float, float]]] = {
     "seed, masks auto": {"a": (0.95, 0.0, 0.0, 1.0), "b": (0.90, 0.0, 0.0, 1.0)},
-    "calibrated, threshold auto": {"a": (0.99, 0.98, 0.90, 0.10), "b": (0.97, 0.98, 0.98, 0.25)},
+    "calibrated, threshold auto": _CALIBRATED,
+    "calibrated, 5 sigma": _CALIBRATED,
 }
 """What is asked of recipe and field: purity, completeness in `BINS` at least; masked share at most."""
 
@@ -147,7 +150,7 @@ def _of_seed(
     seed_run: dict[str, Found] = {}
     for by, changes in RECIPES.items():
         begun = time.process_time()
-        found = find(configured(source, changes), folder / changes["recipe"])
+        found = find(configured(source, changes), folder / by.replace(", ", "-"))
         seconds = time.process_time() - begun
         for name, one in found.items():
             counts = count(one.places, of_field(table_, name), one.mask, seed=seed)

@@ -28,6 +28,7 @@ MASKS = {"bright": "auto", "extended": "auto", "spikes": "auto", "arcs": "auto"}
 RECIPES: dict[str, dict[str, Any]] = {
     "seed, masks auto": {"recipe": "seed"},
     "calibrated, threshold auto": {"recipe": "calibrated", "detect": {"threshold": "auto"}},
+    "calibrated, 5 sigma": {"recipe": "calibrated"},
 }
 """As changes to the run file that the simulator writes."""
 

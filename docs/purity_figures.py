@@ -17,7 +17,7 @@ from matplotlib.figure import Figure
 
 from benchmarks.peers import CHOSEN, DETECTORS, Seen, on_good
 from benchmarks.purity import Counts, count, of_field
-from benchmarks.recipes import RECIPES, configured, find
+from benchmarks.recipes import configured, find
 from tilegc.io.tables import read_parquet
 from tilegc.schema import Bit
 from tilegc.simulate import simulate
@@ -41,9 +41,8 @@ def counted(preset: str, seeds: list[int]) -> dict[tuple[str, str, float], Count
             source = simulate(Path(folder) / "mock", preset=preset, seed=seed)
             truth = read_parquet(Path(folder) / "mock" / "truth.parquet")
             masks = {}
-            for changes in RECIPES.values():
-                recipe = changes["recipe"]
-                low = {**changes, "detect": {"threshold": {"sigma": 1.7}, "keep": 2.0}}
+            for recipe in COLOURS:
+                low = {"recipe": recipe, "detect": {"threshold": {"sigma": 1.7}, "keep": 2.0}}
                 for name, one in find(configured(source, low), Path(folder) / recipe).items():
                     here = of_field(truth, name)
                     for limit in LIMITS:
