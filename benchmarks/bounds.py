@@ -40,7 +40,7 @@ def empty_tiles(tiles: int) -> Case:
 
 
 def settle_many(candidates: int) -> Case:
-    """Candidates of which an eighth is undecided: the sparse greedy, then the order of the catalogue."""
+    """Candidates of which a thirteenth is undecided: the sparse greedy, then the order of the catalogue."""
     settle([0], [0], [1.0], [False], settling.RADIUS)  # compiles or loads the kernels
     table = settling.candidates(candidates, 0.0)
     begun = clock()

@@ -5,13 +5,14 @@ Seconds are those of the processor, so that other work on the machine counts lit
 
 from __future__ import annotations
 
-import argparse
 import time
+from pathlib import Path
 
 import numpy as np
 from numcodecs import blosc
 from rich.table import Table
 
+from benchmarks.command_line import Parser, existing_folder
 from benchmarks.measure import console
 from tilegc.geometry import Box
 from tilegc.io import store
@@ -49,11 +50,13 @@ def measured(values: np.ndarray, codec: str, level: int, shuffle: str) -> tuple[
 
 def main() -> None:
     """Print a table of arrays and codecs."""
-    options = argparse.ArgumentParser(description=main.__doc__)
-    options.add_argument("run", help="folder of a finished run")
+    options = Parser(prog="python -m benchmarks.codecs", description=main.__doc__)
+    options.add_argument("run", type=existing_folder, help="folder of a finished run")
     options.add_argument("--field", default="a")
     given = options.parse_args()
     path = f"{given.run}/store/{given.field}.zarr"
+    if not Path(path).is_dir():
+        options.error(f"{path}: no such store: give the folder of a finished run, and --field")
     height, width = store.attributes(path)["shape"]
     middle = Box(height // 4, width // 4, 3 * height // 4, 3 * width // 4)
     blosc.use_threads = False

@@ -6,7 +6,6 @@ that is more than the machine has free, it is left out and the table says so.
 
 from __future__ import annotations
 
-import argparse
 import os
 import subprocess
 import sys
@@ -17,6 +16,7 @@ from pathlib import Path
 
 import numpy as np
 
+from benchmarks.command_line import Parser, at_least
 from benchmarks.measure import Case, keep, show
 from tilegc.kernels.multilevel import Tables
 
@@ -134,10 +134,12 @@ def _fresh(name: str, size: int) -> dict[str, float]:
 
 def main() -> None:
     """Measure the sizes asked for, print the table, keep the numbers."""
-    options = argparse.ArgumentParser(prog="python -m benchmarks.density", description=main.__doc__)
-    options.add_argument("--sky", type=int, nargs="*", default=[4096, 8192], help="sides, with the peer")
-    options.add_argument("--flat", type=int, nargs="*", default=[], help="sides without it")
-    options.add_argument("--runs", type=int, default=1)
+    options = Parser(prog="python -m benchmarks.density", description=main.__doc__)
+    options.add_argument(
+        "--sky", type=at_least(64), nargs="*", default=[4096, 8192], help="sides, with the peer"
+    )
+    options.add_argument("--flat", type=at_least(64), nargs="*", default=[], help="sides without it")
+    options.add_argument("--runs", type=at_least(1), default=1)
     given = options.parse_args()
     cases = [rho(side, given.runs) for side in given.sky]
     cases += [rho(side, given.runs, peer=False) for side in given.flat]

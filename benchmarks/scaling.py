@@ -10,7 +10,6 @@ clusters.  Seconds of CPU, unlike those of the clock, are much the same beside o
 
 from __future__ import annotations
 
-import argparse
 import hashlib
 import os
 import shutil
@@ -24,6 +23,7 @@ from typing import Any, Self
 
 import psutil
 
+from benchmarks.command_line import Parser, at_least, existing_file, said
 from benchmarks.size import cpu, workers
 from tilegc import pipeline
 from tilegc.cluster import connect
@@ -173,19 +173,22 @@ def digest(folder: Path) -> str:
     return whole.hexdigest()
 
 
+@said
 def main() -> None:
     """Measure, print, and say what follows for larger clusters."""
-    options = argparse.ArgumentParser(prog="python -m benchmarks.scaling", description=main.__doc__)
-    options.add_argument("--tiles", type=int, default=2000)
+    options = Parser(prog="python -m benchmarks.scaling", description=main.__doc__)
+    options.add_argument("--tiles", type=at_least(1), default=2000)
     options.add_argument(
-        "--survey", type=int, default=100_000, help="tiles of which larger clusters are predicted"
+        "--survey", type=at_least(1), default=100_000, help="tiles of which larger clusters are predicted"
     )
-    options.add_argument("--workers", type=int, nargs="+", default=WORKERS)
+    options.add_argument("--workers", type=at_least(1), nargs="+", default=WORKERS)
     options.add_argument("--all", action="store_true", help="do all tiles of the survey, once, on 2 workers")
     options.add_argument(
         "--tile-seconds", type=float, default=0.15, help="work of a tile in one pass, one core"
     )
-    options.add_argument("--run", type=Path, metavar="RUN.yaml", help="a real run in place of empty tiles")
+    options.add_argument(
+        "--run", type=existing_file, metavar="RUN.yaml", help="a real run in place of empty tiles"
+    )
     given = options.parse_args()
     print(f"{os.cpu_count()} cores, load {os.getloadavg()[0]:.1f}")
     if given.run:

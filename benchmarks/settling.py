@@ -7,12 +7,12 @@ table: the sparse greedy, then the order of the catalogue.
 
 from __future__ import annotations
 
-import argparse
 import resource
 import time
 
 import numpy as np
 
+from benchmarks.command_line import Parser, at_least
 from tilegc.kernels.peaks import settle
 from tilegc.stages.partials import Table
 from tilegc.stages.peaks import settled
@@ -48,10 +48,12 @@ def peak() -> float:
 
 def main() -> None:
     """Measure and print."""
-    options = argparse.ArgumentParser(prog="python -m benchmarks.settling", description=main.__doc__)
-    options.add_argument("--candidates", type=int, default=10_000_000)
+    options = Parser(prog="python -m benchmarks.settling", description=main.__doc__)
+    options.add_argument("--candidates", type=at_least(1), default=10_000_000)
     options.add_argument("--undecided", type=float, default=0.0, help="share undecided away from borders")
     given = options.parse_args()
+    if not 0 <= given.undecided <= 1:
+        options.error(f"argument --undecided: {given.undecided:g}: give a share, from 0 to 1")
     settle([0], [0], [1.0], [False], RADIUS)  # compiles or loads the kernels
     table = candidates(given.candidates, given.undecided)
     print(f"{table['y'].size} candidates, {np.count_nonzero(~table['decided'])} of them undecided")

@@ -7,7 +7,6 @@ those of the clock, are much the same beside other work.
 
 from __future__ import annotations
 
-import argparse
 import json
 import math
 import os
@@ -23,6 +22,7 @@ import yaml
 from astropy.io import fits
 from rich.table import Table
 
+from benchmarks.command_line import Parser, at_least, existing_file, existing_folder, said
 from benchmarks.measure import console, environment
 from tilegc import pipeline
 from tilegc.engine import RichProgress
@@ -243,18 +243,19 @@ def table(found: dict[int, list[Taken]]) -> Table:
     return shown
 
 
+@said
 def main() -> None:
     """Measure every size asked for, print, write."""
-    options = argparse.ArgumentParser(prog="python -m benchmarks.size", description=main.__doc__)
+    options = Parser(prog="python -m benchmarks.size", description=main.__doc__)
     options.add_argument(
-        "--run", type=Path, metavar="RUN.yaml", help="a run file in place of images of some size"
+        "--run", type=existing_file, metavar="RUN.yaml", help="a run file in place of images of some size"
     )
-    options.add_argument("--sides", type=int, nargs="+", default=[4096, 8192])
-    options.add_argument("--tile", type=int, default=2048)
-    options.add_argument("--workers", type=int, default=2)
-    options.add_argument("--place", type=Path, default=Path(tempfile.gettempdir()))
+    options.add_argument("--sides", type=at_least(64), nargs="+", default=[4096, 8192])
+    options.add_argument("--tile", type=at_least(1), default=2048)
+    options.add_argument("--workers", type=at_least(0), default=2)
+    options.add_argument("--place", type=existing_folder, default=Path(tempfile.gettempdir()))
     options.add_argument(
-        "--images", type=Path, nargs="+", default=[],
+        "--images", type=existing_folder, nargs="+", default=[],
         help="folders for the images, one for each band in turn, where the place has no room for all",
     )  # fmt: skip
     options.add_argument(

@@ -77,8 +77,24 @@ def test_what_a_pass_holds_at_once_does_not_grow_with_the_mosaic(tmp_path_factor
         assert large[name].allocated < 1.05 * cost.allocated + 600_000, name
         assert cost.allocated > 100_000, name  # it was counted at all
     # compiled kernels make as many arrays in a tile as in any other
-    assert [one["peaks"].compiled_allocations for one in (small, large)] == [16 * 7, 36 * 7]
-    assert [one["sigma 1/2"].compiled_allocations for one in (small, large)] == [16 * 3, 36 * 3]
+    made = {
+        "filter": 462,
+        "extended-find": 18,
+        "extended-draw": 15,
+        "sigma 1/2": 3,
+        "sigma 2/2": 4,
+        "peaks": 7,
+    }
+    for one, tiles in ((small, 16), (large, 36)):
+        assert {name: one[name].compiled_allocations / tiles for name in made} == made
+    # with ERR and WHT: science and weight of four bands once, and every map as often as the recipe has passes
+    read = {name: {key: one.windows for key, one in cost.read.items()} for name, cost in large.items()}
+    assert read == {
+        "mid-scale noise": {"fits": 8 * 2 * 4}, "filter": {"fits": 36 * 2 * 4}, "regions": {},
+        "extended-find": {"flags": 36}, "extended-draw": {"flags": 36},
+        "mask": {"flags": 36, "objects": 36, "regions": 36},
+        **{key: {"detection": 36, "mask": 36} for key in ("sigma 1/2", "sigma 2/2", "peaks")},
+    }  # fmt: skip
 
 
 def test_sigma_is_the_same_where_two_passes_do_not_do(tmp_path, monkeypatch) -> None:
