@@ -38,6 +38,9 @@ WORKER: Final[dict[str, Any]] = {
 DRIVER: Final[dict[str, Any]] = {
     "distributed.scheduler.worker-saturation": 1.0,
     "distributed.scheduler.allowed-failures": 2,
+    # Every 20 ms, as Dask has it, each event loop looks whether it still answers: half of what a driver's thread takes
+    # that talks to the workers, and nobody needs to know it so soon.
+    "distributed.admin.tick.interval": "200ms",
     "distributed.nanny.pre-spawn-environ": {**MALLOC, **ONE_THREAD},
     **WORKER,
 }
