@@ -153,6 +153,20 @@ def test_every_estimator(run_file, tmp_path):
     mock.assert_same(pipeline.run(changed, tmp_path / "run", workers=0), whole)
 
 
+def test_fewer_maps_change_nothing_else(run_file, reference, tmp_path):
+    """What no FITS image is asked of is still in the store, where later stages read it."""
+    changed = mock.edited(run_file, "fewer.yaml", {"outputs": ["rho"], "tiles.size": 50})
+    run = pipeline.run(changed, tmp_path / "run", workers=0)
+    ours, theirs = mock.products(run), mock.products(reference)
+    maps = {"maps/a_rho.fits", "maps/b_rho.fits"}
+    assert {name for name in ours if name.startswith("maps/")} == maps
+    assert ours == {name: theirs[name] for name in theirs if not name.startswith("maps/") or name in maps}
+    here, there = mock.stored(run), mock.stored(reference)
+    assert here.keys() == there.keys()
+    for name, values in there.items():
+        np.testing.assert_array_equal(here[name], values, err_msg=name)
+
+
 def test_threads(run_file, reference, threads, tmp_path):
     changed = mock.edited(run_file, "threads.yaml", {"tiles.size": 33})
     mock.assert_same(pipeline.run(changed, tmp_path / "run", scheduler=threads), reference)

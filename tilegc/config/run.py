@@ -61,6 +61,13 @@ class RunConfig(Section):
     """Maps that are written as FITS images."""
     compute: Compute = Compute()
 
+    @field_validator("outputs", mode="before")
+    @classmethod
+    def _listed(cls, value: object) -> object:
+        if isinstance(value, str):
+            raise ValueError(f"give a list of maps, also of one: [{value}]")  # noqa: TRY004  (pydantic wants ValueError)
+        return value
+
     @field_validator("outputs")
     @classmethod
     def _maps(cls, value: tuple[str, ...]) -> tuple[str, ...]:
