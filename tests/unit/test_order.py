@@ -100,6 +100,17 @@ def test_infinities_stand_at_the_ends():
     assert median([(values, np.ones(5, bool))]) == 4
 
 
+@pytest.mark.parametrize("values", [[np.inf, 1, 2], [-np.inf, 1, np.inf, 2], [np.inf, -np.inf, 0, -0.0, 7]])
+def test_distances_from_infinities_are_left_to_the_way_of_four_steps(values):
+    """Half of them infinitely far: the bounds of two steps would leave those out."""
+    part = np.float32(values), np.ones(len(values), bool)
+    assert mad_prefixes(histogram(*part)) is None
+    found = median([part])
+    assert median([part], found) == np.median(np.abs(part[0] - found))
+    largest = np.float32([np.finfo(np.float32).max, -np.finfo(np.float32).max, 1])
+    assert mad_prefixes(histogram(largest, part[1][:3])) is not None
+
+
 def test_zeros_are_one():
     values = np.float32([-0.0, 0.0, -0.0, 1.0, -1.0])
     found = median([(values, np.ones(5, bool))])

@@ -45,6 +45,9 @@ MAD_TO_SIGMA: Final = 1.4826
 MOST: Final = 24
 """Prefixes that are counted at once, at the most: half a MiB each; a mosaic's noise takes about ten."""
 
+INFINITE: Final = (0x007F, 0xFF80)
+"""High bits of the keys of both infinities; what else would have them is no number."""
+
 _SIGN: Final = np.uint32(0x80000000)
 _SIZE: Final = np.uint32(0x7FFFFFFF)
 _LOW: Final = np.uint32(0xFFFF)
@@ -176,10 +179,13 @@ def mad_prefixes(counts: Int64) -> tuple[int, ...] | None:
     Returns
     -------
     tuple of int or None
-        Those of `median_prefixes` among them; None where they are more than `MOST`.
+        Those of `median_prefixes` among them; None where they are more than `MOST`, or infinities, whose distances
+        nothing bounds.
     """
     if not counts.any():
         return ()
+    if counts[list(INFINITE)].any():
+        return None
     inner, outer, near, far = _distances(counts)
     bins = np.flatnonzero(counts)
     wanted = {int(one) for one in bins[(outer >= near) & (inner <= far)]} | set(median_prefixes(counts))
