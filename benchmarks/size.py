@@ -37,6 +37,8 @@ SQUARE = 2003
 NOISE, SOURCES = 0.25, 0.0015
 """Standard deviation of the noise, nJy, and sources a pixel: AS1063's."""
 BLOCK = 1 << 20
+ASIDE = ("audit", "statistics", "figures")
+"""Passes whose units are no tiles: their number does not grow with the field."""
 
 
 def square(brightness: float, seed: int) -> np.ndarray:
@@ -232,6 +234,12 @@ def table(found: dict[int, list[Taken]]) -> Table:
         )
     totals = {side: (sum(t.worker_cpu for t in p), sum(t.driver_cpu for t in p)) for side, p in found.items()}
     peaks = {side: max(max(t.worker_mib, default=0) for t in p) for side, p in found.items()}
+    tiled = {side: [one for one in p if one.name not in ASIDE] for side, p in found.items()}
+    shown.add_row(
+        "over tiles, workers",
+        *(f"{max((max(t.worker_mib, default=0) for t in p), default=math.nan):.0f}" for p in tiled.values()),
+        *(f"{1e9 * sum(t.worker_cpu for t in p) / side**2:.1f}" for side, p in tiled.items()),
+    )
     shown.add_row(
         "all, workers", *(f"{peaks[side]:.0f}" for side in found),
         *(f"{1e9 * totals[side][0] / side**2:.1f}" for side in found),
