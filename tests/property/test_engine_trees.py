@@ -3,6 +3,7 @@
 The workers are threads of this process, so that the rules can keep books on how often they were called.
 """
 
+import subprocess
 import sys
 import threading
 import time
@@ -16,8 +17,8 @@ from distributed import Client, Future, LocalCluster
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from tilegc.engine import DaskEngine, SerialEngine, Unit
-from tilegc.errors import TilesFailedError, UnitError
+from tilegc.engine import DaskEngine, SerialEngine, Unit, futures
+from tilegc.errors import RunFailedError, TilesFailedError, UnitError
 
 cloudpickle.register_pickle_by_value(sys.modules[__name__])
 
@@ -212,8 +213,6 @@ def test_few_tasks_and_only_the_last_partial_in_the_driver(client, monkeypatch):
 
 
 def test_no_more_in_flight_than_the_bound(client, monkeypatch):
-    from tilegc.engine import futures
-
     most = 0
     fill = futures._Drive.fill
 
@@ -245,6 +244,49 @@ def test_gathering_joins_nothing_on_the_workers(client, monkeypatch):
     assert sorted(found) == list(range(1000))
     assert len([key for key in submitted if "-tiles-" in key]) == 100
     assert len(submitted) == 101  # and the job itself
+
+
+@pytest.mark.timeout(30)
+def test_results_that_leave_with_the_last_worker(monkeypatch):
+    """They had ended and were waiting to be taken: who waits for them looks whether anybody can still give them."""
+    monkeypatch.setattr(futures, "POLL_SECONDS", 0.2)
+    taken = []
+    with (
+        LocalCluster(n_workers=0, dashboard_address=":0", silence_logs=50) as cluster,
+        Client(cluster) as alone,
+        subprocess.Popen(
+            [
+                sys.executable,
+                "-m",
+                "dask",
+                "worker",
+                cluster.scheduler_address,
+                "--nthreads",
+                "1",
+                "--no-nanny",
+            ],
+            stderr=subprocess.DEVNULL,
+        ) as worker,
+    ):
+        try:
+            alone.wait_for_workers(1, timeout=20)
+
+            def gather(partial):
+                if not taken:
+                    time.sleep(0.5)  # the others end meanwhile
+                    worker.kill()
+                taken.append(partial)
+
+            units = [Unit(str(number), 1, number) for number in range(12)]
+            with pytest.raises(RunFailedError, match="no worker for 1 s"):
+                DaskEngine(alone, patience=1.0).run("leaves", _itself, units, gather=gather, units_per_task=1)
+        finally:
+            worker.kill()
+    assert len(taken) < len(units)
+
+
+def _itself(_common, payload):
+    return payload
 
 
 def test_what_is_gathered_is_not_kept_with_marks():

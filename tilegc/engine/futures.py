@@ -13,6 +13,7 @@ What can go wrong, and what then happens:
 - a worker dies: Dask does its tasks again elsewhere, also those whose partials it held; a run of units on
   which worker after worker dies is taken apart, and the unit that kills them is listed;
 - a partial cannot be had again: the units it came from are done again;
+- the last worker leaves with partials that were to be taken: they are waited for as any work is, with patience;
 - the scheduler is lost, or all workers stay away: `RunFailedError`;
 - Ctrl-C: held back while futures are made and dropped, answered while the driver waits.
 """
@@ -234,8 +235,7 @@ class _Drive:
             else:
                 part = self.ready.popleft()
                 try:
-                    with self.interrupts.let_through():
-                        partial = part.future.result()
+                    partial = self.fetch(part.future)
                 except Exception as error:  # noqa: BLE001  (units' errors, dead workers)
                     self.again(part.units, error)
                 else:
@@ -375,8 +375,10 @@ class _Drive:
                 self.enter_part(_Part(future, what.units), whole=True)
             elif in_driver:
                 try:
-                    partial = future.result()
-                except Exception as error:  # noqa: BLE001  (units' errors, dead workers)
+                    partial = self.fetch(future)
+                except TileGCError:
+                    raise
+                except Exception as error:  # noqa: BLE001  (dead workers)
                     self.broken(what, error)
                 else:
                     self.books.finished(what.units, partial)
@@ -410,13 +412,26 @@ class _Drive:
         else:
             self.broken(what, failure)
 
+    def fetch(self, future: Future) -> Any:
+        """Return what a task that has ended gave; its worker may be gone with it, and be the last one."""
+        seconds = POLL_SECONDS
+        while True:
+            try:
+                with self.interrupts.let_through():
+                    return future.result(timeout=seconds)
+            except TimeoutError:
+                if future.status == "error":
+                    raise
+                self.look()
+            seconds *= 2  # what is large may come slowly, and begins anew
+
     def enter_part(self, part: _Part, *, whole: bool) -> None:
         """Keep a partial to be joined; where they are gathered and it is as large as it may be, take it here."""
         if not (whole and self.books.rooted):
             self.ready.append(part)
             return
         try:
-            partial = part.future.result()
+            partial = self.fetch(part.future)
         except Exception as error:  # noqa: BLE001  (dead workers)
             self.again(part.units, error)
         else:
