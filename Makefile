@@ -9,7 +9,7 @@ help:
 	@echo "make demo       simulate a small cluster, run the whole chain on it, say where the report is"
 	@echo "make test       lint, types, layers and tests (under 15 minutes on two cores)"
 	@echo "make test-full  the long tests as well"
-	@echo "make kube       deploy/kubernetes on real pods: TILEGC_KUBECONFIG or TILEGC_KUBE_BIN (tests/kube.py)"
+	@echo "make kube       deploy/kubernetes on real pods: TILEGC_KUBECONFIG or TILEGC_KUBE_BIN (tests/support/kube.py)"
 	@echo "make lint       ruff, mypy --strict, import-linter"
 	@echo "make bench      benchmarks against named peers: table, JSON in benchmarks/results, docs/figures/benchmarks.png"
 	@echo "make venv       only the set-up"
@@ -37,7 +37,7 @@ test-full: lint
 	$(BIN)/python -m pytest
 
 kube: venv
-	@$(BIN)/python -c 'import sys; from tests import kube; sys.exit(kube.missing() and f"make kube: {kube.missing()}")'
+	@$(BIN)/python -c 'import sys; from tests.support import kube; sys.exit(kube.missing() and f"make kube: {kube.missing()}")'
 	$(BIN)/python -m pytest -s tests/integration/test_pods.py
 
 bench: venv

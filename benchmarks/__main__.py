@@ -7,7 +7,7 @@ from pathlib import Path
 from benchmarks import bounds, chain, density, detection, figure, kernels, reading, whole_chain
 from benchmarks.command_line import Parser, at_least, require, said
 from benchmarks.measure import console, keep, on_processor, show
-from tilegc.simulate import PRESETS
+from tilegc.simulation import PRESETS
 
 
 @said

@@ -9,9 +9,9 @@ import time
 from benchmarks import scaling, settling
 from benchmarks.measure import Case, clock, on_processor
 from tilegc.cluster import connect
+from tilegc.detection.peaks import settled
 from tilegc.engine import for_client
 from tilegc.kernels.peaks import settle
-from tilegc.stages.peaks import settled
 
 __all__ = ["empty_tiles", "help_text", "settle_many"]
 

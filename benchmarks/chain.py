@@ -17,15 +17,18 @@ from benchmarks.kernels import STAGES, sky
 from benchmarks.measure import Case, in_turns
 from tilegc.cluster import connect
 from tilegc.config import Mask, RunConfig, ValueThreshold, resolve
+from tilegc.detection import peaks, threshold
+from tilegc.detection.noise import global_noise as noise
 from tilegc.engine import Engine, FieldTiles, SerialEngine, for_client, passes
+from tilegc.filter import detection_map
 from tilegc.geometry import TileGrid
 from tilegc.io import store
 from tilegc.io.probe import probe_field
 from tilegc.kernels.smoothing import FWHM_PER_SIGMA
+from tilegc.mask import mask_map as mask
+from tilegc.mask.mask_map import Regions
+from tilegc.phases.setup import Setup, arrays
 from tilegc.sky import SkyGrid
-from tilegc.stages import detection_map, mask, noise, peaks, threshold
-from tilegc.stages.mask import Regions
-from tilegc.stages.setup import Setup, arrays
 
 BANDS = ("F090W", "F115W", "F150W", "F200W")
 

@@ -18,7 +18,7 @@ import numpy as np
 
 from benchmarks.command_line import Parser, at_least
 from benchmarks.measure import Case, keep, show
-from tilegc.kernels.multilevel import Tables
+from tilegc.density.multilevel import Tables
 
 SCALE, ALPHA, SOFTENING = 0.03, 1.6, 0.9
 DETECTED, DRAWN = 0.0015, 0.006
@@ -39,8 +39,8 @@ def sources(size: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
 def tiled(size: int, folder: Path) -> dict[str, float]:
     """Sum in tiles, as the stage does: the driver's part, then every tile in one worker process."""
     from tilegc.cluster.settings import MALLOC  # noqa: PLC0415  (the peer's process must not pay for it)
+    from tilegc.density import multilevel  # noqa: PLC0415
     from tilegc.io import lattices  # noqa: PLC0415
-    from tilegc.kernels import multilevel  # noqa: PLC0415
 
     y, x, weight = sources(size)
     path, shape = str(folder / "f.zarr"), (size, size)
@@ -66,9 +66,9 @@ def tiled(size: int, folder: Path) -> dict[str, float]:
 
 def tile(path: str, shape: tuple[int, int], index: int, tables: Tables) -> float:
     """Sum one tile; return this process's peak memory, MiB."""
+    from tilegc.density import multilevel  # noqa: PLC0415
     from tilegc.geometry import TileGrid  # noqa: PLC0415
     from tilegc.io import lattices  # noqa: PLC0415
-    from tilegc.kernels import multilevel  # noqa: PLC0415
 
     core = TileGrid(shape, TILE).tile(index).core
     y, x, weight = lattices.take_points(path, "points", core.grow(tables.reach), "weight")

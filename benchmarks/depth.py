@@ -15,20 +15,20 @@ import numpy as np
 from scipy.spatial import cKDTree
 
 from tilegc.config import Filter, Mask
-from tilegc.kernels.matched import matched_difference
+from tilegc.detection.shape_ratios import measure, shape_tables
+from tilegc.detection.shapes import POINT, judge
+from tilegc.filter.band_noise import band_filters, kernels_of
+from tilegc.filter.detection_map import filter_params
+from tilegc.filter.matched import matched_difference
+from tilegc.images.psfs import BandPsf
 from tilegc.kernels.peaks import classify, local_maxima
 from tilegc.kernels.psf import quantised
 from tilegc.kernels.psf_model import model
-from tilegc.kernels.shapes import measure, shape_tables
 from tilegc.kernels.smoothing import difference
-from tilegc.simulate.deviates import stream_key
-from tilegc.simulate.noise import correlate, pixel_rms, white
-from tilegc.simulate.psf import analytic_psf
-from tilegc.stages.band_noise import band_filters, kernels_of
-from tilegc.stages.crowding import retained, zone
-from tilegc.stages.detection_map import filter_params
-from tilegc.stages.psf import BandPsf
-from tilegc.stages.shapes import POINT, judge
+from tilegc.simulation.deviates import stream_key
+from tilegc.simulation.noise import correlate, pixel_rms, white
+from tilegc.simulation.psf import analytic_psf
+from tilegc.skygrid.crowding import retained, zone
 
 SCALE = 0.03
 COLOURS = {"F090W": 0.60, "F115W": 0.80, "F150W": 0.95, "F200W": 1.00}

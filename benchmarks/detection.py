@@ -28,7 +28,7 @@ from benchmarks.purity import BINS, Counts, count, of_field
 from benchmarks.recipes import RECIPES, Found, configured, find
 from tilegc.io.tables import read_parquet
 from tilegc.schema import Bit
-from tilegc.simulate import simulate
+from tilegc.simulation import simulate
 
 __all__ = ["Row", "compare", "main", "rows", "table"]
 

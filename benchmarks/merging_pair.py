@@ -20,9 +20,9 @@ import tilegc
 from tilegc.prediction import predict
 from tilegc.run_folder import open_run
 from tilegc.schema import FILES
-from tilegc.simulate import simulate
-from tilegc.simulate.mass import AnalyticMass, Clump
-from tilegc.simulate.presets import find_preset
+from tilegc.simulation import simulate
+from tilegc.simulation.mass import AnalyticMass, Clump
+from tilegc.simulation.presets import find_preset
 
 PAIR = AnalyticMass((
     Clump(peak=1.3, core=9.0, slope=0.6, axis_ratio=0.8, position_angle=30.0, xi=-11.0, eta=-3.0),

@@ -23,14 +23,16 @@ from scipy.spatial import cKDTree
 
 from benchmarks.recipes import masked_setup, setup_of
 from tilegc import config as run_file
+from tilegc.detection import purity, threshold
+from tilegc.detection.noise import global_noise as noise
+from tilegc.detection.noise import local_noise
+from tilegc.filter.detection_map import band_response
 from tilegc.io import store
 from tilegc.io.probe import probe_field
 from tilegc.io.tables import read_parquet
 from tilegc.kernels.lattice import bilinear_at
 from tilegc.kernels.peaks import classify
-from tilegc.simulate import scene, simulate
-from tilegc.stages import local_noise, noise, purity, threshold
-from tilegc.stages.detection_map import band_response
+from tilegc.simulation import scene, simulate
 
 EDGES = np.array([3.0, 3.5, 4.0, 4.5, 5.0, 5.5, 6.0])
 NEAR = 2.0

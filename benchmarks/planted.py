@@ -6,9 +6,9 @@ import numpy as np
 from astropy.table import QTable
 
 import tilegc.run_folder
-from tilegc.stages.galaxies import galaxy_discs
-from tilegc.stages.likelihood import CountsRelation, fit_counts
-from tilegc.stages.sky_grid import SkyCells
+from tilegc.relation.likelihood import CountsRelation, fit_counts
+from tilegc.skygrid.cells import SkyCells
+from tilegc.skygrid.galaxies import galaxy_discs
 
 __all__ = ["fluxes", "kinds", "law_of", "on_good"]
 

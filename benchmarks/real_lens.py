@@ -24,14 +24,14 @@ from benchmarks.planted import fluxes, kinds, law_of
 from tilegc import config
 from tilegc.io.convergence import read_convergence
 from tilegc.io.tables import read_parquet
+from tilegc.radial.profile_laws import fit_cored, shape_of
+from tilegc.radial.radial_laws import sample_of
 from tilegc.schema import FILES
-from tilegc.simulate import simulate
-from tilegc.simulate.population import LIMIT
-from tilegc.simulate.presets import find_preset
+from tilegc.simulation import simulate
+from tilegc.simulation.population import LIMIT
+from tilegc.simulation.presets import find_preset
 from tilegc.sky import SkyGrid, cosmology
-from tilegc.stages.radial import sample_of
-from tilegc.stages.sky_grid import SkyCells, read_sky_cells
-from tilegc.statistics.radial import fit_cored, shape_of
+from tilegc.skygrid.cells import SkyCells, read_sky_cells
 
 SIZE = (2400, 1400)
 REACH = 60.0

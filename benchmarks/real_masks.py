@@ -22,7 +22,7 @@ from scipy.spatial import distance_matrix
 from scipy.stats import poisson
 
 import tilegc
-from tilegc.detection import Detections
+from tilegc.detection.in_memory import Detections
 from tilegc.schema import Bit
 
 __all__ = ["CUT", "SETTINGS", "STAR", "control_of", "excess", "in_strips", "on_arc", "orientation", "relative",

@@ -10,16 +10,21 @@ import numpy as np
 
 from tilegc import config as run_file
 from tilegc.config import RunConfig
+from tilegc.detection import shapes, threshold
+from tilegc.detection.noise import global_noise as noise
+from tilegc.detection.noise import local_noise
 from tilegc.engine import FieldTiles, SerialEngine
+from tilegc.filter import detection_map
+from tilegc.filter.detection_map import BandFilter
 from tilegc.geometry import TileGrid
+from tilegc.images import psfs as psf
 from tilegc.io import store
 from tilegc.io.probe import probe_field
+from tilegc.mask import mask_map as mask
+from tilegc.mask.mask_map import region_masks
+from tilegc.phases.setup import Setup, arrays
 from tilegc.run_folder import RunFolder
 from tilegc.sky import SkyGrid
-from tilegc.stages import detection_map, local_noise, mask, noise, psf, shapes, threshold
-from tilegc.stages.detection_map import BandFilter
-from tilegc.stages.mask import region_masks
-from tilegc.stages.setup import Setup, arrays
 
 __all__ = ["MASKS", "RECIPES", "Found", "configured", "find", "masked_setup", "setup_of"]
 

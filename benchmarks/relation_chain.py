@@ -12,8 +12,8 @@ import numpy as np
 from benchmarks.planted import fluxes, kinds, law_of
 from tilegc import pipeline
 from tilegc.io.tables import read_parquet
-from tilegc.simulate import simulate
-from tilegc.stages.sky_grid import read_sky_cells
+from tilegc.simulation import simulate
+from tilegc.skygrid.cells import read_sky_cells
 
 PLANTED_C = 1 / 0.7
 """Power of the law by which sources are planted, n = (kappa / 0.4)^(1 / 0.7)."""

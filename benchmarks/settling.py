@@ -13,9 +13,9 @@ import time
 import numpy as np
 
 from benchmarks.command_line import Parser, at_least
+from tilegc.detection.peaks import settled
 from tilegc.kernels.peaks import settle
-from tilegc.stages.partials import Table
-from tilegc.stages.peaks import settled
+from tilegc.phases.partials import Table
 
 SCALE, PER_ARCSEC2, RADIUS, TILE, RIM = 0.03, 4.0, 3.0, 2048, 16
 

@@ -28,11 +28,11 @@ from benchmarks.kernels import sky
 from benchmarks.measure import Case, clock, in_turns
 from tilegc.config import RunConfig, resolve
 from tilegc.engine import SerialEngine
+from tilegc.filter.bands import add_bands
 from tilegc.geometry import Box
 from tilegc.io import store
 from tilegc.io.probe import probe_field
 from tilegc.io.tally import Tally, tallies
-from tilegc.kernels.bands import add_bands
 
 EXTRACTOR = "source-extractor"
 """Its name on Debian."""

@@ -20,7 +20,7 @@ from benchmarks.purity import Counts, count, of_field
 from benchmarks.recipes import configured, find
 from tilegc.io.tables import read_parquet
 from tilegc.schema import Bit
-from tilegc.simulate import simulate
+from tilegc.simulation import simulate
 
 LIMITS = (3.5, 3.75, 4.0, 4.25, 4.5, 4.75, 5.0, 5.5, 6.0, 7.0, 8.0, 10.0)
 COLOURS = {"seed": "#0072B2", "calibrated": "#D55E00"}

@@ -27,7 +27,7 @@ def real_data() -> Path:
 @pytest.fixture(scope="module")
 def no_report() -> Iterator[None]:
     """Runs of the module leave out figures and page, which promise no bytes and take most of a small run's time."""
-    from tests import mock
+    from tests.support import mock
 
     with pytest.MonkeyPatch.context() as patch:
         mock.no_report(patch)

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from tilegc import lazy
     from tilegc.catalogue import profile_of
     from tilegc.config import load, resolve
-    from tilegc.detection import detect_in
+    from tilegc.detection.in_memory import detect_in
     from tilegc.pipeline import plan, run
     from tilegc.prediction import predict
     from tilegc.run_folder import open_run
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 _PLACES = {
     "load": "tilegc.config", "resolve": "tilegc.config", "run": "tilegc.pipeline", "plan": "tilegc.pipeline",
     "open_run": "tilegc.run_folder", "predict": "tilegc.prediction", "profile_of": "tilegc.catalogue",
-    "detect_in": "tilegc.detection",
+    "detect_in": "tilegc.detection.in_memory",
 }  # fmt: skip
 
 

@@ -14,10 +14,10 @@ from numpy.typing import ArrayLike, NDArray
 from scipy.spatial import ConvexHull
 
 from tilegc.errors import ConfigError
+from tilegc.radial.intensity import Fit, Sample
+from tilegc.radial.profile_laws import Shape, fit_cored, shape_of
+from tilegc.relation.prediction import Smoothed, smooth_counts
 from tilegc.sky import SkyGrid
-from tilegc.statistics.intensity import Fit, Sample
-from tilegc.statistics.prediction import Smoothed, smooth_counts
-from tilegc.statistics.radial import Shape, fit_cored, shape_of
 
 __all__ = ["CatalogueProfile", "profile_of"]
 

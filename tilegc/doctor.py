@@ -107,7 +107,7 @@ def report_workers(
 def _tile(common: None, number: int) -> tuple[str, bytes]:  # noqa: ARG001
     """Filter a point source among noise; return where that was, and the bytes of the detection map."""
     from tilegc.config import Filter, Mask  # noqa: PLC0415
-    from tilegc.stages.detection_map import filter_maps, filter_params  # noqa: PLC0415
+    from tilegc.filter.detection_map import filter_maps, filter_params  # noqa: PLC0415
 
     light = np.random.default_rng(1).normal(0.0, 0.1, (64, 64)).astype(np.float32)
     light[32, 32] = 1.0
@@ -126,8 +126,8 @@ def _versions() -> str:
 
 def _kernels() -> str:
     from tilegc.config import Filter, Mask  # noqa: PLC0415
+    from tilegc.filter.detection_map import filter_maps, filter_params  # noqa: PLC0415
     from tilegc.kernels.compiled import compile_seconds  # noqa: PLC0415
-    from tilegc.stages.detection_map import filter_maps, filter_params  # noqa: PLC0415
 
     before = compile_seconds()
     params = filter_params(Filter(), Mask())
@@ -144,7 +144,7 @@ def _kernels() -> str:
 def _store() -> str:
     from tilegc.geometry import Box  # noqa: PLC0415
     from tilegc.io import store  # noqa: PLC0415
-    from tilegc.stages.setup import arrays  # noqa: PLC0415
+    from tilegc.phases.setup import arrays  # noqa: PLC0415
 
     with tempfile.TemporaryDirectory() as folder:
         path = str(Path(folder) / "field.zarr")

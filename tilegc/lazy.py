@@ -16,10 +16,10 @@ import numpy as np
 import xarray as xr
 
 from tilegc.config import Filter, Mask
+from tilegc.detection.peaks import PEAK_HALO, at_least
 from tilegc.errors import ConfigError
+from tilegc.filter.detection_map import add_bands, filter_halo, filter_maps, filter_params
 from tilegc.kernels.peaks import classify, settle
-from tilegc.stages.detection_map import add_bands, filter_halo, filter_maps, filter_params
-from tilegc.stages.peaks import PEAK_HALO, at_least
 
 __all__ = ["detection_map", "peak_states", "peaks"]
 

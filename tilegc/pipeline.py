@@ -1,7 +1,7 @@
 """The whole way of the data, from FITS images to a report.
 
 FITS -> store -> mask -> detection map -> candidates -> catalogue -> density -> statistics -> report.
-Every line of `_chain` is a stage of `tilegc.stages`: maps stay in the store, tables and numbers come back.
+Every line of `_chain` is a stage: maps stay in the store, tables and numbers come back.
 """
 
 from __future__ import annotations
@@ -15,8 +15,16 @@ from dataclasses import replace
 from pathlib import Path
 
 from tilegc import config as run_file
+from tilegc import planning
+from tilegc import sky_statistics as statistics
 from tilegc.cluster import TLS, workers_for
 from tilegc.config import RunConfig
+from tilegc.density import density_map as density
+from tilegc.density import inpainting as inpaint
+from tilegc.density import rho, rho_scatter
+from tilegc.detection import shapes, threshold
+from tilegc.detection.noise import global_noise as noise
+from tilegc.detection.noise import local_noise
 from tilegc.engine import (
     Engine,
     FieldTiles,
@@ -28,49 +36,31 @@ from tilegc.engine import (
     seconds_compiled,
 )  # fmt: skip
 from tilegc.errors import ConfigError, InputError, RunFolderError
+from tilegc.filter import detection_map
 from tilegc.geometry import TileGrid
+from tilegc.images import audits as auditing
+from tilegc.images import ingest
+from tilegc.images import psfs as psf
+from tilegc.inputs import Inputs, examine
 from tilegc.io import store
 from tilegc.io.fits import FieldSource
+from tilegc.mask import mask_map as mask
+from tilegc.mask import masked_area
+from tilegc.phases.setup import Setup, arrays
 from tilegc.places import Place, is_remote, is_url, place
+from tilegc.planning import Plan
+from tilegc.products import products, remarks
+from tilegc.products.products import Results
+from tilegc.radial import contamination, mass_table, masses, profile
+from tilegc.relation import boxes as relation
+from tilegc.relation import likelihood
 from tilegc.report import write_report
 from tilegc.run_folder import Run, RunFolder, beating, logged, marked, open_run
 from tilegc.schema import FILES
 from tilegc.sky import SkyGrid, cosmology, kpc_per_arcsec
-from tilegc.stages import audit as auditing
-from tilegc.stages import (
-    contamination,
-    crowding,
-    density,
-    detection_map,
-    galaxies,
-    galaxy_light,
-    ingest,
-    inpaint,
-    likelihood,
-    local_noise,
-    mask,
-    masked_area,
-    mass_table,
-    masses,
-    noise,
-    products,
-    profile,
-    psf,
-    relation,
-    remarks,
-    rho,
-    rho_scatter,
-    shapes,
-    statistics,
-    threshold,
-)
-from tilegc.stages import plan as planning
-from tilegc.stages.inputs import Inputs, examine
-from tilegc.stages.lens_models import kappa_peaks
-from tilegc.stages.plan import Plan
-from tilegc.stages.products import Results
-from tilegc.stages.setup import Setup, arrays
-from tilegc.stages.sky_grid import add_up
+from tilegc.skygrid import crowding, galaxies, galaxy_light
+from tilegc.skygrid.cells import add_up
+from tilegc.skygrid.lens_models import kappa_peaks
 
 __all__ = ["audit", "default_directory", "ingest_only", "plan", "run"]
 

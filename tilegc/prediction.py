@@ -16,14 +16,14 @@ from astropy import units
 from astropy.io import fits
 from astropy.wcs import WCS
 
+from tilegc.detection.peaks import at_least
 from tilegc.errors import ConfigError, RunFolderError
 from tilegc.io.atomic import write_bytes
+from tilegc.relation.boxes import Boxes, binned_law
+from tilegc.relation.prediction import KappaLaw, Smoothed, predict_kappa, smooth_counts
 from tilegc.run_folder import Run, open_run
 from tilegc.sky import cosmology, kpc_per_arcsec, lens_scaling, sigma_critical
-from tilegc.stages.peaks import at_least
-from tilegc.stages.relation import Boxes, binned_law
-from tilegc.stages.sky_grid import SkyCells, read_sky_cells
-from tilegc.statistics.prediction import KappaLaw, Smoothed, predict_kappa, smooth_counts
+from tilegc.skygrid.cells import SkyCells, read_sky_cells
 
 __all__ = ["Prediction", "predict"]
 

@@ -18,18 +18,18 @@ from tilegc.geometry import Tile, TileGrid
 from tilegc.io import store
 from tilegc.io.atomic import write_bytes
 from tilegc.io.tables import read_ecsv, write_ecsv
-from tilegc.kernels.masked_area import annulus_of, count_masks
 from tilegc.kernels.masks import grow
 from tilegc.kernels.mesh import Mesh, offsets_at
+from tilegc.mask.area_counts import annulus_of, count_masks
+from tilegc.mask.masked_area import annuli
 from tilegc.places import Place
+from tilegc.planted import on_planted, read_truth
+from tilegc.radial.profile import EDGES
 from tilegc.report import style
 from tilegc.report.growth import draw
 from tilegc.run_folder import Run, RunFolder, open_run
 from tilegc.schema import FILES, STUDY_MASK, Bit
 from tilegc.sky import SkyGrid, header_text, mesh
-from tilegc.stages.masked_area import annuli
-from tilegc.stages.profile import EDGES
-from tilegc.stages.truth import on_planted, read_truth
 
 __all__ = ["GROWTH", "mask_growth"]
 

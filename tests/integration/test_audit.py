@@ -14,18 +14,18 @@ from astropy.io import fits
 from astropy.wcs import WCS
 from scipy import ndimage
 
-from tests import mock
-from tests.command import listing, tilegc
-from tests.hand import flat_kappa, tan
+from tests.support import mock
+from tests.support.command import listing, tilegc
+from tests.support.hand import flat_kappa, tan
 from tilegc import pipeline
 from tilegc.config import Cluster, resolve
+from tilegc.images.audits import Line, columns
+from tilegc.images.audits.cells import CoarseLight, block_side, sampled_cells
+from tilegc.images.audits.lens import brightest, lens_lines
+from tilegc.images.audits.line import judged
+from tilegc.images.audits.points import expected_width
 from tilegc.io.fits import BandSource, FieldSource
 from tilegc.sky import SkyGrid
-from tilegc.stages.audit import Line, columns
-from tilegc.stages.audit.cells import CoarseLight, block_side, sampled_cells
-from tilegc.stages.audit.lens import brightest, lens_lines
-from tilegc.stages.audit.line import judged
-from tilegc.stages.audit.points import expected_width
 
 SIDE = 512
 BANDS = ("F090W", "F150W", "F200W")

@@ -13,8 +13,8 @@ import numpy as np
 import pytest
 from astropy.io import fits
 
-from tests import mock
-from tests.command import listing, tilegc
+from tests.support import mock
+from tests.support.command import listing, tilegc
 
 A = "a_f090w_i2d.fits"
 

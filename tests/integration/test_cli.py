@@ -15,8 +15,8 @@ import pytest
 import yaml
 from astropy.io import fits
 
-from tests import mock
-from tests.command import listing, tilegc
+from tests.support import mock
+from tests.support.command import listing, tilegc
 from tilegc import __version__, config, open_run, pipeline
 from tilegc.io.tables import read_ecsv
 
@@ -324,7 +324,7 @@ def test_simulate_where_nothing_may_be_written(tmp_path, monkeypatch):
     def denied(*_):
         raise PermissionError(13, "Permission denied")
 
-    monkeypatch.setattr("tilegc.simulate.make.mosaic_for", denied)
+    monkeypatch.setattr("tilegc.simulation.make.mosaic_for", denied)
     found = tilegc("simulate", tmp_path / "sim", "--preset", "tiny", "--size", "64,48")
     assert (found.code, found.out) == (2, "")
     assert re.search(

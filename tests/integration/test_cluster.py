@@ -17,7 +17,7 @@ import cloudpickle
 import psutil
 import pytest
 
-from tests.certificates import authority
+from tests.support.certificates import authority
 from tilegc.cluster import ONE_THREAD, TLS, Workers, connect, workers_for
 from tilegc.cluster.asking import ask, is_gone
 from tilegc.cluster.workers import require_same_software

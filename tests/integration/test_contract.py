@@ -15,8 +15,8 @@ from astropy.table import QTable, Table
 from astropy.wcs import WCS
 from regions import Regions
 
-from tests import mock
-from tests.command import tilegc
+from tests.support import mock
+from tests.support.command import tilegc
 from tilegc import open_run, pipeline
 from tilegc.sky import SkyGrid
 

@@ -13,9 +13,9 @@ from scipy.sparse.csgraph import connected_components
 from scipy.spatial.distance import cdist
 
 import tilegc
-from tests import mock
+from tests.support import mock
 from tilegc import pipeline
-from tilegc.detection import SKY, Detections
+from tilegc.detection.in_memory import SKY, Detections
 from tilegc.errors import InputError
 from tilegc.io import store
 from tilegc.schema import FILES

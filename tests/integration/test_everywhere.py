@@ -16,9 +16,6 @@ from pathlib import Path
 import pytest
 import yaml
 
-from tests import mock
-from tests import slurm as slurms
-from tests.certificates import authority
 from tests.integration.test_network import (
     NAMESPACES,
     RESTARTED,
@@ -30,9 +27,12 @@ from tests.integration.test_network import (
     scheduler_file,
 )
 from tests.integration.test_object_store import BUCKET, KEY, SECRET, get_session, moto, s3fs
+from tests.support import mock
+from tests.support import slurm as slurms
+from tests.support.certificates import authority
 from tilegc import pipeline
 from tilegc.places import files_below, place
-from tilegc.simulate import simulate
+from tilegc.simulation import simulate
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(3600), pytest.mark.usefixtures("no_report")]
 

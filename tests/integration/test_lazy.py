@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import xarray as xr
 
-from tests import mock, oracle
+from tests.support import mock, oracle
 from tilegc import lazy, pipeline
 from tilegc.config import Filter, Mask, resolve
 from tilegc.errors import ConfigError

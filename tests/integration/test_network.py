@@ -14,9 +14,9 @@ import urllib.request
 
 import pytest
 
-from tests import mock
-from tests.certificates import authority
-from tests.command import tilegc
+from tests.support import mock
+from tests.support.certificates import authority
+from tests.support.command import tilegc
 from tilegc import pipeline
 from tilegc.cluster import TLS, workers_for
 from tilegc.engine import DaskEngine, Unit

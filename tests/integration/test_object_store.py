@@ -17,8 +17,8 @@ from pathlib import Path
 
 import pytest
 
-from tests import ceph, mock
-from tests.command import tilegc
+from tests.support import ceph, mock
+from tests.support.command import tilegc
 from tilegc import pipeline
 from tilegc.errors import InputError, RunFolderError
 from tilegc.io.fits import read_window

@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from tests import emulators, mock
-from tests.command import tilegc
+from tests.support import emulators, mock
+from tests.support.command import tilegc
 from tilegc import pipeline
 from tilegc.places import create, files_below, place
 from tilegc.run_folder import open_run, verify

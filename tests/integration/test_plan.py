@@ -8,10 +8,10 @@ import sys
 import pytest
 from astropy.io import fits
 
+from tilegc import planning
 from tilegc.config import RunConfig
 from tilegc.errors import ResourceError
 from tilegc.io.fits import BandSource, FieldSource
-from tilegc.stages import plan as planning
 
 MEASURE = """
 import sys
@@ -26,7 +26,15 @@ from tilegc.io import store
 from tilegc.io.fits import BandSource, FieldSource
 from tilegc.kernels.mesh import Mesh, nodes
 from tilegc.schema import ARRAYS
-from tilegc.stages import detection_map, local_noise, mask, masked_area, noise, null_map, peaks, plan, sky_grid
+from tilegc.filter import detection_map
+from tilegc.detection.noise import local_noise
+from tilegc.mask import mask_map as mask
+from tilegc.mask import masked_area
+from tilegc.detection.noise import global_noise as noise
+from tilegc.detection.noise import null_maps as null_map
+from tilegc.detection import peaks
+from tilegc import planning as plan
+from tilegc.skygrid import cells as sky_grid
 
 side, path, name = 1500, sys.argv[1], sys.argv[2]
 bands = ("A", "B", "C", "D")

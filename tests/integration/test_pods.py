@@ -14,11 +14,11 @@ from pathlib import Path
 import pytest
 import yaml
 
-from tests import kube as kubernetes
-from tests import mock
 from tests.integration.test_image import image  # noqa: F401  (a fixture)
+from tests.support import kube as kubernetes
+from tests.support import mock
 from tilegc import pipeline
-from tilegc.simulate import simulate
+from tilegc.simulation import simulate
 
 pytestmark = [
     pytest.mark.slow,

@@ -6,11 +6,11 @@ import pytest
 
 from benchmarks.chain import ours
 from benchmarks.whole_chain import Accountant, PassCost, configuration, totals, write_planes
+from tilegc.detection.noise import global_noise as noise
+from tilegc.detection.peaks import PEAK_HALO
+from tilegc.filter.detection_map import filter_halo, filter_params
 from tilegc.geometry import TileGrid
 from tilegc.kernels import order
-from tilegc.stages import noise
-from tilegc.stages.detection_map import filter_halo, filter_params
-from tilegc.stages.peaks import PEAK_HALO
 
 SIZE, TILE = 1024, 512
 

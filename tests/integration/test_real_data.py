@@ -18,8 +18,8 @@ from tilegc.config import Convergence, Cosmology, FieldInput, resolve
 from tilegc.errors import InputError
 from tilegc.io.convergence import read_convergence
 from tilegc.io.probe import probe_field
-from tilegc.simulate import simulate
-from tilegc.simulate.psf import read_psf
+from tilegc.simulation import simulate
+from tilegc.simulation.psf import read_psf
 from tilegc.sky import cosmology
 
 DATA = Path(os.environ.get("TILEGC_REAL_DATA", Path(__file__).parents[3] / "shared" / "data"))

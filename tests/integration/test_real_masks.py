@@ -12,10 +12,11 @@ from astropy.io import fits
 from benchmarks import real_masks
 from benchmarks.real_masks import control_of, excess, in_strips, orientation, relative
 from tests.property.test_chain import setup_of
+from tilegc.filter import detection_map
 from tilegc.io import store
+from tilegc.mask import mask_map as mask
+from tilegc.mask.mask_map import Regions
 from tilegc.schema import Bit
-from tilegc.stages import detection_map, mask
-from tilegc.stages.mask import Regions
 
 
 @pytest.fixture(scope="module")

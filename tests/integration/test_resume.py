@@ -16,8 +16,8 @@ import pytest
 from astropy.io import fits
 
 import tilegc as package
-from tests import mock
-from tests.command import listing, tilegc
+from tests.support import mock
+from tests.support.command import listing, tilegc
 from tilegc import pipeline
 from tilegc.engine.serial import SerialEngine
 from tilegc.errors import ConfigError, RunFolderError, TilesFailedError

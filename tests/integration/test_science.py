@@ -8,10 +8,10 @@ import numpy as np
 import pytest
 
 import tilegc
-from tilegc.kernels.local_density import local_density
-from tilegc.simulate import simulate
-from tilegc.simulate.mass import AnalyticMass
-from tilegc.simulate.population import surface_density
+from tilegc.density.local_density import local_density
+from tilegc.simulation import simulate
+from tilegc.simulation.mass import AnalyticMass
+from tilegc.simulation.population import surface_density
 
 
 def test_small_finds_what_was_planted(tmp_path: Path) -> None:

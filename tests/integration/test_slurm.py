@@ -13,16 +13,16 @@ import psutil
 import pytest
 import yaml
 
-from tests import mock
-from tests import slurm as slurms
-from tests.command import tilegc
+from tests.support import mock
+from tests.support import slurm as slurms
+from tests.support.command import tilegc
 from tilegc import pipeline
 from tilegc.cluster import ONE_THREAD, workers_for
 from tilegc.config import Compute
 from tilegc.engine import Unit, for_client
 from tilegc.errors import InputError
 from tilegc.run_folder import Ledger
-from tilegc.simulate import simulate
+from tilegc.simulation import simulate
 
 cloudpickle.register_pickle_by_value(sys.modules[__name__])
 

@@ -11,8 +11,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import ndimage
 
-from tilegc import detection
 from tilegc.config.steps import Tiles
+from tilegc.detection import in_memory as detection
 from tilegc.schema import Bit
 
 MASKS = {"edge": 1.0, "bright": "auto", "extended": "auto", "spikes": "auto", "arcs": "auto"}

@@ -10,17 +10,20 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from tests import oracle
+from tests.support import oracle
 from tilegc.config import resolve
+from tilegc.detection import peaks, threshold
+from tilegc.detection.noise import global_noise as noise
 from tilegc.engine import FieldTiles, SerialEngine, run_pass
+from tilegc.filter import detection_map
 from tilegc.geometry import TileGrid
 from tilegc.io import store
 from tilegc.io.fits import BandSource, FieldSource
+from tilegc.mask import mask_map as mask
+from tilegc.mask.mask_map import Regions
+from tilegc.phases.setup import Setup, arrays
 from tilegc.schema import ARRAYS
 from tilegc.sky import SkyGrid
-from tilegc.stages import detection_map, mask, noise, peaks, threshold
-from tilegc.stages.mask import Regions
-from tilegc.stages.setup import Setup, arrays
 
 WCS = "\n".join(
     [

@@ -15,11 +15,11 @@ from distributed import LocalCluster
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from tests import mock
+from tests.support import mock
 from tilegc import pipeline, schema
 from tilegc.cluster import connect
 from tilegc.engine.serial import SerialEngine
-from tilegc.simulate import simulate
+from tilegc.simulation import simulate
 
 HALO = 51
 """Pixels that the widest pass of the mock run looks beyond its core."""

@@ -23,7 +23,7 @@ def demo(
 ) -> None:
     """Simulate a small cluster and run the chain on it. With two modules; says what was found."""
     from tilegc import pipeline  # noqa: PLC0415
-    from tilegc.simulate import simulate as write  # noqa: PLC0415
+    from tilegc.simulation import simulate as write  # noqa: PLC0415
 
     run_file = write(directory, preset="small", overwrite=_is_mock(directory), progress=SimulationBar())
     found = pipeline.run(
@@ -57,7 +57,7 @@ def simulate(
     ] = False,
 ) -> None:
     """Write the mosaics of a mock cluster. With kappa.fits, truth.parquet and run.yaml, ready for `run`."""
-    from tilegc.simulate import simulate as write  # noqa: PLC0415
+    from tilegc.simulation import simulate as write  # noqa: PLC0415
 
     run_file = write(
         directory, preset=preset, seed=seed, size=_sizes(size), layout=layout, kappa=kappa,

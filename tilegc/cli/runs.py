@@ -62,7 +62,7 @@ def audit(
 ) -> None:
     """Look at the images and the map before a run. Each line: value, verdict, what to do."""
     from tilegc import pipeline  # noqa: PLC0415
-    from tilegc.stages.audit import rows  # noqa: PLC0415
+    from tilegc.images.audits import rows  # noqa: PLC0415
 
     lines = list(rows(pipeline.audit(run_file, progress=pass_progress(lines=False))))
     if as_json:

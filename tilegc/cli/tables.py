@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from astropy.table import QTable
 
+    from tilegc.planning import Plan
     from tilegc.run_folder import Status
-    from tilegc.stages.plan import Plan
 
 __all__ = ["print_audit", "print_growth", "print_plan", "print_status"]
 

@@ -16,8 +16,8 @@ from numpy.typing import NDArray
 
 from tilegc import config
 from tilegc.errors import ConvergenceError
+from tilegc.io.divergence import along_sky, half_divergence
 from tilegc.io.lens_files import LensImage, read_image
-from tilegc.kernels.deflection import along_sky, half_divergence
 from tilegc.sky import pixel_scale, wcs_from_text
 
 __all__ = ["read_deflection"]

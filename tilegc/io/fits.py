@@ -20,10 +20,10 @@ from astropy.io import fits
 
 from tilegc.errors import InputError
 from tilegc.geometry import Box
+from tilegc.io import big_endian
 from tilegc.io.hdus import Kind, open_bytes, open_unpacked
 from tilegc.io.tally import tally
 from tilegc.io.units import Photometry
-from tilegc.kernels import big_endian
 from tilegc.places import is_url
 
 __all__ = ["BandSource", "FieldSource", "Plane", "file_digest", "read_window", "row_bands"]

@@ -13,7 +13,7 @@ from matplotlib.axes import Axes
 from matplotlib.container import Container
 from matplotlib.lines import Line2D
 
-from tilegc.kernels.periodicity import FEWEST
+from tilegc.detection.periodicity import FEWEST
 from tilegc.report import style
 from tilegc.report.drawing import Drawing
 from tilegc.report.numbers import DASH, missing, plain, share

@@ -10,11 +10,11 @@ import numpy as np
 from markupsafe import Markup
 from matplotlib.figure import Figure
 
+from tilegc.radial.profile_laws import cored, nfw_surface_density
 from tilegc.report import style
 from tilegc.report.drawing import Drawing
 from tilegc.report.numbers import DASH, error_text, missing, power, with_error, with_power
 from tilegc.report.reading import Material, Table, rows_of
-from tilegc.statistics.radial import cored, nfw_surface_density
 
 __all__ = ["contamination_rows", "law_rows", "laws", "mass_rows", "shapes"]
 

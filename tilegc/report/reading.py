@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 
 from tilegc.config import RunConfig
 from tilegc.geometry import Box
-from tilegc.kernels.pictures import add_blocks
+from tilegc.report.pictures import add_blocks
 from tilegc.report.places import Place, place
 from tilegc.schema import Bit
 from tilegc.sky import SkyGrid, header_text

@@ -1,0 +1,160 @@
+"""Purity from the counts of null maps, and the threshold that follows from it."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from scipy.optimize import minimize
+
+from tilegc.detection import purity as stage
+from tilegc.detection.noise.balance import Balance
+from tilegc.detection.noise.local_noise import LocalNoise, NullCounts, weighted_quantile
+from tilegc.detection.noise.null_maps import FLOOR, SLICES
+from tilegc.detection.purity import purity_of, rising
+from tilegc.detection.threshold import Selection, Threshold, _chosen
+from tilegc.geometry import LATTICE
+
+AREA = 9e-4
+
+
+def noise_of(values, good, away, peaks, draws=6, floor=FLOOR):
+    values = np.asarray(values, float)
+    shape = values.shape
+    counts = NullCounts(
+        np.full(shape, good, np.int64),
+        np.full(shape, away, np.int64),
+        np.asarray(peaks, np.int64),
+        draws,
+        floor,
+    )
+    middle = weighted_quantile(values.ravel(), counts.good.ravel())
+    return LocalNoise(values, middle, 1.03, 1.1, Balance((), (), 0, {}), counts, np.zeros((1, 1), np.uint8))
+
+
+def test_rising_is_the_nearest_rising_sequence():
+    draw = np.random.default_rng(0)
+    for _ in range(5):
+        values, weights = draw.normal(np.arange(6) / 3, 1), draw.uniform(0.5, 3, 6)
+        found = rising(values, weights)
+        assert (np.diff(found) >= 0).all()
+        steps = minimize(
+            lambda s, v=values, w=weights: (w * (np.cumsum(np.r_[s[0], s[1:] ** 2]) - v) ** 2).sum(),
+            np.r_[values[0], np.ones(5)], tol=1e-14, options={"maxiter": 4000},
+        )  # fmt: skip
+        assert (weights * (found - values) ** 2).sum() <= steps.fun + 1e-6
+
+
+def test_counts_are_scaled_by_area_and_number_of_maps():
+    """Half of the area counted, six maps: 60 null peaks are 20 expected; of 50 found 0.6 are sources."""
+    peaks = np.zeros((1, 1, len(SLICES)), int)
+    peaks[0, 0, 4] = 60
+    noise = noise_of([[1.0]], 50_000, 25_000, peaks)
+    found = {"y": np.full(50, 3), "x": np.full(50, 4), "rank": np.full(50, SLICES[4] + 0.1)}
+    measured = stage._of_field("f", found, noise, 29, AREA)
+    row = measured.table["snr_lo"] == SLICES[4]
+    assert measured.table["n_noise"][row] == pytest.approx(20)
+    assert measured.table["n_noise_err"][row] == pytest.approx(20 / np.sqrt(60))
+    assert measured.table["purity"][row] == pytest.approx(0.6)
+    assert measured.table["area_arcsec2"][0] == pytest.approx(50_000 * AREA)
+    assert np.isnan(measured.table["purity"][~row]).all()
+    assert purity_of(measured, [0, 0], [0, 0], np.array([SLICES[4], 2.4]))[0] == pytest.approx(0.6)
+    assert np.isnan(purity_of(measured, [0, 0], [0, 0], np.array([2.4, 2.4]))).all()
+
+
+def test_sources_leave_less_room_for_noise():
+    """300 bright sources that blank 29 of 50,000 pixels each leave exp(-0.174) of the room."""
+    peaks = np.zeros((1, 1, len(SLICES)), int)
+    peaks[0, 0, 0] = 600
+    noise = noise_of([[1.0]], 50_000, 50_000, peaks)
+    found = {"y": np.zeros(300, int), "x": np.zeros(300, int), "rank": np.full(300, 50.0)}
+    table = stage._of_field("f", found, noise, 29, AREA).table
+    assert table["n_noise"][0] == pytest.approx(100 * np.exp(-29 * 300 / 50_000))
+    assert table["purity"][-1] == 1.0
+    assert table["purity_above"][0] == pytest.approx(1 - table["n_noise"].sum() / 300)
+
+
+def test_zones_have_their_own_counts():
+    """Two cells twice as noisy as the four others: each zone is judged by its own null peaks."""
+    values = [[1.0, 1.0, 2.0], [1.0, 1.0, 2.0]]
+    peaks = np.zeros((2, 3, len(SLICES)), int)
+    peaks[:, :2, 0], peaks[:, 2, 0] = 6, 60
+    noise = noise_of(values, 1000, 1000, peaks)
+    x = np.array([0] * 20 + [2 * LATTICE] * 25)
+    found = {"y": np.zeros(45, int), "x": x, "rank": np.full(45, 2.6)}
+    measured = stage._of_field("f", found, noise, 0, AREA)
+    assert set(measured.table["zone"]) == {1, 2}
+    first = measured.table["snr_lo"] == FLOOR
+    np.testing.assert_allclose(measured.table["n_noise"][first], [4, 20])
+    np.testing.assert_allclose(
+        purity_of(measured, [0, 0], [5, 2 * LATTICE + 5], np.array([2.6, 2.6])), [0.8, 0.2]
+    )
+
+
+def test_one_band_knows_nothing_below_its_floor():
+    peaks = np.zeros((1, 1, len(SLICES)), int)
+    peaks[0, 0, SLICES.index(6.0)] = 2
+    noise = noise_of([[1.0]], 1000, 1000, peaks, draws=1, floor=6.0)
+    rank = np.array([3.0, 5.9] + [6.1] * 10 + [20.0] * 10)
+    found = {"y": np.zeros(22, int), "x": np.zeros(22, int), "rank": rank}
+    measured = stage._of_field("f", found, noise, 0, AREA)
+    pure = purity_of(measured, found["y"], found["x"], rank)
+    assert np.isnan(pure[:2]).all()
+    np.testing.assert_allclose(pure[2:12], 0.8)
+    assert (pure[12:] == 1).all()
+
+
+def test_without_null_maps_purity_is_not_known():
+    peaks = np.zeros((1, 1, len(SLICES)), int)
+    noise = noise_of([[1.0]], 1000, 0, peaks, draws=0)
+    measured = stage._of_field(
+        "f", {"y": np.zeros(3, int), "x": np.zeros(3, int), "rank": np.full(3, 4.0)}, noise, 29, AREA
+    )
+    assert np.isnan(purity_of(measured, [0], [0], np.array([4.0]))).all()
+
+
+@pytest.mark.parametrize("onset", [0.0, 4.0, 50.0])
+def test_the_chosen_limit_is_the_lowest_that_is_pure_enough(onset):
+    draw = np.random.default_rng(3)
+    peaks = np.zeros((1, 1, len(SLICES)), int)
+    peaks[0, 0] = 6 * np.rint(400 * np.exp(-np.arange(len(SLICES)) / 1.5))
+    noise = noise_of([[0.5]], 200_000, 200_000, peaks)
+    rank = np.r_[draw.exponential(1.0, 1200) + FLOOR, draw.exponential(6.0, 300) + FLOOR].astype(np.float32)
+    found = {"y": np.zeros(1500, int), "x": np.zeros(1500, int), "rank": rank, "peak": rank * np.float32(0.5)}
+    measured = stage._of_field("f", found, noise, 0, AREA)
+    limit = _chosen(found, measured, 0.9, onset, noise, local_limit=True)
+    if onset == 50.0:
+        assert np.isnan(limit)
+        return
+    pure = purity_of(measured, found["y"], found["x"], rank)
+    fit = [r for r in rank if r >= onset and pure[rank >= r].mean() >= 0.9]
+    assert limit == min(fit)
+    assert limit > FLOOR + 0.3
+    assert _chosen(found, measured, 0.9, onset, noise, local_limit=False) == pytest.approx(0.5 * limit)
+
+
+def test_fields_are_compared_where_both_are_complete():
+    """Against local noise the limit is that of the noisier field's area but for its noisiest twentieth."""
+    peaks = np.zeros((1, 40, len(SLICES)), int)
+    values = np.full((1, 40), 1.0)
+    values[0, -1] = 3.0
+    local = {"a": noise_of(values, 1000, 1000, peaks), "b": noise_of(values * 0.5, 1000, 1000, peaks)}
+    limits = {"a": Threshold(2.5, local=True, typical=2.5), "b": Threshold(3.0, local=True, typical=1.5)}
+    columns = {
+        "field": np.array(["a", "a", "a", "b", "b"], object), "y": np.zeros(5, int),
+        "x": np.array([0, 0, 40 * LATTICE - 1, 0, 40 * LATTICE - 1]),
+        "peak": np.array([4.9, 5.1, 20.0, 6.0, 20.0], np.float32),
+    }  # fmt: skip
+    chosen = Selection(local, {}, {}, limits, columns, columns)
+    common = chosen.common(2.0)
+    assert common.limit == pytest.approx(5.0)
+    assert {name: ceiling for name, (_, ceiling) in common.complete.items()} == pytest.approx(
+        {"a": 1.0, "b": 5 / 6}
+    )
+    # The first is below the limit; the third and the last lie where noise hides sources of that brightness.
+    assert common.sources(columns)["peak"].tolist() == pytest.approx([5.1, 6.0])
+    whole = {name: Threshold(one.typical, local=False, typical=one.typical) for name, one in limits.items()}
+    seed = Selection(local, {}, {}, whole, columns, columns).common(2.0)
+    assert seed.limit == 5.0
+    assert not seed.complete
+    nothing = {name: Threshold(np.nan, local=False, typical=np.nan) for name in limits}
+    assert Selection(local, {}, {}, nothing, columns, columns).common(2.0).limit == np.inf

@@ -1,0 +1,231 @@
+"""What the documents say is there is there."""
+
+from __future__ import annotations
+
+import ast
+import re
+import tomllib
+from pathlib import Path
+
+import pytest
+import yaml
+from typer.main import get_command
+
+from tilegc import cli, config, schema
+from tilegc.density.multilevel import kernel_tables
+from tilegc.detection.peaks import PEAK_HALO
+from tilegc.filter.detection_map import COARSE, MID_SCALES, filter_halo, filter_params
+from tilegc.mask.mask_map import ELONGATED_AREA, EXTENDED_AREA, EXTENDED_GROWTH, Edge
+
+ROOT = Path(__file__).resolve().parents[2]
+README, DESIGN, DEPLOY = ROOT / "README.md", ROOT / "docs" / "design.md", ROOT / "deploy" / "README.md"
+DETECTION = ROOT / "docs" / "detection.md"
+DOCUMENTS = [README, DESIGN, DEPLOY, DETECTION, ROOT / "notebooks" / "01_first_cluster.ipynb"]
+LINK = re.compile(r"\[[^\]]*\]\(([^)\s]+)\)")
+SPAN = re.compile(r"`([^`\n]+)`")
+PATH = re.compile(r"(?:tilegc|tests|docs|notebooks|deploy|benchmarks)/[\w./-]*|pyproject\.toml")
+
+
+def text_of(path: Path) -> str:
+    return path.read_text(encoding="utf-8")
+
+
+def section(path: Path, title: str) -> str:
+    """The text under a heading, to the next one of its rank."""
+    body = text_of(path).split(f"\n## {title}\n", 1)[1]
+    return body.split("\n## ", 1)[0]
+
+
+def rows(text: str) -> list[list[str]]:
+    """The cells of a table's rows, without its head."""
+    lines = [line for line in text.splitlines() if line.startswith("|")]
+    return [[cell.strip() for cell in re.split(r"(?<!\\)\|", line)[1:-1]] for line in lines[2:]]
+
+
+def functions(path: Path) -> set[str]:
+    return {node.name for node in ast.walk(ast.parse(text_of(path))) if isinstance(node, ast.FunctionDef)}
+
+
+def anchors(path: Path) -> set[str]:
+    """Anchors of a document's headings, as hosts of repositories make them."""
+    heads = re.findall(r"^#+ (.+)$", text_of(path), flags=re.MULTILINE)
+    return {re.sub(r"[^\w\- ]", "", head.lower()).replace(" ", "-") for head in heads}
+
+
+def references(text: str) -> list[tuple[Path, str | None]]:
+    """Paths in code spans, with the test behind `::`."""
+    found = []
+    for span in SPAN.findall(text):
+        path, _, test = span.partition("::")
+        if PATH.fullmatch(path):
+            found.append((ROOT / path, test or None))
+    return found
+
+
+@pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: path.name)
+def test_links_lead_somewhere(document):
+    for target in LINK.findall(text_of(document)):
+        if "://" in target:
+            continue
+        path, _, anchor = target.partition("#")
+        there = document.parent / path if path else document
+        assert there.exists(), target
+        if anchor:
+            assert anchor in anchors(there), target
+
+
+@pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: path.name)
+def test_files_and_tests_that_are_named_exist(document):
+    for path, test in references(text_of(document)):
+        assert path.exists(), path
+        if test is not None:
+            assert test in functions(path), f"{path}::{test}"
+
+
+def test_every_row_of_the_card_names_code_and_a_test():
+    table = rows(section(DESIGN, "6. The user's card"))
+    assert [row[0].split()[0] for row in table] == [
+        "chunked",
+        "DoG",
+        "detections",
+        "density/kappa",
+        "packages:",
+    ]
+    for row in table:
+        assert references(row[2]), row[0]
+        assert all(test is not None for _, test in references(row[3])), row[0]
+        assert references(row[3]), row[0]
+
+
+@pytest.mark.parametrize("title", ["5. What always holds, and what holds it", "8. When something goes wrong"])
+def test_every_promise_names_its_test(title):
+    table = rows(section(DESIGN, title))
+    assert len(table) > 10
+    for row in table:
+        assert any(test is not None for _, test in references(row[-1])), row[0]
+
+
+def test_the_cards_packages_are_required():
+    card = rows(section(DESIGN, "6. The user's card"))[-1][0]
+    named = set(card.removeprefix("packages:").replace(" ", "").split(","))
+    assert named == {"dask", "distributed", "xarray", "numpy", "scipy", "astropy", "zarr"}
+    project = tomllib.loads(text_of(ROOT / "pyproject.toml"))["project"]
+    required = {re.match(r"[\w-]+", line).group() for line in project["dependencies"]}
+    assert named <= required
+    assert {"numba", "pyarrow", "pydantic", "typer", "rich", "matplotlib", "regions"} <= required
+    assert "reproject" not in required
+
+
+def test_the_rooms_are_those_of_the_code_in_the_contracts_order():
+    places = [
+        path.relative_to(ROOT / "tilegc")
+        for row in rows(section(DESIGN, "4. Rooms"))
+        for path, _ in references(row[0])
+    ]
+    named = [place.stem for place in places]
+    contract = tomllib.loads(text_of(ROOT / "pyproject.toml"))["tool"]["importlinter"]["contracts"][0]
+    level = {
+        name.strip(" ()"): number
+        for number, line in enumerate(reversed(contract["layers"]))
+        for name in line.split("|")
+    }
+    assert [level[name] for name in named] == sorted(level[name] for name in named)
+    rooms = {path.stem for path in (ROOT / "tilegc").iterdir() if not path.name.startswith(("_", "py."))}
+    assert set(named) == rooms
+
+
+def test_the_numbers_of_the_drawing_are_those_of_the_code():
+    drawing = section(DESIGN, "3. The way of the data")
+    params = filter_params(config.Filter(), config.Mask())
+    assert f"sci, wht         halo {filter_halo(params)} px" in drawing
+    assert f"halo {Edge.of(config.Mask().edge_arcsec, 0.03).radius} px" in drawing
+    assert f"halo {PEAK_HALO} px" in drawing
+    choices = section(DESIGN, "7. Choices")
+    assert f"components of {EXTENDED_AREA} px, or of {ELONGATED_AREA} px" in choices
+    assert f"grown by {EXTENDED_GROWTH:g} px" in choices
+    for widths in MID_SCALES:
+        narrow, wide = (f"{fwhm:g}".translate(str.maketrans("0123456789", "₀₁₂₃₄₅₆₇₈₉")) for fwhm in widths)
+        assert f"S{narrow} − S{wide}" in choices
+    assert f"{config.Mask().extended_nJy:g} nJy" in choices
+    assert f"{COARSE * config.Mask().extended_nJy:g} nJy" in choices
+    assert (
+        f"rho                points, far, mask  halo {kernel_tables((4400, 4400), 0.03, 1.6, 0.9).reach} px"
+        in drawing
+    )
+
+
+def test_the_drawing_has_every_pass_in_its_order():
+    drawing = section(DESIGN, "3. The way of the data")
+    passes = [
+        "ingest",
+        "filter",
+        "regions",
+        "extended-find",
+        "extended-draw",
+        "mask",
+        "sigma",
+        "peaks",
+        "coverage",
+        "density",
+    ]
+    passes += ["inpaint", "rho", "sky-grid", "maps"]
+    places = [re.search(rf"^ (?:tiles|one a map) +{name}\b", drawing, re.MULTILINE) for name in passes]
+    assert [place.start() for place in places] == sorted(place.start() for place in places)
+    stages = "".join(text_of(path) for path in (ROOT / "tilegc" / "stages").glob("*.py"))
+    for name in passes:
+        assert f'"{name}"' in stages, name
+
+
+def test_the_commands_are_those_of_the_command_line():
+    table = rows(section(README, "Your own cluster"))
+    described = [row[0].strip("`").split()[1] for row in table]
+    commands = get_command(cli.app).commands
+    assert sorted(described) == sorted(commands)
+    for row in table:
+        options = {
+            option for parameter in commands[row[0].strip("`").split()[1]].params for option in parameter.opts
+        }
+        assert set(re.findall(r"--[a-z-]+", row[1])) <= options
+
+
+def test_options_in_examples_exist():
+    commands = get_command(cli.app).commands
+    for document in (README, DEPLOY):
+        lines = re.findall(r"^\$ tilegc (\w+)([^#\n]*)", text_of(document), flags=re.MULTILINE)
+        assert lines, document
+        for name, rest in lines:
+            options = {option for parameter in commands[name].params for option in parameter.opts}
+            assert set(re.findall(r"--?[a-z-]+\b(?=\s|$)", rest)) <= options, (name, rest)
+
+
+def test_the_run_file_of_the_readme_is_one(tmp_path):
+    (example,) = re.findall(r"```yaml\n(.+?)```", text_of(README), flags=re.DOTALL)
+    found = config.resolve(yaml.safe_load(example), base=tmp_path)
+    assert found.recipe == "calibrated"
+    assert list(found.fields[0].bands) == ["F090W", "F200W"]
+    assert found.convergence.path == str(tmp_path / "kappa.fits")
+
+
+def test_keys_beyond_the_contract_are_written():
+    (item,) = re.findall(
+        r"\*\*Keys in `summary.json`.+?(?=\n- \*\*)", section(DESIGN, "7. Choices"), flags=re.DOTALL
+    )
+    keys = {key.split(".")[-1] for key in SPAN.findall(item) if key != "summary.json"}
+    assert "truth" in keys
+    written = text_of(ROOT / "tilegc" / "stages" / "products.py")
+    for key in keys:
+        assert f'"{key}":' in written, key
+
+
+def test_documents_stand_without_the_internet():
+    for document in DOCUMENTS:
+        assert not re.search(r"!\[[^\]]*\]\(\w+://", text_of(document)), document
+    assert (ROOT / "docs" / "figures" / "demo.png").stat().st_size <= 400_000
+
+
+def test_names_of_arrays_in_the_drawing_are_in_the_schema():
+    drawing = section(DESIGN, "3. The way of the data")
+    written = re.findall(r" {3}store: ([a-z, ]+)", drawing)
+    names = {name.strip() for line in written for name in line.split(",")}
+    assert names >= {"light", "detection", "flags", "ridges", "regions", "objects", "mask", "density", "rho"}
+    assert names <= {array.name for array in schema.ARRAYS}

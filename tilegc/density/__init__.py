@@ -1,0 +1,1 @@
+"""Density of sources, what the masks hide of them, and the kernel sum rho."""

@@ -1,0 +1,118 @@
+"""What good pixels and sources leave on the lattices of the wide Gaussians, and the density that comes of it.
+
+Gaussians of 2 to 16 arcsec look much further than a tile: they are convolved on coarse lattices of the whole
+field (`tilegc.density.local_density`). Good pixels are spread onto them tile by tile and added up exactly; the
+sources by the driver. A tile then reads the nodes round it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import partial
+
+import numpy as np
+import xarray as xr
+
+from tilegc.density.local_density import Estimate, Sources, Width, density_window
+from tilegc.density.splines import norm, spread, spread_image, touched
+from tilegc.density.trend_fit import Trend, trend_at
+from tilegc.engine import FieldTiles, Pass, run_pass
+from tilegc.geometry import Box, Tile
+from tilegc.io import lattices
+from tilegc.phases.partials import Table
+from tilegc.phases.setup import Setup
+
+__all__ = ["COVERAGE", "Gaussians", "cover", "detected", "estimate", "place"]
+
+Gaussians = Mapping[str, tuple[Width, ...]]
+"""Of each field, in the order in which they are tried."""
+
+Sums = tuple[tuple[Box, np.ndarray], ...]
+"""Of each width: nodes, and what good pixels left on them, int64."""
+
+
+@dataclass(frozen=True)
+class _CoverageParams:
+    field: str
+    gaussians: tuple[Width, ...]
+    trend: Trend | None
+
+
+def detected(catalogue: Table, name: str) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Return y, x and weight of a field's detected sources, by y, then x.
+
+    The weight is 1 / `p_recovery` where the catalogue has that column, else 1.
+    """
+    rows = np.flatnonzero(catalogue["field"] == name)
+    rows = rows[np.lexsort((catalogue["x"][rows], catalogue["y"][rows]))]
+    weight = np.ones(rows.size)
+    if "p_recovery" in catalogue:
+        weight /= catalogue["p_recovery"][rows]
+    return catalogue["y"][rows], catalogue["x"][rows], weight
+
+
+def place(field: FieldTiles, gaussians: tuple[Width, ...], catalogue: Table, kind: str) -> None:
+    """Put the sources of a field on its lattices, as `<kind>_counts_<n>` and, where they differ, their squares."""
+    y, x, weight = detected(catalogue, field.source.name)
+    for number, width in enumerate(gaussians):
+        nodes = touched(field.grid.field, width.step, width.degree)
+        counts = spread(y, x, weight, width.step, width.degree, nodes)
+        squares = spread(y, x, weight * weight, width.step, width.degree, nodes)
+        lattices.put_lattice(field.store, f"{kind}_counts_{number}", nodes, counts)
+        lattices.put_lattice(field.store, f"{kind}_squares_{number}", nodes, squares)
+
+
+def cover(
+    setup: Setup, gaussians: Gaussians, kind: str, trends: Mapping[str, Trend | None] | None = None
+) -> None:
+    """Put the good pixels of all fields on their lattices, as `<kind>_good_<n>`; times a trend, where there is one."""
+    params = {
+        name: _CoverageParams(name, gaussians[name], trends[name] if trends else None) for name in setup.names
+    }
+    covered = {field.source.name: _nothing(field, gaussians[field.source.name]) for field in setup.fields}
+
+    def add(found: tuple[str, Sums]) -> None:
+        name, sums = found
+        for (whole, total), (nodes, values) in zip(covered[name], sums, strict=True):
+            total[nodes.within(whole)] += values
+
+    run_pass(setup.engine, COVERAGE, setup.fields, params, gather=add)
+    for field in setup.fields:
+        name = field.source.name
+        for number, (width, (nodes, sums)) in enumerate(zip(gaussians[name], covered[name], strict=True)):
+            good = sums / float(norm(width.step, width.degree) ** 2)
+            lattices.put_lattice(field.store, f"{kind}_good_{number}", nodes, good)
+
+
+def estimate(
+    field: FieldTiles, core: Box, gaussians: tuple[Width, ...], kind: str, trend: Trend | None = None
+) -> Estimate:
+    """Return the density of a box of pixels from what lies on the lattices of its field."""
+
+    def read(name: str, number: int, nodes: Box) -> np.ndarray:
+        return lattices.take_lattice(field.store, f"{name}_{number}", nodes)
+
+    sources = Sources(*(partial(read, f"{kind}_{name}") for name in ("good", "counts", "squares")))
+    with_trend = None if trend is None else (trend_at(trend, core), partial(read, "trend_good"))
+    return density_window(core, gaussians, sources, field.source.pixel_area, with_trend)
+
+
+def _coverage_rule(
+    window: xr.Dataset, tile: Tile, params: _CoverageParams
+) -> tuple[dict[str, np.ndarray], tuple[str, Sums]]:
+    """Spread the good pixels of a core."""
+    values = (window["mask"].values == 0).astype(np.uint16)
+    if params.trend is not None:
+        values *= trend_at(params.trend, tile.core)
+    sums = tuple(spread_image(values, tile.core, width.step, width.degree) for width in params.gaussians)
+    return {}, (params.field, sums)
+
+
+def _nothing(field: FieldTiles, gaussians: tuple[Width, ...]) -> Sums:
+    """Return all nodes of a field, with nothing left on them yet."""
+    nodes = [touched(field.grid.field, width.step, width.degree) for width in gaussians]
+    return tuple((whole, np.zeros(whole.shape, np.int64)) for whole in nodes)
+
+
+COVERAGE = Pass("coverage", ("mask",), 0, (), _coverage_rule, bytes_per_pixel=16.0)

@@ -1,0 +1,137 @@
+"""Inpainting iterated: the radial trend of sources seen and filled in, until what is filled in stays (DESIGN 3.7).
+
+Each step fits the trend to the detected sources and the density under the masks of the step before, and takes the
+density anew relative to it. Nothing is written but lattices: a resumed run goes through the same steps.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import partial
+
+import numpy as np
+
+from tilegc.density.coverage import Gaussians, cover, detected, estimate
+from tilegc.density.inpainting import hidden
+from tilegc.density.trend_fit import (
+    Annuli,
+    Trend,
+    add_annuli,
+    annuli_edges,
+    combine_annuli,
+    fit_trend,
+)
+from tilegc.engine import FieldTiles, Unit
+from tilegc.io import store
+from tilegc.kernels import exact
+from tilegc.phases.partials import Table, by_field
+from tilegc.phases.setup import Setup
+from tilegc.sky import world_to_pixel
+
+__all__ = ["CONVERGED", "Convergence", "iterate"]
+
+CONVERGED = 1e-3
+"""Change of what is filled in, over all annuli and of all of it, below which the iteration ends."""
+
+
+@dataclass(frozen=True)
+class Convergence:
+    """How the iteration of one field ended."""
+
+    iterations: int
+    """Fits of the trend; 0: the density is the seed's."""
+    change: float
+    """Last change of the expected inpainted sources, summed over annuli, of all of them; NaN: none was made."""
+
+
+@dataclass(frozen=True)
+class _Common:
+    fields: Mapping[str, FieldTiles]
+    gaussians: Gaussians
+    trends: Mapping[str, Trend | None]
+    centres: Mapping[str, tuple[int, int]]
+    edges: Mapping[str, np.ndarray]
+
+
+def iterate(
+    setup: Setup, catalogue: Table, gaussians: Gaussians, most: int
+) -> tuple[dict[str, Trend | None], dict[str, Convergence]]:
+    """Return the trend of every field, and how far it had converged after at most so many steps."""
+    trends: dict[str, Trend | None] = dict.fromkeys(setup.names)
+    found = dict.fromkeys(setup.names, Convergence(0, math.nan))
+    if not most:
+        return trends, found
+    sources = {name: detected(catalogue, name) for name in setup.names}
+    centres = {name: _centre(setup, name) for name in setup.names}
+    edges = {name: annuli_edges(*sources[name][:2], centres[name]) for name in setup.names}
+    common = partial(
+        _Common, {field.source.name: field for field in setup.fields}, gaussians, centres=centres, edges=edges
+    )
+    sums = _annuli(setup, common(trends=trends))
+    for step in range(1, most + 1):
+        trends = {
+            field.source.name: fit_trend(
+                *sources[field.source.name], centres[field.source.name], edges[field.source.name],
+                sums[field.source.name], field.source.pixel_area, _farthest(field, centres[field.source.name]),
+            )
+            for field in setup.fields
+        }  # fmt: skip
+        if all(trend is None for trend in trends.values()):
+            break
+        cover(setup, gaussians, "trend", trends)
+        before, sums = sums, _annuli(setup, common(trends=trends))
+        found = {name: Convergence(step, _change(before[name], sums[name])) for name in setup.names}
+        if all(not state.change >= CONVERGED for state in found.values()):
+            break
+    return trends, found
+
+
+def _centre(setup: Setup, name: str) -> tuple[int, int]:
+    """Return the pixel nearest to the cluster's centre, which may lie outside of the field."""
+    cluster = setup.config.cluster
+    y, x = world_to_pixel(setup.source(name).wcs, cluster.ra, cluster.dec)
+    return round(float(y)), round(float(x))
+
+
+def _farthest(field: FieldTiles, centre: tuple[int, int]) -> float:
+    """Return the distance of the farthest corner, pixels."""
+    height, width = field.source.shape
+    return math.hypot(
+        max(abs(centre[0]), abs(height - centre[0])), max(abs(centre[1]), abs(width - centre[1]))
+    )
+
+
+def _change(before: Annuli, after: Annuli) -> float:
+    """Return the sum over annuli of the changes of what is filled in, of all that is."""
+    old, new = exact.total(before.filled), exact.total(after.filled)
+    total = math.fsum(new.tolist())
+    return math.fsum(np.abs(new - old).tolist()) / total if total > 0 else math.nan
+
+
+def _annuli(setup: Setup, common: _Common) -> dict[str, Annuli]:
+    """Add up the annuli of all fields; a counting pass."""
+    units = [
+        Unit(f"{field.source.name}/{tile.index}", tile.core.size, (field.source.name, tile.index))
+        for field in setup.fields
+        for tile in field.grid.tiles()
+    ]
+    sums: dict[str, Annuli] = setup.engine.run(
+        "trend", _annuli_unit, units, common=common, combine=partial(by_field, combine_annuli)
+    )
+    return sums
+
+
+def _annuli_unit(common: _Common, payload: tuple[str, int]) -> dict[str, Annuli]:
+    """Return the sums of one tile over the annuli."""
+    name, index = payload
+    field = common.fields[name]
+    core = field.grid.tile(index).core
+    mask = store.read(field.store, "mask", core)
+    chosen = hidden(mask)
+    values: np.ndarray = np.zeros(core.shape, np.float32)
+    if chosen.any():
+        found = estimate(field, core, common.gaussians[name], "density", common.trends[name])
+        values = found.density.astype(np.float32)
+    return {name: add_annuli(core, common.centres[name], common.edges[name], mask == 0, chosen, values)}

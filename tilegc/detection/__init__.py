@@ -1,0 +1,1 @@
+"""Noise, peaks, thresholds, purity and shapes: from the detection map to candidates and catalogue."""

@@ -1,0 +1,213 @@
+"""Detection in plain arrays, for cutouts and mosaics without a WCS: the run's own stages, bands in, tables out.
+
+The arrays are put into a store of their own in a temporary folder, under a made-up tangent plane, and go through the
+stages of `tilegc.pipeline` from the filter to the catalogue; what depends on the sky is left out of the result.
+"""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+
+from tilegc.config import RunConfig, resolve
+from tilegc.detection import shapes, threshold
+from tilegc.detection.noise import global_noise as noise
+from tilegc.detection.noise import local_noise
+from tilegc.engine import FieldTiles, SerialEngine
+from tilegc.errors import InputError
+from tilegc.filter import detection_map
+from tilegc.geometry import TileGrid
+from tilegc.images import psfs as psf
+from tilegc.io import store
+from tilegc.io.fits import BandSource, FieldSource
+from tilegc.mask import mask_map as mask
+from tilegc.mask.mask_map import Regions
+from tilegc.phases.setup import Setup, arrays
+from tilegc.run_folder import RunFolder
+from tilegc.sky import SkyGrid
+
+__all__ = ["Detections", "detect_in"]
+
+FIELD = "image"
+"""Name of the one field; no product bears it."""
+
+RA, DEC = 180.0, 0.0
+"""Place of the made-up tangent plane, degrees."""
+
+SKY = ("field", "ra", "dec", "radius_arcsec", "radius_kpc")
+"""Columns that mean nothing without a WCS."""
+
+Bands = Mapping[str, npt.ArrayLike]
+
+
+@dataclass(frozen=True, eq=False)
+class Detections:
+    """What a run would find in these arrays."""
+
+    catalogue: dict[str, np.ndarray]
+    """Columns of `schema.CANDIDATES` but those on the sky; peaks from keep x T on."""
+    candidates: dict[str, np.ndarray]
+    """The same from T on."""
+    detection: np.ndarray
+    """Detection map, nJy per pixel, float32 (y, x); NaN where nothing was filtered."""
+    mask: np.ndarray
+    """Bits of `schema.Bit`, uint8 (y, x)."""
+    light: np.ndarray
+    """Sum of the bands, nJy per pixel, float32 (y, x); NaN where any has no data."""
+    sigma: float
+    """Noise of the detection map over its good pixels, nJy per pixel; NaN where none is good."""
+    threshold: float
+    """T, nJy per pixel; with `recipe: calibrated` in signal-to-noise, unless it was given as a value."""
+
+
+def detect_in(
+    bands: Bands, wht: Bands | None = None, *, scale: float, recipe: str = "seed", **sections: object
+) -> Detections:
+    """Mask, filter and find peaks in arrays that have no WCS, by the rules of a run.
+
+    Parameters
+    ----------
+    bands : mapping of str to array (y, x)
+        nJy per pixel by the band's name, in the order in which they are summed; NaN means no data.
+    wht : mapping of str to array (y, x), optional
+        Weights of any of these bands; what is not above 0 means no data.
+    scale : float
+        Side of a pixel, arcsec.
+    recipe : str
+        seed or calibrated; the PSFs of `calibrated` are measured in the arrays, or modelled.
+    **sections
+        `mask`, `filter` and `detect` as in a run file. In a cutout `mask={"edge": "off"}` keeps the pixels near
+        its border.
+
+    Returns
+    -------
+    Detections
+        As a run with one field leaves them, to the byte, for any tiling.
+
+    Raises
+    ------
+    InputError
+        For arrays of another shape or none, a scale that is no positive number, or settings that no run takes.
+
+    Examples
+    --------
+    >>> image = np.zeros((64, 64), np.float32)
+    >>> image[32, 20] = 5.0
+    >>> found = detect_in({"F200W": image}, scale=0.03, detect={"threshold": {"value": 0.1}}, mask={"edge": "off"})
+    >>> found.catalogue["y"], found.catalogue["x"]
+    (array([32], dtype=int32), array([20], dtype=int32))
+    """
+    sci, weights = _checked(bands, wht, scale)
+    with tempfile.TemporaryDirectory(prefix="tilegc-") as folder:
+        config = _config(recipe, sections, folder)
+        return _detected(_setup(config, sci, weights, float(scale), Path(folder)))
+
+
+def _checked(
+    bands: Bands, wht: Bands | None, scale: float
+) -> tuple[dict[str, np.ndarray], dict[str, np.ndarray]]:
+    """Return bands and weights as float32, or say what is wrong with them."""
+    if not (np.isreal(scale) and np.isfinite(scale) and scale > 0):
+        raise InputError(f"scale: {scale!r} is no pixel side: give arcsec above 0")
+    if not bands:
+        raise InputError("bands: none given: give one array or more by name")
+    sci = {name: _image(f"band {name!r}", values) for name, values in bands.items()}
+    weights = {name: _image(f"wht of band {name!r}", values) for name, values in (wht or {}).items()}
+    if unknown := [name for name in weights if name not in sci]:
+        raise InputError(f"wht: {unknown[0]!r} is none of the bands ({', '.join(sci)}); name one of them")
+    shape = next(iter(sci.values())).shape
+    for what, images in (("band", sci), ("wht of band", weights)):
+        for name, image in images.items():
+            if image.shape != shape:
+                raise InputError(
+                    f"{what} {name!r}: shape {image.shape}, the first band's is {shape}; resample to one grid"
+                )
+    return sci, weights
+
+
+def _image(what: str, values: npt.ArrayLike) -> np.ndarray:
+    array = np.asarray(values)
+    if array.ndim != 2 or not array.size or array.dtype.kind not in "iuf":
+        raise InputError(
+            f"{what}: an array of {array.dtype}, shape {array.shape}; give a two-dimensional image of numbers"
+        )
+    return np.ascontiguousarray(array, np.float32)
+
+
+def _config(recipe: str, sections: Mapping[str, object], folder: str) -> RunConfig:
+    """Return the run file of a run over these arrays."""
+    if unknown := [name for name in sections if name not in {"mask", "filter", "detect"}]:
+        raise InputError(f"{unknown[0]}: no section that detection knows; give mask, filter or detect")
+    content = {
+        "recipe": recipe,
+        "cluster": {"name": FIELD, "redshift": 0.3, "ra": RA, "dec": DEC},  # of columns that are left out
+        "fields": [{"name": FIELD, "store": folder}],
+        **sections,
+    }
+    return resolve(content, source="detect_in")
+
+
+def _setup(
+    config: RunConfig, sci: dict[str, np.ndarray], wht: dict[str, np.ndarray], scale: float, folder: Path
+) -> Setup:
+    """Write the arrays into a store and return the frame of a run over them."""
+    shape = next(iter(sci.values())).shape
+    rows, columns = shape
+    path = str(folder / "image.zarr")
+    tables = {"sci": sci} | ({"wht": wht} if wht else {})
+    wcs = _tangent_plane(rows, columns, scale)
+    source = FieldSource(
+        FIELD, (rows, columns),
+        tuple(BandSource(name, None, stored=("sci", "wht") if name in wht else ("sci",)) for name in sci),
+        wcs, wcs, scale, scale * scale, has_err=False, has_wht=bool(wht), store=path,
+    )  # fmt: skip
+    grid = TileGrid((rows, columns), config.tiles.size)
+    wanted = arrays((*tables, *detection_map.MAPS, *mask.MASKS, *local_noise.MAPS))
+    store.create(
+        path, wanted, shape=(rows, columns), bands=source.band_names, shard=config.tiles.size, attrs={}
+    )
+    for kind, images in tables.items():
+        for number, name in enumerate(sci):
+            if name in images:
+                store.write(path, kind, source.box, images[name], band=number)
+    run = RunFolder(folder)
+    tiles = FieldTiles(source, path, grid)
+    return Setup(config, run, run.ledger, SerialEngine(), (tiles,), SkyGrid(RA, DEC, config.comparison.pixel))
+
+
+def _tangent_plane(rows: int, columns: int, scale: float) -> str:
+    """Return the cards of a tangent plane of this scale about the middle of the arrays."""
+    cards = {
+        "CTYPE1": "'RA---TAN'", "CTYPE2": "'DEC--TAN'", "CRVAL1": RA, "CRVAL2": DEC,
+        "CRPIX1": 0.5 * (columns + 1), "CRPIX2": 0.5 * (rows + 1), "CDELT1": -scale / 3600, "CDELT2": scale / 3600,
+        "CUNIT1": "'deg'", "CUNIT2": "'deg'", "RADESYS": "'ICRS'",
+    }  # fmt: skip
+    return "\n".join(f"{key:8}= {value}" for key, value in cards.items())
+
+
+def _detected(setup: Setup) -> Detections:
+    """Take the arrays through the stages, in the run's order."""
+    config, tiles = setup.config, setup.fields[0]
+    psfs = psf.field_psfs(setup, {})
+    filtering = detection_map.detection_map(setup, psfs if config.recipe == "calibrated" else None)
+    mask.mask(setup, {FIELD: Regions((), ())}, psfs)
+    noises = noise.noise(setup)
+    local = local_noise.local_noise(setup, noises, filtering)
+    selection = threshold.select(setup, noises, local)
+    selection = shapes.judged(setup, selection, shapes.field_tables(psfs))
+    detection, bits, light = (
+        store.read(tiles.store, name, tiles.source.box) for name in ("detection", "mask", "light")
+    )
+    return Detections(
+        _without_sky(selection.catalogue), _without_sky(selection.candidates), detection, bits, light,
+        noises[FIELD].sigma, selection.thresholds[FIELD].value,
+    )  # fmt: skip
+
+
+def _without_sky(table: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
+    return {name: column for name, column in table.items() if name not in SKY}

@@ -1,0 +1,1 @@
+"""Noise of the detection map: global, local, and of null maps."""

@@ -1,0 +1,193 @@
+"""Peaks: brightest pixel first, blank what is within reach, repeat down to T (DESIGN 3.5 and 4).
+
+Every tile says which of its pixels are certainly peaks, whatever lies beyond its window, and which it cannot
+decide; the few undecided ones of all tiles are settled by one sparse greedy over the field.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import numpy as np
+import xarray as xr
+
+from tilegc.detection.noise.global_noise import Noise
+from tilegc.detection.noise.local_noise import LocalNoise
+from tilegc.detection.purity import Purity, purity_of
+from tilegc.engine import Pass, run_pass
+from tilegc.geometry import Tile
+from tilegc.kernels.lattice import bilinear
+from tilegc.kernels.peaks import classify, local_maxima, settle
+from tilegc.phases.partials import Table, stacked
+from tilegc.phases.setup import Setup
+from tilegc.sky import cosmology, kpc_per_arcsec, pixel_to_world, separation_arcsec
+
+__all__ = [
+    "PEAK_HALO",
+    "Candidates",
+    "PeakParams",
+    "at_least",
+    "candidates",
+    "find_peaks",
+    "keep",
+    "peaks_rule",
+    "settled",
+]
+
+PEAK_HALO = 16
+"""Halo, pixels: in noise nothing is left undecided with it; exactness does not depend on it."""
+
+Candidates = dict[str, np.ndarray]
+"""Columns of `schema.CANDIDATES`."""
+
+
+@dataclass(frozen=True)
+class PeakParams:
+    """What `peaks_rule` needs."""
+
+    field: int
+    """Position of the field in the run file."""
+    threshold: np.float32
+    """nJy per pixel; signal-to-noise where `noise` is given."""
+    radius: float
+    noise: np.ndarray | None = None
+    """Local noise, nJy per pixel (cell_y, cell_x): peaks are then those of the map over it."""
+    maxima: bool = False
+    """Whether only a pixel that none of its eight neighbours exceeds may be a peak."""
+
+
+def at_least(limit: float) -> np.float32:
+    """Return the smallest float32 that is not below a limit: comparing with it is comparing with the limit."""
+    rounded = np.float32(limit)
+    return rounded if float(rounded) >= limit else np.nextafter(rounded, np.float32(np.inf))
+
+
+def peaks_rule(window: xr.Dataset, tile: Tile, params: PeakParams) -> tuple[dict[str, np.ndarray], Table]:
+    """Classify the candidates of a core."""
+    detection = window["detection"].values
+    allowed = (window["mask"].values == 0) & np.isfinite(detection)
+    values: np.ndarray = detection
+    if params.noise is not None:
+        values = detection / bilinear(params.noise, tile.window)
+    if params.maxima:
+        allowed &= local_maxima(values, tile.open_sides)
+    found = classify(
+        values, allowed, float(params.threshold), params.radius, tile.open_sides, tile.core_in_window
+    )
+    return {}, {
+        "field": np.full(found.y.size, params.field, np.int32),
+        "y": (found.y + tile.window.y0).astype(np.int32),
+        "x": (found.x + tile.window.x0).astype(np.int32),
+        "peak": detection[found.y, found.x],
+        "rank": found.value,
+        "decided": found.decided,
+    }
+
+
+PEAKS = Pass("peaks", ("detection", "mask"), PEAK_HALO, (), peaks_rule, bytes_per_pixel=48.0)
+
+
+def find_peaks(
+    setup: Setup, limits: Mapping[str, float], noises: Mapping[str, LocalNoise] | None = None
+) -> Table:
+    """Return field, y, x, peak and rank of every candidate: highest peak first, then field, y, x.
+
+    Parameters
+    ----------
+    setup : Setup
+    limits : mapping
+        T of each field, nJy per pixel, or signal-to-noise if `noises` is given; NaN: the field is not searched.
+    noises : mapping, optional
+        If given, peaks are found on the detection map over the local noise.
+
+    Returns
+    -------
+    table
+        field (position in the run file), y, x, peak (nJy per pixel) and rank: the peak, or its signal-to-noise.
+    """
+    radius = setup.config.detect.exclusion_radius
+    maxima = setup.config.recipe == "calibrated"
+    params = {
+        name: PeakParams(
+            index, at_least(limits[name]), radius, None if noises is None else noises[name].values, maxima
+        )
+        for index, name in enumerate(setup.names)
+    }
+    # A field without a good pixel has no threshold, and no candidates.
+    searched = [field for field in setup.fields if np.isfinite(limits[field.source.name])]
+    parts: list[Table] = []
+    if searched:
+        run_pass(setup.engine, PEAKS, searched, params, gather=parts.append)
+    found = stacked(parts)
+    parts.clear()
+    if found is None:
+        found = {
+            "field": np.zeros(0, np.int32), "y": np.zeros(0, np.int32), "x": np.zeros(0, np.int32),
+            "peak": np.zeros(0, np.float32), "rank": np.zeros(0, np.float32), "decided": np.zeros(0, bool),
+        }  # fmt: skip
+    return settled(found, radius)
+
+
+def settled(found: Table, radius: float) -> Table:
+    """Settle the undecided field by field, and sort."""
+    keep = np.zeros(found["y"].size, bool)
+    for field in np.unique(found["field"]):
+        rows = np.flatnonzero(found["field"] == field)
+        part = {name: column[rows] for name, column in found.items()}
+        keep[rows] = settle(part["y"], part["x"], part["rank"], part["decided"], radius)
+    table = {name: found[name][keep] for name in ("field", "y", "x", "peak", "rank")}
+    order = np.lexsort((table["x"], table["y"], table["field"], -table["peak"]))
+    return {name: column[order] for name, column in table.items()}
+
+
+def candidates(
+    setup: Setup,
+    peaks: Table,
+    noises: Mapping[str, Noise],
+    local: Mapping[str, LocalNoise],
+    purities: Mapping[str, Purity],
+    *,
+    ranked: bool,
+) -> Candidates:
+    """Give the peaks their names, places on the sky and signal-to-noise: the columns of `schema.CANDIDATES`.
+
+    `ranked`: they were found on the map of signal-to-noise, which then is theirs; else it is against the field's
+    global noise.
+    """
+    n = peaks["y"].size
+    ra, dec, snr, pure = (np.full(n, np.nan) for _ in range(4))
+    names = np.array(setup.names, dtype=object)
+    for index, name in enumerate(setup.names):
+        rows = peaks["field"] == index
+        if not rows.any():
+            continue
+        y, x, peak = peaks["y"][rows], peaks["x"][rows], peaks["peak"][rows]
+        ra[rows], dec[rows] = pixel_to_world(setup.source(name).wcs, y, x)
+        here = (peaks["rank"][rows] if ranked else peak / local[name].at(y, x)).astype(np.float64)
+        snr[rows] = here if ranked else peak.astype(np.float64) / noises[name].positive
+        pure[rows] = purity_of(purities[name], y, x, here)
+    cluster = setup.config.cluster
+    radius = separation_arcsec(ra, dec, cluster.ra, cluster.dec)
+    scale = kpc_per_arcsec(cosmology(setup.config.cosmology), cluster.redshift)
+    return {
+        "id": np.arange(n, dtype=np.int64),
+        "field": names[peaks["field"]],
+        "y": peaks["y"],
+        "x": peaks["x"],
+        "ra": ra,
+        "dec": dec,
+        "peak": peaks["peak"],
+        "snr": snr,
+        "radius_arcsec": radius,
+        "radius_kpc": radius * scale,
+        "purity": pure,
+    }
+
+
+def keep(found: Candidates, thresholds: Mapping[str, float], factor: float, by: str = "peak") -> Candidates:
+    """Return the rows of candidates at or above `factor` x T of their field, in peak or in snr: the catalogue."""
+    limits = {name: at_least(factor * value) for name, value in thresholds.items()}
+    limit = np.array([limits[name] for name in found["field"]], np.float32)
+    rows = found[by].astype(np.float32) >= limit
+    return {name: column[rows] for name, column in found.items()}

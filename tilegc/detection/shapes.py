@@ -1,0 +1,158 @@
+"""Shapes of the candidates, and which of them `recipe: calibrated` leaves out of the catalogue.
+
+`concentration` and `roundness` (`tilegc.detection.shape_ratios`) scatter with the noise. A source is elongated where
+it misses a point's roundness by more than the noise at its signal-to-noise lets one point in a thousand miss it, and by
+more than pixel phase, colour and neighbours do at any; and where it is less concentrated than a point, as pieces of lines are,
+beaded ones too (0.4 to 0.98), and points between two others are not. It is extended where its concentration is about as
+near to that of a source twice as wide as to a point's, at any signal-to-noise: of two explanations the likelier one.
+Near the limit of detection that takes one or two points in a hundred away, and most sources of FWHM 4 px
+(`benchmarks/depth.py`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from typing import Final
+
+import numpy as np
+import xarray as xr
+
+from tilegc.detection.shape_ratios import REACH, ShapeTables, measure, shape_tables
+from tilegc.detection.threshold import Selection
+from tilegc.engine import Pass, run_pass
+from tilegc.geometry import Tile, TileGrid
+from tilegc.images.psfs import BandPsf
+from tilegc.kernels.psf import Psf, quantised, resampled
+from tilegc.phases.partials import Table
+from tilegc.phases.setup import Setup
+
+__all__ = ["POINT", "SHAPES", "eligible", "field_tables", "judge", "judged", "measured"]
+
+NUMBERS: Final = ("sharpness", "roundness", "concentration")
+"""Columns of `tilegc.detection.shape_ratios`."""
+
+POINT: Final = "point"
+
+EXTENDED: Final = 0.4
+"""Concentration below which a source is extended: about halfway to twice the PSF's width; blends of two points are
+above."""
+
+ELONGATED: Final = 0.5
+"""Roundness above which a source is a piece of something long."""
+
+SIGMAS: Final = 4.0
+"""Standard deviations of white noise that a roundness must miss a point's by; the mosaic's is a fifth more."""
+
+RADIUS: Final = 10
+"""Pixels of the mean PSF, from the middle to the border."""
+
+
+def field_tables(psfs: Mapping[str, tuple[BandPsf, ...]]) -> dict[str, ShapeTables]:
+    """Return the tables of every field: those of the mean PSF of its bands, as `light` is their sum."""
+    return {name: shape_tables(_mean([band.psf for band in bands])) for name, bands in psfs.items()}
+
+
+@dataclass(frozen=True)
+class _Places:
+    """Candidates of one tile, in the order of the table."""
+
+    rows: np.ndarray
+    """Row of the table."""
+    y: np.ndarray
+    x: np.ndarray
+
+
+def _shapes_rule(
+    window: xr.Dataset, tile: Tile, params: tuple[ShapeTables, _Places]
+) -> tuple[dict[str, np.ndarray], Table]:
+    """Measure the candidates of a core."""
+    tables, places = params
+    y, x = places.y - tile.window.y0, places.x - tile.window.x0
+    numbers = measure(window["light"].values, y.astype(np.int64), x.astype(np.int64), tables)
+    return {}, {"row": places.rows, **dict(zip(NUMBERS, numbers, strict=True))}
+
+
+def _by_tile(grid: TileGrid, rows: np.ndarray, y: np.ndarray, x: np.ndarray) -> list[_Places]:
+    """Return the candidates of every core of a field."""
+    tile = (y // grid.size) * grid.counts[1] + x // grid.size
+    order = np.argsort(tile, kind="stable")
+    ends = np.searchsorted(tile[order], np.arange(1, len(grid)))
+    return [_Places(rows[part], y[part], x[part]) for part in np.split(order, ends)]
+
+
+SHAPES = Pass("shapes", ("light",), REACH, (), _shapes_rule, bytes_per_pixel=12.0)
+
+
+def measured(setup: Setup, candidates: Table, tables: Mapping[str, ShapeTables]) -> Table:
+    """Return candidates with the columns sharpness, roundness, concentration and shape."""
+    n = candidates["y"].size
+    numbers = {name: np.full(n, np.nan, np.float32) for name in NUMBERS}
+    places = {}
+    for field in setup.fields:
+        rows = np.flatnonzero(candidates["field"] == field.source.name)
+        if rows.size:
+            y, x = candidates["y"][rows], candidates["x"][rows]
+            places[field.source.name] = _by_tile(field.grid, rows, y, x)
+    searched = [field for field in setup.fields if field.source.name in places]
+    if searched:
+
+        def enter(found: Table) -> None:
+            for name in NUMBERS:
+                numbers[name][found["row"]] = found[name]
+
+        run_pass(
+            setup.engine, SHAPES, searched, tables, gather=enter,
+            own=lambda field, tile: places[field.source.name][tile.index],
+        )  # fmt: skip
+    whole = {**candidates, **numbers}
+    return {**whole, "shape": judge(whole, tables)}
+
+
+def eligible(setup: Setup, candidates: Table) -> Table:
+    """Return the candidates that may be in a catalogue: points, where shapes decide."""
+    if setup.config.detect.shape == "off":
+        return candidates
+    rows = candidates["shape"] == POINT
+    return {name: column[rows] for name, column in candidates.items()}
+
+
+def judged(setup: Setup, selection: Selection, tables: Mapping[str, ShapeTables]) -> Selection:
+    """Return a selection whose candidates have shapes, and whose catalogue, if asked, holds points alone."""
+    found = measured(setup, selection.candidates, tables)
+    rows = selection.catalogue["id"]
+    if setup.config.detect.shape == "auto":
+        rows = rows[found["shape"][rows] == POINT]
+    return replace(
+        selection, candidates=found, catalogue={name: column[rows] for name, column in found.items()}
+    )
+
+
+def judge(candidates: Table, tables: Mapping[str, ShapeTables]) -> np.ndarray:
+    """Return what each candidate is by its shape: point, extended or elongated; what cannot be measured is a point.
+
+    Parameters
+    ----------
+    candidates : table
+        Columns field, snr, roundness and concentration.
+    tables : mapping of str to ShapeTables
+        Of every field.
+    """
+    verdict = np.full(candidates["snr"].size, POINT, dtype=object)
+    for name, table in tables.items():
+        rows = candidates["field"] == name
+        snr = np.maximum(candidates["snr"], 1e-9)
+        with np.errstate(invalid="ignore"):
+            wide = candidates["concentration"] < EXTENDED
+            long = candidates["roundness"] > np.maximum(ELONGATED, SIGMAS * table.line_noise / snr)
+            long &= candidates["concentration"] < 1
+        verdict[rows & wide] = "extended"
+        verdict[rows & long] = "elongated"
+    return verdict
+
+
+def _mean(psfs: list[Psf]) -> Psf:
+    total = np.zeros((2 * RADIUS + 1,) * 2)
+    for psf in psfs:
+        total += resampled(psf.image, (psf.radius, psf.radius), 1.0, RADIUS)
+    return quantised(total)

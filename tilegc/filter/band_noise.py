@@ -1,0 +1,145 @@
+"""How much each band counts in the detection map of `recipe: calibrated`.
+
+A point source of flux F in every band gives the response F r_b in band b, on noise s_b; the sum with weights
+r_b / s_b^2 has the best signal-to-noise, and divided by the sum of r_b^2 / s_b^2 it is F: the detection map is the
+flux, nJy, of a point source on that pixel. s_b is the median over cells of the lattice, spread over the field, of
+1.4826 x MAD of the band's response in the cell: the few with galaxies or the cluster's core do not move it.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Final
+
+import numpy as np
+
+from tilegc.config import Filter
+from tilegc.engine import FieldTiles, Unit
+from tilegc.filter.matched import Matched, matched, matched_difference
+from tilegc.geometry import Box, spread_blocks
+from tilegc.images.psfs import BandPsf
+from tilegc.io import store
+from tilegc.kernels.medians import median
+from tilegc.kernels.order import sigma
+from tilegc.kernels.psf import Psf, resampled
+from tilegc.phases.partials import Table, concatenate
+from tilegc.phases.setup import Setup
+
+__all__ = ["BandFilter", "band_filters", "band_noise", "kernels_of"]
+
+CELLS: Final = 48
+"""Cells of the lattice in which the bands' noise is measured, at the most."""
+
+CORE: Final = 2.5
+"""Reach of the kernel's P over the PSF's FWHM: 97 % of the gain of the whole PSF."""
+
+PHASES: Final = 5
+"""Places along a pixel's side over which a point's response is averaged."""
+
+
+@dataclass(frozen=True)
+class BandFilter:
+    """What `recipe: calibrated` does with one band."""
+
+    kernels: Matched
+    weight: float
+    """By which the response is multiplied, representable in float32."""
+
+
+@dataclass(frozen=True)
+class _Cell:
+    field: int
+    tiles: FieldTiles
+    kernels: tuple[Matched, ...]
+    box: Box
+    order: int
+
+
+def kernels_of(psfs: tuple[BandPsf, ...], filtering: Filter) -> tuple[Matched, ...]:
+    """Return the kernels of a field's bands."""
+    found = []
+    for band in psfs:
+        fwhm = band.psf.fwhm if band.psf.fwhm > 0 else 2.0
+        core = min(max(math.ceil(CORE * fwhm), 4), 16)
+        found.append(matched(band.psf, filtering.smoothing * fwhm, core))
+    return tuple(found)
+
+
+def band_noise(setup: Setup, psfs: Mapping[str, tuple[BandPsf, ...]]) -> dict[str, tuple[float, ...]]:
+    """Return the noise of every band's response, nJy per pixel, by field; NaN where no cell has enough data."""
+    units = []
+    for index, field in enumerate(setup.fields):
+        name = field.source.name
+        kernels = kernels_of(psfs[name], setup.config.filter)
+        units += [
+            Unit(f"{name}/{order}", box.size, _Cell(index, field, kernels, box, order))
+            for order, box in enumerate(spread_blocks(field.grid.field, CELLS))
+        ]
+    found: Table = setup.engine.run("band noise", _cell_noise, units, combine=concatenate)
+    noise = {}
+    for index, field in enumerate(setup.fields):
+        rows = found["field"] == index
+        noise[field.source.name] = tuple(
+            _middle(found["sigma"][rows & (found["band"] == band)]) for band in range(len(field.source.bands))
+        )
+    return noise
+
+
+def _middle(values: np.ndarray) -> float:
+    good = values[np.isfinite(values) & (values > 0)]
+    return float(np.median(good)) if good.size else math.nan
+
+
+def _cell_noise(common: None, cell: _Cell) -> Table:  # noqa: ARG001
+    """Measure the bands' noise in one cell (runs on a worker)."""
+    source = cell.tiles.source
+    reach = max(kernels.radius for kernels in cell.kernels)
+    box = cell.box.grow(reach).clip(cell.tiles.grid.field)
+    window = store.read_window(source, cell.tiles.store, ("sci", "wht"), box)
+    sci = window["sci"].values
+    valid = np.isfinite(sci).all(axis=0)
+    if "wht" in window:
+        valid &= (window["wht"].values > 0).all(axis=0)
+    inside = cell.box.within(box)
+    good = valid[inside]
+    found = np.full(len(sci), np.nan)
+    if 2 * int(good.sum()) >= good.size:
+        for band, kernels in enumerate(cell.kernels):
+            values = matched_difference(sci[band], valid, kernels)[inside][good]
+            found[band] = sigma(float(median(np.abs(values - median(values)))))
+    return {
+        "field": np.full(found.size, cell.field), "band": np.arange(found.size),
+        "cell": np.full(found.size, cell.order), "sigma": found,
+    }  # fmt: skip
+
+
+def band_filters(
+    psfs: tuple[BandPsf, ...], noise: tuple[float, ...], filtering: Filter
+) -> tuple[BandFilter, ...]:
+    """Return kernels and weights of a field's bands; bands count alike where the noise is not known."""
+    kernels = kernels_of(psfs, filtering)
+    response = [_response(band.psf, wanted) for band, wanted in zip(psfs, kernels, strict=True)]
+    if filtering.weights == "equal":
+        share = [1.0] * len(response)
+    elif all(math.isfinite(value) and value > 0 for value in noise):
+        share = [r / s**2 for r, s in zip(response, noise, strict=True)]
+    else:
+        share = list(response)
+    total = math.fsum(a * r for a, r in zip(share, response, strict=True))
+    return tuple(
+        BandFilter(wanted, float(np.float32(a / total))) for wanted, a in zip(kernels, share, strict=True)
+    )
+
+
+def _response(psf: Psf, kernels: Matched) -> float:
+    """Return the response to a point of unit flux on its pixel, averaged over where in the pixel it lies."""
+    image = kernels.image()
+    phases = (np.arange(PHASES) - (PHASES - 1) / 2) / PHASES
+    parts = [
+        float(np.sum(image * resampled(psf.image, (psf.radius + dy, psf.radius + dx), 1.0, kernels.radius)))
+        for dy in phases
+        for dx in phases
+    ]
+    return round(math.fsum(parts) / len(parts), 9)

@@ -1,0 +1,274 @@
+"""The detection filter: from the bands to the detection map (Diego et al. 2026, section 3; DESIGN 3.2-3.4).
+
+The seed's is the double difference of Gaussians of the bands' sum; `recipe: calibrated` filters every band with its
+own PSF (`tilegc.filter.matched`) and adds the responses with inverse-variance weights.
+
+One pass reads the bands once and writes three maps: `light`, the sum of the bands; `flags`, the pixels
+without data, near very bright ones, and where the mid-scale map is high; and `detection`.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+
+import numpy as np
+import xarray as xr
+
+from tilegc.config import Filter, Mask, RunConfig
+from tilegc.engine import Pass, run_pass
+from tilegc.filter.band_noise import BandFilter, band_filters, band_noise
+from tilegc.filter.bands import add_bands
+from tilegc.filter.matched import matched_difference
+from tilegc.filter.mid_noise import mid_noise
+from tilegc.geometry import Tile
+from tilegc.images.psfs import MODEL, BandPsf
+from tilegc.io.fits import FieldSource
+from tilegc.kernels.masks import grow
+from tilegc.kernels.psf_model import model
+from tilegc.kernels.smoothing import Taps, difference, difference_radius, gaussian_taps
+from tilegc.phases.setup import Setup
+from tilegc.schema import Bit
+
+__all__ = [
+    "MAPS",
+    "FilterParams",
+    "add_bands",
+    "band_response",
+    "detection_map",
+    "filter_halo",
+    "filter_maps",
+    "filter_params",
+    "filter_pass",
+    "planned_params",
+    "response_halo",
+]
+
+MAPS = ("flags", "light", "detection")
+"""Arrays that this stage writes."""
+
+BRIGHT_GROWTH = 6.0
+"""Pixels round one that is very bright where the filter's rings would make false peaks (DESIGN 3.2)."""
+
+MID_SCALES = ((2.0, 8.0), (6.0, 30.0))
+"""FWHMs, pixels, of the two mid-scale maps that find extended objects.
+
+The fine one finds galaxies' centres and stars' spikes, not the light between; the coarse one finds bodies of stars
+and of bright galaxies, whose rings fall into pieces in the fine one.
+"""
+
+COARSE = 30.0
+"""Limit of the coarse map over that of the fine one.
+
+Tuned on the mocks `small` and `as1063` with the areas and the growth of `tilegc.mask.mask_map`.
+"""
+
+SIGNIFICANT = 5.0
+"""Limit of either map over its noise, where `extended: auto` finds that above the limits tuned on the mocks.
+
+There the noise is 0.03 to 0.06 nJy, so that theirs stand; in a shallow field they would mask the noise itself.
+"""
+
+
+@dataclass(frozen=True)
+class FilterParams:
+    """What `filter_rule` needs, computed once by the driver."""
+
+    first: tuple[Taps, Taps]
+    second: tuple[Taps, Taps]
+    bright: float
+    """D1 of the summed bands from which a pixel is very bright, nJy; infinite: off."""
+    mid_scales: tuple[tuple[Taps, Taps], tuple[Taps, Taps]]
+    extended: float
+    """Limit of the fine mid-scale map, nJy per pixel; infinite: off."""
+    coarse: float
+    """Limit of the coarse one."""
+    bands: int = 1
+    matched: tuple[BandFilter, ...] = ()
+    """Calibrated: the filter of every band; empty: the double difference of Gaussians of their sum."""
+
+
+def filter_params(filtering: Filter, mask: Mask, bands: int = 1) -> FilterParams:
+    """Return the taps and limits that these sections of a run file ask for, in a field of so many bands."""
+
+    def pair(widths: tuple[float, float]) -> tuple[Taps, Taps]:
+        return (
+            gaussian_taps(widths[0], filtering.discretisation),
+            gaussian_taps(widths[1], filtering.discretisation),
+        )
+
+    first, second = filtering.stages
+    mid_scales = pair(MID_SCALES[0]), pair(MID_SCALES[1])
+    return FilterParams(
+        pair(first),
+        pair(second),
+        mask.bright_nJy,
+        mid_scales,
+        mask.extended_nJy,
+        COARSE * mask.extended_nJy,
+        bands,
+    )
+
+
+def planned_params(config: RunConfig, source: FieldSource) -> FilterParams:
+    """Return what a field will be filtered with as far as it is known before anything is measured: for the plan."""
+    params = filter_params(config.filter, config.mask, len(source.bands))
+    if config.recipe == "seed":
+        return params
+    psfs = tuple(BandPsf(band, model(band, source.scale, MODEL), "model", 0) for band in source.band_names)
+    return replace(params, matched=band_filters(psfs, (1.0,) * len(psfs), config.filter))
+
+
+def filter_halo(params: FilterParams) -> int:
+    """Return how far a pixel of the maps looks, pixels."""
+    first = difference_radius(*params.first)
+    second = max((band.kernels.radius for band in params.matched), default=difference_radius(*params.second))
+    # Which pixels the second filter leaves out, bit 4, is decided by D1 as far as that bit is grown.
+    detection = second + int(BRIGHT_GROWTH) + first
+    if not math.isfinite(params.extended):
+        return detection
+    return max(detection, *(difference_radius(*taps) for taps in params.mid_scales))
+
+
+def filter_rule(window: xr.Dataset, tile: Tile, params: FilterParams) -> tuple[dict[str, np.ndarray], None]:
+    """Compute flags, light and detection map of a tile's core from the bands in its window."""
+    wht = window["wht"].values if "wht" in window else None
+    sci = window["sci"].values
+    light, valid = add_bands(sci, wht)
+    flags, detection = filter_maps(light, valid, params, sci)
+    core = tile.core_in_window
+    return {"flags": flags[core], "light": light[core], "detection": detection[core]}, None
+
+
+def filter_maps(
+    light: np.ndarray, valid: np.ndarray, params: FilterParams, sci: np.ndarray | None = None
+) -> tuple[np.ndarray, np.ndarray]:
+    """Return flags (uint8) and detection map (float32) of a window, right where `filter_halo` lies inside.
+
+    Parameters
+    ----------
+    light, valid
+        As `add_bands` gives them.
+    params : FilterParams
+    sci : float32 (band, y, x), optional
+        The bands, which the matched filter needs one by one.
+    """
+    flags = np.where(valid, 0, Bit.NO_DATA).astype(np.uint8)
+    d1 = difference(light, valid, *params.first)
+    counted = valid
+    if math.isfinite(params.bright):
+        with np.errstate(invalid="ignore"):
+            bright = valid & (d1 >= np.float32(params.bright))
+        if bright.any():
+            near = grow(bright, BRIGHT_GROWTH)
+            flags[near] |= np.uint8(Bit.BRIGHT)
+            counted = valid & ~near
+    if params.matched:
+        assert sci is not None
+        detection = _weighted(sci, counted, params.matched)
+    else:
+        detection = difference(d1, counted, *params.second)
+    detection[~counted] = np.nan
+    if math.isfinite(params.extended):
+        with np.errstate(invalid="ignore"):
+            high = difference(light, valid, *params.mid_scales[0]) >= np.float32(params.extended)
+            high |= difference(light, valid, *params.mid_scales[1]) >= np.float32(params.coarse)
+        flags[high & valid] |= np.uint8(Bit.EXTENDED)
+    return flags, detection
+
+
+def _weighted(sci: np.ndarray, counted: np.ndarray, filters: tuple[BandFilter, ...]) -> np.ndarray:
+    """Return the weighted sum of the bands' responses, added in run-file order, float32 (y, x)."""
+    total = np.zeros(counted.shape, np.float32)
+    for image, band in zip(sci, filters, strict=True):
+        response = matched_difference(image, counted, band.kernels)
+        response *= np.float32(band.weight)
+        total += response
+    return total
+
+
+def band_response(params: FilterParams, band: int, image: np.ndarray, flags: np.ndarray) -> np.ndarray:
+    """Return the share of one band in the detection map: the detection filter is linear.
+
+    Parameters
+    ----------
+    params : FilterParams
+        Of the field, as `detection_map` returned them.
+    band : int
+        Position of the band in the run file.
+    image : float32 (y, x)
+        The band, nJy per pixel, or any map that is to be filtered as this band is.
+    flags : uint8 (y, x)
+        The store's `flags`: bits 1 and 4 are left out of the sums as they are in the detection map.
+
+    Returns
+    -------
+    float32 (y, x)
+        nJy per pixel of the detection map; NaN where nothing was filtered. Right where `response_halo` lies
+        inside of the window. Summed over the bands it is the detection map but for the last bits.
+    """
+    if not 0 <= band < params.bands:
+        raise ValueError(f"band {band} of {params.bands}")
+    valid = (flags & np.uint8(Bit.NO_DATA)) == 0
+    counted = valid & ((flags & np.uint8(Bit.BRIGHT)) == 0)
+    if params.matched:
+        response = _weighted(image[None], counted, params.matched[band : band + 1])
+    else:
+        response = difference(difference(image, valid, *params.first), counted, *params.second)
+    response[~counted] = np.nan
+    return response
+
+
+def response_halo(params: FilterParams) -> int:
+    """Return how far a pixel of `band_response` looks, pixels."""
+    if params.matched:
+        return max(band.kernels.radius for band in params.matched)
+    return difference_radius(*params.second) + difference_radius(*params.first)
+
+
+def detection_map(
+    setup: Setup, psfs: Mapping[str, tuple[BandPsf, ...]] | None = None
+) -> dict[str, FilterParams]:
+    """Write flags, light and detection map of every field; return by field what they were filtered with.
+
+    Parameters
+    ----------
+    setup : Setup
+    psfs : mapping, optional
+        PSFs of the bands by field: `recipe: calibrated` filters with them.
+    """
+    config = setup.config
+    params = {
+        field.source.name: filter_params(config.filter, config.mask, len(field.source.bands))
+        for field in setup.fields
+    }
+    if config.mask.extended == "auto":
+        scales = next(iter(params.values())).mid_scales
+        params = {
+            name: _significant(params[name], *noise) for name, noise in mid_noise(setup, scales).items()
+        }
+    if psfs is not None:
+        noise = band_noise(setup, psfs)
+        params = {
+            name: replace(wanted, matched=band_filters(psfs[name], noise[name], config.filter))
+            for name, wanted in params.items()
+        }
+    run_pass(setup.engine, filter_pass(params), setup.fields, params, setup.ledger)
+    return params
+
+
+def _significant(params: FilterParams, fine: float, coarse: float) -> FilterParams:
+    """Return parameters whose mid-scale limits are above the noise of these maps; NaN: they stay."""
+    limits = [
+        max(limit, SIGNIFICANT * noise) if math.isfinite(noise) else limit
+        for limit, noise in ((params.extended, fine), (params.coarse, coarse))
+    ]
+    return replace(params, extended=limits[0], coarse=limits[1])
+
+
+def filter_pass(params: Mapping[str, FilterParams]) -> Pass:
+    """Return the pass that writes `MAPS` for fields with these parameters."""
+    halo = {name: filter_halo(wanted) for name, wanted in params.items()}
+    bands = max(wanted.bands for wanted in params.values())
+    return Pass("filter", ("sci", "wht"), halo, MAPS, filter_rule, bytes_per_pixel=42.0 + 10.0 * bands)

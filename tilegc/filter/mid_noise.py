@@ -1,0 +1,81 @@
+"""The noise of the mid-scale maps, in whose terms `mask.extended: auto` says what extended light is (DESIGN 3.2).
+
+Of a field: the lower quartile over cells of the lattice, spread over it, of 1.4826 x MAD of the map in the cell. It is
+known before the filter's pass and does not depend on tiles; cells with galaxies or the cluster's core do not move it,
+and a mosaic of two depths is judged by the deeper one, where the light round galaxies is seen farthest out.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import Final
+
+import numpy as np
+
+from tilegc.engine import FieldTiles, Unit
+from tilegc.filter.bands import add_bands
+from tilegc.geometry import Box, spread_blocks
+from tilegc.io import store
+from tilegc.kernels.medians import median
+from tilegc.kernels.order import sigma
+from tilegc.kernels.smoothing import Taps, difference, difference_radius
+from tilegc.phases.partials import Table, concatenate
+from tilegc.phases.setup import Setup
+
+__all__ = ["CELLS", "MidScales", "mid_noise"]
+
+CELLS: Final = 8
+"""Cells of the lattice in which the noise is measured, at the most: as many as tell it to some per cent."""
+
+MidScales = tuple[tuple[Taps, Taps], tuple[Taps, Taps]]
+
+
+@dataclass(frozen=True)
+class _Cell:
+    field: int
+    tiles: FieldTiles
+    scales: MidScales
+    box: Box
+    order: int
+
+
+def mid_noise(setup: Setup, scales: MidScales) -> dict[str, tuple[float, float]]:
+    """Return the noise of both mid-scale maps, nJy per pixel, by field; NaN where no cell has enough data."""
+    units = []
+    for index, field in enumerate(setup.fields):
+        units += [
+            Unit(f"{field.source.name}/{order}", box.size, _Cell(index, field, scales, box, order))
+            for order, box in enumerate(spread_blocks(field.grid.field, CELLS))
+        ]
+    found: Table = setup.engine.run("mid-scale noise", _cell_noise, units, combine=concatenate)
+    noise = {}
+    for index, field in enumerate(setup.fields):
+        rows = found["field"] == index
+        fine, coarse = (_quiet(found["sigma"][rows & (found["scale"] == scale)]) for scale in (0, 1))
+        noise[field.source.name] = fine, coarse
+    return noise
+
+
+def _quiet(values: np.ndarray) -> float:
+    good = values[np.isfinite(values)]
+    return float(np.quantile(good, 0.25, method="lower")) if good.size else math.nan
+
+
+def _cell_noise(common: None, cell: _Cell) -> Table:  # noqa: ARG001
+    """Measure the noise in one cell (runs on a worker)."""
+    reach = max(difference_radius(*taps) for taps in cell.scales)
+    box = cell.box.grow(reach).clip(cell.tiles.grid.field)
+    window = store.read_window(cell.tiles.source, cell.tiles.store, ("sci", "wht"), box)
+    wht = window["wht"].values if "wht" in window else None
+    light, valid = add_bands(window["sci"].values, wht)
+    inside = cell.box.within(box)
+    good = valid[inside]
+    found = np.full(2, np.nan)
+    if 2 * int(good.sum()) >= good.size:
+        for scale, taps in enumerate(cell.scales):
+            values = difference(light, valid, *taps)[inside][good]
+            found[scale] = sigma(float(median(np.abs(values - median(values)))))
+    return {
+        "field": np.full(2, cell.field), "scale": np.arange(2), "cell": np.full(2, cell.order), "sigma": found,
+    }  # fmt: skip

@@ -1,0 +1,92 @@
+"""What a run reads: every file that its run file names, looked at before anything is written."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Mapping
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+
+from astropy.table import QTable
+
+from tilegc.config import RunConfig
+from tilegc.images import ingest
+from tilegc.io import store
+from tilegc.io.convergence import Kappa, check_overlap
+from tilegc.io.fits import FieldSource, file_digest
+from tilegc.io.probe import probe_field
+from tilegc.io.psf import read_psf
+from tilegc.kernels.psf import Psf
+from tilegc.mask.mask_map import Regions, region_masks
+from tilegc.planted import read_truth
+from tilegc.sky import check_centre, cosmology
+from tilegc.skygrid.lens_models import LensModels, find_lens_models
+
+__all__ = ["Inputs", "examine"]
+
+
+@dataclass(frozen=True)
+class Inputs:
+    """Everything that a run reads, looked at and found usable before anything is written."""
+
+    sources: tuple[FieldSource, ...]
+    regions: Mapping[str, Regions]
+    psfs: Mapping[str, Mapping[str, Psf]]
+    """By field and band: those that the run file gives."""
+    lens: LensModels | None
+    truth: QTable | None
+
+    @property
+    def kappa(self) -> Kappa | None:
+        """The run's convergence map."""
+        return None if self.lens is None else self.lens.kappa
+
+    def files(self, config: RunConfig) -> set[str]:
+        """Return the paths of all input files."""
+        paths = {plane.path for source in self.sources for _, _, plane in source.planes()}
+        paths |= {path for field in config.fields for path in field.masks}
+        paths |= {band.psf for field in config.fields for band in (field.bands or {}).values() if band.psf}
+        paths |= {config.truth} if config.truth else set()
+        if config.convergence is not None and self.lens is not None:
+            paths |= set(config.convergence.paths)
+            paths |= {path for rival in config.convergence.compare for path in rival.paths}
+            paths |= set(self.lens.ensemble.paths) if self.lens.ensemble else set()
+        return paths
+
+    def digests(self, config: RunConfig) -> dict[str, str]:
+        """Return the SHA-256 of every input file, by path."""
+        listed = sorted(self.files(config))
+        with ThreadPoolExecutor(os.cpu_count()) as pool:
+            digests = dict(zip(listed, pool.map(file_digest, listed), strict=True))
+        for source in self.sources:
+            if source.store is not None:
+                digests[source.store] = json.dumps(store.attributes(source.store)["ingest"], sort_keys=True)
+        return digests
+
+
+def examine(config: RunConfig) -> Inputs:
+    """Look at everything that a run file names, and raise InputError for the first thing that is wrong."""
+    sources = tuple(probe_field(field) for field in config.fields)
+    check_centre(config.cluster, sources)
+    for source in sources:
+        ingest.needs_store(source, config.ingest)
+    regions = {
+        source.name: region_masks(source, field.masks)
+        for source, field in zip(sources, config.fields, strict=True)
+    }
+    psfs = {
+        source.name: {
+            name: read_psf(band.psf, source.scale, band=name, psf_scale=band.psf_scale)
+            for name, band in (field.bands or {}).items()
+            if band.psf is not None
+        }
+        for source, field in zip(sources, config.fields, strict=True)
+    }
+    lens = find_lens_models(config, cosmology(config.cosmology))
+    if lens is not None:
+        check_overlap(lens.kappa, sources)
+        for rival in lens.rivals.values():
+            check_overlap(rival, sources)
+    truth = None if config.truth is None else read_truth(config.truth)
+    return Inputs(sources, regions, psfs, lens, truth)

@@ -1,0 +1,1 @@
+"""Where no source can be recorded: edges, bright and extended objects, spikes, arcs, regions."""

@@ -1,0 +1,1 @@
+"""What all phases are built from."""

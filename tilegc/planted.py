@@ -1,0 +1,289 @@
+"""What was planted, in the run's own boxes and annuli: for simulated clusters only.
+
+The comparison is fair only above one limit in flux. Detected point sources matched to planted ones give the ratio
+of peak to total flux, and keep x T over it the flux from which a planted source counts. Two sources within the
+exclusion radius of one another can only be one peak: in the core one in eight is lost so, and the profile holds
+the counts with and without them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from astropy.table import QTable
+from scipy.spatial import cKDTree
+
+from tilegc.engine import FieldTiles
+from tilegc.errors import InputError
+from tilegc.io import store
+from tilegc.io.tables import read_parquet
+from tilegc.kernels.peaks import settle
+from tilegc.radial.profile import profile
+from tilegc.relation.boxes import Relation, boxes, fit, index_difference
+from tilegc.skygrid.cells import SkyCells
+
+__all__ = ["COMPACT", "Planted", "on_planted", "planted", "planted_in_fields", "read_truth"]
+
+COMPACT = ("gc", "member_gc", "background_point", "background_extended")
+"""Kinds of planted objects that a catalogue of point sources is meant to hold, or cannot tell from such."""
+
+NEEDED = ("kind", "field", "ra", "dec", "x", "y")
+"""Columns of a truth table, besides the fluxes."""
+
+POINTS = ("gc", "member_gc", "background_point")
+RESOLVED = 0.18
+"""Response of resolved background sources over that of points: the median on one `small` mock; it scatters widely."""
+REAL = 1.0 / 3.0
+"""Share of the limit from which a planted object can have made a catalogued peak: the many fainter ones, 4.75
+times as many as count, lie under peaks of noise by chance."""
+MATCH_RADIUS = 1.5
+"""Pixels between a planted source and its peak."""
+SURE = 2.0
+"""Multiple of keep x T from which matched sources measure the response."""
+
+Table = dict[str, np.ndarray]
+
+
+@dataclass(frozen=True)
+class Planted:
+    """The planted sources above the run's limit, seen as the run sees its own."""
+
+    response: float
+    """Median peak of the detection map over total flux of the summed bands."""
+    flux_limit: float
+    """Summed flux, nJy, that corresponds to the larger keep x T of the fields."""
+    n: int
+    """Planted sources above it on good pixels of the cells that the run kept."""
+    n_found: int
+    """Catalogued sources above the limit in these cells."""
+    completeness: float
+    """Share of planted sources twice as bright as the limit, on good pixels, with a catalogued peak on them."""
+    purity: float
+    """Share of catalogued sources that lie on a planted one of at least a third of the limit."""
+    relation: Relation
+    index_difference: float
+    """Index of the catalogue less that of the planted sources, in the same boxes."""
+    index_difference_err: float
+    """Its error: both are fitted to the same resamples of the boxes."""
+    profile: Table
+    """Columns of `schema.PROFILE`, of the planted sources; and n_apart, those of them that no brighter one is
+    within the exclusion radius of: what a perfect catalogue would count."""
+
+
+def read_truth(path: str) -> QTable:
+    """Read a truth table.
+
+    Raises
+    ------
+    InputError
+        If it is no table of `tilegc simulate`.
+    """
+    table = read_parquet(path)
+    absent = [name for name in NEEDED if name not in table.colnames]
+    if absent or not any(name.startswith("flux_") for name in table.colnames):
+        lacks = ", ".join(absent or ["flux_<band>"])
+        raise InputError(
+            f"{path}: no truth table of `tilegc simulate`, it lacks {lacks}; correct or leave out truth"
+        )
+    return table
+
+
+def planted(
+    truth: QTable,
+    cells: SkyCells,
+    catalogue: Table,
+    keep_limit: float,
+    edges: tuple[float, ...],
+    box: float,
+    exclusion: float,
+    good: Mapping[str, np.ndarray],
+) -> Planted:
+    """Measure relation and profile of the planted sources in the run's own cells.
+
+    Parameters
+    ----------
+    truth : QTable
+        Of `tilegc simulate`.
+    cells : SkyCells
+    catalogue : table
+        Columns of `schema.CANDIDATES`.
+    keep_limit : float
+        The larger keep x T of the fields, nJy per pixel.
+    edges, box
+        Of the run's profile (arcsec) and relation (arcsec).
+    exclusion
+        Exclusion radius of the run's peaks, pixels.
+    good
+        Good pixels of each field, bool (y, x).
+    """
+    kind = np.asarray(truth["kind"]).astype(str)
+    field = np.asarray(truth["field"]).astype(str)
+    bands = [np.asarray(truth[name], float) for name in truth.colnames if name.startswith("flux_")]
+    flux = np.sum(bands, axis=0)
+    compact = np.isin(kind, COMPACT)
+    response = _response(truth, catalogue, np.isin(kind, POINTS), field, flux, keep_limit)
+    limit = keep_limit / response
+    # What a source would have as a point with the same peak.
+    seen = np.where(kind == "background_extended", RESOLVED * flux, flux)
+    on = _on_good(truth, field, good)
+    bright = compact & (seen >= limit) & on
+    ra, dec = np.asarray(truth["ra"], float), np.asarray(truth["dec"], float)
+
+    def counted(chosen: np.ndarray) -> np.ndarray:
+        return np.stack(
+            [cells.count(ra[on], dec[on]) for on in (chosen & (field == name) for name in cells.fields)]
+        )
+
+    count = counted(bright)
+    table, _ = profile(cells, edges, count)
+    apart, _ = profile(cells, edges, counted(_apart(truth, field, seen, bright, exclusion)))
+    table = {**table, "n_apart": apart["n_gc"]}
+    total = int((count.sum(axis=0) * cells.kept).sum())
+    found, pure = _shares(
+        truth,
+        catalogue,
+        field,
+        compact & (seen >= SURE * limit) & on,
+        compact & (seen >= REAL * limit),
+        cells,
+    )
+    mine, theirs = boxes(cells, box), boxes(cells, box, count.sum(axis=0))
+    n_found = int((cells.n_gc.sum(axis=0) * cells.kept).sum())
+    return Planted(
+        response, limit, total, n_found, found, pure, fit(theirs), *index_difference(mine, theirs), table
+    )
+
+
+def planted_in_fields(
+    truth: QTable, cells: SkyCells, catalogue: Table, keep_limit: float, edges: tuple[float, ...], box: float,
+    exclusion: float, fields: Sequence[FieldTiles],
+) -> Planted:  # fmt: skip
+    """Return what `planted` does, with the good pixels read from the fields' stores."""
+    good = {field.source.name: store.read(field.store, "mask", field.grid.field) == 0 for field in fields}
+    return planted(truth, cells, catalogue, keep_limit, edges, box, exclusion, good)
+
+
+def on_planted(truth: QTable, catalogue: Table, flux_limit: float) -> np.ndarray:
+    """Return which catalogued sources lie on a planted one of at least a third of the limit, bool (n,).
+
+    Parameters
+    ----------
+    truth : QTable
+        Of `tilegc simulate`.
+    catalogue : table
+        Columns field, y and x.
+    flux_limit : float
+        Summed flux, nJy, that corresponds to the run's limit: `Planted.flux_limit`.
+    """
+    kind, seen = _kind_and_flux(truth)
+    return _on_objects(truth, catalogue, np.isin(kind, COMPACT) & (seen >= REAL * flux_limit))
+
+
+def _kind_and_flux(truth: QTable) -> tuple[np.ndarray, np.ndarray]:
+    """Return the kind of the planted objects, and the flux, nJy, that they would have as points with the same peak."""
+    kind = np.asarray(truth["kind"]).astype(str)
+    flux = np.sum(
+        [np.asarray(truth[name], float) for name in truth.colnames if name.startswith("flux_")], axis=0
+    )
+    return kind, np.where(kind == "background_extended", RESOLVED * flux, flux)
+
+
+def _on_objects(truth: QTable, catalogue: Table, likely: np.ndarray) -> np.ndarray:
+    """Return which catalogued sources lie on one of some planted objects, bool (n,)."""
+    places, field = _xy(truth), np.asarray(truth["field"]).astype(str)
+    on = np.zeros(catalogue["y"].size, bool)
+    for name in np.unique(catalogue["field"].astype(str)):
+        rows = np.flatnonzero(catalogue["field"] == name)
+        objects = places[likely & (field == name)].reshape(-1, 2)
+        if len(objects):
+            peaks = np.column_stack([catalogue["y"][rows], catalogue["x"][rows]]).astype(float)
+            on[rows] = cKDTree(objects).query(peaks)[0] <= MATCH_RADIUS
+    return on
+
+
+def _xy(truth: QTable) -> np.ndarray:
+    return np.column_stack([np.asarray(truth["y"], float), np.asarray(truth["x"], float)])
+
+
+def _on_good(truth: QTable, field: np.ndarray, good: Mapping[str, np.ndarray]) -> np.ndarray:
+    """Return which objects lie on good pixels, bool."""
+    on = np.zeros(field.size, bool)
+    for name, pixels in good.items():
+        rows = np.flatnonzero(field == name)
+        y, x = np.floor(_xy(truth)[rows] + 0.5).astype(np.int64).T
+        inside = (y >= 0) & (y < pixels.shape[0]) & (x >= 0) & (x < pixels.shape[1])
+        on[rows[inside]] = pixels[y[inside], x[inside]]
+    return on
+
+
+def _apart(
+    truth: QTable, field: np.ndarray, flux: np.ndarray, bright: np.ndarray, exclusion: float
+) -> np.ndarray:
+    """Return which bright sources remain if each blanks the fainter ones near it, as the run's peaks do."""
+    chosen = np.zeros(bright.size, bool)
+    places = _xy(truth)
+    bright = bright & np.isfinite(places).all(axis=1)  # Objects beside every field have no pixel.
+    pixel = np.floor(np.where(bright[:, None], places, 0.0) + 0.5).astype(np.int64)
+    for name in np.unique(field[bright]):
+        rows = np.flatnonzero(bright & (field == name))
+        rows = rows[np.argsort(-flux[rows], kind="stable")]
+        # Of several in one pixel, the brightest.
+        rows = rows[np.sort(np.unique(pixel[rows], axis=0, return_index=True)[1])]
+        y, x = pixel[rows].T
+        chosen[rows[settle(y, x, flux[rows].astype(np.float32), np.zeros(rows.size, bool), exclusion)]] = True
+    return chosen
+
+
+def _response(
+    truth: QTable,
+    catalogue: Table,
+    points: np.ndarray,
+    field: np.ndarray,
+    flux: np.ndarray,
+    keep_limit: float,
+) -> float:
+    """Return the median ratio of peak to flux of sure, matched point sources; NaN without any."""
+    ratios = [np.zeros(0)]
+    places = _xy(truth)
+    for name in np.unique(catalogue["field"].astype(str)):
+        sure = (catalogue["field"] == name) & (catalogue["peak"] >= SURE * keep_limit)
+        there = np.flatnonzero(points & (field == name) & (flux > 0))
+        if not sure.any() or not there.size:
+            continue
+        tree = cKDTree(places[there])
+        peaks = np.column_stack([catalogue["y"][sure], catalogue["x"][sure]]).astype(float)
+        # The brightest planted source in reach made the peak; the many faint ones lie under it by chance.
+        for peak, near in zip(
+            catalogue["peak"][sure], tree.query_ball_point(peaks, MATCH_RADIUS), strict=True
+        ):
+            if near:
+                ratios.append(np.array([peak / flux[there[near]].max()]))
+    together = np.concatenate(ratios)
+    return float(np.median(together)) if together.size else np.nan
+
+
+def _shares(
+    truth: QTable,
+    catalogue: Table,
+    field: np.ndarray,
+    bright: np.ndarray,
+    likely: np.ndarray,
+    cells: SkyCells,
+) -> tuple[float, float]:
+    """Return completeness of the bright planted sources in kept cells, and purity: peaks on likely ones."""
+    places = _xy(truth)
+    ra, dec = np.asarray(truth["ra"], float), np.asarray(truth["dec"], float)
+    kept = cells.kept_at(ra, dec)
+    found = sought = 0
+    real = int(_on_objects(truth, catalogue, likely).sum())
+    for name in cells.fields:
+        rows = catalogue["field"] == name
+        peaks = np.column_stack([catalogue["y"][rows], catalogue["x"][rows]]).astype(float).reshape(-1, 2)
+        wanted = places[bright & kept & (field == name)].reshape(-1, 2)
+        sought += len(wanted)
+        if len(peaks) and len(wanted):
+            found += int((cKDTree(peaks).query(wanted)[0] <= MATCH_RADIUS).sum())
+    n = catalogue["y"].size
+    return found / sought if sought else np.nan, real / n if n else np.nan

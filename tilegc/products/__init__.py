@@ -1,0 +1,1 @@
+"""What a run writes: tables, maps, the sky grid and the summary."""

@@ -1,0 +1,1 @@
+"""Against radius: profiles, laws, contamination and masses."""

@@ -1,0 +1,158 @@
+"""Masses and the checks of their arithmetic, line by line, each with the numbers that go in (DESIGN 3.13)."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import numpy as np
+from astropy import units
+
+from tilegc.config import RunConfig
+from tilegc.io.convergence import Kappa
+from tilegc.phases.partials import Table
+from tilegc.radial.masses import APERTURE, COVERED, GC_TO_LENS, VIRIAL_PER_GC
+from tilegc.radial.profile import Contamination
+from tilegc.sky import cosmology, kpc_per_arcsec, lens_scaling, mass_within, sigma_critical
+from tilegc.skygrid.lens_models import LensModels
+
+__all__ = ["RADII", "Counts", "Line", "as_table", "mass_table"]
+
+RADII = (10.0, 30.0, 60.0, 100.0)
+"""Radii of the lensing masses, arcsec."""
+
+PUBLISHED_LENS, PUBLISHED_GC = 4.23e14, 8.47e9
+"""Msun, AS1063 in Diego et al. 2026: the second is not the first times 2.9e-5."""
+
+
+@dataclass(frozen=True)
+class Line:
+    """One quantity."""
+
+    quantity: str
+    value: float
+    """NaN where it cannot be had."""
+    err: float
+    """NaN where none is known."""
+    unit: str
+    arithmetic: str
+    """The numbers that make it, or why it is missing."""
+
+
+@dataclass(frozen=True)
+class Counts:
+    """Sources within the aperture, each once."""
+
+    radius_arcsec: np.ndarray
+    """Of all sources of the catalogue."""
+    area: float
+    """Good area within the aperture, arcsec^2."""
+
+
+def mass_table(
+    config: RunConfig, lens: LensModels | None, counts: Counts, level: Contamination
+) -> list[Line]:
+    """Return the masses of a run and the checks, in the order in which they follow from one another."""
+    cosmo, redshift = cosmology(config.cosmology), config.cluster.redshift
+    kpc = kpc_per_arcsec(cosmo, redshift)
+    distance = float(cosmo.angular_diameter_distance(redshift).to_value(units.Mpc))
+    lines = [
+        Line("angular diameter distance D_L", distance, np.nan, "Mpc",
+             f"flat LCDM, H0 = {config.cosmology.H0:g}, Om0 = {config.cosmology.Om0:g}, z = {redshift:g}"),
+        Line("kpc per arcsec", kpc, np.nan, "kpc arcsec-1", f"{distance:.2f} Mpc x pi / 648000"),
+    ]  # fmt: skip
+    full = sigma_critical(cosmo, redshift, 1.0)
+    lines.append(
+        Line("Sigma_cr at D_LS/D_S = 1", full, np.nan, "Msun kpc-2", f"c^2 / (4 pi G x {distance:.2f} Mpc)")
+    )
+    lens_mass = math.nan
+    if lens is None or config.convergence is None:
+        why = "no convergence map in the run file"
+        lines.append(Line(f"M_lens(<{APERTURE:g} arcsec)", np.nan, np.nan, "Msun", why))
+    else:
+        reference = config.convergence.reference_redshift
+        scaling = lens_scaling(cosmo, redshift, reference)
+        sigma = sigma_critical(cosmo, redshift, scaling)
+        lines += [
+            Line(f"D_LS/D_S at z_s = {reference:g}", scaling, np.nan, "", f"lens at z = {redshift:g}"),
+            Line(f"Sigma_cr at z_s = {reference:g}", sigma, np.nan, "Msun kpc-2", f"{full:.4g} / {scaling:.4f}"),
+        ]  # fmt: skip
+        for radius, mean, error in _means(config, lens):
+            mass = mass_within(mean, radius, kpc, sigma)
+            err = mass_within(error, radius, kpc, sigma)
+            missing = "the map does not cover the aperture"
+            lines += [
+                Line(f"mean kappa(<{radius:g} arcsec)", mean, error, "",
+                     f"pixels of the map within {radius:g} arcsec, x {lens.kappa.factor:.4f}"
+                     if np.isfinite(mean) else missing),
+                Line(f"M_lens(<{radius:g} arcsec)", mass, err, "Msun",
+                     f"{mean:.4f} x {sigma:.4g} Msun kpc^-2 x pi x ({radius:g} x {kpc:.4f} kpc)^2"
+                     if np.isfinite(mean) else missing),
+            ]  # fmt: skip
+            if radius == APERTURE:
+                lens_mass, lens_err = mass, err
+                native = mean / scaling
+                again = mass_within(native, radius, kpc, full)
+                lines.append(
+                    Line("check: the same at D_LS/D_S = 1, ratio", again / mass if mass else np.nan, np.nan, "",
+                         f"{native:.4f} x {full:.4g} Msun kpc^-2 x the same area: M does not depend on D_LS/D_S"
+                         if np.isfinite(mean) else missing)
+                )  # fmt: skip
+    lines += _counted(counts, level)
+    inside = int((counts.radius_arcsec < APERTURE).sum())
+    gc = lens_mass * GC_TO_LENS
+    gc_err = lens_err * GC_TO_LENS if np.isfinite(lens_mass) else np.nan
+    with_lens = np.isfinite(lens_mass)
+    lines += [
+        Line("M_GC(<60 arcsec) from the mass ratio", gc, gc_err, "Msun",
+             f"{GC_TO_LENS:g} x {lens_mass:.4g} Msun" if with_lens else "no lensing mass"),
+        Line("mean mass of a globular cluster", gc / inside if inside else np.nan, np.nan, "Msun",
+             f"{gc:.4g} Msun / {inside}: an upper limit, fainter ones share the mass" if with_lens and inside
+             else "no lensing mass, or no source"),
+        Line("check: published mass times 2.9e-5", PUBLISHED_LENS * GC_TO_LENS, np.nan, "Msun",
+             f"{PUBLISHED_LENS:.4g} Msun x {GC_TO_LENS:g}, of AS1063; {PUBLISHED_GC:.4g} is printed"),
+    ]  # fmt: skip
+    return lines
+
+
+def _counted(counts: Counts, level: Contamination) -> list[Line]:
+    total = counts.radius_arcsec.size
+    inside = int((counts.radius_arcsec < APERTURE).sum())
+    net = inside - level.n * counts.area
+    net_err = math.sqrt(inside + (level.err * counts.area) ** 2) if np.isfinite(level.err) else math.nan
+    return [
+        Line("sources detected", total, math.sqrt(total), "", "the catalogue, each place of the sky once"),
+        Line("virial mass from counts", total * VIRIAL_PER_GC, math.sqrt(total) * VIRIAL_PER_GC, "Msun",
+             f"{total} x {VIRIAL_PER_GC:g} Msun: a lower limit, the relation is for a complete population"),
+        Line("sources within 60 arcsec", inside, math.sqrt(inside), "", "detected, not corrected"),
+        Line("the same less contamination", net, net_err, "",
+             f"{inside} - {level.n:.4f} arcsec^-2 x {counts.area:.0f} arcsec^2 of good area" if np.isfinite(net)
+             else "no contamination was measured"),
+    ]  # fmt: skip
+
+
+def _means(config: RunConfig, lens: LensModels) -> list[tuple[float, float, float]]:
+    """Return radius, mean kappa and its scatter over the realisations; NaN where the map does not reach."""
+    cluster = config.cluster
+
+    def of(kappa: Kappa) -> list[float]:
+        found = []
+        for radius in RADII:
+            mean, covered = kappa.mean_within(cluster.ra, cluster.dec, radius)
+            found.append(mean if covered >= COVERED else math.nan)
+        return found
+
+    members = [of(kappa) for kappa in lens.ensemble.maps()] if lens.ensemble else []
+    scatter = np.std(members, axis=0, ddof=1) if members else np.full(len(RADII), np.nan)
+    return list(zip(RADII, of(lens.kappa), scatter.tolist(), strict=True))
+
+
+def as_table(lines: list[Line]) -> Table:
+    """Return the columns of `schema.MASSES`."""
+    return {
+        "quantity": np.array([line.quantity for line in lines]),
+        "value": np.array([line.value for line in lines], np.float64),
+        "err": np.array([line.err for line in lines], np.float64),
+        "unit": np.array([line.unit for line in lines]),
+        "arithmetic": np.array([line.arithmetic for line in lines]),
+    }

@@ -1,0 +1,239 @@
+"""Sources, kappa, light and rho against radius over all fields: annuli, laws and shapes (DESIGN 3.12).
+
+Annuli are round, and elliptical with the ellipse that the sources themselves give; laws are fitted to the
+sources' positions, not to annuli.
+"""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Final
+
+import numpy as np
+
+from tilegc.kernels.groups import groups
+from tilegc.phases.partials import Table
+from tilegc.radial.intensity import Fit, Sample
+from tilegc.radial.profile import ANNULUS_AREA, Contamination
+from tilegc.radial.profile_laws import Shape, elliptical_radius, fit_cored, fit_nfw, fit_ring, shape_of
+from tilegc.skygrid.cells import SkyCells
+from tilegc.skygrid.lens_models import Realisations
+
+__all__ = ["LAWS", "MAPS", "RINGS", "Radial", "fitted", "radial", "sample_of", "shapes_of_map"]
+
+LAWS: Final = ("elliptical", "nfw", "cored")
+"""Laws of the sources' intensity, the one that takes longest first."""
+
+MAPS: Final = ("kappa", "light", "rho")
+"""Maps whose shapes stand beside that of the sources."""
+
+RINGS = (3.0, 8.0, 15.0, 25.0, 40.0, 60.0)
+"""Edges, arcsec, of the annuli in which shapes are measured."""
+
+RING_SOURCES = 50
+"""Sources below which an annulus has no shape."""
+
+FINENESS = 15.0
+"""Radius over the side of the cells by which areas are counted, at least."""
+
+COARSE = (8, 4, 2)
+"""Cells of the sky grid a side that are taken together far out, where nothing changes within them."""
+
+
+@dataclass(frozen=True)
+class Radial:
+    """What depends on radius."""
+
+    annuli: Table
+    """Columns of `schema.RADIAL`."""
+    shapes: Table
+    """Columns of `schema.SHAPE`."""
+    cored: Fit
+    elliptical: Fit
+    nfw: Fit
+    shape: Shape
+    """Of the elliptical fit."""
+
+
+def radial(
+    cells: SkyCells, sources: Table, edges: tuple[float, ...], contamination: Contamination,
+    fits: Mapping[str, Fit], shapes: Mapping[str, Table], members: Realisations | None = None,
+) -> Radial:  # fmt: skip
+    """Measure everything that depends on radius, all fields together.
+
+    Parameters
+    ----------
+    cells : SkyCells
+    sources : table
+        Columns field, ra, dec (deg) of the sources that `cells` counts.
+    edges : tuple of float
+        Of the annuli, arcsec.
+    contamination : Contamination
+        Subtracted in `n_corrected`.
+    fits : mapping
+        `fitted` of every name in `LAWS`.
+    shapes : mapping
+        `shapes_of_map` of every name in `MAPS`.
+    members : Realisations, optional
+        Of the lens model: their scatter is the error of kappa.
+    """
+    elliptical = fits["elliptical"]
+    e1, e2 = (elliptical[name] if np.isfinite(elliptical[name]) else 0.0 for name in ("e1", "e2"))
+    xi, eta = np.meshgrid(cells.xi, cells.eta)
+    rows = [
+        row
+        for geometry, radius in (("circle", cells.radius), ("ellipse", elliptical_radius(xi, eta, e1, e2)))
+        for row in _annuli(cells, geometry, radius, edges, contamination, members)
+    ]
+    names = (
+        "geometry", "r_lo", "r_hi", "r_mean", "area_arcsec2", "n_gc", "n_per_arcsec2", "n_err", "n_corrected",
+        "n_corrected_err", "kappa", "kappa_err", "light", "rho",
+    )  # fmt: skip
+    floor = elliptical["floor"] if np.isfinite(elliptical["floor"]) else 0.0
+    parts = [_shapes("sources", sample_of(cells, sources), floor), *(shapes[name] for name in MAPS)]
+    return Radial(
+        _table(names, rows), {name: np.concatenate([part[name] for part in parts]) for name in parts[0]},
+        fits["cored"], elliptical, fits["nfw"],
+        shape_of(elliptical) if np.isfinite(elliptical.values).all() else Shape(*[np.nan] * 4),
+    )  # fmt: skip
+
+
+def fitted(name: str, cells: SkyCells, sources: Table) -> Fit:
+    """Fit one of `LAWS` to the sources' positions; parameters as for `radial`."""
+    sample = sample_of(cells, sources)
+    return fit_nfw(sample) if name == "nfw" else fit_cored(sample, elliptical=name == "elliptical")
+
+
+def shapes_of_map(name: str, cells: SkyCells) -> Table:
+    """Return axis ratio and position angle of one of `MAPS` in rings about the centre: rows of `schema.SHAPE`."""
+    values = {"kappa": lambda: cells.kappa, "light": lambda: _light(cells), "rho": lambda: _rho(cells)}[
+        name
+    ]()
+    there = cells.kept & np.isfinite(values) & (values > 0)
+    area = cells.good_area.sum(axis=0)
+    xi, eta, part, weight = _gathered(cells, np.where(there, area, 0.0), np.where(there, area * values, 0.0))
+    return _shapes(name, Sample(xi, eta, weight, xi, eta, part), 0.0)
+
+
+def sample_of(cells: SkyCells, sources: Table) -> Sample:
+    """Return the sources in kept cells at their own places, and the good area, coarser far out."""
+    use = cells.kept_at(sources["ra"], sources["dec"])
+    use &= cells.owned(sources["ra"], sources["dec"], sources["field"])
+    xi, eta = cells.grid.offsets(sources["ra"][use], sources["dec"][use])
+    area = np.where(cells.kept, cells.good_area.sum(axis=0), 0.0)
+    return Sample(xi, eta, np.ones(xi.size), *_gathered(cells, area))
+
+
+def _annuli(
+    cells: SkyCells, geometry: str, radius: np.ndarray, edges: tuple[float, ...], contamination: Contamination,
+    members: Realisations | None,
+) -> Iterator[tuple[object, ...]]:  # fmt: skip
+    kept, area, count = cells.kept, cells.good_area.sum(axis=0), cells.n_gc.sum(axis=0)
+    light, rho = _light(cells), _rho(cells)
+    for r_lo, r_hi in itertools.pairwise(edges):
+        ring = (radius >= r_lo) & (radius < r_hi)
+        here = kept & ring
+        good = float(area[here].sum())
+        if good < ANNULUS_AREA:
+            continue
+        n = int(count[here].sum())
+        error = np.sqrt(n) / good
+        yield (
+            geometry, r_lo, r_hi, float((radius[here] * area[here]).sum()) / good, good, n, n / good, error,
+            n / good - contamination.n, float(np.hypot(error, contamination.err)),
+            _mean(cells.kappa[here]), _scatter(members, here), _mean(light[here]), _mean(rho[ring]),
+        )  # fmt: skip
+
+
+def _scatter(members: Realisations | None, here: np.ndarray) -> float:
+    """Return the standard deviation of the realisations' means; NaN where they do not cover the annulus."""
+    if members is None:
+        return np.nan
+    box = members.box
+    inside = here[box.y0 : box.y1, box.x0 : box.x1]
+    if not inside.any() or inside.sum() < here.sum():
+        return np.nan
+    means = [_mean(layer[inside]) for layer in members.kappa]
+    return float(np.std(means, ddof=1))
+
+
+def _shapes(tracer: str, sample: Sample, floor: float) -> Table:
+    """Return axis ratio and position angle of a tracer in rings about the centre."""
+    rows: list[tuple[object, ...]] = []
+    counted = tracer == "sources"
+    for r_lo, r_hi in itertools.pairwise(RINGS):
+        ring = sample.ring(r_lo, r_hi)
+        whole_ring = np.pi * (r_hi**2 - r_lo**2)
+        if ring.area.sum() < 0.5 * whole_ring or (counted and ring.weight.sum() < RING_SOURCES):
+            continue
+        found = fit_ring(sample, r_lo, r_hi, floor)
+        if found.at_bound or not np.isfinite(found.values).all():
+            continue
+        shape = shape_of(found)
+        rows.append((
+            tracer, r_lo, r_hi, float(found.n) if counted else np.nan, found["slope"], shape.axis_ratio,
+            shape.axis_ratio_err if counted else np.nan, shape.position_angle,
+            shape.position_angle_err if counted else np.nan,
+        ))  # fmt: skip
+    names = (
+        "tracer", "r_lo", "r_hi", "n_gc", "slope", "axis_ratio", "axis_ratio_err", "position_angle",
+        "position_angle_err",
+    )  # fmt: skip
+    return _table(names, rows)
+
+
+def _light(cells: SkyCells) -> np.ndarray:
+    """Return light less that of the farthest tenth of the cells (eta, xi); NaN where no cell is kept."""
+    kept = cells.kept
+    owner = (
+        np.take_along_axis(cells.light, cells.owner[None], axis=0)[0] if kept.size else np.zeros(kept.shape)
+    )
+    there = kept & np.isfinite(owner)
+    if not there.any():
+        return np.full(kept.shape, np.nan)
+    far = there & (cells.radius >= np.quantile(cells.radius[there], 0.9))
+    return np.where(there, owner - _mean(owner[far]), np.nan)
+
+
+def _rho(cells: SkyCells) -> np.ndarray:
+    """Return the kernel sum of the field to which each cell belongs; NaN under half of a cell's area."""
+    if not cells.kappa.size:
+        return np.zeros(cells.kappa.shape)
+    owner = cells.owner[None]
+    rho = np.take_along_axis(cells.rho, owner, axis=0)[0]
+    inside = np.take_along_axis(cells.inside_area, owner, axis=0)[0] >= 0.5 * cells.grid.pixel**2
+    return np.where(inside, rho, np.nan)
+
+
+def _gathered(cells: SkyCells, area: np.ndarray, *sums: np.ndarray) -> tuple[np.ndarray, ...]:
+    """Return places and sums of cells with area, in larger squares the farther out.
+
+    A square is taken whole where its side is below a fifteenth of its distance; its place is the area's
+    centre of gravity.
+    """
+    pixel = cells.grid.pixel
+    rows, columns = np.nonzero(area > 0)
+    part = area[rows, columns]
+    xi, eta = cells.xi[columns], cells.eta[rows]
+    step = np.ones(rows.size, np.int64)
+    for side in COARSE:
+        j, i = (rows + cells.j0) // side, (columns + cells.i0) // side
+        near = np.hypot((np.abs(i + 0.5) - 0.5) * side * pixel, (np.abs(j + 0.5) - 0.5) * side * pixel)
+        step = np.where((step == 1) & (near >= FINENESS * side * pixel), side, step)
+    j, i = (rows + cells.j0) // step, (columns + cells.i0) // step
+    size, group = groups(step, j, i)
+    total = np.bincount(group, part, size)
+    places = (np.bincount(group, part * axis, size) / total for axis in (xi, eta))
+    return (*places, total, *(np.bincount(group, one[rows, columns], size) for one in sums))
+
+
+def _table(names: tuple[str, ...], rows: list[tuple[object, ...]]) -> Table:
+    columns = zip(*rows, strict=True) if rows else [()] * len(names)
+    return {name: np.array(values) for name, values in zip(names, columns, strict=True)}
+
+
+def _mean(values: np.ndarray) -> float:
+    finite = values[np.isfinite(values)]
+    return float(finite.mean()) if finite.size else np.nan

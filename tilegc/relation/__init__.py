@@ -1,0 +1,1 @@
+"""Number density of sources against convergence: boxes, likelihood, kernel, ranking, sensitivity."""

@@ -1,0 +1,101 @@
+"""Intervals from the profile likelihood, for where a parameter lies at its bound and an error says little."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Final
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.optimize import brentq
+
+from tilegc.relation.counts_law import POWERS, BoxCounts, Law, fit_law, least_floor
+
+__all__ = ["interval"]
+
+C, FLOOR, MEMBERS = 1, 2, 3
+"""Numbers of the law's parameters."""
+
+REACH: Final = 12
+"""Errors from the best value within which an end is looked for."""
+
+
+def interval(
+    data: BoxCounts, law: Law, parameter: int, covariance: NDArray[np.float64], level: float = 1.0
+) -> tuple[float, float]:
+    """Return the values between which 2 ln L is within level^2 of its maximum, all else at its best.
+
+    Parameters
+    ----------
+    data, law : BoxCounts, Law
+        The counts, and the law that was fitted to them.
+    parameter : int
+        1: c; 2: the floor, 3: g; their lower ends may lie on their bounds: `least_floor`, and 0.
+    covariance : float64
+        Of the law, clumping included: where it exceeds Fisher's, the likelihood is taken as broader by as much.
+    level : float
+        In standard deviations: 1 for 68 %, 2 for 95 %.
+
+    Returns
+    -------
+    tuple of float
+        NaN for an end that was not found.
+    """
+    fisher = _fisher(law, parameter)
+    if not law.found or not np.isfinite(fisher):
+        return np.nan, np.nan
+    error = float(np.sqrt(covariance[parameter, parameter])) if law.free[parameter] else 0.0
+    stretch = max(error / fisher, 1.0) if law.free[parameter] else _stretch(law, covariance)
+    unit = max(error, fisher * stretch)
+    best = law.theta[parameter]
+    below = bool(law.free[2]) or law.floor < 0
+
+    def excess(value: float) -> float:
+        there = fit_law(data, dispersion=law.dispersion, begin=law, hold=(parameter, value), below=below)
+        if not there.found:
+            raise _NoFitError
+        return 2.0 * (law.ln_likelihood - there.ln_likelihood) / stretch**2 - level**2
+
+    low, high = POWERS if parameter == C else (0.0, np.inf)
+    if parameter == FLOOR and below:
+        low = min(least_floor(data, law), best)
+    return _end(excess, best, -unit * level, low), _end(excess, best, unit * level, high)
+
+
+class _NoFitError(ArithmeticError):
+    """The others could not be fitted beside a held parameter."""
+
+
+def _fisher(law: Law, parameter: int) -> float:
+    """Return Fisher's error of a parameter, the others free; also of a floor that lies on its bound."""
+    free = law.free.copy()
+    free[parameter] = True
+    matrix = law.information[np.ix_(free, free)]
+    try:
+        inverse = np.linalg.inv(matrix)
+    except np.linalg.LinAlgError:
+        return float("nan")
+    return float(np.sqrt(inverse[(free.cumsum() - 1)[parameter], (free.cumsum() - 1)[parameter]]))
+
+
+def _stretch(law: Law, covariance: NDArray[np.float64]) -> float:
+    """Return by how much clumping widens the errors of the parameters that were free: that of c."""
+    return max(float(np.sqrt(covariance[C, C])) / _fisher(law, C), 1.0) if law.free[C] else 1.0
+
+
+def _end(excess: Callable[[float], float], best: float, step: float, bound: float) -> float:
+    """Return where the excess is zero on one side of the best value; the bound, where it is not reached before."""
+    inner = outer = best
+    try:
+        for _ in range(REACH):
+            outer = outer + step
+            if (outer - bound) * step >= 0:
+                outer = bound
+            if excess(outer) > 0:
+                return float(brentq(excess, inner, outer, xtol=1e-4 * abs(step), rtol=1e-10))
+            if outer == bound:
+                return bound
+            inner = outer
+    except _NoFitError:
+        pass
+    return float("nan")

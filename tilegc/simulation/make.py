@@ -1,0 +1,294 @@
+"""`simulate`: check what was asked for, draw the sky, write the files."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager, suppress
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from tilegc import config, sky
+from tilegc.errors import ConfigError, ConvergenceError, ResourceError, RunFolderError
+from tilegc.io.convergence import read_convergence
+from tilegc.simulation.frame import Frame, layout_frames
+from tilegc.simulation.mass import REFERENCE_REDSHIFT, AnalyticMass, Convergence, MapMass
+from tilegc.simulation.mosaics import LAYOUTS, Mosaic, disk_bytes, free_bytes, mosaic_for, write_whole
+from tilegc.simulation.population import populate
+from tilegc.simulation.presets import BANDS, Preset, find_preset
+from tilegc.simulation.products import kappa_map, run_file, truth_table
+from tilegc.simulation.psf import BandPSF, analytic_psf, read_psf
+from tilegc.simulation.scene import Scene
+
+__all__ = ["simulate"]
+
+_TILE = 512
+_LEAST_SIDE = 32
+
+Progress = Callable[[int, int, str], object]
+
+
+def simulate(
+    directory: str | Path,
+    *,
+    preset: str = "small",
+    seed: int = 1,
+    size: int | Sequence[int] | None = None,
+    bands: Sequence[str] | None = None,
+    layout: str = "i2d",
+    kappa: str | Path | None = None,
+    kappa_source_redshift: float | None = None,
+    kappa_lens_scaling: float | None = None,
+    psf: Mapping[str, str | Path] | None = None,
+    overwrite: bool = False,
+    progress: Progress | None = None,
+    tile: int = _TILE,
+) -> Path:
+    """Write a mock cluster: FITS mosaics, ``kappa.fits``, ``truth.parquet`` and ``run.yaml``.
+
+    Everything is checked before anything is written; files are written beside their places and
+    renamed. The same arguments give the same bytes, whatever `tile` and the number of cores.
+
+    Parameters
+    ----------
+    directory : path
+        Made if absent; must be empty unless `overwrite`.
+    preset : str
+        One of `PRESETS`.
+    seed : int
+        Not negative.
+    size : int or pair of int, optional
+        Side of the fields in pixels instead of the preset's: one for all, or one each.
+    bands : sequence of str, optional
+        Of F090W, F115W, F150W, F200W; the preset's by default.
+    layout : {"i2d", "grizli"}
+        One file a band with SCI, ERR, WHT in MJy/sr; or gzipped science and weight in 10 nJy.
+    kappa : path, optional
+        A kappa map over which globular clusters are planted instead of the analytic cluster. The
+        cluster centre is the preset's if the map covers it, else the map's peak.
+    kappa_source_redshift, kappa_lens_scaling : float, optional
+        How that map is scaled: a source redshift, or D_LS / D_S. Exactly one, and only with `kappa`.
+    psf : mapping of str to path, optional
+        FITS images of the PSF per band; bands without one keep the analytic PSF.
+    overwrite : bool
+        Write into a folder that is not empty; only files of the same names are replaced.
+    progress : callable, optional
+        Called as ``progress(done, total, label)`` after each tile.
+    tile : int
+        Side of the tiles in which mosaics are made, px: memory, not content, depends on it.
+
+    Returns
+    -------
+    Path
+        The run file.
+
+    Raises
+    ------
+    ConfigError, InputError, ConvergenceError
+        If an argument or a file is wrong.
+    RunFolderError
+        If the directory is not empty and `overwrite` is not set.
+    ResourceError
+        If the disk has no room.
+    """
+    chosen = find_preset(preset)
+    names = _checked_bands(chosen.bands if bands is None else bands)
+    if layout not in LAYOUTS:
+        raise ConfigError(f"layout: there is no {layout!r}; use one of {', '.join(LAYOUTS)}")
+    if isinstance(seed, bool) or not isinstance(seed, int) or seed < 0:
+        raise ConfigError(f"seed: {seed!r} is not a whole number from 0 up; give one")
+    if tile < 1:
+        raise ConfigError(f"tile: {tile!r} is not a side in pixels; give at least 1")
+    sizes = _checked_sizes(size, len(chosen.fields))
+    psfs = _checked_psfs(psf, names, chosen.scale)
+    mass, chosen = _lens(chosen, kappa, kappa_source_redshift, kappa_lens_scaling)
+    frames = layout_frames(chosen, sizes)
+    if kappa is not None and not _covers(mass, frames):
+        raise ConvergenceError(f"kappa: {kappa} has no mass on any field; give a map that covers the cluster")
+    folder = _checked_folder(Path(directory), overwrite=overwrite)
+    need, free = disk_bytes(layout, frames, len(names)), free_bytes(folder)
+    if need > free:
+        raise ResourceError(
+            f"{folder}: the mosaics need {need / 1e9:.1f} GB, {free / 1e9:.1f} GB are free;"
+            " choose a smaller size or another disk"
+        )
+
+    objects = populate(chosen, frames, mass, seed, names)
+    tiles = sum(len(list(_row_bands(f.ny, tile))) * len(list(_row_bands(f.nx, tile))) for f in frames)
+    tell = _Teller(progress, tiles)
+    run = folder / "run.yaml"
+    with _filling(folder):
+        # gone first and written last: with a run file in it, a folder is whole
+        run.unlink(missing_ok=True)
+        for frame in frames:
+            scene = Scene(frame, objects, psfs, seed)
+            _write_field(scene, folder, layout, chosen.cluster_name, tile, tell)
+        write_whole(folder / "kappa.fits", kappa_map(mass, frames, chosen.redshift))
+        write_whole(folder / "truth.parquet", truth_table(objects, frames, names))
+        write_whole(run, run_file(chosen, frames, names, layout).encode())
+    return run
+
+
+@contextmanager
+def _filling(folder: Path) -> Iterator[None]:
+    """Make a folder for what is written inside; if that fails, remove what this call put there."""
+    try:
+        made = not folder.exists()
+        folder.mkdir(parents=True, exist_ok=True)
+        before = {path.name for path in folder.iterdir()}
+    except OSError as error:
+        raise RunFolderError(f"{folder}: cannot be made ({error.strerror}); name another folder") from None
+    try:
+        yield
+    except BaseException as error:
+        with suppress(OSError):  # where nothing may be written, nothing was
+            for path in list(folder.iterdir()):
+                if path.name not in before and path.is_file():
+                    path.unlink()
+            if made:
+                folder.rmdir()
+        if isinstance(error, OSError):
+            reason = error.strerror or str(error)
+            raise RunFolderError(f"{folder}: cannot be written to ({reason}); name another folder") from None
+        raise
+
+
+class _Teller:
+    """Counts tiles and passes the count on."""
+
+    def __init__(self, progress: Progress | None, total: int) -> None:
+        self._progress, self._total, self._done = progress, total, 0
+
+    def tile(self, label: str) -> None:
+        self._done += 1
+        if self._progress is not None:
+            self._progress(self._done, self._total, label)
+
+
+def _write_field(scene: Scene, folder: Path, layout: str, target: str, tile: int, tell: _Teller) -> None:
+    frame = scene.frame
+    mosaics: list[Mosaic] = []
+    try:
+        # one by one: those that opened must be discarded if a later one cannot
+        for psf in scene.psfs:
+            mosaics += [mosaic_for(layout, folder, frame, psf.band, target)]
+        unit, blank = mosaics[0].unit, mosaics[0].blank
+
+        def make(y: int, x: int, shape: tuple[int, int]) -> None:
+            parts = scene.render(y, x, shape, unit, blank=blank)
+            for mosaic, part in zip(mosaics, parts, strict=True):
+                mosaic.write(y, x, part)
+
+        with ThreadPoolExecutor(os.cpu_count() or 1) as pool:
+            for y, height in _row_bands(frame.ny, tile):
+                jobs = [pool.submit(make, y, x, (height, width)) for x, width in _row_bands(frame.nx, tile)]
+                for job in jobs:
+                    job.result()
+                    tell.tile(f"field {frame.name}")
+                list(pool.map(lambda mosaic: mosaic.end_row(), mosaics))
+        for mosaic in mosaics:
+            mosaic.close()
+    except BaseException:
+        for mosaic in mosaics:
+            mosaic.discard()
+        raise
+
+
+def _row_bands(length: int, tile: int) -> Iterator[tuple[int, int]]:
+    """Yield (start, length) of the parts into which tiles of that side cut an axis."""
+    for start in range(0, length, tile):
+        yield start, min(tile, length - start)
+
+
+def _checked_bands(bands: Sequence[str]) -> tuple[str, ...]:
+    names = (bands,) if isinstance(bands, str) else tuple(bands)
+    for name in names:
+        if name not in BANDS:
+            raise ConfigError(f"bands: there is no {name!r}; use any of {', '.join(BANDS)}")
+    if not names or len(set(names)) != len(names):
+        raise ConfigError(f"bands: {', '.join(names) or 'none given'}; name each band once")
+    return names
+
+
+def _checked_sizes(size: int | Sequence[int] | None, fields: int) -> tuple[tuple[int, int], ...] | None:
+    if size is None:
+        return None
+    sides = [size] * fields if isinstance(size, int | np.integer) else list(size)
+    good = all(isinstance(s, int | np.integer) and not isinstance(s, bool) for s in sides)
+    if not good or len(sides) != fields or min(sides) < _LEAST_SIDE:
+        raise ConfigError(
+            f"size: {size!r} does not fit; give one side or {fields}, in whole pixels from {_LEAST_SIDE} up"
+        )
+    return tuple((int(s), int(s)) for s in sides)
+
+
+def _checked_psfs(
+    psf: Mapping[str, str | Path] | None, bands: Sequence[str], scale: float
+) -> tuple[BandPSF, ...]:
+    given = dict(psf or {})
+    for name in given:
+        if name not in bands:
+            raise ConfigError(f"psf: {name!r} is not among the bands made; use any of {', '.join(bands)}")
+    return tuple(read_psf(b, given[b], scale) if b in given else analytic_psf(b, scale) for b in bands)
+
+
+def _checked_folder(folder: Path, *, overwrite: bool) -> Path:
+    if folder.exists() and not folder.is_dir():
+        raise RunFolderError(f"{folder}: is a file; name a folder")
+    if folder.is_dir() and not overwrite and any(folder.iterdir()):
+        raise RunFolderError(f"{folder}: is not empty; name an empty folder or set --overwrite")
+    return folder
+
+
+def _positive(name: str, value: Any) -> float:
+    try:
+        number = float(value)
+    except (TypeError, ValueError):
+        number = -1.0
+    if not number > 0.0 or not np.isfinite(number):
+        raise ConfigError(f"{name}: {value!r} is not a positive number; give one")
+    return number
+
+
+def _lens(
+    preset: Preset, path: str | Path | None, source_redshift: float | None, scaling: float | None
+) -> tuple[Convergence, Preset]:
+    """Return the lens and the preset round its centre: a given map's peak, where it is not on the preset's."""
+    if path is None:
+        if source_redshift is not None or scaling is not None:
+            raise ConfigError(
+                "kappa_source_redshift, kappa_lens_scaling: they describe a map; give kappa too"
+            )
+        return AnalyticMass(), preset
+    if (source_redshift is None) == (scaling is None):
+        raise ConvergenceError(
+            f"kappa: say how {path} is scaled; give exactly one of kappa_source_redshift and"
+            " kappa_lens_scaling (D_LS / D_S)"
+        )
+    declared = config.Convergence(
+        path=str(path),
+        source_redshift=None
+        if source_redshift is None
+        else _positive("kappa_source_redshift", source_redshift),
+        lens_scaling=None if scaling is None else _positive("kappa_lens_scaling", scaling),
+        reference_redshift=REFERENCE_REDSHIFT,
+    )
+    given = read_convergence(declared, sky.cosmology(config.Cosmology()), preset.redshift)
+    if not float(given.at(preset.ra, preset.dec)) > 0.0:
+        y, x = np.unravel_index(int(np.nanargmax(given.values)), given.values.shape)
+        ra, dec = (float(value) for value in sky.pixel_to_world(given.wcs, y, x))
+        preset = replace(preset, cluster_name="MOCK", ra=ra, dec=dec)
+    return MapMass(given, preset.ra, preset.dec), preset
+
+
+def _covers(mass: Convergence, frames: Sequence[Frame]) -> bool:
+    """Return whether a kappa map has mass on some field (looked at on a 33 x 33 mesh)."""
+    for frame in frames:
+        x, y = np.meshgrid(np.linspace(0, frame.nx, 33), np.linspace(0, frame.ny, 33))
+        if (mass.kappa(*frame.plane(x, y)) > 0.0).any():
+            return True
+    return False
