@@ -1,4 +1,4 @@
-"""How deep the calibrated filter goes: against the seed's double DoG at equal false-positive rate.
+"""How deep the calibrated filter goes: against the double DoG of `recipe: diego2026` at equal false-positive rate.
 
 `python -m benchmarks.depth`: point sources of one magnitude after another are planted on a grid with random pixel
 phases in the simulator's correlated noise, four bands at its depth, colours of globular clusters, and found as a

@@ -5,7 +5,7 @@
 - On the stamps of the giant arc in Abell S1063 (F115W, F150W, F200W; three images): the share of each bit of the mask,
   the sources on the arc's light and off it, and the longest chain of them.
 
-Everything goes through the Python API, without a WCS, both recipes and the seed without masks for spikes and arcs.
+Everything goes through the Python API, without a WCS, both recipes, and `diego2026` without masks for spikes and arcs.
 """
 
 from __future__ import annotations
@@ -35,8 +35,8 @@ CUT = (slice(150, 520), slice(640, 1000))
 """What is looked at round it."""
 
 SETTINGS: Mapping[str, tuple[str, Mapping[str, str]]] = {
-    "bare": ("seed", {"edge": "off", "extended": "off"}),
-    "seed": ("seed", {"edge": "off", "spikes": "auto", "arcs": "auto"}),
+    "bare": ("diego2026", {"edge": "off", "extended": "off"}),
+    "diego2026": ("diego2026", {"edge": "off", "spikes": "auto", "arcs": "auto"}),
     "calibrated": ("calibrated", {"edge": "off"}),
 }
 

@@ -153,8 +153,8 @@ def test_fields_are_compared_where_both_are_complete():
     # The first is below the limit; the third and the last lie where noise hides sources of that brightness.
     assert common.sources(columns)["peak"].tolist() == pytest.approx([5.1, 6.0])
     whole = {name: Threshold(one.typical, local=False, typical=one.typical) for name, one in limits.items()}
-    seed = Selection(local, {}, {}, whole, columns, columns).common(2.0)
-    assert seed.limit == 5.0
-    assert not seed.complete
+    uniform = Selection(local, {}, {}, whole, columns, columns).common(2.0)
+    assert uniform.limit == 5.0
+    assert not uniform.complete
     nothing = {name: Threshold(np.nan, local=False, typical=np.nan) for name in limits}
     assert Selection(local, {}, {}, nothing, columns, columns).common(2.0).limit == np.inf

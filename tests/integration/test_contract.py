@@ -178,18 +178,18 @@ def test_files(run):
 
 
 def test_every_product_says_its_recipe(run):
-    assert run.summary["recipe"] == run.manifest["recipe"] == "seed"
+    assert run.summary["recipe"] == run.manifest["recipe"] == "diego2026"
     for name in ("catalogue", "candidates", "inpainted"):
         metadata = pq.read_schema(run.path / f"{name}.parquet").metadata
-        assert b"seed" in b" ".join(metadata.values()), name
+        assert b"diego2026" in b" ".join(metadata.values()), name
     for name in ("catalogue", "relation", "profile"):
-        assert Table.read(run.path / f"{name}.ecsv").meta["recipe"] == "seed"
-    assert "seed" in (run.path / "catalogue.reg").read_text()
+        assert Table.read(run.path / f"{name}.ecsv").meta["recipe"] == "diego2026"
+    assert "diego2026" in (run.path / "catalogue.reg").read_text()
     for path in (run.path / "maps").iterdir():
-        assert fits.getheader(path)["RECIPE"] == "seed"
+        assert fits.getheader(path)["RECIPE"] == "diego2026"
     for name in run.fields:
-        assert run.field(name).attrs["recipe"] == "seed"
-    assert run.sky().attrs["recipe"] == "seed"
+        assert run.field(name).attrs["recipe"] == "diego2026"
+    assert run.sky().attrs["recipe"] == "diego2026"
 
 
 def test_tables(run):

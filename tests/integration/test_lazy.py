@@ -55,7 +55,7 @@ def test_detection_map_of_a_runs_own_datasets(run):
 
 
 def test_the_calibrated_filter_is_refused_in_one_line():
-    """Silently, it would be the seed's map under another recipe's name."""
+    """Silently, it would be the paper's map under another recipe's name."""
     calibrated = resolve({
         "recipe": "calibrated", "cluster": {"name": "x", "redshift": 0.3, "ra": 1, "dec": 1},
         "fields": [{"name": "f", "store": "f.zarr"}],

@@ -91,7 +91,7 @@ def test_any_tiles(tile, wholes):
     hold(found_in(sky(3, 3), tile), wholes[3])
 
 
-@pytest.mark.parametrize("recipe", ["seed", "calibrated"])
+@pytest.mark.parametrize("recipe", ["diego2026", "calibrated"])
 def test_bright_pixels_beside_tiles_without_extended_light(recipe):
     """Bit 4 beyond a tile's border decides what the filter leaves out; no wider map makes its halo large enough."""
     masks = {"extended": "off", "bright": 5.0, "spikes": "off", "arcs": "off"}
@@ -102,7 +102,7 @@ def test_bright_pixels_beside_tiles_without_extended_light(recipe):
         hold(found_in(bands, tile, recipe, **masks), whole)
 
 
-@pytest.mark.parametrize("recipe", ["seed", "calibrated"])
+@pytest.mark.parametrize("recipe", ["diego2026", "calibrated"])
 @pytest.mark.parametrize("shape", [(1, 1), (2, 3), (5, 40), (20, 20)])
 def test_a_field_smaller_than_the_filter(shape, recipe):
     bands = {name: image[90 : 90 + shape[0], 20 : 20 + shape[1]] for name, image in sky(3, 2).items()}

@@ -96,7 +96,7 @@ def write_inputs(folder: Path, *, container: str = "i2d", **settings: object) ->
 
 
 SETTINGS: dict[str, Any] = {
-    "recipe": "seed",
+    "recipe": "diego2026",
     "cluster": {"name": "mock", "redshift": 0.348, "ra": RA, "dec": DEC},
     "fields": [],
     "convergence": {"path": "kappa.fits", "source_redshift": 3.0},

@@ -41,7 +41,7 @@ class Convergence:
     """How the iteration of one field ended."""
 
     iterations: int
-    """Fits of the trend; 0: the density is the seed's."""
+    """Fits of the trend; 0: the density has no trend, as in recipe diego2026."""
     change: float
     """Last change of the expected inpainted sources, summed over annuli, of all of them; NaN: none was made."""
 

@@ -1,6 +1,6 @@
 """The threshold T: as asked for, or chosen so that the catalogue is pure enough (DESIGN 3.6).
 
-`recipe: seed` compares peaks with one T a field; `recipe: calibrated` compares their signal-to-noise against local
+`recipe: diego2026` compares peaks with one T a field; `recipe: calibrated` compares their signal-to-noise against local
 noise with k. `auto` takes the lowest limit of the catalogue, keep x T, above which the purity is what is asked for
 and no slice of signal-to-noise shows a regular pattern.
 """

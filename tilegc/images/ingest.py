@@ -22,7 +22,7 @@ __all__ = ["Mode", "ingest", "measured", "needs_store"]
 
 Mode = Literal["never", "always", "auto"]
 
-READS: Final = {"seed": 2.0, "calibrated": 3.0}
+READS: Final = {"diego2026": 2.0, "calibrated": 3.0}
 """Times that every pixel is read out of the files, about: for the detection map, the null maps, the noise of bands."""
 
 

@@ -150,8 +150,8 @@ def grain(config: RunConfig, bands: Sequence[BandPsf]) -> float:
     """Return the brightness at its middle, nJy per pixel, of a point that has the height 1 in the detection map.
 
     A grain of a star's wings is as wide as a point, so wings that are so many times the noise bright, in these terms,
-    could make a peak so many times the noise high. The calibrated map is the flux of a point in each band; the seed's
-    response is measured on the PSF itself.
+    could make a peak so many times the noise high. The calibrated map is the flux of a point in each band; the
+    response of diego2026 is measured on the PSF itself.
     """
     middle = math.fsum(float(band.psf.image[band.psf.radius, band.psf.radius]) for band in bands)
     if config.recipe == "calibrated":

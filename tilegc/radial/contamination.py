@@ -50,7 +50,7 @@ def budget(
     ----------
     cells : SkyCells
     outermost : Contamination
-        Of the seed: all sources of the outermost annulus.
+        As in Diego et al. 2026: all sources of the outermost annulus.
     floor : Fit
         Of the cored law to the positions: its floor.
     centre : int

@@ -137,7 +137,7 @@ def accumulate_cells(
     light : (ny, nx) float32
         Sum of the bands, nJy per pixel; finite on good pixels (mask 0).
     rho : (ny, nx) float32
-        The seed's kernel sum; finite on inside pixels (neither bit 1 nor 2).
+        The kernel sum rho; finite on inside pixels (neither bit 1 nor 2).
 
     Returns
     -------
