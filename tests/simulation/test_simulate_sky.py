@@ -141,7 +141,7 @@ def test_empty_apertures_scatter_as_the_depth_says(tiny):
     radius = 0.1 / SCALE
     fine = (np.arange(9 * 25) - 112.0) / 25.0
     cover = ((fine[:, None] ** 2 + fine**2) <= radius**2).reshape(9, 25, 9, 25).mean(axis=(1, 3))
-    for psf, (sci, err, wht) in zip(psfs, tiles, strict=True):
+    for psf, ((sci, err, wht), _) in zip(psfs, tiles, strict=True):
         assert np.isfinite(sci).all()
         np.testing.assert_allclose(err, 1.0 / np.sqrt(wht), rtol=1e-6)
         clean = (sci / err * err[165, 165]).astype(float)
@@ -160,7 +160,7 @@ def test_photons_add_their_variance(tiny):
     objects = one("icl", flux=3e5, radius=2.0, axis_ratio=0.8, index=1.0)
     scene = Scene(frames[0], objects, psfs, 5)
     light, seen = scene.light(200, 200, (80, 80))
-    (_, err, wht), *_ = scene.render(200, 200, (80, 80), 1.0, blank=math.nan)
+    ((_, err, wht), _), *_ = scene.render(200, 200, (80, 80), 1.0, blank=math.nan)
     expected = scene.rms[0] ** 2 / seen * (1.0 + light[0] / PHOTON_SCALE)
     np.testing.assert_allclose(err.astype(float) ** 2, expected, rtol=1e-5)
     np.testing.assert_allclose(wht, seen / scene.rms[0] ** 2, rtol=1e-5)

@@ -34,7 +34,7 @@ def demo(
 
 def simulate(
     directory: Annotated[Path, typer.Argument(metavar="DIR", help="Where to write.")],
-    preset: Annotated[str, typer.Option(help="tiny, small or as1063.")] = "small",
+    preset: Annotated[str, typer.Option(help="tiny, small, as1063 or steps.")] = "small",
     seed: Annotated[int, typer.Option(min=0, help="Seed of all random numbers.")] = 1,
     size: Annotated[
         str | None, typer.Option(metavar="N[,M]", help="Pixels a side of module A (and B); any size.")
@@ -52,6 +52,18 @@ def simulate(
     psf: Annotated[
         list[str] | None, typer.Option(metavar="BAND=FITS", help="PSF of a band; may be repeated.")
     ] = None,
+    steps: Annotated[
+        float | None,
+        typer.Option(help="Largest step in noise across the fields, with wedges, strips and dead columns."),
+    ] = None,
+    stripes: Annotated[float | None, typer.Option(help="Rms of 1/f stripes, in units of the noise.")] = None,
+    wisps: Annotated[float | None, typer.Option(help="Peak of wisps, in units of the noise.")] = None,
+    oversubtraction: Annotated[
+        float | None, typer.Option(help="Share of the intracluster light that is subtracted too much.")
+    ] = None,
+    cores: Annotated[
+        str | None, typer.Option(help="What saturated cores hold: nan, zero or negative.")
+    ] = None,
     overwrite: Annotated[
         bool, typer.Option("--overwrite", help="Replace the files of an earlier simulation.")
     ] = False,
@@ -60,10 +72,23 @@ def simulate(
     from tilegc.simulation import simulate as write  # noqa: PLC0415
 
     run_file = write(
-        directory, preset=preset, seed=seed, size=_sizes(size), layout=layout, kappa=kappa,
-        kappa_source_redshift=kappa_source_redshift, kappa_lens_scaling=kappa_lens_scaling,
-        psf=_pairs(psf or []), overwrite=overwrite, progress=SimulationBar(),
-    )  # fmt: skip
+        directory,
+        preset=preset,
+        seed=seed,
+        size=_sizes(size),
+        layout=layout,
+        kappa=kappa,
+        kappa_source_redshift=kappa_source_redshift,
+        kappa_lens_scaling=kappa_lens_scaling,
+        psf=_pairs(psf or []),
+        steps=steps,
+        stripes=stripes,
+        wisps=wisps,
+        oversubtraction=oversubtraction,
+        cores=cores,
+        overwrite=overwrite,
+        progress=SimulationBar(),
+    )
     typer.echo(f"run it with: tilegc run {run_file}")
 
 

@@ -1,13 +1,12 @@
 """Shapes of the candidates, and which of them `recipe: calibrated` leaves out of the catalogue.
 
 `concentration` and `roundness` (`tilegc.detection.shape_ratios`) scatter with the noise. A source is elongated where
-it misses a point's roundness by more than the noise at its signal-to-noise lets one point in a thousand miss it, and by
-more than pixel phase, colour and neighbours do at any; and where it is less concentrated than a point, as pieces of
-lines are, beaded ones too (0.4 to 0.98), and points between two others are not. It is extended where its
+it misses a point's roundness by more than the noise at its signal-to-noise lets one point in a thousand miss it, and
+by more than pixel phase, colour and neighbours do at any; and where it is less concentrated than a point, as pieces
+of lines are, beaded ones too (0.4 to 0.98), and points between two others are not. It is extended where its
 concentration is about as near to that of a source twice as wide as to a point's, at any signal-to-noise: of two
-explanations the likelier one.
-Near the limit of detection that takes one or two points in a hundred away, and most sources of FWHM 4 px
-(`benchmarks/depth.py`).
+explanations the likelier one. Near the limit of detection that takes one or two points in a hundred away, and most
+sources of FWHM 4 px (`benchmarks/depth.py`).
 """
 
 from __future__ import annotations

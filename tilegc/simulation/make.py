@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -15,9 +16,19 @@ import numpy as np
 from tilegc import config, sky
 from tilegc.errors import ConfigError, ConvergenceError, ResourceError, RunFolderError
 from tilegc.io.convergence import read_convergence
+from tilegc.simulation.depth import usual_pattern
+from tilegc.simulation.faults import CORES, NO_FAULTS
 from tilegc.simulation.frame import Frame, layout_frames
 from tilegc.simulation.mass import REFERENCE_REDSHIFT, AnalyticMass, Convergence, MapMass
-from tilegc.simulation.mosaics import LAYOUTS, Mosaic, disk_bytes, free_bytes, mosaic_for, write_whole
+from tilegc.simulation.mosaics import (
+    LAYOUTS,
+    Mosaic,
+    NoiseTruth,
+    disk_bytes,
+    free_bytes,
+    mosaic_for,
+    write_whole,
+)
 from tilegc.simulation.population import populate
 from tilegc.simulation.presets import BANDS, Preset, find_preset
 from tilegc.simulation.products import kappa_map, run_file, truth_table
@@ -44,11 +55,19 @@ def simulate(
     kappa_source_redshift: float | None = None,
     kappa_lens_scaling: float | None = None,
     psf: Mapping[str, str | Path] | None = None,
+    steps: float | None = None,
+    stripes: float | None = None,
+    wisps: float | None = None,
+    oversubtraction: float | None = None,
+    cores: str | None = None,
     overwrite: bool = False,
     progress: Progress | None = None,
     tile: int = _TILE,
 ) -> Path:
     """Write a mock cluster: FITS mosaics, ``kappa.fits``, ``truth.parquet`` and ``run.yaml``.
+
+    With steps in depth or any fault, ``truth_noise_<field>.fits`` holds the noise that was planted, one extension a
+    band.
 
     Everything is checked before anything is written; files are written beside their places and
     renamed. The same arguments give the same bytes, whatever `tile` and the number of cores.
@@ -74,6 +93,15 @@ def simulate(
         How that map is scaled: a source redshift, or D_LS / D_S. Exactly one, and only with `kappa`.
     psf : mapping of str to path, optional
         FITS images of the PSF per band; bands without one keep the analytic PSF.
+    steps : float, optional
+        Largest step in noise between parts of a field; with it come wedges, strips of intermediate depth and dead
+        columns. 1 for even depth; the preset's by default.
+    stripes, wisps : float, optional
+        Rms of 1/f stripes and peak of the brightest wisp, in units of the noise of an empty pixel.
+    oversubtraction : float, optional
+        Subtract the intracluster light and this share of it once more, as a sky subtraction may do.
+    cores : {"nan", "zero", "negative"}, optional
+        What the saturated cores of stars hold. Other than with "nan", their weights pass for good.
     overwrite : bool
         Write into a folder that is not empty; only files of the same names are replaced.
     progress : callable, optional
@@ -105,12 +133,16 @@ def simulate(
         raise ConfigError(f"tile: {tile!r} is not a side in pixels; give at least 1")
     sizes = _checked_sizes(size, len(chosen.fields))
     psfs = _checked_psfs(psf, names, chosen.scale)
+    chosen = _with_faults(
+        chosen, steps=steps, stripes=stripes, wisps=wisps, oversubtraction=oversubtraction, cores=cores
+    )
     mass, chosen = _lens(chosen, kappa, kappa_source_redshift, kappa_lens_scaling)
     frames = layout_frames(chosen, sizes)
     if kappa is not None and not _covers(mass, frames):
         raise ConvergenceError(f"kappa: {kappa} has no mass on any field; give a map that covers the cluster")
     folder = _checked_folder(Path(directory), overwrite=overwrite)
-    need, free = disk_bytes(layout, frames, len(names)), free_bytes(folder)
+    uneven = chosen.faults != NO_FAULTS or any(plan.depth for plan in chosen.fields)
+    need, free = disk_bytes(layout, frames, len(names), noise=uneven), free_bytes(folder)
     if need > free:
         raise ResourceError(
             f"{folder}: the mosaics need {need / 1e9:.1f} GB, {free / 1e9:.1f} GB are free;"
@@ -125,8 +157,9 @@ def simulate(
         # gone first and written last: with a run file in it, a folder is whole
         run.unlink(missing_ok=True)
         for frame in frames:
-            scene = Scene(frame, objects, psfs, seed)
-            _write_field(scene, folder, layout, chosen.cluster_name, tile, tell)
+            scene = Scene(frame, objects, psfs, seed, chosen.faults)
+            truth = NoiseTruth(folder, frame, names, chosen.cluster_name) if uneven else None
+            _write_field(scene, folder, layout, chosen.cluster_name, tile, tell, truth)
         write_whole(folder / "kappa.fits", kappa_map(mass, frames, chosen.redshift))
         write_whole(folder / "truth.parquet", truth_table(objects, frames, names))
         write_whole(run, run_file(chosen, frames, names, layout).encode())
@@ -169,7 +202,15 @@ class _Teller:
             self._progress(self._done, self._total, label)
 
 
-def _write_field(scene: Scene, folder: Path, layout: str, target: str, tile: int, tell: _Teller) -> None:
+def _write_field(
+    scene: Scene,
+    folder: Path,
+    layout: str,
+    target: str,
+    tile: int,
+    tell: _Teller,
+    truth: NoiseTruth | None,
+) -> None:
     frame = scene.frame
     mosaics: list[Mosaic] = []
     try:
@@ -180,8 +221,10 @@ def _write_field(scene: Scene, folder: Path, layout: str, target: str, tile: int
 
         def make(y: int, x: int, shape: tuple[int, int]) -> None:
             parts = scene.render(y, x, shape, unit, blank=blank)
-            for mosaic, part in zip(mosaics, parts, strict=True):
+            for mosaic, (part, _) in zip(mosaics, parts, strict=True):
                 mosaic.write(y, x, part)
+            if truth is not None:
+                truth.write(y, x, [noise for _, noise in parts])
 
         with ThreadPoolExecutor(os.cpu_count() or 1) as pool:
             for y, height in _row_bands(frame.ny, tile):
@@ -190,11 +233,13 @@ def _write_field(scene: Scene, folder: Path, layout: str, target: str, tile: int
                     job.result()
                     tell.tile(f"field {frame.name}")
                 list(pool.map(lambda mosaic: mosaic.end_row(), mosaics))
-        for mosaic in mosaics:
-            mosaic.close()
+        for file in (*mosaics, truth):
+            if file is not None:
+                file.close()
     except BaseException:
-        for mosaic in mosaics:
-            mosaic.discard()
+        for file in (*mosaics, truth):
+            if file is not None:
+                file.discard()
         raise
 
 
@@ -234,6 +279,43 @@ def _checked_psfs(
         if name not in bands:
             raise ConfigError(f"psf: {name!r} is not among the bands made; use any of {', '.join(bands)}")
     return tuple(read_psf(b, given[b], scale) if b in given else analytic_psf(b, scale) for b in bands)
+
+
+def _with_faults(
+    preset: Preset,
+    *,
+    steps: float | None,
+    stripes: float | None,
+    wisps: float | None,
+    oversubtraction: float | None,
+    cores: str | None,
+) -> Preset:
+    """Return a preset with other depths and faults than its own; None keeps the preset's."""
+    numbers = {"stripes": stripes, "wisps": wisps, "oversubtraction": oversubtraction}
+    changes: dict[str, Any] = {
+        name: _number(name, value, least=0.0) for name, value in numbers.items() if value is not None
+    }
+    if cores is not None:
+        if cores not in CORES:
+            raise ConfigError(f"cores: there is no {cores!r}; use one of {', '.join(CORES)}")
+        changes["cores"] = cores
+    plans = preset.fields
+    if steps is not None:
+        noise = _number("steps", steps, least=1.0)
+        plans = tuple(
+            replace(plan, depth=usual_pattern(noise, beside=plan.cluster is None)) for plan in plans
+        )
+    return replace(preset, faults=replace(preset.faults, **changes), fields=plans)
+
+
+def _number(name: str, value: Any, *, least: float) -> float:
+    try:
+        number = float(value)
+    except (TypeError, ValueError):
+        number = math.nan
+    if not least <= number < math.inf:
+        raise ConfigError(f"{name}: {value!r} is not a number from {least:g} up; give one")
+    return number
 
 
 def _checked_folder(folder: Path, *, overwrite: bool) -> Path:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import gzip
 import math
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -20,7 +20,16 @@ from numpy.typing import NDArray
 from tilegc.simulation.frame import Frame
 from tilegc.simulation.scene import TilePixels
 
-__all__ = ["LAYOUTS", "GrizliMosaic", "I2dMosaic", "Mosaic", "mosaic_for", "write_whole"]
+__all__ = [
+    "LAYOUTS",
+    "GrizliMosaic",
+    "I2dMosaic",
+    "Mosaic",
+    "NoiseTruth",
+    "mosaic_for",
+    "noise_name",
+    "write_whole",
+]
 
 _BLOCK = 2880
 _DETECTOR_SR = math.radians(0.0307 / 3600.0) ** 2  # of NIRCam's short-wavelength detectors
@@ -101,37 +110,16 @@ class I2dMosaic:
     def __init__(self, folder: Path, frame: Frame, band: str, target: str) -> None:
         self.path = folder / i2d_name(frame.name, band)
         self.unit = 1e-15 / frame.pixel_sr  # MJy/sr per nJy per pixel
-        shape = (frame.ny, frame.nx)
-        size = frame.nx * frame.ny * 4
-        padded = -(-size // _BLOCK) * _BLOCK
         photometry: list[tuple[str, Any, str]] = [
             ("PIXAR_SR", frame.pixel_sr, "Nominal pixel area in steradians"),
             ("PIXAR_A2", frame.scale**2, "Nominal pixel area in arcsec^2"),
         ]
         units = {"SCI": "MJy/sr", "ERR": "MJy/sr", "WHT": "(MJy/sr)^-2"}
-        offset = 0
-        offsets = []
-        with partial(self.path).open("wb") as file:
-            primary = [
-                ("SIMPLE", True, "conforms to FITS standard"),
-                ("BITPIX", 8, "array data type"),
-                ("NAXIS", 0, "number of array dimensions"),
-                ("EXTEND", True, ""),
-                *_primary_cards(frame, band, target),
-            ]
-            offset += file.write(header_bytes(primary))
-            for name, unit in units.items():
-                cards = [*_image_cards(frame, extension=True), ("EXTNAME", name, "extension name")]
-                cards += [("BUNIT", unit, "physical units of the array values"), *photometry]
-                content = header_bytes([*cards, *frame.wcs_cards()])
-                file.seek(offset)
-                offset += file.write(content)
-                offsets.append(offset)
-                offset += padded
-            file.truncate(offset)
-        self._planes = [
-            np.memmap(partial(self.path), dtype=">f4", mode="r+", offset=o, shape=shape) for o in offsets
-        ]
+        extensions = {
+            name: [("BUNIT", unit, "physical units of the array values"), *photometry]
+            for name, unit in units.items()
+        }
+        self._planes = _open_planes(self.path, frame, _primary_cards(frame, band, target), extensions)
 
     def write(self, y_start: int, x_start: int, tile: TilePixels) -> None:
         """Copy a tile into the file."""
@@ -152,6 +140,64 @@ class I2dMosaic:
         """Remove the unfinished file."""
         self._planes = []
         partial(self.path).unlink(missing_ok=True)
+
+
+class NoiseTruth:
+    """The noise that was planted in a field: an image of each band, in a file of one extension a band.
+
+    Values are the standard deviation of a pixel about the noiseless sky, nJy, with photons of the sources and the
+    pattern of the detector; NaN without data. Pixels are correlated, see `tilegc.simulation.noise`.
+    """
+
+    def __init__(self, folder: Path, frame: Frame, bands: Sequence[str], target: str) -> None:
+        self.path = folder / noise_name(frame.name)
+        cards = [("BUNIT", "nJy", "standard deviation of a pixel")]
+        extensions = dict.fromkeys(bands, cards)
+        self._planes = _open_planes(self.path, frame, _primary_cards(frame, "", target), extensions)
+
+    def write(self, y_start: int, x_start: int, bands: Sequence[NDArray[np.float32]]) -> None:
+        """Copy a tile of every band into the file; several threads may do so at once, on different tiles."""
+        for plane, part in zip(self._planes, bands, strict=True):
+            plane[y_start : y_start + part.shape[0], x_start : x_start + part.shape[1]] = part
+
+    def close(self) -> None:
+        """Flush and rename."""
+        for plane in self._planes:
+            plane.flush()
+        self._planes = []
+        partial(self.path).replace(self.path)
+
+    def discard(self) -> None:
+        """Remove the unfinished file."""
+        self._planes = []
+        partial(self.path).unlink(missing_ok=True)
+
+
+def _open_planes(
+    path: Path, frame: Frame, primary: Cards, extensions: Mapping[str, Cards]
+) -> list[np.memmap[Any, Any]]:
+    """Write the headers of a file of images, give it its full size, and map its images into memory."""
+    shape = (frame.ny, frame.nx)
+    size = frame.nx * frame.ny * 4
+    padded = -(-size // _BLOCK) * _BLOCK
+    offsets = []
+    with partial(path).open("wb") as file:
+        first = [
+            ("SIMPLE", True, "conforms to FITS standard"),
+            ("BITPIX", 8, "array data type"),
+            ("NAXIS", 0, "number of array dimensions"),
+            ("EXTEND", True, ""),
+            *primary,
+        ]
+        offset = file.write(header_bytes(first))
+        for name, extra in extensions.items():
+            cards = [*_image_cards(frame, extension=True), ("EXTNAME", name, "extension name"), *extra]
+            file.seek(offset)
+            offset += file.write(header_bytes([*cards, *frame.wcs_cards()]))
+            offsets.append(offset)
+            offset += padded
+        file.truncate(offset)
+    return [np.memmap(partial(path), dtype=">f4", mode="r+", offset=o, shape=shape) for o in offsets]
 
 
 class GrizliMosaic:
@@ -229,14 +275,19 @@ def grizli_name(field: str, band: str, part: str) -> str:
     return f"{field}_{band.lower()}_drc_{part}.fits.gz"
 
 
+def noise_name(field: str) -> str:
+    """Return the name of the file that holds the noise planted in a field."""
+    return f"truth_noise_{field}.fits"
+
+
 def mosaic_for(layout: str, folder: Path, frame: Frame, band: str, target: str) -> Mosaic:
     """Open the file or files of one band of one field for writing."""
     return (I2dMosaic if layout == "i2d" else GrizliMosaic)(folder, frame, band, target)
 
 
-def disk_bytes(layout: str, frames: Sequence[Frame], bands: int) -> int:
-    """Return the bytes that the mosaics take on the disk at most."""
-    planes = 3 if layout == "i2d" else 2
+def disk_bytes(layout: str, frames: Sequence[Frame], bands: int, *, noise: bool = False) -> int:
+    """Return the bytes that the mosaics take on the disk at most, with the truth of the noise or without."""
+    planes = (3 if layout == "i2d" else 2) + noise
     return sum(frame.nx * frame.ny * 4 * planes * bands for frame in frames)
 
 

@@ -19,7 +19,7 @@ from tilegc.kernels.compiled import compiled
 from tilegc.simulation.deviates import hash2, normal
 from tilegc.simulation.psf import BandPSF
 
-__all__ = ["DEPTH", "PHOTON_SCALE", "add_noise", "aperture_noise", "pixel_rms"]
+__all__ = ["DEPTH", "PATTERN_RMS", "PHOTON_SCALE", "add_noise", "aperture_noise", "pixel_rms"]
 
 DEPTH = 30.9
 """AB magnitude, 5 sigma, total, of a point source."""
@@ -32,6 +32,8 @@ _TAP0, _TAP1 = _NORM, _SIDE * _NORM
 _PATTERN = 0.12  # fixed pattern, of the pixel rms (an estimate)
 _STRIPE = 0.05  # rows of an amplifier, of the pixel rms (an estimate: 1/f noise after destriping)
 _AMPLIFIER = 512  # px
+PATTERN_RMS = math.hypot(_PATTERN, _STRIPE)
+"""Rms of the pattern that all bands share, in units of the noise of an empty pixel."""
 
 
 def aperture_noise(radius: float) -> float:

@@ -7,6 +7,8 @@ from dataclasses import dataclass, field
 from types import MappingProxyType
 
 from tilegc.errors import ConfigError
+from tilegc.simulation.depth import Patch, usual_pattern
+from tilegc.simulation.faults import NO_FAULTS, Faults
 
 __all__ = ["BANDS", "PRESETS", "Arc", "FieldPlan", "Preset", "find_preset"]
 
@@ -51,6 +53,8 @@ class FieldPlan:
     """Rectangles without data (x0, y0, x1, y1) in fractions of the side: a notch and a thin strip."""
     gap_at: tuple[float, float] = (0.77, 0.22)
     """Where the gaps between the detectors cross, fractions of the side."""
+    depth: tuple[Patch, ...] = ()
+    """Parts of the field with noise of their own."""
 
 
 @dataclass(frozen=True)
@@ -79,6 +83,7 @@ class Preset:
         Arc(radius=11.0, position_angle=235.0, length=84.0, mag=21.3, clumps=22),
         Arc(radius=19.5, position_angle=85.0, length=34.0, mag=22.4, clumps=12),
     )
+    faults: Faults = NO_FAULTS
     run: Mapping[str, str] = field(default_factory=dict)
     """Settings of the run file that differ from the usual ones: dotted key to YAML text."""
 
@@ -128,7 +133,33 @@ _AS1063 = Preset(
     ),
 )
 
-PRESETS: Mapping[str, Preset] = MappingProxyType({p.name: p for p in (_TINY, _SMALL, _AS1063)})
+_STEPS = Preset(
+    name="steps",
+    purpose="tests of noise: a mosaic whose depth steps by 3 in noise",
+    fields=(
+        FieldPlan(
+            name="a",
+            size=1500,
+            cluster=(0.5, 0.5),
+            stars=3,
+            star_mags=_SMALL_MAGS,
+            depth=usual_pattern(3.0, beside=False),
+        ),
+        FieldPlan(
+            name="b",
+            size=1500,
+            cluster=None,
+            stars=4,
+            star_mags=_SMALL_MAGS,
+            depth=usual_pattern(3.0, beside=True),
+        ),
+    ),
+    dither=16.0,
+    gap=14.0,
+    run=MappingProxyType({"tiles.size": "512", "mask.edge": "1.0"}),
+)
+
+PRESETS: Mapping[str, Preset] = MappingProxyType({p.name: p for p in (_TINY, _SMALL, _AS1063, _STEPS)})
 """The presets by name."""
 
 

@@ -10,13 +10,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tilegc.simulation import render
+from tilegc.simulation.depth import relative_weight
 from tilegc.simulation.deviates import stream_key
+from tilegc.simulation.faults import Faults, stripes, wisps
 from tilegc.simulation.frame import Frame, exposure
-from tilegc.simulation.noise import add_noise, detector_pattern, pixel_rms
+from tilegc.simulation.noise import PATTERN_RMS, add_noise, detector_pattern, pixel_rms
 from tilegc.simulation.objects import KINDS, Objects
 from tilegc.simulation.psf import BandPSF
 
-__all__ = ["SATURATED", "Scene", "TilePixels"]
+__all__ = ["SATURATED", "NoisyTile", "Scene", "TilePixels"]
 
 SATURATED = 18.5
 """AB magnitude in F150W above which a star's core has no data."""
@@ -33,6 +35,9 @@ _BEAD_DEPTH = 0.7
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
 TilePixels = tuple[NDArray[np.float32], NDArray[np.float32], NDArray[np.float32]]
+NoisyTile = tuple[TilePixels, NDArray[np.float32]]
+
+_UNFLAGGED_CORE = -20.0  # value of saturated cores with `cores: negative`, in units of the noise
 
 
 @dataclass(frozen=True, eq=False)
@@ -67,10 +72,20 @@ class Scene:
         One per band, in the order of `Objects.flux`. Stars get model spikes on top of any PSF, out of
         6 % of their flux.
     seed : int
+    faults : Faults, optional
+        None by default.
     """
 
-    def __init__(self, frame: Frame, objects: Objects, psfs: Sequence[BandPSF], seed: int) -> None:
+    def __init__(
+        self,
+        frame: Frame,
+        objects: Objects,
+        psfs: Sequence[BandPSF],
+        seed: int,
+        faults: Faults | None = None,
+    ) -> None:
         self.frame = frame
+        self.faults = faults or Faults()
         self.psfs = tuple(psfs)
         self.seed = seed
         self.rms = tuple(pixel_rms(psf, frame.scale) for psf in psfs)
@@ -83,8 +98,8 @@ class Scene:
 
     def render(
         self, y_start: int, x_start: int, shape: tuple[int, int], units: float, *, blank: float
-    ) -> list[TilePixels]:
-        """Return science, error and weight of every band on a window.
+    ) -> list[NoisyTile]:
+        """Return science, error and weight of every band on a window, and the noise that was planted there.
 
         Parameters
         ----------
@@ -96,18 +111,67 @@ class Scene:
             File units per nJy.
         blank : float
             What science and error hold where there is no data.
+
+        Returns
+        -------
+        list of ((sci, err, wht), noise)
+            Each of float32 and of this shape; the noise is the standard deviation of a pixel, nJy, NaN without data.
         """
         light, seen = self.light(y_start, x_start, shape)
         fixed = detector_pattern(stream_key(self.seed, "pattern", self.frame.name), y_start, x_start, shape)
+        sky = self._subtracted_sky(y_start, x_start, shape)
+        core = self._unflagged_cores(y_start, x_start, shape)
         tiles = []
         for n, psf in enumerate(self.psfs):
             key = stream_key(self.seed, "noise", self.frame.name, psf.band)
-            sci, err, wht = add_noise(light[n], seen, fixed, key, y_start, x_start, self.rms[n], units)
+            depth = seen
+            if self.frame.plan.depth:
+                size = self.frame.nx, self.frame.ny
+                depth = seen * relative_weight(self.frame.plan.depth, size, psf.band, y_start, x_start, shape)
+            sci, err, wht = add_noise(light[n], depth, fixed, key, y_start, x_start, self.rms[n], units)
+            noise = np.hypot(err / units, self.rms[n] * math.hypot(PATTERN_RMS, self.faults.stripes))
+            if self.faults.additive:
+                extra = self._additive_faults(n, y_start, x_start, shape)
+                sci += (units * (extra if sky is None else extra - sky[n])).astype(np.float32)
+            if core is not None:
+                sci[core] = 0.0 if self.faults.cores == "zero" else units * _UNFLAGGED_CORE * self.rms[n]
             if not math.isnan(blank):
-                sci[seen <= 0.0] = blank
-                err[seen <= 0.0] = blank
-            tiles.append((sci, err, wht))
+                sci[depth <= 0.0] = blank
+                err[depth <= 0.0] = blank
+            tiles.append(((sci, err, wht), noise.astype(np.float32)))
         return tiles
+
+    def _additive_faults(self, n: int, y_start: int, x_start: int, shape: tuple[int, int]) -> Floats:
+        """Return stripes and wisps of a band, nJy per pixel."""
+        band, faults = self.psfs[n].band, self.faults
+        extra = np.zeros(shape)
+        if faults.stripes > 0.0:
+            key = stream_key(self.seed, "stripes", self.frame.name, band)
+            extra += faults.stripes * self.rms[n] * stripes(key, y_start, x_start, shape)
+        if faults.wisps > 0.0:
+            size = self.frame.nx, self.frame.ny
+            extra += faults.wisps * self.rms[n] * wisps(band, size, y_start, x_start, shape)
+        return extra
+
+    def _subtracted_sky(self, y_start: int, x_start: int, shape: tuple[int, int]) -> Floats | None:
+        """Return the light (bands, ny, nx) that a sky subtraction has taken for sky; None where there was none."""
+        if self.faults.oversubtraction <= 0.0:
+            return None
+        sky = np.zeros((len(self.psfs), *shape))
+        diffuse = self._galaxies.columns["diffuse"] > 0.0
+        rows = self._galaxies.within(x_start, y_start, shape)
+        self._draw_galaxies(sky, y_start, x_start, rows[diffuse[rows]])
+        return sky * (1.0 + self.faults.oversubtraction)
+
+    def _unflagged_cores(
+        self, y_start: int, x_start: int, shape: tuple[int, int]
+    ) -> NDArray[np.bool_] | None:
+        """Return where saturated cores pass for data; None if they are flagged."""
+        if self.faults.cores == "nan":
+            return None
+        open_sky = np.ones(shape)
+        self._blank_cores(open_sky, y_start, x_start, self._stars.within(x_start, y_start, shape))
+        return open_sky <= 0.0
 
     def light(self, y_start: int, x_start: int, shape: tuple[int, int]) -> tuple[Floats, Floats]:
         """Return the noiseless light (bands, ny, nx) in nJy per pixel, and the exposure, of a window."""
@@ -120,11 +184,16 @@ class Scene:
             self._draw_blobs(light[n], y_start, x_start, blobs, n)
             self._draw_points(light[n], y_start, x_start, points, n)
             self._draw_spikes(light[n], y_start, x_start, stars, psf, n)
+        if self.faults.cores == "nan":
+            self._blank_cores(seen, y_start, x_start, stars)
+        return light, seen
+
+    def _blank_cores(self, seen: Floats, y_start: int, x_start: int, stars: Ints) -> None:
+        """Set the exposure to zero in the saturated cores of stars."""
         dead = self._stars.columns["dead"]
         render.blank_cores(
             seen, x_start, y_start, stars[dead[stars] > 0.0], self._stars.x, self._stars.y, dead
         )
-        return light, seen
 
     def _rows(self, objects: Objects, kinds: Sequence[str]) -> NDArray[np.bool_]:
         return np.isin(objects.kind, [KINDS.index(k) for k in kinds])
@@ -193,6 +262,7 @@ class Scene:
             "angle": self.frame.angle(objects.position_angle[rows]),
             "index": index,
             "peak": peak,
+            "diffuse": (objects.kind[rows] == KINDS.index("icl")).astype(np.float64),
         }
         return _Layer(self._x[rows], self._y[rows], flux, reach, columns)
 
@@ -233,12 +303,15 @@ class Scene:
             c["half"],
             c["width"],
         )
+        self._draw_galaxies(light, y_start, x_start, self._galaxies.within(x_start, y_start, shape))
+
+    def _draw_galaxies(self, light: Floats, y_start: int, x_start: int, index: Ints) -> None:
         layer, c = self._galaxies, self._galaxies.columns
         render.add_sersics(
             light,
             x_start,
             y_start,
-            layer.within(x_start, y_start, shape),
+            index,
             layer.x,
             layer.y,
             c["peak"],
