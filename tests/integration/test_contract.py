@@ -315,7 +315,7 @@ def test_stores(run):
                 assert data[array].dtype == dtype, array
                 assert data[array].attrs.get("units", "") == unit, array
                 assert data[array].attrs["long_name"]
-            assert data.attrs["schema_version"] == 2
+            assert data.attrs["schema_version"] == 3
             text = data.attrs["header"]
             assert WCS(fits.Header.fromstring(data.attrs["wcs"], sep="\n")).wcs.ctype[0] == "RA---TAN"
         source = run.config.fields[0 if name == "a" else 1].bands["F090W"].sci
