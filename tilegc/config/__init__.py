@@ -15,8 +15,8 @@ from tilegc.config.inputs import (
     Origin,
     Rival,
 )
-from tilegc.config.loading import digest, dump, load, resolve, settings
-from tilegc.config.run import RunConfig
+from tilegc.config.loading import detection_settings, digest, dump, load, resolve, settings
+from tilegc.config.run import DetectionConfig, RunConfig
 from tilegc.config.steps import (
     Comparison,
     Density,
@@ -41,6 +41,7 @@ __all__ = [
     "Deflection",
     "Density",
     "Detect",
+    "DetectionConfig",
     "FieldInput",
     "Filter",
     "Inpaint",
@@ -56,6 +57,7 @@ __all__ = [
     "SigmaThreshold",
     "Tiles",
     "ValueThreshold",
+    "detection_settings",
     "digest",
     "dump",
     "load",

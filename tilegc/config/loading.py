@@ -13,12 +13,12 @@ import yaml
 from pydantic import ValidationError
 
 from tilegc.config.inputs import Band, Convergence, Deflection, FieldInput, LensMap
-from tilegc.config.run import RunConfig
+from tilegc.config.run import DetectionConfig, RunConfig
 from tilegc.config.values import Section
 from tilegc.errors import ConfigError, InputError
 from tilegc.places import Place, is_url, opened, parent
 
-__all__ = ["digest", "dump", "load", "resolve", "settings"]
+__all__ = ["detection_settings", "digest", "dump", "load", "resolve", "settings"]
 
 
 def resolve(mapping: object, *, base: str | Path | None = None, source: str = "run file") -> RunConfig:
@@ -45,6 +45,20 @@ def resolve(mapping: object, *, base: str | Path | None = None, source: str = "r
     except ValidationError as error:
         raise ConfigError(f"{source}: {_line(error)}") from None
     return config if base is None else _absolute(config, base)
+
+
+def detection_settings(mapping: Mapping[str, object], *, source: str) -> DetectionConfig:
+    """Check the recipe and the sections `mask`, `filter` and `detect`, and fill in the defaults.
+
+    Raises
+    ------
+    ConfigError
+        With one line for the first thing that is wrong.
+    """
+    try:
+        return DetectionConfig.model_validate(mapping)
+    except ValidationError as error:
+        raise ConfigError(f"{source}: {_line(error)}") from None
 
 
 class _TwiceError(yaml.YAMLError):
@@ -96,10 +110,19 @@ def dump(config: RunConfig) -> str:
     """Return the resolved run file as YAML text."""
     content = config.model_dump(mode="json", exclude_none=True)
     content["profile"].setdefault("edges", None)
+    content = {name: content[name] for name in _order() if name in content}
     text: str = yaml.safe_dump(
         content, sort_keys=False, default_flow_style=None, width=110, allow_unicode=True
     )
     return text
+
+
+def _order() -> list[str]:
+    """Return the sections of a run file in the order of the chain; pydantic lists inherited ones first."""
+    shared = list(DetectionConfig.model_fields)
+    own = [name for name in RunConfig.model_fields if name not in shared]
+    at = own.index("tiles") + 1
+    return [*shared[:1], *own[:at], *shared[1:], *own[at:]]
 
 
 def settings(config: RunConfig) -> dict[str, Any]:

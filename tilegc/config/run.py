@@ -24,7 +24,7 @@ from tilegc.config.steps import (
 from tilegc.config.values import Section
 from tilegc.schema import MAPS
 
-__all__ = ["RunConfig"]
+__all__ = ["DetectionConfig", "RunConfig"]
 
 RECIPES: Mapping[str, Mapping[str, Mapping[str, object]]] = {
     "diego2026": {},
@@ -37,53 +37,13 @@ RECIPES: Mapping[str, Mapping[str, Mapping[str, object]]] = {
 """Defaults of each recipe that differ from those of the sections, where the run file gives none."""
 
 
-class RunConfig(Section):
-    """A whole run file."""
+class DetectionConfig(Section):
+    """The settings of the chain from the bands to the catalogue, which need no cluster and no sky."""
 
     recipe: Literal["diego2026", "calibrated"]
-    cluster: Cluster
-    cosmology: Cosmology = Cosmology()
-    fields: Annotated[tuple[FieldInput, ...], Field(min_length=1)]
-    convergence: Convergence | None = None
-    truth: str | None = None
-    """A `truth.parquet` of `tilegc simulate`: the report then compares with what was planted."""
-    ingest: Literal["never", "always", "auto"] = "auto"
-    tiles: Tiles = Tiles()
     mask: Mask = Mask()
     filter: Filter = Filter()
     detect: Detect = Detect()
-    density: Density = Density()
-    inpaint: Inpaint = Inpaint()
-    comparison: Comparison = Comparison()
-    relation: Relation = Relation()
-    profile: Profile = Profile()
-    outputs: tuple[str, ...] = ("detection", "mask", "rho", "rho_error", "density", "density_error")
-    """Maps that are written as FITS images."""
-    compute: Compute = Compute()
-
-    @field_validator("outputs", mode="before")
-    @classmethod
-    def _listed(cls, value: object) -> object:
-        if isinstance(value, str):
-            raise ValueError(f"give a list of maps, also of one: [{value}]")  # noqa: TRY004  (pydantic wants ValueError)
-        return value
-
-    @field_validator("outputs")
-    @classmethod
-    def _maps(cls, value: tuple[str, ...]) -> tuple[str, ...]:
-        for name in value:
-            if name not in MAPS:
-                raise ValueError(f"{name!r} is no map: choose of {', '.join(MAPS)}")
-        if len(set(value)) < len(value):
-            raise ValueError("a map stands twice")
-        return value
-
-    @property
-    def inpaint_iterations(self) -> int:
-        """Most fits of the radial trend (auto: none for diego2026, 10 for calibrated)."""
-        if self.inpaint.iterations == "auto":
-            return 0 if self.recipe == "diego2026" else 10
-        return self.inpaint.iterations
 
     @property
     def usual_exclusion_radius(self) -> float:
@@ -118,13 +78,62 @@ class RunConfig(Section):
         return value
 
     @model_validator(mode="after")
-    def _consistent(self) -> Self:
+    def _agree(self) -> Self:
         if self.recipe == "diego2026" and self.filter.weights != "equal":
             raise ValueError(
                 "filter.weights: recipe diego2026 adds the bands unweighted; set equal, or use calibrated"
             )
         if self.recipe == "calibrated" and self.detect.exclusion_radius < 1:
             raise ValueError("detect.exclusion_radius: give 1 or more, calibrated records local maxima alone")
+        return self
+
+
+class RunConfig(DetectionConfig):
+    """A whole run file."""
+
+    cluster: Cluster
+    cosmology: Cosmology = Cosmology()
+    fields: Annotated[tuple[FieldInput, ...], Field(min_length=1)]
+    convergence: Convergence | None = None
+    truth: str | None = None
+    """A `truth.parquet` of `tilegc simulate`: the report then compares with what was planted."""
+    ingest: Literal["never", "always", "auto"] = "auto"
+    tiles: Tiles = Tiles()
+    density: Density = Density()
+    inpaint: Inpaint = Inpaint()
+    comparison: Comparison = Comparison()
+    relation: Relation = Relation()
+    profile: Profile = Profile()
+    outputs: tuple[str, ...] = ("detection", "mask", "rho", "rho_error", "density", "density_error")
+    """Maps that are written as FITS images."""
+    compute: Compute = Compute()
+
+    @field_validator("outputs", mode="before")
+    @classmethod
+    def _listed(cls, value: object) -> object:
+        if isinstance(value, str):
+            raise ValueError(f"give a list of maps, also of one: [{value}]")  # noqa: TRY004  (pydantic wants ValueError)
+        return value
+
+    @field_validator("outputs")
+    @classmethod
+    def _maps(cls, value: tuple[str, ...]) -> tuple[str, ...]:
+        for name in value:
+            if name not in MAPS:
+                raise ValueError(f"{name!r} is no map: choose of {', '.join(MAPS)}")
+        if len(set(value)) < len(value):
+            raise ValueError("a map stands twice")
+        return value
+
+    @property
+    def inpaint_iterations(self) -> int:
+        """Most fits of the radial trend (auto: none for diego2026, 10 for calibrated)."""
+        if self.inpaint.iterations == "auto":
+            return 0 if self.recipe == "diego2026" else 10
+        return self.inpaint.iterations
+
+    @model_validator(mode="after")
+    def _consistent(self) -> Self:
         for key, name in (("gaussian", "density_gaussian"), ("neighbours", "density_adaptive")):
             asked = [output for output in self.outputs if output.startswith(name)]
             if asked and getattr(self.density, key) is None:

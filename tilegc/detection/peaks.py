@@ -12,6 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 import xarray as xr
 
+from tilegc.config import DetectionConfig
 from tilegc.detection.noise.global_noise import Noise
 from tilegc.detection.noise.local_noise import LocalNoise
 from tilegc.detection.purity import Purity, purity_of
@@ -19,9 +20,9 @@ from tilegc.engine import Pass, run_pass
 from tilegc.geometry import Tile
 from tilegc.kernels.lattice import bilinear
 from tilegc.kernels.peaks import classify, local_maxima, settle
+from tilegc.phases.context import Context
 from tilegc.phases.partials import Table, stacked
-from tilegc.phases.setup import Setup
-from tilegc.sky import cosmology, kpc_per_arcsec, pixel_to_world, separation_arcsec
+from tilegc.sky import ClusterFrame, pixel_to_world, separation_arcsec
 
 __all__ = [
     "PEAK_HALO",
@@ -89,13 +90,17 @@ PEAKS = Pass("peaks", ("detection", "mask"), PEAK_HALO, (), peaks_rule, bytes_pe
 
 
 def find_peaks(
-    setup: Setup, limits: Mapping[str, float], noises: Mapping[str, LocalNoise] | None = None
+    context: Context,
+    config: DetectionConfig,
+    limits: Mapping[str, float],
+    noises: Mapping[str, LocalNoise] | None = None,
 ) -> Table:
     """Return field, y, x, peak and rank of every candidate: highest peak first, then field, y, x.
 
     Parameters
     ----------
-    setup : Setup
+    context : Context
+    config : DetectionConfig
     limits : mapping
         T of each field, nJy per pixel, or signal-to-noise if `noises` is given; NaN: the field is not searched.
     noises : mapping, optional
@@ -106,19 +111,19 @@ def find_peaks(
     table
         field (position in the run file), y, x, peak (nJy per pixel) and rank: the peak, or its signal-to-noise.
     """
-    radius = setup.config.detect.exclusion_radius
-    maxima = setup.config.recipe == "calibrated"
+    radius = config.detect.exclusion_radius
+    maxima = config.recipe == "calibrated"
     params = {
         name: PeakParams(
             index, at_least(limits[name]), radius, None if noises is None else noises[name].values, maxima
         )
-        for index, name in enumerate(setup.names)
+        for index, name in enumerate(context.names)
     }
     # A field without a good pixel has no threshold, and no candidates.
-    searched = [field for field in setup.fields if np.isfinite(limits[field.source.name])]
+    searched = [field for field in context.fields if np.isfinite(limits[field.source.name])]
     parts: list[Table] = []
     if searched:
-        run_pass(setup.engine, PEAKS, searched, params, gather=parts.append)
+        run_pass(context.engine, PEAKS, searched, params, gather=parts.append)
     found = stacked(parts)
     parts.clear()
     if found is None:
@@ -142,11 +147,12 @@ def settled(found: Table, radius: float) -> Table:
 
 
 def candidates(
-    setup: Setup,
+    context: Context,
     peaks: Table,
     noises: Mapping[str, Noise],
     local: Mapping[str, LocalNoise],
     purities: Mapping[str, Purity],
+    frame: ClusterFrame | None,
     *,
     ranked: bool,
 ) -> Candidates:
@@ -157,19 +163,19 @@ def candidates(
     """
     n = peaks["y"].size
     ra, dec, snr, pure = (np.full(n, np.nan) for _ in range(4))
-    names = np.array(setup.names, dtype=object)
-    for index, name in enumerate(setup.names):
+    names = np.array(context.names, dtype=object)
+    for index, name in enumerate(context.names):
         rows = peaks["field"] == index
         if not rows.any():
             continue
         y, x, peak = peaks["y"][rows], peaks["x"][rows], peaks["peak"][rows]
-        ra[rows], dec[rows] = pixel_to_world(setup.source(name).wcs, y, x)
+        ra[rows], dec[rows] = pixel_to_world(context.source(name).wcs, y, x)
         here = (peaks["rank"][rows] if ranked else peak / local[name].at(y, x)).astype(np.float64)
         snr[rows] = here if ranked else peak.astype(np.float64) / noises[name].positive
         pure[rows] = purity_of(purities[name], y, x, here)
-    cluster = setup.config.cluster
-    radius = separation_arcsec(ra, dec, cluster.ra, cluster.dec)
-    scale = kpc_per_arcsec(cosmology(setup.config.cosmology), cluster.redshift)
+    radius, scale = np.full(n, np.nan), np.nan
+    if frame is not None:
+        radius, scale = separation_arcsec(ra, dec, frame.ra, frame.dec), frame.kpc_per_arcsec
     return {
         "id": np.arange(n, dtype=np.int64),
         "field": names[peaks["field"]],

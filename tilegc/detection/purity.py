@@ -15,8 +15,8 @@ from tilegc.detection.noise.local_noise import LocalNoise
 from tilegc.detection.noise.null_maps import SLICES
 from tilegc.geometry import LATTICE
 from tilegc.kernels.masks import reach_squared
+from tilegc.phases.context import Context
 from tilegc.phases.partials import Table
-from tilegc.phases.setup import Setup
 
 __all__ = ["ZONES", "Purity", "purity", "purity_of", "rising"]
 
@@ -41,21 +41,24 @@ class Purity:
     """By zone: signal-to-noise, rising, and purity there, rising; empty where nothing is known."""
 
 
-def purity(setup: Setup, found: Table, noises: Mapping[str, LocalNoise]) -> dict[str, Purity]:
+def purity(
+    context: Context, radius: float, found: Table, noises: Mapping[str, LocalNoise]
+) -> dict[str, Purity]:
     """Measure the purity of every field's peaks.
 
     Parameters
     ----------
-    setup : Setup
+    context : Context
+    radius : float
+        Exclusion radius, pixels.
     found : table
         field (position), y, x and rank (signal-to-noise against local noise) of all peaks from `null_map.FLOOR` on.
     noises : mapping
         With the null maps' peaks.
     """
-    radius = setup.config.detect.exclusion_radius
     disc = _disc(radius)
     measured = {}
-    for index, field in enumerate(setup.fields):
+    for index, field in enumerate(context.fields):
         on = found["field"] == index
         peaks = {name: found[name][on] for name in ("y", "x", "rank")}
         name, area = field.source.name, field.source.pixel_area

@@ -18,14 +18,15 @@ from typing import Final
 import numpy as np
 import xarray as xr
 
+from tilegc.config import Detect
 from tilegc.detection.shape_ratios import REACH, ShapeTables, measure, shape_tables
 from tilegc.detection.threshold import Selection
 from tilegc.engine import Pass, run_pass
 from tilegc.geometry import Tile, TileGrid
 from tilegc.images.psfs import BandPsf
 from tilegc.kernels.psf import Psf, quantised, resampled
+from tilegc.phases.context import Context
 from tilegc.phases.partials import Table
-from tilegc.phases.setup import Setup
 
 __all__ = ["POINT", "SHAPES", "eligible", "field_tables", "judge", "judged", "measured"]
 
@@ -84,17 +85,17 @@ def _by_tile(grid: TileGrid, rows: np.ndarray, y: np.ndarray, x: np.ndarray) -> 
 SHAPES = Pass("shapes", ("light",), REACH, (), _shapes_rule, bytes_per_pixel=12.0)
 
 
-def measured(setup: Setup, candidates: Table, tables: Mapping[str, ShapeTables]) -> Table:
+def measured(context: Context, candidates: Table, tables: Mapping[str, ShapeTables]) -> Table:
     """Return candidates with the columns sharpness, roundness, concentration and shape."""
     n = candidates["y_peak"].size
     numbers = {name: np.full(n, np.nan, np.float32) for name in NUMBERS}
     places = {}
-    for field in setup.fields:
+    for field in context.fields:
         rows = np.flatnonzero(candidates["field"] == field.source.name)
         if rows.size:
             y, x = candidates["y_peak"][rows], candidates["x_peak"][rows]
             places[field.source.name] = _by_tile(field.grid, rows, y, x)
-    searched = [field for field in setup.fields if field.source.name in places]
+    searched = [field for field in context.fields if field.source.name in places]
     if searched:
 
         def enter(found: Table) -> None:
@@ -102,26 +103,28 @@ def measured(setup: Setup, candidates: Table, tables: Mapping[str, ShapeTables])
                 numbers[name][found["row"]] = found[name]
 
         run_pass(
-            setup.engine, SHAPES, searched, tables, gather=enter,
+            context.engine, SHAPES, searched, tables, gather=enter,
             own=lambda field, tile: places[field.source.name][tile.index],
         )  # fmt: skip
     whole = {**candidates, **numbers}
     return {**whole, "shape": judge(whole, tables)}
 
 
-def eligible(setup: Setup, candidates: Table) -> Table:
+def eligible(settings: Detect, candidates: Table) -> Table:
     """Return the candidates that may be in a catalogue: points, where shapes decide."""
-    if setup.config.detect.shape == "off":
+    if settings.shape == "off":
         return candidates
     rows = candidates["shape"] == POINT
     return {name: column[rows] for name, column in candidates.items()}
 
 
-def judged(setup: Setup, selection: Selection, tables: Mapping[str, ShapeTables]) -> Selection:
+def judged(
+    context: Context, settings: Detect, selection: Selection, tables: Mapping[str, ShapeTables]
+) -> Selection:
     """Return a selection whose candidates have shapes, and whose catalogue, if asked, holds points alone."""
-    found = measured(setup, selection.candidates, tables)
+    found = measured(context, selection.candidates, tables)
     rows = selection.catalogue["id"]
-    if setup.config.detect.shape == "auto":
+    if settings.shape == "auto":
         rows = rows[found["shape"][rows] == POINT]
     return replace(
         selection, candidates=found, catalogue={name: column[rows] for name, column in found.items()}

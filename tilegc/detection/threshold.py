@@ -13,7 +13,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from tilegc.config import RunConfig, SigmaThreshold, ValueThreshold
+from tilegc.config import DetectionConfig, SigmaThreshold, ValueThreshold
 from tilegc.detection.noise.balance import FEWEST
 from tilegc.detection.noise.global_noise import Noise
 from tilegc.detection.noise.local_noise import LocalNoise, weighted_quantile
@@ -22,8 +22,9 @@ from tilegc.detection.pattern import Pattern, pattern
 from tilegc.detection.peaks import Candidates, at_least, candidates, find_peaks, keep
 from tilegc.detection.purity import Purity, purity, purity_of
 from tilegc.kernels.lattice import bilinear_at
+from tilegc.phases.context import Context
 from tilegc.phases.partials import Table
-from tilegc.phases.setup import Setup
+from tilegc.sky import ClusterFrame
 
 __all__ = [
     "FALLBACK",
@@ -60,12 +61,12 @@ class Threshold:
     """Whether `auto` found it; False also where it had to fall back."""
 
 
-def is_local(config: RunConfig) -> bool:
+def is_local(config: DetectionConfig) -> bool:
     """Whether peaks are found, and compared with T, in signal-to-noise against local noise."""
     return config.local_threshold
 
 
-def threshold(config: RunConfig, noise: Noise) -> float:
+def threshold(config: DetectionConfig, noise: Noise) -> float:
     """Return T against global noise, nJy per pixel; NaN where there is no noise to be a multiple of."""
     asked = config.detect.threshold
     if isinstance(asked, ValueThreshold):
@@ -149,17 +150,30 @@ class Selection:
         return notes
 
 
-def select(setup: Setup, noises: Mapping[str, Noise], local: Mapping[str, LocalNoise]) -> Selection:
+def select(
+    context: Context,
+    config: DetectionConfig,
+    noises: Mapping[str, Noise],
+    local: Mapping[str, LocalNoise],
+    frame: ClusterFrame | None,
+) -> Selection:
     """Find all peaks, judge them, choose T, and return candidates (>= T) and catalogue (>= keep x T)."""
-    config = setup.config
-    found = survey(setup, local)
-    purities = purity(setup, found, local)
-    patterns = pattern(setup, found, local)
+    found = survey(context, config, local)
+    purities = purity(context, config.detect.exclusion_radius, found, local)
+    patterns = pattern(context, found, local)
     limits = thresholds(
-        setup, noises, local, found, purities, {name: one.onset for name, one in patterns.items()}
+        context, config, noises, local, found, purities, {name: one.onset for name, one in patterns.items()}
     )
     ranked = is_local(config)
-    listed = candidates(setup, recorded(setup, limits, local, found), noises, local, purities, ranked=ranked)
+    listed = candidates(
+        context,
+        recorded(context, config, limits, local, found),
+        noises,
+        local,
+        purities,
+        frame,
+        ranked=ranked,
+    )
     values = {name: limit.value for name, limit in limits.items()}
     return Selection(
         local, purities, patterns, limits, listed,
@@ -167,13 +181,14 @@ def select(setup: Setup, noises: Mapping[str, Noise], local: Mapping[str, LocalN
     )  # fmt: skip
 
 
-def survey(setup: Setup, local: Mapping[str, LocalNoise]) -> Table:
+def survey(context: Context, config: DetectionConfig, local: Mapping[str, LocalNoise]) -> Table:
     """Return all peaks from signal-to-noise `FLOOR` on, which is as low as null maps are counted."""
-    return find_peaks(setup, {name: _or_nan(FLOOR, local[name]) for name in setup.names}, local)
+    return find_peaks(context, config, {name: _or_nan(FLOOR, local[name]) for name in context.names}, local)
 
 
 def thresholds(
-    setup: Setup,
+    context: Context,
+    config: DetectionConfig,
     noises: Mapping[str, Noise],
     local: Mapping[str, LocalNoise],
     found: Table,
@@ -184,7 +199,8 @@ def thresholds(
 
     Parameters
     ----------
-    setup : Setup
+    context : Context
+    config : DetectionConfig
     noises, local, purities : mapping
         By field.
     found : table
@@ -192,11 +208,10 @@ def thresholds(
     onsets : mapping
         Signal-to-noise up to which a field's sources have a regular pattern; 0: none has.
     """
-    config = setup.config
     here = is_local(config)
     asked = config.detect.threshold
     result = {}
-    for index, name in enumerate(setup.names):
+    for index, name in enumerate(context.names):
         if asked == "auto":
             rows = found["field"] == index
             peaks = {key: column[rows] for key, column in found.items()}
@@ -226,16 +241,20 @@ def thresholds(
 
 
 def recorded(
-    setup: Setup, limits: Mapping[str, Threshold], local: Mapping[str, LocalNoise], found: Table
+    context: Context,
+    config: DetectionConfig,
+    limits: Mapping[str, Threshold],
+    local: Mapping[str, LocalNoise],
+    found: Table,
 ) -> Table:
     """Return the peaks from T on, as `find_peaks` does; `found` are those of `survey`."""
     values = {name: limit.value for name, limit in limits.items()}
-    if not is_local(setup.config):
-        return find_peaks(setup, values)
+    if not is_local(config):
+        return find_peaks(context, config, values)
     if any(value < FLOOR for value in values.values()):
-        return find_peaks(setup, values, local)
+        return find_peaks(context, config, values, local)
     # Brightest first: peaks above T are the same whether fainter ones are recorded after them or not.
-    limit = np.array([values[name] for name in setup.names])[found["field"]]
+    limit = np.array([values[name] for name in context.names])[found["field"]]
     rows = found["rank"] >= limit
     return {name: column[rows] for name, column in found.items()}
 

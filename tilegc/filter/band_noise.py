@@ -24,8 +24,8 @@ from tilegc.io import store
 from tilegc.kernels.medians import median
 from tilegc.kernels.order import sigma
 from tilegc.kernels.psf import Psf, resampled
+from tilegc.phases.context import Context
 from tilegc.phases.partials import Table, concatenate
-from tilegc.phases.setup import Setup
 
 __all__ = ["BandFilter", "band_filters", "band_noise", "kernels_of"]
 
@@ -67,19 +67,21 @@ def kernels_of(psfs: tuple[BandPsf, ...], filtering: Filter) -> tuple[Matched, .
     return tuple(found)
 
 
-def band_noise(setup: Setup, psfs: Mapping[str, tuple[BandPsf, ...]]) -> dict[str, tuple[float, ...]]:
+def band_noise(
+    context: Context, filtering: Filter, psfs: Mapping[str, tuple[BandPsf, ...]]
+) -> dict[str, tuple[float, ...]]:
     """Return the noise of every band's response, nJy per pixel, by field; NaN where no cell has enough data."""
     units = []
-    for index, field in enumerate(setup.fields):
+    for index, field in enumerate(context.fields):
         name = field.source.name
-        kernels = kernels_of(psfs[name], setup.config.filter)
+        kernels = kernels_of(psfs[name], filtering)
         units += [
             Unit(f"{name}/{order}", box.size, _Cell(index, field, kernels, box, order))
             for order, box in enumerate(spread_blocks(field.grid.field, CELLS))
         ]
-    found: Table = setup.engine.run("band noise", _cell_noise, units, combine=concatenate)
+    found: Table = context.engine.run("band noise", _cell_noise, units, combine=concatenate)
     noise = {}
-    for index, field in enumerate(setup.fields):
+    for index, field in enumerate(context.fields):
         rows = found["field"] == index
         noise[field.source.name] = tuple(
             _middle(found["sigma"][rows & (found["band"] == band)]) for band in range(len(field.source.bands))
