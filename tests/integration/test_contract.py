@@ -1,4 +1,4 @@
-"""What a user gets (DESIGN 7), written out once more: files, columns, keys, arrays; and what is empty."""
+"""The contract with the user, spelled out: files, columns, keys, arrays, and empty results."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The kernel sum rho at every pixel of a field of any size: near part and smooth rest (DESIGN 3.7).
+"""The kernel sum rho at every pixel of a field of any size: near part and smooth rest (algorithm.md, section 7).
 
 rho = sum over sources of W(d), W(d) = (softening + d)^-alpha, and every source reaches every pixel. W is taken
 apart by distance (multilevel summation: Skeel, Tezcan & Hardy 2002; Hardy et al. 2015):

@@ -1,4 +1,4 @@
-"""Inpainting iterated: the radial trend of sources seen and filled in, until what is filled in stays (DESIGN 3.7).
+"""Iterated inpainting: fit the radial trend until the inpainted counts converge (algorithm.md, section 7).
 
 Each step fits the trend to the detected sources and the density under the masks of the step before, and takes the
 density anew relative to it. Nothing is written but lattices: a resumed run goes through the same steps.

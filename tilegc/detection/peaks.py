@@ -1,4 +1,4 @@
-"""Peaks: brightest pixel first, blank what is within reach, repeat down to T (DESIGN 3.5 and 4).
+"""Peaks: brightest pixel first, blank what is within reach, repeat down to T (algorithm.md, sections 5 and 14.3).
 
 Every tile says which of its pixels are certainly peaks, whatever lies beyond its window, and which it cannot
 decide; the few undecided ones of all tiles are settled by one sparse greedy over the field.

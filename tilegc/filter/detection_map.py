@@ -1,4 +1,4 @@
-"""The detection filter: from the bands to the detection map (Diego et al. 2026, section 3; DESIGN 3.2-3.4).
+"""The detection filter: from the bands to the detection map (Diego et al. 2026, section 3; algorithm.md, sections 2-4).
 
 `recipe: diego2026` takes the double difference of Gaussians of the summed bands; `recipe: calibrated` filters each
 band with its own PSF (`tilegc.filter.matched`) and adds the responses with inverse-variance weights.
@@ -49,7 +49,7 @@ MAPS = ("flags", "light", "detection")
 """Arrays that this stage writes."""
 
 BRIGHT_GROWTH = 6.0
-"""Pixels round one that is very bright where the filter's rings would make false peaks (DESIGN 3.2)."""
+"""Pixels round one that is very bright where the filter's rings would make false peaks (algorithm.md, section 2)."""
 
 MID_SCALES = ((2.0, 8.0), (6.0, 30.0))
 """FWHMs, pixels, of the two mid-scale maps that find extended objects.

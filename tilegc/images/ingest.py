@@ -1,4 +1,4 @@
-"""Ingest: every band of a field into one Zarr store in nJy per pixel, or straight from FITS (DESIGN 3.1).
+"""Ingest: every band of a field into one Zarr store in nJy per pixel, or straight from FITS (algorithm.md, section 1).
 
 `ingest: auto` makes a store of files that cannot be read in windows, and of those whose windows were measured to cost
 more than the store: compressed ones, whose windows unpack whole rows of a wide mosaic. The same bytes come out.

@@ -1,4 +1,4 @@
-"""Bright stars: a disc about each where its wings, grainy as they are, make false sources (DESIGN 3.2, bit 16).
+"""Bright stars: a disc around each, where grain in its wings would be detected as sources (algorithm.md, section 2).
 
 Whatever is very bright (bit 4) is one object for the whole field, found in tiles and joined; round its middle the
 light is measured in one window of fixed size, read from the store whatever the tiles are. What is a point by its core

@@ -1,4 +1,4 @@
-"""The products of a run: tables, maps, the sky grid's store and the summary (DESIGN 7)."""
+"""Products of a run: tables, maps, the store of the sky grid, and the summary."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""How many of the sources are none of the cluster's, by every way there is (DESIGN 3.12)."""
+"""How many of the sources are none of the cluster's, by every way there is (algorithm.md, section 12)."""
 
 from __future__ import annotations
 

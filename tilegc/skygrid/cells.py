@@ -1,4 +1,4 @@
-"""The sky grid: areas, light, rho, sources and kappa of all fields in cells on the sky (DESIGN 3.9).
+"""The sky grid: areas, light, rho, sources and kappa of all fields in cells on the sky (algorithm.md, section 9).
 
 What tiles of all fields add is reduced on the workers, a few neighbours at a time, and the roots come to the driver,
 which holds the grid: that of a large field would not fit into a worker. Areas are integer counts of pixels and sums
