@@ -45,7 +45,7 @@ __all__ = [
 VERSION: Final = importlib.metadata.version("tilegc")
 """Version of the package; products carry it."""
 
-SCHEMA_VERSION: Final = 2
+SCHEMA_VERSION: Final = 3
 """Version of everything below; a run folder of another version is not resumed."""
 
 SKY_STORE: Final = "sky-grid"
@@ -94,10 +94,12 @@ class Array:
 CANDIDATES: Final = (
     Column("id", "int64", "", "row in candidates: peaks descending, then field, y, x"),
     Column("field", "string", "", "name of the field"),
-    Column("y", "int32", "pix", "row of the peak pixel, 0-based"),
-    Column("x", "int32", "pix", "column of the peak pixel, 0-based"),
-    Column("ra", "float64", "deg", "right ascension of the pixel's centre, ICRS"),
-    Column("dec", "float64", "deg", "declination of the pixel's centre, ICRS"),
+    Column("y_peak", "int32", "pix", "row of the peak pixel, 0-based"),
+    Column("x_peak", "int32", "pix", "column of the peak pixel, 0-based"),
+    Column("y", "float64", "pix", "row of the source, 0-based, integers at pixel centres"),
+    Column("x", "float64", "pix", "column of the source, 0-based, integers at pixel centres"),
+    Column("ra", "float64", "deg", "right ascension of the source, ICRS"),
+    Column("dec", "float64", "deg", "declination of the source, ICRS"),
     Column("peak", "float32", "nJy", "value of the detection map, nJy per pixel"),
     Column("snr", "float64", "", "peak over the noise there (diego2026: the field's sigma)"),
     Column("radius_arcsec", "float64", "arcsec", "distance from the cluster's centre"),
