@@ -20,6 +20,7 @@ __all__ = [
     "INPAINTED",
     "MAPS",
     "MASKED",
+    "MASK_MEANINGS",
     "MASSES",
     "METHODS",
     "PATTERN",
@@ -45,7 +46,7 @@ __all__ = [
 VERSION: Final = importlib.metadata.version("tilegc")
 """Version of the package; products carry it."""
 
-SCHEMA_VERSION: Final = 2
+SCHEMA_VERSION: Final = 3
 """Version of everything below; a run folder of another version is not resumed."""
 
 SKY_STORE: Final = "sky-grid"
@@ -66,6 +67,18 @@ class Bit(IntFlag):
     SPIKE = 16
     REGION = 32
     ARC = 64
+
+
+MASK_MEANINGS: Final = {
+    Bit.NO_DATA: "No data",
+    Bit.EDGE: "Edge of the field",
+    Bit.BRIGHT: "Bright object",
+    Bit.EXTENDED: "Extended object",
+    Bit.SPIKE: "Diffraction spike",
+    Bit.REGION: "Region given by the user",
+    Bit.ARC: "Lensed arc",
+}
+"""Bits of the mask in words, as figures and the viewer name them."""
 
 
 @dataclass(frozen=True)
@@ -94,10 +107,12 @@ class Array:
 CANDIDATES: Final = (
     Column("id", "int64", "", "row in candidates: peaks descending, then field, y, x"),
     Column("field", "string", "", "name of the field"),
-    Column("y", "int32", "pix", "row of the peak pixel, 0-based"),
-    Column("x", "int32", "pix", "column of the peak pixel, 0-based"),
-    Column("ra", "float64", "deg", "right ascension of the pixel's centre, ICRS"),
-    Column("dec", "float64", "deg", "declination of the pixel's centre, ICRS"),
+    Column("y_peak", "int32", "pix", "row of the peak pixel, 0-based"),
+    Column("x_peak", "int32", "pix", "column of the peak pixel, 0-based"),
+    Column("y", "float64", "pix", "row of the source, 0-based, integers at pixel centres"),
+    Column("x", "float64", "pix", "column of the source, 0-based, integers at pixel centres"),
+    Column("ra", "float64", "deg", "right ascension of the source, ICRS"),
+    Column("dec", "float64", "deg", "declination of the source, ICRS"),
     Column("peak", "float32", "nJy", "value of the detection map, nJy per pixel"),
     Column("snr", "float64", "", "peak over the noise there (diego2026: the field's sigma)"),
     Column("radius_arcsec", "float64", "arcsec", "distance from the cluster's centre"),
@@ -463,6 +478,7 @@ class Files:
     catalogue_regions: str = "catalogue.reg"
     candidates: str = "candidates.parquet"
     inpainted: str = "inpainted.parquet"
+    artificial: str = "artificial.parquet"
     relation: str = "relation.ecsv"
     ranking: str = "ranking.ecsv"
     sensitivity: str = "sensitivity.ecsv"
@@ -479,6 +495,7 @@ class Files:
     maps: str = "maps"
     psf: str = "psf"
     figures: str = "figures"
+    view: str = "view"
     study: str = "study"
     store: str = "store"
     ledger: str = "ledger"

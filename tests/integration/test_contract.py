@@ -21,7 +21,8 @@ from tilegc import open_run, pipeline
 from tilegc.sky import SkyGrid
 
 CANDIDATES = {
-    "id": ("int64", ""), "field": ("string", ""), "y": ("int32", "pix"), "x": ("int32", "pix"),
+    "id": ("int64", ""), "field": ("string", ""), "y_peak": ("int32", "pix"), "x_peak": ("int32", "pix"),
+    "y": ("double", "pix"), "x": ("double", "pix"),
     "ra": ("double", "deg"), "dec": ("double", "deg"), "peak": ("float", "nJy"), "snr": ("double", ""),
     "radius_arcsec": ("double", "arcsec"), "radius_kpc": ("double", "kpc"), "purity": ("double", ""),
     "sharpness": ("float", ""), "roundness": ("float", ""), "concentration": ("float", ""), "shape": ("string", ""),
@@ -210,12 +211,14 @@ def test_candidates_are_sorted_and_the_catalogue_is_their_top(run):
     table, summary = run.candidates, run.summary
     assert table["id"].tolist() == list(range(len(table)))
     place = {name: number for number, name in enumerate(run.fields)}
-    rows = [(-row["peak"].value, place[row["field"]], row["y"].value, row["x"].value) for row in table]
+    rows = [
+        (-row["peak"].value, place[row["field"]], row["y_peak"].value, row["x_peak"].value) for row in table
+    ]
     assert rows == sorted(rows)
     limits = np.array([1.5 * summary["fields"][name]["threshold"] for name in table["field"]])
     kept = table["peak"].value.astype(float) >= limits
     assert run.catalogue["id"].tolist() == table["id"][kept].tolist()
-    for name in ("y", "x", "ra", "dec", "peak", "snr", "radius_arcsec", "radius_kpc"):
+    for name in ("y_peak", "x_peak", "y", "x", "ra", "dec", "peak", "snr", "radius_arcsec", "radius_kpc"):
         np.testing.assert_array_equal(run.catalogue[name], table[name][kept])
     sigma = np.array([summary["fields"][name]["sigma"] for name in table["field"]])
     np.testing.assert_allclose(table["snr"], table["peak"].value / sigma, rtol=1e-12)
@@ -312,7 +315,7 @@ def test_stores(run):
                 assert data[array].dtype == dtype, array
                 assert data[array].attrs.get("units", "") == unit, array
                 assert data[array].attrs["long_name"]
-            assert data.attrs["schema_version"] == 2
+            assert data.attrs["schema_version"] == 3
             text = data.attrs["header"]
             assert WCS(fits.Header.fromstring(data.attrs["wcs"], sep="\n")).wcs.ctype[0] == "RA---TAN"
         source = run.config.fields[0 if name == "a" else 1].bands["F090W"].sci

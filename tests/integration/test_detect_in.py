@@ -88,7 +88,7 @@ def longest_chain(found: Detections) -> int:
     smooth = ndimage.gaussian_filter(found.light.astype(float), 3.0)
     faint = smooth[smooth < np.median(smooth)]
     scatter = 1.4826 * np.median(np.median(smooth) - faint)
-    y, x = found.catalogue["y"], found.catalogue["x"]
+    y, x = found.catalogue["y_peak"], found.catalogue["x_peak"]
     on = smooth[y, x] > np.median(smooth) + 5 * scatter
     places = np.column_stack([y, x])[on]
     if not len(places):

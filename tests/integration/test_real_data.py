@@ -132,7 +132,7 @@ def uds(folder: Path, *, sign: int) -> tuple[tilegc.Run, np.ndarray]:
         "mask": {"edge": 1.0},
     })  # fmt: skip
     run = tilegc.run(config, folder / "run", workers=0)
-    return run, fits.getdata(wht)[np.asarray(run.catalogue["y"]), np.asarray(run.catalogue["x"])]
+    return run, fits.getdata(wht)[np.asarray(run.catalogue["y_peak"]), np.asarray(run.catalogue["x_peak"])]
 
 
 def test_a_real_mosaic_and_its_negative(tmp_path: Path) -> None:

@@ -92,9 +92,9 @@ def test_no_chain_along_the_arcs_of_a_cluster(real_data):
     found = real_masks.stamps(real_data)
     for number in (1, 2, 3):
         bare = found[number, "bare"].catalogue
-        assert real_masks.chain(bare["y"], bare["x"]) >= 3
+        assert real_masks.chain(bare["y_peak"], bare["x_peak"]) >= 3
         for name in ("diego2026", "calibrated"):
             one = found[number, name]
-            y, x = one.catalogue["y"], one.catalogue["x"]
+            y, x = one.catalogue["y_peak"], one.catalogue["x_peak"]
             assert real_masks.chain(y, x) <= 2
             assert len(y) <= 4

@@ -214,8 +214,10 @@ def fake_run(
         {
             "id": np.arange(len(who)),
             "field": who,
-            "y": ys,
-            "x": xs,
+            "y_peak": ys,
+            "x_peak": xs,
+            "y": ys.astype(float),
+            "x": xs.astype(float),
             "ra": ra,
             "dec": dec,
             "peak": np.full(len(who), 1.0),

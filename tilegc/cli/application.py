@@ -46,7 +46,7 @@ def _main(
 
 for _command in (
     mocks.demo, mocks.simulate, runs.ingest, runs.plan, runs.audit, runs.run, finished.report, finished.predict,
-    finished.status, finished.verify, installation.doctor,
+    finished.view, finished.status, finished.verify, installation.doctor,
 ):  # fmt: skip
     app.command()(_command)
 

@@ -99,7 +99,7 @@ def detect_in(
     >>> image = np.zeros((64, 64), np.float32)
     >>> image[32, 20] = 5.0
     >>> found = detect_in({"F200W": image}, scale=0.03, detect={"threshold": {"value": 0.1}}, mask={"edge": "off"})
-    >>> found.catalogue["y"], found.catalogue["x"]
+    >>> found.catalogue["y_peak"], found.catalogue["x_peak"]
     (array([32], dtype=int32), array([20], dtype=int32))
     """
     sci, weights = _checked(bands, wht, scale)

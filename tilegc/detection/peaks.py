@@ -173,8 +173,10 @@ def candidates(
     return {
         "id": np.arange(n, dtype=np.int64),
         "field": names[peaks["field"]],
-        "y": peaks["y"],
-        "x": peaks["x"],
+        "y_peak": peaks["y"],
+        "x_peak": peaks["x"],
+        "y": peaks["y"].astype(np.float64),
+        "x": peaks["x"].astype(np.float64),
         "ra": ra,
         "dec": dec,
         "peak": peaks["peak"],

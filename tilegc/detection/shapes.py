@@ -86,13 +86,13 @@ SHAPES = Pass("shapes", ("light",), REACH, (), _shapes_rule, bytes_per_pixel=12.
 
 def measured(setup: Setup, candidates: Table, tables: Mapping[str, ShapeTables]) -> Table:
     """Return candidates with the columns sharpness, roundness, concentration and shape."""
-    n = candidates["y"].size
+    n = candidates["y_peak"].size
     numbers = {name: np.full(n, np.nan, np.float32) for name in NUMBERS}
     places = {}
     for field in setup.fields:
         rows = np.flatnonzero(candidates["field"] == field.source.name)
         if rows.size:
-            y, x = candidates["y"][rows], candidates["x"][rows]
+            y, x = candidates["y_peak"][rows], candidates["x_peak"][rows]
             places[field.source.name] = _by_tile(field.grid, rows, y, x)
     searched = [field for field in setup.fields if field.source.name in places]
     if searched:

@@ -87,7 +87,7 @@ class Common:
         rows = catalogue["peak"] >= at_least(self.limit)
         for name, (noise, ceiling) in self.complete.items():
             on = catalogue["field"] == name
-            here = bilinear_at(noise, catalogue["y"][on], catalogue["x"][on])
+            here = bilinear_at(noise, catalogue["y_peak"][on], catalogue["x_peak"][on])
             rows[on] &= here <= np.float64(ceiling)
         return {name: column[rows] for name, column in catalogue.items()}
 

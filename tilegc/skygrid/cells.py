@@ -196,7 +196,7 @@ def add_up(
     ----------
     setup : Setup
     sources : table
-        Columns field, y, x of the sources to be counted.
+        Columns field, y_peak, x_peak of the sources to be counted.
     kappa : Kappa, optional
         NaN everywhere where there is none.
     complete : mapping, optional
@@ -235,7 +235,7 @@ def add_up(
     )  # fmt: skip
     n_gc = np.zeros(shape, np.int64)
     for index, name in enumerate(setup.names):
-        y, x = (sources[axis][sources["field"] == name] for axis in ("y", "x"))
+        y, x = (sources[axis][sources["field"] == name] for axis in ("y_peak", "x_peak"))
         # By the pixel of the peak, as areas are: a source and its pixel lie in one cell.
         n_gc[index] = empty.count_cells(*cells_at(params[name].mesh, y, x, grid.pixel))
     n_gc[foreign] = 0
