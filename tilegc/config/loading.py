@@ -17,6 +17,7 @@ from tilegc.config.run import DetectionConfig, RunConfig
 from tilegc.config.values import Section
 from tilegc.errors import ConfigError, InputError
 from tilegc.places import Place, is_url, opened, parent
+from tilegc.redaction import redacted
 
 __all__ = ["detection_settings", "digest", "dump", "load", "resolve", "settings"]
 
@@ -107,8 +108,8 @@ def load(path: str | Place) -> RunConfig:
 
 
 def dump(config: RunConfig) -> str:
-    """Return the resolved run file as YAML text."""
-    content = config.model_dump(mode="json", exclude_none=True)
+    """Return the resolved run file as YAML text, without the credentials that its URLs may hold."""
+    content = redacted(config.model_dump(mode="json", exclude_none=True))
     content["profile"].setdefault("edges", None)
     content = {name: content[name] for name in _order() if name in content}
     text: str = yaml.safe_dump(
@@ -126,8 +127,11 @@ def _order() -> list[str]:
 
 
 def settings(config: RunConfig) -> dict[str, Any]:
-    """Return what a run's products or store depend on: all but `compute`, which may differ on resume."""
-    content = config.model_dump(mode="json")
+    """Return what a run's products or store depend on: all but `compute`, which may differ on resume.
+
+    Credentials in URLs are left out: they are no secret of a manifest's, and may have been renewed on resume.
+    """
+    content = redacted(config.model_dump(mode="json"))
     del content["compute"]
     return content
 
