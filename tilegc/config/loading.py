@@ -247,6 +247,8 @@ def _valid_keys(place: list[object]) -> list[str]:
             continue
         annotation = model.model_fields[str(part)].annotation
         model = next((kind for kind in _kinds(annotation) if issubclass(kind, Section)), None)
+    if model is RunConfig:
+        return _order()
     return list(model.model_fields) if model is not None else []
 
 
