@@ -47,6 +47,7 @@ from tilegc.io.fits import FieldSource
 from tilegc.mask import mask_map as mask
 from tilegc.mask import masked_area
 from tilegc.phases.setup import Setup, arrays
+from tilegc.photometry import catalogue as photometry
 from tilegc.places import Place, is_remote, is_url, place
 from tilegc.planning import Plan
 from tilegc.products import products, remarks
@@ -187,6 +188,7 @@ def _chain(
         local = local_noise.local_noise(setup, noises, filtering)
         selection = threshold.select(setup, noises, local)
         selection = shapes.judged(setup, selection, shapes.field_tables(psfs))
+        selection = photometry.photometry(setup, selection, psfs)
         remarks.on_fields(setup, noises, selection)
         catalogue = selection.catalogue
     with _timed(timing, "density_s"):

@@ -28,6 +28,7 @@ from tilegc.io.psf import write_psf
 from tilegc.io.tables import write_ecsv, write_parquet, write_regions
 from tilegc.mask import masked_area
 from tilegc.phases.setup import Setup
+from tilegc.photometry.catalogue import band_names
 from tilegc.places import Place
 from tilegc.planted import Planted
 from tilegc.radial import contamination, mass_table
@@ -61,6 +62,8 @@ from tilegc.schema import (
     SKY_GRID,
     STARS,
     VERSION,
+    Column,
+    photometry_columns,
 )
 from tilegc.sky import cosmology, kpc_per_arcsec
 from tilegc.skygrid.cells import SkyCells
@@ -140,9 +143,12 @@ class Results:
 def write_tables(setup: Setup, results: Results) -> None:
     """Write catalogue, candidates, inpainted, relation and profile."""
     folder, recipe = setup.folder, {"recipe": setup.config.recipe}
-    write_parquet(folder.path / FILES.candidates, CANDIDATES, results.candidates, recipe)
-    write_parquet(folder.path / FILES.catalogue, CANDIDATES, results.catalogue, recipe)
-    write_ecsv(folder.path / FILES.catalogue_ecsv, CANDIDATES, results.catalogue, recipe)
+    listed: tuple[Column, ...] = CANDIDATES
+    if (settings := setup.config.photometry_settings) is not None:
+        listed += photometry_columns(band_names(setup), settings.apertures)
+    write_parquet(folder.path / FILES.candidates, listed, results.candidates, recipe)
+    write_parquet(folder.path / FILES.catalogue, listed, results.catalogue, recipe)
+    write_ecsv(folder.path / FILES.catalogue_ecsv, listed, results.catalogue, recipe)
     write_regions(
         folder.path / FILES.catalogue_regions,
         results.catalogue["ra"],
