@@ -17,6 +17,7 @@ from tilegc.config.run import RunConfig
 from tilegc.config.values import Section
 from tilegc.errors import ConfigError, InputError
 from tilegc.places import Place, is_url, opened, parent
+from tilegc.redaction import redacted
 
 __all__ = ["digest", "dump", "load", "resolve", "settings"]
 
@@ -108,8 +109,8 @@ def load(path: str | Place) -> RunConfig:
 
 
 def dump(config: RunConfig) -> str:
-    """Return the resolved run file as YAML text."""
-    content = config.model_dump(mode="json", exclude_none=True)
+    """Return the resolved run file as YAML text, without the credentials that its URLs may hold."""
+    content = redacted(config.model_dump(mode="json", exclude_none=True))
     content["profile"].setdefault("edges", None)
     text: str = yaml.safe_dump(
         content, sort_keys=False, default_flow_style=None, width=110, allow_unicode=True
@@ -118,8 +119,11 @@ def dump(config: RunConfig) -> str:
 
 
 def settings(config: RunConfig) -> dict[str, Any]:
-    """Return what a run's products or store depend on: all but `compute`, which may differ on resume."""
-    content = config.model_dump(mode="json")
+    """Return what a run's products or store depend on: all but `compute`, which may differ on resume.
+
+    Credentials in URLs are left out: they are no secret of a manifest's, and may have been renewed on resume.
+    """
+    content = redacted(config.model_dump(mode="json"))
     del content["compute"]
     return content
 
