@@ -71,7 +71,8 @@ if TYPE_CHECKING:
     from tilegc.pipeline import audit, plan, run
     from tilegc.planning import Plan
     from tilegc.prediction import Prediction, predict
-    from tilegc.run_folder import Run, Status, open_run, status, verify
+    from tilegc.run_folder import Run, open_run
+    from tilegc.run_folder.status import Status, status, verify
     from tilegc.simulation import simulate
 
 _MODULES = {

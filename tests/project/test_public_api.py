@@ -49,7 +49,7 @@ def test_public_classes_have_a_docstring(name):
 
 
 def test_no_submodule_replaces_a_public_function():
-    """Importing `tilegc.x` binds the attribute x of the package, whatever it was."""
+    """Importing a submodule binds its name in the package, whatever that name was before."""
     modules = {module.name for module in pkgutil.iter_modules(tilegc.__path__)}
     assert modules & set(FUNCTIONS) == set()
     for module in sorted(modules - {"__main__"}):
