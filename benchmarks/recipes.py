@@ -71,7 +71,9 @@ def setup_of(config: RunConfig, folder: Path) -> tuple[Context, RunConfig]:
     for given in config.fields:
         source = probe_field(given)
         path = str(folder / f"{source.name}.zarr")
-        wanted = arrays((*detection_map.MAPS, *mask.MASKS, *local_noise.MAPS))
+        wanted = arrays(
+            (*detection_map.maps_of(config.recipe), *mask.MASKS, *local_noise.maps_of(config.recipe))
+        )
         store.create(
             path, wanted, shape=source.shape, bands=source.band_names, shard=config.tiles.size, attrs={}
         )
@@ -100,10 +102,12 @@ def find(config: RunConfig, folder: Path) -> dict[str, Found]:
     context, config = setup_of(config, folder)
     psfs, filtering = masked_setup(context, config)
     noises = noise.noise(context)
+    tables = shapes.field_tables(psfs)
     local = local_noise.local_noise(context, config.detect.exclusion_radius, noises, filtering)
-    frame = ClusterFrame.of(config.cluster, config.cosmology)
-    selection = threshold.select(context, config, noises, local, frame)
-    selection = shapes.judged(context, config.detect, selection, shapes.field_tables(psfs))
+    selection = threshold.select(
+        context, config, noises, local, tables, ClusterFrame.of(config.cluster, config.cosmology)
+    )
+    selection = shapes.judged(context, config.detect, selection, tables)
     table = selection.catalogue
     found = {}
     for field in context.fields:

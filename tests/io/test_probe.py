@@ -128,9 +128,10 @@ def test_second_member_of_a_gzip_file_is_read_through(tmp_path):
 
 
 def test_a_grid_within_the_tolerance_is_one_grid(tmp_path):
-    probe(flat(tmp_path / "a.fits"), flat(tmp_path / "b.fits", CRPIX1=35.04))
+    source = probe(flat(tmp_path / "a.fits"), flat(tmp_path / "b.fits", CRPIX1=35.04))
+    assert len(source.bands) == 2
     # the same grid written with another reference pixel's matrix
-    probe(
+    source = probe(
         flat(tmp_path / "c.fits"),
         flat(
             tmp_path / "d.fits",
@@ -139,6 +140,8 @@ def test_a_grid_within_the_tolerance_is_one_grid(tmp_path):
             CDELT2=0.03 / 3600,
         ),
     )
+    assert len(source.bands) == 2
+    assert source.scale == pytest.approx(0.03)
 
 
 def test_remarks_for_the_log(tmp_path):

@@ -54,7 +54,7 @@ def found_in(
     sci, weights = detection._checked(bands, None, 0.2)
     config = detection._config(recipe, {"mask": {**MASKS, **masks}, "detect": {"threshold": "auto"}})
     with tempfile.TemporaryDirectory() as folder:
-        tiles = detection._stored(sci, weights, 0.2, Path(folder), tile)
+        tiles = detection._stored(recipe, sci, weights, 0.2, Path(folder), tile)
         return detection._detected(Context(fields=(tiles,)), config)
 
 

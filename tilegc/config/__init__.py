@@ -16,6 +16,7 @@ from tilegc.config.inputs import (
     Rival,
 )
 from tilegc.config.loading import detection_settings, digest, dump, load, resolve, settings
+from tilegc.config.photometry import Photometry
 from tilegc.config.run import DetectionConfig, RunConfig
 from tilegc.config.steps import (
     Comparison,
@@ -50,6 +51,7 @@ __all__ = [
     "LensMap",
     "Mask",
     "Origin",
+    "Photometry",
     "Profile",
     "Relation",
     "Rival",

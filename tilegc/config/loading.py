@@ -28,11 +28,16 @@ def resolve(mapping: object, *, base: str | Path | None = None, source: str = "r
     Parameters
     ----------
     mapping : mapping
-        As YAML gives it.
+        Content of a run file, as YAML gives it.
     base : str or Path, optional
-        Folder or URL to which relative paths refer; they are made absolute against it.
+        Directory or URL to which relative paths refer; paths are made absolute against it.
     source : str
-        Name for messages.
+        Name of the run file in error messages.
+
+    Returns
+    -------
+    RunConfig
+        The settings, with every default filled in.
 
     Raises
     ------
@@ -83,12 +88,22 @@ class _Loader(yaml.SafeLoader):
 
 
 def load(path: str | Place) -> RunConfig:
-    """Read and check a run file, by path or URL; relative paths in it refer to its folder.
+    """Read and check a run file.
+
+    Parameters
+    ----------
+    path : str or Place
+        Path or URL of the YAML file. Relative paths in it refer to its own directory.
+
+    Returns
+    -------
+    RunConfig
+        Its settings, with every default filled in.
 
     Raises
     ------
     ConfigError
-        If it is absent, no YAML, or wrong in any key.
+        If it does not exist, is not YAML, or any key is wrong.
     """
     try:
         text = _text(path)

@@ -9,6 +9,7 @@ from pydantic import Field, field_validator, model_validator
 
 from tilegc.config.compute import Compute
 from tilegc.config.inputs import Cluster, Convergence, Cosmology, FieldInput
+from tilegc.config.photometry import Photometry, PhotometrySwitch
 from tilegc.config.steps import (
     Comparison,
     Density,
@@ -87,9 +88,8 @@ class DetectionConfig(Section):
             raise ValueError("detect.exclusion_radius: give 1 or more, calibrated records local maxima alone")
         return self
 
-
 class RunConfig(DetectionConfig):
-    """A whole run file."""
+    """Settings of a run, as in its run file, with all defaults filled in; immutable."""
 
     cluster: Cluster
     cosmology: Cosmology = Cosmology()
@@ -99,6 +99,7 @@ class RunConfig(DetectionConfig):
     """A `truth.parquet` of `tilegc simulate`: the report then compares with what was planted."""
     ingest: Literal["never", "always", "auto"] = "auto"
     tiles: Tiles = Tiles()
+    photometry: PhotometrySwitch = "auto"
     density: Density = Density()
     inpaint: Inpaint = Inpaint()
     comparison: Comparison = Comparison()
@@ -124,6 +125,13 @@ class RunConfig(DetectionConfig):
         if len(set(value)) < len(value):
             raise ValueError("a map stands twice")
         return value
+
+    @property
+    def photometry_settings(self) -> Photometry | None:
+        """Settings of the photometry; None where it is off (auto: off for diego2026, on for calibrated)."""
+        if self.photometry == "auto":
+            return None if self.recipe == "diego2026" else Photometry()
+        return None if self.photometry == "off" else self.photometry
 
     @property
     def inpaint_iterations(self) -> int:

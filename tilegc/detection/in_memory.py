@@ -106,7 +106,7 @@ def detect_in(
     sci, weights = _checked(bands, wht, scale)
     config = _config(recipe, sections)
     with tempfile.TemporaryDirectory(prefix="tilegc-") as folder:
-        tiles = _stored(sci, weights, float(scale), Path(folder))
+        tiles = _stored(recipe, sci, weights, float(scale), Path(folder))
         return _detected(Context(fields=(tiles,)), config)
 
 
@@ -149,7 +149,7 @@ def _config(recipe: str, sections: Mapping[str, object]) -> DetectionConfig:
 
 
 def _stored(
-    sci: dict[str, np.ndarray], wht: dict[str, np.ndarray], scale: float, folder: Path, tile: int = TILE
+    recipe: str, sci: dict[str, np.ndarray], wht: dict[str, np.ndarray], scale: float, folder: Path, tile: int = TILE
 ) -> FieldTiles:
     """Write the arrays into a store and return the field that they make."""
     shape = next(iter(sci.values())).shape
@@ -163,8 +163,12 @@ def _stored(
         wcs, wcs, scale, scale * scale, has_err=False, has_wht=bool(wht), store=path,
     )  # fmt: skip
     grid = TileGrid((rows, columns), tile)
-    wanted = arrays((*tables, *detection_map.MAPS, *mask.MASKS, *local_noise.MAPS))
-    store.create(path, wanted, shape=(rows, columns), bands=source.band_names, shard=tile, attrs={})
+    wanted = arrays(
+        (*tables, *detection_map.maps_of(recipe), *mask.MASKS, *local_noise.maps_of(recipe))
+    )
+    store.create(
+        path, wanted, shape=(rows, columns), bands=source.band_names, shard=tile, attrs={}
+    )
     for kind, images in tables.items():
         for number, name in enumerate(sci):
             if name in images:
@@ -190,8 +194,9 @@ def _detected(context: Context, config: DetectionConfig) -> Detections:
     mask.mask(context, config, {FIELD: Regions((), ())}, psfs)
     noises = noise.noise(context)
     local = local_noise.local_noise(context, config.detect.exclusion_radius, noises, filtering)
-    selection = threshold.select(context, config, noises, local, frame=None)
-    selection = shapes.judged(context, config.detect, selection, shapes.field_tables(psfs))
+    tables = shapes.field_tables(psfs)
+    selection = threshold.select(context, config, noises, local, tables, frame=None)
+    selection = shapes.judged(context, config.detect, selection, tables)
     detection, bits, light = (
         store.read(tiles.store, name, tiles.source.box) for name in ("detection", "mask", "light")
     )

@@ -13,14 +13,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 import numpy as np
 import xarray as xr
 
 from tilegc.config import Detect
 from tilegc.detection.shape_ratios import REACH, ShapeTables, measure, shape_tables
-from tilegc.detection.threshold import Selection
 from tilegc.engine import Pass, run_pass
 from tilegc.geometry import Tile, TileGrid
 from tilegc.images.psfs import BandPsf
@@ -28,7 +27,10 @@ from tilegc.kernels.psf import Psf, quantised, resampled
 from tilegc.phases.context import Context
 from tilegc.phases.partials import Table
 
-__all__ = ["POINT", "SHAPES", "eligible", "field_tables", "judge", "judged", "measured"]
+if TYPE_CHECKING:
+    from tilegc.detection.threshold import Selection
+
+__all__ = ["POINT", "SHAPES", "eligible", "field_tables", "judge", "judged", "measured", "points"]
 
 NUMBERS: Final = ("sharpness", "roundness", "concentration")
 """Columns of `tilegc.detection.shape_ratios`."""
@@ -108,6 +110,32 @@ def measured(context: Context, candidates: Table, tables: Mapping[str, ShapeTabl
         )  # fmt: skip
     whole = {**candidates, **numbers}
     return {**whole, "shape": judge(whole, tables)}
+
+
+def points(
+    context: Context, settings: Detect, found: Table, tables: Mapping[str, ShapeTables]) -> np.ndarray:
+    """Return which peaks may be in a catalogue by their shape, bool (n,): all, where shapes do not decide.
+
+    Parameters
+    ----------
+    context : Context
+    settings : Detect
+    found : table
+        Of `threshold.survey`.
+    tables : mapping of str to ShapeTables
+        Of every field.
+    """
+    if settings.shape == "off":
+        return np.ones(found["y"].size, bool)
+    names = np.array(context.names, dtype=object)
+    peaks = {
+        "field": names[found["field"]],
+        "y_peak": found["y"],
+        "x_peak": found["x"],
+        "snr": found["rank"].astype(np.float64),
+    }
+    point: np.ndarray = measured(context, peaks, tables)["shape"] == POINT
+    return point
 
 
 def eligible(settings: Detect, candidates: Table) -> Table:
