@@ -15,7 +15,7 @@ from tilegc.config.inputs import (
     Origin,
     Rival,
 )
-from tilegc.config.loading import digest, dump, load, resolve, settings
+from tilegc.config.loading import digest, dump, load, read_yaml, resolve, settings
 from tilegc.config.run import RunConfig
 from tilegc.config.steps import (
     Comparison,
@@ -59,6 +59,7 @@ __all__ = [
     "digest",
     "dump",
     "load",
+    "read_yaml",
     "resolve",
     "settings",
 ]
