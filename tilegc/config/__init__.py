@@ -16,6 +16,7 @@ from tilegc.config.inputs import (
     Rival,
 )
 from tilegc.config.loading import digest, dump, load, read_yaml, resolve, settings
+from tilegc.config.photometry import Photometry
 from tilegc.config.run import RunConfig
 from tilegc.config.steps import (
     Comparison,
@@ -49,6 +50,7 @@ __all__ = [
     "LensMap",
     "Mask",
     "Origin",
+    "Photometry",
     "Profile",
     "Relation",
     "Rival",
