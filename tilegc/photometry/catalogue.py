@@ -78,6 +78,11 @@ def splines(bands: tuple[BandPsf, ...], scale: float) -> tuple[SplinePsf, ...]:
 
 
 def _spline(band: BandPsf, scale: float) -> SplinePsf:
+    native = band.psf.native
+    if native is not None:
+        return from_image(
+            native.image, native.centre, native.step, stamp_radius(scale), average=native.optical
+        )
     image = band.psf.image
     if band.origin == "stars":
         # Stars are stacked above the brightness of their stamps' borders, so that the stack lacks the wings and a
