@@ -59,8 +59,8 @@ def arithmetic(material: Material, reason: str) -> list[Step]:
             Markup("{:,} × {} {}").format(total, power(VIRIAL_PER_GC, 1), SUN),
             _mass(mass["virial_from_counts_msun"], ""),
             "A lower limit: the relation holds for all globular clusters within the virial radius, but only those "
-            "brighter than the threshold, outside the masks and inside these fields are counted. Contamination acts in the "
-            "opposite direction.",
+            "brighter than the threshold, outside the masks and inside these fields are counted. Contamination acts in "
+            "the opposite direction.",
         ),
         Step(
             "Mass in globular clusters within 60 arcsec",
