@@ -15,7 +15,7 @@ from tilegc.config.inputs import (
     Origin,
     Rival,
 )
-from tilegc.config.loading import digest, dump, load, resolve, settings
+from tilegc.config.loading import digest, dump, load, read_yaml, resolve, settings
 from tilegc.config.photometry import Photometry
 from tilegc.config.run import RunConfig
 from tilegc.config.steps import (
@@ -61,6 +61,7 @@ __all__ = [
     "digest",
     "dump",
     "load",
+    "read_yaml",
     "resolve",
     "settings",
 ]
