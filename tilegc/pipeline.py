@@ -47,6 +47,7 @@ from tilegc.io.fits import FieldSource
 from tilegc.mask import mask_map as mask
 from tilegc.mask import masked_area
 from tilegc.phases.setup import Setup, arrays
+from tilegc.photometry import catalogue as photometry
 from tilegc.places import Place, is_remote, is_url, place
 from tilegc.planning import Plan
 from tilegc.products import products, remarks
@@ -185,8 +186,10 @@ def _chain(
     with _timed(timing, "detect_s"):
         noises = noise.noise(setup)
         local = local_noise.local_noise(setup, noises, filtering)
-        selection = threshold.select(setup, noises, local)
-        selection = shapes.judged(setup, selection, shapes.field_tables(psfs))
+        tables = shapes.field_tables(psfs)
+        selection = threshold.select(setup, noises, local, tables)
+        selection = shapes.judged(setup, selection, tables)
+        selection = photometry.photometry(setup, selection, psfs)
         remarks.on_fields(setup, noises, selection)
         catalogue = selection.catalogue
     with _timed(timing, "density_s"):
@@ -289,9 +292,9 @@ def _tiles(config: RunConfig, folder: RunFolder, sources: tuple[FieldSource, ...
         attrs = {**store.field_attributes(source), "recipe": config.recipe}
         wanted = arrays(
             (
-                *detection_map.MAPS,
+                *detection_map.maps_of(config.recipe),
                 *mask.MASKS,
-                *local_noise.MAPS,
+                *local_noise.maps_of(config.recipe),
                 *density.arrays_of(config),
                 *rho.MAPS,
                 *rho_scatter.MAPS,
@@ -322,7 +325,21 @@ def _timed(timing: dict[str, float], name: str) -> Iterator[None]:
 
 
 def plan(source: Source, directory: str | Place | None = None, *, workers: int | None = None) -> Plan:
-    """Say what a run will take, and what would be refused; nothing is computed.
+    """Estimate what a run needs, and what would be refused, without computing anything.
+
+    Parameters
+    ----------
+    source : path or RunConfig
+        The run file.
+    directory : path, optional
+        Directory of the run; `<name of the run file>-run` beside the run file by default.
+    workers : int, optional
+        Number of processes; one per core by default, 0 for this process alone.
+
+    Returns
+    -------
+    Plan
+        Tiles, passes, memory in bytes, disk space in bytes, and reasons to refuse the run.
 
     Raises
     ------
@@ -343,12 +360,19 @@ def plan(source: Source, directory: str | Place | None = None, *, workers: int |
 
 
 def audit(source: Source, *, progress: Progress | None = None) -> tuple[auditing.Line, ...]:
-    """Look at the images and the convergence map of a run file, in this process; nothing is written.
+    """Check the images and the convergence map of a run file, in this process, without writing anything.
+
+    Parameters
+    ----------
+    source : path or RunConfig
+        The run file.
+    progress : Progress, optional
+        Receives the progress of each pass.
 
     Returns
     -------
     tuple of Line
-        Value, verdict and what to do, line by line; as a run with the same run file gives them.
+        One line per check with its value, verdict and remedy, the same as in a run.
 
     Raises
     ------

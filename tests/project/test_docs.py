@@ -316,6 +316,13 @@ def test_keys_that_are_described_are_written():
         assert re.search(rf'"{key}"|\b{key}=', written), key
 
 
+def test_tests_that_the_check_leaves_out_exist():
+    for line in text_of(ROOT / "tests" / "support" / "long_tests.txt").split():
+        path, _, name = line.partition("::")
+        assert (ROOT / path).exists(), line
+        assert name.split("::")[-1] in functions(ROOT / path), line
+
+
 def test_every_decision_is_in_the_index():
     folder = ROOT / "docs" / "decisions"
     listed = set(LINK.findall(text_of(folder / "README.md")))

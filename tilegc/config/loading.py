@@ -19,7 +19,7 @@ from tilegc.errors import ConfigError, InputError
 from tilegc.places import Place, is_url, opened, parent
 from tilegc.redaction import redacted
 
-__all__ = ["digest", "dump", "load", "resolve", "settings"]
+__all__ = ["digest", "dump", "load", "read_yaml", "resolve", "settings"]
 
 
 def resolve(mapping: object, *, base: str | Path | None = None, source: str = "run file") -> RunConfig:
@@ -28,11 +28,16 @@ def resolve(mapping: object, *, base: str | Path | None = None, source: str = "r
     Parameters
     ----------
     mapping : mapping
-        As YAML gives it.
+        Content of a run file, as YAML gives it.
     base : str or Path, optional
-        Folder or URL to which relative paths refer; they are made absolute against it.
+        Directory or URL to which relative paths refer; paths are made absolute against it.
     source : str
-        Name for messages.
+        Name of the run file in error messages.
+
+    Returns
+    -------
+    RunConfig
+        The settings, with every default filled in.
 
     Raises
     ------
@@ -69,12 +74,36 @@ class _Loader(yaml.SafeLoader):
 
 
 def load(path: str | Place) -> RunConfig:
-    """Read and check a run file, by path or URL; relative paths in it refer to its folder.
+    """Read and check a run file.
+
+    Parameters
+    ----------
+    path : str or Place
+        Path or URL of the YAML file. Relative paths in it refer to its own directory.
+
+    Returns
+    -------
+    RunConfig
+        Its settings, with every default filled in.
 
     Raises
     ------
     ConfigError
-        If it is absent, no YAML, or wrong in any key.
+        If it does not exist, is not YAML, or any key is wrong.
+    """
+    mapping = read_yaml(path)
+    if mapping is None:
+        raise ConfigError(f"{path}: the run file is empty; `recipe`, `cluster` and `fields` are required")
+    return resolve(mapping, base=parent(str(path)), source=str(path))
+
+
+def read_yaml(path: str | Place) -> Any:
+    """Return what a YAML file holds, by path or URL; two equal keys in one mapping are an error.
+
+    Raises
+    ------
+    ConfigError
+        If it is absent or no YAML.
     """
     try:
         text = _text(path)
@@ -83,14 +112,11 @@ def load(path: str | Place) -> RunConfig:
     except (OSError, UnicodeDecodeError) as error:
         raise ConfigError(f"{path}: cannot be read as a run file ({_first_line(error)})") from None
     try:
-        mapping = yaml.load(text, _Loader)  # noqa: S506  (a safe one)
+        return yaml.load(text, _Loader)  # noqa: S506  (a safe one)
     except _TwiceError as error:
         raise ConfigError(f"{path}: {error}") from None
     except yaml.YAMLError as error:
         raise ConfigError(f"{path}: not YAML ({_first_line(error)})") from None
-    if mapping is None:
-        raise ConfigError(f"{path}: the run file is empty; `recipe`, `cluster` and `fields` are required")
-    return resolve(mapping, base=parent(str(path)), source=str(path))
 
 
 def dump(config: RunConfig) -> str:

@@ -23,13 +23,17 @@ from tilegc.images import audits as audit
 from tilegc.images.psfs import BandPsf
 from tilegc.io import store
 from tilegc.io.atomic import write_bytes
+from tilegc.io.exports import write_fits_table, write_short, write_votable
 from tilegc.io.maps import write_map
 from tilegc.io.psf import write_psf
 from tilegc.io.tables import write_ecsv, write_parquet, write_regions
 from tilegc.mask import masked_area
 from tilegc.phases.setup import Setup
+from tilegc.photometry.catalogue import band_names
 from tilegc.places import Place
 from tilegc.planted import Planted
+from tilegc.products import warnings
+from tilegc.products.exporting import REGION_RADIUS, listed_columns
 from tilegc.radial import contamination, mass_table
 from tilegc.radial.contamination import Component
 from tilegc.radial.intensity import Fit
@@ -43,7 +47,6 @@ from tilegc.relation.likelihood import CountsRelation, describe
 from tilegc.schema import (
     ARRAYS,
     AUDIT,
-    CANDIDATES,
     CONTAMINATION,
     FILES,
     INPAINTED,
@@ -81,9 +84,6 @@ ROWS = 512
 """Rows of a map that are held at a time."""
 
 BOX = ("xi", "eta", "area", "count", "kappa")
-
-REGION_RADIUS = 0.15
-"""Radius of the catalogue's circles, arcsec."""
 
 Table = dict[str, np.ndarray]
 
@@ -140,9 +140,14 @@ class Results:
 def write_tables(setup: Setup, results: Results) -> None:
     """Write catalogue, candidates, inpainted, relation and profile."""
     folder, recipe = setup.folder, {"recipe": setup.config.recipe}
-    write_parquet(folder.path / FILES.candidates, CANDIDATES, results.candidates, recipe)
-    write_parquet(folder.path / FILES.catalogue, CANDIDATES, results.catalogue, recipe)
-    write_ecsv(folder.path / FILES.catalogue_ecsv, CANDIDATES, results.catalogue, recipe)
+    settings = setup.config.photometry_settings
+    listed = listed_columns(band_names(setup), None if settings is None else settings.apertures)
+    write_parquet(folder.path / FILES.candidates, listed, results.candidates, recipe)
+    write_parquet(folder.path / FILES.catalogue, listed, results.catalogue, recipe)
+    write_ecsv(folder.path / FILES.catalogue_ecsv, listed, results.catalogue, recipe)
+    write_votable(folder.path / FILES.catalogue_votable, listed, results.catalogue, recipe)
+    write_fits_table(folder.path / FILES.catalogue_fits, listed, results.catalogue, recipe)
+    write_short(folder.path / FILES.gc, listed, results.catalogue, recipe)
     write_regions(
         folder.path / FILES.catalogue_regions,
         results.catalogue["ra"],
@@ -192,8 +197,10 @@ def _joined(tables: list[Table]) -> Table:
 def write_noise(setup: Setup, results: Results) -> None:
     """Write the local noise of every field into its store."""
     for field in setup.fields:
-        values = results.selection.local[field.source.name].values
-        store.write(field.store, "noise", Box(0, 0, *values.shape), values)
+        local = results.selection.local[field.source.name]
+        store.write(field.store, "noise", Box(0, 0, *local.values.shape), local.values)
+        if local.map.expected:
+            store.write(field.store, "noise_factor", Box(0, 0, *local.map.lattice.shape), local.map.lattice)
 
 
 @dataclass(frozen=True)
@@ -329,6 +336,12 @@ def summarise(setup: Setup, results: Results) -> dict[str, Any]:
         "lens": results.lens and _lens(*results.lens),
         "truth": results.planted and _planted(results.planted),
         "audit": list(audit.rows(results.audit)),
+        "warnings": warnings.rows(
+            (
+                *warnings.on_audit(results.audit),
+                *warnings.on_detection(config, results.noise, results.selection),
+            )
+        ),
         "sky_grid": {"kept_area_arcsec2": _null(float(cells.good_area.sum(axis=0)[cells.kept].sum()))},
     }  # fmt: skip
 
@@ -375,14 +388,15 @@ def _limits(selection: Selection, name: str) -> dict[str, Any]:
     known = pure[np.isfinite(pure)]
     return {
         "local_noise": _null(noise.median),
-        "local_noise_lo": _null(noise.values[noise.counts.good > 0].min(initial=np.inf)),
-        "local_noise_hi": _null(noise.values[noise.counts.good > 0].max(initial=-np.inf)),
+        "local_noise_lo": _null(noise.values[noise.good > 0].min(initial=np.inf)),
+        "local_noise_hi": _null(noise.values[noise.good > 0].max(initial=-np.inf)),
         "noise_over_err": _null(noise.over_error),
         "common_noise": _null(noise.common),
         "null_maps": noise.counts.draws // 2 if noise.balance.patterns else 0,
         "null_balance": list(noise.balance.scales),
         "threshold_snr": _null(limit.value if limit.local else limit.value / noise.median),
         "threshold_chosen": limit.chosen,
+        "threshold_reason": limit.reason,
         "purity": _null(float(known.mean()) if known.size else np.nan),
         "pattern_onset_snr": selection.patterns[name].onset or None,
     }

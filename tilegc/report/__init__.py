@@ -9,9 +9,6 @@ from tilegc.engine import Engine, SerialEngine
 from tilegc.io.atomic import write_bytes
 from tilegc.places import Place
 from tilegc.redaction import redact
-from tilegc.report.gallery import draw_all
-from tilegc.report.page import page
-from tilegc.report.reading import Material
 from tilegc.schema import FILES
 
 if TYPE_CHECKING:
@@ -35,6 +32,11 @@ def write_report(run: Run, engine: Engine | None = None) -> Place:
     Place
         Of report.html, which holds the figures too; they are also in figures/, as PNG.
     """
+    # Matplotlib takes half a second to import, and only this function needs it.
+    from tilegc.report.gallery import draw_all  # noqa: PLC0415
+    from tilegc.report.page import page  # noqa: PLC0415
+    from tilegc.report.reading import Material  # noqa: PLC0415
+
     material = Material(run)
     sections = draw_all(material, engine or SerialEngine())
     for drawn in (drawn for part in sections.values() for drawn in part):

@@ -20,6 +20,7 @@ from tilegc.images.audits.pairs import common, of_band, richest_band
 from tilegc.images.audits.points import cores, psf_files, widths
 from tilegc.io.fits import FieldSource
 from tilegc.io.units import AB_ZERO_POINT_NJY
+from tilegc.kernels.repeats import joined
 
 __all__ = ["field_lines"]
 
@@ -49,7 +50,8 @@ def field_lines(
         *widths(source, sample, config.filter.stages[1][1] if config.recipe == "diego2026" else None),
         *psf_files(source, sample, given),
         *cores(source, sample),
-        *_weights(source, sample),
+        *_weights(source, sample, local=config.local_threshold),
+        *_repeats(source, sample),
     ]
     return lines
 
@@ -102,6 +104,7 @@ def _units(source: FieldSource) -> Iterator[Line]:
                 "find out which is right and correct the header, or leave BUNIT out of it and give zero_point",
             )  # fmt: skip
         else:
+            finding += f"; {told.note}" if told.note else ""
             yield Line("units", source.name, band.name, rounded(zero_point, 5), "mag", "ok", finding, "")
 
 
@@ -281,8 +284,11 @@ def _correlation(source: FieldSource, sample: Sample) -> Iterator[Line]:
 # --- weights ------------------------------------------------------------------------------------------------
 
 
-def _weights(source: FieldSource, sample: Sample) -> Iterator[Line]:
-    """Compare the depth of a band over the field, and look for steps."""
+def _weights(source: FieldSource, sample: Sample, *, local: bool) -> Iterator[Line]:
+    """Compare the depth of a band over the field, and look for steps.
+
+    `local`: peaks are compared with the noise at their own pixel, so that steps make no false sources.
+    """
     for number, band in enumerate(source.bands):
         blocks = np.sqrt(sample.weights[:, number]) if sample.weights.size else np.zeros((0, 1, 1))
         known = blocks[np.isfinite(blocks)]
@@ -302,9 +308,30 @@ def _weights(source: FieldSource, sample: Sample) -> Iterator[Line]:
             "noise of the shallow over that of the deep parts (5 and 95 %), by the weights; steepest step "
             f"{step:.2f} over {WEIGHT_BLOCK * source.scale:.2g} arcsec"
         )
+        if local and verdict == "wrong":
+            verdict = "look"
         remedy = (
             "" if verdict == "ok"
+            else "thresholds follow the noise, so the shallow parts are complete to brighter sources only: counts are "
+            "compared above the common limit"
+            if local
             else "one threshold does not suit all of the field: cut it along the step into fields of their own, "
             "or mask the shallow part"
         )  # fmt: skip
         yield Line("weights", source.name, band.name, rounded(ratio), "", verdict, finding, remedy)
+
+
+def _repeats(source: FieldSource, sample: Sample) -> Iterator[Line]:
+    """Report regions in which one value is exactly repeated: sky that nothing observed, if there is noise elsewhere."""
+    for number, band in enumerate(source.bands):
+        on = sample.noise["band"] == number
+        found = joined({name: sample.noise[name][on] for name in ("n", "n_repeated", "equal", "border")})
+        if not found.unobserved:
+            continue
+        share = found.n_repeated / found.n
+        yield Line(
+            "repeats", source.name, band.name, rounded(share), "", "look",
+            f"{100 * share:.2g} % of the pixels looked at lie in regions of one exactly repeated value, and there are "
+            "no weights; such regions are treated as no data",
+            "give the band's weights (wht), or NaN where nothing was observed",
+        )  # fmt: skip
