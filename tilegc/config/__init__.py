@@ -15,7 +15,7 @@ from tilegc.config.inputs import (
     Origin,
     Rival,
 )
-from tilegc.config.loading import detection_settings, digest, dump, load, resolve, settings
+from tilegc.config.loading import detection_settings, digest, dump, load, read_yaml, resolve, settings
 from tilegc.config.photometry import Photometry
 from tilegc.config.run import DetectionConfig, RunConfig
 from tilegc.config.steps import (
@@ -63,6 +63,7 @@ __all__ = [
     "digest",
     "dump",
     "load",
+    "read_yaml",
     "resolve",
     "settings",
 ]

@@ -88,6 +88,7 @@ class DetectionConfig(Section):
             raise ValueError("detect.exclusion_radius: give 1 or more, calibrated records local maxima alone")
         return self
 
+
 class RunConfig(DetectionConfig):
     """Settings of a run, as in its run file, with all defaults filled in; immutable."""
 

@@ -149,7 +149,12 @@ def _config(recipe: str, sections: Mapping[str, object]) -> DetectionConfig:
 
 
 def _stored(
-    recipe: str, sci: dict[str, np.ndarray], wht: dict[str, np.ndarray], scale: float, folder: Path, tile: int = TILE
+    recipe: str,
+    sci: dict[str, np.ndarray],
+    wht: dict[str, np.ndarray],
+    scale: float,
+    folder: Path,
+    tile: int = TILE,
 ) -> FieldTiles:
     """Write the arrays into a store and return the field that they make."""
     shape = next(iter(sci.values())).shape
@@ -163,12 +168,8 @@ def _stored(
         wcs, wcs, scale, scale * scale, has_err=False, has_wht=bool(wht), store=path,
     )  # fmt: skip
     grid = TileGrid((rows, columns), tile)
-    wanted = arrays(
-        (*tables, *detection_map.maps_of(recipe), *mask.MASKS, *local_noise.maps_of(recipe))
-    )
-    store.create(
-        path, wanted, shape=(rows, columns), bands=source.band_names, shard=tile, attrs={}
-    )
+    wanted = arrays((*tables, *detection_map.maps_of(recipe), *mask.MASKS, *local_noise.maps_of(recipe)))
+    store.create(path, wanted, shape=(rows, columns), bands=source.band_names, shard=tile, attrs={})
     for kind, images in tables.items():
         for number, name in enumerate(sci):
             if name in images:

@@ -112,8 +112,7 @@ def measured(context: Context, candidates: Table, tables: Mapping[str, ShapeTabl
     return {**whole, "shape": judge(whole, tables)}
 
 
-def points(
-    context: Context, settings: Detect, found: Table, tables: Mapping[str, ShapeTables]) -> np.ndarray:
+def points(context: Context, settings: Detect, found: Table, tables: Mapping[str, ShapeTables]) -> np.ndarray:
     """Return which peaks may be in a catalogue by their shape, bool (n,): all, where shapes do not decide.
 
     Parameters

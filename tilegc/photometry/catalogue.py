@@ -9,20 +9,19 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
-from tilegc.sky import ClusterFrame
 from tilegc.config import Photometry
 from tilegc.detection.threshold import Selection
 from tilegc.engine import FieldTiles
 from tilegc.images.psfs import STACK, BandPsf
 from tilegc.images.stars import REACH as STARS_REACH
 from tilegc.kernels.psf_model import model
-from tilegc.phases.partials import Table
 from tilegc.phases.context import Context
+from tilegc.phases.partials import Table
 from tilegc.photometry.fit import BandFit, FieldFit, fit_fields
 from tilegc.photometry.sources import FieldSources
 from tilegc.photometry.spline_psf import SplinePsf, from_image
 from tilegc.schema import Flag, photometry_columns
-from tilegc.sky import cosmology, kpc_per_arcsec, pixel_to_world, separation_arcsec
+from tilegc.sky import ClusterFrame, pixel_to_world, separation_arcsec
 
 __all__ = ["RADII", "ZERO_POINT", "band_names", "photometry", "splines", "stamp_radius"]
 
@@ -110,8 +109,11 @@ def _spline(band: BandPsf, scale: float) -> SplinePsf:
 
 
 def measure(
-    context: Context, candidates: Table, psfs: Mapping[str, tuple[BandPsf, ...]], settings: Photometry,
-    frame: ClusterFrame
+    context: Context,
+    candidates: Table,
+    psfs: Mapping[str, tuple[BandPsf, ...]],
+    settings: Photometry,
+    frame: ClusterFrame,
 ) -> Table:
     """Return candidates with sub-pixel positions and the columns of `schema.photometry_columns`."""
     n = candidates["id"].size
@@ -120,7 +122,8 @@ def measure(
     for column in columns:
         table[column.name] = np.zeros(n, np.int32) if column.dtype == "int32" else np.full(n, np.nan)
     rows = {
-        field.source.name: np.flatnonzero(candidates["field"] == field.source.name) for field in context.fields
+        field.source.name: np.flatnonzero(candidates["field"] == field.source.name)
+        for field in context.fields
     }
     searched = [field for field in context.fields if rows[field.source.name].size]
     if not searched:

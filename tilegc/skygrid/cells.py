@@ -15,10 +15,9 @@ from functools import cached_property
 import numpy as np
 import xarray as xr
 
-from tilegc.engine import FieldTiles
 from tilegc.config import Cluster
 from tilegc.detection.noise.noise_map import NoiseMap
-from tilegc.engine import Pass, run_pass
+from tilegc.engine import FieldTiles, Pass, run_pass
 from tilegc.geometry import Box, Tile
 from tilegc.io import store
 from tilegc.io.convergence import Kappa

@@ -26,6 +26,7 @@ from tilegc.detection.periodicity import BIN
 from tilegc.engine import run_pass
 from tilegc.filter.detection_map import FilterParams
 from tilegc.kernels.lattice import fill, lattice_shape
+from tilegc.phases.context import Context, blocks_of
 from tilegc.phases.partials import Table, stacked
 
 __all__ = [
