@@ -85,6 +85,8 @@ class Token:
             mine.unlink()
         except Exception as error:  # noqa: BLE001
             return f"cannot write into {self.folder} ({_text(error)})"
+        # A worker of a scheduler that runs on may have watched the same files for an earlier run.
+        unwatch(path for path, _ in self.inputs)
         for path, size in self.inputs:
             try:
                 length = _length(place(path))
