@@ -53,6 +53,8 @@ class FieldPlan:
     """Rectangles without data (x0, y0, x1, y1) in fractions of the side: a notch and a thin strip."""
     gap_at: tuple[float, float] = (0.77, 0.22)
     """Where the gaps between the detectors cross, fractions of the side."""
+    turn: float = 0.9
+    """Angle of the telescope against the mosaic's axes in this module, degrees from x towards y."""
     depth: tuple[Patch, ...] = ()
     """Parts of the field with noise of their own."""
 
@@ -84,6 +86,8 @@ class Preset:
         Arc(radius=19.5, position_angle=85.0, length=34.0, mag=22.4, clumps=12),
     )
     faults: Faults = NO_FAULTS
+    psf: str = "optical"
+    """PSF model where none is asked for."""
     run: Mapping[str, str] = field(default_factory=dict)
     """Settings of the run file that differ from the usual ones: dotted key to YAML text."""
 
@@ -117,7 +121,7 @@ _SMALL = Preset(
     purpose="the demo: a minute from FITS to report",
     fields=(
         FieldPlan(name="a", size=1500, cluster=(0.5, 0.5), stars=3, star_mags=_SMALL_MAGS),
-        FieldPlan(name="b", size=1200, cluster=None, stars=6, star_mags=_SMALL_MAGS),
+        FieldPlan(name="b", size=1200, cluster=None, stars=6, star_mags=_SMALL_MAGS, turn=0.4),
     ),
     dither=16.0,
     gap=14.0,
@@ -129,7 +133,7 @@ _AS1063 = Preset(
     purpose="the size of the real thing: two modules of 2.2 arcmin",
     fields=(
         FieldPlan(name="a", size=4400, cluster=(0.47, 0.46), stars=8, star_mags=(15.0, 21.0)),
-        FieldPlan(name="b", size=4400, cluster=None, stars=7, star_mags=(15.5, 21.0)),
+        FieldPlan(name="b", size=4400, cluster=None, stars=7, star_mags=(15.5, 21.0), turn=0.4),
     ),
 )
 
@@ -151,6 +155,7 @@ _STEPS = Preset(
             cluster=None,
             stars=4,
             star_mags=_SMALL_MAGS,
+            turn=0.4,
             depth=usual_pattern(3.0, beside=True),
         ),
     ),
