@@ -153,7 +153,7 @@ def detection(size: int, tile: int, runs: int) -> list[Case]:
         paths = write_bands(folder, size)
         config = resolve(
             {
-                "recipe": "seed",
+                "recipe": "diego2026",
                 "cluster": {"name": "bench", "redshift": 0.3, "ra": 10.0, "dec": -30.0},
                 "fields": [{"name": "f", "bands": dict(zip(BANDS, paths, strict=True))}],
                 "tiles": {"size": tile},

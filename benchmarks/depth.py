@@ -1,4 +1,4 @@
-"""How deep the calibrated filter goes: against the seed's double DoG at equal false-positive rate.
+"""How deep the calibrated filter goes: against the double DoG of `recipe: diego2026` at equal false-positive rate.
 
 `python -m benchmarks.depth`: point sources of one magnitude after another are planted on a grid with random pixel
 phases in the simulator's correlated noise, four bands at its depth, colours of globular clusters, and found as a
@@ -122,7 +122,7 @@ class Filters:
         light = sci.sum(axis=0, dtype=np.float32)
         _, roundness, concentration = measure(light, found.y, found.x, self.shapes)
         table = {
-            "field": np.full(found.y.size, "f", object), "y": found.y, "x": found.x,
+            "field": np.full(found.y.size, "f", object), "y_peak": found.y, "x_peak": found.x,
             "snr": found.value / self.sigma[name], "roundness": roundness, "concentration": concentration,
         }  # fmt: skip
         return {**table, "shape": judge(table, {"f": self.shapes})}
@@ -133,7 +133,9 @@ def share(found: dict[str, np.ndarray], places: np.ndarray, k: float, *, points:
     rows = found["snr"] >= k
     if points:
         rows &= found["shape"] == POINT
-    tree = cKDTree(np.column_stack([found["y"][rows], found["x"][rows]]).reshape(-1, 2).astype(float))
+    tree = cKDTree(
+        np.column_stack([found["y_peak"][rows], found["x_peak"][rows]]).reshape(-1, 2).astype(float)
+    )
     return float((tree.query(places)[0] <= 2.0).mean()) if rows.any() else 0.0
 
 
@@ -213,7 +215,10 @@ def crowding(filters: Filters, size: int) -> None:
         for name, radius in (("double DoG", 3.0), ("calibrated", 3.0), ("calibrated", 2.0)):
             found = filters.peaks(name, sci, 8.0, radius)
             inside = (
-                (found["y"] > 30) & (found["y"] < size - 30) & (found["x"] > 30) & (found["x"] < size - 30)
+                (found["y_peak"] > 30)
+                & (found["y_peak"] < size - 30)
+                & (found["x_peak"] > 30)
+                & (found["x_peak"] < size - 30)
             ).sum()
             area = zone(radius, filters.fwhm if name == "calibrated" else 0.0) * SCALE**2
             seen = inside / ((size - 60) ** 2 * SCALE**2)

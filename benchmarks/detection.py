@@ -4,7 +4,7 @@ Clusters are simulated (stars with beaded spikes and saturated cores among them)
 own stages, and compared with the truth by the definitions of `benchmarks.purity`; seeds are pooled, fields kept apart.
 Peers look at the same pixels twice: inside the same edges only, and outside of our masks as well. Their settings are
 those of `peers.CHOSEN`; `--scan` tries all of them and shows the best, which is how they were chosen. Completeness of
-all is that of the truth outside of our masks; that of peers is told by the masks of `recipe: seed`.
+all is that of the truth outside of our masks; that of peers is told by the masks of `recipe: diego2026`.
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ IMAGES = ("filtered", "light")
 _CALIBRATED = {"a": (0.99, 0.98, 0.90, 0.10), "b": (0.97, 0.98, 0.98, 0.25)}
 
 BARS: Mapping[str, Mapping[str, tuple[float, float, float, float]]] = {
-    "seed, masks auto": {"a": (0.95, 0.0, 0.0, 1.0), "b": (0.90, 0.0, 0.0, 1.0)},
+    "diego2026, masks auto": {"a": (0.95, 0.0, 0.0, 1.0), "b": (0.90, 0.0, 0.0, 1.0)},
     "calibrated, threshold auto": _CALIBRATED,
     "calibrated, 5 sigma": _CALIBRATED,
 }
@@ -147,7 +147,7 @@ def _of_seed(
 ) -> None:
     source = simulate(folder / "mock", preset=preset, seed=seed, size=size)
     table_ = read_parquet(folder / "mock" / "truth.parquet")
-    seed_run: dict[str, Found] = {}
+    paper_run: dict[str, Found] = {}
     for by, changes in RECIPES.items():
         begun = time.process_time()
         found = find(configured(source, changes), folder / by.replace(", ", "-"))
@@ -157,12 +157,12 @@ def _of_seed(
             pool.add(by, MASKS, "", name, counts)
         print(f"seed {seed}, {by}: {seconds:.0f} s of CPU, limits "
               + ", ".join(f"{name} {one.limit:.2f}" for name, one in found.items()), flush=True)  # fmt: skip
-        if changes["recipe"] == "seed":
-            seed_run = found
+        if changes["recipe"] == "diego2026":
+            paper_run = found
     for (by, where), choices in tried.items():
         if absent(by) is not None:
             continue
-        for name, one in seed_run.items():
+        for name, one in paper_run.items():
             # the doubly filtered map has no values under bit 4
             mask = one.mask if where == MASKS else one.mask & (Bit.NO_DATA | Bit.EDGE | Bit.BRIGHT)
             for settings in choices:

@@ -5,7 +5,7 @@
 - On the stamps of the giant arc in Abell S1063 (F115W, F150W, F200W; three images): the share of each bit of the mask,
   the sources on the arc's light and off it, and the longest chain of them.
 
-Everything goes through the Python API, without a WCS, both recipes and the seed without masks for spikes and arcs.
+Everything goes through the Python API, without a WCS, both recipes, and `diego2026` without masks for spikes and arcs.
 """
 
 from __future__ import annotations
@@ -35,8 +35,8 @@ CUT = (slice(150, 520), slice(640, 1000))
 """What is looked at round it."""
 
 SETTINGS: Mapping[str, tuple[str, Mapping[str, str]]] = {
-    "bare": ("seed", {"edge": "off", "extended": "off"}),
-    "seed": ("seed", {"edge": "off", "spikes": "auto", "arcs": "auto"}),
+    "bare": ("diego2026", {"edge": "off", "extended": "off"}),
+    "diego2026": ("diego2026", {"edge": "off", "spikes": "auto", "arcs": "auto"}),
     "calibrated": ("calibrated", {"edge": "off"}),
 }
 
@@ -96,7 +96,7 @@ def excess(found: Detections, chosen: np.ndarray, control: np.ndarray) -> tuple[
     """Return counts in `chosen` pixels, what `control` pixels promise there, and the chance of so many or more."""
     good = found.mask == 0
     hit = np.zeros(good.shape, int)
-    hit[found.catalogue["y"], found.catalogue["x"]] = 1
+    hit[found.catalogue["y_peak"], found.catalogue["x_peak"]] = 1
     count = int(hit[chosen & good].sum())
     expected = hit[control & good].sum() * (chosen & good).sum() / (control & good).sum()
     return count, float(expected), float(poisson.sf(count - 1, expected))
@@ -158,7 +158,7 @@ def main() -> None:
         "AS1063 arcs, per stamp: all masked, extended, arc, spike; sources, on the arc, longest chain within 12 px"
     )
     for (number, name), one in stamps(data).items():
-        y, x = one.catalogue["y"], one.catalogue["x"]
+        y, x = one.catalogue["y_peak"], one.catalogue["x_peak"]
         high = on_arc(one.light)
         parts = [(one.mask & bit != 0).mean() for bit in (255, Bit.EXTENDED, Bit.ARC, Bit.SPIKE)]
         print(

@@ -31,7 +31,7 @@ __all__ = ["MASKS", "RECIPES", "Found", "configured", "find", "masked_setup", "s
 MASKS = {"bright": "auto", "extended": "auto", "spikes": "auto", "arcs": "auto"}
 
 RECIPES: dict[str, dict[str, Any]] = {
-    "seed, masks auto": {"recipe": "seed"},
+    "diego2026, masks auto": {"recipe": "diego2026"},
     "calibrated, threshold auto": {"recipe": "calibrated", "detect": {"threshold": "auto"}},
     "calibrated, 5 sigma": {"recipe": "calibrated"},
 }

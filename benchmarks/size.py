@@ -85,7 +85,7 @@ def run_file(folder: Path, side: int, tile: int, images: list[Path]) -> Path:
     for number, (band, brightness) in enumerate(BANDS.items()):
         image(paths[band], side, brightness, seed=number + 2)
     content = {
-        "recipe": "seed",
+        "recipe": "diego2026",
         "cluster": {"name": f"{side} px", "redshift": 0.348, "ra": RA, "dec": DEC},
         "fields": [{"name": "a", "bands": {band: {"sci": str(path)} for band, path in paths.items()}}],
         "tiles": {"size": tile},

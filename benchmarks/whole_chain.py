@@ -121,7 +121,7 @@ def configuration(planes: Sequence[Planes], tile: int, *, bare: bool, limit: flo
         for band, one in zip(chain.BANDS, planes, strict=True)
     }
     content: dict[str, Any] = {
-        "recipe": "seed", "cluster": {"name": "bench", "redshift": 0.3, "ra": 10.0, "dec": -30.0},
+        "recipe": "diego2026", "cluster": {"name": "bench", "redshift": 0.3, "ra": 10.0, "dec": -30.0},
         "fields": [{"name": "f", "bands": bands}], "tiles": {"size": tile},
     }  # fmt: skip
     if bare:

@@ -23,7 +23,7 @@ from tilegc.schema import Bit
 from tilegc.simulation import simulate
 
 LIMITS = (3.5, 3.75, 4.0, 4.25, 4.5, 4.75, 5.0, 5.5, 6.0, 7.0, 8.0, 10.0)
-COLOURS = {"seed": "#0072B2", "calibrated": "#D55E00"}
+COLOURS = {"diego2026": "#0072B2", "calibrated": "#D55E00"}
 LEAST = 1e-5
 """Where none is false, drawn there."""
 PEERS = {"DAOStarFinder": "^", "sep": "s", "SExtractor": "D"}
@@ -47,7 +47,7 @@ def counted(preset: str, seeds: list[int]) -> dict[tuple[str, str, float], Count
                     here = of_field(truth, name)
                     for limit in LIMITS:
                         add((name, recipe, limit), count(one.places[one.snr >= limit], here, one.mask))
-                    if recipe == "seed":
+                    if recipe == "diego2026":
                         masks[name] = one
             for name, one in masks.items():
                 inside = one.mask & (Bit.NO_DATA | Bit.EDGE | Bit.BRIGHT)
@@ -87,7 +87,7 @@ def main() -> None:
                     axes.annotate(
                         f"{limit:g}",
                         (at, max(height, LEAST)),
-                        xytext=(5, -3) if recipe == "seed" else (-19, -3),
+                        xytext=(5, -3) if recipe == "diego2026" else (-19, -3),
                         textcoords="offset points",
                         fontsize=8,
                         color=colour,

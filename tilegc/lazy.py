@@ -32,9 +32,9 @@ def detection_map(
     *,
     filtering: Filter | None = None,
     mask: Mask | None = None,
-    recipe: str = "seed",
+    recipe: str = "diego2026",
 ) -> xr.DataArray:
-    """Return the detection map of a stack of bands, lazily: that of `recipe: seed`.
+    """Return the detection map of a stack of bands, lazily: that of `recipe: diego2026`.
 
     Parameters
     ----------
@@ -59,7 +59,7 @@ def detection_map(
         has.
     """
     given = filtering or Filter()
-    if recipe != "seed" or given.weights != "equal":
+    if recipe != "diego2026" or given.weights != "equal":
         raise ConfigError(
             "recipe: the PSFs and weights of calibrated are measured in the whole field, not in blocks;"
             " take the map of a run (open_run(DIR).field(NAME).detection) or of tilegc.detect_in"

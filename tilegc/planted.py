@@ -193,12 +193,12 @@ def _kind_and_flux(truth: QTable) -> tuple[np.ndarray, np.ndarray]:
 def _on_objects(truth: QTable, catalogue: Table, likely: np.ndarray) -> np.ndarray:
     """Return which catalogued sources lie on one of some planted objects, bool (n,)."""
     places, field = _xy(truth), np.asarray(truth["field"]).astype(str)
-    on = np.zeros(catalogue["y"].size, bool)
+    on = np.zeros(catalogue["y_peak"].size, bool)
     for name in np.unique(catalogue["field"].astype(str)):
         rows = np.flatnonzero(catalogue["field"] == name)
         objects = places[likely & (field == name)].reshape(-1, 2)
         if len(objects):
-            peaks = np.column_stack([catalogue["y"][rows], catalogue["x"][rows]]).astype(float)
+            peaks = np.column_stack([catalogue["y_peak"][rows], catalogue["x_peak"][rows]]).astype(float)
             on[rows] = cKDTree(objects).query(peaks)[0] <= MATCH_RADIUS
     return on
 
@@ -253,7 +253,7 @@ def _response(
         if not sure.any() or not there.size:
             continue
         tree = cKDTree(places[there])
-        peaks = np.column_stack([catalogue["y"][sure], catalogue["x"][sure]]).astype(float)
+        peaks = np.column_stack([catalogue["y_peak"][sure], catalogue["x_peak"][sure]]).astype(float)
         # The brightest planted source in reach made the peak; the many faint ones lie under it by chance.
         for peak, near in zip(
             catalogue["peak"][sure], tree.query_ball_point(peaks, MATCH_RADIUS), strict=True
@@ -280,10 +280,14 @@ def _shares(
     real = int(_on_objects(truth, catalogue, likely).sum())
     for name in cells.fields:
         rows = catalogue["field"] == name
-        peaks = np.column_stack([catalogue["y"][rows], catalogue["x"][rows]]).astype(float).reshape(-1, 2)
+        peaks = (
+            np.column_stack([catalogue["y_peak"][rows], catalogue["x_peak"][rows]])
+            .astype(float)
+            .reshape(-1, 2)
+        )
         wanted = places[bright & kept & (field == name)].reshape(-1, 2)
         sought += len(wanted)
         if len(peaks) and len(wanted):
             found += int((cKDTree(peaks).query(wanted)[0] <= MATCH_RADIUS).sum())
-    n = catalogue["y"].size
+    n = catalogue["y_peak"].size
     return found / sought if sought else np.nan, real / n if n else np.nan

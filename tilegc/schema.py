@@ -45,7 +45,7 @@ __all__ = [
 VERSION: Final = importlib.metadata.version("tilegc")
 """Version of the package; products carry it."""
 
-SCHEMA_VERSION: Final = 2
+SCHEMA_VERSION: Final = 3
 """Version of everything below; a run folder of another version is not resumed."""
 
 SKY_STORE: Final = "sky-grid"
@@ -94,12 +94,14 @@ class Array:
 CANDIDATES: Final = (
     Column("id", "int64", "", "row in candidates: peaks descending, then field, y, x"),
     Column("field", "string", "", "name of the field"),
-    Column("y", "int32", "pix", "row of the peak pixel, 0-based"),
-    Column("x", "int32", "pix", "column of the peak pixel, 0-based"),
-    Column("ra", "float64", "deg", "right ascension of the pixel's centre, ICRS"),
-    Column("dec", "float64", "deg", "declination of the pixel's centre, ICRS"),
+    Column("y_peak", "int32", "pix", "row of the peak pixel, 0-based"),
+    Column("x_peak", "int32", "pix", "column of the peak pixel, 0-based"),
+    Column("y", "float64", "pix", "row of the source, 0-based, integers at pixel centres"),
+    Column("x", "float64", "pix", "column of the source, 0-based, integers at pixel centres"),
+    Column("ra", "float64", "deg", "right ascension of the source, ICRS"),
+    Column("dec", "float64", "deg", "declination of the source, ICRS"),
     Column("peak", "float32", "nJy", "value of the detection map, nJy per pixel"),
-    Column("snr", "float64", "", "peak over the noise there (seed: the field's sigma)"),
+    Column("snr", "float64", "", "peak over the noise there (diego2026: the field's sigma)"),
     Column("radius_arcsec", "float64", "arcsec", "distance from the cluster's centre"),
     Column("radius_kpc", "float64", "kpc", "the same at the cluster's redshift"),
     Column("purity", "float64", "", "share of such peaks that are not noise; NaN where it is not known"),
@@ -195,7 +197,7 @@ PROFILE: Final = (
     Column("n_corrected", "float64", "arcsec-2", "the same less the contamination"),
     Column("kappa", "float64", "", "mean convergence at the reference redshift"),
     Column("light", "float64", "nJy arcsec-2", "mean of the summed bands less that of the outermost annulus"),
-    Column("rho", "float64", "", "mean of the seed's kernel sum (arcsec^-1.6 for alpha = 1.6)"),
+    Column("rho", "float64", "", "mean of the kernel sum of Diego et al. 2026 (arcsec^-1.6 for alpha = 1.6)"),
     Column(
         "crowding", "float64", "", "share of sources that no brighter one too near hides, at this density"
     ),
@@ -218,7 +220,7 @@ RADIAL: Final = (
     Column("kappa", "float64", "", "mean convergence at the reference redshift"),
     Column("kappa_err", "float64", "", "scatter of the same over realisations of the lens model"),
     Column("light", "float64", "nJy arcsec-2", "mean of the summed bands less that of the farthest tenth"),
-    Column("rho", "float64", "", "mean of the seed's kernel sum (arcsec^-1.6 for alpha = 1.6)"),
+    Column("rho", "float64", "", "mean of the kernel sum of Diego et al. 2026 (arcsec^-1.6 for alpha = 1.6)"),
 )
 """Columns of radial.ecsv: all fields together."""
 
@@ -395,7 +397,7 @@ ARRAYS: Final = (
     Array("density_gaussian_error", ("y", "x"), "float32", "arcsec-2", "its Poisson error"),
     Array("density_adaptive", ("y", "x"), "float32", "arcsec-2", "density by the k-th neighbour"),
     Array("density_adaptive_error", ("y", "x"), "float32", "arcsec-2", "its Poisson error"),
-    Array("rho", ("y", "x"), "float32", "", "the seed's kernel sum of detected and inpainted sources"),
+    Array("rho", ("y", "x"), "float32", "", "Diego et al. 2026, eq. 2, over detected and inpainted sources"),
     Array("rho_error", ("y", "x"), "float32", "", "its error, from Poisson fields inpainted anew"),
     Array("rho_scatter", ("y", "x"), "float32", "", "its scatter between realisations of the inpainting"),
 )

@@ -146,7 +146,7 @@ def _of_field(
     whole = run.catalogue
     catalogue = {
         key: np.asarray(getattr(whole[key], "value", whole[key]))
-        for key in ("field", "y", "x", "peak", "purity")
+        for key in ("field", "y_peak", "x_peak", "peak", "purity")
     }
     real = np.full(len(whole), np.nan)
     if summary["truth"] is not None and run.config.truth is not None and summary["truth"]["flux_limit_nJy"]:
@@ -154,7 +154,7 @@ def _of_field(
             float
         )
     rows = catalogue["field"].astype(str) == name
-    y, x = (catalogue[axis][rows].astype(np.int64) for axis in ("y", "x"))
+    y, x = (catalogue[axis][rows].astype(np.int64) for axis in ("y_peak", "x_peak"))
     frame = mesh(header_text(run.wcs(name)), shape, grid)
     common = _Field(str(run.path / FILES.store / f"{name}.zarr"), frame, edges, growth, y, x)
     tiles = TileGrid(shape, tile or run.config.tiles.size).tiles(int(max(growth)))

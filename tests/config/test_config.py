@@ -13,7 +13,7 @@ from tilegc.errors import ConfigError
 def run_file(**changes):
     """A run file that is good, with some keys set; a key with "__" lies deeper, None removes."""
     content = {
-        "recipe": "seed",
+        "recipe": "diego2026",
         "cluster": {"name": "AS1063", "redshift": 0.348, "ra": 342.18322, "dec": -44.53091},
         "fields": [{"name": "a", "bands": {"F090W": "a.fits"}}],
     }
@@ -53,8 +53,9 @@ def test_defaults_are_the_recipes():
     ("changes", "said"),
     [
         ({"recipe": None}, "recipe: required, and not there"),
-        ({"recipe": "best"}, "recipe: recipe 'best' does not exist: give seed or calibrated"),
-        ({"recipes": "seed"}, r"recipes: unknown key; did you mean 'recipe'\? \(valid: recipe, cluster, .*compute\)"),
+        ({"recipe": "best"}, "recipe: recipe 'best' does not exist: give diego2026 or calibrated"),
+        ({"recipe": "seed"}, "recipe: the recipe 'seed' is now called 'diego2026'; change this line"),
+        ({"recipes": "best"}, r"recipes: unknown key; did you mean 'recipe'\? \(valid: recipe, cluster, .*compute\)"),
         ({"zzz": 1}, r"zzz: unknown key \(valid: recipe, "),
         ({"cluster__z": 1}, r"cluster\.z: unknown key.*\(valid: name, redshift, ra, dec\)"),
         ({"cluster__redshift": None}, r"cluster\.redshift: required"),
@@ -271,8 +272,8 @@ def test_digest_knows_every_setting():
         ("# only a remark\n", "the run file is empty"),
         ("- a\n- b\n", "a mapping of keys is meant, found list"),
         ("seed", "a mapping of keys is meant, found str"),
-        ("recipe: {seed", "not YAML"),
-        ("? [recipe]\n: seed", "not YAML"),
+        ("recipe: {diego2026", "not YAML"),
+        ("? [recipe]\n: diego2026", "not YAML"),
         ("recipe: !!python/object:os.system {}", "not YAML"),
         ("a: \x00", "not YAML"),
     ],
@@ -312,7 +313,7 @@ def test_a_section_without_a_value_is_as_if_it_were_not_there():
         "cluster": {"name": "x", "redshift": 0.3, "ra": 1, "dec": 1},
         "fields": [{"name": "a", "bands": {"F": "a.fits"}}],
     }
-    for recipe in ("seed", "calibrated"):
+    for recipe in ("diego2026", "calibrated"):
         assert resolve({"recipe": recipe, **run, "mask": None, "filter": None}) == resolve(
             {"recipe": recipe, **run}
         )
@@ -322,7 +323,7 @@ def test_a_section_without_a_value_is_as_if_it_were_not_there():
 @pytest.mark.parametrize("key", ["edge", "bright", "extended", "spikes", "arcs"])
 def test_a_mask_that_is_neither_a_word_nor_a_number_gets_its_line(key, value):
     run = {
-        "recipe": "seed",
+        "recipe": "diego2026",
         "cluster": {"name": "x", "redshift": 0.3, "ra": 1, "dec": 1},
         "fields": [{"name": "a", "bands": {"F": "a.fits"}}],
     }

@@ -126,8 +126,10 @@ def test_bars():
     for changes in ({"real": 98}, {"recovered": (48, 46)}, {"recovered": (49, 44)}, {"masked": 101}):
         assert replace(row, counts=replace(good, **changes)).passes is False
     assert replace(row, by="sep").passes is None
-    # seen by a peer, the same field has no bar; of the seed only purity is asked
-    seed = replace(row, by="seed, masks auto", counts=replace(good, real=95, recovered=(0, 0), masked=400))
-    assert seed.passes is True
-    assert [one["bar_met"] for one in rows_of([row, seed])] == [True, True]
-    assert table_of([row, seed], "title").row_count == 2
+    # seen by a peer, the same field has no bar; of `diego2026` only purity is asked
+    paper = replace(
+        row, by="diego2026, masks auto", counts=replace(good, real=95, recovered=(0, 0), masked=400)
+    )
+    assert paper.passes is True
+    assert [one["bar_met"] for one in rows_of([row, paper])] == [True, True]
+    assert table_of([row, paper], "title").row_count == 2

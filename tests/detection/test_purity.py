@@ -140,8 +140,8 @@ def test_fields_are_compared_where_both_are_complete():
     local = {"a": noise_of(values, 1000, 1000, peaks), "b": noise_of(values * 0.5, 1000, 1000, peaks)}
     limits = {"a": Threshold(2.5, local=True, typical=2.5), "b": Threshold(3.0, local=True, typical=1.5)}
     columns = {
-        "field": np.array(["a", "a", "a", "b", "b"], object), "y": np.zeros(5, int),
-        "x": np.array([0, 0, 40 * LATTICE - 1, 0, 40 * LATTICE - 1]),
+        "field": np.array(["a", "a", "a", "b", "b"], object), "y_peak": np.zeros(5, int),
+        "x_peak": np.array([0, 0, 40 * LATTICE - 1, 0, 40 * LATTICE - 1]),
         "peak": np.array([4.9, 5.1, 20.0, 6.0, 20.0], np.float32),
     }  # fmt: skip
     chosen = Selection(local, {}, {}, limits, columns, columns)
@@ -153,8 +153,8 @@ def test_fields_are_compared_where_both_are_complete():
     # The first is below the limit; the third and the last lie where noise hides sources of that brightness.
     assert common.sources(columns)["peak"].tolist() == pytest.approx([5.1, 6.0])
     whole = {name: Threshold(one.typical, local=False, typical=one.typical) for name, one in limits.items()}
-    seed = Selection(local, {}, {}, whole, columns, columns).common(2.0)
-    assert seed.limit == 5.0
-    assert not seed.complete
+    uniform = Selection(local, {}, {}, whole, columns, columns).common(2.0)
+    assert uniform.limit == 5.0
+    assert not uniform.complete
     nothing = {name: Threshold(np.nan, local=False, typical=np.nan) for name in limits}
     assert Selection(local, {}, {}, nothing, columns, columns).common(2.0).limit == np.inf

@@ -190,7 +190,7 @@ def test_run_length():
     assert run_length([], 4) == 1
     assert length(1, 64, 2) == 1
     assert length(30, 2048, 2) == 1  # large tiles, few: one each, so that both workers have work to the end
-    assert length(100_000, 2048, 2) == 32  # DESIGN section 6: 3,125 tasks
+    assert length(100_000, 2048, 2) == 32  # 3,125 tasks
     assert [length(100_000, 2048, slots) for slots in (64, 512, 1000)] == [32, 12, 6]
     assert length(10_000, 64, 2) == 256
     assert length(100, 1, 2) == 6

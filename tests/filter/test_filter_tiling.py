@@ -116,7 +116,7 @@ def digest():
 
 @pytest.mark.slow
 def test_another_cpu(tmp_path):
-    # code without vectors of this machine's width, compiled anew: the same bits (DESIGN section 4)
+    # code without vectors of this machine's width, compiled anew: the same bits (algorithm.md, section 14)
     plain = {"NUMBA_CPU_NAME": "generic", "NUMBA_CPU_FEATURES": "", "NUMBA_CACHE_DIR": str(tmp_path)}
     script = f"import runpy; print(runpy.run_path({__file__!r})['digest']())"
     answer = subprocess.run(

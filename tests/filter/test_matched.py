@@ -30,7 +30,7 @@ def scene(shape, seed, holes=0.02):
 
 
 def plainly(image, valid, kernels):
-    """Sum over the pixels that count, over the same of the kernel: DESIGN 3.3, in float64."""
+    """Normalised smoothing in float64, with direct sums (algorithm.md, section 3)."""
     parts = []
     for kernel in (kernels.narrow, kernels.wide):
         taps = kernel.image()

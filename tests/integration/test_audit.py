@@ -82,7 +82,7 @@ def audited(
         hdus = [fits.ImageHDU(values, cards, name=name) for name, values in images.items()]
         fits.HDUList([fits.PrimaryHDU(), *hdus]).writeto(folder / f"{band}.fits")
     config = resolve({
-        "recipe": "seed",
+        "recipe": "diego2026",
         "cluster": {"name": "hand", "redshift": 0.348, "ra": 342.18, "dec": -44.53},
         "fields": [
             {
@@ -531,7 +531,7 @@ def real(
     folder: Path, bands_: dict[str, dict[str, object]], sky: tuple[float, float]
 ) -> dict[tuple[str, str], Line]:
     config = resolve({
-        "recipe": "seed",
+        "recipe": "diego2026",
         "cluster": {"name": "real", "redshift": 0.348, "ra": sky[0], "dec": sky[1]},
         "fields": [{"name": "a", "bands": bands_}],
     })  # fmt: skip

@@ -195,7 +195,7 @@ KEYS = {
     "a part of a pixel": ({"tiles.size": 10.5}, r"tiles\.size.*integer"),
     "a negative tile": ({"tiles.size": -5}, r"tiles\.size.*greater than or equal to 1"),
     "tile 0": ({"tiles.size": 0}, r"tiles\.size.*greater than or equal to 1"),
-    "a recipe to come": ({"recipe": "best"}, r"recipe.*'best' does not exist.*seed"),
+    "a recipe to come": ({"recipe": "best"}, r"recipe.*'best' does not exist.*diego2026"),
     "no recipe": ({"recipe": None}, r"recipe: required"),
     "no cluster": ({"cluster": None}, r"cluster: required"),
     "no field": ({"fields": []}, r"fields"),
@@ -251,11 +251,11 @@ def test_keys(case, inputs):
 @pytest.mark.parametrize(
     ("content", "said"),
     [
-        (b"recipe: [seed", r"run\.yaml: not YAML"),
+        (b"recipe: [diego2026", r"run\.yaml: not YAML"),
         (b"", r"run\.yaml: the run file is empty.*recipe"),
-        (b"- seed\n", r"run\.yaml: a mapping of keys"),
+        (b"- diego2026\n", r"run\.yaml: a mapping of keys"),
         (b"\xff\xfe\x00", r"run\.yaml: cannot be read"),
-        (b"recipe: seed\nrecipe: seed\n", r"run\.yaml: the key .recipe. stands twice .line 2."),
+        (b"recipe: diego2026\nrecipe: diego2026\n", r"run\.yaml: the key .recipe. stands twice .line 2."),
         (None, r"run\.yaml: no such run file"),
     ],
 )

@@ -1,4 +1,4 @@
-"""What a user gets (DESIGN 7), written out once more: files, columns, keys, arrays; and what is empty."""
+"""The contract with the user, spelled out: files, columns, keys, arrays, and empty results."""
 
 from __future__ import annotations
 
@@ -21,7 +21,8 @@ from tilegc import open_run, pipeline
 from tilegc.sky import SkyGrid
 
 CANDIDATES = {
-    "id": ("int64", ""), "field": ("string", ""), "y": ("int32", "pix"), "x": ("int32", "pix"),
+    "id": ("int64", ""), "field": ("string", ""), "y_peak": ("int32", "pix"), "x_peak": ("int32", "pix"),
+    "y": ("double", "pix"), "x": ("double", "pix"),
     "ra": ("double", "deg"), "dec": ("double", "deg"), "peak": ("float", "nJy"), "snr": ("double", ""),
     "radius_arcsec": ("double", "arcsec"), "radius_kpc": ("double", "kpc"), "purity": ("double", ""),
     "sharpness": ("float", ""), "roundness": ("float", ""), "concentration": ("float", ""), "shape": ("string", ""),
@@ -178,18 +179,18 @@ def test_files(run):
 
 
 def test_every_product_says_its_recipe(run):
-    assert run.summary["recipe"] == run.manifest["recipe"] == "seed"
+    assert run.summary["recipe"] == run.manifest["recipe"] == "diego2026"
     for name in ("catalogue", "candidates", "inpainted"):
         metadata = pq.read_schema(run.path / f"{name}.parquet").metadata
-        assert b"seed" in b" ".join(metadata.values()), name
+        assert b"diego2026" in b" ".join(metadata.values()), name
     for name in ("catalogue", "relation", "profile"):
-        assert Table.read(run.path / f"{name}.ecsv").meta["recipe"] == "seed"
-    assert "seed" in (run.path / "catalogue.reg").read_text()
+        assert Table.read(run.path / f"{name}.ecsv").meta["recipe"] == "diego2026"
+    assert "diego2026" in (run.path / "catalogue.reg").read_text()
     for path in (run.path / "maps").iterdir():
-        assert fits.getheader(path)["RECIPE"] == "seed"
+        assert fits.getheader(path)["RECIPE"] == "diego2026"
     for name in run.fields:
-        assert run.field(name).attrs["recipe"] == "seed"
-    assert run.sky().attrs["recipe"] == "seed"
+        assert run.field(name).attrs["recipe"] == "diego2026"
+    assert run.sky().attrs["recipe"] == "diego2026"
 
 
 def test_tables(run):
@@ -210,12 +211,14 @@ def test_candidates_are_sorted_and_the_catalogue_is_their_top(run):
     table, summary = run.candidates, run.summary
     assert table["id"].tolist() == list(range(len(table)))
     place = {name: number for number, name in enumerate(run.fields)}
-    rows = [(-row["peak"].value, place[row["field"]], row["y"].value, row["x"].value) for row in table]
+    rows = [
+        (-row["peak"].value, place[row["field"]], row["y_peak"].value, row["x_peak"].value) for row in table
+    ]
     assert rows == sorted(rows)
     limits = np.array([1.5 * summary["fields"][name]["threshold"] for name in table["field"]])
     kept = table["peak"].value.astype(float) >= limits
     assert run.catalogue["id"].tolist() == table["id"][kept].tolist()
-    for name in ("y", "x", "ra", "dec", "peak", "snr", "radius_arcsec", "radius_kpc"):
+    for name in ("y_peak", "x_peak", "y", "x", "ra", "dec", "peak", "snr", "radius_arcsec", "radius_kpc"):
         np.testing.assert_array_equal(run.catalogue[name], table[name][kept])
     sigma = np.array([summary["fields"][name]["sigma"] for name in table["field"]])
     np.testing.assert_allclose(table["snr"], table["peak"].value / sigma, rtol=1e-12)
@@ -312,7 +315,7 @@ def test_stores(run):
                 assert data[array].dtype == dtype, array
                 assert data[array].attrs.get("units", "") == unit, array
                 assert data[array].attrs["long_name"]
-            assert data.attrs["schema_version"] == 2
+            assert data.attrs["schema_version"] == 3
             text = data.attrs["header"]
             assert WCS(fits.Header.fromstring(data.attrs["wcs"], sep="\n")).wcs.ctype[0] == "RA---TAN"
         source = run.config.fields[0 if name == "a" else 1].bands["F090W"].sci

@@ -26,7 +26,7 @@ REACH = 25.0
 """Pixels between neighbours of a chain."""
 
 
-@pytest.mark.parametrize("recipe", ["seed", "calibrated"])
+@pytest.mark.parametrize("recipe", ["diego2026", "calibrated"])
 def test_the_bytes_of_a_run_with_one_tile(
     recipe: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -88,7 +88,7 @@ def longest_chain(found: Detections) -> int:
     smooth = ndimage.gaussian_filter(found.light.astype(float), 3.0)
     faint = smooth[smooth < np.median(smooth)]
     scatter = 1.4826 * np.median(np.median(smooth) - faint)
-    y, x = found.catalogue["y"], found.catalogue["x"]
+    y, x = found.catalogue["y_peak"], found.catalogue["x_peak"]
     on = smooth[y, x] > np.median(smooth) + 5 * scatter
     places = np.column_stack([y, x])[on]
     if not len(places):
@@ -108,7 +108,7 @@ def test_no_chain_of_sources_along_the_arc_of_as1063(number: int, real_data: Pat
     off = {"edge": "off", "extended": "off"}
     bare = tilegc.detect_in(bands, scale=scale, mask=off)
     assert longest_chain(bare) >= 3  # the chain is there if nobody masks it
-    for recipe, most in (("seed", 0.12), ("calibrated", 0.36)):
+    for recipe, most in (("diego2026", 0.12), ("calibrated", 0.36)):
         found = tilegc.detect_in(bands, scale=scale, recipe=recipe, mask={"edge": "off"})
         assert longest_chain(found) < 3
         assert len(found.catalogue["y"]) <= 3

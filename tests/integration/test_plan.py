@@ -116,7 +116,9 @@ def planned(folder, centres=(150.0,), shape=(800, 1200), **settings):
         )  # fmt: skip
         fields.append({"name": name, "bands": {"F": "f.fits"}})
     cluster = {"name": "c", "redshift": 0.3, "ra": 150.0, "dec": 0.0}
-    config = RunConfig.model_validate({"recipe": "seed", "cluster": cluster, "fields": fields, **settings})
+    config = RunConfig.model_validate(
+        {"recipe": "diego2026", "cluster": cluster, "fields": fields, **settings}
+    )
     return planning.plan(config, sources, folder, 1, local=False).refusals
 
 

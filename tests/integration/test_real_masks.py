@@ -62,7 +62,7 @@ def test_no_excess_along_the_spikes_of_a_real_star(round_the_star):
     control = control_of(radius, angle, turn)
     far = (radius > 60) & (radius < 150)
     assert excess(bare, strips, far)[2] < 0.005  # they are there if nobody masks them
-    for name in ("seed", "calibrated"):
+    for name in ("diego2026", "calibrated"):
         found = round_the_star[name]
         count, expected, chance = excess(found, strips, control)
         assert chance > 0.01, (name, count, expected)
@@ -76,7 +76,7 @@ def test_no_excess_round_a_real_star(round_the_star):
     radius, _ = relative(*np.indices(bare.light.shape))
     far = (radius > 60) & (radius < 150)
     assert excess(bare, radius < 45, far)[2] < 1e-3
-    for name in ("seed", "calibrated"):
+    for name in ("diego2026", "calibrated"):
         found = round_the_star[name]
         disc = (radius < 25) & np.isfinite(bare.light)
         assert ((found.mask[disc] & Bit.SPIKE) != 0).all()
@@ -92,9 +92,9 @@ def test_no_chain_along_the_arcs_of_a_cluster(real_data):
     found = real_masks.stamps(real_data)
     for number in (1, 2, 3):
         bare = found[number, "bare"].catalogue
-        assert real_masks.chain(bare["y"], bare["x"]) >= 3
-        for name in ("seed", "calibrated"):
+        assert real_masks.chain(bare["y_peak"], bare["x_peak"]) >= 3
+        for name in ("diego2026", "calibrated"):
             one = found[number, name]
-            y, x = one.catalogue["y"], one.catalogue["x"]
+            y, x = one.catalogue["y_peak"], one.catalogue["x_peak"]
             assert real_masks.chain(y, x) <= 2
             assert len(y) <= 4

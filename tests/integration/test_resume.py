@@ -1,4 +1,4 @@
-"""Runs that end before their time go on as if nothing had happened: the same bytes (DESIGN 4)."""
+"""Interrupted runs resume and give the same bytes as uninterrupted ones (algorithm.md, section 14)."""
 
 from __future__ import annotations
 

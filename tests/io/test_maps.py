@@ -37,7 +37,7 @@ def write(path, image, bands=None, **more):
 @pytest.mark.parametrize("shape", [(1, 1), (37, 53), (720, 1)])
 def test_the_image_comes_back(tmp_path, dtype, shape):
     image = (np.random.default_rng(2).normal(size=shape) * 50 + 100).astype(dtype)
-    write(tmp_path / "m.fits", image, meta={"RECIPE": ("seed", "which recipe made it"), "K": (2.5, "")})
+    write(tmp_path / "m.fits", image, meta={"RECIPE": ("diego2026", "which recipe made it"), "K": (2.5, "")})
     with fits.open(tmp_path / "m.fits") as hdus:
         hdus.verify("exception")
         assert len(hdus) == 1
@@ -47,7 +47,7 @@ def test_the_image_comes_back(tmp_path, dtype, shape):
         assert (header["EXTNAME"], header["BUNIT"], header["RECIPE"], header["K"]) == (
             "detection",
             "nJy",
-            "seed",
+            "diego2026",
             2.5,
         )
         y, x = np.mgrid[0:40:7, 0:50:9]

@@ -141,12 +141,12 @@ def test_reads_outside_of_the_field_are_refused_not_cut(tmp_path):
 
 
 def test_create_adds_what_is_missing_and_keeps_what_is_there(tmp_path):
-    path = make(tmp_path / "f.zarr", ["mask"], recipe="seed")
+    path = make(tmp_path / "f.zarr", ["mask"], recipe="diego2026")
     mask = values_of("mask")
     store.write(path, "mask", Box(0, 0, 50, 70), mask)
-    make(path, ["mask", "detection"], recipe="seed", more=1)
+    make(path, ["mask", "detection"], recipe="diego2026", more=1)
     assert np.array_equal(store.read(path, "mask", Box(0, 0, 50, 70)), mask)
-    assert {"recipe": "seed", "more": 1}.items() <= store.attributes(path).items()
+    assert {"recipe": "diego2026", "more": 1}.items() <= store.attributes(path).items()
     assert "detection" in xr.open_zarr(path)  # the gathered metadata know it too
     store.annotate(path, {"later": [1, 2]})
     assert xr.open_zarr(path).attrs["later"] == [1, 2]
@@ -219,7 +219,7 @@ def test_threads_that_own_their_shards_do_not_disturb_one_another(tmp_path):
 
 def test_the_same_values_are_the_same_files(tmp_path):
     for name, again in (("a", 1), ("b", 2)):
-        path = make(tmp_path / name, ["detection"], recipe="seed")
+        path = make(tmp_path / name, ["detection"], recipe="diego2026")
         for _ in range(again):  # a task that is done twice
             for tile in reversed(list(TileGrid((50, 70), 16).tiles())):
                 store.write(path, "detection", tile.core, values_of("detection")[tile.core.slices])

@@ -31,7 +31,7 @@ KINDS = {
     "parquet": (tables.write_parquet, tables.read_parquet),
     "ecsv": (tables.write_ecsv, tables.read_ecsv),
 }
-META = {"recipe": "seed", "realisations": 20}
+META = {"recipe": "diego2026", "realisations": 20}
 
 each_table = pytest.mark.parametrize("columns", TABLES.values(), ids=TABLES)
 each_kind = pytest.mark.parametrize(("write", "read"), KINDS.values(), ids=KINDS)
@@ -64,7 +64,7 @@ def test_what_is_written_comes_back_with_units_and_dtypes(tmp_path, columns, wri
     assert isinstance(table, QTable)
     assert table.colnames == [column.name for column in columns]
     assert len(table) == rows
-    assert table.meta["recipe"] == "seed"
+    assert table.meta["recipe"] == "diego2026"
     assert str(table.meta["realisations"]) == "20"
     assert str(table.meta["tilegc_schema"]) == str(schema.SCHEMA_VERSION)
     for column in columns:
@@ -214,14 +214,14 @@ def test_absent_and_foreign_files_give_one_line(tmp_path, write, read):
 def test_regions_are_read_by_others(tmp_path):
     path = tmp_path / "c.reg"
     ra, dec = np.array([342.18322, 0.000123456789]), np.array([-44.53091, 89.5])
-    tables.write_regions(path, ra, dec, [0.3, 1.25], ["one {two}\nthree", "4"], meta={"recipe": "seed"})
+    tables.write_regions(path, ra, dec, [0.3, 1.25], ["one {two}\nthree", "4"], meta={"recipe": "diego2026"})
     found = regions.Regions.read(path, format="ds9")
     assert [region.center.frame.name for region in found] == ["icrs", "icrs"]
     np.testing.assert_allclose([region.center.ra.deg for region in found], ra, rtol=0, atol=5.1e-10)
     np.testing.assert_allclose([region.center.dec.deg for region in found], dec, rtol=0, atol=5.1e-10)
     assert [region.radius.to_value("arcsec") for region in found] == pytest.approx([0.3, 1.25])
     assert [str(region.meta["text"]) for region in found] == ["one two three", "4"]
-    assert "# recipe: seed" in path.read_text().splitlines()
+    assert "# recipe: diego2026" in path.read_text().splitlines()
 
 
 def test_regions_twice_and_none(tmp_path):
@@ -272,7 +272,7 @@ def test_rows_are_those_that_astropy_writes(tmp_path, monkeypatch, texts) -> Non
     wide = rng.normal(size=60) * 10.0 ** rng.integers(-30, 30, 60)
     wide[:5] = [0.0, -0.0, np.nan, np.inf, 1e16]
     data = {"name": list(texts) * 30, "n": np.arange(60) - 7, "x": wide, "p": wide.astype(np.float32)}
-    tables.write_ecsv(tmp_path / "fast.ecsv", columns, data, {"recipe": "seed"})
+    tables.write_ecsv(tmp_path / "fast.ecsv", columns, data, {"recipe": "diego2026"})
     monkeypatch.setattr(tables, "_rows", lambda _: None)
-    tables.write_ecsv(tmp_path / "astropy.ecsv", columns, data, {"recipe": "seed"})
+    tables.write_ecsv(tmp_path / "astropy.ecsv", columns, data, {"recipe": "diego2026"})
     assert (tmp_path / "fast.ecsv").read_bytes() == (tmp_path / "astropy.ecsv").read_bytes()

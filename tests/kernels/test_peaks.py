@@ -13,7 +13,7 @@ ALL = (slice(None), slice(None))
 
 
 def greedy(values, allowed, threshold, radius):
-    """The sequential rule over a whole image, as DESIGN 3.5 words it: the list of peaks, brightest first."""
+    """Peaks of a whole image by the sequential rule (algorithm.md, section 5), brightest first."""
     left = np.where(allowed, values, np.float32(np.nan))
     y, x = np.indices(values.shape)
     peaks = []

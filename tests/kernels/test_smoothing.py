@@ -20,7 +20,7 @@ def full_kernel(taps):
 
 
 def slow_float32(image, valid, taps, y, x):
-    """S_w at one pixel, one float32 operation after the other, in the order that DESIGN section 4 sets."""
+    """S_w at one pixel, one float32 operation at a time, in the prescribed order (algorithm.md, section 14.1)."""
     ny, nx = image.shape
     radius = len(taps) - 1
     half = [np.float32(t) for t in taps]
@@ -78,7 +78,7 @@ def test_fwhm_per_sigma():
 
 
 def test_half_of_the_filtered_noise():
-    # DESIGN 3.3: for FWHM 0.5 the two discretisations are no detail
+    # algorithm.md, section 3: for FWHM 0.5 the two discretisations are no detail
     integrated, sampled = gaussian_taps(0.5), gaussian_taps(0.5, "sampled")
     assert sampled[0] > 0.99
     assert integrated[0] < 0.99

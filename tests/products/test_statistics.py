@@ -1,4 +1,4 @@
-"""Relation, comparison, profile and masses against loops that follow DESIGN 3.10-3.13 word for word."""
+"""Relation, comparison, profile and masses against loops that follow the text (algorithm.md, sections 10-13)."""
 
 from __future__ import annotations
 
@@ -65,7 +65,7 @@ def of(n, kappa) -> Boxes:
 
 
 def fitted(n, kappa, low, high):
-    """Bins and fit of DESIGN 3.10, box by box: n_boxes, n_mean, kappa_mean, kappa_std of each bin; A and b."""
+    """The binned fit box by box (algorithm.md, section 10.1): n_boxes, n_mean, kappa_mean, kappa_std per bin; A, b."""
     step = (math.log(high) - math.log(low)) / 15
     bins: list[list[tuple[float, float]]] = [[] for _ in range(15)]
     for one, value in zip(n, kappa, strict=True):
@@ -207,7 +207,7 @@ EDGES = (2.0, 5.0, math.hypot(2.5, 7.5), 9.0, 13.0, 18.0, 23.0, 30.0)
 
 
 def annuli(cells, edges, counts):
-    """Cells of each annulus: dicts of what DESIGN 3.12 adds up, by field."""
+    """Sums over the cells of each annulus, as dicts by field (algorithm.md, section 12)."""
     found = [[defaultdict(list) for _ in cells.fields] for _ in edges[1:]]
     for j, i, eta, xi in each_cell(cells):
         r = math.hypot(eta, xi)

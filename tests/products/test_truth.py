@@ -45,10 +45,10 @@ def mock():
     on = np.flatnonzero((field != "") & (peak > LIMIT) & (draw.random(size) < 0.8))
     catalogue = {
         "field": np.append(field[on], ["a", "b"] * 10).astype(object),
-        "y": np.append(np.rint(y[on]) + draw.integers(-1, 2, on.size), draw.integers(0, 100, 20)).astype(
+        "y_peak": np.append(np.rint(y[on]) + draw.integers(-1, 2, on.size), draw.integers(0, 100, 20)).astype(
             np.int32
         ),
-        "x": np.append(np.rint(x[on]) + draw.integers(-1, 2, on.size), draw.integers(0, 200, 20)).astype(
+        "x_peak": np.append(np.rint(x[on]) + draw.integers(-1, 2, on.size), draw.integers(0, 200, 20)).astype(
             np.int32
         ),
         "peak": np.append(peak[on], draw.uniform(LIMIT, 3, 20)).astype(np.float32),
@@ -66,7 +66,7 @@ def test_truth(mock):
     found = planted(truth, cells, catalogue, LIMIT, edges, 3.0, 3.0, good)
     rows = range(len(truth))
     flux = [truth["flux_F1"][k] + truth["flux_F2"][k] for k in rows]
-    peaks = list(zip(*(catalogue[name] for name in ("field", "y", "x", "peak")), strict=True))
+    peaks = list(zip(*(catalogue[name] for name in ("field", "y_peak", "x_peak", "peak")), strict=True))
 
     def near(k, field, y, x):
         return truth["field"][k] == field and math.hypot(truth["y"][k] - y, truth["x"][k] - x) <= 1.5
@@ -162,7 +162,7 @@ def test_a_perfect_catalogue_blanks_pixel_by_pixel():
         {"kind": ["gc"] * 7, "field": ["a"] * 7, "ra": ra, "dec": dec, "y": y, "x": x, "flux_F1": flux}
     )
     catalogue = {
-        "field": np.array(["a"], object), "y": np.array([80]), "x": np.array([20]), "peak": np.array([100.0])
+        "field": np.array(["a"], object), "y_peak": np.array([80]), "x_peak": np.array([20]), "peak": np.array([100.0])
     }  # fmt: skip
     good = {"a": np.ones((100, 200), bool)}
     found = planted(truth, cells, catalogue, LIMIT, (0.0, 20.0), 3.0, 3.0, good)

@@ -20,10 +20,27 @@ from tilegc.mask.mask_map import ELONGATED_AREA, EXTENDED_AREA, EXTENDED_GROWTH,
 ROOT = Path(__file__).resolve().parents[2]
 README, DESIGN, DEPLOY = ROOT / "README.md", ROOT / "docs" / "design.md", ROOT / "deploy" / "README.md"
 DETECTION = ROOT / "docs" / "detection.md"
-DOCUMENTS = [README, DESIGN, DEPLOY, DETECTION, ROOT / "notebooks" / "01_first_cluster.ipynb"]
+DOCUMENTS = [
+    README,
+    DEPLOY,
+    *sorted((ROOT / "docs").rglob("*.md")),
+    *sorted((ROOT / "notebooks").glob("*.ipynb")),
+]
+SOURCES = [
+    path
+    for folder in ("tilegc", "tests", "benchmarks", "docs")
+    for path in sorted((ROOT / folder).rglob("*.py"))
+]
 LINK = re.compile(r"\[[^\]]*\]\(([^)\s]+)\)")
 SPAN = re.compile(r"`([^`\n]+)`")
 PATH = re.compile(r"(?:tilegc|tests|docs|notebooks|deploy|benchmarks)/[\w./-]*|pyproject\.toml")
+CITATION = re.compile(
+    r"([\w/]+\.md),\s+sections?\s+((?:\d[\d.]*\d|\d)(?:(?:,\s+|-|\s+and\s+)(?:\d[\d.]*\d|\d))*)"
+)
+IN_CODE = re.compile(
+    r"\b(?:tests|benchmarks|docs|deploy|notebooks|tilegc)/[\w/.-]*\w\.(?:py|md|ya?ml|ipynb|j2)(?:::\w+)?"
+)
+MODULE = re.compile(r"`(tilegc(?:\.\w+)+)`")
 
 
 def text_of(path: Path) -> str:
@@ -80,6 +97,83 @@ def test_files_and_tests_that_are_named_exist(document):
         assert path.exists(), path
         if test is not None:
             assert test in functions(path), f"{path}::{test}"
+
+
+def numbers(path: Path) -> set[str]:
+    """Numbers of a document's sections."""
+    return set(re.findall(r"^#+ (\d+(?:\.\d+)*)\.? ", text_of(path), flags=re.MULTILINE))
+
+
+def cited(text: str) -> list[tuple[Path, str]]:
+    """Sections that a text cites: document and number; both ends of a range."""
+    found = []
+    for name, listed in CITATION.findall(text):
+        document = ROOT / (name if "/" in name else f"docs/{name}")
+        found += [(document, number) for number in re.findall(r"\d+(?:\.\d+)*", listed)]
+    return found
+
+
+def exists(dotted: str) -> bool:
+    """Whether a dotted name is a module, or something that is defined in one."""
+    parts = dotted.split(".")
+    for length in range(len(parts), 0, -1):
+        place = ROOT.joinpath(*parts[:length])
+        module = place / "__init__.py" if place.is_dir() else place.with_suffix(".py")
+        if module.exists():
+            return length == len(parts) or re.search(rf"\b{parts[length]}\b", text_of(module)) is not None
+    return False
+
+
+def dangling(text: str) -> list[str]:
+    """References of a source file that lead nowhere: sections, files, tests and modules."""
+    found = [
+        f"{document.name}, section {number}"
+        for document, number in cited(text)
+        if not document.exists() or number not in numbers(document)
+    ]
+    for path, _, test in (reference.partition("::") for reference in IN_CODE.findall(text)):
+        if not (ROOT / path).exists() or (test and test not in functions(ROOT / path)):
+            found.append(f"{path}::{test}" if test else path)
+    return found + [name for name in MODULE.findall(text) if not exists(name)]
+
+
+@pytest.mark.parametrize(
+    "reference",
+    [
+        "algorithm.md, section 99",
+        "algorithm.md, sections 3 and 98",
+        "docs/missing.md, section 1",
+        "see tests/project/test_docs.py::test_that_is_gone",
+        "see docs/missing.md",
+        "`tilegc.nowhere`",
+        "`tilegc.geometry.Nothing`",
+    ],
+)
+def test_a_dangling_reference_is_seen(reference):
+    assert dangling(reference)
+    assert not dangling(
+        "algorithm.md, sections 3-5, 14.2 and 4.1; tests/project/test_docs.py; `tilegc.geometry.Box`"
+    )
+
+
+@pytest.mark.parametrize("source", SOURCES, ids=lambda path: path.relative_to(ROOT).as_posix())
+def test_references_in_the_code_lead_somewhere(source):
+    if source != Path(__file__).resolve():
+        assert dangling(text_of(source)) == []
+
+
+def test_nothing_cites_what_does_not_ship():
+    tracked = [
+        *SOURCES,
+        *DOCUMENTS,
+        ROOT / "Makefile",
+        ROOT / "pyproject.toml",
+        *(ROOT / "tilegc").rglob("*.j2"),
+    ]
+    for path in tracked:
+        if path != Path(__file__).resolve():
+            gone = re.findall(r"\bDESIGN\b|\bSTYLE\b|\bPHOTOMETRY\b|/work/", text_of(path))
+            assert gone == [], path
 
 
 def test_every_row_of_the_card_names_code_and_a_test():
@@ -171,9 +265,9 @@ def test_the_drawing_has_every_pass_in_its_order():
     passes += ["inpaint", "rho", "sky-grid", "maps"]
     places = [re.search(rf"^ (?:tiles|one a map) +{name}\b", drawing, re.MULTILINE) for name in passes]
     assert [place.start() for place in places] == sorted(place.start() for place in places)
-    stages = "".join(text_of(path) for path in (ROOT / "tilegc" / "stages").glob("*.py"))
+    source = "".join(text_of(path) for path in (ROOT / "tilegc").rglob("*.py"))
     for name in passes:
-        assert f'"{name}"' in stages, name
+        assert f'"{name}"' in source, name
 
 
 def test_the_commands_are_those_of_the_command_line():
@@ -212,7 +306,7 @@ def test_keys_beyond_the_contract_are_written():
     )
     keys = {key.split(".")[-1] for key in SPAN.findall(item) if key != "summary.json"}
     assert "truth" in keys
-    written = text_of(ROOT / "tilegc" / "stages" / "products.py")
+    written = text_of(ROOT / "tilegc" / "products" / "products.py")
     for key in keys:
         assert f'"{key}":' in written, key
 

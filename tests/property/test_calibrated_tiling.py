@@ -79,7 +79,7 @@ def wholes():
 @pytest.mark.parametrize("bands", [1, 3])
 def test_saturated_cores_at_corners_of_tiles(bands, wholes):
     whole = wholes[bands]
-    assert len(whole.catalogue["y"]) >= 10
+    assert len(whole.catalogue["y_peak"]) >= 10
     for bit in (Bit.NO_DATA, Bit.BRIGHT, Bit.EXTENDED, Bit.SPIKE):
         assert (whole.mask & bit).any(), bit
     hold(found_in(sky(3, bands), 64), whole)
@@ -91,7 +91,7 @@ def test_any_tiles(tile, wholes):
     hold(found_in(sky(3, 3), tile), wholes[3])
 
 
-@pytest.mark.parametrize("recipe", ["seed", "calibrated"])
+@pytest.mark.parametrize("recipe", ["diego2026", "calibrated"])
 def test_bright_pixels_beside_tiles_without_extended_light(recipe):
     """Bit 4 beyond a tile's border decides what the filter leaves out; no wider map makes its halo large enough."""
     masks = {"extended": "off", "bright": 5.0, "spikes": "off", "arcs": "off"}
@@ -102,10 +102,10 @@ def test_bright_pixels_beside_tiles_without_extended_light(recipe):
         hold(found_in(bands, tile, recipe, **masks), whole)
 
 
-@pytest.mark.parametrize("recipe", ["seed", "calibrated"])
+@pytest.mark.parametrize("recipe", ["diego2026", "calibrated"])
 @pytest.mark.parametrize("shape", [(1, 1), (2, 3), (5, 40), (20, 20)])
 def test_a_field_smaller_than_the_filter(shape, recipe):
     bands = {name: image[90 : 90 + shape[0], 20 : 20 + shape[1]] for name, image in sky(3, 2).items()}
     hold(found_in(bands, 16, recipe), found_in(bands, 1000, recipe))
     bands = {name: np.ones(shape, np.float32) for name in bands}
-    assert not len(found_in(bands, 16, recipe).catalogue["y"])
+    assert not len(found_in(bands, 16, recipe).catalogue["y_peak"])

@@ -62,7 +62,7 @@ def setup_of(
     store.create(path, wanted, shape=sci.shape[1:], bands=names, shard=tile, attrs={})
     config = resolve(
         {
-            "recipe": "seed",
+            "recipe": "diego2026",
             "cluster": {"name": "test", "redshift": 0.3, "ra": 10.0, "dec": -30.0},
             "fields": [{"name": "f", "store": path}],
             "mask": {"edge": edge, "extended": "off", **masks},

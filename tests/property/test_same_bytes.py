@@ -1,4 +1,4 @@
-"""One run, many ways: every product the same file bytes, every array of the store the same values (DESIGN 4).
+"""One run, computed in many ways: the same bytes in every file, the same values in every array (invariants).
 
 The reference is computed in one tile a field, in this process, straight from FITS.
 """

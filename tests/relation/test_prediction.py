@@ -148,7 +148,7 @@ def folder(
     edges = {"n_lo": [0, 0.3, 2.0] / u.arcsec**2, "n_hi": [0, 2.0, 9.0] / u.arcsec**2}
     bins = QTable({"bin": [-1, 0, 1], "n_boxes": [9, 30, 30], **edges})
     run = {
-        "recipe": "seed", "cluster": {"name": "c", "redshift": redshift, "ra": 10.0, "dec": -20.0},
+        "recipe": "diego2026", "cluster": {"name": "c", "redshift": redshift, "ra": 10.0, "dec": -20.0},
         "fields": [{"name": "a", "bands": {"F": "a.fits"}}],
         "convergence": {"path": "k.fits", "source_redshift": 3.0} if relation else None,
     }  # fmt: skip

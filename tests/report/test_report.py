@@ -159,7 +159,7 @@ def fake_run(
     wcs = {"a": tangent(shapes["a"], 0, 12), "b": tangent(shapes["b"], 75, 12)}
     config = resolve(
         {
-            "recipe": "seed",
+            "recipe": "diego2026",
             "cluster": {"name": "Mock & <1>", "redshift": 0.348, "ra": RA, "dec": DEC},
             "fields": [{"name": name, "bands": {"F150W": f"{name}.fits"}} for name in names],
             "relation": {"max_radius": 25},
@@ -214,8 +214,10 @@ def fake_run(
         {
             "id": np.arange(len(who)),
             "field": who,
-            "y": ys,
-            "x": xs,
+            "y_peak": ys,
+            "x_peak": xs,
+            "y": ys.astype(float),
+            "x": xs.astype(float),
             "ra": ra,
             "dec": dec,
             "peak": np.full(len(who), 1.0),
@@ -304,7 +306,7 @@ def fake_run(
     summary = {
         "schema": 1,
         "version": "0.1.0",
-        "recipe": "seed",
+        "recipe": "diego2026",
         "cluster": {"name": "Mock & <1>", "redshift": 0.348, "kpc_per_arcsec": KPC},
         "fields": per_field,
         "n_detected": 0 if empty else len(who),
@@ -694,10 +696,11 @@ def test_page_says_the_summary_s_numbers(full: FakeRun) -> None:
     text = outline(full).text
     for words in (
         "Mock & <1>", f"{full.summary['n_detected']:,}", "0.693 ± 0.021", "0.412 ± 0.011", "0.0151 ± 0.0012",
-        "3.24 × 1014", "0.704 ± 0.020", "0.5 σ", "93.0 %", "88.0 %", "21.3 %", "recipe: seed", "reading the images",
+        "3.24 × 1014", "0.704 ± 0.020", "0.5 σ", "93.0 %", "88.0 %", "21.3 %", "recipe: diego2026",
+        "reading the images",
         "0.0931", "0.0881 – 0.123", "1.31", "2.72", "95.7 %", "up to S/N 3.5",
         "1.381 ± 0.043", "0.724 ± 0.023", "0.351 ± 0.041", "0.661 ± 0.021", "1.45", "−12.5 ± 4.5",
-        "does not cover the sky", "≥ 0.40", "not iterated (recipe: seed)", "4 fits, last change 0.0007",
+        "does not cover the sky", "≥ 0.40", "not iterated (recipe: diego2026)", "4 fits, last change 0.0007",
         "1.21 ± 0.11", "0.330 ± 0.021", "S/N ≥ 10",
     ):  # fmt: skip
         assert words in text.replace("\N{NO-BREAK SPACE}", " "), words

@@ -51,6 +51,6 @@ def test_one_image_a_band_and_one_profile_each(material):
 
 
 def test_the_seed_and_an_empty_run_have_none(material):
-    assert psf.images(SimpleNamespace(config=SimpleNamespace(recipe="seed"))) is None
+    assert psf.images(SimpleNamespace(config=SimpleNamespace(recipe="diego2026"))) is None
     material.summary = {"fields": {name: {"psf": {}} for name in material.fields}}
     assert psf.images(material) is None

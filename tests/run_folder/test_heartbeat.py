@@ -33,7 +33,7 @@ def leave(folder, **changes):
 
 CONFIG = run_file.resolve(
     {
-        "recipe": "seed",
+        "recipe": "diego2026",
         "cluster": {"name": "X", "redshift": 0.3, "ra": 10.0, "dec": -5.0},
         "fields": [{"name": "a", "bands": {"F090W": "/data/a.fits"}}],
     }

@@ -26,7 +26,7 @@ INPUTS = {"/data/a.fits": "100 bytes, 1234", "/data/kappa.fits": "50 bytes, abcd
 
 def settings(**changes):
     content = {
-        "recipe": "seed",
+        "recipe": "diego2026",
         "cluster": {"name": "X", "redshift": 0.3, "ra": 10.0, "dec": -5.0},
         "fields": [{"name": "a", "bands": {"F090W": "/data/a.fits"}}, {"name": "b", "store": "/data/b.zarr"}],
     }
@@ -568,7 +568,7 @@ def test_tables_come_with_units(tmp_path):
 def test_manifest_says_what_made_it(finished):
     manifest = open_run(finished).manifest
     assert manifest["tilegc"]
-    assert manifest["recipe"] == "seed"
+    assert manifest["recipe"] == "diego2026"
     assert manifest["inputs"] == INPUTS
     assert manifest["environment"]["numpy"] == np.__version__
     assert manifest["products"].keys() >= {"catalogue.parquet", "maps/a_rho.fits", "store/a.zarr/mask"}

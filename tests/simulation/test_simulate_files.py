@@ -148,7 +148,7 @@ def test_run_file_is_one(mock, tmp_path):
         if layout == "grizli":
             simulate(folder, **SMALL, layout=layout)
         read = config.load(folder / "run.yaml")
-        assert read.recipe == "seed"
+        assert read.recipe == "diego2026"
         assert [f.name for f in read.fields] == ["a", "b"]
         assert "truth: truth.parquet" in (folder / "run.yaml").read_text()
 

@@ -214,7 +214,7 @@ def test_range_maps_of_deflections_pair_by_number(tmp_path):
 
 def test_rivals_are_read_by_name_each_with_its_own_scaling(tmp_path):
     run = {
-        "recipe": "seed", "cluster": {"name": "c", "redshift": Z, "ra": CENTRE[0], "dec": CENTRE[1]},
+        "recipe": "diego2026", "cluster": {"name": "c", "redshift": Z, "ra": CENTRE[0], "dec": CENTRE[1]},
         "fields": [{"name": "a", "bands": {"F": "a.fits"}}],
         "convergence": {
             "path": str(save(tmp_path / "k.fits")), "source_redshift": 3.0,

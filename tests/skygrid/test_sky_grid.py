@@ -107,7 +107,7 @@ def test_add_up_counts_the_sky_once(fields, caplog):
     places = [(name, y, x) for lists in pixels.values() for one in lists for name, y, x in one]
     places = [places[k] for k in sorted(draw.choice(len(places), 900, replace=False))]
     sources = {"field": np.array([p[0] for p in places], object)} | {
-        axis: np.array([p[k] for p in places], np.int32) for k, axis in ((1, "y"), (2, "x"))
+        axis: np.array([p[k] for p in places], np.int32) for k, axis in ((1, "y_peak"), (2, "x_peak"))
     }
     values = np.add(*np.indices((21, 21)) * np.array([0.1, 0.03])[:, None, None])
     cells = add_up(setup, sources, flat_kappa(values, 2.0))

@@ -52,7 +52,7 @@ def mean(values: Iterable[float]) -> float:
 def settings(**more: object) -> RunConfig:
     """Return a run file of two fields."""
     content = {
-        "recipe": "seed",
+        "recipe": "diego2026",
         "cluster": {"name": "hand", "redshift": 0.348, "ra": RA, "dec": DEC},
         "fields": [{"name": name, "bands": {"F": f"{name}.fits"}} for name in ("a", "b")],
         "convergence": {"path": "kappa.fits", "source_redshift": 3.0},

@@ -36,7 +36,7 @@ PRODUCTS = (
     FILES.catalogue_regions, FILES.radial, FILES.shape, FILES.masses, FILES.contamination, FILES.audit,
     FILES.purity, FILES.pattern, FILES.masked, FILES.stars,
 )  # fmt: skip
-"""Files of which DESIGN section 4 promises the bytes, besides the maps and the summary without its timing."""
+"""Files whose bytes are promised, besides the maps and the summary without its timing (algorithm.md, section 14)."""
 
 
 def header(name: str, scale: float = SCALE) -> fits.Header:
@@ -96,7 +96,7 @@ def write_inputs(folder: Path, *, container: str = "i2d", **settings: object) ->
 
 
 SETTINGS: dict[str, Any] = {
-    "recipe": "seed",
+    "recipe": "diego2026",
     "cluster": {"name": "mock", "redshift": 0.348, "ra": RA, "dec": DEC},
     "fields": [],
     "convergence": {"path": "kappa.fits", "source_redshift": 3.0},
@@ -176,7 +176,7 @@ def no_report(monkeypatch: Any) -> None:
 
 
 def products(run: Run | Path) -> dict[str, bytes]:
-    """Return the bytes of every product that DESIGN section 4 promises, by name."""
+    """Return the bytes of every product whose bytes are promised, by name (algorithm.md, section 14)."""
     folder = run.path if isinstance(run, Run) else run
     found = {name: (folder / name).read_bytes() for name in PRODUCTS}
     maps = sorted(

@@ -27,7 +27,7 @@ from tilegc.schema import MAPS
 __all__ = ["RunConfig"]
 
 RECIPES: Mapping[str, Mapping[str, Mapping[str, object]]] = {
-    "seed": {},
+    "diego2026": {},
     "calibrated": {
         "mask": {"spikes": "auto", "arcs": "auto"},
         "filter": {"weights": "auto"},
@@ -40,7 +40,7 @@ RECIPES: Mapping[str, Mapping[str, Mapping[str, object]]] = {
 class RunConfig(Section):
     """A whole run file."""
 
-    recipe: Literal["seed", "calibrated"]
+    recipe: Literal["diego2026", "calibrated"]
     cluster: Cluster
     cosmology: Cosmology = Cosmology()
     fields: Annotated[tuple[FieldInput, ...], Field(min_length=1)]
@@ -80,9 +80,9 @@ class RunConfig(Section):
 
     @property
     def inpaint_iterations(self) -> int:
-        """Most fits of the radial trend (auto: none for the seed, 10 for calibrated)."""
+        """Most fits of the radial trend (auto: none for diego2026, 10 for calibrated)."""
         if self.inpaint.iterations == "auto":
-            return 0 if self.recipe == "seed" else 10
+            return 0 if self.recipe == "diego2026" else 10
         return self.inpaint.iterations
 
     @property
@@ -111,15 +111,17 @@ class RunConfig(Section):
     @field_validator("recipe", mode="before")
     @classmethod
     def _recipe(cls, value: object) -> object:
-        if value not in {"seed", "calibrated"}:
-            raise ValueError(f"recipe {value!r} does not exist: give seed or calibrated")
+        if value == "seed":
+            raise ValueError("the recipe 'seed' is now called 'diego2026'; change this line of the run file")
+        if value not in RECIPES:
+            raise ValueError(f"recipe {value!r} does not exist: give {' or '.join(RECIPES)}")
         return value
 
     @model_validator(mode="after")
     def _consistent(self) -> Self:
-        if self.recipe == "seed" and self.filter.weights != "equal":
+        if self.recipe == "diego2026" and self.filter.weights != "equal":
             raise ValueError(
-                "filter.weights: the seed adds its bands with equal weights: give equal, or recipe calibrated"
+                "filter.weights: recipe diego2026 adds the bands unweighted; set equal, or use calibrated"
             )
         if self.recipe == "calibrated" and self.detect.exclusion_radius < 1:
             raise ValueError("detect.exclusion_radius: give 1 or more, calibrated records local maxima alone")

@@ -155,7 +155,7 @@ class Detect(Section):
 
 
 class Density(Section):
-    """The seed's kernel (softening + d)^-alpha, lengths in arcsec; further estimators of the density, off if null."""
+    """The kernel (softening + d)^-alpha, lengths in arcsec; further estimators of the density, off if null."""
 
     alpha: Positive = 1.6
     softening: Positive = 0.9
@@ -177,7 +177,7 @@ class Inpaint(Section):
     iterations: Annotated[
         Literal["auto"] | Annotated[int, Field(ge=0, le=100)], BeforeValidator(_iterations)
     ] = "auto"
-    """Fits of the sources' radial trend, at most, relative to which masks are filled; 0: the seed's density."""
+    """Maximum number of fits of the radial trend relative to which masks are filled; 0: no trend (diego2026)."""
 
 
 class Comparison(Section):

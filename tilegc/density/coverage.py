@@ -40,16 +40,16 @@ class _CoverageParams:
 
 
 def detected(catalogue: Table, name: str) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Return y, x and weight of a field's detected sources, by y, then x.
+    """Return the peak pixels' y and x and the weights of a field's detected sources, by y, then x.
 
     The weight is 1 / `p_recovery` where the catalogue has that column, else 1.
     """
     rows = np.flatnonzero(catalogue["field"] == name)
-    rows = rows[np.lexsort((catalogue["x"][rows], catalogue["y"][rows]))]
+    rows = rows[np.lexsort((catalogue["x_peak"][rows], catalogue["y_peak"][rows]))]
     weight = np.ones(rows.size)
     if "p_recovery" in catalogue:
         weight /= catalogue["p_recovery"][rows]
-    return catalogue["y"][rows], catalogue["x"][rows], weight
+    return catalogue["y_peak"][rows], catalogue["x_peak"][rows], weight
 
 
 def place(field: FieldTiles, gaussians: tuple[Width, ...], catalogue: Table, kind: str) -> None:

@@ -1,4 +1,4 @@
-"""Density of detected sources, per arcsec^2, at the mosaic's own pixels (DESIGN 3.7).
+"""Density of detected sources, per arcsec^2, at the mosaic's own pixels (algorithm.md, section 7).
 
 The local density feeds the inpainting: a Gaussian of 2 arcsec, wider where little area is left. Beside it, where the
 run file asks for them, a Gaussian of one stated width, and the density by the distance to the k-th neighbour. Each

@@ -1,4 +1,4 @@
-"""Sources where masks hide the sky: an ensemble of Poisson draws at the local density (DESIGN 3.8)."""
+"""Sources where masks hide the sky: an ensemble of Poisson draws at the local density (algorithm.md, section 8)."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Counts into a local density with its error: wide normalised Gaussians at every pixel (DESIGN 3.7).
+"""Counts into a local density with its error: wide normalised Gaussians at every pixel (algorithm.md, section 7).
 
 density = (G_s * N) / (area of a pixel x G_s * good), G_s a Gaussian of sigma s, doubled up to three times where
 G_s * good < 0.2. A Gaussian of many pixels is smooth, so it is convolved on a lattice with a node at every s / 8 to

@@ -1,4 +1,4 @@
-"""The seed's kernel sum at every pixel of a field of any size: near part and smooth rest (DESIGN 3.7).
+"""The kernel sum rho at every pixel of a field of any size: near part and smooth rest (algorithm.md, section 7).
 
 rho = sum over sources of W(d), W(d) = (softening + d)^-alpha, and every source reaches every pixel. W is taken
 apart by distance (multilevel summation: Skeel, Tezcan & Hardy 2002; Hardy et al. 2015):
@@ -304,7 +304,7 @@ def near(y: Index, x: Index, weight: Float64, box: Box, tables: Tables, out: Flo
 
 
 def kernel_sum(counts: NDArray[np.floating], scale: float, alpha: float, softening: float) -> Float64:
-    """Return rho = W * N of an image in memory, with W(d) = (softening + d)^-alpha: the seed's equation 2.
+    """Return rho = W * N of an image in memory, with W(d) = (softening + d)^-alpha: Diego et al. 2026, eq. 2.
 
     Parameters
     ----------

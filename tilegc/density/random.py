@@ -1,4 +1,4 @@
-"""Random numbers that belong to a pixel, not to the order in which pixels are visited (DESIGN 3.8).
+"""Random numbers that belong to a pixel, not to the order in which pixels are visited (algorithm.md, section 8).
 
 A number is a hash of (seed, stream, realisation, y, x): any tile, in any order, on any machine draws the same
 one.  The hash is splitmix64 (Steele, Lea & Flood 2014), keyed afresh for every value that goes in; Poisson

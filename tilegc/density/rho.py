@@ -1,4 +1,4 @@
-"""The seed's kernel sum of detected and inpainted sources at every pixel (DESIGN 3.7)."""
+"""Kernel sum rho over detected and inpainted sources (Diego et al. 2026, eq. 2; algorithm.md, section 7)."""
 
 from __future__ import annotations
 

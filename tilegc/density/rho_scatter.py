@@ -1,4 +1,4 @@
-"""How much rho differs between realisations of the inpainting: the ensemble's own scatter (DESIGN 3.7, 3.8).
+"""Scatter of rho between the realisations of the inpainting (algorithm.md, sections 7 and 8).
 
 Every realisation fills the masks anew, from numbers that belong to field, realisation and pixel; the scatter of its
 kernel sums is what the filling alone leaves open. Draws on different pixels are independent and Poisson, so that its

@@ -1,4 +1,4 @@
-"""Inpainting iterated: the radial trend of sources seen and filled in, until what is filled in stays (DESIGN 3.7).
+"""Iterated inpainting: fit the radial trend until the inpainted counts converge (algorithm.md, section 7).
 
 Each step fits the trend to the detected sources and the density under the masks of the step before, and takes the
 density anew relative to it. Nothing is written but lattices: a resumed run goes through the same steps.
@@ -41,7 +41,7 @@ class Convergence:
     """How the iteration of one field ended."""
 
     iterations: int
-    """Fits of the trend; 0: the density is the seed's."""
+    """Fits of the trend; 0: the density has no trend, as in recipe diego2026."""
     change: float
     """Last change of the expected inpainted sources, summed over annuli, of all of them; NaN: none was made."""
 

@@ -1,4 +1,4 @@
-"""The radial trend of the sources, and sums over annuli by which it is found again (DESIGN 3.7).
+"""The radial trend of the sources, and sums over annuli by which it is found again (algorithm.md, section 7).
 
 A hole in the mask on a steep profile is filled wrongly by what lies round it; filled by what lies round it
 relative to a trend, it is not. The trend is a function of the distance from the cluster's pixel, linear between the

@@ -66,7 +66,7 @@ class Detections:
 
 
 def detect_in(
-    bands: Bands, wht: Bands | None = None, *, scale: float, recipe: str = "seed", **sections: object
+    bands: Bands, wht: Bands | None = None, *, scale: float, recipe: str = "diego2026", **sections: object
 ) -> Detections:
     """Mask, filter and find peaks in arrays that have no WCS, by the rules of a run.
 
@@ -79,7 +79,7 @@ def detect_in(
     scale : float
         Side of a pixel, arcsec.
     recipe : str
-        seed or calibrated; the PSFs of `calibrated` are measured in the arrays, or modelled.
+        diego2026 or calibrated; the PSFs of `calibrated` are measured in the arrays, or modelled.
     **sections
         `mask`, `filter` and `detect` as in a run file. In a cutout `mask={"edge": "off"}` keeps the pixels near
         its border.
@@ -99,7 +99,7 @@ def detect_in(
     >>> image = np.zeros((64, 64), np.float32)
     >>> image[32, 20] = 5.0
     >>> found = detect_in({"F200W": image}, scale=0.03, detect={"threshold": {"value": 0.1}}, mask={"edge": "off"})
-    >>> found.catalogue["y"], found.catalogue["x"]
+    >>> found.catalogue["y_peak"], found.catalogue["x_peak"]
     (array([32], dtype=int32), array([20], dtype=int32))
     """
     sci, weights = _checked(bands, wht, scale)

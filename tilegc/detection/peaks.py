@@ -1,4 +1,4 @@
-"""Peaks: brightest pixel first, blank what is within reach, repeat down to T (DESIGN 3.5 and 4).
+"""Peaks: brightest pixel first, blank what is within reach, repeat down to T (algorithm.md, sections 5 and 14.3).
 
 Every tile says which of its pixels are certainly peaks, whatever lies beyond its window, and which it cannot
 decide; the few undecided ones of all tiles are settled by one sparse greedy over the field.
@@ -173,8 +173,10 @@ def candidates(
     return {
         "id": np.arange(n, dtype=np.int64),
         "field": names[peaks["field"]],
-        "y": peaks["y"],
-        "x": peaks["x"],
+        "y_peak": peaks["y"],
+        "x_peak": peaks["x"],
+        "y": peaks["y"].astype(np.float64),
+        "x": peaks["x"].astype(np.float64),
         "ra": ra,
         "dec": dec,
         "peak": peaks["peak"],

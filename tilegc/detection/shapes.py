@@ -1,12 +1,12 @@
 """Shapes of the candidates, and which of them `recipe: calibrated` leaves out of the catalogue.
 
 `concentration` and `roundness` (`tilegc.detection.shape_ratios`) scatter with the noise. A source is elongated where
-it misses a point's roundness by more than the noise at its signal-to-noise lets one point in a thousand miss it, and by
-more than pixel phase, colour and neighbours do at any; and where it is less concentrated than a point, as pieces of lines are,
-beaded ones too (0.4 to 0.98), and points between two others are not. It is extended where its concentration is about as
-near to that of a source twice as wide as to a point's, at any signal-to-noise: of two explanations the likelier one.
-Near the limit of detection that takes one or two points in a hundred away, and most sources of FWHM 4 px
-(`benchmarks/depth.py`).
+it misses a point's roundness by more than the noise at its signal-to-noise lets one point in a thousand miss it, and
+by more than pixel phase, colour and neighbours do at any; and where it is less concentrated than a point, as pieces
+of lines are, beaded ones too (0.4 to 0.98), and points between two others are not. It is extended where its
+concentration is about as near to that of a source twice as wide as to a point's, at any signal-to-noise: of two
+explanations the likelier one. Near the limit of detection that takes one or two points in a hundred away, and most
+sources of FWHM 4 px (`benchmarks/depth.py`).
 """
 
 from __future__ import annotations
@@ -86,13 +86,13 @@ SHAPES = Pass("shapes", ("light",), REACH, (), _shapes_rule, bytes_per_pixel=12.
 
 def measured(setup: Setup, candidates: Table, tables: Mapping[str, ShapeTables]) -> Table:
     """Return candidates with the columns sharpness, roundness, concentration and shape."""
-    n = candidates["y"].size
+    n = candidates["y_peak"].size
     numbers = {name: np.full(n, np.nan, np.float32) for name in NUMBERS}
     places = {}
     for field in setup.fields:
         rows = np.flatnonzero(candidates["field"] == field.source.name)
         if rows.size:
-            y, x = candidates["y"][rows], candidates["x"][rows]
+            y, x = candidates["y_peak"][rows], candidates["x_peak"][rows]
             places[field.source.name] = _by_tile(field.grid, rows, y, x)
     searched = [field for field in setup.fields if field.source.name in places]
     if searched:

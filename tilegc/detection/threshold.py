@@ -1,6 +1,6 @@
-"""The threshold T: as asked for, or chosen so that the catalogue is pure enough (DESIGN 3.6).
+"""The threshold T: as asked for, or chosen so that the catalogue is pure enough (algorithm.md, section 6.4).
 
-`recipe: seed` compares peaks with one T a field; `recipe: calibrated` compares their signal-to-noise against local
+`recipe: diego2026` compares peaks with one T a field; `recipe: calibrated` compares their signal-to-noise against local
 noise with k. `auto` takes the lowest limit of the catalogue, keep x T, above which the purity is what is asked for
 and no slice of signal-to-noise shows a regular pattern.
 """
@@ -87,7 +87,7 @@ class Common:
         rows = catalogue["peak"] >= at_least(self.limit)
         for name, (noise, ceiling) in self.complete.items():
             on = catalogue["field"] == name
-            here = bilinear_at(noise, catalogue["y"][on], catalogue["x"][on])
+            here = bilinear_at(noise, catalogue["y_peak"][on], catalogue["x_peak"][on])
             rows[on] &= here <= np.float64(ceiling)
         return {name: column[rows] for name, column in catalogue.items()}
 
@@ -112,7 +112,7 @@ class Selection:
         """Return the limit of all fields together, `factor` being keep.
 
         The largest keep x T; against local noise, that of the noise below which `COMPLETE` of a field's area lies,
-        and what is noisier is left out of comparisons (DESIGN 3.10).
+        and what is noisier is left out of comparisons (algorithm.md, section 10).
         """
         searched = {name: one for name, one in self.thresholds.items() if np.isfinite(one.value)}
         values = []

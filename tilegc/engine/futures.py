@@ -1,6 +1,6 @@
 """The Dask driver: runs of units as futures, bounded in flight, their partials reduced on the workers.
 
-Futures are all of Dask that is used (array graph internals change; DESIGN section 6).  A task costs about 2
+Futures are all of Dask that is used (internals of array graphs change).  A task costs about 2
 ms, so it carries a run of neighbouring units.  Partials stay on the workers, `FAN_IN` of them are joined by
 one more task as soon as there are so many, and only the last one comes to the driver: any order gives the
 same result since `combine` is associative and commutative.  What grows with the mosaic is joined over `FAN_IN`

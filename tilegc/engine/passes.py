@@ -1,4 +1,4 @@
-"""A pass: one pure rule over the windows of all tiles of all fields (DESIGN section 5)."""
+"""A pass: one pure rule over the windows of all tiles of all fields."""
 
 from __future__ import annotations
 

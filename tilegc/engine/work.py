@@ -1,7 +1,7 @@
 """Units of work, who does them, and the books that are kept about them.
 
 A unit is one call of a module-level function, `function(common, payload)`: mostly a tile.  It returns a
-partial result or None; `combine` joins two partials, associative and commutative (DESIGN section 4,
+partial result or None; `combine` joins two partials, associative and commutative (algorithm.md, section 14.2,
 reductions), so that the order in which units end does not matter.
 """
 

@@ -1,4 +1,4 @@
-"""The sum of the bands and where it counts, in one way through the pixels (DESIGN 3.4). Radius: 0."""
+"""The sum of the bands and where it counts, in one way through the pixels (algorithm.md, section 4). Radius: 0."""
 
 from __future__ import annotations
 

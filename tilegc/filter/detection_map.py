@@ -1,7 +1,7 @@
-"""The detection filter: from the bands to the detection map (Diego et al. 2026, section 3; DESIGN 3.2-3.4).
+"""The detection filter: from the bands to the detection map (Diego et al. 2026, section 3; algorithm.md, sections 2-4).
 
-The seed's is the double difference of Gaussians of the bands' sum; `recipe: calibrated` filters every band with its
-own PSF (`tilegc.filter.matched`) and adds the responses with inverse-variance weights.
+`recipe: diego2026` takes the double difference of Gaussians of the summed bands; `recipe: calibrated` filters each
+band with its own PSF (`tilegc.filter.matched`) and adds the responses with inverse-variance weights.
 
 One pass reads the bands once and writes three maps: `light`, the sum of the bands; `flags`, the pixels
 without data, near very bright ones, and where the mid-scale map is high; and `detection`.
@@ -49,7 +49,7 @@ MAPS = ("flags", "light", "detection")
 """Arrays that this stage writes."""
 
 BRIGHT_GROWTH = 6.0
-"""Pixels round one that is very bright where the filter's rings would make false peaks (DESIGN 3.2)."""
+"""Pixels round one that is very bright where the filter's rings would make false peaks (algorithm.md, section 2)."""
 
 MID_SCALES = ((2.0, 8.0), (6.0, 30.0))
 """FWHMs, pixels, of the two mid-scale maps that find extended objects.
@@ -114,7 +114,7 @@ def filter_params(filtering: Filter, mask: Mask, bands: int = 1) -> FilterParams
 def planned_params(config: RunConfig, source: FieldSource) -> FilterParams:
     """Return what a field will be filtered with as far as it is known before anything is measured: for the plan."""
     params = filter_params(config.filter, config.mask, len(source.bands))
-    if config.recipe == "seed":
+    if config.recipe == "diego2026":
         return params
     psfs = tuple(BandPsf(band, model(band, source.scale, MODEL), "model", 0) for band in source.band_names)
     return replace(params, matched=band_filters(psfs, (1.0,) * len(psfs), config.filter))

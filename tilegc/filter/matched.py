@@ -1,11 +1,11 @@
 """The detection filter of `recipe: calibrated`: a PSF minus itself smoothed, a kernel of zero sum.
 
-D = S_P[I; v] - S_Q[I; v] as in DESIGN 3.3, P the core of the PSF and Q = P * G with a Gaussian G: the matched
-filter of a point on noise that is nearly white, deaf to constants and to slopes. P is averaged over the eight
-symmetries of the square. Such a matrix is a short sum of products u(y) u(x), its eigenvectors: two or three
-of them hold all but a thousandth, and each is two passes of symmetric taps. The driver finds them with + - * /
-and sqrt alone; all sums over pixels are float32, rows then columns, taps from the centre outwards in symmetric
-pairs, so that a pixel's bits depend on its neighbourhood alone.
+D = S_P[I; v] - S_Q[I; v] (algorithm.md, sections 3 and 4.2), where P is the core of the PSF and Q = P * G with a
+Gaussian G. It is the matched filter of a point in nearly white noise, and ignores constants and slopes. P is averaged
+over the eight symmetries of the square. Such a matrix is a short sum of products u(y) u(x), its eigenvectors: two or
+three of them hold all but a thousandth, and each is two passes of symmetric taps. The driver finds them with + - * /
+and sqrt alone; all sums over pixels are float32, rows then columns, taps from the centre outwards in symmetric pairs,
+so that a pixel's bits depend on its neighbourhood alone.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""The noise of the mid-scale maps, in whose terms `mask.extended: auto` says what extended light is (DESIGN 3.2).
+"""Noise of the mid-scale maps, which sets the limits of `mask.extended: auto` (algorithm.md, section 2).
 
 Of a field: the lower quartile over cells of the lattice, spread over it, of 1.4826 x MAD of the map in the cell. It is
 known before the filter's pass and does not depend on tiles; cells with galaxies or the cluster's core do not move it,

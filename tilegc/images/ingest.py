@@ -1,4 +1,4 @@
-"""Ingest: every band of a field into one Zarr store in nJy per pixel, or straight from FITS (DESIGN 3.1).
+"""Ingest: every band of a field into one Zarr store in nJy per pixel, or straight from FITS (algorithm.md, section 1).
 
 `ingest: auto` makes a store of files that cannot be read in windows, and of those whose windows were measured to cost
 more than the store: compressed ones, whose windows unpack whole rows of a wide mosaic. The same bytes come out.
@@ -22,7 +22,7 @@ __all__ = ["Mode", "ingest", "measured", "needs_store"]
 
 Mode = Literal["never", "always", "auto"]
 
-READS: Final = {"seed": 2.0, "calibrated": 3.0}
+READS: Final = {"diego2026": 2.0, "calibrated": 3.0}
 """Times that every pixel is read out of the files, about: for the detection map, the null maps, the noise of bands."""
 
 

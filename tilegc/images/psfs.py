@@ -57,7 +57,7 @@ class BandPsf:
 
 
 def field_psfs(setup: Setup, given: Mapping[str, Mapping[str, Psf]]) -> dict[str, tuple[BandPsf, ...]]:
-    """Return the PSFs of every field, in the order of its bands; `recipe: seed` measures none.
+    """Return the PSFs of every field, in the order of its bands; `recipe: diego2026` measures none.
 
     Parameters
     ----------

@@ -1,7 +1,7 @@
 """Convergence maps: read, brought to the reference source redshift, interpolated.
 
 A map's values are kappa = Sigma / Sigma_cr, and Sigma_cr depends on the source's distance; files seldom say
-for which source they were made. The run file must (DESIGN 3, "Kappa maps"); a header's hint is quoted, never
+for which source they were made. The run file must (algorithm.md, section 13); a header's hint is quoted, never
 used.
 """
 
@@ -115,7 +115,7 @@ class Kappa:
         return _circle(self.wcs, self.values.shape, ra, dec, radius_arcsec)
 
     def mean_within(self, ra: float, dec: float, radius_arcsec: float) -> tuple[float, float]:
-        """Average the pixels whose centres are within a circle, each counting as much (DESIGN 3.13).
+        """Average the pixels whose centres are within a circle, each counting as much (algorithm.md, section 13).
 
         Parameters
         ----------

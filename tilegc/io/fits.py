@@ -2,7 +2,7 @@
 
 A `Plane` says where an image's bytes are and what they mean; reading one needs no header. Files are opened
 and closed within the call, never shared: one open HDUList used by several threads gives wrong pixels
-silently (DESIGN 6). Plain images are read by offset rather than mapped into memory, since a mapped file
+silently. Plain images are read by offset rather than mapped into memory, since a mapped file
 that is cut or lost while it is read kills the process instead of raising.
 """
 

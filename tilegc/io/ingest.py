@@ -1,4 +1,4 @@
-"""Ingest: FITS pixels into the sharded store, once, in units that own whole shards (DESIGN 6)."""
+"""Ingest: FITS pixels into the sharded store, once, in units that own whole shards."""
 
 from __future__ import annotations
 

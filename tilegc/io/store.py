@@ -1,7 +1,7 @@
 """Zarr stores: one a field, read with xarray, written in whole shards of NumPy arrays.
 
 Metadata are written once, by the driver; a task owns whole shards and writes nothing else. (Dask's own
-writers lost pixels silently where chunks and shards did not agree: DESIGN 6.)
+writers lost pixels silently where chunks and shards did not agree.)
 """
 
 from __future__ import annotations

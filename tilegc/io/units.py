@@ -1,4 +1,4 @@
-"""What one count of an image is in nJy per pixel (DESIGN 3.1): declared units only, none is ever guessed."""
+"""Conversion of image units to nJy per pixel; undeclared units are refused (algorithm.md, section 1)."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Exact sums of float32, in any order and any grouping (DESIGN 4, Reductions).
+"""Exact sums of float32, in any order and any grouping (algorithm.md, section 14.2).
 
 A sum is a fixed-point number of `LIMBS` int64 limbs, 32 bits apart: its value is
 sum of limb[i] * 2^(32 i - 149), 2^-149 being the smallest float32. Every float32 adds less than 2^32 in

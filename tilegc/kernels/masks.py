@@ -1,7 +1,8 @@
 """Bits 2 and 4 of the mask: what lies within a distance of missing data or of something bright.
 
 Everything here is decided in integers, so it is the same on every machine and for every tiling: a pixel is
-within reach of another one if d^2 = dy^2 + dx^2 <= reach2, distances between centres in pixels (DESIGN 3.2).
+within reach of another one if d^2 = dy^2 + dx^2 <= reach2, distances between centres in pixels (algorithm.md,
+section 2).
 
 Both rules cost a few passes over the window, whatever the distance: a disc of `reach2` round each set pixel
 covers, in a row that is g rows away, the columns up to isqrt(reach2 - g^2) to both sides.  So the vertical
@@ -36,7 +37,7 @@ def edge_radius(square: int, reach2: int) -> int:
 def edge(
     no_data: NDArray[np.bool_], square: int, reach2: int, open_sides: tuple[bool, bool, bool, bool]
 ) -> NDArray[np.bool_]:
-    """Return bit 2: what is too near to the outside or to a large region without data (DESIGN 3.2).
+    """Return bit 2: what is too near to the outside or to a large region without data (algorithm.md, section 2).
 
     A pixel without data counts here if it lies in some square of `square` x `square` pixels that hold no
     data at all (the morphological opening of the missing data).  Outside of the field there is no data, and

@@ -1,4 +1,4 @@
-"""Sky coordinates of all pixels from those of a coarse mesh (DESIGN 3.9).
+"""Sky coordinates of all pixels from those of a coarse mesh (algorithm.md, section 9).
 
 The WCS is asked at every 64th pixel only; between the nodes the offsets are bilinear.  The nodes stand at
 fixed pixels of the field, so a pixel's coordinates have the same bits in whatever tile it is looked at.

@@ -1,4 +1,4 @@
-"""Exact median and MAD from counts that may be added in any order (DESIGN 3.6).
+"""Exact median and MAD from counts that may be added in any order (algorithm.md, section 6).
 
 A float32 is mapped to a uint32 that sorts as it does. Tiles count the high 16 bits of these keys; the sum of
 the counts tells which high bits the middle values have; tiles then count the low 16 bits of the values that
@@ -254,7 +254,7 @@ def _distances(counts: Int64) -> tuple[Float32, Float32, np.float32, np.float32]
 
 
 def sigma(mad: float) -> float:
-    """Return the noise that belongs to a median absolute deviation: 1.4826 x MAD in float64 (DESIGN 3.6)."""
+    """Return the noise for a median absolute deviation, 1.4826 x MAD, in float64 (algorithm.md, section 6.1)."""
     return MAD_TO_SIGMA * float(mad)
 
 

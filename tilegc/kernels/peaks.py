@@ -1,4 +1,4 @@
-"""Peaks by greedy blanking, exact in tiles (DESIGN 3.5 and 4).
+"""Peaks by greedy blanking, exact in tiles (algorithm.md, sections 5 and 14.3).
 
 The rule is sequential over a whole image: the brightest pixel is recorded and blanks its surroundings, and
 so on down to the threshold. Yet the fate of a pixel depends only on brighter ones within reach of it, so
@@ -59,7 +59,7 @@ def classify(
     open_sides: tuple[bool, bool, bool, bool],
     core: tuple[slice, slice],
 ) -> Peaks:
-    """Find the peaks of a core as far as its window tells (DESIGN 4).
+    """Find the peaks of a core as far as its window tells (algorithm.md, section 14.3).
 
     Brightest first, every allowed pixel of the window with a value of `threshold` or more is *suppressed* (a
     selected one within `radius`), or *undecided* (not suppressed, and within `radius` of unseen pixels beyond

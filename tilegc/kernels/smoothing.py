@@ -1,4 +1,4 @@
-"""Normalised Gaussian smoothing and its differences (DESIGN 3.3 and 3.4).
+"""Normalised Gaussian smoothing and its differences (algorithm.md, sections 3 and 4).
 
 S_w[I; v] = sum(g v I) / sum(g v) with a separable Gaussian g of FWHM w. All sums are float32, rows then
 columns, taps from the centre outwards in symmetric pairs, so that a pixel has the same bits in every window
@@ -93,7 +93,7 @@ def difference_radius(narrow: Taps, wide: Taps) -> int:
 
 
 def smooth(image: Float32, valid: NDArray[Any], taps: Taps) -> Float32:
-    """Return the normalised smoothing S_w[image; valid] (DESIGN 3.3).
+    """Return the normalised smoothing S_w[image; valid] (algorithm.md, section 3).
 
     Parameters
     ----------
@@ -113,7 +113,7 @@ def smooth(image: Float32, valid: NDArray[Any], taps: Taps) -> Float32:
 
 
 def difference(image: Float32, valid: NDArray[Any], narrow: Taps, wide: Taps) -> Float32:
-    """Return S_narrow - S_wide of an image: one stage of the double filter (DESIGN 3.4).
+    """Return S_narrow - S_wide of an image: one stage of the double filter (algorithm.md, section 4).
 
     Parameters
     ----------
@@ -147,7 +147,7 @@ class Convolver:
 
 
 def normalised(image: Float32, valid: NDArray[Any], sides: tuple[Convolver, ...]) -> Float32:
-    """Return sum(k v I) / sum(k v) of one kernel, or the difference of two (DESIGN 3.3).
+    """Return sum(k v I) / sum(k v) of one kernel, or the difference of two (algorithm.md, section 3).
 
     Parameters
     ----------

@@ -1,4 +1,4 @@
-"""Bright stars: a disc about each where its wings, grainy as they are, make false sources (DESIGN 3.2, bit 16).
+"""Bright stars: a disc around each, where grain in its wings would be detected as sources (algorithm.md, section 2).
 
 Whatever is very bright (bit 4) is one object for the whole field, found in tiles and joined; round its middle the
 light is measured in one window of fixed size, read from the store whatever the tiles are. What is a point by its core
@@ -150,8 +150,8 @@ def grain(config: RunConfig, bands: Sequence[BandPsf]) -> float:
     """Return the brightness at its middle, nJy per pixel, of a point that has the height 1 in the detection map.
 
     A grain of a star's wings is as wide as a point, so wings that are so many times the noise bright, in these terms,
-    could make a peak so many times the noise high. The calibrated map is the flux of a point in each band; the seed's
-    response is measured on the PSF itself.
+    could make a peak so many times the noise high. The calibrated map is the flux of a point in each band; the
+    response of diego2026 is measured on the PSF itself.
     """
     middle = math.fsum(float(band.psf.image[band.psf.radius, band.psf.radius]) for band in bands)
     if config.recipe == "calibrated":

@@ -1,4 +1,4 @@
-"""Objects larger than a window: find their fragments in tiles, merge them, draw them (DESIGN 4).
+"""Objects larger than a window: find their fragments in tiles, merge them, draw them (algorithm.md, section 14.4).
 
 *find* labels the 8-connected fragments in one tile's core and describes each by integers alone; *combine*
 puts the fragments of any tiles side by side; *merge*, once for a field, joins by union-find those that touch

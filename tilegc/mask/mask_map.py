@@ -1,4 +1,4 @@
-"""The mask: where no peak may be recorded, and why, one bit a reason (DESIGN 3.2).
+"""The mask: where no peak may be recorded, and why, one bit a reason (algorithm.md, section 2).
 
 Extended objects may be larger than any window, so they are found in tiles, joined across tile borders into one
 table, and drawn again by every tile: nothing is measured "in a tile".
@@ -74,7 +74,7 @@ MATCHED_RIM = 2.0
 middle, makes rings of false peaks: on the mock `small` four of five false sources lay there."""
 
 NO_DATA_SQUARE = 3.0
-"""Side, arcsec, of the square that missing data must hold to have an edge (DESIGN 3.2)."""
+"""Side, arcsec, of the square that missing data must hold to have an edge (algorithm.md, section 2)."""
 
 
 @dataclass(frozen=True)

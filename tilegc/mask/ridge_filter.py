@@ -1,4 +1,4 @@
-"""Ridges: where the mean along a straight line, in some direction, stands out of the noise (DESIGN 3.2).
+"""Ridges: where the mean along a straight line, in some direction, stands out of the noise (algorithm.md, section 2).
 
 A diffraction spike is a string of beads, an arc a string of knots: each of them looks like a source, but together
 they lie on a line. The map is cut at a few sigma, so that a single source cannot make a line, rounded to integers,

@@ -1,4 +1,4 @@
-"""Spikes and arcs: beads on a line, which look like sources one by one (DESIGN 3.2, bit 16; bit 64).
+"""Spikes and arcs: beads on a line, which look like sources one by one (algorithm.md, section 2).
 
 Lines are found on the detection map in tiles, joined across tile borders into one table, and told apart in the
 driver: what is straight and points to something very bright is a spike of it, also where the spike falls apart into

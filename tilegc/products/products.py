@@ -1,4 +1,4 @@
-"""The products of a run: tables, maps, the sky grid's store and the summary (DESIGN 7)."""
+"""Products of a run: tables, maps, the store of the sky grid, and the summary."""
 
 from __future__ import annotations
 
@@ -292,7 +292,7 @@ def summarise(setup: Setup, results: Results) -> dict[str, Any]:
         "recipe": config.recipe,
         "cluster": {"name": config.cluster.name, "redshift": config.cluster.redshift, "kpc_per_arcsec": scale},
         "fields": {name: _field(setup, results, index, name) for index, name in enumerate(setup.names)},
-        "n_detected": len(results.catalogue["y"]),
+        "n_detected": len(results.catalogue["y_peak"]),
         "n_inpainted": len(results.inpainted["y"]) / realisations,
         "relation": relation and results.counts and _relation(config, relation, results.counts),
         "comparison": comparison and {

@@ -1,4 +1,4 @@
-"""How many of the sources are none of the cluster's, by every way there is (DESIGN 3.12)."""
+"""How many of the sources are none of the cluster's, by every way there is (algorithm.md, section 12)."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ def budget(
     ----------
     cells : SkyCells
     outermost : Contamination
-        Of the seed: all sources of the outermost annulus.
+        As in Diego et al. 2026: all sources of the outermost annulus.
     floor : Fit
         Of the cored law to the positions: its floor.
     centre : int

@@ -1,4 +1,4 @@
-"""Masses and the checks of their arithmetic, line by line, each with the numbers that go in (DESIGN 3.13)."""
+"""Masses and checks of their arithmetic, each line with the numbers that enter it (algorithm.md, section 13)."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Radial profiles round the cluster's centre, and the contamination far from it (DESIGN 3.12)."""
+"""Radial profiles round the cluster's centre, and the contamination far from it (algorithm.md, section 12)."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Sources, kappa, light and rho against radius over all fields: annuli, laws and shapes (DESIGN 3.12).
+"""Sources, kappa, light and rho against radius over all fields: annuli, laws and shapes (algorithm.md, section 12).
 
 Annuli are round, and elliptical with the ellipse that the sources themselves give; laws are fitted to the
 sources' positions, not to annuli.

@@ -1,4 +1,4 @@
-"""n against kappa in boxes, and the kernel sum against kappa (Diego et al. 2026, eqs. 2-4; DESIGN 3.10, 3.11)."""
+"""n and rho against kappa, in boxes (Diego et al. 2026, eqs. 2-4; algorithm.md, sections 10 and 11)."""
 
 from __future__ import annotations
 

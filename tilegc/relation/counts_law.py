@@ -1,10 +1,10 @@
 """The law n = a kappa^c + f from counts in boxes, by maximum likelihood.
 
-A box expects mu = sum over its cells of p (a kappa^c + f) dA, with p the probability that a source there is
-recorded: the law holds cell by cell, not for the mean kappa of a box.  Counts are Poisson, or, where they
-scatter by more, negative binomial with the variance mu + phi mu^2.  Nothing is binned by what was counted,
-so that noise does not bend the law as it does in the recipe's fit (DESIGN 3.10).  Where the light l of galaxies is
-given there is a further term, g l with g >= 0: the sources that belong to galaxies rather than to the cluster.
+A box expects mu = sum over its cells of p (a kappa^c + f) dA, with p the probability that a source there is recorded:
+the law holds cell by cell, not for the mean kappa of a box. Counts are Poisson, or, where they scatter by more,
+negative binomial with the variance mu + phi mu^2. Nothing is binned by what was counted, so that noise does not bend
+the law as it does in the binned fit (algorithm.md, section 10.1). Where the light l of galaxies is given there is a
+further term, g l with g >= 0: the sources that belong to galaxies rather than to the cluster.
 
 Fisher scoring with analytic derivatives. The floor is looked for at zero or above first; where it lies on zero, it may
 go below: a floor that stops at zero is off upwards by 0.4 of its error where there is none, and takes c with it.

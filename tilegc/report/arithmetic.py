@@ -1,4 +1,4 @@
-"""Masses with their arithmetic written out (Diego et al. 2026, section 5; DESIGN 3.13)."""
+"""Masses with their arithmetic written out (Diego et al. 2026, section 5; algorithm.md, section 13)."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The kernel sum and convergence on the sky grid, and one against the other (Diego et al. 2026; DESIGN 3.11)."""
+"""Kernel sum and convergence on the sky grid, and their comparison (algorithm.md, section 11)."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from tilegc.report.reading import Material
 __all__ = ["convergence", "histogram", "kernel_sum", "residual"]
 
 HALF: Final = 0.5
-"""Share of a cell that must be without the bits 1 and 2 (DESIGN 3.9)."""
+"""Share of a cell that must be without the bits 1 and 2 (algorithm.md, section 9)."""
 
 BINS: Final = 90
 

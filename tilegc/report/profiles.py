@@ -1,4 +1,4 @@
-"""Radial profiles round the cluster's centre (Diego et al. 2026, figs. 9-10; DESIGN 3.12)."""
+"""Radial profiles round the cluster's centre (Diego et al. 2026, figs. 9-10; algorithm.md, section 12)."""
 
 from __future__ import annotations
 

@@ -35,7 +35,7 @@ Floats = NDArray[np.float64]
 
 
 def images(material: Material) -> Drawing | None:
-    """Draw the PSF of every field and band beside its profile; None for `recipe: seed`, which has no use for it."""
+    """Draw the PSF of every field and band beside its profile; None for `recipe: diego2026`, which uses none."""
     if material.config.recipe != "calibrated":
         return None
     fields = [name for name in material.fields if material.summary["fields"][name]["psf"]]

@@ -1,4 +1,4 @@
-"""Counts against convergence (Diego et al. 2026, fig. 6; DESIGN 3.10)."""
+"""Counts against convergence (Diego et al. 2026, fig. 6; algorithm.md, section 10)."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ PLANTED_LAW: Final = (0.4, 0.7)
 """A and b of kappa = A n^b by which `tilegc simulate` plants, n brighter than F150W = 30.9."""
 
 BIN_FILLED: Final = 5
-"""Boxes from which a bin enters the fit (DESIGN 3.10)."""
+"""Boxes from which a bin enters the fit (algorithm.md, section 10)."""
 
 Floats = NDArray[np.float64]
 

@@ -46,7 +46,7 @@ class Run:
 
     @property
     def summary(self) -> dict[str, Any]:
-        """The numbers of summary.json (DESIGN section 7)."""
+        """The contents of summary.json."""
         content: dict[str, Any] = json.loads(self._there(FILES.summary).read_bytes())
         return content
 

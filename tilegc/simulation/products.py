@@ -134,7 +134,7 @@ def run_file(
     )
     lines = [
         f"# A mock cluster: `tilegc simulate`, preset {preset.name}.",
-        "recipe: seed",
+        "recipe: diego2026",
         f"cluster: {{{cluster}}}",
         "cosmology: {H0: 70.0, Om0: 0.3}",
         "fields:",

@@ -36,7 +36,7 @@ __all__ = [
 ]
 
 CENTRE_LIMIT: Final = 0.5
-"""Degrees from the nearest field beyond which a cluster's centre is taken for a mistake (DESIGN 7)."""
+"""Distance from the nearest field, degrees, beyond which the cluster centre is considered a mistake."""
 
 _QUIET = threading.Lock()
 

@@ -18,7 +18,7 @@ __all__ = ["SkyGrid", "mesh"]
 
 @dataclass(frozen=True)
 class SkyGrid:
-    """The tangent plane at the cluster's centre, cut into square cells, north up (DESIGN 3.9).
+    """The tangent plane at the cluster's centre, cut into square cells, north up (algorithm.md, section 9).
 
     Cell (j, i) covers j p <= eta < (j + 1) p and i p <= xi < (i + 1) p, p the cells' side: the centre is a
     corner of four cells.

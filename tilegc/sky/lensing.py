@@ -29,7 +29,7 @@ def kpc_per_arcsec(cosmo: FlatLambdaCDM, z: float) -> float:
 
 
 def lens_scaling(cosmo: FlatLambdaCDM, z_l: float, z_s: float) -> float:
-    """Return D_LS/D_S, by which a convergence grows with the source's distance (DESIGN 3.13).
+    """Return D_LS/D_S, by which a convergence grows with the source's distance (algorithm.md, section 13).
 
     Parameters
     ----------
@@ -55,7 +55,7 @@ def lens_scaling(cosmo: FlatLambdaCDM, z_l: float, z_s: float) -> float:
 
 
 def sigma_critical(cosmo: FlatLambdaCDM, z_l: float, scaling: float) -> float:
-    """Return the critical surface density c^2 / (4 pi G D_L s) (DESIGN 3.13).
+    """Return the critical surface density c^2 / (4 pi G D_L s) (algorithm.md, section 13).
 
     Parameters
     ----------

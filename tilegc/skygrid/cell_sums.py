@@ -1,4 +1,4 @@
-"""A tile's pixels into cells of the sky grid: integer areas and exact sums (DESIGN 3.9, 4).
+"""Sums of a tile's pixels in cells of the sky grid: integer areas and exact sums (algorithm.md, sections 9 and 14.2).
 
 Tiles of all fields add into one grid.  A partial holds int64 counts and the int64 limbs of exact sums, so
 adding partials is associative and commutative, and any tree of additions gives the same bits.
@@ -137,7 +137,7 @@ def accumulate_cells(
     light : (ny, nx) float32
         Sum of the bands, nJy per pixel; finite on good pixels (mask 0).
     rho : (ny, nx) float32
-        The seed's kernel sum; finite on inside pixels (neither bit 1 nor 2).
+        The kernel sum rho; finite on inside pixels (neither bit 1 nor 2).
 
     Returns
     -------

@@ -1,4 +1,4 @@
-"""The sky grid: areas, light, rho, sources and kappa of all fields in cells on the sky (DESIGN 3.9).
+"""The sky grid: areas, light, rho, sources and kappa of all fields in cells on the sky (algorithm.md, section 9).
 
 What tiles of all fields add is reduced on the workers, a few neighbours at a time, and the roots come to the driver,
 which holds the grid: that of a large field would not fit into a worker. Areas are integer counts of pixels and sums
@@ -196,7 +196,7 @@ def add_up(
     ----------
     setup : Setup
     sources : table
-        Columns field, y, x of the sources to be counted.
+        Columns field, y_peak, x_peak of the sources to be counted.
     kappa : Kappa, optional
         NaN everywhere where there is none.
     complete : mapping, optional
@@ -235,7 +235,7 @@ def add_up(
     )  # fmt: skip
     n_gc = np.zeros(shape, np.int64)
     for index, name in enumerate(setup.names):
-        y, x = (sources[axis][sources["field"] == name] for axis in ("y", "x"))
+        y, x = (sources[axis][sources["field"] == name] for axis in ("y_peak", "x_peak"))
         # By the pixel of the peak, as areas are: a source and its pixel lie in one cell.
         n_gc[index] = empty.count_cells(*cells_at(params[name].mesh, y, x, grid.pixel))
     n_gc[foreign] = 0

@@ -1,4 +1,6 @@
-"""What a tile hands on of the sky grid: sums rounded where it alone has pixels, limbs where others add (DESIGN 3.9, 4).
+"""A tile's contribution to the sky grid: rounded sums in cells it owns alone, exact ones in shared cells.
+
+See algorithm.md, sections 9 and 14.2.
 
 Nearly all cells lie in one tile.  Their exact sums are rounded there, once; only cells near a border of the core stay
 as the limbs of exact sums, 18 int64 each, so that what is handed on is a fifth of it, and the driver can hold all.

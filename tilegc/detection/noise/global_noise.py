@@ -1,4 +1,4 @@
-"""The noise of a field: 1.4826 x MAD of the detection map over its good pixels, exact (DESIGN 3.6).
+"""The noise of a field: 1.4826 x MAD of the detection map over its good pixels, exact (algorithm.md, section 6.1).
 
 The median of any number of pixels follows from counts: a histogram of the high 16 bits of the values' ordered
 keys says in which bin the middle lies, and in which few the median distance from it can; one of the low 16 bits in

@@ -46,7 +46,7 @@ def field_lines(
     lines = [_scale(source, config), *_units(source), *_colours(source, sample)]
     lines += [*_astrometry(source, sample), *_noise(source, sample), *_correlation(source, sample)]
     lines += [
-        *widths(source, sample, config.filter.stages[1][1] if config.recipe == "seed" else None),
+        *widths(source, sample, config.filter.stages[1][1] if config.recipe == "diego2026" else None),
         *psf_files(source, sample, given),
         *cores(source, sample),
         *_weights(source, sample),
@@ -64,15 +64,15 @@ def _scale(source: FieldSource, config: RunConfig) -> Line:
     """
     ratio = SCALE / source.scale
     usual = Filter().stages
-    seed = config.recipe == "seed"
+    differences = config.recipe == "diego2026"
     odd = abs(math.log(ratio))
-    lengths = "the filter and the exclusion" if seed else "the exclusion and the masks' growth"
+    lengths = "the filter and the exclusion" if differences else "the exclusion and the masks' growth"
     finding = f"pixels of {source.scale:g} arcsec; {lengths} are in pixels, meant for {SCALE:g}"
     verdict = judged(odd, math.log(1.02), math.log(1.5))
     if verdict == "ok":
         return Line("scale", source.name, "", rounded(source.scale, 5), "arcsec", "ok", finding, "")
     exclusion, own = config.detect.exclusion_radius, config.usual_exclusion_radius
-    if exclusion != own or (seed and config.filter.stages != usual):
+    if exclusion != own or (differences and config.filter.stages != usual):
         return Line(
             "scale", source.name, "", rounded(source.scale, 5), "arcsec", "look",
             f"{finding}; the run file sets its own", "make sure that they suit these pixels",
@@ -80,9 +80,9 @@ def _scale(source: FieldSource, config: RunConfig) -> Line:
     stages = ", ".join(f"[{rounded(narrow * ratio):g}, {rounded(wide * ratio):g}]" for narrow, wide in usual)
     remedy = (
         f"resample to {SCALE:g} arcsec, or set "
-        + (f"filter.stages: [{stages}] and " if seed else "")
+        + (f"filter.stages: [{stages}] and " if differences else "")
         # Local maxima, which are all that calibrated records, are at least a pixel apart.
-        + f"detect.exclusion_radius: {rounded(own * ratio if seed else max(own * ratio, 1.0)):g}"
+        + f"detect.exclusion_radius: {rounded(own * ratio if differences else max(own * ratio, 1.0)):g}"
     )
     return Line("scale", source.name, "", rounded(source.scale, 5), "arcsec", verdict, finding, remedy)
 
