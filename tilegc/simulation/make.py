@@ -30,7 +30,7 @@ from tilegc.simulation.mosaics import (
     write_whole,
 )
 from tilegc.simulation.population import populate
-from tilegc.simulation.presets import BANDS, Preset, find_preset
+from tilegc.simulation.presets import BANDS, Preset, before_optics, find_preset
 from tilegc.simulation.products import kappa_map, run_file, truth_table
 from tilegc.simulation.psf import MODELS, BandPSF, model_psf, read_psf
 from tilegc.simulation.scene import Scene
@@ -96,7 +96,8 @@ def simulate(
         A PSF model for all bands, or FITS images of the PSF per band; bands without one keep the model.
     psf_model : {"optical", "round"}, optional
         The model of bands without an image, the preset's by default: diffraction with rings and spikes, or round
-        Gaussians with spikes drawn onto stars.
+        Gaussians with spikes drawn onto stars. With the latter `as1063` has the galaxies and the depth that it had
+        before there was another model.
     steps : float, optional
         Largest step in noise between parts of a field; with it come wedges, strips of intermediate depth and dead
         columns. 1 for even depth; the preset's by default.
@@ -137,6 +138,8 @@ def simulate(
         raise ConfigError(f"tile: {tile!r} is not a side in pixels; give at least 1")
     sizes = _checked_sizes(size, len(chosen.fields))
     model, images = _checked_psfs(psf, psf_model or chosen.psf, names, chosen.scale)
+    if model == "round":
+        chosen = before_optics(chosen)
     chosen = _with_faults(
         chosen, steps=steps, stripes=stripes, wisps=wisps, oversubtraction=oversubtraction, cores=cores
     )
@@ -162,7 +165,7 @@ def simulate(
         run.unlink(missing_ok=True)
         for frame in frames:
             psfs = [images.get(b) or model_psf(model, b, frame.scale, frame.plan.turn) for b in names]
-            scene = Scene(frame, objects, psfs, seed, chosen.faults)
+            scene = Scene(frame, objects, psfs, seed, chosen.faults, chosen.depth)
             truth = NoiseTruth(folder, frame, names, chosen.cluster_name) if uneven else None
             _write_field(scene, folder, layout, chosen.cluster_name, tile, tell, truth)
         write_whole(folder / "kappa.fits", kappa_map(mass, frames, chosen.redshift))

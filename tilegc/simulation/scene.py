@@ -14,7 +14,7 @@ from tilegc.simulation.deviates import stream_key
 from tilegc.simulation.faults import Faults, stripes, wisps
 from tilegc.simulation.frame import Frame, exposure
 from tilegc.simulation.layers import FLOOR, SOFT, SPIKE_FLOOR, SPIKE_SHARE, Layer, Layers
-from tilegc.simulation.noise import PATTERN_RMS, add_noise, detector_pattern, pixel_rms
+from tilegc.simulation.noise import DEPTH, PATTERN_RMS, add_noise, detector_pattern, pixel_rms
 from tilegc.simulation.objects import Objects
 from tilegc.simulation.optical import FarLight, OpticalTables
 from tilegc.simulation.psf import BandPSF
@@ -47,6 +47,8 @@ class Scene:
     seed : int
     faults : Faults, optional
         None by default.
+    depth : float
+        AB magnitude of a point source at 5 sigma in every band.
     """
 
     def __init__(
@@ -56,12 +58,13 @@ class Scene:
         psfs: Sequence[BandPSF],
         seed: int,
         faults: Faults | None = None,
+        depth: float = DEPTH,
     ) -> None:
         self.frame = frame
         self.faults = faults or Faults()
         self.psfs = tuple(psfs)
         self.seed = seed
-        self.rms = tuple(pixel_rms(psf, frame.scale) for psf in psfs)
+        self.rms = tuple(pixel_rms(psf, frame.scale, depth) for psf in psfs)
         self._layers = Layers(frame, objects, psfs)
         self._disks = [None if psf.tables is None else DiskStamps(psf.tables.image) for psf in psfs]
 
