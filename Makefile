@@ -4,16 +4,19 @@ VENV   := .venv
 BIN    := $(VENV)/bin
 READY  := $(VENV)/.ready
 
-.PHONY: help venv demo test test-full kube lint bench lock clean
+COVERAGE := build/coverage
+
+.PHONY: help venv demo check test test-full kube lint bench lock clean
 help:
-	@echo "make demo       simulate a small cluster, run the whole chain on it, say where the report is"
-	@echo "make test       lint, types, layers and tests (under 15 minutes on two cores)"
-	@echo "make test-full  the long tests as well"
+	@echo "make demo       simulate a small cluster, analyse it, and print the path of the report"
+	@echo "make check      before every commit: lint, types, layers and the fast tests (under 90 seconds)"
+	@echo "make test       what CI runs: all tests but the slow ones; coverage in $(COVERAGE)"
+	@echo "make test-full  the slow tests as well"
 	@echo "make kube       deploy/kubernetes on real pods: TILEGC_KUBECONFIG or TILEGC_KUBE_BIN (tests/support/kube.py)"
 	@echo "make lint       ruff, mypy --strict, import-linter"
 	@echo "make bench      benchmarks against named peers: table, JSON in benchmarks/results, docs/figures/benchmarks.png"
-	@echo "make venv       only the set-up"
-	@echo "make lock       write requirements.lock anew"
+	@echo "make venv       set up .venv and nothing else"
+	@echo "make lock       update requirements.lock"
 
 venv: $(READY)
 $(READY): pyproject.toml requirements.lock
@@ -30,8 +33,14 @@ lint: venv
 	$(BIN)/mypy
 	$(BIN)/lint-imports --no-cache
 
+check: lint
+	$(BIN)/python -m pytest -q -m "not slow and not long" -n 2 --dist loadfile
+
+# The report is kept as XML and as a table of all modules; kernels that Numba compiles are not counted.
 test: lint
-	$(BIN)/python -m pytest -m "not slow" -n 2 --dist loadfile
+	@mkdir -p $(COVERAGE)
+	$(BIN)/python -m pytest -m "not slow" -n 2 --dist loadfile \
+		--cov --cov-report=xml:$(COVERAGE)/coverage.xml --cov-report=html:$(COVERAGE)/html --cov-report=term
 
 test-full: lint
 	$(BIN)/python -m pytest
@@ -50,4 +59,4 @@ lock: venv
 		--no-emit-index-url --no-emit-find-links --output-file requirements.lock
 
 clean:
-	rm -rf $(VENV) demo
+	rm -rf $(VENV) build demo

@@ -1,4 +1,4 @@
-"""Compose the figure of masks and detections in docs/design.md from the folder of a finished run.
+"""Compose the figure of masks and detections in docs/decisions/bright-stars.md from the folder of a finished run.
 
     python docs/mask_figures.py RUN_DIR [PNG]        (default: docs/figures/masks.png)
 

@@ -8,6 +8,18 @@ from pathlib import Path
 
 import pytest
 
+LONG = Path(__file__).parent / "support" / "long_tests.txt"
+"""Tests that `make check` leaves out because they take a second or more, one `file::function` a line."""
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Mark what `make check` leaves out: whole runs, and the tests listed in `LONG`."""
+    long = set(LONG.read_text(encoding="utf-8").split())
+    for item in items:
+        name = item.nodeid.partition("[")[0]
+        if name in long or name.startswith(("tests/integration/", "tests/property/")):
+            item.add_marker("long")
+
 
 @pytest.fixture(scope="session")
 def real_data() -> Path:

@@ -1,5 +1,7 @@
 """tilegc: globular clusters in JWST mosaics of galaxy clusters.
 
+Everything that is meant to be imported is in this namespace; names in submodules may change without notice.
+
 >>> import tilegc
 >>> run = tilegc.run("run.yaml")  # doctest: +SKIP
 >>> run.catalogue, run.field("a")  # doctest: +SKIP
@@ -10,33 +12,105 @@ from __future__ import annotations
 import importlib
 from typing import TYPE_CHECKING, Any
 
+from tilegc.errors import (
+    AstrometryError,
+    ConfigError,
+    ConvergenceError,
+    GridError,
+    InputError,
+    ResourceError,
+    RunFailedError,
+    RunFolderError,
+    TileGCError,
+    TilesFailedError,
+    UnitError,
+)
 from tilegc.schema import VERSION
 
 __version__ = VERSION
 __all__ = [
-    "__version__", "detect_in", "lazy", "load", "open_run", "plan", "predict", "profile_of", "resolve", "run",
-]  # fmt: skip
+    "AstrometryError",
+    "CatalogueProfile",
+    "ConfigError",
+    "ConvergenceError",
+    "Detections",
+    "GridError",
+    "InputError",
+    "Plan",
+    "Prediction",
+    "ResourceError",
+    "Run",
+    "RunConfig",
+    "RunFailedError",
+    "RunFolderError",
+    "Status",
+    "TileGCError",
+    "TilesFailedError",
+    "UnitError",
+    "__version__",
+    "audit",
+    "detect_in",
+    "lazy",
+    "load",
+    "open_run",
+    "plan",
+    "predict",
+    "profile_of",
+    "resolve",
+    "run",
+    "simulate",
+    "status",
+    "verify",
+]
 
 if TYPE_CHECKING:
     from tilegc import lazy
-    from tilegc.catalogue import profile_of
-    from tilegc.config import load, resolve
-    from tilegc.detection.in_memory import detect_in
-    from tilegc.pipeline import plan, run
-    from tilegc.prediction import predict
-    from tilegc.run_folder import open_run
+    from tilegc.catalogue import CatalogueProfile, profile_of
+    from tilegc.config import RunConfig, load, resolve
+    from tilegc.detection.in_memory import Detections, detect_in
+    from tilegc.pipeline import audit, plan, run
+    from tilegc.planning import Plan
+    from tilegc.prediction import Prediction, predict
+    from tilegc.run_folder import Run, open_run
+    from tilegc.run_folder.status import Status, status, verify
+    from tilegc.simulation import simulate
 
-_PLACES = {
-    "load": "tilegc.config", "resolve": "tilegc.config", "run": "tilegc.pipeline", "plan": "tilegc.pipeline",
-    "open_run": "tilegc.run_folder", "predict": "tilegc.prediction", "profile_of": "tilegc.catalogue",
+_MODULES = {
+    "CatalogueProfile": "tilegc.catalogue",
+    "Detections": "tilegc.detection.in_memory",
+    "Plan": "tilegc.planning",
+    "Prediction": "tilegc.prediction",
+    "Run": "tilegc.run_folder",
+    "RunConfig": "tilegc.config",
+    "Status": "tilegc.run_folder",
+    "audit": "tilegc.pipeline",
     "detect_in": "tilegc.detection.in_memory",
-}  # fmt: skip
+    "load": "tilegc.config",
+    "open_run": "tilegc.run_folder",
+    "plan": "tilegc.pipeline",
+    "predict": "tilegc.prediction",
+    "profile_of": "tilegc.catalogue",
+    "resolve": "tilegc.config",
+    "run": "tilegc.pipeline",
+    "simulate": "tilegc.simulation",
+    "status": "tilegc.run_folder",
+    "verify": "tilegc.run_folder",
+}
+"""Module of each public name that is imported on first use."""
 
 
+# `tilegc --help` and `import tilegc` should take a fraction of a second, but the pipeline imports Dask, Zarr, astropy
+# and Numba. So public names are resolved on first use (PEP 562). A submodule must not bear the name of a function
+# here: importing it would replace the function.
 def __getattr__(name: str) -> Any:
-    """Import what is asked for when it is asked for: start-up stays short."""
+    """Import a public name on first use."""
     if name == "lazy":
         return importlib.import_module("tilegc.lazy")
-    if name in _PLACES:
-        return getattr(importlib.import_module(_PLACES[name]), name)
+    if name in _MODULES:
+        return getattr(importlib.import_module(_MODULES[name]), name)
     raise AttributeError(f"module 'tilegc' has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    """Return the public names, including those that have not been imported yet."""
+    return sorted(__all__)

@@ -9,7 +9,6 @@ from dataclasses import dataclass
 import numpy as np
 from astropy import units as u
 from astropy.table import QTable
-from matplotlib.path import Path as Outline
 from numpy.typing import ArrayLike, NDArray
 from scipy.spatial import ConvexHull
 
@@ -72,6 +71,11 @@ def profile_of(
     cell : float
         Side of the cells in which the area is counted, arcsec.
 
+    Returns
+    -------
+    CatalogueProfile
+        Annuli, smoothed density map, fitted profiles and shape.
+
     Raises
     ------
     ConfigError
@@ -103,13 +107,12 @@ def profile_of(
     if xi.size < 3 and footprint is None:
         raise ConfigError(f"profile_of: {xi.size} sources span no area: give its footprint")
     corners = _corners(grid, xi, eta, footprint)
-    outline = Outline(corners)
-    inside = outline.contains_points(np.column_stack([xi, eta]), radius=0.0) | (footprint is None)
+    inside = _within(corners, xi, eta) | (footprint is None)
     xi, eta = xi[inside], eta[inside]
     (left, low), (right, high) = np.floor(corners.min(axis=0) / cell), np.ceil(corners.max(axis=0) / cell)
     columns = (np.arange(left, right) + 0.5) * cell
     rows = (np.arange(low, high) + 0.5) * cell
-    area = _areas(outline, columns, rows, cell)
+    area = _areas(corners, columns, rows, cell)
     cell_xi, cell_eta = np.meshgrid(columns, rows)
     there = area > 0
     sample = Sample(xi, eta, np.ones(xi.size), cell_xi[there], cell_eta[there], area[there])
@@ -179,12 +182,24 @@ def _corners(grid: SkyGrid, xi: Floats, eta: Floats, footprint: ArrayLike | None
     return np.column_stack(grid.offsets(given[:, 0], given[:, 1]))
 
 
-def _areas(outline: Outline, columns: Floats, rows: Floats, cell: float) -> Floats:
-    """Return the area of each cell inside the outline, by 16 points of it."""
+def _within(corners: Floats, x: Floats, y: Floats) -> NDArray[np.bool_]:
+    """Return which points lie inside a polygon: a ray to the right crosses its sides an odd number of times."""
+    inside = np.zeros(np.shape(x), bool)
+    for (x0, y0), (x1, y1) in zip(corners, np.roll(corners, -1, axis=0), strict=True):
+        if y0 == y1:
+            continue  # a level side crosses no ray
+        # Half-open in y, so that a ray through a corner crosses one of the two sides that meet there.
+        crosses = (y0 <= y) != (y1 <= y)
+        inside ^= crosses & (x < x0 + (y - y0) * (x1 - x0) / (y1 - y0))
+    return inside
+
+
+def _areas(corners: Floats, columns: Floats, rows: Floats, cell: float) -> Floats:
+    """Return the area of each cell inside the polygon, from 16 points per cell."""
     share = np.zeros((rows.size, columns.size))
     for dy, dx in itertools.product((-0.375, -0.125, 0.125, 0.375), repeat=2):
         x, y = np.meshgrid(columns + dx * cell, rows + dy * cell)
-        share += outline.contains_points(np.column_stack([x.ravel(), y.ravel()])).reshape(share.shape)
+        share += _within(corners, x, y)
     return np.asarray(share / 16 * cell**2)
 
 

@@ -5,6 +5,8 @@ Every message is one line: what is wrong, in which file or key, and what to do a
 
 from __future__ import annotations
 
+from tilegc.redaction import redact
+
 __all__ = [
     "AstrometryError",
     "ConfigError",
@@ -25,6 +27,11 @@ class TileGCError(Exception):
     """Base of all errors that tilegc raises on purpose; `exit_code` is what the CLI ends with."""
 
     exit_code = 1
+
+    def __init__(self, message: object = "") -> None:
+        # Paths in messages may be URLs with a password or a signature in them, and a message ends up on terminals,
+        # in logs and in the manifest.
+        super().__init__(redact(str(message)))
 
 
 class InputError(TileGCError):

@@ -322,7 +322,21 @@ def _timed(timing: dict[str, float], name: str) -> Iterator[None]:
 
 
 def plan(source: Source, directory: str | Place | None = None, *, workers: int | None = None) -> Plan:
-    """Say what a run will take, and what would be refused; nothing is computed.
+    """Estimate what a run needs, and what would be refused, without computing anything.
+
+    Parameters
+    ----------
+    source : path or RunConfig
+        The run file.
+    directory : path, optional
+        Directory of the run; `<name of the run file>-run` beside the run file by default.
+    workers : int, optional
+        Number of processes; one per core by default, 0 for this process alone.
+
+    Returns
+    -------
+    Plan
+        Tiles, passes, memory in bytes, disk space in bytes, and reasons to refuse the run.
 
     Raises
     ------
@@ -343,12 +357,19 @@ def plan(source: Source, directory: str | Place | None = None, *, workers: int |
 
 
 def audit(source: Source, *, progress: Progress | None = None) -> tuple[auditing.Line, ...]:
-    """Look at the images and the convergence map of a run file, in this process; nothing is written.
+    """Check the images and the convergence map of a run file, in this process, without writing anything.
+
+    Parameters
+    ----------
+    source : path or RunConfig
+        The run file.
+    progress : Progress, optional
+        Receives the progress of each pass.
 
     Returns
     -------
     tuple of Line
-        Value, verdict and what to do, line by line; as a run with the same run file gives them.
+        One line per check with its value, verdict and remedy, the same as in a run.
 
     Raises
     ------

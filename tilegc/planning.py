@@ -65,7 +65,7 @@ class Step:
 
 @dataclass(frozen=True)
 class Plan:
-    """The whole run."""
+    """What a run needs: its passes, memory and disk space, and reasons to refuse it."""
 
     steps: tuple[Step, ...]
     disk: int

@@ -114,7 +114,12 @@ def predict(
     resolution : float
         Sigma of the Gaussian under which sources are counted, arcsec.
     source_redshift : float, optional
-        For which kappa is given; the calibration's reference redshift by default.
+        Source redshift of the predicted kappa; by default the calibration's reference redshift.
+
+    Returns
+    -------
+    Prediction
+        Map of kappa with its errors, WCS and warnings.
 
     Raises
     ------

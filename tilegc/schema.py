@@ -20,6 +20,7 @@ __all__ = [
     "INPAINTED",
     "MAPS",
     "MASKED",
+    "MASK_MEANINGS",
     "MASSES",
     "METHODS",
     "PATTERN",
@@ -66,6 +67,18 @@ class Bit(IntFlag):
     SPIKE = 16
     REGION = 32
     ARC = 64
+
+
+MASK_MEANINGS: Final = {
+    Bit.NO_DATA: "No data",
+    Bit.EDGE: "Edge of the field",
+    Bit.BRIGHT: "Bright object",
+    Bit.EXTENDED: "Extended object",
+    Bit.SPIKE: "Diffraction spike",
+    Bit.REGION: "Region given by the user",
+    Bit.ARC: "Lensed arc",
+}
+"""Bits of the mask in words, as figures and the viewer name them."""
 
 
 @dataclass(frozen=True)
@@ -465,6 +478,7 @@ class Files:
     catalogue_regions: str = "catalogue.reg"
     candidates: str = "candidates.parquet"
     inpainted: str = "inpainted.parquet"
+    artificial: str = "artificial.parquet"
     relation: str = "relation.ecsv"
     ranking: str = "ranking.ecsv"
     sensitivity: str = "sensitivity.ecsv"
@@ -481,6 +495,7 @@ class Files:
     maps: str = "maps"
     psf: str = "psf"
     figures: str = "figures"
+    view: str = "view"
     study: str = "study"
     store: str = "store"
     ledger: str = "ledger"

@@ -25,8 +25,6 @@ from tilegc.mask.masked_area import annuli
 from tilegc.places import Place
 from tilegc.planted import on_planted, read_truth
 from tilegc.radial.profile import EDGES
-from tilegc.report import style
-from tilegc.report.growth import draw
 from tilegc.run_folder import Run, RunFolder, open_run
 from tilegc.schema import FILES, STUDY_MASK, Bit
 from tilegc.sky import SkyGrid, header_text, mesh
@@ -223,6 +221,9 @@ def _mean(values: np.ndarray) -> float:
 
 def _write(run: Run, table: Table) -> None:
     """Write table and figure, listed in the manifest as the run's own."""
+    from tilegc.report import style  # noqa: PLC0415  (matplotlib, which only the figure needs)
+    from tilegc.report.growth import draw  # noqa: PLC0415
+
     folder = run.path / FILES.study
     try:
         RunFolder(run.path).claim([f"{FILES.study}/{name}" for name in (TABLE, FIGURE)])

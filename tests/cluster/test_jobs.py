@@ -79,7 +79,23 @@ def test_a_lifetime_beyond_the_wall_time_has_no_stagger():
     with dask.config.set(DRIVER):
         settings = Compute.model_validate({"jobs": {"walltime": 60, "lifetime": 3600}})
         options = job_options(Wanted("slurm", 1, 2**30, settings))
-    assert options["worker_extra_args"] == ["--lifetime", "3600s", "--lifetime-stagger", "0s"]
+    assert options["worker_extra_args"][:4] == ["--lifetime", "3600s", "--lifetime-stagger", "0s"]
+
+
+def test_dashboards_are_on_loopback_unless_the_user_asks_otherwise():
+    with dask.config.set(DRIVER):
+        options = job_options(Wanted("slurm", 1, 2**30, Compute()))
+    assert options["scheduler_options"] == {"dashboard_address": "127.0.0.1:0"}
+    assert options["worker_extra_args"][-2:] == ["--dashboard-address", "127.0.0.1:0"]
+    asked = {
+        "jobqueue.slurm.scheduler-options": {"dashboard_address": ":8787"},
+        "jobqueue.slurm.worker-extra-args": ["--no-dashboard"],
+    }
+    with dask.config.set({**DRIVER, **asked}):
+        options = job_options(Wanted("slurm", 1, 2**30, Compute()))
+    assert options["scheduler_options"] == {"dashboard_address": ":8787"}
+    assert "--no-dashboard" in options["worker_extra_args"]
+    assert "--dashboard-address" not in options["worker_extra_args"]
 
 
 def test_manifests(tmp_path):

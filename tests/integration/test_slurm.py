@@ -16,6 +16,7 @@ import yaml
 from tests.support import mock
 from tests.support import slurm as slurms
 from tests.support.command import tilegc
+from tests.support.sockets import exposed, listening
 from tilegc import pipeline
 from tilegc.cluster import ONE_THREAD, workers_for
 from tilegc.config import Compute
@@ -79,6 +80,7 @@ def surroundings(_common, _payload):
             "address": worker.address,
             "memory": worker.memory_manager.memory_limit,
             "name": str(worker.name),
+            "process": os.getpid(),
             "job": os.environ["SLURM_JOB_ID"],
         }
     ]
@@ -156,6 +158,11 @@ def test_a_job_of_two_workers_knows_its_settings_and_comes_back(slurm, tmp_path,
         engine = for_client(found.client, patience=found.patience, shortage=found.shortage)
         seen = engine.run("look", surroundings, UNITS, combine=add, units_per_task=1)
         assert {one["job"] for one in seen} == set(slurm.jobs())
+        workers = [psutil.Process(one["process"]) for one in seen]
+        theirs = {process.pid for worker in workers for process in (worker, *worker.parents()[:1])}
+        sockets = listening(theirs)
+        assert len(sockets) >= 4, "comm and pages of each worker"
+        assert not exposed(sockets | listening())
         assert {one["name"] for one in seen} <= {"tilegc-0-0", "tilegc-0-1"}
         for one in seen:
             assert one["threads"] == ONE_THREAD

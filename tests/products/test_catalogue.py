@@ -7,9 +7,11 @@ import math
 
 import numpy as np
 import pytest
+from matplotlib.path import Path as Outline
 from scipy.spatial import ConvexHull
 
 import tilegc
+from tilegc.catalogue import _within
 from tilegc.errors import ConfigError
 from tilegc.sky import SkyGrid
 
@@ -131,3 +133,16 @@ def test_perseus_v14acs_and_the_even_v6acs(real_data):
     flat = tilegc.profile_of(even["RA"], even["DEC"], centre=centre, footprint=footprint)
     assert flat.cored["floor"] == pytest.approx(len(even) / flat.area, rel=0.1)
     assert (flat.density.n < 0.03)[np.isfinite(flat.density.n)].all()
+
+
+def test_points_in_a_polygon_are_those_of_matplotlib():
+    random = np.random.default_rng(4)
+    for corners in (
+        random.uniform(-5, 5, (3, 2)),
+        np.array([[-4, -4], [4, -4], [4, 4], [0, -1], [-4, 4.0]]),
+        np.array([[-2, 3], [-2, -3], [2, -3], [2, 3.0]]),
+    ):
+        x, y = random.uniform(-6, 6, (2, 500))
+        expected = Outline(corners).contains_points(np.column_stack([x, y]))
+        assert 0 < expected.sum() < 500
+        assert (_within(corners, x, y) == expected).all()

@@ -253,8 +253,10 @@ def cluster(ra=AS1063[0], dec=AS1063[1]):
 
 def test_a_centre_on_or_near_one_of_the_fields_is_accepted():
     far = field("b", ra=10.0, dec=20.0)
-    sky.check_centre(cluster(), [far, field()])
-    sky.check_centre(cluster(dec=AS1063[1] + 0.49), [field()])
+    assert sky.check_centre(cluster(), [far, field()]) is None
+    assert sky.check_centre(cluster(dec=AS1063[1] + 0.49), [field()]) is None
+    with pytest.raises(AstrometryError):
+        sky.check_centre(cluster(), [far])
 
 
 @pytest.mark.parametrize("offset", [0.51, 5.0, 120.0])
@@ -272,7 +274,9 @@ def test_a_centre_far_from_every_field_is_refused_with_the_distance(offset):
 def test_a_centre_deep_inside_a_very_large_field_is_accepted():
     # 64 steps of the sample are 1.25 deg each: only the centre's own pixel tells
     wide = field(shape=(8000, 8000), scale=36.0, dec=0.0)
-    sky.check_centre(cluster(dec=0.6, ra=AS1063[0] + 0.6), [wide])
+    assert sky.check_centre(cluster(dec=0.6, ra=AS1063[0] + 0.6), [wide]) is None
+    with pytest.raises(AstrometryError):  # half of its side is 40 degrees
+        sky.check_centre(cluster(dec=48.0), [wide])
 
 
 # --- the sky grid ------------------------------------------------------------------------------------------

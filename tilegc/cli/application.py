@@ -10,6 +10,7 @@ import typer
 from typer.exceptions import TyperException
 
 from tilegc.cli import finished, installation, mocks, runs
+from tilegc.cli.streams import redacting_streams
 from tilegc.errors import TileGCError
 
 __all__ = ["app", "main"]
@@ -45,7 +46,7 @@ def _main(
 
 for _command in (
     mocks.demo, mocks.simulate, runs.ingest, runs.plan, runs.audit, runs.run, finished.report, finished.predict,
-    finished.status, finished.verify, installation.doctor,
+    finished.view, finished.status, finished.verify, installation.doctor,
 ):  # fmt: skip
     app.command()(_command)
 
@@ -57,6 +58,11 @@ app.add_typer(_study, name="study")
 
 def main() -> None:
     """Run the command line; errors of ours are one line on stderr."""
+    with redacting_streams():
+        _run()
+
+
+def _run() -> None:
     try:
         code = app(standalone_mode=False)
     except TileGCError as error:

@@ -12,7 +12,7 @@ from tilegc.cli.progress import pass_progress
 from tilegc.cli.tables import print_growth, print_status
 from tilegc.errors import ConfigError, RunFolderError
 
-__all__ = ["predict", "report", "status", "study", "study_mask", "verify"]
+__all__ = ["predict", "report", "status", "study", "study_mask", "verify", "view"]
 
 
 def report(directory: RunDir) -> None:
@@ -29,6 +29,45 @@ def report(directory: RunDir) -> None:
             f"{run.path}: its report cannot be written ({reason}); make the folder writable"
         ) from None
     typer.echo(path)
+
+
+def view(
+    directory: RunDir,
+    port: Annotated[int, typer.Option(min=0, max=65535, help="Port on this machine; 0: any free one.")] = 0,
+    browser: Annotated[bool, typer.Option("--browser/--no-browser", help="Open a web browser.")] = True,
+    write_only: Annotated[
+        bool, typer.Option("--write-only", help="Write the folder `view/` and stop.")
+    ] = False,
+) -> None:
+    """Look at the images and sources of a run in a web browser."""
+    import webbrowser  # noqa: PLC0415
+
+    from tilegc import viewer  # noqa: PLC0415
+    from tilegc.engine import SerialEngine  # noqa: PLC0415
+    from tilegc.places import is_remote  # noqa: PLC0415
+    from tilegc.run_folder import open_run  # noqa: PLC0415
+    from tilegc.schema import FILES  # noqa: PLC0415
+
+    run = open_run(directory)
+    page = run.path / FILES.view / "index.html"
+    if write_only or not page.exists():
+        try:
+            page = viewer.write_view(run, SerialEngine(pass_progress(lines=False)))
+        except OSError as error:
+            reason = error.strerror or str(error)
+            raise RunFolderError(
+                f"{page.parent}: the viewer cannot be written ({reason}); make the folder writable"
+            ) from None
+    if write_only or is_remote(page):
+        typer.echo(page)
+        return
+
+    def ready(address: str) -> None:
+        typer.echo(f"{address} shows {run.path}; end with Ctrl-C")
+        if browser:
+            webbrowser.open(address)
+
+    viewer.serve(page.parent, port=port, ready=ready)
 
 
 def predict(

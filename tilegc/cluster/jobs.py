@@ -18,7 +18,7 @@ import dask
 from distributed import Client
 from distributed.security import Security
 
-from tilegc.cluster.settings import DRIVER, environment
+from tilegc.cluster.settings import DRIVER, LOOPBACK, environment
 from tilegc.cluster.workers import Workers, require_same_software
 from tilegc.config import Compute
 from tilegc.errors import ConfigError, InputError, one_line
@@ -141,6 +141,9 @@ def job_options(wanted: Wanted) -> dict[str, Any]:
         # Not all at the same time: the queue needs a while to start others.
         stagger = max(0.0, min(0.1 * lifetime, 0.4 * ((walltime or 1.2 * lifetime) - lifetime)))
         arguments += ["--lifetime", f"{lifetime:.0f}s", "--lifetime-stagger", f"{stagger:.0f}s"]
+    if not any("dashboard" in str(argument) for argument in arguments):
+        # Without this every worker serves its pages to the whole network of the cluster.
+        arguments += ["--dashboard-address", LOOPBACK]
     exports = [f"export {key}={shlex.quote(value)}" for key, value in environment().items()]
     options: dict[str, Any] = {
         "cores": processes,
@@ -151,7 +154,7 @@ def job_options(wanted: Wanted) -> dict[str, Any]:
         "worker_extra_args": arguments,
         "job_extra_directives": [*(of_dask("job-extra-directives") or ()), *given.directives],
         "job_script_prologue": [*(of_dask("job-script-prologue") or ()), *exports, *given.prologue],
-        "scheduler_options": {"dashboard_address": ":0", **(of_dask("scheduler-options") or {})},
+        "scheduler_options": {"dashboard_address": LOOPBACK, **(of_dask("scheduler-options") or {})},
         "local_directory": wanted.compute.scratch or of_dask("local-directory"),
         "interface": given.interface or of_dask("interface"),
         "python": given.python or of_dask("python"),

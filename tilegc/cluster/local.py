@@ -15,7 +15,7 @@ from distributed import Client, LocalCluster
 from distributed.security import Security
 from distributed.system import MEMORY_LIMIT
 
-from tilegc.cluster.settings import DRIVER
+from tilegc.cluster.settings import DRIVER, LOOPBACK
 from tilegc.cluster.workers import Workers
 from tilegc.config import Compute
 from tilegc.errors import ResourceError, one_line
@@ -63,7 +63,9 @@ def local(workers: int, compute: Compute, security: Security | None = None) -> I
                     n_workers=workers,
                     threads_per_worker=1,
                     processes=True,
-                    dashboard_address=":0",
+                    # Dask would listen on every interface, and its pages show paths, code and metrics to
+                    # whoever asks: on a shared login node that is everybody.
+                    dashboard_address=LOOPBACK,
                     # not a share each: one worker may do a whole-field transform while the others are idle
                     memory_limit=compute.memory or int(0.9 * MEMORY_LIMIT),
                     local_directory=scratch,

@@ -6,7 +6,11 @@ from typing import Any, Final
 
 import dask
 
-__all__ = ["DRIVER", "ONE_THREAD", "WORKER", "environment"]
+__all__ = ["DRIVER", "LOOPBACK", "ONE_THREAD", "WORKER", "environment"]
+
+LOOPBACK: Final = "127.0.0.1:0"
+"""Address of every dashboard and metrics page that tilegc starts: any free port of this machine alone.  Neither
+TLS nor a password protects these pages, so other machines reach them through a tunnel (`ssh -L`)."""
 
 ONE_THREAD: Final = dict.fromkeys(
     (

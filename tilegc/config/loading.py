@@ -17,6 +17,7 @@ from tilegc.config.run import RunConfig
 from tilegc.config.values import Section
 from tilegc.errors import ConfigError, InputError
 from tilegc.places import Place, is_url, opened, parent
+from tilegc.redaction import redacted
 
 __all__ = ["digest", "dump", "load", "resolve", "settings"]
 
@@ -27,11 +28,16 @@ def resolve(mapping: object, *, base: str | Path | None = None, source: str = "r
     Parameters
     ----------
     mapping : mapping
-        As YAML gives it.
+        Content of a run file, as YAML gives it.
     base : str or Path, optional
-        Folder or URL to which relative paths refer; they are made absolute against it.
+        Directory or URL to which relative paths refer; paths are made absolute against it.
     source : str
-        Name for messages.
+        Name of the run file in error messages.
+
+    Returns
+    -------
+    RunConfig
+        The settings, with every default filled in.
 
     Raises
     ------
@@ -68,12 +74,22 @@ class _Loader(yaml.SafeLoader):
 
 
 def load(path: str | Place) -> RunConfig:
-    """Read and check a run file, by path or URL; relative paths in it refer to its folder.
+    """Read and check a run file.
+
+    Parameters
+    ----------
+    path : str or Place
+        Path or URL of the YAML file. Relative paths in it refer to its own directory.
+
+    Returns
+    -------
+    RunConfig
+        Its settings, with every default filled in.
 
     Raises
     ------
     ConfigError
-        If it is absent, no YAML, or wrong in any key.
+        If it does not exist, is not YAML, or any key is wrong.
     """
     try:
         text = _text(path)
@@ -93,8 +109,8 @@ def load(path: str | Place) -> RunConfig:
 
 
 def dump(config: RunConfig) -> str:
-    """Return the resolved run file as YAML text."""
-    content = config.model_dump(mode="json", exclude_none=True)
+    """Return the resolved run file as YAML text, without the credentials that its URLs may hold."""
+    content = redacted(config.model_dump(mode="json", exclude_none=True))
     content["profile"].setdefault("edges", None)
     text: str = yaml.safe_dump(
         content, sort_keys=False, default_flow_style=None, width=110, allow_unicode=True
@@ -103,8 +119,11 @@ def dump(config: RunConfig) -> str:
 
 
 def settings(config: RunConfig) -> dict[str, Any]:
-    """Return what a run's products or store depend on: all but `compute`, which may differ on resume."""
-    content = config.model_dump(mode="json")
+    """Return what a run's products or store depend on: all but `compute`, which may differ on resume.
+
+    Credentials in URLs are left out: they are no secret of a manifest's, and may have been renewed on resume.
+    """
+    content = redacted(config.model_dump(mode="json"))
     del content["compute"]
     return content
 

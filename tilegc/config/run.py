@@ -38,7 +38,7 @@ RECIPES: Mapping[str, Mapping[str, Mapping[str, object]]] = {
 
 
 class RunConfig(Section):
-    """A whole run file."""
+    """Settings of a run, as in its run file, with all defaults filled in; immutable."""
 
     recipe: Literal["diego2026", "calibrated"]
     cluster: Cluster

@@ -188,7 +188,9 @@ def _probe_band(label: str, name: str, band: config.Band) -> tuple[BandSource, _
     files = {path: scan(path) for path in (band.sci, band.err, band.wht) if path is not None}
     sci = _image(files, band.sci, "sci", label)
     _require_wcs(sci)
-    factor = flux_factor(sci.header, sci.where, zero_point=band.zero_point)
+    on_sky = sky.pixel_area(sky.wcs_from_text(sci.wcs), sci.shape) * math.radians(1 / 3600) ** 2
+    scaling = photometry(sci.header, sci.where, zero_point=band.zero_point, pixel_steradian=on_sky)
+    factor = scaling.factor
     planes: dict[str, Plane] = {}
     for role, path in (("err", band.err), ("wht", band.wht)):
         own = any(_is_role(hdu, role) and hdu.version == sci.hdu.version for hdu in files[band.sci])
@@ -197,10 +199,10 @@ def _probe_band(label: str, name: str, band: config.Band) -> tuple[BandSource, _
         place = path or band.sci
         image = _image(files, place, role, label, version=sci.hdu.version if place == band.sci else None)
         _require_same_grid(sci.path, sci.shape, sci.wcs, image)
-        planes[role] = image.plane(factor**-2 if role == "wht" else _err_factor(image, sci, factor, band))
-    on_sky = sky.pixel_area(sky.wcs_from_text(sci.wcs), sci.shape) * math.radians(1 / 3600) ** 2
-    told = photometry(sci.header, factor, on_sky)
-    return BandSource(name, sci.plane(factor), planes.get("err"), planes.get("wht"), photometry=told), sci
+        planes[role] = image.plane(
+            factor**-2 if role == "wht" else _err_factor(image, sci, factor, band, on_sky)
+        )
+    return BandSource(name, sci.plane(factor), planes.get("err"), planes.get("wht"), photometry=scaling), sci
 
 
 def _is_role(hdu: Hdu, role: str) -> bool:
@@ -246,16 +248,17 @@ def _header(path: str, hdu: Hdu) -> fits.Header:
             return hdus[hdu.index].header.copy()
 
 
-def _err_factor(image: _Image, sci: _Image, factor: float, band: config.Band) -> float:
+def _err_factor(image: _Image, sci: _Image, factor: float, band: config.Band, on_sky: float) -> float:
     """Return the factor of an error image: the science image's, unless its header declares its own."""
     bunit = str(image.header.get("BUNIT", "")).strip()
     if not bunit or bunit.casefold() == str(sci.header.get("BUNIT", "")).strip().casefold():
         return factor
     header = fits.Header({"BUNIT": bunit})
-    area = image.header.get("PIXAR_SR", sci.header.get("PIXAR_SR"))
-    if area is not None:
-        header["PIXAR_SR"] = area
-    return flux_factor(header, image.where, zero_point=band.zero_point)
+    for key in ("PIXAR_SR", "PHOTMJSR", "PHOTFLAM", "PHOTPLAM"):
+        value = image.header.get(key, sci.header.get(key))
+        if value is not None:
+            header[key] = value
+    return flux_factor(header, image.where, zero_point=band.zero_point, pixel_steradian=on_sky)
 
 
 def _require_wcs(image: _Image) -> None:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import math
+import re
 import warnings
 from dataclasses import dataclass
 
@@ -19,7 +21,33 @@ AB_ZERO_POINT_NJY = 31.4
 _AGREE = 0.02
 """Relative difference up to which two statements of a header are one."""
 
-_KNOWN = "a flux density such as nJy, uJy, 10.0*nanoJansky, or MJy/sr with PIXAR_SR"
+_KNOWN = "a flux density such as nJy, uJy or 10.0*nanoJansky; MJy/sr; DN/s with PHOTMJSR; ELECTRONS/S with PHOTFLAM"
+
+_LIGHT_ANGSTROM = 2.99792458e18
+"""Speed of light, angstrom per second."""
+
+_JANSKY_CGS = 1e23
+"""Jy per erg / s / cm2 / Hz."""
+
+_WORD = re.compile(r"[A-Za-z]+")
+
+_SPELLINGS = {
+    name.casefold(): unit
+    for unit, names in {
+        "nJy": ["njy", "nanojansky", "nanojanskys"],
+        "uJy": ["ujy", "microjansky", "microjanskys"],
+        "Jy": ["jy", "jansky", "janskys"],
+        "MJy": ["megajansky", "megajanskys"],
+        "sr": ["sr", "steradian", "steradians", "ster"],
+        "pix": ["pix", "pixel", "pixels"],
+        "electron": ["electron", "electrons"],
+        "count": ["count", "counts", "cts"],
+        "DN": ["dn"],
+        "s": ["s", "sec", "secs", "second", "seconds"],
+    }.items()
+    for name in names
+}
+"""Words of units in any case. What differs by case alone is not here: see `_respelt`."""
 
 
 @dataclass(frozen=True)
@@ -32,6 +60,8 @@ class Photometry:
     """Which key gave it."""
     doubt: str = ""
     """What in the header contradicts it; empty where nothing does."""
+    note: str = ""
+    """What had to be assumed; empty where the header says everything."""
 
 
 def zero_point_factor(zero_point: float) -> float:
@@ -42,63 +72,131 @@ def zero_point_factor(zero_point: float) -> float:
     return float(f"{10 ** ((AB_ZERO_POINT_NJY - zero_point) / 2.5):.13g}")
 
 
-def flux_factor(header: fits.Header, where: str, *, zero_point: float | None = None) -> float:
-    """Return the number that turns an image's values into nJy per pixel.
+def photometry(
+    header: fits.Header,
+    where: str,
+    *,
+    zero_point: float | None = None,
+    pixel_steradian: float | None = None,
+) -> Photometry:
+    """Return the number that turns an image's values into nJy per pixel, and how sure it is.
 
     Parameters
     ----------
-    header
+    header : astropy.io.fits.Header
         Header of the image. Its `BUNIT` decides wherever it is one that is known: `10.0*nanoJansky` of
         grizli's mosaics wins over their `PIXAR_SR`, which there describes the detector's pixel.
-    where
+    where : str
         File and role, for messages.
-    zero_point
+    zero_point : float, optional
         AB magnitude of one count, used where `BUNIT` is absent or unknown.
+    pixel_steradian : float, optional
+        Area of a pixel by the WCS: stands in for a missing `PIXAR_SR`, and is compared with a given one.
 
     Raises
     ------
     UnitError
-        Unit unknown and no zero point; `MJy/sr` without a positive `PIXAR_SR` and no zero point; a zero
+        Unit unknown and no zero point; a unit per steradian without an area of the pixel and no zero point; a zero
         point that contradicts a known `BUNIT` by more than 1 per cent.
+
+    Notes
+    -----
+    Counts per second are converted by the keys that their pipelines write: `PHOTMJSR`, MJy/sr of one DN/s (JWST); or
+    `PHOTFLAM`, erg/s/cm2/A of one electron or count per second, at the pivot wavelength `PHOTPLAM` in A (HST Data
+    Handbook), as f_nu = PHOTFLAM PHOTPLAM^2 / c.
     """
-    bunit = str(header.get("BUNIT", "")).strip()
-    factor = _declared(bunit, header)
-    if factor is None and zero_point is None:
-        raise UnitError(f"{where}: {_unknown(bunit)}; give the band's zero_point (AB) in the run file")
-    if factor is None:
+    declared = _declared(header, pixel_steradian)
+    if declared is None and zero_point is None:
+        raise UnitError(f"{where}: {_unknown(header)}; give the band's zero_point (AB) in the run file")
+    if declared is None:
         assert zero_point is not None
-        return zero_point_factor(zero_point)
-    if zero_point is not None and abs(zero_point_factor(zero_point) / factor - 1) > 0.01:
+        return Photometry(zero_point_factor(zero_point), "the run file's zero_point")
+    if zero_point is not None and abs(zero_point_factor(zero_point) / declared.factor - 1) > 0.01:
         raise UnitError(
             f"{where}: zero_point {zero_point:g} makes a count {zero_point_factor(zero_point):.5g} nJy, but"
-            f" BUNIT {bunit!r} makes it {factor:.5g}; remove zero_point or correct the header"
+            f" {declared.origin} makes it {declared.factor:.5g}; remove zero_point or correct the header"
         )
-    return factor
+    return declared
 
 
-def _declared(bunit: str, header: fits.Header) -> float | None:
-    """Return the factor that the header itself declares, if any."""
+def flux_factor(
+    header: fits.Header,
+    where: str,
+    *,
+    zero_point: float | None = None,
+    pixel_steradian: float | None = None,
+) -> float:
+    """Return the nJy per count of `photometry` alone."""
+    return photometry(header, where, zero_point=zero_point, pixel_steradian=pixel_steradian).factor
+
+
+def _declared(header: fits.Header, on_sky: float | None) -> Photometry | None:
+    """Return what the header itself declares, if anything."""
+    bunit = _bunit(header)
     unit = _parse(bunit)
     if unit is None:
         return None
     for target in (u.nJy, u.nJy / u.pix):
         if unit.is_equivalent(target):
-            return _decimal(unit.to(target))
+            factor = _decimal(unit.to(target))
+            fnu = _positive(header, "PHOTFNU")
+            wrong = fnu is not None and abs(fnu * 1e9 / factor - 1) > _AGREE
+            doubt = f"PHOTFNU makes it {fnu * 1e9:.5g} nJy" if wrong and fnu is not None else ""
+            return Photometry(factor, f"BUNIT {bunit}", doubt)
     if unit.is_equivalent(u.nJy / u.sr):
-        area = _pixel_steradian(header)
-        return None if area is None else _decimal(unit.to(u.nJy / u.sr)) * area
+        return _per_area(_decimal(unit.to(u.nJy / u.sr)), f"BUNIT {bunit}", header, on_sky)
+    surface = _positive(header, "PHOTMJSR")
+    if unit == u.DN / u.s and surface is not None:
+        return _per_area(_decimal(surface * 1e15), f"BUNIT {bunit}, PHOTMJSR", header, on_sky)
+    flam, pivot = _positive(header, "PHOTFLAM"), _positive(header, "PHOTPLAM")
+    if unit in {u.electron / u.s, u.count / u.s} and flam is not None and pivot is not None:
+        nanojansky = flam * pivot * pivot / _LIGHT_ANGSTROM * _JANSKY_CGS * 1e9
+        return Photometry(_decimal(nanojansky), f"BUNIT {bunit}, PHOTFLAM and PHOTPLAM")
     return None
 
 
-def _parse(bunit: str) -> u.UnitBase | None:
-    if not bunit:
-        return None
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        try:
-            return u.Unit(bunit)
-        except (ValueError, TypeError):
+def _per_area(
+    per_steradian: float, origin: str, header: fits.Header, on_sky: float | None
+) -> Photometry | None:
+    """Return the flux of a pixel from a surface brightness, nJy/sr, by the header's area or that of the WCS."""
+    area = _positive(header, "PIXAR_SR")
+    if area is None:
+        if on_sky is None:
             return None
+        note = "no PIXAR_SR in the header: the pixel's area is that of the WCS"
+        return Photometry(per_steradian * on_sky, f"{origin} and the WCS", note=note)
+    wrong = on_sky is not None and abs(area / on_sky - 1) > _AGREE
+    doubt = f"PIXAR_SR is {area / on_sky:.3f} times the pixel's area by the WCS" if wrong and on_sky else ""
+    return Photometry(per_steradian * area, f"{origin} and PIXAR_SR", doubt)
+
+
+def _bunit(header: fits.Header) -> str:
+    return str(header.get("BUNIT", "")).strip()
+
+
+def _parse(bunit: str) -> u.UnitBase | None:
+    """Return a unit as astropy spells it, or in another spelling that can only mean one thing."""
+    for text in (bunit, _respelt(bunit)):
+        if not text:
+            continue
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            with contextlib.suppress(ValueError, TypeError):
+                return u.Unit(text)
+    return None
+
+
+def _respelt(bunit: str) -> str:
+    """Return a unit with its words as astropy spells them; as it is where a word is not known.
+
+    `MJY` in capitals is a megajansky, since headers in capitals have no way to write it otherwise and milli-janskys per
+    steradian do not occur; `mjy` may be either, stays as it is, and so is refused.
+    """
+    words = {
+        word: "MJy" if word in {"MJY", "Mjy", "MJy"} else _SPELLINGS.get(word.casefold(), word)
+        for word in _WORD.findall(bunit)
+    }
+    return _WORD.sub(lambda word: words[word.group()], bunit)
 
 
 def _decimal(factor: float) -> float:
@@ -106,57 +204,24 @@ def _decimal(factor: float) -> float:
     return float(f"{factor:.14g}")
 
 
-def _pixel_steradian(header: fits.Header) -> float | None:
+def _positive(header: fits.Header, key: str) -> float | None:
+    """Return a positive, finite number of a header; None where there is none."""
     try:
-        area = float(header.get("PIXAR_SR", math.nan))
+        value = float(header.get(key, math.nan))
     except (TypeError, ValueError):
         return None
-    return area if math.isfinite(area) and area > 0 else None
+    return value if math.isfinite(value) and value > 0 else None
 
 
-def _unknown(bunit: str) -> str:
+def _unknown(header: fits.Header) -> str:
+    bunit = _bunit(header)
     unit = _parse(bunit)
     if unit is not None and unit.is_equivalent(u.nJy / u.sr):
         return f"unit {bunit!r} needs a positive PIXAR_SR (steradian per pixel) in the header"
+    if unit is not None and unit == u.DN / u.s:
+        return f"unit {bunit!r} needs a positive PHOTMJSR in the header"
+    if unit is not None and unit in {u.electron / u.s, u.count / u.s}:
+        return f"unit {bunit!r} needs PHOTFLAM and PHOTPLAM in the header"
     if not bunit:
         return f"no BUNIT in the header (known: {_KNOWN})"
     return f"unknown unit {bunit!r} (known: {_KNOWN})"
-
-
-def photometry(header: fits.Header, factor: float, pixel_steradian: float) -> Photometry:
-    """Compare the factor that is used with whatever else the header says of it.
-
-    Parameters
-    ----------
-    header
-        Header of the science image.
-    factor
-        nJy per count, of `flux_factor`.
-    pixel_steradian
-        Area of a pixel by the WCS.
-
-    Returns
-    -------
-    Photometry
-        PHOTFNU (Jy per count of grizli's and HST's mosaics) and, where the unit is per steradian, the WCS's pixel
-        are compared.
-    """
-    bunit = str(header.get("BUNIT", "")).strip()
-    per_area = _per_area(bunit)
-    if _declared(bunit, header) is None:
-        origin = "the run file's zero_point"
-    else:
-        origin = f"BUNIT {bunit}" + (" and PIXAR_SR" if per_area else "")
-    doubts = []
-    area = _pixel_steradian(header)
-    if per_area and area is not None and abs(area / pixel_steradian - 1) > _AGREE:
-        doubts.append(f"PIXAR_SR is {area / pixel_steradian:.3f} times the pixel's area by the WCS")
-    fnu = header.get("PHOTFNU")
-    if isinstance(fnu, float) and fnu > 0 and not per_area and abs(fnu * 1e9 / factor - 1) > _AGREE:
-        doubts.append(f"PHOTFNU makes it {fnu * 1e9:.5g} nJy")
-    return Photometry(factor, origin, "; ".join(doubts))
-
-
-def _per_area(bunit: str) -> bool:
-    unit = _parse(bunit)
-    return unit is not None and unit.is_equivalent(u.nJy / u.sr)

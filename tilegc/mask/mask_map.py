@@ -21,7 +21,7 @@ from tilegc.geometry import LATTICE, Box, Tile, blocks
 from tilegc.images.psfs import BandPsf, field_psfs
 from tilegc.io.fits import FieldSource, Plane, read_window, row_bands
 from tilegc.io.probe import probe_mask
-from tilegc.io.regions import PixelRegion, inside, read_regions
+from tilegc.io.regions import Area, inside, read_regions
 from tilegc.kernels.masks import edge, edge_radius, grow
 from tilegc.mask.bright_stars import bright_stars, glare, no_stars
 from tilegc.mask.components import Components, Fragments, combine, draw, find, merge
@@ -107,7 +107,7 @@ class Regions:
     """The user's masks of one field: planes on its pixel grid and DS9 regions in its pixels."""
 
     planes: tuple[Plane, ...]
-    shapes: tuple[PixelRegion, ...]
+    shapes: tuple[Area, ...]
     files: tuple[tuple[str, int], ...] = ()
     """Path of every region file and how many of `shapes` are its own, in order."""
 
@@ -121,11 +121,11 @@ def region_masks(source: FieldSource, paths: tuple[str, ...]) -> Regions:
         If one is absent, unreadable, of another shape, or a compressed image.
     """
     planes: list[Plane] = []
-    shapes: list[PixelRegion] = []
+    shapes: list[Area] = []
     files: list[tuple[str, int]] = []
     for path in paths:
         if Path(path).suffix.lower() == ".reg":
-            found = read_regions(path, source.wcs)
+            found = read_regions(path, source.wcs, source.header)
             shapes.extend(found)
             files.append((path, len(found)))
         else:
@@ -146,7 +146,7 @@ def idle(source: FieldSource, regions: Regions) -> Iterator[str]:
             yield plane.path
 
 
-def _meets(shape: PixelRegion, source: FieldSource) -> bool:
+def _meets(shape: Area, source: FieldSource) -> bool:
     """Whether a region covers the centre of any pixel of a field."""
     bounds = shape.bounding_box
     box = Box(bounds.iymin - 1, bounds.ixmin - 1, bounds.iymax + 1, bounds.ixmax + 1).clip(source.box)

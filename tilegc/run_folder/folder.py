@@ -13,6 +13,7 @@ from tilegc.config import RunConfig
 from tilegc.errors import ConfigError, InputError, RunFolderError
 from tilegc.io.atomic import write_bytes
 from tilegc.places import Place, files_below, is_remote, place, reach
+from tilegc.redaction import redact, redacted
 from tilegc.run_folder import manifest as manifests
 from tilegc.run_folder.layout import map_name, psf_name, remove
 from tilegc.run_folder.ledger import SEGMENT, Ledger
@@ -144,6 +145,7 @@ class RunFolder:
             By the start rules; if another run works here; on resume, if inputs or settings have changed.
         """
         self.check(resume=resume, overwrite=overwrite)
+        inputs = redacted(dict(inputs))
         made = _make(self.path)
         fresh = False
         try:
@@ -289,7 +291,7 @@ class RunFolder:
     def _end(self, state: str, error: BaseException | None = None) -> None:
         line = None
         if error is not None:
-            line = " ".join(f"{type(error).__name__}: {error}".split()).removesuffix(":")
+            line = redact(" ".join(f"{type(error).__name__}: {error}".split())).removesuffix(":")
         self.manifest = {**self.manifest, "state": state, "error": line, "ended": manifests.now()}
         self._save()
 

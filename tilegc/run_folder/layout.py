@@ -51,6 +51,8 @@ _ZARR: Final = re.compile(
     r"(?:zarr\.json|zarr\.[0-9a-f]{32}\.partial|c|c/(?:\d+/)*\d+(?:\.[0-9a-f]{32}\.partial)?)"
 )
 """What Zarr 3 writes: metadata and chunks, and what it writes beside them first."""
+_VIEW: Final = re.compile(r"(?:index\.html|viewer\.css|[a-z]+\.js|(?:tiles|sources|overlays)/.+\.js)")
+"""What the viewer consists of."""
 
 
 def map_name(field: str, name: str) -> str:
@@ -86,6 +88,8 @@ def is_ours(relative: str, fields: Iterable[str], claimed: Iterable[str] = ()) -
     fields = list(fields)
     if folder == FILES.ledger:
         return SEGMENT.fullmatch(name) is not None
+    if relative.startswith(f"{FILES.view}/"):
+        return _VIEW.fullmatch(relative.removeprefix(f"{FILES.view}/")) is not None
     if folder == FILES.maps:
         return relative in {map_name(field, kind) for field in fields for kind in MAPS}
     if folder == FILES.psf:

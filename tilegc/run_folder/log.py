@@ -11,11 +11,19 @@ from pathlib import Path
 from typing import Final
 
 from tilegc.places import Place, is_remote
+from tilegc.redaction import redact
 
 __all__ = ["logged"]
 
 PUT: Final = 30.0
 """Seconds after which a log that has grown is put into an object store again."""
+
+
+class _Redacting(logging.Formatter):
+    """Takes credentials out of whole records, tracebacks included."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        return redact(super().format(record))
 
 
 @contextmanager
@@ -43,7 +51,7 @@ def logged(path: Place) -> Iterator[None]:
         return
     logger = logging.getLogger("tilegc")
     handler = logging.FileHandler(path, encoding="utf-8")
-    handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)-7s %(message)s", "%Y-%m-%d %H:%M:%S"))
+    handler.setFormatter(_Redacting("%(asctime)s %(levelname)-7s %(message)s", "%Y-%m-%d %H:%M:%S"))
     level = logger.level
     logger.addHandler(handler)
     logger.setLevel(logging.INFO)

@@ -188,17 +188,22 @@ class Run:
 
 
 def open_run(path: str | Place) -> Run:
-    """Open the folder of a run, finished or not.
+    """Open the directory of a run, finished or not.
 
     Parameters
     ----------
     path : str or Place
-        What was given as `-o`.
+        Directory of the run, as given to `tilegc run -o`.
+
+    Returns
+    -------
+    Run
+        Tables, maps and numbers of the run, read when they are asked for.
 
     Raises
     ------
     RunFolderError
-        If there is no run in it, or one of another schema.
+        If the directory contains no run, or one with another schema.
     """
     folder, found = require(path)
     if found.get("schema") != SCHEMA_VERSION:

@@ -31,7 +31,7 @@ class PassStatus:
 
 @dataclass(frozen=True)
 class Status:
-    """How far a run is."""
+    """Progress of a run: its state, and the units done in each pass."""
 
     path: Place
     state: str
@@ -108,12 +108,22 @@ def require(path: str | Place) -> tuple[Place, Manifest]:
 
 
 def status(path: str | Place) -> Status:
-    """Return how far a run is; it may be running.
+    """Return the progress of a run, which may be running at the moment.
+
+    Parameters
+    ----------
+    path : str or Place
+        Directory of the run.
+
+    Returns
+    -------
+    Status
+        State of the run and of each of its passes.
 
     Raises
     ------
     RunFolderError
-        If there is no run.
+        If the directory contains no run.
     """
     folder, found = require(path)
     beat = heartbeats.last(folder)
@@ -149,15 +159,20 @@ def status(path: str | Place) -> Status:
 def verify(path: str | Place) -> list[str]:
     """Compare the products of a finished run with their digests.
 
+    Parameters
+    ----------
+    path : str or Place
+        Directory of the run.
+
     Returns
     -------
     list of str
-        What is wrong, one line each; empty where all is as it was written.
+        Problems, one line each; empty if every product is as it was written.
 
     Raises
     ------
     RunFolderError
-        If there is no run.
+        If the directory contains no run.
     """
     folder, found = require(path)
     if found.get("state") != "done":

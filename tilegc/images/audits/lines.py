@@ -102,6 +102,7 @@ def _units(source: FieldSource) -> Iterator[Line]:
                 "find out which is right and correct the header, or leave BUNIT out of it and give zero_point",
             )  # fmt: skip
         else:
+            finding += f"; {told.note}" if told.note else ""
             yield Line("units", source.name, band.name, rounded(zero_point, 5), "mag", "ok", finding, "")
 
 

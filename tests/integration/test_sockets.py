@@ -1,0 +1,59 @@
+"""Nobody outside this machine reaches a run: every socket of all its processes is on loopback."""
+
+from __future__ import annotations
+
+import socket
+
+import pytest
+
+from tests.support import mock
+from tests.support.sockets import exposed, listening
+from tilegc import pipeline
+from tilegc.cluster import workers_for
+from tilegc.config import Compute
+
+pytestmark = pytest.mark.usefixtures("no_report")
+
+
+class Lister:
+    """A progress that collects the sockets of this process and its descendants."""
+
+    def __init__(self):
+        self.seen = set()
+        self.processes = set()
+
+    def start(self, name, total_pixels, total_units):
+        self.look()
+
+    def advance(self, pixels, units):
+        pass
+
+    def finish(self, name):
+        self.look()
+
+    def look(self):
+        found = listening()
+        self.seen |= found
+        self.processes |= {number for number, _, _ in found}
+
+
+def test_a_socket_on_every_interface_is_noticed():
+    with socket.socket() as server:
+        server.bind(("0.0.0.0", 0))
+        server.listen()
+        assert server.getsockname()[1] in {port for _, _, port in exposed(listening())}
+
+
+def test_every_process_of_a_run_listens_on_loopback_alone(tmp_path):
+    lister = Lister()
+    pipeline.run(mock.write_inputs(tmp_path / "in"), tmp_path / "run", workers=2, progress=lister)
+    assert len(lister.processes) >= 3, "driver and two workers were looked at"
+    assert not exposed(lister.seen)
+
+
+@pytest.mark.parametrize("encrypt", [False, True], ids=["plain", "encrypted"])
+def test_local_workers_listen_on_loopback_alone(encrypt):
+    with workers_for(workers=2, compute=Compute(encrypt=encrypt)):
+        found = listening()
+    assert len({number for number, _, _ in found}) >= 3
+    assert not exposed(found)

@@ -1,0 +1,206 @@
+"""The viewer: bytes of images, pyramids, columns, and the page in a browser, from a file and from the server."""
+
+import base64
+import io
+import json
+import threading
+import time
+from contextlib import closing
+from pathlib import Path
+from urllib.request import urlopen
+
+import numpy as np
+import pytest
+from PIL import Image
+
+import tilegc
+from tests.support import chromium, mock
+from tests.support.command import tilegc as command
+from tilegc import viewer
+from tilegc.engine import SerialEngine
+from tilegc.geometry import Box
+from tilegc.run_folder.layout import is_ours
+from tilegc.viewer import layers, pyramid
+
+
+def value_of(path):
+    """Return what a script of the viewer hands to the page, and under which key."""
+    text = path.read_text().strip()
+    key, value = json.loads("[" + text.removeprefix("Sky.put(").removesuffix(")") + "]")
+    return key, value
+
+
+def image_of(path):
+    _, value = value_of(path)
+    return np.asarray(Image.open(io.BytesIO(base64.b64decode(value["data"]))))
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("view")
+    run = tilegc.run(mock.write_inputs(folder), folder / "run", workers=0)
+    viewer.write_view(run)
+    return run
+
+
+def test_codes_are_the_values_again():
+    encoding = layers.Encoding(zero=0.1, scale=0.02, low=-2.5, high=8.0, black=0.1, white=0.6)
+    values = np.float32(0.1 + 0.02 * np.sinh(np.linspace(-2.5, 8.0, 1001)))
+    codes = layers.encode(values, encoding)
+    assert codes.min() == 1
+    assert codes.max() == 255
+    back = 0.1 + 0.02 * np.sinh(-2.5 + (codes.astype(float) - 1) / 254 * 10.5)
+    step = 10.5 / 254
+    assert np.abs(np.arcsinh((back - 0.1) / 0.02) - np.linspace(-2.5, 8.0, 1001)).max() <= 0.51 * step
+    assert layers.encode(np.float32([np.nan, -9.0, 1e9]), encoding).tolist() == [0, 1, 255]
+
+
+def test_halves_are_means_of_what_has_data_and_unions_of_bits():
+    image = np.float32([[1, 2, 5], [3, np.nan, np.nan], [np.nan, np.nan, np.nan]])
+    np.testing.assert_array_equal(pyramid._halved(image), np.float32([[2, 5], [np.nan, np.nan]]))
+    bits = np.uint8([[1, 2, 4], [0, 8, 0], [16, 0, 0]])
+    assert pyramid._halved(bits).tolist() == [[11, 4], [16, 0]]
+
+
+@pytest.mark.parametrize("shape", [(700, 1300), (512, 512), (4100, 900)])
+def test_every_level_covers_the_field(tmp_path, monkeypatch, shape):
+    """Any level, put together, is the mask reduced directly; blocks and the driver write different levels."""
+    bits = np.random.default_rng(4).integers(0, 2, shape).astype(np.uint8) << 3
+    monkeypatch.setattr(pyramid, "read_layers", lambda layers, box: [bits[box.y0 : box.y1, box.x0 : box.x1]])
+    layer = layers.Layer(
+        field="a", name="mask", label="", kind="mask", ramp="", unit="", shape=shape, store=""
+    )
+    pyramid.write_pyramids(tmp_path, [[(layer, None)]], SerialEngine())
+    for level in range(pyramid.levels(shape)):
+        side = 2**level
+        padded = np.pad(bits, [(0, -size % side) for size in shape])
+        rows, columns = (size // side for size in padded.shape)
+        expected = np.bitwise_or.reduce(padded.reshape(rows, side, columns, side), axis=(1, 3))
+        built = np.zeros_like(expected)
+        for path in (tmp_path / "tiles" / "a" / "mask" / str(level)).iterdir():
+            y, x = (int(part) * pyramid.TILE for part in path.stem.split("_"))
+            tile = image_of(path)
+            built[y : y + tile.shape[0], x : x + tile.shape[1]] = tile
+        np.testing.assert_array_equal(built, expected)
+    assert max(expected.shape) <= pyramid.TILE
+
+
+def test_columns_are_those_of_the_catalogue(run):
+    _, description = value_of(run.path / "view" / "run.js")
+    catalogue = run.catalogue
+    for field in description["fields"]:
+        rows = np.asarray(catalogue["field"]).astype(str) == field["name"]
+        assert field["n_sources"] == rows.sum()
+        assert [column["name"] for column in field["columns"]] == catalogue.colnames
+        for name in catalogue.colnames:
+            key, packed = value_of(run.path / "view" / "sources" / field["name"] / f"{name}.js")
+            assert key == f"sources/{field['name']}/{name}"
+            expected = np.asarray(catalogue[name])[rows]
+            if "texts" in packed:
+                assert packed["texts"] == list(expected.astype(str))
+            else:
+                found = np.frombuffer(base64.b64decode(packed["data"]), "<" + packed["dtype"])
+                np.testing.assert_array_equal(found, expected)
+
+
+def test_a_band_is_seen_in_its_tiles(run):
+    _, description = value_of(run.path / "view" / "run.js")
+    field = description["fields"][0]
+    band = next(layer for layer in field["layers"] if layer["kind"] == "band")
+    source = layers._source(run, field["name"], "", ingested=False)
+    pixels = layers.read_layers(
+        [layers.layers_of(run, field["name"])[0]], Box(0, 0, *source.shape).clip(Box(0, 0, 512, 512))
+    )[0]
+    codes = image_of(run.path / "view" / "tiles" / field["name"] / band["name"] / "0" / "0_0.js").astype(
+        float
+    )
+    encoding = layers.Encoding(
+        **{key: band[key] for key in ("zero", "scale", "low", "high", "black", "white")}
+    )
+    expected = layers.encode(pixels, encoding).astype(float)
+    inside = np.isfinite(pixels)
+    # A code is 0.04 of the noise near the sky: JPEG may take a quarter of it away.
+    assert np.sqrt(np.mean((codes - expected)[inside] ** 2)) < 6.0
+
+
+def test_the_command_writes_files_that_belong_to_the_run_and_need_no_network(run):
+    page = run.path / "view" / "index.html"
+    done = command("view", run.path, "--write-only")
+    assert done.code == 0, done.err
+    assert done.out.strip() == str(page)
+    files = [path for path in page.parent.rglob("*") if path.is_file()]
+    assert len(files) > 20
+    assert all(is_ours(str(path.relative_to(run.path)), run.fields) for path in files)
+    assert not is_ours("view/notes.txt", run.fields)
+    text = "".join(path.read_text() for path in files if path.parent == page.parent)
+    assert "http://" not in text
+    assert "https://" not in text
+
+
+def test_the_server_serves_the_folder_on_the_loopback_address_alone(run):
+    addresses = []
+    thread = threading.Thread(
+        target=viewer.serve, args=(Path(run.path) / "view",), kwargs={"ready": addresses.append}, daemon=True
+    )
+    thread.start()
+    end = time.monotonic() + 30
+    while not addresses and time.monotonic() < end:
+        time.sleep(0.02)
+    assert addresses[0].startswith("http://127.0.0.1:")
+    with closing(urlopen(addresses[0])) as answer:
+        assert b"tilegc viewer" in answer.read()
+
+
+@pytest.mark.skipif(chromium.missing() is not None, reason=str(chromium.missing()))
+def test_the_page_in_a_browser(run, tmp_path):
+    """From a file: it draws, selects by link with the catalogue's numbers, picks by click, filters, changes layers."""
+    page_url = (Path(run.path) / "view" / "index.html").as_uri()
+    catalogue = run.catalogue
+    row = len(catalogue) // 2
+    with chromium.browser() as page:
+        page.open(f"{page_url}#id={catalogue['id'][row]}")
+        page.wait("document.documentElement?.dataset?.ready === '1'")
+        assert page.run("document.documentElement.dataset.sources") == str(len(catalogue))
+        assert page.run("document.documentElement.dataset.fields") == ",".join(run.fields)
+        page.wait("document.documentElement.hasAttribute('data-selected-id')")
+        for name in catalogue.colnames:
+            shown = page.run(f"document.documentElement.getAttribute('data-selected-{name}')")
+            value = catalogue[name][row]
+            value = getattr(value, "value", value)
+            if np.asarray(value).dtype.kind in "OUS":
+                assert shown == str(value)
+            elif np.isfinite(value):
+                assert float(shown) == float(value), name
+        page.wait("tiles.pending.size === 0")
+        lit = ".getContext('2d').getImageData(300, 300, 200, 200).data.some((v) => v > 30 && v < 255)"
+        assert page.run("document.getElementById('image')" + lit)
+        # A click on a source selects it.
+        left, top = page.run(
+            "(({ left, top }) => [left, top])(document.getElementById('sky').getBoundingClientRect())"
+        )
+        x, y = page.run("view.toScreen(state.marks.x[state.selected], state.marks.y[state.selected])")
+        x, y = left + x, top + y
+        page.run("document.documentElement.removeAttribute('data-selected-id')")
+        page.mouse("mousePressed", x, y, button="left", clickCount=1)
+        page.mouse("mouseReleased", x, y, button="left", clickCount=1)
+        page.wait("document.documentElement.hasAttribute('data-selected-id')")
+        # A filter leaves what it says.
+        page.run("addFilter('snr')")
+        page.wait("state.marks.filters.has('snr')")
+        limit = float(np.median(catalogue["snr"]))
+        page.run(f"state.marks.filters.get('snr').low = {limit!r}, countPassing()")
+        field = page.run("state.field.name")
+        here = np.asarray(catalogue["field"]).astype(str) == field
+        expected = int((np.asarray(catalogue["snr"])[here] >= limit).sum())
+        assert page.run("state.marks.passes.reduce((a, b) => a + b, 0)") == expected
+        for layer in page.run("[...document.getElementById('layer').options].map((one) => one.value)"):
+            page.run(f"showLayer({layer!r})")
+            page.wait("!state.dirty && tiles.pending.size === 0")
+        for overlay in [*page.run("state.field.overlays.map((one) => one.name)"), "mask"]:
+            page.run(f"state.overlays.add({overlay!r}), fillOverlays(), redraw()")
+        page.wait("state.field.overlays.every((one) => one.value)")
+        page.run("find('22:48:43.97 -44:31:51')")
+        page.run("find(String(state.mesh.radec(60, 40).join(' ')))")
+        assert np.hypot(page.run("view.x") - 60, page.run("view.y") - 40) < 0.01
+        page.picture(tmp_path / "view.png")
+        assert not page.errors

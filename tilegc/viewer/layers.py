@@ -1,0 +1,190 @@
+"""Layers of the viewer: which images a field has, and how their values become bytes."""
+
+from __future__ import annotations
+
+import itertools
+import logging
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from tilegc.errors import TileGCError
+from tilegc.geometry import Box
+from tilegc.io import store
+from tilegc.io.fits import FieldSource
+from tilegc.io.probe import probe_field
+from tilegc.schema import ARRAYS, FILES
+
+if TYPE_CHECKING:
+    from tilegc.run_folder import Run
+
+__all__ = ["Encoding", "Layer", "encode", "encodings_of", "layers_of", "read_layers"]
+
+log = logging.getLogger("tilegc")
+
+MAPS: Final = (("detection", "grey"), ("density", "heat"), ("rho", "heat"))
+"""Arrays of a run that are shown, with their colour maps."""
+
+SAMPLE: Final = 64
+"""Side, pixels, of the windows from which an image's level and noise are estimated."""
+
+WINDOWS: Final = 8
+"""Windows of the sample along each axis."""
+
+DEEPEST, BRIGHTEST = -8.0, 2000.0
+"""Range of a byte, in units of the noise about the level."""
+
+BLACK, WHITE = -1.5, 25.0
+"""Stretch with which a band is first shown, in the same units."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Layer:
+    """One image of a field."""
+
+    field: str
+    name: str
+    """Part of the path of its tiles."""
+    label: str
+    kind: str
+    """"band", "detection", "map" or "mask"."""
+    ramp: str
+    """Colour map."""
+    unit: str
+    shape: tuple[int, int]
+    store: str
+    """The run's store of the field."""
+    source: FieldSource | None = None
+    """Where the pixels of a band are."""
+    band: int = 0
+
+
+@dataclass(frozen=True, kw_only=True)
+class Encoding:
+    """Bytes of an image: code 0 is no data, 1 to 255 are equal steps of asinh((value - zero) / scale)."""
+
+    zero: float
+    scale: float
+    low: float
+    """asinh of the least value that has a code of its own."""
+    high: float
+    black: float
+    """Share of the range from `low` to `high` that is shown black at first."""
+    white: float
+
+
+def layers_of(run: Run, field: str) -> list[Layer]:
+    """Return the layers of a field: its bands, where their files can still be read, and the run's maps."""
+    path = str(run.path / FILES.store / f"{field}.zarr")
+    units = {array.name: array.unit for array in ARRAYS}
+    present = set(run.field(field).data_vars)
+    height, width = run.field(field)["mask"].shape
+    shape = (height, width)
+    layers = []
+    source = _source(run, field, path, ingested="sci" in present)
+    for number, band in enumerate(source.band_names if source else ()):
+        layers.append(
+            Layer(
+                field=field, name=band, label=band, kind="band", ramp="grey", unit="nJy", shape=shape, store=path,
+                source=source, band=number,
+            )
+        )  # fmt: skip
+    for name, ramp in MAPS:
+        if name in present:
+            kind = "detection" if name == "detection" else "map"
+            layers.append(
+                Layer(
+                    field=field,
+                    name=name,
+                    label="Detection map" if name == "detection" else name.capitalize(),
+                    kind=kind,
+                    ramp=ramp,
+                    unit=units[name],
+                    shape=shape,
+                    store=path,
+                )
+            )
+    layers.append(
+        Layer(
+            field=field, name="mask", label="Mask", kind="mask", ramp="grey", unit="", shape=shape, store=path
+        )
+    )
+    return layers
+
+
+def _source(run: Run, field: str, path: str, *, ingested: bool) -> FieldSource | None:
+    described = next(one for one in run.config.fields if one.name == field)
+    try:
+        return store.open_field(field, path) if ingested else probe_field(described)
+    except TileGCError as error:
+        log.warning("field %s: the viewer shows no bands, since they cannot be read: %s", field, error)
+        return None
+
+
+def read_layers(layers: Sequence[Layer], box: Box) -> list[NDArray[Any]]:
+    """Return a window of several layers of one field; the bands, which lie side by side, are read together.
+
+    Returns
+    -------
+    list of ndarray
+        float32 with NaN for no data, or the bits of the mask, uint8.
+    """
+    bands: NDArray[np.float32] | None = None
+    images: list[NDArray[Any]] = []
+    for layer in layers:
+        if layer.source is None:
+            images.append(np.asarray(store.read(layer.store, layer.name, box)))
+            continue
+        if bands is None:
+            bands = store.read_window(layer.source, layer.store, ["sci"], box)["sci"].values
+        images.append(bands[layer.band])
+    return images
+
+
+def encodings_of(layers: Sequence[Layer]) -> list[Encoding | None]:
+    """Choose how the values of a field's layers become bytes, from windows spread over it; None for the mask."""
+    windows = [read_layers(layers, box) for box in _sample(layers[0].shape)]
+    return [
+        None
+        if layer.kind == "mask"
+        else _encoding(layer.kind, np.concatenate([window[number].ravel() for window in windows]))
+        for number, layer in enumerate(layers)
+    ]
+
+
+def _encoding(kind: str, sample: NDArray[np.float32]) -> Encoding:
+    values = sample[np.isfinite(sample)].astype(np.float64)
+    if kind == "map":
+        # Densities are positive and smooth: from nothing to their highest, with the scale of their median.
+        positive = values[values > 0]
+        scale = float(np.median(positive)) if positive.size else 1.0
+        high = float(np.arcsinh(4.0 * positive.max() / scale)) if positive.size else 1.0
+        return Encoding(zero=0.0, scale=scale, low=0.0, high=high, black=0.0, white=0.8)
+    level = float(np.median(values)) if values.size else 0.0
+    noise = 1.4826 * float(np.median(np.abs(values - level))) if values.size else 0.0
+    low, high = float(np.arcsinh(DEEPEST)), float(np.arcsinh(BRIGHTEST))
+    black, white = ((float(np.arcsinh(end)) - low) / (high - low) for end in (BLACK, WHITE))
+    return Encoding(zero=level, scale=noise or 1.0, low=low, high=high, black=black, white=white)
+
+
+def _sample(shape: Sequence[int]) -> Iterator[Box]:
+    starts = [np.unique(np.linspace(0, max(side - SAMPLE, 0), WINDOWS).astype(int)) for side in shape]
+    for y, x in itertools.product(*starts):
+        yield Box(int(y), int(x), min(int(y) + SAMPLE, shape[0]), min(int(x) + SAMPLE, shape[1]))
+
+
+def encode(values: NDArray[np.float32], encoding: Encoding) -> NDArray[np.uint8]:
+    """Return the codes of an image's values."""
+    # In place: an image of a block is 16 MB, and the page shows no more than the eye sees.
+    codes = values - np.float32(encoding.zero)
+    codes /= np.float32(encoding.scale)
+    np.arcsinh(codes, out=codes)
+    width = np.float32(254.0 / (encoding.high - encoding.low))
+    codes *= width
+    codes += np.float32(1.5) - width * np.float32(encoding.low)
+    np.clip(codes, 1.0, 255.0, out=codes)
+    codes[np.isnan(codes)] = 0.0
+    return codes.astype(np.uint8)
