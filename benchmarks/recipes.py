@@ -72,7 +72,9 @@ def setup_of(config: RunConfig, folder: Path) -> Setup:
     for given in config.fields:
         source = probe_field(given)
         path = str(folder / f"{source.name}.zarr")
-        wanted = arrays((*detection_map.MAPS, *mask.MASKS, *local_noise.MAPS))
+        wanted = arrays(
+            (*detection_map.maps_of(config.recipe), *mask.MASKS, *local_noise.maps_of(config.recipe))
+        )
         store.create(
             path, wanted, shape=source.shape, bands=source.band_names, shard=config.tiles.size, attrs={}
         )
@@ -98,8 +100,10 @@ def find(config: RunConfig, folder: Path) -> dict[str, Found]:
     setup = setup_of(config, folder)
     psfs, filtering = masked_setup(setup)
     noises = noise.noise(setup)
-    selection = threshold.select(setup, noises, local_noise.local_noise(setup, noises, filtering))
-    selection = shapes.judged(setup, selection, shapes.field_tables(psfs))
+    tables = shapes.field_tables(psfs)
+    local = local_noise.local_noise(setup, noises, filtering)
+    selection = threshold.select(setup, noises, local, tables)
+    selection = shapes.judged(setup, selection, tables)
     table = selection.catalogue
     found = {}
     for field in setup.fields:

@@ -60,6 +60,7 @@ __all__ = [
     "run",
     "simulate",
     "status",
+    "survey",
     "verify",
 ]
 
@@ -73,6 +74,7 @@ if TYPE_CHECKING:
     from tilegc.prediction import Prediction, predict
     from tilegc.run_folder import Run, open_run
     from tilegc.run_folder.status import Status, status, verify
+    from tilegc.samples import survey
     from tilegc.simulation import simulate
 
 _MODULES = {
@@ -94,6 +96,7 @@ _MODULES = {
     "run": "tilegc.pipeline",
     "simulate": "tilegc.simulation",
     "status": "tilegc.run_folder",
+    "survey": "tilegc.samples",
     "verify": "tilegc.run_folder",
 }
 """Module of each public name that is imported on first use."""

@@ -77,7 +77,13 @@ def examine(config: RunConfig) -> Inputs:
     }
     psfs = {
         source.name: {
-            name: read_psf(band.psf, source.scale, band=name, psf_scale=band.psf_scale)
+            name: read_psf(
+                band.psf,
+                source.scale,
+                band=name,
+                psf_scale=band.psf_scale,
+                psf_ee=None if band.psf_ee is None else (band.psf_ee.radius, band.psf_ee.fraction),
+            )
             for name, band in (field.bands or {}).items()
             if band.psf is not None
         }

@@ -47,6 +47,7 @@ from tilegc.io.fits import FieldSource
 from tilegc.mask import mask_map as mask
 from tilegc.mask import masked_area
 from tilegc.phases.setup import Setup, arrays
+from tilegc.photometry import catalogue as photometry
 from tilegc.places import Place, is_remote, is_url, place
 from tilegc.planning import Plan
 from tilegc.products import products, remarks
@@ -185,8 +186,10 @@ def _chain(
     with _timed(timing, "detect_s"):
         noises = noise.noise(setup)
         local = local_noise.local_noise(setup, noises, filtering)
-        selection = threshold.select(setup, noises, local)
-        selection = shapes.judged(setup, selection, shapes.field_tables(psfs))
+        tables = shapes.field_tables(psfs)
+        selection = threshold.select(setup, noises, local, tables)
+        selection = shapes.judged(setup, selection, tables)
+        selection = photometry.photometry(setup, selection, psfs)
         remarks.on_fields(setup, noises, selection)
         catalogue = selection.catalogue
     with _timed(timing, "density_s"):
@@ -289,9 +292,9 @@ def _tiles(config: RunConfig, folder: RunFolder, sources: tuple[FieldSource, ...
         attrs = {**store.field_attributes(source), "recipe": config.recipe}
         wanted = arrays(
             (
-                *detection_map.MAPS,
+                *detection_map.maps_of(config.recipe),
                 *mask.MASKS,
-                *local_noise.MAPS,
+                *local_noise.maps_of(config.recipe),
                 *density.arrays_of(config),
                 *rho.MAPS,
                 *rho_scatter.MAPS,

@@ -32,6 +32,7 @@ from tilegc.mask.mask_map import REGIONS, Edge, mask_pass, object_passes
 from tilegc.mask.masked_area import COUNT_MASKS
 from tilegc.mask.ridges import RIDGES, SPREAD, wanted
 from tilegc.phases.setup import BLOCK
+from tilegc.photometry.passes import EQUATIONS, FIRST, POSITIONS, REST
 from tilegc.places import Place, is_remote
 from tilegc.sky import SkyGrid, pixel_to_world, sample
 from tilegc.skygrid.cells import CELLS
@@ -161,7 +162,8 @@ def _passes(config: RunConfig, sources: Sequence[FieldSource]) -> list[Pass]:
         PEAKS,
         SHAPES,
     ]
-    return [*found, COVERAGE, INPAINT, CELLS]
+    fitted = [] if config.photometry_settings is None else [FIRST, EQUATIONS, POSITIONS, REST]
+    return [*found, *fitted, COVERAGE, INPAINT, CELLS]
 
 
 def _block_passes(config: RunConfig, sources: Sequence[FieldSource]) -> list[Pass]:

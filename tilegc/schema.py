@@ -6,6 +6,7 @@ Readers of a run folder need no other page: what is not named here is not writte
 from __future__ import annotations
 
 import importlib.metadata
+from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import IntFlag
 from typing import Final
@@ -41,6 +42,8 @@ __all__ = [
     "Bit",
     "Column",
     "Files",
+    "Flag",
+    "photometry_columns",
 ]
 
 VERSION: Final = importlib.metadata.version("tilegc")
@@ -79,6 +82,25 @@ MASK_MEANINGS: Final = {
     Bit.ARC: "Lensed arc",
 }
 """Bits of the mask in words, as figures and the viewer name them."""
+
+
+class Flag(IntFlag):
+    """Bits of `flags` of a source: what may be wrong with its photometry."""
+
+    CLOSE = 1
+    """Another source lies within 0.7 px: their fluxes cannot be told apart."""
+    MOVED = 2
+    """Its position went as far from its peak as it may, 1 px."""
+    PARTIAL = 4
+    """In some band more than a fifth of the information lies on pixels without weight."""
+    UNFITTED = 8
+    """In some band none of its pixels has weight."""
+    NEGATIVE = 16
+    """Its flux is not positive in some band."""
+    CROWDED = 32
+    """Its neighbours bring more light into its stamp than itself."""
+    POOR = 64
+    """In some band chi is above 3: no single point."""
 
 
 @dataclass(frozen=True)
@@ -124,6 +146,47 @@ CANDIDATES: Final = (
     Column("shape", "string", "", "point, extended or elongated; detect.shape keeps points alone"),
 )
 """Columns of candidates and catalogue."""
+
+
+def photometry_columns(bands: Sequence[str], apertures: Sequence[float]) -> tuple[Column, ...]:
+    """Return the columns that photometry adds to candidates and catalogue.
+
+    Parameters
+    ----------
+    bands : sequence of str
+        Names of the bands of all fields; a field that lacks one has NaN there.
+    apertures : sequence of float
+        Radii of the apertures, arcsec.
+    """
+    found = [
+        Column("y_err", "float64", "pix", "standard deviation of y; NaN where it was not fitted"),
+        Column("x_err", "float64", "pix", "standard deviation of x"),
+    ]
+    for band in bands:
+        found += [
+            Column(f"flux_{band}", "float64", "nJy", "total flux, all sources and the sky fitted at once"),
+            Column(f"flux_err_{band}", "float64", "nJy", "its standard deviation: noise, confusion, photons, sky"),
+            Column(f"mag_{band}", "float64", "mag", "AB magnitude; NaN where the flux is not positive"),
+            Column(f"mag_err_{band}", "float64", "mag", "its standard deviation"),
+            Column(f"chi_{band}", "float64", "", "residuals in the core over the noise; about 1 for a point"),
+            Column(f"sky_{band}", "float64", "nJy", "fitted sky under the source, nJy per pixel"),
+            Column(f"good_{band}", "float64", "", "share of the stamp's information on pixels with weight"),
+            *(
+                Column(
+                    f"aperture{number}_{band}", "float64", "nJy",
+                    f"flux within {radius:g} arcsec, neighbours and sky subtracted, uncorrected",
+                )
+                for number, radius in enumerate(apertures, 1)
+            ),
+        ]  # fmt: skip
+    return (
+        *found,
+        Column(
+            "crowding", "float64", "", "light of neighbours in the source's stamp over its own, all bands"
+        ),
+        Column("flags", "int32", "", "bits of tilegc.schema.Flag"),
+    )
+
 
 INPAINTED: Final = (
     Column("realisation", "int32", "", "number of the realisation, from 0"),
@@ -394,11 +457,25 @@ ARRAYS: Final = (
     Array("mask", ("y", "x"), "uint8", "", "bits of tilegc.schema.Bit"),
     Array("detection", ("y", "x"), "float32", "nJy", "detection map; NaN where nothing was filtered"),
     Array(
+        "expected_noise",
+        ("y", "x"),
+        "float32",
+        "nJy",
+        "noise of the detection map expected from ERR or WHT; the local noise is noise_factor times this",
+    ),
+    Array(
         "noise",
         ("cell_y", "cell_x"),
         "float64",
         "nJy",
-        "local noise of the detection map at the cells' centres",
+        "local noise of the detection map in the cells (calibrated: its median over the good pixels)",
+    ),
+    Array(
+        "noise_factor",
+        ("cell_y", "cell_x"),
+        "float64",
+        "",
+        "calibrated: local over expected noise at the cells' centres",
     ),
     Array("light", ("y", "x"), "float32", "nJy", "sum of the bands, nJy per pixel; NaN: no data"),
     Array("density", ("y", "x"), "float32", "arcsec-2", "local density of detected sources"),

@@ -8,9 +8,9 @@ from scipy.optimize import minimize
 
 from tilegc.detection import purity as stage
 from tilegc.detection.noise.balance import Balance
-from tilegc.detection.noise.local_noise import LocalNoise, NullCounts, weighted_quantile
+from tilegc.detection.noise.noise_map import LocalNoise, NoiseMap, NullCounts
 from tilegc.detection.noise.null_maps import FLOOR, SLICES
-from tilegc.detection.purity import purity_of, rising
+from tilegc.detection.purity import lowest_limit, purity_of, rising, tail
 from tilegc.detection.threshold import Selection, Threshold, _chosen
 from tilegc.geometry import LATTICE
 
@@ -21,14 +21,30 @@ def noise_of(values, good, away, peaks, draws=6, floor=FLOOR):
     values = np.asarray(values, float)
     shape = values.shape
     counts = NullCounts(
-        np.full(shape, good, np.int64),
-        np.full(shape, away, np.int64),
-        np.asarray(peaks, np.int64),
+        np.full((*shape, 1), good, np.int64),
+        np.full((*shape, 1), away, np.int64),
+        np.asarray(peaks, np.int64)[..., None, :],
         draws,
         floor,
     )
-    middle = weighted_quantile(values.ravel(), counts.good.ravel())
-    return LocalNoise(values, middle, 1.03, 1.1, Balance((), (), 0, {}), counts, np.zeros((1, 1), np.uint8))
+    return LocalNoise(
+        NoiseMap(values), values, values[..., None], 1.03, 1.1, Balance((), (), 0, {}), counts,
+        np.zeros((1, 1), np.uint8),
+    )  # fmt: skip
+
+
+def peaks_at(noise, y, x, rank):
+    """Return peaks of this signal-to-noise, as a survey lists them."""
+    y, x, rank = np.asarray(y), np.asarray(x), np.asarray(rank, np.float32)
+    level = noise.at(y, x)
+    return {
+        "y": y, "x": x, "rank": rank, "noise": level, "peak": rank * level, "point": np.ones(y.size, bool),
+    }  # fmt: skip
+
+
+def purities(measured, noise, y, x, rank):
+    y, x = np.asarray(y), np.asarray(x)
+    return purity_of(measured, noise, y, x, np.asarray(rank, float), noise.at(y, x))
 
 
 def test_rising_is_the_nearest_rising_sequence():
@@ -49,7 +65,7 @@ def test_counts_are_scaled_by_area_and_number_of_maps():
     peaks = np.zeros((1, 1, len(SLICES)), int)
     peaks[0, 0, 4] = 60
     noise = noise_of([[1.0]], 50_000, 25_000, peaks)
-    found = {"y": np.full(50, 3), "x": np.full(50, 4), "rank": np.full(50, SLICES[4] + 0.1)}
+    found = peaks_at(noise, np.full(50, 3), np.full(50, 4), np.full(50, SLICES[4] + 0.1))
     measured = stage._of_field("f", found, noise, 29, AREA)
     row = measured.table["snr_lo"] == SLICES[4]
     assert measured.table["n_noise"][row] == pytest.approx(20)
@@ -57,8 +73,8 @@ def test_counts_are_scaled_by_area_and_number_of_maps():
     assert measured.table["purity"][row] == pytest.approx(0.6)
     assert measured.table["area_arcsec2"][0] == pytest.approx(50_000 * AREA)
     assert np.isnan(measured.table["purity"][~row]).all()
-    assert purity_of(measured, [0, 0], [0, 0], np.array([SLICES[4], 2.4]))[0] == pytest.approx(0.6)
-    assert np.isnan(purity_of(measured, [0, 0], [0, 0], np.array([2.4, 2.4]))).all()
+    assert purities(measured, noise, [0, 0], [0, 0], np.array([SLICES[4], 2.4]))[0] == pytest.approx(0.6)
+    assert np.isnan(purities(measured, noise, [0, 0], [0, 0], np.array([2.4, 2.4]))).all()
 
 
 def test_sources_leave_less_room_for_noise():
@@ -66,7 +82,7 @@ def test_sources_leave_less_room_for_noise():
     peaks = np.zeros((1, 1, len(SLICES)), int)
     peaks[0, 0, 0] = 600
     noise = noise_of([[1.0]], 50_000, 50_000, peaks)
-    found = {"y": np.zeros(300, int), "x": np.zeros(300, int), "rank": np.full(300, 50.0)}
+    found = peaks_at(noise, np.zeros(300, int), np.zeros(300, int), np.full(300, 50.0))
     table = stage._of_field("f", found, noise, 29, AREA).table
     assert table["n_noise"][0] == pytest.approx(100 * np.exp(-29 * 300 / 50_000))
     assert table["purity"][-1] == 1.0
@@ -80,13 +96,13 @@ def test_zones_have_their_own_counts():
     peaks[:, :2, 0], peaks[:, 2, 0] = 6, 60
     noise = noise_of(values, 1000, 1000, peaks)
     x = np.array([0] * 20 + [2 * LATTICE] * 25)
-    found = {"y": np.zeros(45, int), "x": x, "rank": np.full(45, 2.6)}
+    found = peaks_at(noise, np.zeros(45, int), x, np.full(45, 2.6))
     measured = stage._of_field("f", found, noise, 0, AREA)
     assert set(measured.table["zone"]) == {1, 2}
     first = measured.table["snr_lo"] == FLOOR
     np.testing.assert_allclose(measured.table["n_noise"][first], [4, 20])
     np.testing.assert_allclose(
-        purity_of(measured, [0, 0], [5, 2 * LATTICE + 5], np.array([2.6, 2.6])), [0.8, 0.2]
+        purities(measured, noise, [0, 0], [5, 2 * LATTICE + 5], np.array([2.6, 2.6])), [0.8, 0.2]
     )
 
 
@@ -95,9 +111,9 @@ def test_one_band_knows_nothing_below_its_floor():
     peaks[0, 0, SLICES.index(6.0)] = 2
     noise = noise_of([[1.0]], 1000, 1000, peaks, draws=1, floor=6.0)
     rank = np.array([3.0, 5.9] + [6.1] * 10 + [20.0] * 10)
-    found = {"y": np.zeros(22, int), "x": np.zeros(22, int), "rank": rank}
+    found = peaks_at(noise, np.zeros(22, int), np.zeros(22, int), rank)
     measured = stage._of_field("f", found, noise, 0, AREA)
-    pure = purity_of(measured, found["y"], found["x"], rank)
+    pure = purities(measured, noise, found["y"], found["x"], rank)
     assert np.isnan(pure[:2]).all()
     np.testing.assert_allclose(pure[2:12], 0.8)
     assert (pure[12:] == 1).all()
@@ -107,9 +123,9 @@ def test_without_null_maps_purity_is_not_known():
     peaks = np.zeros((1, 1, len(SLICES)), int)
     noise = noise_of([[1.0]], 1000, 0, peaks, draws=0)
     measured = stage._of_field(
-        "f", {"y": np.zeros(3, int), "x": np.zeros(3, int), "rank": np.full(3, 4.0)}, noise, 29, AREA
+        "f", peaks_at(noise, np.zeros(3, int), np.zeros(3, int), np.full(3, 4.0)), noise, 29, AREA
     )
-    assert np.isnan(purity_of(measured, [0], [0], np.array([4.0]))).all()
+    assert np.isnan(purities(measured, noise, [0], [0], np.array([4.0]))).all()
 
 
 @pytest.mark.parametrize("onset", [0.0, 4.0, 50.0])
@@ -119,17 +135,72 @@ def test_the_chosen_limit_is_the_lowest_that_is_pure_enough(onset):
     peaks[0, 0] = 6 * np.rint(400 * np.exp(-np.arange(len(SLICES)) / 1.5))
     noise = noise_of([[0.5]], 200_000, 200_000, peaks)
     rank = np.r_[draw.exponential(1.0, 1200) + FLOOR, draw.exponential(6.0, 300) + FLOOR].astype(np.float32)
-    found = {"y": np.zeros(1500, int), "x": np.zeros(1500, int), "rank": rank, "peak": rank * np.float32(0.5)}
+    found = peaks_at(noise, np.zeros(1500, int), np.zeros(1500, int), rank)
     measured = stage._of_field("f", found, noise, 0, AREA)
-    limit = _chosen(found, measured, 0.9, onset, noise, local_limit=True)
+    limit = _chosen(found, measured, 0.9, onset, noise)
     if onset == 50.0:
         assert np.isnan(limit)
         return
-    pure = purity_of(measured, found["y"], found["x"], rank)
+    pure = purities(measured, noise, found["y"], found["x"], rank)
     fit = [r for r in rank if r >= onset and pure[rank >= r].mean() >= 0.9]
-    assert limit == min(fit)
-    assert limit > FLOOR + 0.3
-    assert _chosen(found, measured, 0.9, onset, noise, local_limit=False) == pytest.approx(0.5 * limit)
+    assert limit == pytest.approx(0.5 * min(fit))
+    assert limit > 0.5 * (FLOOR + 0.3)
+
+
+def gaussian_counts(level):
+    """Return noisy peaks a slice, as a Gaussian field makes them: `level` above S/N 3."""
+    above = level * np.exp(-0.5 * (np.append(np.array(SLICES), np.inf) ** 2 - 9.0))
+    return above[:-1] - above[1:]
+
+
+@pytest.mark.parametrize(("level", "real"), [(500.0, 2000), (60.0, 40), (5000.0, 300)])
+def test_the_limit_of_a_zone_is_where_its_catalogue_is_pure_enough(level, real):
+    """Sources and Gaussian noise whose numbers are known: the limit is the one that the truth would give."""
+    draw = np.random.default_rng(8)
+    sources = 3.5 + draw.exponential(6.0, real)
+    n_noise = gaussian_counts(level)
+    table = {
+        "zone": np.ones(len(SLICES), int), "snr_lo": np.array(SLICES), "n_noise": n_noise,
+    }  # fmt: skip
+    # Peaks of noise where a Gaussian puts them, none by chance.
+    rank = np.arange(1, round(level) + 1)
+    noise = np.sqrt(9.0 - 2 * np.log(rank / level))
+    snr = np.r_[sources, noise]
+    found = lowest_limit(table, 1, snr, 0.99, 0.0)
+    grid = np.arange(2.5, 8, 0.01)
+    true = np.array([level * np.exp(-0.5 * (k * k - 9)) / max((snr >= k).sum(), 1) for k in grid])
+    best = grid[np.flatnonzero(true <= 0.01)[0]]
+    if real >= 300:
+        assert found == pytest.approx(best, abs=0.1)
+    assert 3.0 < found <= 8.0
+    assert lowest_limit(table, 1, snr, 0.99, 6.5) >= 6.5
+
+
+def test_a_limit_that_nothing_tells_is_none():
+    table = {
+        "zone": np.ones(len(SLICES), int),
+        "snr_lo": np.array(SLICES),
+        "n_noise": np.full(len(SLICES), np.nan),
+    }
+    assert np.isnan(lowest_limit(table, 1, np.array([5.0, 9.0]), 0.99, 0.0))
+
+
+def test_few_counts_follow_the_tail_of_a_gaussian():
+    draw = np.random.default_rng(4)
+    mean = gaussian_counts(400.0)
+    smooth = np.array([tail(draw.poisson(mean).astype(float)) for _ in range(200)])
+    high = np.array(SLICES) >= 4.25
+    ratio = smooth[:, high].sum(axis=1).mean() / mean[high].sum()
+    assert ratio == pytest.approx(1.0, abs=0.15)
+    assert (smooth[:, -1] < 1e-3).all()
+    # A heavier tail is taken as it is counted, in sum, without gaps.
+    heavy = mean.copy().round()
+    heavy[np.array(SLICES) == 6.0] = 12
+    found = tail(heavy)
+    assert found[np.array(SLICES) >= 4.25].sum() == pytest.approx(
+        heavy[np.array(SLICES) >= 4.25].sum(), rel=0.3
+    )
+    assert (np.diff(found[np.array(SLICES) >= 4.25]) <= 1e-12).all()
 
 
 def test_fields_are_compared_where_both_are_complete():
@@ -143,6 +214,7 @@ def test_fields_are_compared_where_both_are_complete():
         "field": np.array(["a", "a", "a", "b", "b"], object), "y_peak": np.zeros(5, int),
         "x_peak": np.array([0, 0, 40 * LATTICE - 1, 0, 40 * LATTICE - 1]),
         "peak": np.array([4.9, 5.1, 20.0, 6.0, 20.0], np.float32),
+        "snr": np.array([4.9, 5.1, 20 / 3, 12.0, 20 / 1.5]),
     }  # fmt: skip
     chosen = Selection(local, {}, {}, limits, columns, columns)
     common = chosen.common(2.0)

@@ -259,6 +259,11 @@ def test_values_of_faults(tmp_path):
             assert "= 131.9 mas" in found["astrometry", "F150W"].finding  # mas
         elif fault is step:
             assert found["weights", "F090W"].value == pytest.approx(4.0)
+            # Where thresholds follow the noise, a step is worth a look and no more.
+            (tmp_path / "calibrated").mkdir()
+            line = audited(tmp_path / "calibrated", step, recipe="calibrated")["weights", "F090W"]
+            assert line.verdict == "look"
+            assert "follow the noise" in line.remedy
         else:
             assert (
                 0.25 < found["cores", "F090W"].value < 0.65

@@ -28,6 +28,7 @@ from tilegc.kernels.mesh import Mesh, nodes
 from tilegc.schema import ARRAYS
 from tilegc.filter import detection_map
 from tilegc.detection.noise import local_noise
+from tilegc.detection.noise.noise_map import NoiseMap
 from tilegc.mask import mask_map as mask
 from tilegc.mask import masked_area
 from tilegc.detection.noise import global_noise as noise
@@ -59,7 +60,9 @@ steps = {
     "quiet pixels": (local_noise.QUIET_PASS, 0),
     "null map": (
         null_map.null_pass({"f": filtering}),
-        null_map.NullParams(0, filtering, np.full((6, 6), 0.9), null_map.sign_patterns(4), (1.0, 1.0, 1.0), 0, 3.0),
+        null_map.NullParams(
+            0, filtering, NoiseMap(np.full((6, 6), 0.9)), null_map.sign_patterns(4), (1.0, 1.0, 1.0), 0, 3.0
+        ),
     ),
     "masked-area": (
         masked_area.COUNT_MASKS,

@@ -9,7 +9,7 @@ from typing import Annotated
 import typer
 from typer.exceptions import TyperException
 
-from tilegc.cli import finished, installation, mocks, runs
+from tilegc.cli import finished, installation, mocks, runs, samples
 from tilegc.cli.streams import redacting_streams
 from tilegc.errors import TileGCError
 
@@ -46,7 +46,7 @@ def _main(
 
 for _command in (
     mocks.demo, mocks.simulate, runs.ingest, runs.plan, runs.audit, runs.run, finished.report, finished.predict,
-    finished.view, finished.status, finished.verify, installation.doctor,
+    finished.view, finished.status, finished.verify, samples.survey, installation.doctor,
 ):  # fmt: skip
     app.command()(_command)
 

@@ -21,6 +21,10 @@ def print_found(found: Run) -> None:
     for name, value in lines:
         typer.echo(f"{name:<{width}}  {value}")
     typer.echo(f"{'report':<{width}}  {found.path / 'report.html'}")
+    for warning in found.summary.get("warnings", []):
+        where = f"field {warning['field']}: " if warning["field"] else ""
+        remedy = f" {warning['remedy']}" if warning["remedy"] else ""
+        typer.echo(f"warning: {where}{warning['text']}{remedy}")
 
 
 def _lines(summary: dict[str, Any], *, local: bool) -> list[tuple[str, str]]:
@@ -104,9 +108,10 @@ def _limit(field: dict[str, Any], *, local: bool) -> str:
     if field["threshold"] is None:
         return "no T: nothing to measure noise on"
     limit = f"{field['threshold']:.4f} nJy"
-    return (
+    words = (
         f"T = {field['threshold_snr']:.2f} x local noise ({limit} at its median)" if local else f"T = {limit}"
     )
+    return f"{words}: {field['threshold_reason']}" if field.get("threshold_chosen") else words
 
 
 def _contamination(summary: dict[str, Any]) -> str:

@@ -15,7 +15,8 @@ from tilegc.config.inputs import (
     Origin,
     Rival,
 )
-from tilegc.config.loading import digest, dump, load, resolve, settings
+from tilegc.config.loading import digest, dump, load, read_yaml, resolve, settings
+from tilegc.config.photometry import Photometry
 from tilegc.config.run import RunConfig
 from tilegc.config.steps import (
     Comparison,
@@ -49,6 +50,7 @@ __all__ = [
     "LensMap",
     "Mask",
     "Origin",
+    "Photometry",
     "Profile",
     "Relation",
     "Rival",
@@ -59,6 +61,7 @@ __all__ = [
     "digest",
     "dump",
     "load",
+    "read_yaml",
     "resolve",
     "settings",
 ]

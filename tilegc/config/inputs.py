@@ -44,6 +44,13 @@ class Cosmology(Section):
     Om0: Annotated[float, BeforeValidator(number), Field(gt=0, le=1)] = 0.3
 
 
+class EncircledEnergy(Section):
+    """The share of a point's light within a radius, arcsec."""
+
+    radius: Positive
+    fraction: Annotated[float, BeforeValidator(number), Field(gt=0, le=1)]
+
+
 class Band(Section):
     """The files of one band: paths or URLs, relative to the run file."""
 
@@ -56,11 +63,15 @@ class Band(Section):
     """FITS file of the band's PSF, its axes along the mosaic's; measured on the field's stars where none is given."""
     psf_scale: Positive | None = None
     """Pixel of that file, arcsec, where its header does not give it."""
+    psf_ee: EncircledEnergy | None = None
+    """Share of a point's light within a radius, to which the PSF is scaled for total fluxes."""
 
     @model_validator(mode="after")
     def _psf(self) -> Self:
         if self.psf_scale is not None and self.psf is None:
             raise ValueError("psf_scale is the pixel scale of the file in psf: give psf as well")
+        if self.psf_ee is not None and self.psf is None:
+            raise ValueError("psf_ee scales the file in psf: give psf as well")
         return self
 
 

@@ -9,6 +9,7 @@ from pydantic import Field, field_validator, model_validator
 
 from tilegc.config.compute import Compute
 from tilegc.config.inputs import Cluster, Convergence, Cosmology, FieldInput
+from tilegc.config.photometry import Photometry, PhotometrySwitch
 from tilegc.config.steps import (
     Comparison,
     Density,
@@ -52,6 +53,7 @@ class RunConfig(Section):
     mask: Mask = Mask()
     filter: Filter = Filter()
     detect: Detect = Detect()
+    photometry: PhotometrySwitch = "auto"
     density: Density = Density()
     inpaint: Inpaint = Inpaint()
     comparison: Comparison = Comparison()
@@ -77,6 +79,13 @@ class RunConfig(Section):
         if len(set(value)) < len(value):
             raise ValueError("a map stands twice")
         return value
+
+    @property
+    def photometry_settings(self) -> Photometry | None:
+        """Settings of the photometry; None where it is off (auto: off for diego2026, on for calibrated)."""
+        if self.photometry == "auto":
+            return None if self.recipe == "diego2026" else Photometry()
+        return None if self.photometry == "off" else self.photometry
 
     @property
     def inpaint_iterations(self) -> int:

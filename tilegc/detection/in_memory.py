@@ -167,7 +167,9 @@ def _setup(
         wcs, wcs, scale, scale * scale, has_err=False, has_wht=bool(wht), store=path,
     )  # fmt: skip
     grid = TileGrid((rows, columns), config.tiles.size)
-    wanted = arrays((*tables, *detection_map.MAPS, *mask.MASKS, *local_noise.MAPS))
+    wanted = arrays(
+        (*tables, *detection_map.maps_of(config.recipe), *mask.MASKS, *local_noise.maps_of(config.recipe))
+    )
     store.create(
         path, wanted, shape=(rows, columns), bands=source.band_names, shard=config.tiles.size, attrs={}
     )
@@ -198,8 +200,9 @@ def _detected(setup: Setup) -> Detections:
     mask.mask(setup, {FIELD: Regions((), ())}, psfs)
     noises = noise.noise(setup)
     local = local_noise.local_noise(setup, noises, filtering)
-    selection = threshold.select(setup, noises, local)
-    selection = shapes.judged(setup, selection, shapes.field_tables(psfs))
+    tables = shapes.field_tables(psfs)
+    selection = threshold.select(setup, noises, local, tables)
+    selection = shapes.judged(setup, selection, tables)
     detection, bits, light = (
         store.read(tiles.store, name, tiles.source.box) for name in ("detection", "mask", "light")
     )

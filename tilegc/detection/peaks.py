@@ -7,17 +7,16 @@ decide; the few undecided ones of all tiles are settled by one sparse greedy ove
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import xarray as xr
 
 from tilegc.detection.noise.global_noise import Noise
-from tilegc.detection.noise.local_noise import LocalNoise
+from tilegc.detection.noise.noise_map import LocalNoise, NoiseMap
 from tilegc.detection.purity import Purity, purity_of
 from tilegc.engine import Pass, run_pass
 from tilegc.geometry import Tile
-from tilegc.kernels.lattice import bilinear
 from tilegc.kernels.peaks import classify, local_maxima, settle
 from tilegc.phases.partials import Table, stacked
 from tilegc.phases.setup import Setup
@@ -49,10 +48,12 @@ class PeakParams:
     field: int
     """Position of the field in the run file."""
     threshold: np.float32
-    """nJy per pixel; signal-to-noise where `noise` is given."""
+    """nJy per pixel; signal-to-noise where `ranked`."""
     radius: float
-    noise: np.ndarray | None = None
-    """Local noise, nJy per pixel (cell_y, cell_x): peaks are then those of the map over it."""
+    noise: NoiseMap | None = None
+    """Local noise."""
+    ranked: bool = False
+    """Whether peaks are those of the map over the local noise."""
     maxima: bool = False
     """Whether only a pixel that none of its eight neighbours exceeds may be a peak."""
 
@@ -68,8 +69,10 @@ def peaks_rule(window: xr.Dataset, tile: Tile, params: PeakParams) -> tuple[dict
     detection = window["detection"].values
     allowed = (window["mask"].values == 0) & np.isfinite(detection)
     values: np.ndarray = detection
-    if params.noise is not None:
-        values = detection / bilinear(params.noise, tile.window)
+    noise = None if params.noise is None else params.noise.on(window, tile.window)
+    if params.ranked and noise is not None:
+        with np.errstate(invalid="ignore", divide="ignore"):
+            values = np.where(noise > 0, detection / noise, np.float32(np.nan))
     if params.maxima:
         allowed &= local_maxima(values, tile.open_sides)
     found = classify(
@@ -81,6 +84,7 @@ def peaks_rule(window: xr.Dataset, tile: Tile, params: PeakParams) -> tuple[dict
         "x": (found.x + tile.window.x0).astype(np.int32),
         "peak": detection[found.y, found.x],
         "rank": found.value,
+        "noise": np.full(found.y.size, np.nan, np.float32) if noise is None else noise[found.y, found.x],
         "decided": found.decided,
     }
 
@@ -89,28 +93,40 @@ PEAKS = Pass("peaks", ("detection", "mask"), PEAK_HALO, (), peaks_rule, bytes_pe
 
 
 def find_peaks(
-    setup: Setup, limits: Mapping[str, float], noises: Mapping[str, LocalNoise] | None = None
+    setup: Setup,
+    limits: Mapping[str, float],
+    noises: Mapping[str, LocalNoise] | None = None,
+    *,
+    ranked: bool = False,
 ) -> Table:
-    """Return field, y, x, peak and rank of every candidate: highest peak first, then field, y, x.
+    """Return field, y, x, peak, rank and noise of every candidate: highest peak first, then field, y, x.
 
     Parameters
     ----------
     setup : Setup
     limits : mapping
-        T of each field, nJy per pixel, or signal-to-noise if `noises` is given; NaN: the field is not searched.
+        T of each field, nJy per pixel, or signal-to-noise if `ranked`; NaN: the field is not searched.
     noises : mapping, optional
-        If given, peaks are found on the detection map over the local noise.
+        Local noise of every field; without it the column `noise` is NaN.
+    ranked : bool
+        Whether peaks are found on the detection map over the local noise.
 
     Returns
     -------
     table
-        field (position in the run file), y, x, peak (nJy per pixel) and rank: the peak, or its signal-to-noise.
+        field (position in the run file), y, x, peak (nJy per pixel), rank (the peak, or its signal-to-noise) and
+        noise (local, nJy per pixel).
     """
     radius = setup.config.detect.exclusion_radius
     maxima = setup.config.recipe == "calibrated"
     params = {
         name: PeakParams(
-            index, at_least(limits[name]), radius, None if noises is None else noises[name].values, maxima
+            index,
+            at_least(limits[name]),
+            radius,
+            None if noises is None else noises[name].map,
+            ranked=ranked,
+            maxima=maxima,
         )
         for index, name in enumerate(setup.names)
     }
@@ -118,13 +134,18 @@ def find_peaks(
     searched = [field for field in setup.fields if np.isfinite(limits[field.source.name])]
     parts: list[Table] = []
     if searched:
-        run_pass(setup.engine, PEAKS, searched, params, gather=parts.append)
+        reads = noises[searched[0].source.name].map.reads if noises is not None else ()
+        step = replace(
+            PEAKS, reads=(*PEAKS.reads, *reads), bytes_per_pixel=PEAKS.bytes_per_pixel + 8 * len(reads)
+        )
+        run_pass(setup.engine, step, searched, params, gather=parts.append)
     found = stacked(parts)
     parts.clear()
     if found is None:
         found = {
             "field": np.zeros(0, np.int32), "y": np.zeros(0, np.int32), "x": np.zeros(0, np.int32),
-            "peak": np.zeros(0, np.float32), "rank": np.zeros(0, np.float32), "decided": np.zeros(0, bool),
+            "peak": np.zeros(0, np.float32), "rank": np.zeros(0, np.float32), "noise": np.zeros(0, np.float32),
+            "decided": np.zeros(0, bool),
         }  # fmt: skip
     return settled(found, radius)
 
@@ -136,7 +157,7 @@ def settled(found: Table, radius: float) -> Table:
         rows = np.flatnonzero(found["field"] == field)
         part = {name: column[rows] for name, column in found.items()}
         keep[rows] = settle(part["y"], part["x"], part["rank"], part["decided"], radius)
-    table = {name: found[name][keep] for name in ("field", "y", "x", "peak", "rank")}
+    table = {name: found[name][keep] for name in ("field", "y", "x", "peak", "rank", "noise")}
     order = np.lexsort((table["x"], table["y"], table["field"], -table["peak"]))
     return {name: column[order] for name, column in table.items()}
 
@@ -164,9 +185,10 @@ def candidates(
             continue
         y, x, peak = peaks["y"][rows], peaks["x"][rows], peaks["peak"][rows]
         ra[rows], dec[rows] = pixel_to_world(setup.source(name).wcs, y, x)
-        here = (peaks["rank"][rows] if ranked else peak / local[name].at(y, x)).astype(np.float64)
+        level = peaks["noise"][rows]
+        here = (peaks["rank"][rows] if ranked else peak / level).astype(np.float64)
         snr[rows] = here if ranked else peak.astype(np.float64) / noises[name].positive
-        pure[rows] = purity_of(purities[name], y, x, here)
+        pure[rows] = purity_of(purities[name], local[name], y, x, here, level)
     cluster = setup.config.cluster
     radius = separation_arcsec(ra, dec, cluster.ra, cluster.dec)
     scale = kpc_per_arcsec(cosmology(setup.config.cosmology), cluster.redshift)

@@ -11,17 +11,25 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from tilegc.detection.noise.local_noise import LocalNoise
+from tilegc.detection.noise.local_noise import ZONES, LocalNoise
 from tilegc.detection.noise.null_maps import SLICES
 from tilegc.geometry import LATTICE
 from tilegc.kernels.masks import reach_squared
 from tilegc.phases.partials import Table
 from tilegc.phases.setup import Setup
 
-__all__ = ["ZONES", "Purity", "purity", "purity_of", "rising"]
+__all__ = ["STEP", "ZONES", "Purity", "lowest_limit", "purity", "purity_of", "rising", "tail", "zone_of"]
 
-ZONES = (1 / 1.15, 1.15)
-"""Noise over the field's median at which zones of noise begin: deep, usual, shallow."""
+SCARCE = 10.0
+"""Null peaks in a slice below which they are too few to be a rate."""
+
+STEP = 0.01
+"""Step in signal-to-noise in which a limit is looked for."""
+
+SLACK = 0.2
+"""Peaks of noise that a zone may always have: one in five fields with few sources has one."""
+
+TINY = 1e-9
 
 LEAST = 0.05
 """Share of a field's good pixels that a zone must have; smaller ones belong to the usual one."""
@@ -34,7 +42,7 @@ class Purity:
     """Purity of one field."""
 
     zones: np.ndarray
-    """Number of each cell's zone, int64 (cell_y, cell_x)."""
+    """Zone of the pixels of each class in each cell, int64 (cell_y, cell_x, class)."""
     table: Table
     """Columns of `schema.PURITY`, zone by zone."""
     curves: dict[int, tuple[np.ndarray, np.ndarray]]
@@ -48,7 +56,8 @@ def purity(setup: Setup, found: Table, noises: Mapping[str, LocalNoise]) -> dict
     ----------
     setup : Setup
     found : table
-        field (position), y, x and rank (signal-to-noise against local noise) of all peaks from `null_map.FLOOR` on.
+        field (position), y, x, rank (signal-to-noise against local noise), noise and point of all peaks from
+        `null_maps.FLOOR` on. Only points are judged; all of them leave less room for noise.
     noises : mapping
         With the null maps' peaks.
     """
@@ -57,24 +66,30 @@ def purity(setup: Setup, found: Table, noises: Mapping[str, LocalNoise]) -> dict
     measured = {}
     for index, field in enumerate(setup.fields):
         on = found["field"] == index
-        peaks = {name: found[name][on] for name in ("y", "x", "rank")}
+        peaks = {name: found[name][on] for name in ("y", "x", "rank", "noise", "point")}
         name, area = field.source.name, field.source.pixel_area
         measured[name] = _of_field(name, peaks, noises[name], disc, area)
     return measured
 
 
-def purity_of(measured: Purity, y: np.ndarray, x: np.ndarray, snr: np.ndarray) -> np.ndarray:
+def purity_of(
+    measured: Purity, noise: LocalNoise, y: np.ndarray, x: np.ndarray, snr: np.ndarray, level: np.ndarray
+) -> np.ndarray:
     """Return the purity of single peaks, float64 (n,); NaN below the lowest known signal-to-noise.
 
     Parameters
     ----------
     measured : Purity
+    noise : LocalNoise
+        Of the same field.
     y, x : (n,) int
         Pixels.
     snr : (n,) float
         Against local noise.
+    level : (n,) float
+        Local noise there, nJy per pixel.
     """
-    zone = measured.zones[np.asarray(y) // LATTICE, np.asarray(x) // LATTICE]
+    zone = zone_of(measured, noise, np.asarray(y), np.asarray(x), level)
     values = np.full(zone.shape, np.nan)
     for number, (at, curve) in measured.curves.items():
         rows = zone == number
@@ -82,6 +97,45 @@ def purity_of(measured: Purity, y: np.ndarray, x: np.ndarray, snr: np.ndarray) -
             values[rows] = np.interp(snr[rows], at, curve)
             values[rows & (snr < SLICES[_first(measured, number)])] = np.nan
     return values
+
+
+def lowest_limit(table: Table, zone: int, snr: np.ndarray, target: float, least: float) -> float:
+    """Return the lowest limit in signal-to-noise above which a zone's sources are pure enough; NaN: there is none.
+
+    Parameters
+    ----------
+    table : table
+        Columns of `schema.PURITY`.
+    zone : int
+    snr : (n,) float
+        Of the zone's sources.
+    target : float
+        Purity.
+    least : float
+        Lowest limit that may be chosen.
+    """
+    rows = table["zone"] == zone
+    noisy = table["n_noise"][rows]
+    if not np.isfinite(noisy[-1]):
+        return np.nan
+    known = np.isfinite(noisy)
+    edges = table["snr_lo"][rows][known]
+    above = np.cumsum(noisy[known][::-1])[::-1]
+    grid = np.arange(round(edges[0] / STEP), round(edges[-1] / STEP) + 1) * STEP
+    # Noise falls like a Gaussian's tail: between edges its logarithm is all but straight.
+    expected = np.exp(np.interp(grid, edges, np.log(np.maximum(above, TINY))))
+    found = snr.size - np.searchsorted(np.sort(snr), grid, side="left")
+    allowed = (expected <= np.maximum((1 - target) * found, SLACK)) & (grid >= least)
+    return float(grid[np.flatnonzero(allowed)[0]]) if allowed.any() else np.nan
+
+
+def zone_of(
+    measured: Purity, noise: LocalNoise, y: np.ndarray, x: np.ndarray, level: np.ndarray
+) -> np.ndarray:
+    """Return the zone of pixels with this local noise (nJy per pixel), int64 (n,): 0 deep, 1 usual, 2 shallow."""
+    kind = noise.class_of(y, x, level)
+    found: np.ndarray = measured.zones[y // LATTICE, x // LATTICE, kind]
+    return found
 
 
 def _first(measured: Purity, zone: int) -> int:
@@ -98,11 +152,15 @@ def _disc(radius: float) -> int:
 
 
 def _zones(noise: LocalNoise) -> np.ndarray:
-    """Return the zone of every cell: 0 deep, 1 usual, 2 shallow."""
+    """Return the zone of the pixels of each class in each cell: 0 deep, 1 usual, 2 shallow."""
     good = noise.counts.good
-    with np.errstate(invalid="ignore"):
-        zones: np.ndarray = np.searchsorted(ZONES, noise.values / noise.median, side="right")
-    zones[~np.isfinite(noise.values)] = 1
+    if noise.counts.limits is not None:
+        zones = np.broadcast_to(np.arange(good.shape[-1]), good.shape).copy()
+    else:
+        with np.errstate(invalid="ignore"):
+            zones = np.searchsorted(ZONES, noise.values / noise.median, side="right")
+        zones[~np.isfinite(noise.values)] = 1
+        zones = np.broadcast_to(zones[..., None], good.shape).copy()
     for zone in (0, 2):
         if good[zones == zone].sum() < LEAST * good.sum():
             zones[zones == zone] = 1
@@ -116,16 +174,23 @@ def _of_field(name: str, peaks: Table, noise: LocalNoise, disc: int, pixel_area:
     here = np.zeros((*zones.shape, n), np.int64)
     which = np.searchsorted(np.array(SLICES), peaks["rank"], side="right") - 1
     known = which >= 0
-    np.add.at(here, (peaks["y"][known] // LATTICE, peaks["x"][known] // LATTICE, which[known]), 1)
+    y, x, which = peaks["y"][known], peaks["x"][known], which[known]
+    kind = noise.class_of(y, x, peaks["noise"][known])
+    np.add.at(here, (y // LATTICE, x // LATTICE, kind, which), 1)
+    judged = np.zeros_like(here)
+    point = peaks["point"][known]
+    np.add.at(judged, tuple(axis[point] for axis in (y // LATTICE, x // LATTICE, kind, which)), 1)
     rows: list[Table] = []
     curves = {}
     for zone in np.unique(zones[counts.good > 0]).tolist():
         inside = zones == zone
+        null = counts.peaks[inside]
         noisy, error = _expected(
-            here[inside], counts.good[inside], counts.away[inside], counts.peaks[inside], counts.draws, disc
-        )
+            here[inside], counts.good[inside], counts.away[inside], null, counts.draws, disc,
+            smooth=counts.limits is not None,
+        )  # fmt: skip
         noisy[np.array(SLICES) < counts.floor] = np.nan
-        table = _table(name, zone, noise, inside, here[inside].sum(axis=0), noisy, error, pixel_area)
+        table = _table(name, zone, noise, inside, judged[inside].sum(axis=0), noisy, error, pixel_area)
         rows.append(table)
         curves[zone] = _curve(table)
     whole = {key: np.concatenate([part[key] for part in rows]) for key in rows[0]} if rows else _no_rows()
@@ -133,8 +198,9 @@ def _of_field(name: str, peaks: Table, noise: LocalNoise, disc: int, pixel_area:
 
 
 def _expected(
-    found: np.ndarray, good: np.ndarray, away: np.ndarray, null: np.ndarray, draws: int, disc: int
-) -> tuple[np.ndarray, np.ndarray]:
+    found: np.ndarray, good: np.ndarray, away: np.ndarray, null: np.ndarray, draws: int, disc: int, *,
+    smooth: bool = False,
+) -> tuple[np.ndarray, np.ndarray]:  # fmt: skip
     """Return the peaks of noise that a zone must have, slice by slice, and their error.
 
     Parameters
@@ -146,12 +212,16 @@ def _expected(
     null : int64 (cell, slice)
     draws, disc : int
         Null maps, and pixels that a peak blanks.
+    smooth : bool
+        Whether counts too few to be a rate follow the tail of Gaussian noise.
     """
     area = float(away.sum()) * draws
     if not area:
         return np.full(found.shape[1], np.nan), np.full(found.shape[1], np.nan)
     count = null.sum(axis=0).astype(np.float64)
     rate, spread = count / area, np.sqrt(np.maximum(count, 1.0)) / area
+    if smooth:
+        rate = np.maximum.accumulate(tail(count)[::-1])[::-1] / area
     expected, error = np.zeros(found.shape[1]), np.zeros(found.shape[1])
     pixels = good.astype(np.float64)
     noisy = np.zeros(len(good))
@@ -166,12 +236,44 @@ def _expected(
     return expected, error
 
 
+def tail(count: np.ndarray) -> np.ndarray:
+    """Return the peaks of noise expected in each slice of signal-to-noise, float64 (slice,), from those counted.
+
+    High slices hold few peaks, or none, which is no proof that noise never gets there. From the first slice with
+    fewer than `SCARCE` peaks on, the expected number follows the tail of a Gaussian field, whose peaks above a height
+    v fall as exp(-v^2 / 2), from the last three slices with enough; where more are counted than that, by more than
+    chance allows, all that were counted are spread over the tail in its place.
+
+    Parameters
+    ----------
+    count : (slice,) float64
+        Peaks counted in the slices of `null_maps.SLICES`.
+    """
+    few = np.flatnonzero(count < SCARCE)
+    first = int(few[0]) if few.size else count.size
+    if first in (0, count.size):
+        return count
+    above = np.exp(-0.5 * np.array(EDGES[:-1]) ** 2)
+    shape = above - np.append(above[1:], 0.0)
+    used = slice(max(first - 3, 0), first)
+    expected = shape * (count[used].sum() / shape[used].sum())
+    rest, total = expected[first:], count[first:].sum()
+    if total > rest.sum() + 3 * np.sqrt(rest.sum()) + 1:
+        # Noise with a heavier tail: what is counted from each slice on, without its gaps.
+        rest = np.array([count[k:].sum() for k in range(first, count.size)])
+        rest -= np.append(rest[1:], 0.0)
+        rest = -rising(-rest, np.ones(rest.size))
+    smoothed = count.copy()
+    smoothed[first:] = rest
+    return smoothed
+
+
 def _table(
     name: str, zone: int, noise: LocalNoise, inside: np.ndarray, found: np.ndarray, noisy: np.ndarray,
     error: np.ndarray, pixel_area: float,
 ) -> Table:  # fmt: skip
     n = found.size
-    values = noise.values[inside & (noise.counts.good > 0)]
+    values = _levels(noise, inside)
     above = np.cumsum(found[::-1])[::-1].astype(np.float64)
     noisy_above = np.cumsum(noisy[::-1])[::-1]
     counted = found.astype(np.float64)
@@ -187,6 +289,21 @@ def _table(
         "n_noise_err": np.where(np.isfinite(noisy), error, np.nan), "purity": np.clip(share, 0.0, 1.0),
         "purity_err": np.where(np.isfinite(share), share_error, np.nan), "purity_above": np.clip(share_above, 0.0, 1.0),
     }  # fmt: skip
+
+
+def _levels(noise: LocalNoise, inside: np.ndarray) -> np.ndarray:
+    """Return the noise of a zone, at least the lowest and the highest."""
+    some = inside & (noise.counts.good > 0)
+    if noise.counts.limits is None:
+        return noise.values[some[..., 0]]
+    steps = noise.quantiles[some.any(axis=-1)].ravel()
+    # Cells may hold several zones: keep the noise within those that are meant.
+    low, high = noise.counts.limits
+    bounds = [(-np.inf, low), (low, high), (high, np.inf)]
+    chosen = np.zeros(steps.size, bool)
+    for kind in np.unique(np.nonzero(some)[-1]).tolist():
+        chosen |= (steps >= bounds[kind][0]) & (steps < bounds[kind][1])
+    return steps[chosen] if chosen.any() else steps
 
 
 def _no_rows() -> Table:

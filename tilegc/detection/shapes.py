@@ -13,13 +13,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 import numpy as np
 import xarray as xr
 
 from tilegc.detection.shape_ratios import REACH, ShapeTables, measure, shape_tables
-from tilegc.detection.threshold import Selection
 from tilegc.engine import Pass, run_pass
 from tilegc.geometry import Tile, TileGrid
 from tilegc.images.psfs import BandPsf
@@ -27,7 +26,10 @@ from tilegc.kernels.psf import Psf, quantised, resampled
 from tilegc.phases.partials import Table
 from tilegc.phases.setup import Setup
 
-__all__ = ["POINT", "SHAPES", "eligible", "field_tables", "judge", "judged", "measured"]
+if TYPE_CHECKING:
+    from tilegc.detection.threshold import Selection
+
+__all__ = ["POINT", "SHAPES", "eligible", "field_tables", "judge", "judged", "measured", "points"]
 
 NUMBERS: Final = ("sharpness", "roundness", "concentration")
 """Columns of `tilegc.detection.shape_ratios`."""
@@ -107,6 +109,30 @@ def measured(setup: Setup, candidates: Table, tables: Mapping[str, ShapeTables])
         )  # fmt: skip
     whole = {**candidates, **numbers}
     return {**whole, "shape": judge(whole, tables)}
+
+
+def points(setup: Setup, found: Table, tables: Mapping[str, ShapeTables]) -> np.ndarray:
+    """Return which peaks may be in a catalogue by their shape, bool (n,): all, where shapes do not decide.
+
+    Parameters
+    ----------
+    setup : Setup
+    found : table
+        Of `threshold.survey`.
+    tables : mapping of str to ShapeTables
+        Of every field.
+    """
+    if setup.config.detect.shape == "off":
+        return np.ones(found["y"].size, bool)
+    names = np.array(setup.names, dtype=object)
+    peaks = {
+        "field": names[found["field"]],
+        "y_peak": found["y"],
+        "x_peak": found["x"],
+        "snr": found["rank"].astype(np.float64),
+    }
+    point: np.ndarray = measured(setup, peaks, tables)["shape"] == POINT
+    return point
 
 
 def eligible(setup: Setup, candidates: Table) -> Table:

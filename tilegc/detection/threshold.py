@@ -9,19 +9,20 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 
 from tilegc.config import RunConfig, SigmaThreshold, ValueThreshold
 from tilegc.detection.noise.balance import FEWEST
 from tilegc.detection.noise.global_noise import Noise
-from tilegc.detection.noise.local_noise import LocalNoise, weighted_quantile
+from tilegc.detection.noise.noise_map import LocalNoise, NoiseMap
 from tilegc.detection.noise.null_maps import FLOOR
 from tilegc.detection.pattern import Pattern, pattern
 from tilegc.detection.peaks import Candidates, at_least, candidates, find_peaks, keep
-from tilegc.detection.purity import Purity, purity, purity_of
-from tilegc.kernels.lattice import bilinear_at
+from tilegc.detection.purity import STEP, Purity, lowest_limit, purity, purity_of, zone_of
+from tilegc.detection.shape_ratios import ShapeTables
+from tilegc.detection.shapes import points
 from tilegc.phases.partials import Table
 from tilegc.phases.setup import Setup
 
@@ -43,6 +44,11 @@ log = logging.getLogger("tilegc")
 COMPLETE = 0.95
 """Share of a field's good area, by noise, that comparisons between fields keep at least."""
 
+ZONE_NAMES = ("deep", "usual", "shallow")
+
+HIGHEST = 8.0
+"""Highest limit of the catalogue, in signal-to-noise, that `auto` chooses: the lower edge of the last slice."""
+
 FALLBACK = 2.5
 """k where `auto` finds no limit that is pure enough: that of the recipe."""
 
@@ -58,6 +64,12 @@ class Threshold:
     """nJy per pixel; where `local`, at the field's median noise."""
     chosen: bool = False
     """Whether `auto` found it; False also where it had to fall back."""
+    by_zone: Mapping[int, float] = field(default_factory=dict)
+    """Limit of the catalogue in signal-to-noise that each zone of noise would need, where `auto` looked for them."""
+    missed: bool = False
+    """Whether `auto` found no limit that is pure enough."""
+    reason: str = "as asked for in the run file"
+    """Why T is what it is, for the terminal and the report."""
 
 
 def is_local(config: RunConfig) -> bool:
@@ -79,15 +91,16 @@ class Common:
 
     limit: float
     """nJy per pixel; infinite where no field has a threshold."""
-    complete: Mapping[str, tuple[np.ndarray, float]]
+    complete: Mapping[str, tuple[NoiseMap, float]]
     """By field, local noise and the highest at which keep x T is not above the limit; empty: everywhere."""
 
     def sources(self, catalogue: Candidates) -> Candidates:
         """Return the rows of a catalogue that count."""
         rows = catalogue["peak"] >= at_least(self.limit)
-        for name, (noise, ceiling) in self.complete.items():
+        for name, (_, ceiling) in self.complete.items():
             on = catalogue["field"] == name
-            here = bilinear_at(noise, catalogue["y_peak"][on], catalogue["x_peak"][on])
+            # Peaks were ranked by their ratio to the local noise, so this is that noise.
+            here = (catalogue["peak"][on] / catalogue["snr"][on]).astype(np.float32)
             rows[on] &= here <= np.float64(ceiling)
         return {name: column[rows] for name, column in catalogue.items()}
 
@@ -117,12 +130,11 @@ class Selection:
         searched = {name: one for name, one in self.thresholds.items() if np.isfinite(one.value)}
         values = []
         for name, one in searched.items():
-            noise, good = self.local[name].values, self.local[name].counts.good
-            worst = weighted_quantile(noise[good > 0], good[good > 0], COMPLETE) if one.local else 1.0
+            worst = self.local[name].quantile(COMPLETE) if one.local else 1.0
             values.append(factor * one.value * worst)
         limit = max(values, default=np.inf)
         complete = {
-            name: (self.local[name].values, limit / (factor * one.value))
+            name: (self.local[name].map, limit / (factor * one.value))
             for name, one in searched.items()
             if one.local
         }
@@ -132,7 +144,7 @@ class Selection:
         """Return what a reader of the results should know of one field."""
         notes = []
         noise, onset = self.local[name], self.patterns[name].onset
-        if noise.counts.good.any():
+        if noise.good.any():
             if not noise.balance.patterns:
                 notes.append(
                     "one band: no null map; purity is that of the flipped map, known from signal-to-noise "
@@ -149,10 +161,25 @@ class Selection:
         return notes
 
 
-def select(setup: Setup, noises: Mapping[str, Noise], local: Mapping[str, LocalNoise]) -> Selection:
-    """Find all peaks, judge them, choose T, and return candidates (>= T) and catalogue (>= keep x T)."""
+def select(
+    setup: Setup,
+    noises: Mapping[str, Noise],
+    local: Mapping[str, LocalNoise],
+    tables: Mapping[str, ShapeTables],
+) -> Selection:
+    """Find all peaks, judge them, choose T, and return candidates (>= T) and catalogue (>= keep x T).
+
+    Parameters
+    ----------
+    setup : Setup
+    noises, local : mapping
+        Noise of every field, global and local.
+    tables : mapping
+        `shapes.field_tables`: the purity of a catalogue of points is that of the points among the peaks.
+    """
     config = setup.config
     found = survey(setup, local)
+    found["point"] = points(setup, found, tables)
     purities = purity(setup, found, local)
     patterns = pattern(setup, found, local)
     limits = thresholds(
@@ -168,8 +195,10 @@ def select(setup: Setup, noises: Mapping[str, Noise], local: Mapping[str, LocalN
 
 
 def survey(setup: Setup, local: Mapping[str, LocalNoise]) -> Table:
-    """Return all peaks from signal-to-noise `FLOOR` on, which is as low as null maps are counted."""
-    return find_peaks(setup, {name: _or_nan(FLOOR, local[name]) for name in setup.names}, local)
+    """Return all peaks from signal-to-noise `FLOOR` on, which is as low as null maps are counted; all as points."""
+    limits = {name: _or_nan(FLOOR, local[name]) for name in setup.names}
+    found = find_peaks(setup, limits, local, ranked=True)
+    return {**found, "point": np.ones(found["y"].size, bool)}
 
 
 def thresholds(
@@ -200,14 +229,13 @@ def thresholds(
         if asked == "auto":
             rows = found["field"] == index
             peaks = {key: column[rows] for key, column in found.items()}
-            limit = _chosen(
-                peaks, purities[name], config.detect.purity, onsets[name], local[name], local_limit=here
-            )
+            if here:
+                result[name] = _automatic(config, name, peaks, purities[name], onsets[name], local[name])
+                continue
+            limit = _chosen(peaks, purities[name], config.detect.purity, onsets[name], local[name])
             if np.isfinite(limit):
                 value = limit / config.detect.keep
-                result[name] = Threshold(
-                    value, here, value * local[name].median if here else value, chosen=True
-                )
+                result[name] = Threshold(value, local=False, typical=value, chosen=True)
                 continue
             log.warning(
                 "field %s: no limit reaches a purity of %g; T is %g sigma",
@@ -221,7 +249,7 @@ def thresholds(
             result[name] = Threshold(k, local=True, typical=k * local[name].median)
         else:
             value = threshold(config, noises[name])
-            result[name] = Threshold(value, local=False, typical=value)
+            result[name] = Threshold(value, local=False, typical=value, missed=asked == "auto")
     return result
 
 
@@ -231,9 +259,9 @@ def recorded(
     """Return the peaks from T on, as `find_peaks` does; `found` are those of `survey`."""
     values = {name: limit.value for name, limit in limits.items()}
     if not is_local(setup.config):
-        return find_peaks(setup, values)
+        return find_peaks(setup, values, local, ranked=False)
     if any(value < FLOOR for value in values.values()):
-        return find_peaks(setup, values, local)
+        return find_peaks(setup, values, local, ranked=True)
     # Brightest first: peaks above T are the same whether fainter ones are recorded after them or not.
     limit = np.array([values[name] for name in setup.names])[found["field"]]
     rows = found["rank"] >= limit
@@ -241,21 +269,73 @@ def recorded(
 
 
 def _or_nan(k: float, noise: LocalNoise) -> float:
-    return k if np.isfinite(noise.values).all() else np.nan
+    return k if noise.map.known else np.nan
 
 
-def _chosen(
-    peaks: Table, purity: Purity, target: float, onset: float, noise: LocalNoise, *, local_limit: bool
-) -> float:
-    """Return the lowest limit of the catalogue that is pure enough and above the pattern's onset; NaN: none.
+def _automatic(
+    config: RunConfig, name: str, peaks: Table, purity: Purity, onset: float, noise: LocalNoise
+) -> Threshold:
+    """Return the lowest T at which the catalogue is pure enough in every zone of noise.
 
-    In signal-to-noise, or in nJy per pixel where T is global.
+    At most `HIGHEST`: beyond it purity is not measured, and a limit that nothing tells would only lose sources.
     """
-    pure = purity_of(purity, peaks["y"], peaks["x"], peaks["rank"].astype(np.float64))
+    keep, target = config.detect.keep, config.detect.purity
+    if not noise.map.known:
+        return Threshold(np.nan, local=True, typical=np.nan)
+    zone = zone_of(purity, noise, peaks["y"], peaks["x"], peaks["noise"])
+    snr = peaks["rank"].astype(np.float64)
+    by_zone = {
+        number: lowest_limit(purity.table, number, snr[(zone == number) & peaks["point"]], target, onset)
+        for number in np.unique(purity.table["zone"]).tolist()
+    }
+    found = [limit for limit in by_zone.values() if np.isfinite(limit)]
+    missed = len(found) < len(by_zone) or not found
+    if missed:
+        limit = HIGHEST if noise.counts.draws else FALLBACK * keep
+        log.warning(
+            "field %s: no limit up to S/N %g makes the catalogue %g pure; the limit is %g",
+            name,
+            HIGHEST,
+            target,
+            limit,
+        )
+    else:
+        limit = max(found)
+    value = limit / keep
+    return Threshold(
+        value,
+        local=True,
+        typical=value * noise.median,
+        chosen=not missed,
+        by_zone=by_zone,
+        missed=missed,
+        reason=_reason(by_zone, limit, target, onset, missed=missed),
+    )
+
+
+def _reason(by_zone: Mapping[int, float], limit: float, target: float, onset: float, *, missed: bool) -> str:
+    """Return in words why `auto` chose a limit."""
+    if missed:
+        return f"no limit makes the catalogue {target:g} pure; S/N {limit:g} is the highest that is tried"
+    if limit <= onset + STEP:
+        return f"sources show a regular pattern up to S/N {onset:g}"
+    words = f"S/N {limit:.2f} is the lowest limit at which the catalogue is {target:g} pure"
+    if len(by_zone) > 1:
+        zones = ", ".join(f"{ZONE_NAMES[zone]} {one:.2f}" for zone, one in sorted(by_zone.items()))
+        words += f" in every zone of noise ({zones})"
+    return words
+
+
+def _chosen(peaks: Table, purity: Purity, target: float, onset: float, noise: LocalNoise) -> float:
+    """Return the lowest limit of the catalogue, nJy per pixel, that is pure enough and above the pattern's onset.
+
+    NaN: there is none.
+    """
+    pure = purity_of(purity, noise, peaks["y"], peaks["x"], peaks["rank"].astype(np.float64), peaks["noise"])
     known = np.isfinite(pure)
-    by = peaks["rank" if local_limit else "peak"][known].astype(np.float64)
+    by = peaks["peak"][known].astype(np.float64)
     order = np.argsort(-by, kind="stable")
     by, pure = by[order], pure[known][order]
-    least = onset if local_limit else onset * noise.median
+    least = onset * noise.median
     allowed = (np.cumsum(pure) >= target * np.arange(1, pure.size + 1)) & (by >= least)
     return float(by[np.flatnonzero(allowed)[-1]]) if allowed.any() else np.nan

@@ -18,6 +18,16 @@ import numpy as np
 from tilegc.config import Filter
 from tilegc.engine import FieldTiles, Unit
 from tilegc.filter.matched import Matched, matched, matched_difference
+from tilegc.filter.noise_response import response_variance
+from tilegc.filter.pixel_noise import (
+    FLAT,
+    KINDS,
+    Kind,
+    PixelNoise,
+    chosen_kind,
+    pixel_variance,
+    raw_variance,
+)
 from tilegc.geometry import Box, spread_blocks
 from tilegc.images.psfs import BandPsf
 from tilegc.io import store
@@ -27,7 +37,7 @@ from tilegc.kernels.psf import Psf, resampled
 from tilegc.phases.partials import Table, concatenate
 from tilegc.phases.setup import Setup
 
-__all__ = ["BandFilter", "band_filters", "band_noise", "kernels_of"]
+__all__ = ["BandFilter", "BandNoise", "band_filters", "band_noise", "kernels_of"]
 
 CELLS: Final = 48
 """Cells of the lattice in which the bands' noise is measured, at the most."""
@@ -67,8 +77,25 @@ def kernels_of(psfs: tuple[BandPsf, ...], filtering: Filter) -> tuple[Matched, .
     return tuple(found)
 
 
-def band_noise(setup: Setup, psfs: Mapping[str, tuple[BandPsf, ...]]) -> dict[str, tuple[float, ...]]:
-    """Return the noise of every band's response, nJy per pixel, by field; NaN where no cell has enough data."""
+@dataclass(frozen=True)
+class BandNoise:
+    """Measured noise of one band."""
+
+    response: float
+    """Noise of the filtered band, nJy per pixel: the median over cells; NaN where no cell has enough data."""
+    pixels: PixelNoise
+    """How the noise of its pixels is known."""
+
+
+def band_noise(setup: Setup, psfs: Mapping[str, tuple[BandPsf, ...]]) -> dict[str, tuple[BandNoise, ...]]:
+    """Measure the noise of every band, by field.
+
+    Parameters
+    ----------
+    setup : Setup
+    psfs : mapping
+        PSFs of the bands, by field.
+    """
     units = []
     for index, field in enumerate(setup.fields):
         name = field.source.name
@@ -78,13 +105,26 @@ def band_noise(setup: Setup, psfs: Mapping[str, tuple[BandPsf, ...]]) -> dict[st
             for order, box in enumerate(spread_blocks(field.grid.field, CELLS))
         ]
     found: Table = setup.engine.run("band noise", _cell_noise, units, combine=concatenate)
-    noise = {}
-    for index, field in enumerate(setup.fields):
-        rows = found["field"] == index
-        noise[field.source.name] = tuple(
-            _middle(found["sigma"][rows & (found["band"] == band)]) for band in range(len(field.source.bands))
+    order = np.lexsort((found["cell"], found["band"], found["field"]))
+    found = {name: column[order] for name, column in found.items()}
+    return {
+        field.source.name: tuple(
+            _of_band(found, (found["field"] == index) & (found["band"] == band), source.given)
+            for band, source in enumerate(field.source.bands)
         )
-    return noise
+        for index, field in enumerate(setup.fields)
+    }
+
+
+def _of_band(found: Table, rows: np.ndarray, given: tuple[str, ...]) -> BandNoise:
+    """Return the noise of one band from its cells."""
+    ratios = {kind: found[f"{kind}_ratio"][rows] for kind in KINDS if kind in given or kind == "flat"}
+    kind = chosen_kind(ratios)
+    scale = _middle(ratios[kind])
+    typical = 1.0 if kind == "flat" else _middle(found[f"{kind}_variance"][rows])
+    if not (math.isfinite(scale) and math.isfinite(typical)):
+        return BandNoise(_middle(found["sigma"][rows]), FLAT)
+    return BandNoise(_middle(found["sigma"][rows]), PixelNoise(kind, scale, typical))
 
 
 def _middle(values: np.ndarray) -> float:
@@ -97,22 +137,54 @@ def _cell_noise(common: None, cell: _Cell) -> Table:  # noqa: ARG001
     source = cell.tiles.source
     reach = max(kernels.radius for kernels in cell.kernels)
     box = cell.box.grow(reach).clip(cell.tiles.grid.field)
-    window = store.read_window(source, cell.tiles.store, ("sci", "wht"), box)
+    window = store.read_window(source, cell.tiles.store, ("sci", "err", "wht"), box)
     sci = window["sci"].values
     valid = np.isfinite(sci).all(axis=0)
     if "wht" in window:
         valid &= (window["wht"].values > 0).all(axis=0)
     inside = cell.box.within(box)
     good = valid[inside]
-    found = np.full(len(sci), np.nan)
+    columns = ["sigma", *(f"{kind}_{what}" for kind in KINDS for what in ("ratio", "variance"))]
+    found = {name: np.full(len(sci), np.nan) for name in columns}
     if 2 * int(good.sum()) >= good.size:
         for band, kernels in enumerate(cell.kernels):
-            values = matched_difference(sci[band], valid, kernels)[inside][good]
-            found[band] = sigma(float(median(np.abs(values - median(values)))))
+            response = matched_difference(sci[band], valid, kernels)
+            values = response[inside][good]
+            found["sigma"][band] = _spread(values)
+            for kind in KINDS:
+                image = window[kind].values[band] if kind in window else None
+                if kind != "flat" and (image is None or kind not in source.bands[band].given):
+                    continue
+                typical = _typical(kind, image, valid, inside)
+                if not math.isfinite(typical):
+                    continue
+                variance = pixel_variance(PixelNoise(kind, 1.0, typical), image, valid.shape)
+                expected = np.sqrt(response_variance(variance, valid, kernels))[inside][good]
+                found[f"{kind}_variance"][band] = typical
+                with np.errstate(invalid="ignore", divide="ignore"):
+                    found[f"{kind}_ratio"][band] = _spread(values / expected)
+    n = len(sci)
     return {
-        "field": np.full(found.size, cell.field), "band": np.arange(found.size),
-        "cell": np.full(found.size, cell.order), "sigma": found,
-    }  # fmt: skip
+        "field": np.full(n, cell.field),
+        "band": np.arange(n),
+        "cell": np.full(n, cell.order),
+        **found,
+    }
+
+
+def _spread(values: np.ndarray) -> float:
+    """Return 1.4826 x MAD of the finite values."""
+    values = values[np.isfinite(values)]
+    return sigma(float(median(np.abs(values - median(values))))) if values.size else math.nan
+
+
+def _typical(kind: Kind, image: np.ndarray | None, valid: np.ndarray, inside: tuple[slice, slice]) -> float:
+    """Return the median variance of a cell's pixels; NaN where fewer than half of them have one."""
+    if kind == "flat" or image is None:
+        return 1.0
+    values = raw_variance(kind, image)[inside][valid[inside]]
+    known = values[np.isfinite(values)].astype(np.float64)
+    return float(np.median(known)) if known.size and 2 * known.size >= values.size else math.nan
 
 
 def band_filters(

@@ -10,7 +10,7 @@ without data, near very bright ones, and where the mid-scale map is high; and `d
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -22,6 +22,8 @@ from tilegc.filter.band_noise import BandFilter, band_filters, band_noise
 from tilegc.filter.bands import add_bands
 from tilegc.filter.matched import matched_difference
 from tilegc.filter.mid_noise import mid_noise
+from tilegc.filter.noise_response import response_variance
+from tilegc.filter.pixel_noise import FLAT, KINDS, Kind, PixelNoise, pixel_variance
 from tilegc.geometry import Tile
 from tilegc.images.psfs import MODEL, BandPsf
 from tilegc.io.fits import FieldSource
@@ -32,21 +34,34 @@ from tilegc.phases.setup import Setup
 from tilegc.schema import Bit
 
 __all__ = [
+    "EXPECTED",
     "MAPS",
     "FilterParams",
     "add_bands",
     "band_response",
+    "band_variances",
     "detection_map",
+    "expected_noise",
     "filter_halo",
     "filter_maps",
     "filter_params",
     "filter_pass",
+    "maps_of",
     "planned_params",
     "response_halo",
 ]
 
 MAPS = ("flags", "light", "detection")
 """Arrays that this stage writes."""
+
+EXPECTED = "expected_noise"
+"""Array that it writes as well where the bands are filtered with their PSFs."""
+
+
+def maps_of(recipe: str) -> tuple[str, ...]:
+    """Return the arrays that this stage writes with a recipe."""
+    return (*MAPS, EXPECTED) if recipe == "calibrated" else MAPS
+
 
 BRIGHT_GROWTH = 6.0
 """Pixels round one that is very bright where the filter's rings would make false peaks (algorithm.md, section 2)."""
@@ -87,6 +102,18 @@ class FilterParams:
     bands: int = 1
     matched: tuple[BandFilter, ...] = ()
     """Calibrated: the filter of every band; empty: the double difference of Gaussians of their sum."""
+    pixels: tuple[PixelNoise, ...] = ()
+    """Calibrated: how the noise of every band's pixels is known."""
+
+    @property
+    def maps(self) -> tuple[str, ...]:
+        """Arrays that the filter writes with these parameters."""
+        return (*MAPS, EXPECTED) if self.matched else MAPS
+
+    @property
+    def reads(self) -> tuple[str, ...]:
+        """Ingested arrays that the filter needs."""
+        return ("sci", "err", "wht") if any(one.kind == "err" for one in self.pixels) else ("sci", "wht")
 
 
 def filter_params(filtering: Filter, mask: Mask, bands: int = 1) -> FilterParams:
@@ -117,7 +144,16 @@ def planned_params(config: RunConfig, source: FieldSource) -> FilterParams:
     if config.recipe == "diego2026":
         return params
     psfs = tuple(BandPsf(band, model(band, source.scale, MODEL), "model", 0) for band in source.band_names)
-    return replace(params, matched=band_filters(psfs, (1.0,) * len(psfs), config.filter))
+    # Which of errors and weights will be used is only known once they are read: plan for the dearer.
+    return replace(
+        params,
+        matched=band_filters(psfs, (1.0,) * len(psfs), config.filter),
+        pixels=tuple(PixelNoise(_first_kind(band.given), FLAT.scale, FLAT.typical) for band in source.bands),
+    )
+
+
+def _first_kind(given: tuple[str, ...]) -> Kind:
+    return next((kind for kind in KINDS if kind in given), "flat")
 
 
 def filter_halo(params: FilterParams) -> int:
@@ -138,7 +174,10 @@ def filter_rule(window: xr.Dataset, tile: Tile, params: FilterParams) -> tuple[d
     light, valid = add_bands(sci, wht)
     flags, detection = filter_maps(light, valid, params, sci)
     core = tile.core_in_window
-    return {"flags": flags[core], "light": light[core], "detection": detection[core]}, None
+    made = {"flags": flags[core], "light": light[core], "detection": detection[core]}
+    if params.matched:
+        made[EXPECTED] = expected_noise(band_variances(params, window, flags))[core]
+    return made, None
 
 
 def filter_maps(
@@ -220,6 +259,43 @@ def band_response(params: FilterParams, band: int, image: np.ndarray, flags: np.
     return response
 
 
+def band_variances(params: FilterParams, window: xr.Dataset, flags: np.ndarray) -> Iterator[np.ndarray]:
+    """Yield, band by band, the variance that its noise is expected to have in the detection map.
+
+    Parameters
+    ----------
+    params : FilterParams
+        Of a field filtered with the PSFs of its bands.
+    window : Dataset
+        `params.reads`; `sci` is not looked at.
+    flags : uint8 (y, x)
+        As for `band_response`.
+
+    Yields
+    ------
+    float32 (y, x)
+        nJy^2; NaN where nothing was filtered. Right where `response_halo` lies inside the window.
+    """
+    counted = (flags & np.uint8(Bit.NO_DATA | Bit.BRIGHT)) == 0
+    for band, (filtering, pixels) in enumerate(zip(params.matched, params.pixels, strict=True)):
+        image = window[pixels.kind].values[band] if pixels.kind in window else None
+        variance = response_variance(pixel_variance(pixels, image, counted.shape), counted, filtering.kernels)
+        factor = np.float32((filtering.weight * pixels.scale) ** 2)
+        variance *= factor
+        variance[~counted] = np.nan
+        yield variance
+
+
+def expected_noise(variances: Iterable[np.ndarray]) -> np.ndarray:
+    """Return the noise of a sum of bands, float32 (y, x), nJy, from the variances of its terms, added in order."""
+    total: np.ndarray | None = None
+    for variance in variances:
+        total = variance.copy() if total is None else total + variance
+    assert total is not None
+    noise: np.ndarray = np.sqrt(total)
+    return noise
+
+
 def response_halo(params: FilterParams) -> int:
     """Return how far a pixel of `band_response` looks, pixels."""
     if params.matched:
@@ -251,7 +327,11 @@ def detection_map(
     if psfs is not None:
         noise = band_noise(setup, psfs)
         params = {
-            name: replace(wanted, matched=band_filters(psfs[name], noise[name], config.filter))
+            name: replace(
+                wanted,
+                matched=band_filters(psfs[name], tuple(band.response for band in noise[name]), config.filter),
+                pixels=tuple(band.pixels for band in noise[name]),
+            )
             for name, wanted in params.items()
         }
     run_pass(setup.engine, filter_pass(params), setup.fields, params, setup.ledger)
@@ -271,4 +351,7 @@ def filter_pass(params: Mapping[str, FilterParams]) -> Pass:
     """Return the pass that writes `MAPS` for fields with these parameters."""
     halo = {name: filter_halo(wanted) for name, wanted in params.items()}
     bands = max(wanted.bands for wanted in params.values())
-    return Pass("filter", ("sci", "wht"), halo, MAPS, filter_rule, bytes_per_pixel=42.0 + 10.0 * bands)
+    reads = max((wanted.reads for wanted in params.values()), key=len)
+    writes = max((wanted.maps for wanted in params.values()), key=len)
+    bytes_per_pixel = 42.0 + 10.0 * bands + (4.0 * bands if "err" in reads else 0.0)
+    return Pass("filter", reads, halo, writes, filter_rule, bytes_per_pixel=bytes_per_pixel)

@@ -22,7 +22,7 @@ from numpy.typing import NDArray
 from tilegc.kernels.psf import Psf
 from tilegc.kernels.smoothing import Convolver, Taps, all_good, gaussian_taps, normalised, separable
 
-__all__ = ["Kernel", "Matched", "decompose", "matched", "matched_difference"]
+__all__ = ["Kernel", "Matched", "convolver", "decompose", "matched", "matched_difference"]
 
 Floats = NDArray[np.float64]
 Float32 = NDArray[np.float32]
@@ -191,11 +191,11 @@ def matched_difference(image: Float32, valid: NDArray[Any], kernels: Matched) ->
     (ny, nx) float32
         In the unit of `image`; NaN where a kernel finds next to nothing that counts.
     """
-    return normalised(image, valid, (_convolver(kernels.narrow), _convolver(kernels.wide)))
+    return normalised(image, valid, (convolver(kernels.narrow), convolver(kernels.wide)))
 
 
 @lru_cache(maxsize=64)
-def _convolver(kernel: Kernel) -> Convolver:
+def convolver(kernel: Kernel) -> Convolver:
     """Return the compiled sum of separable convolutions."""
     rows = [tuple(np.float32(tap) for tap in half) for half in kernel.rows]
     columns = [tuple(np.float32(tap) for tap in half) for half in kernel.columns]

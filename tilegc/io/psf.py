@@ -10,7 +10,7 @@ from __future__ import annotations
 import io
 import math
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final
 
 import numpy as np
@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 from tilegc.errors import InputError
 from tilegc.io.atomic import write_bytes
 from tilegc.io.hdus import open_bytes, scan
-from tilegc.kernels.psf import Psf, centroid, on_pixels
+from tilegc.kernels.psf import NativePsf, Psf, centroid, on_pixels
 from tilegc.places import Place
 
 __all__ = ["PsfFile", "inspect_psf", "read_psf", "write_psf"]
@@ -35,6 +35,9 @@ SCALES: Final = (5e-4, 0.5)
 
 WEBBPSF: Final = ("DET_DIST", "OVERDIST", "DET_SAMP", "OVERSAMP")
 """Extensions of one PSF in a file of WebbPSF (STPSF), the most like an observed one first."""
+
+WHOLE: Final = (0.9, 1.0)
+"""Sums between which an image is the share of the light that it holds, and not of an arbitrary scale."""
 
 CORE: Final = 0.12
 """Radius, arcsec, round the peak in which the light's centroid is the centre."""
@@ -90,7 +93,14 @@ def inspect_psf(path: str, *, band: str, psf_scale: float | None = None) -> PsfF
     return PsfFile(float(values.sum()), math.hypot(y - middle[0], x - middle[1]), own)
 
 
-def read_psf(path: str, scale: float, *, band: str, psf_scale: float | None = None) -> Psf:
+def read_psf(
+    path: str,
+    scale: float,
+    *,
+    band: str,
+    psf_scale: float | None = None,
+    psf_ee: tuple[float, float] | None = None,
+) -> Psf:
     """Read the PSF of a band and bring it to a mosaic's pixels: normalised, centred, resampled.
 
     Parameters
@@ -103,6 +113,9 @@ def read_psf(path: str, scale: float, *, band: str, psf_scale: float | None = No
         Name of the band: an extension of this name is taken, a file that names another filter is refused.
     psf_scale : float, optional
         Pixel of the image, arcsec; by default what the header says.
+    psf_ee : (float, float), optional
+        A radius, arcsec, and the share of a point's light within it, to which the native PSF is scaled. By default a
+        sum between 0.9 and 1 is that share of the light, and any other sum is all of it.
 
     Returns
     -------
@@ -136,7 +149,27 @@ def read_psf(path: str, scale: float, *, band: str, psf_scale: float | None = No
     )
     if not found.fwhm < found.radius:
         raise InputError(f"{where}: holds no peak that falls to half within the image; give one of a star")
-    return found
+    total = float(values.sum())
+    share = values if WHOLE[0] <= total <= WHOLE[1] else values / total
+    if psf_ee is not None:
+        share = share * (psf_ee[1] / _within(where, share, centre, psf_ee[0] / own))
+    # On pixels finer than half the mosaic's nothing but the optics can have smeared it.
+    return replace(found, native=NativePsf(share, centre, step, optical=own < 0.5 * scale))
+
+
+def _within(where: str, image: Floats, centre: tuple[float, float], radius: float) -> float:
+    """Return the light within a circle, its edge sampled at a fifth of a pixel."""
+    edge = min(*centre, image.shape[0] - 1 - centre[0], image.shape[1] - 1 - centre[1])
+    if radius > edge + 0.5:
+        raise InputError(
+            f"{where}: psf_ee.radius lies beyond its border; give a radius of at most {edge:.0f} of its pixels"
+        )
+    y, x = np.arange(image.shape[0]) - centre[0], np.arange(image.shape[1]) - centre[1]
+    part = (np.arange(5) - 2) / 5
+    inside = sum(
+        ((y[:, None] + dy) ** 2 + (x + dx) ** 2 <= radius**2).astype(np.float64) for dy in part for dx in part
+    )
+    return float((image * inside).sum() / 25)
 
 
 def write_psf(path: Place, psf: Psf, *, band: str, scale: float, origin: str, n_stars: int) -> None:

@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.ndimage import map_coordinates, spline_filter
 
-__all__ = ["Psf", "centroid", "on_pixels", "quantised", "resampled"]
+__all__ = ["NativePsf", "Psf", "centroid", "on_pixels", "quantised", "resampled"]
 
 Floats = NDArray[np.float64]
 
@@ -27,11 +27,27 @@ QUANTUM: Final = 2.0**-30
 
 
 @dataclass(frozen=True)
+class NativePsf:
+    """A PSF as its file has it, on its own pixels, scaled to a point's total flux."""
+
+    image: Floats
+    """Share of the light per pixel of the image, float64 (ny, nx); its sum is the share that the image holds."""
+    centre: tuple[float, float]
+    """Centre (y, x), pixels of the image."""
+    step: float
+    """Pixels of the image in one of the mosaic."""
+    optical: bool
+    """Whether no pixel has smeared it yet, so that it must be averaged over the mosaic's."""
+
+
+@dataclass(frozen=True)
 class Psf:
     """The point-spread function of one band on a mosaic's pixels."""
 
     image: Floats
     """Share of the light per pixel, float64 (n, n), n odd, the centre on the middle pixel; sum 1 to 1e-6."""
+    native: NativePsf | None = None
+    """The file it was read from, if it was; photometry evaluates this one at sub-pixel positions."""
 
     @property
     def radius(self) -> int:

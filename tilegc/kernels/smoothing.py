@@ -25,6 +25,7 @@ __all__ = [
     "all_good",
     "difference",
     "difference_radius",
+    "gather",
     "gaussian_taps",
     "normalised",
     "separable",
@@ -182,7 +183,7 @@ def normalised(image: Float32, valid: NDArray[Any], sides: tuple[Convolver, ...]
     for y0 in range(0, image.shape[0], rows):
         for x0 in range(0, image.shape[1], COLUMNS):
             ny, nx = min(rows, image.shape[0] - y0), min(COLUMNS, image.shape[1] - x0)
-            counting = _gather(image, valid, y0, x0, ny, nx, margin, values, weights)
+            counting = gather(image, valid, y0, x0, ny, nx, margin, values, weights)
             if counting == 0:
                 out[y0 : y0 + ny, x0 : x0 + nx] = _NAN
                 continue
@@ -299,7 +300,7 @@ def all_good(convolve: Convolve, radius: int) -> np.float32:
 
 
 @compiled
-def _gather(
+def gather(
     image: Float32,
     valid: Bool,
     y0: int,

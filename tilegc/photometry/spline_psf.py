@@ -160,26 +160,29 @@ def _weights(f: float, weight: Floats, slope: Floats) -> int:
 
 
 @compiled
-def _mix(table: Floats, ky: int, kx: int, wy: Floats, wx: Floats, out: Floats) -> None:
-    """Add up the sixteen images of a stamp."""
-    size = out.shape[0]
+def _mix(table: Floats, cut: int, ky: int, kx: int, wy: Floats, wx: Floats, out: Floats) -> None:
+    """Add up the sixteen images of a stamp, whose border lies `cut` pixels inside the table's."""
+    size, m = out.shape[0], table.shape[2]
+    # Flat arrays and one offset per term: LLVM then turns the inner loop into vector instructions.
+    flat, line = table.ravel(), np.empty(size)
     a, b, c, d = wx[0], wx[1], wx[2], wx[3]
     for iy in range(size):
+        line[:] = 0.0
         for j in range(4):
             q = ky + j
-            row = iy + 1 + q // OVERSAMPLING
-            phase = q % OVERSAMPLING
+            start = (
+                (q % OVERSAMPLING) * OVERSAMPLING * m * m + (cut + iy + 1 + q // OVERSAMPLING) * m + cut + 1
+            )
+            at = start + (kx % OVERSAMPLING) * m * m + kx // OVERSAMPLING
+            bt = start + ((kx + 1) % OVERSAMPLING) * m * m + (kx + 1) // OVERSAMPLING
+            ct = start + ((kx + 2) % OVERSAMPLING) * m * m + (kx + 2) // OVERSAMPLING
+            dt = start + ((kx + 3) % OVERSAMPLING) * m * m + (kx + 3) // OVERSAMPLING
             w = wy[j]
-            ra = table[phase, kx % OVERSAMPLING, row, 1 + kx // OVERSAMPLING :]
-            rb = table[phase, (kx + 1) % OVERSAMPLING, row, 1 + (kx + 1) // OVERSAMPLING :]
-            rc = table[phase, (kx + 2) % OVERSAMPLING, row, 1 + (kx + 2) // OVERSAMPLING :]
-            rd = table[phase, (kx + 3) % OVERSAMPLING, row, 1 + (kx + 3) // OVERSAMPLING :]
-            if j == 0:
-                for ix in range(size):
-                    out[iy, ix] = w * (a * ra[ix] + b * rb[ix] + c * rc[ix] + d * rd[ix])
-            else:
-                for ix in range(size):
-                    out[iy, ix] += w * (a * ra[ix] + b * rb[ix] + c * rc[ix] + d * rd[ix])
+            for ix in range(size):
+                line[ix] += w * (
+                    a * flat[at + ix] + b * flat[bt + ix] + c * flat[ct + ix] + d * flat[dt + ix]
+                )
+        out[iy] = line
 
 
 @compiled
@@ -198,7 +201,7 @@ def stamp(table: Floats, dy: float, dx: float, out: Floats) -> None:
     cut = (table.shape[2] - 2 - out.shape[0]) // 2
     wy, wx, slope = np.empty(4), np.empty(4), np.empty(4)
     ky, kx = _weights(dy, wy, slope), _weights(dx, wx, slope)
-    _mix(table[:, :, cut:, cut:], ky, kx, wy, wx, out)
+    _mix(table, cut, ky, kx, wy, wx, out)
 
 
 @compiled
@@ -209,7 +212,6 @@ def stamp_with_slopes(
     cut = (table.shape[2] - 2 - out.shape[0]) // 2
     wy, wx, sy, sx = np.empty(4), np.empty(4), np.empty(4), np.empty(4)
     ky, kx = _weights(dy, wy, sy), _weights(dx, wx, sx)
-    inner = table[:, :, cut:, cut:]
-    _mix(inner, ky, kx, wy, wx, out)
-    _mix(inner, ky, kx, sy, wx, along_y)
-    _mix(inner, ky, kx, wy, sx, along_x)
+    _mix(table, cut, ky, kx, wy, wx, out)
+    _mix(table, cut, ky, kx, sy, wx, along_y)
+    _mix(table, cut, ky, kx, wy, sx, along_x)

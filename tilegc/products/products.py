@@ -28,8 +28,10 @@ from tilegc.io.psf import write_psf
 from tilegc.io.tables import write_ecsv, write_parquet, write_regions
 from tilegc.mask import masked_area
 from tilegc.phases.setup import Setup
+from tilegc.photometry.catalogue import band_names
 from tilegc.places import Place
 from tilegc.planted import Planted
+from tilegc.products import warnings
 from tilegc.radial import contamination, mass_table
 from tilegc.radial.contamination import Component
 from tilegc.radial.intensity import Fit
@@ -61,6 +63,8 @@ from tilegc.schema import (
     SKY_GRID,
     STARS,
     VERSION,
+    Column,
+    photometry_columns,
 )
 from tilegc.sky import cosmology, kpc_per_arcsec
 from tilegc.skygrid.cells import SkyCells
@@ -140,9 +144,12 @@ class Results:
 def write_tables(setup: Setup, results: Results) -> None:
     """Write catalogue, candidates, inpainted, relation and profile."""
     folder, recipe = setup.folder, {"recipe": setup.config.recipe}
-    write_parquet(folder.path / FILES.candidates, CANDIDATES, results.candidates, recipe)
-    write_parquet(folder.path / FILES.catalogue, CANDIDATES, results.catalogue, recipe)
-    write_ecsv(folder.path / FILES.catalogue_ecsv, CANDIDATES, results.catalogue, recipe)
+    listed: tuple[Column, ...] = CANDIDATES
+    if (settings := setup.config.photometry_settings) is not None:
+        listed += photometry_columns(band_names(setup), settings.apertures)
+    write_parquet(folder.path / FILES.candidates, listed, results.candidates, recipe)
+    write_parquet(folder.path / FILES.catalogue, listed, results.catalogue, recipe)
+    write_ecsv(folder.path / FILES.catalogue_ecsv, listed, results.catalogue, recipe)
     write_regions(
         folder.path / FILES.catalogue_regions,
         results.catalogue["ra"],
@@ -192,8 +199,10 @@ def _joined(tables: list[Table]) -> Table:
 def write_noise(setup: Setup, results: Results) -> None:
     """Write the local noise of every field into its store."""
     for field in setup.fields:
-        values = results.selection.local[field.source.name].values
-        store.write(field.store, "noise", Box(0, 0, *values.shape), values)
+        local = results.selection.local[field.source.name]
+        store.write(field.store, "noise", Box(0, 0, *local.values.shape), local.values)
+        if local.map.expected:
+            store.write(field.store, "noise_factor", Box(0, 0, *local.map.lattice.shape), local.map.lattice)
 
 
 @dataclass(frozen=True)
@@ -329,6 +338,12 @@ def summarise(setup: Setup, results: Results) -> dict[str, Any]:
         "lens": results.lens and _lens(*results.lens),
         "truth": results.planted and _planted(results.planted),
         "audit": list(audit.rows(results.audit)),
+        "warnings": warnings.rows(
+            (
+                *warnings.on_audit(results.audit),
+                *warnings.on_detection(config, results.noise, results.selection),
+            )
+        ),
         "sky_grid": {"kept_area_arcsec2": _null(float(cells.good_area.sum(axis=0)[cells.kept].sum()))},
     }  # fmt: skip
 
@@ -375,14 +390,15 @@ def _limits(selection: Selection, name: str) -> dict[str, Any]:
     known = pure[np.isfinite(pure)]
     return {
         "local_noise": _null(noise.median),
-        "local_noise_lo": _null(noise.values[noise.counts.good > 0].min(initial=np.inf)),
-        "local_noise_hi": _null(noise.values[noise.counts.good > 0].max(initial=-np.inf)),
+        "local_noise_lo": _null(noise.values[noise.good > 0].min(initial=np.inf)),
+        "local_noise_hi": _null(noise.values[noise.good > 0].max(initial=-np.inf)),
         "noise_over_err": _null(noise.over_error),
         "common_noise": _null(noise.common),
         "null_maps": noise.counts.draws // 2 if noise.balance.patterns else 0,
         "null_balance": list(noise.balance.scales),
         "threshold_snr": _null(limit.value if limit.local else limit.value / noise.median),
         "threshold_chosen": limit.chosen,
+        "threshold_reason": limit.reason,
         "purity": _null(float(known.mean()) if known.size else np.nan),
         "pattern_onset_snr": selection.patterns[name].onset or None,
     }

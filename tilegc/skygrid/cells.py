@@ -9,17 +9,17 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 
 import numpy as np
 import xarray as xr
 
+from tilegc.detection.noise.noise_map import NoiseMap
 from tilegc.engine import Pass, run_pass
 from tilegc.geometry import Box, Tile
 from tilegc.io import store
 from tilegc.io.convergence import Kappa
-from tilegc.kernels.lattice import bilinear
 from tilegc.kernels.mesh import Mesh
 from tilegc.phases.setup import Setup
 from tilegc.schema import Bit
@@ -164,8 +164,8 @@ class _CellParams:
     field: int
     mesh: Mesh
     pixel: float
-    noise: np.ndarray | None = None
-    """Local noise, nJy per pixel (cell_y, cell_x); with `ceiling`, pixels of more noise are not good here."""
+    noise: NoiseMap | None = None
+    """Local noise; with `ceiling`, pixels of more noise are not good here."""
     ceiling: float = np.inf
 
 
@@ -174,7 +174,7 @@ def _cell_rule(
 ) -> tuple[dict[str, np.ndarray], tuple[TileCells, ...]]:
     values = {name: window[name].values for name in ("mask", "light", "rho")}
     if params.noise is not None:
-        shallow = bilinear(params.noise, tile.core) > np.float64(params.ceiling)
+        shallow = params.noise.on(window, tile.core) > np.float64(params.ceiling)
         values["mask"] = values["mask"] | np.where(shallow, np.uint8(Bit.REGION), np.uint8(0))
     sums = accumulate_cells(params.field, params.mesh, tile.core, params.pixel, **values)
     settled = settle_cells(sums, params.mesh, tile.core, tile.field_shape, params.pixel)
@@ -188,7 +188,7 @@ def add_up(
     setup: Setup,
     sources: Table,
     kappa: Kappa | None,
-    complete: Mapping[str, tuple[np.ndarray, float]] | None = None,
+    complete: Mapping[str, tuple[NoiseMap, float]] | None = None,
 ) -> SkyCells:
     """Add up all fields on the sky grid.
 
@@ -200,7 +200,7 @@ def add_up(
     kappa : Kappa, optional
         NaN everywhere where there is none.
     complete : mapping, optional
-        By field, its local noise (cell_y, cell_x) and the highest at which its sources are complete: area beyond
+        By field, its local noise and the highest at which its sources are complete: area beyond
         it is not good here, and `sources` holds none from there.
     """
     grid = setup.grid
@@ -215,7 +215,9 @@ def add_up(
         for index, field in enumerate(setup.fields)
     }
     parts: list[TileCells] = []
-    run_pass(setup.engine, CELLS, setup.fields, params, gather=parts.extend)
+    extra = max((noise.reads for noise, _ in limits.values()), key=len, default=())
+    step = replace(CELLS, reads=(*CELLS.reads, *extra))
+    run_pass(setup.engine, step, setup.fields, params, gather=parts.extend)
     extent = _extent(parts, round(setup.config.relation.box / grid.pixel))
     (j0, i0), shape = (extent.y0, extent.x0), (len(setup.fields), *extent.shape)
     n_pixels, n_good, n_inside = (np.zeros(shape, np.int64) for _ in range(3))

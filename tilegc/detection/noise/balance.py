@@ -156,8 +156,11 @@ def _promised(window: xr.Dataset, cell: tuple[slice, slice], norms: tuple[float,
     if not values.size:
         return np.nan
     middle = np.median(values, axis=1)
+    if name == "wht" and not (middle > 0).all():
+        return np.nan
     variance = middle**2 if name == "err" else 1.0 / middle
-    return float(np.sqrt((variance * np.array(norms) ** 2).sum()))
+    promised = float(np.sqrt((variance * np.array(norms) ** 2).sum()))
+    return promised if promised > 0 else np.nan
 
 
 def _balance(found: Table | None, index: int, bands: int) -> Balance:

@@ -1,108 +1,63 @@
-"""The local noise of the detection map, on the lattice, from null maps (fields of one band: from quiet pixels).
+"""The local noise of the detection map: expected from ERR or WHT pixel by pixel, and measured on the lattice.
+
+noise(x) = f(x) s(x). With `recipe: calibrated` s is the noise that the pixels' own variance predicts for the filtered
+map (`tilegc.filter.noise_response`), which follows every step of depth, and f, their ratio, is measured in cells of
+the lattice; it is near 1 and smooth. Otherwise s is 1 and f is the noise itself.
 
 Measured on the detection map itself, sources raise the noise, in a cluster's core by 1.4: exactly where the core is
-measured. Null maps have no sources, so their noise is right anywhere; only its scale has to be found. It is that of a
-null map whose groups are not scaled, times one factor for what all bands have in common (a detector's pattern), which
-the emptiest cells of all fields tell.
+measured. Null maps have no sources, so their noise is right everywhere; only its scale has to be found. It is that of
+a null map whose groups are not scaled, times one factor for what all bands have in common (a detector's pattern),
+which the emptiest cells of all fields give. Fields of one band use their quiet pixels.
 """
 
 from __future__ import annotations
 
 import logging
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 
 import numpy as np
-import xarray as xr
-from scipy.spatial import cKDTree
 
 from tilegc.detection.noise.balance import Balance, balances
 from tilegc.detection.noise.global_noise import Noise
-from tilegc.detection.noise.null_maps import (
-    CLOSED,
-    FLIPPED_FLOOR,
-    FLOOR,
-    MASK_GROWTH,
-    QUIET,
-    QUIET_GROWTH,
-    SLICES,
-    SOURCE,
-    NullParams,
-    mad_sigma,
-    null_pass,
-    spread,
-    thinned,
-    within_cells,
-)
+from tilegc.detection.noise.noise_map import LocalNoise, NoiseMap, NullCounts, weighted_quantile
+from tilegc.detection.noise.null_maps import SLICES, NullParams, null_pass
+from tilegc.detection.noise.quiet_pixels import QUIET_PASS, Bins, Partial, quiet_pass
 from tilegc.detection.periodicity import BIN
-from tilegc.engine import Pass, run_pass
+from tilegc.engine import run_pass
 from tilegc.filter.detection_map import FilterParams
-from tilegc.geometry import Tile
-from tilegc.kernels.lattice import bilinear_at, fill, lattice_shape
-from tilegc.kernels.masks import grow
-from tilegc.kernels.peaks import classify
+from tilegc.kernels.lattice import fill, lattice_shape
 from tilegc.phases.partials import Table, stacked
 from tilegc.phases.setup import Setup, blocks_of
 
-__all__ = ["MAPS", "QUIET_PASS", "LocalNoise", "NullCounts", "local_noise", "weighted_quantile"]
+__all__ = [
+    "MAPS",
+    "QUIET_PASS",
+    "ZONES",
+    "LocalNoise",
+    "NullCounts",
+    "local_noise",
+    "maps_of",
+    "weighted_quantile",
+]
 
 MAPS = ("noise",)
-"""Arrays that this stage writes."""
+"""Arrays that this stage measures, and that are written with the products."""
 
 log = logging.getLogger("tilegc")
 
-BRIGHTEST = 80.0
-"""Signal-to-noise up to which isolated sources tell the balance: brighter ones are stars and galaxies."""
+ZONES = (1 / 1.15, 1.15)
+"""Noise over the field's median at which zones of noise begin: deep, usual, shallow."""
 
-ISOLATION = 8.0
-"""Pixels to the next peak above 4 sigma of an isolated source."""
+EMPTY = 0.25
+"""Share of a cell's good pixels that must be quiet for its plain difference to be used."""
 
 EMPTIEST = 0.25
 """Share of the quiet pixels of all fields, those of the cells with fewest sources, that tell the common factor."""
 
-REACH = 3.0
-"""Pixels between peaks that are told apart for this."""
 
-HALO = 16
-"""Pixels that the quiet pixels' pass sees round a block."""
-
-
-@dataclass(frozen=True)
-class NullCounts:
-    """Peaks of the null maps of one field."""
-
-    good: np.ndarray
-    """Good pixels, int64 (cell_y, cell_x)."""
-    away: np.ndarray
-    """Pixels in which null peaks were counted, int64 (cell_y, cell_x)."""
-    peaks: np.ndarray
-    """Peaks of all null maps, both signs, int64 (cell_y, cell_x, slice)."""
-    draws: int
-    """How many maps these are: three patterns of two signs; 1 for the flipped map of one band; 0: none."""
-    floor: float
-    """Signal-to-noise from which they mean anything."""
-
-
-@dataclass(frozen=True)
-class LocalNoise:
-    """Noise of one field's detection map."""
-
-    values: np.ndarray
-    """nJy per pixel at the cells' centres, float64 (cell_y, cell_x), without gaps; NaN where nothing is good."""
-    median: float
-    """Of the good pixels' cells; NaN where nothing is good."""
-    common: float
-    """Noise of the detection map over that of a null map: above 1 where bands have a pattern in common."""
-    over_error: float
-    """Noise over what ERR (else WHT) promises for uncorrelated pixels, median of some cells; NaN without them."""
-    balance: Balance
-    counts: NullCounts
-    bins: np.ndarray
-    """Good pixels in bins of `periodicity.BIN` pixels, uint8."""
-
-    def at(self, y: np.ndarray, x: np.ndarray) -> np.ndarray:
-        """Return the noise at pixels, float32 (n,)."""
-        return bilinear_at(self.values, y, x)
+def maps_of(recipe: str) -> tuple[str, ...]:
+    """Return the arrays that are measured with a recipe."""
+    return (*MAPS, "noise_factor") if recipe == "calibrated" else MAPS
 
 
 def local_noise(
@@ -123,25 +78,24 @@ def local_noise(
     names = setup.names
     blocks = tuple(blocks_of(field) for field in setup.fields)
     indices = {name: index for index, name in enumerate(names)}
+    expected = any(params.matched for params in filtering.values())
     parts: list[Partial] = []
-    run_pass(setup.engine, QUIET_PASS, blocks, indices, gather=parts.append)
+    run_pass(setup.engine, quiet_pass(expected=expected), blocks, indices, gather=parts.append)
     cells = _sorted(_rows([part[0] for part in parts]), "column", "row", "field")
     sources = _sorted(_rows([part[1] for part in parts]), "x", "y", "field")
     bins = {block: good for part in parts for block, good in part[2].items()}
     balanced = balances(setup, sources, filtering)
-    guesses = {
-        field.source.name: fill(_on_lattice(cells, index, "sigma", field.source.shape))
-        for index, field in enumerate(setup.fields)
-    }
-    radius = setup.config.detect.exclusion_radius
-    params = {
-        name: NullParams(
-            indices[name], filtering[name], guesses[name], balanced[name].patterns, balanced[name].scales,
-            balanced[name].main, radius,
+    params = {}
+    for field in setup.fields:
+        name, shape = field.source.name, field.source.shape
+        index, balance = indices[name], balanced[name]
+        guess = NoiseMap(fill(_on_lattice(cells, index, "sigma", shape)), expected)
+        limits = _limits(cells, index, guess, shape) if expected and guess.known else None
+        radius = setup.config.detect.exclusion_radius
+        params[name] = NullParams(
+            index, filtering[name], guess, balance.patterns, balance.scales, balance.main, radius, limits
         )
-        for name in names
-    }  # fmt: skip
-    searched = [block for block in blocks if np.isfinite(guesses[block.source.name]).all()]
+    searched = [block for block in blocks if params[block.source.name].noise.known]
     null = None
     if searched:
         null = run_pass(setup.engine, null_pass(filtering), searched, params)
@@ -156,70 +110,14 @@ def local_noise(
     }  # fmt: skip
 
 
-Bins = dict[tuple[int, int, int], np.ndarray]
-"""Good pixels in bins, by field and first row and column of the block."""
-
-Partial = tuple[Table, Table, Bins]
-
-
-def quiet_rule(window: xr.Dataset, tile: Tile, params: int) -> tuple[dict[str, np.ndarray], Partial]:
-    """Guess the noise of every cell from its quiet pixels, list the isolated sources, count good pixels in bins.
-
-    A tile is a block.
-    """
-    mask, detection = window["mask"].values, window["detection"].values
-    good = (mask == 0) & np.isfinite(detection)
-    places = within_cells(tile.core, tile.window)
-    sigma = np.full(len(places), np.nan)
-    apart = good & ~grow(mask != 0, MASK_GROWTH)
-    chosen, ratio = apart, detection
-    # Peaks cannot be told without a noise, nor noise without leaving out the peaks: three rounds are enough.
-    for last in (False, False, True):
-        for number, (_, _, place) in enumerate(places):
-            some = place if last else thinned(place)
-            sigma[number] = mad_sigma(detection[some][chosen[some]])
-        ratio = detection / spread(sigma, tile)
-        if not last:
-            with np.errstate(invalid="ignore"):
-                chosen = apart & ~grow(ratio >= QUIET, QUIET_GROWTH)
-    everywhere = (slice(0, ratio.shape[0]), slice(0, ratio.shape[1]))
-    peaks = classify(ratio, good, QUIET, REACH, CLOSED, everywhere)
-    sure = peaks.decided
-    y, x, value = peaks.y[sure], peaks.x[sure], peaks.value[sure]
-    rows, columns = tile.core_in_window
-    inside = (y >= rows.start) & (y < rows.stop) & (x >= columns.start) & (x < columns.stop)
-    bright = np.array(
-        [((y >= r.start) & (y < r.stop) & (x >= c.start) & (x < c.stop)).sum() for _, _, (r, c) in places],
-        np.int64,
-    )
-    candidates = np.flatnonzero(inside & (value >= SOURCE) & (value <= BRIGHTEST))
-    isolated = candidates
-    if candidates.size:
-        at = np.stack([y, x], axis=1).astype(np.float64)
-        near = cKDTree(at).query_ball_point(at[candidates], ISOLATION, return_length=True)
-        isolated = candidates[near == 1]
-    cells = {
-        "field": np.full(len(places), params), "row": np.array([row for row, _, _ in places]),
-        "column": np.array([column for _, column, _ in places]),
-        "good": np.array([good[place].sum() for _, _, place in places]), "bright": bright, "sigma": sigma,
-    }  # fmt: skip
-    sources = {
-        "field": np.full(isolated.size, params),
-        "y": y[isolated] + tile.window.y0,
-        "x": x[isolated] + tile.window.x0,
-    }
-    core = tile.core_in_window
-    bins = {(params, tile.core.y0, tile.core.x0): _binned((mask[core] == 0) & np.isfinite(detection[core]))}
-    return {}, (cells, sources, bins)
-
-
-def _binned(good: np.ndarray) -> np.ndarray:
-    """Return how many pixels are good in each bin of `BIN` x `BIN`, uint8; the last bins may be cut."""
-    rows = np.add.reduceat(good.astype(np.uint8), np.arange(0, good.shape[0], BIN), axis=0)
-    return np.add.reduceat(rows, np.arange(0, good.shape[1], BIN), axis=1)
-
-
-QUIET_PASS = Pass("quiet pixels", ("detection", "mask"), HALO, (), quiet_rule, bytes_per_pixel=48.0)
+def _limits(cells: Table, index: int, guess: NoiseMap, shape: tuple[int, int]) -> tuple[float, float]:
+    """Return the noise at which the usual and the shallow pixels of a field begin, nJy per pixel."""
+    steps = guess.lattice[..., None] * _on_lattice(cells, index, "expected", shape)
+    good = _on_lattice(cells, index, "good", shape)
+    known = (good > 0) & np.isfinite(steps).all(axis=-1)
+    weights = np.repeat(good[known], steps.shape[-1])
+    middle = weighted_quantile(steps[known].ravel(), weights)
+    return ZONES[0] * middle, ZONES[1] * middle
 
 
 def _rows(tables: Sequence[Table]) -> Table:
@@ -292,35 +190,64 @@ def _assemble(
     common: float, sigma: float, bins: np.ndarray,
 ) -> LocalNoise:  # fmt: skip
     """Put the noise map of one field together."""
-    here = lattice_shape(shape)
-    good = _on_lattice(cells, params.index, "good", shape)
-    away, peaks = np.zeros(here, np.int64), np.zeros((*here, len(SLICES)), np.int64)
-    values = params.noise
-    known = null is not None and bool((null["field"] == params.index).any())
-    if null is not None and known:
+    lattice = lattice_shape(shape)
+    good = _on_lattice(cells, params.index, "good", shape)[..., None]
+    away = np.zeros((*lattice, params.classes), np.int64)
+    peaks = np.zeros((*away.shape, len(SLICES)), np.int64)
+    factors = params.noise.lattice
+    if null is not None and bool((null["field"] == params.index).any()):
+        good = _on_lattice(null, params.index, "good", shape)
         peaks = _on_lattice(null, params.index, "peaks", shape)
         scales = _on_lattice(null, params.index, "sigma", shape)
         measured = _on_lattice(null, params.index, "detection", shape)
         # A cell in which some map has no noise has counted no peaks, or not all.
         has = np.isfinite(scales).all(axis=-1) if params.patterns else np.isfinite(measured)
-        away = np.where(has, _on_lattice(null, params.index, "away", shape), 0)
-        peaks = np.where(has[..., None], peaks, 0)
+        away = np.where(has[..., None], _on_lattice(null, params.index, "away", shape), 0)
+        peaks = np.where(has[..., None, None], peaks, 0)
         if params.patterns:
-            measured = _unscaled(null, params, scales, away) * common
+            measured = _unscaled(null, params, scales, away.sum(axis=-1)) * common
+            if params.noise.expected:
+                # The plain difference of the groups mixes the bands as the detection map does. Its sources do not
+                # cancel, so it is only used in cells that are mostly empty.
+                plain = _on_lattice(null, params.index, "plain", shape)
+                empty = _on_lattice(null, params.index, "quiet", shape) >= EMPTY * good.sum(axis=-1)
+                measured = np.where(empty & np.isfinite(plain), plain * common, measured)
         if np.isfinite(measured).any():
-            values = fill(measured)
-    if not np.isfinite(values).all():
-        values = np.full(here, sigma if sigma > 0 else np.nan)
+            factors = fill(measured)
+    steps = _on_lattice(cells, params.index, "expected", shape)
+    if not np.isfinite(factors).all():
+        # Too few pixels for a noise of their own: the field's global one, nJy per pixel.
+        typical = weighted_quantile(steps[..., steps.shape[-1] // 2].ravel(), good.sum(axis=-1).ravel())
+        level = sigma / typical if params.noise.expected else sigma
+        factors = np.full(lattice, level if level > 0 else np.nan)
         common = np.nan
-    draws = 2 * len(params.patterns) if params.patterns else 1
     counts = NullCounts(
-        good, away, peaks, draws if away.any() else 0, FLOOR if params.patterns else FLIPPED_FLOOR
+        good,
+        away,
+        peaks,
+        params.draws if away.any() else 0,
+        params.floor,
+        params.limits,
+        params.noise.lattice,
     )
-    middle = weighted_quantile(values[good > 0], good[good > 0])
+    quantiles = factors[..., None] * steps
+    values = quantiles[..., quantiles.shape[-1] // 2]
+    if params.noise.expected and np.isfinite(values).any():
+        values = fill(values)
     promised = balance.promised
     ratio = values[promised["row"], promised["column"]] / promised["noise"]
+    ratio = ratio[np.isfinite(ratio)]
     over = float(np.median(ratio)) if ratio.size else np.nan
-    return LocalNoise(values, middle, common if params.patterns else np.nan, over, balance, counts, bins)
+    return LocalNoise(
+        NoiseMap(factors, params.noise.expected),
+        values,
+        quantiles,
+        common if params.patterns else np.nan,
+        over,
+        balance,
+        counts,
+        bins,
+    )
 
 
 def _unscaled(null: Table, params: NullParams, scales: np.ndarray, away: np.ndarray) -> np.ndarray:
@@ -337,12 +264,3 @@ def _unscaled(null: Table, params: NullParams, scales: np.ndarray, away: np.ndar
     factor = float((quiet * null["plain"][on]).sum() / (quiet * null["balanced"][on]).sum())
     unscaled: np.ndarray = mean * factor
     return unscaled
-
-
-def weighted_quantile(values: np.ndarray, weights: np.ndarray, share: float = 0.5) -> float:
-    """Return the value at which a share of the weight is reached; NaN of nothing."""
-    if not values.size:
-        return np.nan
-    order = np.argsort(values, kind="stable")
-    ends = np.cumsum(weights[order])
-    return float(values[order][np.searchsorted(ends, share * ends[-1])])

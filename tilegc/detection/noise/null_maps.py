@@ -17,14 +17,21 @@ from dataclasses import dataclass
 import numpy as np
 import xarray as xr
 
+from tilegc.detection.noise.noise_map import NoiseMap
 from tilegc.engine import Pass
-from tilegc.filter.detection_map import FilterParams, band_response, response_halo
+from tilegc.filter.detection_map import (
+    EXPECTED,
+    FilterParams,
+    band_response,
+    band_variances,
+    expected_noise,
+    response_halo,
+)
 from tilegc.geometry import LATTICE, Box, Tile
-from tilegc.kernels.lattice import bilinear
 from tilegc.kernels.masks import grow
 from tilegc.kernels.medians import median
 from tilegc.kernels.order import MAD_TO_SIGMA
-from tilegc.kernels.peaks import classify, settle
+from tilegc.kernels.peaks import classify, local_maxima, settle
 from tilegc.phases.partials import Table, concatenate
 
 __all__ = [
@@ -64,6 +71,13 @@ QUIET_GROWTH = 8.0
 
 MARGIN = 8
 """Pixels round a block in which the maps must be right: the growths, and the reach of a peak."""
+
+BRIGHT = 25.0
+BRIGHT_GROWTH = 12.0
+"""Where the noise is expected, null peaks are not counted this near to a pixel this high above it either."""
+
+EXPECTED_MARGIN = 16
+"""`MARGIN` where the noise is expected."""
 
 ENOUGH = 500
 """Pixels from which a cell has a noise of its own; neighbouring pixels are correlated, so its error is 10 per cent."""
@@ -123,8 +137,8 @@ class NullParams:
     index: int
     """Position of the field in the run file."""
     filtering: FilterParams
-    noise: np.ndarray
-    """First guess of the noise, nJy per pixel (cell_y, cell_x) without gaps."""
+    noise: NoiseMap
+    """First estimate of the noise, without gaps."""
     patterns: tuple[tuple[int, ...], ...]
     balances: tuple[float, ...]
     """By how much the minus group is scaled, pattern by pattern."""
@@ -132,6 +146,23 @@ class NullParams:
     """The pattern by which null noise and that of the detection map are compared: balance nearest to 1."""
     radius: float
     """Exclusion radius of peaks, pixels."""
+    limits: tuple[float, float] | None = None
+    """Noise, nJy per pixel, at which the usual and the shallow class of pixels begin; None: one class."""
+
+    @property
+    def classes(self) -> int:
+        """How many classes of pixels are counted apart."""
+        return 1 if self.limits is None else len(self.limits) + 1
+
+    @property
+    def floor(self) -> float:
+        """Signal-to-noise from which peaks are counted."""
+        return FLOOR if self.patterns or self.noise.expected else FLIPPED_FLOOR
+
+    @property
+    def draws(self) -> int:
+        """How many maps are counted: two signs of each pattern; the flipped map where there is none, or s is known."""
+        return 1 if self.noise.expected else max(2 * len(self.patterns), 1)
 
 
 def mad_sigma(values: np.ndarray) -> float:
@@ -184,63 +215,114 @@ def surroundings(good: np.ndarray, mask: np.ndarray, ratio: np.ndarray) -> tuple
 def null_rule(window: xr.Dataset, tile: Tile, params: NullParams) -> tuple[dict[str, np.ndarray], Table]:
     """Measure the null maps' noise and count their peaks, cell by cell; the tile is a block of cells."""
     mask, detection = window["mask"].values, window["detection"].values
+    noise = params.noise.on(window, tile.window)
     counted = np.isfinite(detection)
+    if params.noise.expected:
+        counted &= noise > 0
     good = (mask == 0) & counted
-    ratio = detection / bilinear(params.noise, tile.window)
+    with np.errstate(invalid="ignore", divide="ignore"):
+        ratio = detection / noise
     away, quiet = surroundings(good, mask, ratio)
     cells = within_cells(tile.core, tile.window)
-    table = _empty(len(cells), len(params.patterns))
+    table = _empty(len(cells), len(params.patterns), params.classes)
     table["field"][:] = params.index
+    where = quiet & ~_about_bright(ratio) if params.noise.expected else away
+    kinds = None if params.limits is None else np.searchsorted(params.limits, noise, side="right")
     for number, (row, column, place) in enumerate(cells):
         table["row"][number], table["column"][number] = row, column
-        table["good"][number] = good[place].sum()
-        table["away"][number], table["quiet"][number] = away[place].sum(), quiet[place].sum()
-    if not table["away"].any():
+        for kind in range(params.classes):
+            these = np.True_ if kinds is None else kinds[place] == kind
+            table["good"][number, kind] = (good[place] & these).sum()
+            table["away"][number, kind] = (where[place] & these).sum()
+        table["quiet"][number] = quiet[place].sum()
+    if not any(away[place].any() for _, _, place in cells):
         return {}, table
-    near = _near(good, tile)
+    margin = EXPECTED_MARGIN if params.noise.expected else MARGIN
+    count = _Count(
+        tile,
+        cells,
+        _near(good, tile, margin),
+        where,
+        kinds,
+        table,
+        params.radius,
+        params.floor,
+        maxima=params.noise.expected,
+    )
     if not params.patterns:
-        _flipped(detection, near, away, quiet, cells, table, tile, params.radius)
+        _flipped(detection, window, quiet, count)
         return {}, table
     parts = plus_groups(window, params.patterns, params.filtering)
+    variances: list[np.ndarray] = []
+    if params.noise.expected:
+        variances = list(band_variances(params.filtering, window, window["flags"].values))
     for pattern, (plus, balance) in enumerate(zip(parts, params.balances, strict=True)):
         minus = detection - plus
         null = plus - np.float32(balance) * minus
+        plain, whole = plus - minus, detection
+        if variances:
+            with np.errstate(invalid="ignore", divide="ignore"):
+                null /= _null_noise(variances, params.patterns[pattern], balance)
+                one = window[EXPECTED].values
+                plain, whole = plain / one, detection / one
         for number, (_, _, place) in enumerate(cells):
             table["sigma"][number, pattern] = mad_sigma(null[place][away[place]])
             if pattern == params.main:
                 chosen = quiet[place]
                 table["balanced"][number] = mad_sigma(null[place][chosen])
-                table["plain"][number] = mad_sigma(plus[place][chosen] - minus[place][chosen])
-                table["detection"][number] = _centred(detection[place][chosen])
-        null /= spread(table["sigma"][:, pattern], tile)
-        for sign in (np.float32(1), np.float32(-1)):
-            _count(sign * null, near, away, cells, table, params.radius, FLOOR)
+                table["plain"][number] = mad_sigma(plain[place][chosen])
+                table["detection"][number] = _centred(whole[place][chosen])
+        if not variances:
+            null /= spread(table["sigma"][:, pattern], tile)
+            for sign in (np.float32(1), np.float32(-1)):
+                count.peaks(sign * null)
+    if variances:
+        _flipped(detection, window, quiet, count)
     return {}, table
 
 
-def _flipped(
-    detection: np.ndarray, near: np.ndarray, away: np.ndarray, quiet: np.ndarray,
-    cells: list[tuple[int, int, tuple[slice, slice]]], table: Table, tile: Tile, radius: float,
-) -> None:  # fmt: skip
-    """Count the peaks of the flipped detection map, from 6 sigma: all that one band can tell."""
-    for number, (_, _, place) in enumerate(cells):
+def _about_bright(ratio: np.ndarray) -> np.ndarray:
+    """Return the surroundings of bright sources, whose rings reach farther than those of faint ones."""
+    with np.errstate(invalid="ignore"):
+        return grow(ratio >= BRIGHT, BRIGHT_GROWTH)
+
+
+def _null_noise(variances: Sequence[np.ndarray], signs: Sequence[int], balance: float) -> np.ndarray:
+    """Return the noise expected of a null map, float32 (y, x), nJy per pixel."""
+    factors = (np.float32(1.0 if sign > 0 else balance * balance) for sign in signs)
+    return expected_noise(variance * factor for variance, factor in zip(variances, factors, strict=True))
+
+
+def _flipped(detection: np.ndarray, window: xr.Dataset, quiet: np.ndarray, count: _Count) -> None:
+    """Count the peaks of the flipped detection map.
+
+    It is all that one band can tell. With the noise known pixel by pixel it is also the better null map of several
+    bands: it holds the very noise of the detection map, with its texture and what the bands have in common, and away
+    from sources nothing else. Null maps weight the bands differently, and where PSFs differ as those of F115W and
+    F444W do, noise makes half as many peaks in them.
+    """
+    if EXPECTED in window:
+        with np.errstate(invalid="ignore", divide="ignore"):
+            detection = detection / window[EXPECTED].values
+    table = count.table
+    for number, (_, _, place) in enumerate(count.cells):
         table["detection"][number] = _centred(detection[place][quiet[place]])
-    _count(-detection / spread(table["detection"], tile), near, away, cells, table, radius, FLIPPED_FLOOR)
+    count.peaks(-detection / spread(table["detection"], count.tile))
 
 
-def _empty(cells: int, patterns: int) -> Table:
-    whole = {name: np.zeros(cells, np.int64) for name in ("field", "row", "column", "good", "away", "quiet")}
-    real = {name: np.full(cells, np.nan) for name in ("balanced", "plain", "detection")}
+def _empty(cells: int, patterns: int, classes: int) -> Table:
     return {
-        **whole, **real,
+        **{name: np.zeros(cells, np.int64) for name in ("field", "row", "column", "quiet")},
+        **{name: np.zeros((cells, classes), np.int64) for name in ("good", "away")},
+        **{name: np.full(cells, np.nan) for name in ("balanced", "plain", "detection")},
         "sigma": np.full((cells, max(patterns, 1)), np.nan),
-        "peaks": np.zeros((cells, len(SLICES)), np.int64),
-    }  # fmt: skip
+        "peaks": np.zeros((cells, classes, len(SLICES)), np.int64),
+    }
 
 
-def _near(good: np.ndarray, tile: Tile) -> np.ndarray:
-    """Return the good pixels at most `MARGIN` outside of the core: farther out the filter is not right."""
-    core = tile.core.grow(MARGIN).clip(tile.window).within(tile.window)
+def _near(good: np.ndarray, tile: Tile, margin: int) -> np.ndarray:
+    """Return the good pixels at most a margin outside the core: farther out the filter is not right."""
+    core = tile.core.grow(margin).clip(tile.window).within(tile.window)
     near = np.zeros(good.shape, np.bool_)
     near[core] = good[core]
     return near
@@ -273,27 +355,51 @@ def thinned(place: tuple[slice, slice]) -> tuple[slice, slice]:
     return slice(place[0].start, place[0].stop, 2), slice(place[1].start, place[1].stop, 2)
 
 
-def _count(
-    ratio: np.ndarray, near: np.ndarray, away: np.ndarray,
-    cells: list[tuple[int, int, tuple[slice, slice]]], table: Table, radius: float, floor: float,
-) -> None:  # fmt: skip
-    """Add the peaks of a map of signal-to-noise to the slices of their cells."""
-    everywhere = (slice(0, ratio.shape[0]), slice(0, ratio.shape[1]))
-    found = classify(ratio, near, floor, radius, CLOSED, everywhere)
-    kept = settle(found.y, found.x, found.value, found.decided, radius)
-    kept &= away[found.y, found.x]
-    slices = np.searchsorted(np.array(SLICES, np.float32), found.value, side="right") - 1
-    for number, (_, _, (rows, columns)) in enumerate(cells):
-        inside = kept & (found.y >= rows.start) & (found.y < rows.stop)
-        inside &= (found.x >= columns.start) & (found.x < columns.stop)
-        table["peaks"][number] += np.bincount(slices[inside], minlength=len(SLICES))
+@dataclass(frozen=True)
+class _Count:
+    """Counts peaks of maps of signal-to-noise into the slices of their cells."""
+
+    tile: Tile
+    cells: list[tuple[int, int, tuple[slice, slice]]]
+    near: np.ndarray
+    """Where peaks are looked for, bool (y, x)."""
+    where: np.ndarray
+    """Where they are counted, bool (y, x)."""
+    kinds: np.ndarray | None
+    """Class of every pixel; None: there is one."""
+    table: Table
+    radius: float
+    floor: float
+    maxima: bool
+    """Whether only local maxima are peaks, as among the sources themselves."""
+
+    def peaks(self, ratio: np.ndarray) -> None:
+        """Add the peaks of one map to the table."""
+        everywhere = (slice(0, ratio.shape[0]), slice(0, ratio.shape[1]))
+        allowed = self.near & local_maxima(ratio, CLOSED) if self.maxima else self.near
+        found = classify(ratio, allowed, self.floor, self.radius, CLOSED, everywhere)
+        kept = settle(found.y, found.x, found.value, found.decided, self.radius)
+        kept &= self.where[found.y, found.x]
+        slices = np.searchsorted(np.array(SLICES, np.float32), found.value, side="right") - 1
+        kinds = np.zeros(found.y.size, np.int64) if self.kinds is None else self.kinds[found.y, found.x]
+        for number, (_, _, (rows, columns)) in enumerate(self.cells):
+            inside = kept & (found.y >= rows.start) & (found.y < rows.stop)
+            inside &= (found.x >= columns.start) & (found.x < columns.stop)
+            for kind in range(self.table["peaks"].shape[1]):
+                these = slices[inside & (kinds == kind)]
+                self.table["peaks"][number, kind] += np.bincount(these, minlength=len(SLICES))
 
 
 def null_pass(filtering: Mapping[str, FilterParams]) -> Pass:
     """Return the counting pass over blocks of lattice cells, for fields that are filtered so."""
-    halo = {name: response_halo(params) + MARGIN for name, params in filtering.items()}
+    expected = any(params.matched for params in filtering.values())
+    margin = EXPECTED_MARGIN if expected else MARGIN
+    halo = {name: response_halo(params) + margin for name, params in filtering.items()}
     bands = max(params.bands for params in filtering.values())
-    return Pass(
-        "null map", ("sci", "flags", "mask", "detection"), halo, (), null_rule, concatenate,
-        bytes_per_pixel=64.0 + 12.0 * bands,
-    )  # fmt: skip
+    reads: tuple[str, ...] = ("sci", "flags", "mask", "detection")
+    bytes_per_pixel = 64.0 + 12.0 * bands
+    if expected:
+        longest = max((params.reads for params in filtering.values()), key=len)
+        reads = (*longest, *reads[1:], EXPECTED)
+        bytes_per_pixel += 16.0 + 4.0 * bands * len(longest)
+    return Pass("null map", reads, halo, (), null_rule, concatenate, bytes_per_pixel=bytes_per_pixel)

@@ -49,7 +49,7 @@ def field_lines(
         *widths(source, sample, config.filter.stages[1][1] if config.recipe == "diego2026" else None),
         *psf_files(source, sample, given),
         *cores(source, sample),
-        *_weights(source, sample),
+        *_weights(source, sample, local=config.local_threshold),
     ]
     return lines
 
@@ -282,8 +282,11 @@ def _correlation(source: FieldSource, sample: Sample) -> Iterator[Line]:
 # --- weights ------------------------------------------------------------------------------------------------
 
 
-def _weights(source: FieldSource, sample: Sample) -> Iterator[Line]:
-    """Compare the depth of a band over the field, and look for steps."""
+def _weights(source: FieldSource, sample: Sample, *, local: bool) -> Iterator[Line]:
+    """Compare the depth of a band over the field, and look for steps.
+
+    `local`: peaks are compared with the noise at their own pixel, so that steps make no false sources.
+    """
     for number, band in enumerate(source.bands):
         blocks = np.sqrt(sample.weights[:, number]) if sample.weights.size else np.zeros((0, 1, 1))
         known = blocks[np.isfinite(blocks)]
@@ -303,8 +306,13 @@ def _weights(source: FieldSource, sample: Sample) -> Iterator[Line]:
             "noise of the shallow over that of the deep parts (5 and 95 %), by the weights; steepest step "
             f"{step:.2f} over {WEIGHT_BLOCK * source.scale:.2g} arcsec"
         )
+        if local and verdict == "wrong":
+            verdict = "look"
         remedy = (
             "" if verdict == "ok"
+            else "thresholds follow the noise, so the shallow parts are complete to brighter sources only: counts are "
+            "compared above the common limit"
+            if local
             else "one threshold does not suit all of the field: cut it along the step into fields of their own, "
             "or mask the shallow part"
         )  # fmt: skip

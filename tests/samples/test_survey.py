@@ -1,0 +1,204 @@
+"""Samples of clusters: layers of run files, plans, runs side by side with the bytes of runs alone, what fails apart."""
+
+from __future__ import annotations
+
+import json
+
+import numpy as np
+import pyarrow.parquet as pq
+import pytest
+import yaml
+from astropy.table import Table
+
+import tilegc
+from tests.support import mock
+from tests.support.command import tilegc as command
+from tilegc import samples
+from tilegc.errors import ConfigError, RunFolderError
+from tilegc.samples.planning import ClusterPlan, SamplePlan, in_order
+from tilegc.samples.sample import merge
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    """Inputs of one cluster, and a sample of it under two recipes, with one whose run file is missing."""
+    home = tmp_path_factory.mktemp("sample")
+    mock.write_inputs(home)
+    clusters = [
+        {"name": "paper", "run": "run.yaml", "recipe": "diego2026"},
+        {"name": "local", "run": "run.yaml"},
+        {"name": "absent", "run": "elsewhere.yaml"},
+        {"name": "impossible", "run": "run.yaml", "cluster": {"redshift": -1}},
+    ]
+    content = {"defaults": {"recipe": "calibrated", "inpaint": {"realisations": 3}}, "clusters": clusters}
+    # The run file's own recipe would win over the defaults: leave it out, as a user of defaults does.
+    run = yaml.safe_load((home / "run.yaml").read_text())
+    del run["recipe"]
+    (home / "run.yaml").write_text(yaml.safe_dump(run))
+    (home / "sample.yaml").write_text(yaml.safe_dump(content))
+    return home
+
+
+@pytest.fixture(scope="module")
+def surveyed(folder):
+    outcomes = tilegc.survey(str(folder / "sample.yaml"), folder / "runs", workers=0, drivers=2)
+    return folder / "runs", {one.name: one for one in outcomes}
+
+
+def test_later_layers_win_key_by_key_and_lists_are_replaced():
+    under = {"mask": {"edge": 6.6, "bright": "auto"}, "outputs": ["mask", "rho"], "tiles": {"size": 512}}
+    over = {"mask": {"edge": 2.0}, "outputs": ["rho"], "tiles": None}
+    assert merge(under, over) == {"mask": {"edge": 2.0, "bright": "auto"}, "outputs": ["rho"], "tiles": None}
+
+
+def test_a_cluster_is_defaults_its_run_file_and_its_own_keys(folder):
+    entries = {one.name: one for one in samples.load_sample(str(folder / "sample.yaml")).entries}
+    assert entries["paper"].config.recipe == "diego2026"
+    assert entries["local"].config.recipe == "calibrated"
+    assert entries["local"].config.inpaint.realisations == 3
+    assert entries["local"].config.fields[0].bands["F090W"].sci.startswith(str(folder))
+    assert "elsewhere.yaml" in entries["absent"].problem
+    assert "redshift" in entries["impossible"].problem
+    assert entries["impossible"].config is None
+
+
+@pytest.mark.parametrize("form", ["csv", "ecsv", "vot", "parquet"])
+def test_a_table_is_a_sample(folder, form):
+    table = Table(
+        {
+            "name": ["x", "y"],
+            "run": ["run.yaml", "run.yaml"],
+            "redshift": [0.3, 0.4],
+            "recipe": ["calibrated", "diego2026"],
+            "detect.keep": [1.5, 2.5],
+        }
+    )
+    path = folder / f"table.{form}"
+    formats = {"csv": "ascii.csv", "ecsv": "ascii.ecsv", "vot": "votable", "parquet": "parquet"}
+    table.write(path, format=formats[form], overwrite=True)
+    entries = samples.load_sample(str(path)).entries
+    assert [one.problem for one in entries] == [None, None]
+    assert [one.config.cluster.redshift for one in entries] == [0.3, 0.4]
+    assert [one.config.recipe for one in entries] == ["calibrated", "diego2026"]
+    assert [one.config.detect.keep for one in entries] == [1.5, 2.5]
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        ("", "list of clusters"),
+        ("clusters: []", "list of clusters"),
+        ("clusters: [{run: a.yaml}]", r"clusters\.0: give a mapping with a name"),
+        ("clusters: [{name: a/b}]", "cannot name a folder"),
+        ("clusters: [{name: ..}]", "cannot name a folder"),
+        ("clusters: [{name: a}, {name: a}]", "duplicate name 'a'"),
+        ("clusters: [{name: a}]\nextra: 1", "unknown key 'extra'"),
+        ("clusters: [{name: a}]\ndefaults: [1]", "defaults"),
+        ("clusters: [", "not YAML"),
+    ],
+)
+def test_a_wrong_sample_file_is_one_line(tmp_path, content, message):
+    path = tmp_path / "sample.yaml"
+    path.write_text(content)
+    with pytest.raises(ConfigError, match=message) as caught:
+        samples.load_sample(str(path))
+    assert "\n" not in str(caught.value)
+    done = command("survey", path, "-o", tmp_path / "runs")
+    assert done.code == 2
+    assert done.err.count("\n") == 1
+    assert not (tmp_path / "runs").exists()
+
+
+def test_the_plan_costs_what_runs_and_names_what_does_not(folder):
+    found = samples.plan_sample(samples.load_sample(str(folder / "sample.yaml")), folder / "planned", 2)
+    by_name = {one.name: one for one in found.clusters}
+    alone = tilegc.plan(
+        samples.load_sample(str(folder / "sample.yaml")).entries[0].config, folder / "planned"
+    )
+    assert by_name["paper"].refusal is None
+    assert by_name["paper"].pixels == alone.pixels
+    assert by_name["paper"].tiles == sum(step.units for step in alone.steps)
+    assert by_name["paper"].memory == alone.memory
+    assert {name for name, one in by_name.items() if one.refusal} == {"absent", "impossible"}
+    assert not (folder / "planned").exists()
+    done = command("survey", "plan", folder / "sample.yaml")
+    assert done.code == 0, done.err
+    assert "2 of 4 clusters would run" in done.out
+
+
+def test_largest_first_and_no_shorter_than_the_longest():
+    plans = [
+        ClusterPlan(name, 1, 1, cost, 1, 1, None) for name, cost in (("a", 20.0), ("b", 900.0), ("c", 30.0))
+    ]
+    assert [one.name for one in in_order(plans)] == ["b", "c", "a"]
+    assert SamplePlan(tuple(plans), 1).wall_seconds >= 900.0
+    assert SamplePlan(tuple(plans), 1000).wall_seconds < SamplePlan(tuple(plans), 10).wall_seconds
+
+
+def test_a_cluster_in_a_sample_has_the_bytes_of_the_same_cluster_alone(surveyed, folder):
+    runs, outcomes = surveyed
+    assert {name: one.state for name, one in outcomes.items()} == {
+        "paper": "done",
+        "local": "done",
+        "absent": "refused",
+        "impossible": "refused",
+    }
+    config = samples.load_sample(str(folder / "sample.yaml")).entries[0].config
+    alone = tilegc.run(config, folder / "alone", workers=0)
+    mock.assert_same(runs / "paper", alone)
+    assert not tilegc.verify(runs / "paper")
+
+
+def test_the_table_of_all_clusters(surveyed):
+    runs, _ = surveyed
+    table = pq.read_table(runs / "clusters.parquet").to_pydict()
+    assert table["name"] == ["paper", "local", "absent", "impossible"]
+    assert table["state"] == ["done", "done", "refused", "refused"]
+    for row, name in enumerate(("paper", "local")):
+        summary = tilegc.open_run(runs / name).summary
+        assert table["n_detected"][row] == summary["n_detected"]
+        assert table["recipe"][row] == summary["recipe"]
+        found, expected = table["relation_index"][row], (summary["relation"] or {}).get("index")
+        assert found == expected if expected is not None else np.isnan(found)
+    assert "elsewhere.yaml" in table["message"][2]
+
+
+def test_resuming_leaves_what_is_done_and_a_second_start_is_refused(surveyed, folder):
+    runs, _ = surveyed
+    with pytest.raises(RunFolderError, match="--resume or start over with --overwrite"):
+        tilegc.survey(str(folder / "sample.yaml"), runs, workers=0)
+    before = (runs / "paper" / "manifest.json").stat().st_mtime_ns
+    outcomes = tilegc.survey(str(folder / "sample.yaml"), runs, workers=0, resume=True)
+    assert [one.state for one in outcomes] == ["done", "done", "refused", "refused"]
+    assert (runs / "paper" / "manifest.json").stat().st_mtime_ns == before
+    done = command("survey", "status", runs)
+    assert done.code == 0
+    assert "2 done, 2 refused" in done.out
+
+
+def test_one_broken_cluster_never_stops_the_others_and_is_run_again_on_request(folder, tmp_path):
+    home = tmp_path / "inputs"
+    home.mkdir()
+    run = mock.write_inputs(home)
+    content = {"clusters": [{"name": "good", "run": run.name}, {"name": "bad", "run": run.name}]}
+    sample = home / "sample.yaml"
+    sample.write_text(yaml.safe_dump(content))
+    runs = home / "runs"
+    # A foreign file where the run's folder would be: the run is refused when it begins, the plan does not see it.
+    (runs / "bad").mkdir(parents=True)
+    (runs / "bad" / "notes.txt").write_text("mine")
+    (runs / "survey.json").write_text(json.dumps({"tilegc-survey": 1, "clusters": []}))
+    done = command("survey", sample, "--workers", 0, "--drivers", 2, "--resume", "-o", runs)
+    assert done.code in {2, 3}, done.err
+    assert "bad" in done.err
+    assert (runs / "bad" / "notes.txt").read_text() == "mine"
+    (runs / "bad" / "notes.txt").unlink()
+    again = command("survey", sample, "--workers", 0, "--resume", "--retry-failed", "-o", runs)
+    assert again.code == 0, again.err
+    mock.assert_same(runs / "bad", runs / "good")
+
+
+def test_only_what_is_named_runs(folder, tmp_path):
+    with pytest.raises(ConfigError, match="--only nobody: no such cluster"):
+        tilegc.survey(str(folder / "sample.yaml"), tmp_path / "runs", workers=0, only=("nobody",))
+    assert not (tmp_path / "runs").exists()

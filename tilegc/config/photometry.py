@@ -1,0 +1,44 @@
+"""The section `photometry` of a run file."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Mapping
+from typing import Annotated, Literal
+
+from pydantic import BeforeValidator, Field, field_validator
+
+from tilegc.config.values import Positive, Section
+
+__all__ = ["Photometry", "PhotometrySwitch"]
+
+
+class Photometry(Section):
+    """PSF photometry of all candidates: radii, arcsec, of the apertures that are measured beside it."""
+
+    apertures: Annotated[tuple[Positive, ...], Field(max_length=9)] = (0.1, 0.2, 0.3)
+
+    @field_validator("apertures")
+    @classmethod
+    def _rising(cls, value: tuple[float, ...]) -> tuple[float, ...]:
+        if any(b <= a for a, b in itertools.pairwise(value)):
+            raise ValueError("apertures must be radii in arcsec, each larger than the one before")
+        if value and value[-1] > 1:
+            raise ValueError(
+                f"an aperture of {value[-1]:g} arcsec holds many sources; give radii up to 1 arcsec"
+            )
+        return value
+
+
+def _section(value: object) -> object:
+    if value is False:
+        return "off"
+    if isinstance(value, Mapping):
+        return Photometry(**value)
+    if value not in ("off", "auto") and not isinstance(value, Photometry):
+        raise ValueError("give off, auto or {apertures: [radii in arcsec]}")
+    return value
+
+
+PhotometrySwitch = Annotated[Photometry | Literal["off", "auto"], BeforeValidator(_section)]
+"""auto: on for `recipe: calibrated`, off for `recipe: diego2026`."""

@@ -1,0 +1,316 @@
+"""The fit of one or more fields: equations, solution, positions, in turn; then what is left, and the errors.
+
+Fluxes and sky are solved in the driver, band by band; everything that needs pixels is a pass over tiles.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any, Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from tilegc.engine import Engine, FieldTiles, Pass, run_pass
+from tilegc.kernels.lattice import bilinear_at
+from tilegc.photometry.local_inverse import Variance, closest_pairs, variances
+from tilegc.photometry.noise_cells import CELL
+from tilegc.photometry.noise_map import noise_map
+from tilegc.photometry.normal_matrix import Rows
+from tilegc.photometry.passes import EQUATIONS, FIRST, POSITIONS, REST, FitParams, SkyRows
+from tilegc.photometry.positions import FARTHEST
+from tilegc.photometry.sky_spline import grid_shape
+from tilegc.photometry.solve import Solution, System, solve
+from tilegc.photometry.sources import FieldSources
+from tilegc.photometry.spline_psf import SplinePsf
+
+__all__ = ["ROUNDS", "BandFit", "FieldFit", "fit_fields"]
+
+log = logging.getLogger("tilegc")
+
+Floats = NDArray[np.float64]
+Int64 = NDArray[np.int64]
+
+ROUNDS: Final = 2
+"""How often positions are refined, each time on the residuals of a new solution."""
+
+CLOSE: Final = 0.7
+"""Pixels between two sources below which their fluxes cannot be told apart."""
+
+BRIGHT: Final = 50.0
+"""Signal-to-noise from which sources tell how errors grow with flux."""
+
+FEWEST: Final = 20
+"""Bright sources from which the photons' share is known."""
+
+SKY_SHARE: Final = 3.5e-4
+"""Variance of the fitted sky, over that of one pixel, for the splines' spacing and penalty (white noise)."""
+
+
+@dataclass(frozen=True)
+class BandFit:
+    """Of all sources of a field, in one band."""
+
+    flux: Floats
+    """Total flux, nJy; NaN where the source has no pixel of weight."""
+    flux_err: Floats
+    chi: Floats
+    sky: Floats
+    good: Floats
+    neighbours: Floats
+    """Light of neighbours in the source's stamp, as a flux, nJy."""
+    apertures: Floats
+    """(n, radii), nJy."""
+    gain: float
+    """Variance of the sources' own photons, nJy^2 per nJy; 0 where it is not known."""
+    noise: Floats
+    """Scatter of fluxes over that of white noise of the weights, (cell_y, cell_x)."""
+
+
+@dataclass(frozen=True)
+class FieldFit:
+    """Of all sources of a field."""
+
+    y: Floats
+    x: Floats
+    error: Floats
+    """Standard deviations of y and x, pixels, (n, 2); NaN where positions were not fitted."""
+    moved: NDArray[np.bool_]
+    """Whether a source went as far as it may from its peak."""
+    close: NDArray[np.bool_]
+    """Whether another source lies within `CLOSE` pixels."""
+    bands: tuple[BandFit, ...]
+
+
+def fit_fields(
+    engine: Engine, fields: Sequence[FieldTiles], sources: Mapping[str, FieldSources],
+    psfs: Mapping[str, tuple[SplinePsf, ...]], radii: Mapping[str, Floats], *, rounds: int = ROUNDS,
+) -> dict[str, FieldFit]:  # fmt: skip
+    """Fit the sources of some fields.
+
+    Parameters
+    ----------
+    engine : Engine
+    fields : sequence of FieldTiles
+    sources : mapping
+        By field; positions are refined in place.
+    psfs : mapping
+        Of every band, by field.
+    radii : mapping
+        Of the apertures, pixels, by field.
+    rounds : int
+        How often positions are refined; 0 keeps them.
+    """
+    known = {name: np.full((one.y_peak.size, 2), np.nan) for name, one in sources.items()}
+    params = {
+        one.source.name: FitParams(
+            one.source.shape, psfs[one.source.name], tuple("wht" in band.given for band in one.source.bands),
+            tuple("err" in band.given for band in one.source.bands), radii=radii[one.source.name],
+        )
+        for one in fields
+    }  # fmt: skip
+    sky: dict[str, list[tuple[Floats, Floats]]] = {}
+    systems: dict[str, list[System]] = {}
+    solutions: dict[str, list[Solution]] = {}
+    for number in range(rounds + 1):
+        first = number == 0
+        params = {name: replace(one, with_sky=first) for name, one in params.items()}
+        systems = _equations(engine, fields, sources, params, sky)
+        for name, bands in systems.items():
+            before = solutions.get(name)
+            solutions[name] = [
+                solve(system, params[name].shape, None if before is None else (before[n].flux, before[n].sky))
+                for n, system in enumerate(bands)
+            ]
+            for n, one in enumerate(solutions[name]):
+                if not one.converged:
+                    log.warning("field %s: photometry of band %d has not converged", name, n)
+            sources[name].flux = np.stack([one.flux for one in solutions[name]])
+            params[name] = replace(params[name], sky=tuple(one.sky for one in solutions[name]))
+        if number < rounds:
+            _positions(engine, fields, sources, params, known)
+    rest = _rest(engine, fields, sources, params)
+    return {
+        name: _assembled(
+            sources[name], systems[name], solutions[name], known[name], *rest[name], params[name].shape
+        )
+        for name in systems
+    }
+
+
+def _own(sources: Mapping[str, FieldSources]) -> Any:
+    return lambda field, tile: sources[field.source.name].of(tile.core)
+
+
+def _without_err(step: Pass, params: Mapping[str, FitParams]) -> Pass:
+    """Return a pass that reads no errors where all bands have weights."""
+    if all(all(one.with_wht) for one in params.values()):
+        return replace(step, reads=tuple(name for name in step.reads if name != "err"))
+    return step
+
+
+def _equations(
+    engine: Engine, fields: Sequence[FieldTiles], sources: Mapping[str, FieldSources],
+    params: Mapping[str, FitParams], sky: dict[str, list[tuple[Floats, Floats]]],
+) -> dict[str, list[System]]:  # fmt: skip
+    """Return the normal equations of every band of every field; fill `sky` the first time."""
+    found: dict[str, list[list[Rows]]] = {}
+    for one in fields:
+        name, bands = one.source.name, len(one.source.bands)
+        found[name] = [[] for _ in range(bands)]
+        if params[name].with_sky:
+            shape = grid_shape(one.source.shape)
+            sky[name] = [(np.zeros((*shape, 25)), np.zeros(shape)) for _ in range(bands)]
+    for one in fields:
+        name = one.source.name
+
+        def enter(parts: list[tuple[Rows, SkyRows | None]], name: str = name) -> None:
+            for n, (part, splines) in enumerate(parts):
+                found[name][n].append(part)
+                if splines is not None:
+                    (y, x), (down, along) = splines.first, splines.right.shape
+                    sky[name][n][0][y : y + down, x : x + along] = splines.band
+                    sky[name][n][1][y : y + down, x : x + along] = splines.right
+
+        run_pass(
+            engine,
+            _without_err(FIRST if params[name].with_sky else EQUATIONS, params),
+            [one],
+            params,
+            gather=enter,
+            own=_own(sources),
+        )
+    return {
+        name: [_system(parts, sources[name].y_peak.size, *sky[name][n]) for n, parts in enumerate(bands)]
+        for name, bands in found.items()
+    }
+
+
+def _system(parts: Sequence[Rows], n: int, band: Floats, sky_right: Floats) -> System:
+    """Put the rows of all tiles in the order of the sources' numbers."""
+    number = np.concatenate([part.number for part in parts])
+    place = np.empty(n, np.int64)
+    place[number] = np.arange(n)
+    rows = {
+        name: np.concatenate([getattr(part, name) for part in parts])[place]
+        for name in ("diagonal", "right", "knot", "sky")
+    }
+    first, second, overlap = (
+        np.concatenate([getattr(part, name) for part in parts]) for name in ("first", "second", "overlap")
+    )
+    order = np.lexsort((second, first))
+    return System(
+        rows["diagonal"], rows["right"], first[order], second[order], overlap[order], rows["knot"], rows["sky"], band,
+        sky_right,
+    )  # fmt: skip
+
+
+def _positions(
+    engine: Engine, fields: Sequence[FieldTiles], sources: Mapping[str, FieldSources],
+    params: Mapping[str, FitParams], known: Mapping[str, Floats],
+) -> None:  # fmt: skip
+    """Refine the positions of all sources in place, and their errors."""
+    for one in fields:
+        name = one.source.name
+        new = sources[name].offset.copy()
+
+        def enter(part: tuple[Int64, Floats, Floats], name: str = name, new: Floats = new) -> None:
+            number, offset, error = part
+            new[number] = offset
+            known[name][number] = error
+
+        run_pass(engine, _without_err(POSITIONS, params), [one], params, gather=enter, own=_own(sources))
+        sources[name].offset = new
+
+
+def _rest(
+    engine: Engine,
+    fields: Sequence[FieldTiles],
+    sources: Mapping[str, FieldSources],
+    params: Mapping[str, FitParams],
+) -> dict[str, tuple[list[dict[str, Floats]], list[dict[str, NDArray[Any]]]]]:
+    """Return, by field, the quality of all sources and the noise of all cells, band by band."""
+    result = {}
+    for one in fields:
+        name, n, bands = one.source.name, sources[one.source.name].y_peak.size, len(one.source.bands)
+        radii = params[name].radii
+        count = 0 if radii is None else radii.size
+        columns = ("chi", "good", "photons", "excess", "sky")
+        table: list[dict[str, Floats]] = [
+            {**{key: np.full(n, np.nan) for key in columns}, "apertures": np.full((n, count), np.nan)}
+            for _ in range(bands)
+        ]
+        cells: list[list[dict[str, NDArray[Any]]]] = [[] for _ in range(bands)]
+
+        def enter(part: tuple[Int64, list[Any]], table: Any = table, cells: Any = cells) -> None:
+            number, found = part
+            for band, (measured, noise) in enumerate(found):
+                for key, column in table[band].items():
+                    column[number] = getattr(measured, key)
+                cells[band].append(noise)
+
+        run_pass(engine, REST, [one], params, gather=enter, own=_own(sources))
+        joined = []
+        for parts in cells:
+            whole = {key: np.concatenate([part[key] for part in parts]) for key in parts[0]}
+            order = np.lexsort((whole["column"], whole["row"]))
+            joined.append({key: column[order] for key, column in whole.items()})
+        result[name] = (table, joined)
+    return result
+
+
+def _assembled(
+    sources: FieldSources, systems: Sequence[System], solutions: Sequence[Solution], error: Floats,
+    table: Sequence[dict[str, Floats]], cells: Sequence[dict[str, NDArray[Any]]], shape: tuple[int, int],
+) -> FieldFit:  # fmt: skip
+    """Put the numbers of one field together."""
+    bands = []
+    square, information = np.zeros(error.shape[0]), np.zeros(error.shape[0])
+    for n, (system, solution) in enumerate(zip(systems, solutions, strict=True)):
+        noise, pixel = noise_map(cells[n], shape)
+        variance = variances(system, solution)
+        scale, pixel_scale = (
+            bilinear_at(one, sources.y_peak, sources.x_peak, CELL).astype(np.float64)
+            for one in (noise, pixel)
+        )
+        band = _band(system, solution, variance, table[n], scale, pixel_scale, noise)
+        bands.append(band)
+        # Positions have the noise of the bands that tell them, each as far as it does.
+        with np.errstate(invalid="ignore"):
+            weight = np.nan_to_num(band.flux.clip(0.0) ** 2 / variance.white)
+        square += weight * np.nan_to_num(band.flux_err**2 / variance.white)
+        information += weight
+    with np.errstate(divide="ignore", invalid="ignore"):
+        over_white = np.sqrt(square / information)
+    moved = np.asarray((np.abs(sources.offset) >= FARTHEST).any(axis=1))
+    close = closest_pairs(systems[0].first, systems[0].second, sources.y, sources.x, CLOSE)
+    return FieldFit(sources.y, sources.x, error * over_white[:, None], moved, close, tuple(bands))
+
+
+def _band(
+    system: System, solution: Solution, variance: Variance, table: Mapping[str, Floats], scale: Floats,
+    pixel_scale: Floats, noise: Floats,
+) -> BandFit:  # fmt: skip
+    some = system.diagonal > 0
+    flux = np.where(some, solution.flux, np.nan)
+    # The sky is fitted over so many pixels that its own error matters for the faintest sources alone.
+    ratio = np.where(some, variance.weight / np.where(some, system.diagonal, 1.0), np.nan)
+    of_sky = ratio * ratio * SKY_SHARE / np.where(variance.weight > 0, variance.weight, np.nan)
+    formal = scale * scale * (variance.white + of_sky)
+    gain = _gain(table["excess"], flux, np.sqrt(formal))
+    photons = gain * flux.clip(0.0) * table["photons"] * variance.white * variance.white
+    return BandFit(
+        flux, np.sqrt(formal + photons), table["chi"] / pixel_scale, table["sky"], table["good"],
+        variance.neighbours, table["apertures"], gain, noise,
+    )  # fmt: skip
+
+
+def _gain(excess: Floats, flux: Floats, error: Floats) -> float:
+    """Return the variance per flux of the sources' photons, from what errors have in bright sources beyond the sky."""
+    with np.errstate(invalid="ignore"):
+        bright = np.isfinite(excess) & (flux > BRIGHT * error)
+    if bright.sum() < FEWEST:
+        return 0.0
+    return max(float(np.median(excess[bright] / flux[bright])), 0.0)

@@ -1,0 +1,135 @@
+"""The noise of fluxes as it is, cell by cell: the PSF laid on empty places of the residuals.
+
+The scatter of sum(w P r) / sqrt(sum w P^2) over places away from all sources is 1 for white noise of the given weights.
+It is larger for correlated pixels, underestimated errors, and sources too faint for the list, and it follows these
+over the field.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from tilegc.geometry import Box
+from tilegc.kernels.compiled import PLAIN, compiled
+from tilegc.photometry.normal_matrix import Points
+
+__all__ = ["CELL", "REACH", "noise_cells"]
+
+Floats = NDArray[np.float64]
+Float32 = NDArray[np.float32]
+Int64 = NDArray[np.int64]
+
+CELL: Final = 64
+"""Side of a cell, pixels."""
+
+SPACING: Final = 4
+"""Pixels between places along y and x: about two widths of the PSF, so that they are nearly independent."""
+
+REACH: Final = 6
+"""Radius, pixels, of the PSF's core that is laid on them."""
+
+AWAY: Final = 3
+"""Pixels along y or x to the nearest source at least."""
+
+
+def noise_cells(
+    residual: Float32, weight: Float32, points: Points, shape: Floats, core: Box, origin: tuple[int, int]
+) -> dict[str, NDArray[np.generic]]:
+    """Return the scatter in every cell whose first pixel lies in a tile's core.
+
+    Parameters
+    ----------
+    residual, weight : (ny, nx) float32
+        Of the window, which reaches `CELL` + `REACH` pixels beyond the core.
+    points : Points
+        All sources in the window.
+    shape : (n, n) float64
+        The PSF's stamp at a pixel's centre.
+    core : Box
+        Of the tile, in the field.
+    origin : (int, int)
+        The window's first row and column in the field.
+
+    Returns
+    -------
+    dict
+        `row` and `column` of the cells, `count` of places, and the quantiles 0.16, 0.5, 0.84 of the scaled sums
+        (`low`, `middle`, `high`) and of the scaled residuals of the places' own pixels (`pixel_low`, `pixel_high`).
+    """
+    first = -(-core.y0 // CELL), -(-core.x0 // CELL)
+    end = -(-core.y1 // CELL), -(-core.x1 // CELL)
+    rows, columns = np.meshgrid(np.arange(first[0], end[0]), np.arange(first[1], end[1]), indexing="ij")
+    middle = shape.shape[0] // 2
+    inner = slice(middle - REACH, middle + REACH + 1)
+    residual, weight = np.require(residual, np.float32, PLAIN), np.require(weight, np.float32, PLAIN)
+    taken = _taken(residual, weight, points.arrays()[0], points.arrays()[1])
+    found = np.full((rows.size, 6), np.nan)
+    kernel = np.ascontiguousarray(shape[inner, inner])
+    for n, (row, column) in enumerate(zip(rows.ravel(), columns.ravel(), strict=True)):
+        top, left = int(row) * CELL - origin[0], int(column) * CELL - origin[1]
+        sums, pixels = _sample(residual, weight, taken, kernel, top, left)
+        found[n, 0] = sums.size
+        if sums.size >= 2:
+            found[n, 1:4] = _quantiles(sums, (0.16, 0.5, 0.84))
+            found[n, 4:6] = _quantiles(pixels, (0.16, 0.84))
+    names = ("low", "middle", "high", "pixel_low", "pixel_high")
+    return {
+        "row": rows.ravel(), "column": columns.ravel(), "count": found[:, 0].astype(np.int64),
+        **{name: found[:, k + 1] for k, name in enumerate(names)},
+    }  # fmt: skip
+
+
+def _quantiles(values: Floats, shares: tuple[float, ...]) -> Floats:
+    places = [round(share * (values.size - 1)) for share in shares]
+    ordered = np.sort(values)
+    return ordered[places]
+
+
+@compiled
+def _taken(residual: Float32, weight: Float32, row: Int64, column: Int64) -> NDArray[np.bool_]:
+    """Return which pixels are near a source, or have no weight."""
+    height, width = residual.shape
+    out = np.zeros((height, width), np.bool_)
+    for y in range(height):
+        for x in range(width):
+            out[y, x] = not weight[y, x] > 0
+    for i in range(row.size):
+        for y in range(max(row[i] - AWAY + 1, 0), min(row[i] + AWAY, height)):
+            for x in range(max(column[i] - AWAY + 1, 0), min(column[i] + AWAY, width)):
+                out[y, x] = True
+    return out
+
+
+@compiled
+def _sample(
+    residual: Float32, weight: Float32, taken: NDArray[np.bool_], kernel: Floats, top: int, left: int
+) -> tuple[Floats, Floats]:
+    height, width = residual.shape
+    most = (CELL // SPACING) ** 2
+    sums, pixels = np.empty(most), np.empty(most)
+    count = 0
+    for y in range(max(top + SPACING // 2, REACH), min(top + CELL, height - REACH), SPACING):
+        for x in range(max(left + SPACING // 2, REACH), min(left + CELL, width - REACH), SPACING):
+            if taken[y, x]:
+                continue
+            product, square, all_ = 0.0, 0.0, 0.0
+            for j in range(2 * REACH + 1):
+                for k in range(2 * REACH + 1):
+                    p = kernel[j, k]
+                    w = weight[y + j - REACH, x + k - REACH]
+                    if w > 0:
+                        product += w * p * residual[y + j - REACH, x + k - REACH]
+                        square += w * p * p
+                        all_ += p * p
+                    else:
+                        all_ += (
+                            2.0 * p * p
+                        )  # twice: more than a quarter of the stamp without weight is too much
+            if square > 0:
+                sums[count] = product / np.sqrt(square)
+                pixels[count] = residual[y, x] * np.sqrt(weight[y, x])
+                count += 1
+    return sums[:count], pixels[:count]

@@ -1,0 +1,158 @@
+"""The three passes of photometry over the tiles of a field: normal equations, positions, and what is left.
+
+All are counting passes: nothing is written, the driver gathers rows of sources and sky splines by their numbers, so
+that they come out the same for any tiling and in any order of tiles.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, Final
+
+import numpy as np
+import xarray as xr
+from numpy.typing import NDArray
+
+from tilegc.engine import Pass
+from tilegc.geometry import Tile
+from tilegc.photometry import sky_spline
+from tilegc.photometry.noise_cells import noise_cells
+from tilegc.photometry.normal_matrix import Points, Rows, rows, stamps
+from tilegc.photometry.positions import CORE, refine
+from tilegc.photometry.quality import quality
+from tilegc.photometry.residual import residual, weights
+from tilegc.photometry.sources import MARGIN, TileSources
+from tilegc.photometry.spline_psf import SplinePsf
+
+__all__ = ["EQUATIONS", "FIRST", "POSITIONS", "REST", "FitParams", "SkyRows"]
+
+Floats = NDArray[np.float64]
+Float32 = NDArray[np.float32]
+
+REST_HALO: Final = 88
+"""Halo, pixels, of the residuals: a noise cell that begins in the core, and whole blocks of errors about it."""
+
+SKY_HALO: Final = 72
+"""Halo of the first equations: the cells of the sky's splines, and whole blocks of errors."""
+
+NEAR_HALO: Final = 32
+"""Halo of the others: a stamp, and whole blocks of errors."""
+
+READS: Final = ("sci", "wht", "err", "mask")
+
+
+@dataclass(frozen=True)
+class FitParams:
+    """What the passes need to know of a field."""
+
+    shape: tuple[int, int]
+    psfs: tuple[SplinePsf, ...]
+    """Of every band."""
+    with_wht: tuple[bool, ...]
+    """Whether a band has weights."""
+    with_err: tuple[bool, ...]
+    """Whether a band has errors."""
+    sky: tuple[Floats, ...] = ()
+    """Coefficients of every band's sky, from the last solution."""
+    radii: Floats | None = None
+    """Of the apertures, pixels."""
+    with_sky: bool = True
+    """Whether the sky's own rows are wanted: they do not depend on positions."""
+
+
+@dataclass(frozen=True)
+class SkyRows:
+    """Rows of the sky's normal equations that a tile owns, of one band."""
+
+    first: tuple[int, int]
+    """Row and column of the first coefficient."""
+    band: Floats
+    right: Floats
+
+
+def _bands(window: xr.Dataset, tile: Tile, fit: FitParams) -> list[tuple[Float32, Float32, Float32 | None]]:
+    """Return data, weight and errors of every band."""
+    mask, origin = window["mask"].values, (tile.window.y0, tile.window.x0)
+    found = []
+    for band in range(window.sizes["band"]):
+        sci = window["sci"].values[band]
+        wht = window["wht"].values[band] if fit.with_wht[band] else None
+        err = window["err"].values[band] if fit.with_err[band] and "err" in window else None
+        found.append((sci, weights(sci, wht, err, mask, origin), err))
+    return found
+
+
+def _equations(
+    window: xr.Dataset, tile: Tile, params: tuple[FitParams, TileSources]
+) -> tuple[dict[str, Any], Any]:
+    """Return, band by band, the rows of the tile's sources and sky splines."""
+    fit, sources = params
+    points = sources.points(tile, fit.shape, 2 * fit.psfs[0].radius + 3)
+    origin = (tile.window.y0, tile.window.x0)
+    splines = (sky_spline.basis(), *origin)
+    found: list[tuple[Rows, SkyRows | None]] = []
+    for (sci, weight, _), psf in zip(_bands(window, tile, fit), fit.psfs, strict=True):
+        part = rows(sci, weight, points, psf, stamps(points, psf), splines)
+        found.append((part, _sky_rows(sci, weight, tile, fit.shape) if fit.with_sky else None))
+    return {}, found
+
+
+def _sky_rows(sci: Float32, weight: Float32, tile: Tile, shape: tuple[int, int]) -> SkyRows:
+    core, origin = tile.core, (tile.window.y0, tile.window.x0)
+    down = sky_spline.knots_of(core.y0, core.y1, shape[0])
+    along = sky_spline.knots_of(core.x0, core.x1, shape[1])
+    first = origin[0] // sky_spline.STEP, origin[1] // sky_spline.STEP
+    matrix, right = sky_spline.cells(sci, weight, origin)
+    band, total = sky_spline.moments(matrix, right, first, down, along, sky_spline.grid_shape(shape))
+    return SkyRows((down[0], along[0]), band, total)
+
+
+def _positions(
+    window: xr.Dataset, tile: Tile, params: tuple[FitParams, TileSources]
+) -> tuple[dict[str, Any], Any]:
+    """Return number, offset and error of the tile's sources."""
+    fit, sources = params
+    reach = fit.psfs[0].radius + CORE + 3
+    points, sources = sources.points(tile, fit.shape, reach), sources.near(tile, reach)
+    bands = _bands(window, tile, fit)
+    left = _residuals(bands, points, sources, fit, tile)
+    offset, error = refine(
+        left, [weight for _, weight, _ in bands], points, sources.offset, sources.flux, fit.psfs
+    )
+    return {}, (points.number[points.own], offset, error)
+
+
+def _rest(
+    window: xr.Dataset, tile: Tile, params: tuple[FitParams, TileSources]
+) -> tuple[dict[str, Any], Any]:
+    """Return the numbers of the tile's sources and, band by band, their quality and the noise of its cells."""
+    fit, sources = params
+    points = sources.points(tile, fit.shape, MARGIN)
+    bands = _bands(window, tile, fit)
+    left = _residuals(bands, points, sources, fit, tile)
+    origin = (tile.window.y0, tile.window.x0)
+    radii = np.zeros(0) if fit.radii is None else fit.radii
+    found = []
+    for n, ((_, weight, err), psf) in enumerate(zip(bands, fit.psfs, strict=True)):
+        measured = quality(
+            left[n], weight, err, points, sources.flux[n], stamps(points, psf), fit.sky[n], origin, radii
+        )
+        found.append((measured, noise_cells(left[n], weight, points, psf.image(), tile.core, origin)))
+    return {}, (points.number[points.own], found)
+
+
+def _residuals(
+    bands: list[tuple[Float32, Float32, Float32 | None]], points: Points, sources: TileSources, fit: FitParams,
+    tile: Tile,
+) -> list[Float32]:  # fmt: skip
+    origin = (tile.window.y0, tile.window.x0)
+    return [
+        residual(sci, points, sources.flux[n], fit.psfs[n], fit.sky[n], origin)
+        for n, (sci, _, _) in enumerate(bands)
+    ]
+
+
+FIRST: Final = Pass("photometry: sky", READS, SKY_HALO, (), _equations, bytes_per_pixel=60.0)
+EQUATIONS: Final = Pass("photometry: equations", READS, NEAR_HALO, (), _equations, bytes_per_pixel=60.0)
+POSITIONS: Final = Pass("photometry: positions", READS, NEAR_HALO, (), _positions, bytes_per_pixel=60.0)
+REST: Final = Pass("photometry: residuals", READS, REST_HALO, (), _rest, bytes_per_pixel=60.0)

@@ -1,0 +1,123 @@
+"""What is left of a band when the sky and all sources are subtracted, and what its weights are.
+
+The model of a pixel is summed over the sources in the order of their numbers, in float64, so that it is the same
+float in every window that holds the sources whose stamps reach the pixel.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from tilegc.kernels.compiled import PLAIN, compiled
+from tilegc.photometry.normal_matrix import Points
+from tilegc.photometry.sky_spline import evaluate
+from tilegc.photometry.spline_psf import SplinePsf, stamp
+from tilegc.schema import Bit
+
+__all__ = ["BLOCK", "UNMODELLED", "residual", "weights"]
+
+Floats = NDArray[np.float64]
+Float32 = NDArray[np.float32]
+Int64 = NDArray[np.int64]
+
+UNMODELLED: Final = Bit.NO_DATA | Bit.BRIGHT | Bit.EXTENDED | Bit.SPIKE | Bit.ARC
+"""Bits of the mask whose pixels hold light that no point source of the list explains; they get no weight."""
+
+BLOCK: Final = 16
+"""Side, pixels, of the blocks in which the sky's variance is read off the errors; aligned to pixel (0, 0)."""
+
+QUARTER: Final = 0.25
+"""Quantile of the squared errors in a block that is the sky's: pixels with sources have larger ones."""
+
+
+def weights(
+    sci: Float32, wht: Float32 | None, err: Float32 | None, mask: NDArray[np.uint8], origin: tuple[int, int]
+) -> Float32:
+    """Return the weight of every pixel of one band: the inverse variance of the sky, never that of the sources.
+
+    Parameters
+    ----------
+    sci : (ny, nx) float32
+        nJy per pixel.
+    wht : (ny, nx) float32, optional
+        Inverse variances, nJy^-2. They do not contain the sources' own photons, and are taken as they are.
+    err : (ny, nx) float32, optional
+        Standard deviations, nJy, which do contain them. Without `wht` the lower quartile of their squares in blocks of
+        `BLOCK` pixels is the sky's variance.
+    mask : (ny, nx) uint8
+        Bits of `schema.Bit`.
+    origin : (int, int)
+        The window's first row and column in the field.
+
+    Returns
+    -------
+    (ny, nx) float32
+        nJy^-2; 0 where there are no data, or light of anything but point sources. 1 where neither weights nor errors
+        are known. Blocks that the window cuts may differ from those of a larger window.
+    """
+    valid = np.isfinite(sci) & ((mask & np.uint8(UNMODELLED)) == 0)
+    if wht is not None:
+        with np.errstate(invalid="ignore"):
+            valid &= np.isfinite(wht) & (wht > 0)
+        given = np.zeros(sci.shape, np.float32)
+        given[valid] = wht[valid]
+        return given
+    if err is None:
+        return np.asarray(valid, np.float32)
+    with np.errstate(invalid="ignore"):
+        valid &= np.isfinite(err) & (err > 0)
+    out = np.zeros(sci.shape, np.float32)
+    y0, x0 = origin
+    for y in range(-(y0 % BLOCK), sci.shape[0], BLOCK):
+        for x in range(-(x0 % BLOCK), sci.shape[1], BLOCK):
+            place = slice(max(y, 0), y + BLOCK), slice(max(x, 0), x + BLOCK)
+            some = err[place][valid[place]]
+            if some.size:
+                sigma = np.partition(some, int(QUARTER * (some.size - 1)))[int(QUARTER * (some.size - 1))]
+                out[place] = np.float32(1) / (sigma * sigma)
+    out[~valid] = 0
+    return out
+
+
+def residual(
+    data: Float32, points: Points, flux: Floats, psf: SplinePsf, coefficients: Floats, origin: tuple[int, int]
+) -> Float32:
+    """Return the data of a window without sky and sources, nJy per pixel, float32 (ny, nx).
+
+    Parameters
+    ----------
+    data : (ny, nx) float32
+        nJy per pixel; NaN stays NaN.
+    points : Points
+        All sources whose stamps reach a pixel that matters.
+    flux : (n,) float64
+        Of each point, nJy.
+    psf : SplinePsf
+    coefficients : (ky, kx) float64
+        Of the sky of the whole field.
+    origin : (int, int)
+        The window's first row and column in the field.
+    """
+    model = np.zeros(data.shape)
+    _model(psf.table, *points.arrays(), np.require(flux, np.float64, PLAIN), psf.radius, model)
+    sky = evaluate(coefficients, origin, data.shape)
+    return ((data - sky) - model).astype(np.float32)
+
+
+@compiled
+def _model(
+    table: Floats, row: Int64, column: Int64, dy: Floats, dx: Floats, flux: Floats, radius: int, out: Floats
+) -> None:
+    height, width = out.shape
+    shape = np.empty((2 * radius + 1, 2 * radius + 1))
+    for i in range(row.size):
+        top, left = row[i] - radius, column[i] - radius
+        if flux[i] == 0 or top >= height or left >= width or row[i] + radius < 0 or column[i] + radius < 0:
+            continue
+        stamp(table, dy[i], dx[i], shape)
+        for y in range(max(top, 0), min(row[i] + radius + 1, height)):
+            for x in range(max(left, 0), min(column[i] + radius + 1, width)):
+                out[y, x] += flux[i] * shape[y - top, x - left]

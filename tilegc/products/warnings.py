@@ -1,0 +1,119 @@
+"""Verdicts that reach the user: what in a run's inputs or results makes them doubtful, and what to do about it.
+
+The list stands in `summary.json` under `warnings`, at the end of `tilegc run`, and at the top of the report. A
+warning says something that may change how the results are read; remarks that only explain them stay in the log.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass
+
+import numpy as np
+
+from tilegc.config import RunConfig
+from tilegc.detection.noise.global_noise import Noise
+from tilegc.detection.threshold import HIGHEST, Selection
+from tilegc.images.audits import Line
+
+__all__ = ["RunWarning", "on_audit", "on_detection", "rows"]
+
+MOSTLY_NOISE = 0.5
+"""Purity of a catalogue below which most of it is noise."""
+
+TOLERANCE = 0.005
+"""By how much the purity of a catalogue may miss its target: its own error is about as large."""
+
+
+@dataclass(frozen=True)
+class RunWarning:
+    """One thing that a reader of the results must know."""
+
+    code: str
+    """What kind of warning it is, in lower case with underscores; stable."""
+    field: str
+    """Name of the field; empty: the whole run."""
+    text: str
+    """What was found, in one sentence."""
+    remedy: str
+    """What to do about it, in one sentence."""
+
+
+def rows(warnings: Iterable[RunWarning]) -> list[dict[str, str]]:
+    """Return warnings as `summary.json` holds them."""
+    return [asdict(warning) for warning in warnings]
+
+
+def on_audit(lines: Sequence[Line]) -> Iterator[RunWarning]:
+    """Yield what the audit calls wrong."""
+    for line in lines:
+        if line.verdict == "wrong":
+            band = f"{line.band}: " if line.band else ""
+            text = f"The audit calls {line.check} wrong: {band}{line.finding}."
+            yield RunWarning(f"audit_{line.check}", line.field, text, _sentence(line.remedy))
+
+
+def _sentence(words: str) -> str:
+    return f"{words[0].upper()}{words[1:].rstrip('.')}." if words else ""
+
+
+def on_detection(
+    config: RunConfig, noises: Mapping[str, Noise], selection: Selection
+) -> Iterator[RunWarning]:
+    """Yield what is doubtful about the detection of each field: no data, no threshold, an impure catalogue."""
+    for name, noise in noises.items():
+        if not noise.n_good:
+            yield RunWarning(
+                "no_good_pixel", name, "Every pixel is masked or without data, so nothing was detected.",
+                "Check the masks (mask.edge first) and the weights of this field.",
+            )  # fmt: skip
+            continue
+        limit = selection.thresholds[name]
+        if not np.isfinite(limit.value):
+            yield RunWarning(
+                "no_noise", name, "The noise cannot be measured, so there is no threshold and no source.",
+                "Check the image for constant or repeated values, or set detect.threshold: {value: nJy}.",
+            )  # fmt: skip
+            continue
+        if limit.missed:
+            yield RunWarning(
+                "threshold_not_pure", name,
+                f"threshold: auto found no limit up to S/N {HIGHEST:g} at which the catalogue is "
+                f"{config.detect.purity:g} pure; it used S/N {_limit(config, selection, name):.2f}.",
+                "See the purity table and figure for what noise makes, and set detect.threshold yourself.",
+            )  # fmt: skip
+        yield from _impure(config, selection, name)
+
+
+def _limit(config: RunConfig, selection: Selection, name: str) -> float:
+    """Return the limit of a field's catalogue in signal-to-noise."""
+    limit = selection.thresholds[name]
+    noise = 1.0 if limit.local else selection.local[name].median
+    return config.detect.keep * limit.value / noise
+
+
+def _impure(config: RunConfig, selection: Selection, name: str) -> Iterator[RunWarning]:
+    pure = selection.catalogue["purity"][selection.catalogue["field"] == name]
+    known = pure[np.isfinite(pure)]
+    if not pure.size:
+        return
+    if not known.size:
+        yield RunWarning(
+            "purity_unknown", name, "Nothing tells how many of its sources are noise.",
+            "Give two bands or more, or a field with empty sky, so that noise can be measured apart from sources.",
+        )  # fmt: skip
+        return
+    purity = float(known.mean())
+    if purity >= config.detect.purity - TOLERANCE:
+        return
+    expected = (1 - purity) * known.size
+    mostly = "Most of the catalogue is noise" if purity < MOSTLY_NOISE else "The catalogue is impure"
+    remedy = "Set detect.threshold: auto, or a higher one."
+    if config.detect.threshold == "auto":
+        remedy = "Check the audit's lines on noise and weights, and set a higher detect.threshold."
+    yield RunWarning(
+        "mostly_noise" if purity < MOSTLY_NOISE else "purity_below_target", name,
+        f"{mostly}: {expected:.0f} of {known.size} sources are expected to be noise (purity {purity:.3f}, "
+        f"target {config.detect.purity:g}).",
+        remedy,
+    )  # fmt: skip

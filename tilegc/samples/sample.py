@@ -1,0 +1,196 @@
+"""The sample file: which clusters there are, and how defaults and overrides make a run file of each."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final
+
+from tilegc.config import RunConfig, read_yaml, resolve
+from tilegc.errors import ConfigError, InputError, one_line
+from tilegc.places import Place, parent, place
+
+__all__ = ["Entry", "Sample", "default_output", "load_sample"]
+
+_NAME: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._+-]*")
+
+_TABLES: Final = {
+    ".csv": "ascii.csv",
+    ".ecsv": "ascii.ecsv",
+    ".vot": "votable",
+    ".xml": "votable",
+    ".parquet": "parquet",
+}
+
+_KEYS: Final = ("defaults", "clusters")
+
+_SHORT: Final = {
+    "ra": "cluster.ra",
+    "dec": "cluster.dec",
+    "redshift": "cluster.redshift",
+    "z": "cluster.redshift",
+}
+"""Columns of a table that need no section before their name."""
+
+_RESERVED: Final = ("name", "run")
+
+
+@dataclass(frozen=True)
+class Entry:
+    """One cluster of a sample."""
+
+    name: str
+    """Name of its folder."""
+    config: RunConfig | None
+    """Its run file, resolved; None where it cannot be."""
+    problem: str | None
+    """Why it cannot; None where it can."""
+
+
+@dataclass(frozen=True)
+class Sample:
+    """A sample file."""
+
+    path: str
+    entries: tuple[Entry, ...]
+
+
+def default_output(path: str) -> Place:
+    """Return where a sample goes if nothing is said: `<sample file's stem>-runs` beside it."""
+    file = place(path)
+    return file.with_name(f"{file.stem}-runs")
+
+
+def load_sample(path: str) -> Sample:
+    """Read a sample: a YAML file with `clusters` and, if there are any, `defaults`; or a table with a row a cluster.
+
+    A cluster's run file is made of three layers, of which the later one wins key by key (lists are replaced whole):
+    `defaults`; the file that its `run` names, if it names one; its own keys. Relative paths refer to the folder of that
+    run file, else to the sample's.
+
+    In a table (CSV, ECSV, VOTable, Parquet) every column is a key with its sections before it, such as
+    `fields.0.bands.F090W` or `convergence.path`; `ra`, `dec` and `redshift` are the cluster's; empty cells are left
+    out.
+
+    Parameters
+    ----------
+    path : str
+        The sample file, or its URL.
+
+    Returns
+    -------
+    Sample
+        A cluster whose run file is wrong is an entry with a problem: it does not stop the others.
+
+    Raises
+    ------
+    ConfigError
+        If the sample file itself is wrong.
+    """
+    suffix = Path(path).suffix.lower()
+    content = _of_table(path, _TABLES[suffix]) if suffix in _TABLES else read_yaml(path)
+    if (
+        not isinstance(content, Mapping)
+        or not isinstance(content.get("clusters"), list)
+        or not content["clusters"]
+    ):
+        raise ConfigError(f"{path}: give a list of clusters under `clusters`, each with a name")
+    unknown = sorted(set(map(str, content)) - set(_KEYS))
+    if unknown:
+        raise ConfigError(f"{path}: unknown key {unknown[0]!r} (valid: {', '.join(_KEYS)})")
+    defaults = content.get("defaults") or {}
+    if not isinstance(defaults, Mapping):
+        raise ConfigError(
+            f"{path}: defaults: a mapping of run-file keys is needed, got {type(defaults).__name__}"
+        )
+    described = [_described(path, number, one) for number, one in enumerate(content["clusters"])]
+    names = [str(one["name"]) for one in described]
+    twice = sorted({name for name in names if names.count(name) > 1})
+    if twice:
+        raise ConfigError(f"{path}: clusters: duplicate name {twice[0]!r}")
+    return Sample(path, tuple(_entry(path, defaults, one) for one in described))
+
+
+def _described(path: str, number: int, cluster: object) -> Mapping[str, Any]:
+    if not isinstance(cluster, Mapping) or "name" not in cluster:
+        raise ConfigError(f"{path}: clusters.{number}: give a mapping with a name")
+    if not _NAME.fullmatch(str(cluster["name"])):
+        raise ConfigError(
+            f"{path}: clusters.{number}.name: {cluster['name']!r} cannot name a folder; use letters, digits and . _ + -"
+        )
+    return cluster
+
+
+def _entry(path: str, defaults: Mapping[str, Any], described: Mapping[str, Any]) -> Entry:
+    name, run = str(described["name"]), described.get("run")
+    own = {key: value for key, value in described.items() if key not in _RESERVED}
+    try:
+        base, layers = parent(path), [defaults, own]
+        if run is not None:
+            file = str(run) if Path(str(run)).is_absolute() or "://" in str(run) else f"{base}/{run}"
+            base, layers = parent(file), [defaults, _mapping(file), own]
+        merged: dict[str, Any] = {"cluster": {"name": name}}
+        for layer in layers:
+            merged = merge(merged, layer)
+        return Entry(name, resolve(merged, base=base, source=f"cluster {name}"), None)
+    except InputError as error:
+        return Entry(name, None, one_line(error))
+
+
+def _mapping(path: str) -> Mapping[str, Any]:
+    content = read_yaml(path)
+    if not isinstance(content, Mapping):
+        raise ConfigError(f"{path}: a mapping of keys is needed, got {type(content).__name__}")
+    return content
+
+
+def merge(under: Mapping[str, Any], over: Mapping[str, Any]) -> dict[str, Any]:
+    """Return two layers of a run file as one: mappings are merged key by key, anything else is replaced."""
+    merged = dict(under)
+    for key, value in over.items():
+        below = merged.get(key)
+        merged[key] = (
+            merge(below, value) if isinstance(below, Mapping) and isinstance(value, Mapping) else value
+        )
+    return merged
+
+
+def _of_table(path: str, form: str) -> dict[str, Any]:
+    from astropy.table import Table  # noqa: PLC0415  (only tables pay)
+
+    try:
+        table = Table.read(path, format=form)
+    except Exception as error:  # noqa: BLE001  (whatever astropy's many readers raise)
+        raise ConfigError(f"{path}: cannot be read as a table ({one_line(error)[:200]})") from None
+    if "name" not in table.colnames:
+        raise ConfigError(
+            f"{path}: the table has no column `name` (its columns: {', '.join(table.colnames)})"
+        )
+    return {"clusters": [_nested(dict(zip(table.colnames, row, strict=True))) for row in table]}
+
+
+def _nested(row: Mapping[str, Any]) -> dict[str, Any]:
+    """Return a row as nested sections: `fields.0.name` is the name of the first field."""
+    nested: dict[str, Any] = {}
+    for column, cell in row.items():
+        value = cell.item() if hasattr(cell, "item") else cell
+        if value is None or value == "" or value != value or "masked" in type(cell).__name__.lower():  # noqa: PLR0124
+            continue
+        keys = _SHORT.get(column, column).split(".")
+        section = nested
+        for key in keys[:-1]:
+            section = section.setdefault(key, {})
+        section[keys[-1]] = value
+    return {key: _listed(one) for key, one in nested.items()}
+
+
+def _listed(value: Any) -> Any:
+    """Turn sections whose keys are 0, 1, ... into lists."""
+    if not isinstance(value, dict):
+        return value
+    items = {key: _listed(one) for key, one in value.items()}
+    if items and all(key.isdigit() for key in items):
+        return [items[key] for key in sorted(items, key=int)]
+    return items
