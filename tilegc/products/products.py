@@ -23,6 +23,7 @@ from tilegc.images import audits as audit
 from tilegc.images.psfs import BandPsf
 from tilegc.io import store
 from tilegc.io.atomic import write_bytes
+from tilegc.io.exports import write_fits_table, write_short, write_votable
 from tilegc.io.maps import write_map
 from tilegc.io.psf import write_psf
 from tilegc.io.tables import write_ecsv, write_parquet, write_regions
@@ -32,6 +33,7 @@ from tilegc.photometry.catalogue import band_names
 from tilegc.places import Place
 from tilegc.planted import Planted
 from tilegc.products import warnings
+from tilegc.products.exporting import REGION_RADIUS, listed_columns
 from tilegc.radial import contamination, mass_table
 from tilegc.radial.contamination import Component
 from tilegc.radial.intensity import Fit
@@ -45,7 +47,6 @@ from tilegc.relation.likelihood import CountsRelation, describe
 from tilegc.schema import (
     ARRAYS,
     AUDIT,
-    CANDIDATES,
     CONTAMINATION,
     FILES,
     INPAINTED,
@@ -63,8 +64,6 @@ from tilegc.schema import (
     SKY_GRID,
     STARS,
     VERSION,
-    Column,
-    photometry_columns,
 )
 from tilegc.sky import cosmology, kpc_per_arcsec
 from tilegc.skygrid.cells import SkyCells
@@ -85,9 +84,6 @@ ROWS = 512
 """Rows of a map that are held at a time."""
 
 BOX = ("xi", "eta", "area", "count", "kappa")
-
-REGION_RADIUS = 0.15
-"""Radius of the catalogue's circles, arcsec."""
 
 Table = dict[str, np.ndarray]
 
@@ -144,12 +140,14 @@ class Results:
 def write_tables(setup: Setup, results: Results) -> None:
     """Write catalogue, candidates, inpainted, relation and profile."""
     folder, recipe = setup.folder, {"recipe": setup.config.recipe}
-    listed: tuple[Column, ...] = CANDIDATES
-    if (settings := setup.config.photometry_settings) is not None:
-        listed += photometry_columns(band_names(setup), settings.apertures)
+    settings = setup.config.photometry_settings
+    listed = listed_columns(band_names(setup), None if settings is None else settings.apertures)
     write_parquet(folder.path / FILES.candidates, listed, results.candidates, recipe)
     write_parquet(folder.path / FILES.catalogue, listed, results.catalogue, recipe)
     write_ecsv(folder.path / FILES.catalogue_ecsv, listed, results.catalogue, recipe)
+    write_votable(folder.path / FILES.catalogue_votable, listed, results.catalogue, recipe)
+    write_fits_table(folder.path / FILES.catalogue_fits, listed, results.catalogue, recipe)
+    write_short(folder.path / FILES.gc, listed, results.catalogue, recipe)
     write_regions(
         folder.path / FILES.catalogue_regions,
         results.catalogue["ra"],
