@@ -114,7 +114,7 @@ def test_the_benchmark_finds_what_a_run_finds(by, tmp_path, monkeypatch):
     assert len(run.catalogue) > 50
     for name in run.fields:
         rows = run.catalogue[np.asarray(run.catalogue["field"]).astype(str) == name]
-        places = np.column_stack([rows["y"].value, rows["x"].value])
+        places = np.column_stack([rows["y_peak"].value, rows["x_peak"].value])
         np.testing.assert_array_equal(found[name].places, places)
         np.testing.assert_array_equal(found[name].mask, run.field(name)["mask"].values)
 

@@ -105,7 +105,8 @@ ARRAYS = {
 TOP = {
     "run.yaml", "manifest.json", "summary.json", "log.txt", "report.html", "catalogue.parquet",
     "candidates.parquet", "inpainted.parquet", "relation.ecsv", "profile.ecsv", "catalogue.ecsv",
-    "catalogue.reg", "radial.ecsv", "shape.ecsv", "masses.ecsv", "contamination.ecsv", "audit.ecsv",
+    "catalogue.reg", "catalogue.vot", "catalogue.fits", "gc.ecsv",
+    "radial.ecsv", "shape.ecsv", "masses.ecsv", "contamination.ecsv", "audit.ecsv",
     "ranking.ecsv", "sensitivity.ecsv", "purity.ecsv", "pattern.ecsv",
     "masked.ecsv", "stars.ecsv", "maps", "psf", "figures", "store", "ledger",
 }  # fmt: skip
@@ -227,7 +228,7 @@ def test_candidates_are_sorted_and_the_catalogue_is_their_top(run):
 
 
 def test_audit(run, run_file):
-    """The same lines before a run, in its summary, in a table, and first of all on its page."""
+    """The same lines before a run, in its summary, in a table, and at the end of its report."""
     lines = json.loads(tilegc("audit", run_file, "--json").out)["audit"]
     assert run.summary["audit"] == lines
     table = Table.read(run.path / "audit.ecsv")
@@ -235,7 +236,7 @@ def test_audit(run, run_file):
     assert table["finding"].tolist() == [line["finding"] for line in lines]
     assert {line["check"] for line in lines} >= {"scale", "units", "err", "correlation", "kappa"}
     page = (run.path / "report.html").read_text()
-    assert page.index("Audit of the images") < page.index("What was found</h2>")
+    assert page.index("Key numbers</h2>") < page.index("Audit of the images")
     assert "audit, scale: field a" in (run.path / "log.txt").read_text()  # pixels of half an arcsec
 
 
@@ -498,3 +499,18 @@ EXPECTED = {
     "no good pixel in one field": one_field, "no source": no_source, "no source above keep": no_source,
     "no convergence": no_convergence, "no annulus": no_annulus, "no noise": no_noise,
 }  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("form", "ending"), [("vot", "vot"), ("fits", "fits"), ("gc", "ecsv"), ("ecsv", "ecsv")]
+)
+def test_export(run, tmp_path, form, ending):
+    """Another format of the catalogue has the rows of the run's own; a file is not replaced unasked."""
+    path = tmp_path / f"out.{ending}"
+    assert tilegc("export", run.path, form, "-o", path).code == 0
+    table = Table.read(path)
+    np.testing.assert_array_equal(np.asarray(table["id"]), np.asarray(run.catalogue["id"]))
+    np.testing.assert_array_equal(np.asarray(table["ra"]), run.catalogue["ra"].value)
+    again = tilegc("export", run.path, form, "-o", path)
+    assert again.code == 2
+    assert "--overwrite" in again.err

@@ -33,7 +33,8 @@ CENTRES = {"a": (47.3, 42.1), "b": (-35.7, 30.2)}
 
 PRODUCTS = (
     FILES.catalogue, FILES.candidates, FILES.inpainted, FILES.relation, FILES.profile, FILES.catalogue_ecsv,
-    FILES.catalogue_regions, FILES.radial, FILES.shape, FILES.masses, FILES.contamination, FILES.audit,
+    FILES.catalogue_regions, FILES.catalogue_votable, FILES.catalogue_fits, FILES.gc,
+    FILES.radial, FILES.shape, FILES.masses, FILES.contamination, FILES.audit,
     FILES.purity, FILES.pattern, FILES.masked, FILES.stars,
 )  # fmt: skip
 """Files whose bytes are promised, besides the maps and the summary without its timing (algorithm.md, section 14)."""

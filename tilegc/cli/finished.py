@@ -1,4 +1,4 @@
-"""Commands about the folder of a run: `status`, `verify`, `report`, `predict`, `study`."""
+"""Commands about the folder of a run: `status`, `verify`, `report`, `export`, `predict`, `study`."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from tilegc.cli.progress import pass_progress
 from tilegc.cli.tables import print_growth, print_status
 from tilegc.errors import ConfigError, RunFolderError
 
-__all__ = ["predict", "report", "status", "study", "study_mask", "verify", "view"]
+__all__ = ["export", "predict", "report", "status", "study", "study_mask", "verify", "view"]
 
 
 def report(directory: RunDir) -> None:
@@ -100,6 +100,38 @@ def predict(
     found.write(path)
     for warning in found.warnings:
         typer.echo(f"warning: {warning}", err=True)
+    typer.echo(path)
+
+
+def export(
+    directory: RunDir,
+    form: Annotated[
+        str, typer.Argument(metavar="FORMAT", help="vot, fits, ecsv, parquet, reg or gc (a short table).")
+    ],
+    output: Annotated[
+        Path | None,
+        typer.Option(
+            "--output",
+            "-o",
+            metavar="FILE",
+            help="File to write; default: <RUN_DIR>-catalogue.FORMAT beside it.",
+        ),
+    ] = None,
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace an existing file.")] = False,
+) -> None:
+    """Write the catalogue of a finished run in another format."""
+    from tilegc.products.exporting import FORMATS  # noqa: PLC0415
+    from tilegc.products.exporting import export as write  # noqa: PLC0415
+    from tilegc.run_folder import open_run  # noqa: PLC0415
+
+    if form not in FORMATS:
+        raise ConfigError(f"export: format {form!r} does not exist; choose {', '.join(FORMATS)}")
+    folder = Path(str(directory)).absolute()
+    kind = "gc" if form == "gc" else "catalogue"
+    path = output or folder.with_name(f"{folder.name}-{kind}.{FORMATS[form][0]}")
+    if path.exists() and not overwrite:
+        raise RunFolderError(f"{path}: exists; name another file with -o or set --overwrite")
+    write(open_run(directory), form, path)
     typer.echo(path)
 
 

@@ -28,6 +28,7 @@ from tilegc.filter.pixel_noise import (
     pixel_variance,
     raw_variance,
 )
+from tilegc.filter.unobserved import REACH, observed
 from tilegc.geometry import Box, spread_blocks
 from tilegc.images.psfs import BandPsf
 from tilegc.io import store
@@ -65,6 +66,7 @@ class _Cell:
     kernels: tuple[Matched, ...]
     box: Box
     order: int
+    unobserved: tuple[bool, ...]
 
 
 def kernels_of(psfs: tuple[BandPsf, ...], filtering: Filter) -> tuple[Matched, ...]:
@@ -87,7 +89,9 @@ class BandNoise:
     """How the noise of its pixels is known."""
 
 
-def band_noise(setup: Setup, psfs: Mapping[str, tuple[BandPsf, ...]]) -> dict[str, tuple[BandNoise, ...]]:
+def band_noise(
+    setup: Setup, psfs: Mapping[str, tuple[BandPsf, ...]], unobserved: Mapping[str, tuple[bool, ...]]
+) -> dict[str, tuple[BandNoise, ...]]:
     """Measure the noise of every band, by field.
 
     Parameters
@@ -95,13 +99,15 @@ def band_noise(setup: Setup, psfs: Mapping[str, tuple[BandPsf, ...]]) -> dict[st
     setup : Setup
     psfs : mapping
         PSFs of the bands, by field.
+    unobserved : mapping
+        Of `unobserved_bands`.
     """
     units = []
     for index, field in enumerate(setup.fields):
         name = field.source.name
         kernels = kernels_of(psfs[name], setup.config.filter)
         units += [
-            Unit(f"{name}/{order}", box.size, _Cell(index, field, kernels, box, order))
+            Unit(f"{name}/{order}", box.size, _Cell(index, field, kernels, box, order, unobserved[name]))
             for order, box in enumerate(spread_blocks(field.grid.field, CELLS))
         ]
     found: Table = setup.engine.run("band noise", _cell_noise, units, combine=concatenate)
@@ -135,10 +141,10 @@ def _middle(values: np.ndarray) -> float:
 def _cell_noise(common: None, cell: _Cell) -> Table:  # noqa: ARG001
     """Measure the bands' noise in one cell (runs on a worker)."""
     source = cell.tiles.source
-    reach = max(kernels.radius for kernels in cell.kernels)
+    reach = max(kernels.radius for kernels in cell.kernels) + (REACH if any(cell.unobserved) else 0)
     box = cell.box.grow(reach).clip(cell.tiles.grid.field)
     window = store.read_window(source, cell.tiles.store, ("sci", "err", "wht"), box)
-    sci = window["sci"].values
+    sci = observed(window["sci"].values, cell.unobserved)
     valid = np.isfinite(sci).all(axis=0)
     if "wht" in window:
         valid &= (window["wht"].values > 0).all(axis=0)

@@ -24,6 +24,7 @@ from tilegc.filter.matched import matched_difference
 from tilegc.filter.mid_noise import mid_noise
 from tilegc.filter.noise_response import response_variance
 from tilegc.filter.pixel_noise import FLAT, KINDS, Kind, PixelNoise, pixel_variance
+from tilegc.filter.unobserved import REACH, observed, searched, unobserved_bands
 from tilegc.geometry import Tile
 from tilegc.images.psfs import MODEL, BandPsf
 from tilegc.io.fits import FieldSource
@@ -104,6 +105,8 @@ class FilterParams:
     """Calibrated: the filter of every band; empty: the double difference of Gaussians of their sum."""
     pixels: tuple[PixelNoise, ...] = ()
     """Calibrated: how the noise of every band's pixels is known."""
+    unobserved: tuple[bool, ...] = ()
+    """In which bands regions of one repeated value are no data."""
 
     @property
     def maps(self) -> tuple[str, ...]:
@@ -141,6 +144,7 @@ def filter_params(filtering: Filter, mask: Mask, bands: int = 1) -> FilterParams
 def planned_params(config: RunConfig, source: FieldSource) -> FilterParams:
     """Return what a field will be filtered with as far as it is known before anything is measured: for the plan."""
     params = filter_params(config.filter, config.mask, len(source.bands))
+    params = replace(params, unobserved=searched([band.given for band in source.bands]))
     if config.recipe == "diego2026":
         return params
     psfs = tuple(BandPsf(band, model(band, source.scale, MODEL), "model", 0) for band in source.band_names)
@@ -162,15 +166,16 @@ def filter_halo(params: FilterParams) -> int:
     second = max((band.kernels.radius for band in params.matched), default=difference_radius(*params.second))
     # Which pixels the second filter leaves out, bit 4, is decided by D1 as far as that bit is grown.
     detection = second + int(BRIGHT_GROWTH) + first
+    margin = REACH if any(params.unobserved) else 0
     if not math.isfinite(params.extended):
-        return detection
-    return max(detection, *(difference_radius(*taps) for taps in params.mid_scales))
+        return detection + margin
+    return max(detection, *(difference_radius(*taps) for taps in params.mid_scales)) + margin
 
 
 def filter_rule(window: xr.Dataset, tile: Tile, params: FilterParams) -> tuple[dict[str, np.ndarray], None]:
     """Compute flags, light and detection map of a tile's core from the bands in its window."""
     wht = window["wht"].values if "wht" in window else None
-    sci = window["sci"].values
+    sci = observed(window["sci"].values, params.unobserved)
     light, valid = add_bands(sci, wht)
     flags, detection = filter_maps(light, valid, params, sci)
     core = tile.core_in_window
@@ -319,13 +324,16 @@ def detection_map(
         field.source.name: filter_params(config.filter, config.mask, len(field.source.bands))
         for field in setup.fields
     }
+    unobserved = unobserved_bands(setup)
+    params = {name: replace(wanted, unobserved=unobserved[name]) for name, wanted in params.items()}
     if config.mask.extended == "auto":
         scales = next(iter(params.values())).mid_scales
         params = {
-            name: _significant(params[name], *noise) for name, noise in mid_noise(setup, scales).items()
+            name: _significant(params[name], *noise)
+            for name, noise in mid_noise(setup, scales, unobserved).items()
         }
     if psfs is not None:
-        noise = band_noise(setup, psfs)
+        noise = band_noise(setup, psfs, unobserved)
         params = {
             name: replace(
                 wanted,
@@ -354,4 +362,6 @@ def filter_pass(params: Mapping[str, FilterParams]) -> Pass:
     reads = max((wanted.reads for wanted in params.values()), key=len)
     writes = max((wanted.maps for wanted in params.values()), key=len)
     bytes_per_pixel = 42.0 + 10.0 * bands + (4.0 * bands if "err" in reads else 0.0)
+    if any(any(wanted.unobserved) for wanted in params.values()):
+        bytes_per_pixel += 40.0 + 4.0 * bands
     return Pass("filter", reads, halo, writes, filter_rule, bytes_per_pixel=bytes_per_pixel)

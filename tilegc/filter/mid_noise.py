@@ -8,6 +8,7 @@ and a mosaic of two depths is judged by the deeper one, where the light round ga
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Final
 
@@ -15,6 +16,7 @@ import numpy as np
 
 from tilegc.engine import FieldTiles, Unit
 from tilegc.filter.bands import add_bands
+from tilegc.filter.unobserved import REACH, observed
 from tilegc.geometry import Box, spread_blocks
 from tilegc.io import store
 from tilegc.kernels.medians import median
@@ -38,14 +40,19 @@ class _Cell:
     scales: MidScales
     box: Box
     order: int
+    unobserved: tuple[bool, ...]
 
 
-def mid_noise(setup: Setup, scales: MidScales) -> dict[str, tuple[float, float]]:
+def mid_noise(
+    setup: Setup, scales: MidScales, unobserved: Mapping[str, tuple[bool, ...]] | None = None
+) -> dict[str, tuple[float, float]]:
     """Return the noise of both mid-scale maps, nJy per pixel, by field; NaN where no cell has enough data."""
     units = []
     for index, field in enumerate(setup.fields):
+        name = field.source.name
+        left_out = unobserved[name] if unobserved is not None else ()
         units += [
-            Unit(f"{field.source.name}/{order}", box.size, _Cell(index, field, scales, box, order))
+            Unit(f"{name}/{order}", box.size, _Cell(index, field, scales, box, order, left_out))
             for order, box in enumerate(spread_blocks(field.grid.field, CELLS))
         ]
     found: Table = setup.engine.run("mid-scale noise", _cell_noise, units, combine=concatenate)
@@ -64,11 +71,11 @@ def _quiet(values: np.ndarray) -> float:
 
 def _cell_noise(common: None, cell: _Cell) -> Table:  # noqa: ARG001
     """Measure the noise in one cell (runs on a worker)."""
-    reach = max(difference_radius(*taps) for taps in cell.scales)
+    reach = max(difference_radius(*taps) for taps in cell.scales) + (REACH if any(cell.unobserved) else 0)
     box = cell.box.grow(reach).clip(cell.tiles.grid.field)
     window = store.read_window(cell.tiles.source, cell.tiles.store, ("sci", "wht"), box)
     wht = window["wht"].values if "wht" in window else None
-    light, valid = add_bands(window["sci"].values, wht)
+    light, valid = add_bands(observed(window["sci"].values, cell.unobserved), wht)
     inside = cell.box.within(box)
     good = valid[inside]
     found = np.full(2, np.nan)

@@ -23,15 +23,17 @@ from tilegc.images import audits as audit
 from tilegc.images.psfs import BandPsf
 from tilegc.io import store
 from tilegc.io.atomic import write_bytes
+from tilegc.io.exports import write_fits_table, write_short, write_votable
 from tilegc.io.maps import write_map
 from tilegc.io.psf import write_psf
 from tilegc.io.tables import write_ecsv, write_parquet, write_regions
 from tilegc.mask import masked_area
 from tilegc.phases.setup import Setup
-from tilegc.photometry.catalogue import band_names
+from tilegc.photometry.catalogue import band_names, typical_depth
 from tilegc.places import Place
 from tilegc.planted import Planted
 from tilegc.products import warnings
+from tilegc.products.exporting import REGION_RADIUS, listed_columns
 from tilegc.radial import contamination, mass_table
 from tilegc.radial.contamination import Component
 from tilegc.radial.intensity import Fit
@@ -45,7 +47,6 @@ from tilegc.relation.likelihood import CountsRelation, describe
 from tilegc.schema import (
     ARRAYS,
     AUDIT,
-    CANDIDATES,
     CONTAMINATION,
     FILES,
     INPAINTED,
@@ -63,8 +64,6 @@ from tilegc.schema import (
     SKY_GRID,
     STARS,
     VERSION,
-    Column,
-    photometry_columns,
 )
 from tilegc.sky import cosmology, kpc_per_arcsec
 from tilegc.skygrid.cells import SkyCells
@@ -85,9 +84,6 @@ ROWS = 512
 """Rows of a map that are held at a time."""
 
 BOX = ("xi", "eta", "area", "count", "kappa")
-
-REGION_RADIUS = 0.15
-"""Radius of the catalogue's circles, arcsec."""
 
 Table = dict[str, np.ndarray]
 
@@ -144,12 +140,14 @@ class Results:
 def write_tables(setup: Setup, results: Results) -> None:
     """Write catalogue, candidates, inpainted, relation and profile."""
     folder, recipe = setup.folder, {"recipe": setup.config.recipe}
-    listed: tuple[Column, ...] = CANDIDATES
-    if (settings := setup.config.photometry_settings) is not None:
-        listed += photometry_columns(band_names(setup), settings.apertures)
+    settings = setup.config.photometry_settings
+    listed = listed_columns(band_names(setup), None if settings is None else settings.apertures)
     write_parquet(folder.path / FILES.candidates, listed, results.candidates, recipe)
     write_parquet(folder.path / FILES.catalogue, listed, results.catalogue, recipe)
     write_ecsv(folder.path / FILES.catalogue_ecsv, listed, results.catalogue, recipe)
+    write_votable(folder.path / FILES.catalogue_votable, listed, results.catalogue, recipe)
+    write_fits_table(folder.path / FILES.catalogue_fits, listed, results.catalogue, recipe)
+    write_short(folder.path / FILES.gc, listed, results.catalogue, recipe)
     write_regions(
         folder.path / FILES.catalogue_regions,
         results.catalogue["ra"],
@@ -379,8 +377,17 @@ def _field(setup: Setup, results: Results, index: int, name: str) -> dict[str, A
             "iterations": results.convergence[name].iterations,
             "last_change": _null(results.convergence[name].change),
         },
+        "photometry": _photometry(setup, results, name),
         **_limits(results.selection, name),
     }
+
+
+def _photometry(setup: Setup, results: Results, name: str) -> dict[str, Any] | None:
+    """Return the depth of every band of a field; None where photometry is off."""
+    if setup.config.photometry_settings is None:
+        return None
+    depth = typical_depth(results.candidates, name, setup.source(name).band_names)
+    return {band: {"mag_5sigma": _null(value)} for band, value in depth.items()}
 
 
 def _limits(selection: Selection, name: str) -> dict[str, Any]:

@@ -18,6 +18,7 @@ import numpy as np
 import xarray as xr
 
 from tilegc.detection.noise.noise_map import NoiseMap
+from tilegc.detection.noise.peak_counts import CLOSED, FLOOR, SLICES, PeakCounts
 from tilegc.engine import Pass
 from tilegc.filter.detection_map import (
     EXPECTED,
@@ -31,10 +32,10 @@ from tilegc.geometry import LATTICE, Box, Tile
 from tilegc.kernels.masks import grow
 from tilegc.kernels.medians import median
 from tilegc.kernels.order import MAD_TO_SIGMA
-from tilegc.kernels.peaks import classify, local_maxima, settle
 from tilegc.phases.partials import Table, concatenate
 
 __all__ = [
+    "CLOSED",
     "FLOOR",
     "MARGIN",
     "SLICES",
@@ -48,12 +49,6 @@ __all__ = [
     "thinned",
     "within_cells",
 ]
-
-FLOOR = 2.5
-"""Signal-to-noise from which peaks are counted."""
-
-SLICES = tuple(FLOOR + 0.25 * k for k in range(23))
-"""Lower edges of the slices in signal-to-noise; the last one, from 8, is open."""
 
 FLIPPED_FLOOR = 6.0
 """Signal-to-noise from which the flipped map of a field of one band tells noise from the rings of sources."""
@@ -83,8 +78,6 @@ ENOUGH = 500
 """Pixels from which a cell has a noise of its own; neighbouring pixels are correlated, so its error is 10 per cent."""
 
 SIGNS = ((1, -1, -1, 1), (1, -1, 1, -1), (1, 1, -1, -1))
-
-CLOSED = (False, False, False, False)
 
 
 def sign_patterns(bands: int) -> tuple[tuple[int, ...], ...]:
@@ -238,7 +231,7 @@ def null_rule(window: xr.Dataset, tile: Tile, params: NullParams) -> tuple[dict[
     if not any(away[place].any() for _, _, place in cells):
         return {}, table
     margin = EXPECTED_MARGIN if params.noise.expected else MARGIN
-    count = _Count(
+    count = PeakCounts(
         tile,
         cells,
         _near(good, tile, margin),
@@ -293,7 +286,7 @@ def _null_noise(variances: Sequence[np.ndarray], signs: Sequence[int], balance: 
     return expected_noise(variance * factor for variance, factor in zip(variances, factors, strict=True))
 
 
-def _flipped(detection: np.ndarray, window: xr.Dataset, quiet: np.ndarray, count: _Count) -> None:
+def _flipped(detection: np.ndarray, window: xr.Dataset, quiet: np.ndarray, count: PeakCounts) -> None:
     """Count the peaks of the flipped detection map.
 
     It is all that one band can tell. With the noise known pixel by pixel it is also the better null map of several
@@ -353,41 +346,6 @@ def spread(values: np.ndarray, tile: Tile) -> np.ndarray:
 def thinned(place: tuple[slice, slice]) -> tuple[slice, slice]:
     """Return every second pixel of every second row of a place: enough for what many cells tell together."""
     return slice(place[0].start, place[0].stop, 2), slice(place[1].start, place[1].stop, 2)
-
-
-@dataclass(frozen=True)
-class _Count:
-    """Counts peaks of maps of signal-to-noise into the slices of their cells."""
-
-    tile: Tile
-    cells: list[tuple[int, int, tuple[slice, slice]]]
-    near: np.ndarray
-    """Where peaks are looked for, bool (y, x)."""
-    where: np.ndarray
-    """Where they are counted, bool (y, x)."""
-    kinds: np.ndarray | None
-    """Class of every pixel; None: there is one."""
-    table: Table
-    radius: float
-    floor: float
-    maxima: bool
-    """Whether only local maxima are peaks, as among the sources themselves."""
-
-    def peaks(self, ratio: np.ndarray) -> None:
-        """Add the peaks of one map to the table."""
-        everywhere = (slice(0, ratio.shape[0]), slice(0, ratio.shape[1]))
-        allowed = self.near & local_maxima(ratio, CLOSED) if self.maxima else self.near
-        found = classify(ratio, allowed, self.floor, self.radius, CLOSED, everywhere)
-        kept = settle(found.y, found.x, found.value, found.decided, self.radius)
-        kept &= self.where[found.y, found.x]
-        slices = np.searchsorted(np.array(SLICES, np.float32), found.value, side="right") - 1
-        kinds = np.zeros(found.y.size, np.int64) if self.kinds is None else self.kinds[found.y, found.x]
-        for number, (_, _, (rows, columns)) in enumerate(self.cells):
-            inside = kept & (found.y >= rows.start) & (found.y < rows.stop)
-            inside &= (found.x >= columns.start) & (found.x < columns.stop)
-            for kind in range(self.table["peaks"].shape[1]):
-                these = slices[inside & (kinds == kind)]
-                self.table["peaks"][number, kind] += np.bincount(these, minlength=len(SLICES))
 
 
 def null_pass(filtering: Mapping[str, FilterParams]) -> Pass:

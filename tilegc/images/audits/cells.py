@@ -20,6 +20,7 @@ from tilegc.images.audits.blank_sky import BOXES, background, blank_sky, box_sum
 from tilegc.images.audits.compact_sources import compact_sources, empty
 from tilegc.io import store as stores
 from tilegc.io.fits import FieldSource, row_bands
+from tilegc.kernels.repeats import texture
 
 __all__ = ["BLOCK_ARCSEC", "WEIGHT_BLOCK", "CoarseLight", "Sample", "sample", "sampled_cells"]
 
@@ -34,6 +35,9 @@ WEIGHT_BLOCK: Final = 32
 
 BLOCK_ARCSEC: Final = 0.48
 """About the side of a block of the coarse light, arcsec."""
+
+REPEATS: Final = ("n", "n_repeated", "equal", "border")
+"""Numbers that tell regions of one repeated value, which are no data, from images without noise."""
 
 REACH: Final = 30.0
 """Distance from the cluster's centre up to which coarse light is looked at, arcsec."""
@@ -65,7 +69,7 @@ class Sample:
     """Cells that were looked at; those with little data say nothing."""
     noise: Table
     """A row a cell and band: cell, band, pixel (noise over expected, or nJy), boxes (n, 3), neighbours, blank (pixels),
-    shared (share of the variance that is light of other bands too; NaN where there is no other)."""
+    shared (share of the variance that is light of other bands too; NaN where there is no other), and `REPEATS`."""
     sources: Table
     """Bright compact sources: cell, band, those of `compact_sources` in pixels of the field, noise."""
     weights: NDArray[np.float64]
@@ -246,12 +250,21 @@ def _band(planes: Planes, number: int, given: tuple[str, ...], box: Box) -> _Ban
     noise = {
         "pixel": measured.pixel, "boxes": measured.boxes, "neighbours": measured.neighbours,
         "level": middle * measured.pixel, "patch": patch, "blank": measured.n_blank,
+        **_repeats(sci, weighted=wht is not None),
     }  # fmt: skip
     table = {
         **found, "y": found["y"] + box.y0, "x": found["x"] + box.x0, "noise": np.full(rows, patch),
         "band": np.full(rows, number),
     }  # fmt: skip
     return _Band((noise, table, _weights(weight, valid)), relative, blank, middle)
+
+
+def _repeats(sci: Values, *, weighted: bool) -> dict[str, float]:
+    """Return the numbers of `tilegc.kernels.repeats.Texture`; weights say themselves where there are no data."""
+    if weighted:
+        return dict.fromkeys(REPEATS, 0.0)
+    found = texture(sci)
+    return {name: float(getattr(found, name)) for name in REPEATS}
 
 
 def _weights(weight: Values | None, valid: NDArray[np.bool_]) -> NDArray[np.float64]:
@@ -313,7 +326,7 @@ def _sorted(source: FieldSource, found: Sequence[tuple[_Job, Any]]) -> Sample:
         "boxes": np.array([row[2]["boxes"] for row in rows]).reshape(len(rows), len(BOXES)),
         **{
             name: np.array([row[2][name] for row in rows], float)
-            for name in ("pixel", "neighbours", "level", "patch", "blank", "shared")
+            for name in ("pixel", "neighbours", "level", "patch", "blank", "shared", *REPEATS)
         },
     }  # fmt: skip
     joined = {name: np.concatenate([table[name] for table in tables]) for name in tables[-1]}

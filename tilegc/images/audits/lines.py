@@ -20,6 +20,7 @@ from tilegc.images.audits.pairs import common, of_band, richest_band
 from tilegc.images.audits.points import cores, psf_files, widths
 from tilegc.io.fits import FieldSource
 from tilegc.io.units import AB_ZERO_POINT_NJY
+from tilegc.kernels.repeats import joined
 
 __all__ = ["field_lines"]
 
@@ -50,6 +51,7 @@ def field_lines(
         *psf_files(source, sample, given),
         *cores(source, sample),
         *_weights(source, sample, local=config.local_threshold),
+        *_repeats(source, sample),
     ]
     return lines
 
@@ -317,3 +319,19 @@ def _weights(source: FieldSource, sample: Sample, *, local: bool) -> Iterator[Li
             "or mask the shallow part"
         )  # fmt: skip
         yield Line("weights", source.name, band.name, rounded(ratio), "", verdict, finding, remedy)
+
+
+def _repeats(source: FieldSource, sample: Sample) -> Iterator[Line]:
+    """Report regions in which one value is exactly repeated: sky that nothing observed, if there is noise elsewhere."""
+    for number, band in enumerate(source.bands):
+        on = sample.noise["band"] == number
+        found = joined({name: sample.noise[name][on] for name in ("n", "n_repeated", "equal", "border")})
+        if not found.unobserved:
+            continue
+        share = found.n_repeated / found.n
+        yield Line(
+            "repeats", source.name, band.name, rounded(share), "", "look",
+            f"{100 * share:.2g} % of the pixels looked at lie in regions of one exactly repeated value, and there are "
+            "no weights; such regions are treated as no data",
+            "give the band's weights (wht), or NaN where nothing was observed",
+        )  # fmt: skip

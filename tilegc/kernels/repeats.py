@@ -1,0 +1,151 @@
+"""Regions of one exactly repeated value: sky that nothing observed, in files that mark it with a constant.
+
+Noise never gives two neighbouring floats the same value over any area, so a block of 25 pixels of one value, at least
+3 px wide, is no data. Only such blocks seed a region; it then grows along pixels of the same value, so that the
+ragged border of a rotated footprint belongs to it. Radius: `REACH` pixels.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+__all__ = ["REACH", "Texture", "joined", "repeated", "texture"]
+
+Float32 = NDArray[np.float32]
+
+BLOCKS: Final = ((5, 5), (3, 9), (9, 3))
+"""Rows and columns of the smallest blocks of one value: 25 pixels or more, 3 px wide or more."""
+
+GROWTH: Final = 4
+"""Steps by which a region grows along pixels of its value."""
+
+REACH: Final = max(max(block) for block in BLOCKS) - 1 + GROWTH
+"""Pixels to which `repeated` looks."""
+
+SHIFTS: Final = tuple((dy, dx) for dy in (-1, 0, 1) for dx in (-1, 0, 1) if (dy, dx) != (0, 0))
+
+
+def repeated(image: Float32) -> NDArray[np.bool_]:
+    """Return the pixels of regions in which one value is exactly repeated.
+
+    Parameters
+    ----------
+    image : (ny, nx) float32
+        NaN and infinite values are never part of a region.
+
+    Returns
+    -------
+    (ny, nx) bool
+        Right where `REACH` pixels lie inside the image, or the field ends.
+    """
+    values = np.where(np.isfinite(image), image, np.float32(np.nan))
+    found = np.zeros(values.shape, np.bool_)
+    across, down = values[:, 1:] == values[:, :-1], values[1:] == values[:-1]
+    if not across.any():
+        return found
+    for rows, columns in BLOCKS:
+        if min(values.shape[0] - rows, values.shape[1] - columns) < 0:
+            continue
+        # A block has one value if all its neighbouring pixels are equal in pairs.
+        whole = _all(across, rows, columns - 1) & _all(down, rows - 1, columns)
+        for dy in range(rows):
+            for dx in range(columns):
+                found[dy : dy + whole.shape[0], dx : dx + whole.shape[1]] |= whole
+    if not found.any():
+        return found
+    for _ in range(GROWTH):
+        grown = found.copy()
+        for dy, dx in SHIFTS:
+            to = tuple(slice(max(d, 0), n + min(d, 0)) for d, n in zip((dy, dx), values.shape, strict=True))
+            source = tuple(
+                slice(max(-d, 0), n + min(-d, 0)) for d, n in zip((dy, dx), values.shape, strict=True)
+            )
+            grown[to] |= found[source] & (values[to] == values[source])
+        found = grown
+    return found
+
+
+def _all(flags: NDArray[np.bool_], rows: int, columns: int) -> NDArray[np.bool_]:
+    """Return whether all flags of the block that begins at each place are set."""
+    total = np.pad(np.cumsum(np.cumsum(flags, axis=0, dtype=np.int64), axis=1), ((1, 0), (1, 0)))
+    count = (
+        total[rows:, columns:] - total[:-rows, columns:] - total[rows:, :-columns] + total[:-rows, :-columns]
+    )
+    whole: NDArray[np.bool_] = count == rows * columns
+    return whole
+
+
+ENOUGH: Final = 200
+"""Pixels outside repeated regions without which nothing is told."""
+
+QUANTISED: Final = 0.4
+"""Share of equal neighbours from which an image is quantised so coarsely that values repeat by chance."""
+
+SMOOTH: Final = 0.3
+"""Step across the regions' border, over that between neighbours elsewhere, below which an image has no noise."""
+
+
+@dataclass(frozen=True)
+class Texture:
+    """What surrounds the repeated regions of an image, by which missing data are told from missing noise."""
+
+    n: int
+    """Finite pixels."""
+    n_repeated: int
+    """Those in repeated regions."""
+    equal: float
+    """Share of horizontal neighbours outside the regions that are equal; 1 where there are none."""
+    border: float
+    """Median step across the border of the regions over the median step outside; infinite without a border."""
+
+    @property
+    def possible(self) -> bool:
+        """Whether repeated regions, here or elsewhere in the image, are sky that nothing observed."""
+        outside = self.n - self.n_repeated
+        return outside >= ENOUGH and self.equal < QUANTISED and self.border > SMOOTH
+
+    @property
+    def unobserved(self) -> bool:
+        """Whether there are such regions."""
+        return self.n_repeated > 0 and self.possible
+
+
+def texture(image: Float32) -> Texture:
+    """Measure the repeated regions of an image and what surrounds them.
+
+    Parameters
+    ----------
+    image : (ny, nx) float32
+    """
+    finite = np.isfinite(image)
+    inside = repeated(image)
+    outside = finite & ~inside
+    step = np.abs(np.diff(np.where(finite, image, 0).astype(np.float64), axis=1))
+    free = outside[:, 1:] & outside[:, :-1]
+    rim = finite[:, 1:] & finite[:, :-1] & (inside[:, 1:] != inside[:, :-1])
+    usual = float(np.median(step[free])) if free.any() else math.nan
+    across = float(np.median(step[rim])) if rim.any() else math.inf
+    equal = float((step[free] == 0).mean()) if free.any() else 1.0
+    return Texture(int(finite.sum()), int(inside.sum()), equal, across / usual if usual > 0 else 0.0)
+
+
+def joined(cells: Mapping[str, NDArray[Any]]) -> Texture:
+    """Return the texture of an image from those of some of its cells.
+
+    Parameters
+    ----------
+    cells : mapping
+        n, n_repeated, equal and border of each, in an order of their own.
+    """
+    outside = (cells["n"] - cells["n_repeated"]).astype(np.float64)
+    total = math.fsum(outside)
+    equal = math.fsum(outside * cells["equal"]) / total if total else 1.0
+    border = cells["border"][np.isfinite(cells["border"]) & (outside > 0)]
+    middle = float(np.median(border)) if border.size else math.inf
+    return Texture(int(cells["n"].sum()), int(cells["n_repeated"].sum()), equal, middle)
