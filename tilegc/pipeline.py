@@ -139,7 +139,7 @@ def run(
             marked(folder.path, inputs.files(config)) as token,
         ):
             found.admit(token)
-            folder.require_stores()
+            folder.require_stores(tell)
             told = Told(progress or Silent(), heart)
             engine = for_client(
                 found.client, told, patience=found.patience, shortage=found.shortage,

@@ -33,7 +33,7 @@ class MemoryLedger:
     def done(self, name: str) -> set[str]:
         return {key for keys in self.marks.get(name, []) for key in keys}
 
-    def mark(self, name: str, keys: Iterable[str], partial: Any = None) -> None:
+    def mark(self, name: str, keys: Iterable[str], partial: Any = None, stamps: Any = None) -> None:
         self.marks.setdefault(name, []).append(list(keys))
         if partial is not None:
             self.kept.setdefault(name, []).append(partial)

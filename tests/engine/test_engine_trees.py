@@ -42,7 +42,7 @@ class MemoryLedger:
     def done(self, name):
         return set(self.marked)
 
-    def mark(self, name, keys, partial=None):
+    def mark(self, name, keys, partial=None, stamps=None):
         self.marked.extend(keys)
         if partial is not None:
             self.kept.append(partial)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import io
 import itertools
 import math
 import re
@@ -19,11 +20,13 @@ from astropy.table import QTable
 from astropy.wcs import WCS
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from PIL import Image
 
 from tilegc.config import RunConfig, resolve
 from tilegc.geometry import Box
 from tilegc.report import arithmetic, comparison, maps, numbers, reading, write_report
 from tilegc.report import relation as report_relation
+from tilegc.report.embedding import data_url
 from tilegc.report.places import place
 from tilegc.report.reading import Mosaic, block_means, census
 from tilegc.schema import (
@@ -646,10 +649,10 @@ class Outline(HTMLParser):
             self.targets.add(values["id"])
         if tag == "img":
             kind, _, code = values["src"].partition(",")
-            assert kind == "data:image/png;base64"
+            assert kind in {"data:image/png;base64", "data:image/webp;base64"}
             assert values["alt"]
             self.images.append(base64.b64decode(code, validate=True))
-        elif tag in {"script", "link", "iframe"} or "src" in values:
+        elif tag in {"link", "iframe"} or "src" in values:
             self.fetched.append(tag)
         if tag == "a":
             self.links.append(values["href"])
@@ -660,7 +663,7 @@ class Outline(HTMLParser):
             self.words.append(" ")
 
     def handle_data(self, data):
-        if "style" not in self.open:
+        if not {"style", "script"} & set(self.open):
             self.words.append(data)
 
     @property
@@ -685,8 +688,10 @@ def test_page_needs_nothing_else_and_holds_every_figure(full: FakeRun) -> None:
             "purity", "regularity", "masked-a", "masked-b",
         )
     )  # fmt: skip
-    assert sorted(files.values()) == sorted(seen.images)
-    for image in seen.images:
+    assert {link for link in seen.links if link.endswith(".png")} == {f"figures/{name}" for name in files}
+    assert len(seen.images) == len(files)
+    assert sum(map(len, seen.images)) <= sum(map(len, files.values()))
+    for image in files.values():
         assert image.startswith(b"\x89PNG")
         assert b"tIME" not in image
         assert b"Software" not in image
@@ -704,6 +709,49 @@ def test_page_says_the_summary_s_numbers(full: FakeRun) -> None:
         "1.21 ± 0.11", "0.330 ± 0.021", "S/N ≥ 10",
     ):  # fmt: skip
         assert words in text.replace("\N{NO-BREAK SPACE}", " "), words
+
+
+def test_embedded_figures_look_like_the_files(full: FakeRun) -> None:
+    for path in sorted((full.path / "figures").iterdir()):
+        kind, _, code = data_url(path.read_bytes()).partition(",")
+        with Image.open(io.BytesIO(base64.b64decode(code))) as small, Image.open(path) as whole:
+            assert kind == f"data:image/{small.format.lower()};base64"
+            assert small.size == whole.size
+            off = np.asarray(small.convert("RGB"), float) - np.asarray(whole.convert("RGB"), float)
+        assert np.abs(off).mean() < 4, path
+
+
+def test_problems_come_first_and_their_absence_is_said(full: FakeRun, tmp_path: Path) -> None:
+    seen = outline(full).text
+    wrong = [line for line in full.summary["audit"] if line["verdict"] in {"wrong", "look"}]
+    assert wrong
+    assert seen.index("Check first") < seen.index("Key numbers")
+    assert all(line["remedy"] in seen[: seen.index("Key numbers")] for line in wrong)
+    calm = fake_run(tmp_path)
+    for line in calm.summary["audit"]:
+        line.update(verdict="ok", remedy="")
+    write_report(calm)
+    assert "report no problems" in outline(calm).text
+    calm.summary["warnings"] = [
+        {"code": "x", "field": "a", "text": "the floor is odd", "remedy": "look at it"}
+    ]
+    write_report(calm)
+    seen = outline(calm).text
+    assert seen.index("Field a: the floor is odd. → look at it.") < seen.index("Key numbers")
+
+
+def test_law_has_its_whole_error_in_one_sentence(full: FakeRun, tmp_path: Path) -> None:
+    run = fake_run(tmp_path)
+    fit = run.summary["relation"]["likelihood"]
+    fit = {**fit, "c_err_systematic": 0.04 / 0.7**2, "c_err_systematic_parts": {"members": 0.08}}
+    law = {"method": "likelihood", "index": 0.7, "index_err": 0.03, "likelihood": fit}
+    run.summary["relation"] = {**run.summary["relation"], **law}
+    write_report(run)
+    text = outline(run).text.replace("\N{NO-BREAK SPACE}", " ")
+    assert "with b = 0.700 ± 0.030 (statistical) ± 0.040 (systematic), ± 0.050 in total." in text
+    run.summary["relation"]["method"] = "boxes"
+    write_report(run)
+    assert "(statistical error only)" in outline(run).text
 
 
 def test_page_says_where_no_pattern_could_be_looked_for(full: FakeRun, tmp_path: Path) -> None:
@@ -726,7 +774,10 @@ def test_page_says_what_t_is(full: FakeRun, tmp_path: Path, monkeypatch) -> None
     write_report(local)
     text = " ".join(outline(local).text.split())
     assert "T, median noise (nJy/px)" in text
-    assert "is a signal-to-noise (below), here as the brightness that it is at the median local noise" in text
+    assert (
+        "is a signal-to-noise ratio (see below), quoted here as a brightness at the median local noise"
+        in text
+    )
 
 
 def test_arithmetic_gives_what_it_says(full: FakeRun) -> None:
@@ -768,7 +819,8 @@ def test_laws_contamination_and_masses_stand_on_the_page(full: FakeRun) -> None:
     for words in (
         numbers.error_text(peak, 0.05 * peak), numbers.error_text(core, 0.1 * core), "1.90 ± 0.20", "0, at its bound",
         "0.800 ± 0.030", "13.0 ± 4.0", "(3.24 ± 0.12) × 1014", "4.921", "0.567 x <area>", "the map does not cover it",
-        "0.36 ± 0.36", "sources < 90 arcsec", "no null map", "Offset of κ 0.45 arcsec", "of it at 22 arcsec",
+        "0.36 ± 0.36", "sources < 90 arcsec", "no null map", "Offset of κ 0.45 arcsec",
+        "half of its height at 22 arcsec",
     ):  # fmt: skip
         assert words in text, words
 

@@ -53,15 +53,15 @@ def test_a_floor_of_its_own_has_plain_bars():
 @pytest.mark.parametrize(
     ("ratio", "corrected", "value", "says"),
     [
-        (0.951, 1.452, "1.45", "5 range maps of the lens model give back 0.951 of c"),
-        (0.14, None, "–", "not known well enough to divide by it"),
-        (None, None, "–", "only 5 range maps of the lens model give back a law"),
+        (0.951, 1.452, "1.45", "5 range maps of the lens model recover a fraction 0.951 of c"),
+        (0.14, None, "–", "too uncertain to correct with"),
+        (None, None, "–", "only 5 range maps of the lens model give a law"),
     ],
 )
 def test_what_range_maps_tell_is_said(ratio, corrected, value, says):
     told = {"realisations": 5, "ratio": ratio, "c_corrected": corrected}
     found = LIKELIHOOD | {"attenuation": told}
     rows = law.likelihood_rows(SimpleNamespace(summary={"relation": {"likelihood": found}}))
-    (row,) = [row for row in rows if row[0] == "c without errors of the lens map"]
+    (row,) = [row for row in rows if row[0] == "c corrected for errors of the lens map"]
     assert str(row[1]).startswith(value)
     assert says in row[2]

@@ -173,4 +173,4 @@ def test_a_partial_that_would_change_is_refused_before_it_is_marked(folder, part
 def test_a_segment_says_of_what_run_it_is(folder):
     Ledger(folder, "abc").mark("ingest", ["a/0"])
     content = json.loads((folder / "000000-ingest.json").read_bytes())
-    assert content == {"fingerprint": "abc", "pass": "ingest", "keys": ["a/0"], "partial": None}
+    assert content == {"fingerprint": "abc", "pass": "ingest", "keys": ["a/0"], "partial": None, "files": {}}

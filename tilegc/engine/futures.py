@@ -41,6 +41,7 @@ from tilegc.engine.interrupt import HeldBack
 from tilegc.engine.on_worker import Fitness, Job, Listed, UnfitWorkerError, UnitsError, busy, do_units, merge
 from tilegc.engine.progress import Progress, Silent
 from tilegc.engine.work import LISTED, Books, Combine, Function, Gather, Marks, Unit, describe
+from tilegc.engine.written import Joined, Stamped, Written
 from tilegc.errors import RunFailedError, TileGCError
 
 __all__ = ["DaskEngine", "run_length"]
@@ -179,6 +180,8 @@ class DaskEngine:
             try:
                 if gather is not None and combine is None:
                     function, combine = Listed(function), operator.add
+                elif ledger is not None:
+                    function, combine = Stamped(function), Joined(combine)
                 with drive.interrupts:
                     return drive.go((name, function, combine, common, self.fitness), units_per_task)
             finally:
@@ -225,7 +228,7 @@ class _Drive:
             self.job = self.client.submit(
                 pickle.loads, cloudpickle.dumps(job), key=f"{books.name}-load-{uuid.uuid4().hex}", pure=False
             )
-        in_driver = books.with_partials or (books.gather is not None and not books.rooted)
+        in_driver = books.ledger is not None or (books.gather is not None and not books.rooted)
         while True:
             self.fill()
             if self.running:
@@ -344,7 +347,7 @@ class _Drive:
             return
         why = self.shortage()
         if why is not None:
-            raise RunFailedError(f"{self.books.name}: {why}; mend that, then go on with --resume")
+            raise RunFailedError(f"{self.books.name}: {why}; fix the cause and rerun with --resume")
         if self.looked - self.seen > self.patience:
             raise RunFailedError(
                 f"{self.books.name}: no worker for {self.patience:.0f} s: start workers at the scheduler, then go "
@@ -381,7 +384,10 @@ class _Drive:
                 except Exception as error:  # noqa: BLE001  (dead workers)
                     self.broken(what, error)
                 else:
-                    self.books.finished(what.units, partial)
+                    if isinstance(partial, Written):
+                        self.books.finished(what.units, partial.partial, partial.stamps)
+                    else:
+                        self.books.finished(what.units, partial)
             else:
                 self.books.finished(what.units)
                 if self.books.combine is not None:
@@ -446,7 +452,7 @@ class _Drive:
         if len(self.sent_away) > UNFIT:
             raise RunFailedError(
                 f"{self.books.name}: {len(self.sent_away)} workers cannot work here; worker {failure.worker} "
-                f"{failure.reason}; mend that, then go on with --resume"
+                f"{failure.reason}; fix the cause and rerun with --resume"
             )
         with self.interrupts.let_through():
             self.client.retire_workers([failure.address], close_workers=True, remove=True)
@@ -458,7 +464,9 @@ class _Drive:
             for key, (_, trace) in failures.items():
                 log.warning("%s: %s on worker %s: %s", self.books.name, key, error.worker, trace)
             well = tuple(unit for unit in batch.units if unit.key not in failures)
-            if well and self.books.combine is None and self.books.gather is None:
+            if well and error.written is not None:
+                self.books.finished(well, error.written.partial, error.written.stamps)
+            elif well and self.books.combine is None and self.books.gather is None:
                 self.books.finished(well)
             elif well:  # their partial went with the failure
                 self.pending.append(_Batch(well, batch.tries, again=True))

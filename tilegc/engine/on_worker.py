@@ -13,6 +13,7 @@ from distributed import get_worker
 
 from tilegc.engine.counters import count_failures, count_retries, count_tile
 from tilegc.engine.work import Combine, Function, describe
+from tilegc.engine.written import Joined, Written
 from tilegc.errors import TileGCError
 
 __all__ = ["Fitness", "Job", "Listed", "UnfitWorkerError", "UnitsError", "busy", "do_units", "merge"]
@@ -69,12 +70,15 @@ def require_fit(fitness: Fitness | None) -> None:
 
 
 class UnitsError(Exception):
-    """Some units of a run raised: key, one line and traceback of each."""
+    """Some units of a run raised: key, one line and traceback of each, and what the others wrote."""
 
-    def __init__(self, failures: list[tuple[str, str, str]], worker: str) -> None:
-        super().__init__(failures, worker)
+    def __init__(
+        self, failures: list[tuple[str, str, str]], worker: str, written: Written | None = None
+    ) -> None:
+        super().__init__(failures, worker, written)
         self.failures = failures
         self.worker = worker
+        self.written = written
 
 
 def busy(keys: list[str], dask_worker: Any) -> bool:
@@ -104,11 +108,12 @@ def do_units(job: Job, payloads: bytes, again: bool) -> Any:
         count_tile(name, pixels, seconds)
         if log.isEnabledFor(logging.INFO):
             log.info("worker %s: %s: %s in %.3f s", _worker(), name, key, seconds)
-        if combine is not None and not failures:
+        # What was written next to a unit that failed gets its mark all the same.
+        if combine is not None and (isinstance(combine, Joined) or not failures):
             result = _join(combine, result, partial)
     if failures:
         count_failures(name, len(failures))
-        raise UnitsError(failures, _worker()) from None
+        raise UnitsError(failures, _worker(), result if isinstance(result, Written) else None) from None
     return result
 
 

@@ -11,6 +11,7 @@ from typing import Any
 from tilegc.engine.counters import count_failures, count_tile
 from tilegc.engine.progress import Progress, Silent
 from tilegc.engine.work import Books, Combine, Function, Gather, Marks, Unit, describe
+from tilegc.engine.written import Stamped, Written
 from tilegc.errors import TileGCError
 
 __all__ = ["SerialEngine"]
@@ -65,7 +66,11 @@ class SerialEngine:
         for left in range(self.retries, -1, -1):
             begun = time.perf_counter()
             try:
-                partial = function(common, unit.payload)
+                if books.ledger is None:
+                    written = Written({}, function(common, unit.payload))
+                else:
+                    written = Stamped(function)(common, unit.payload)
+                partial = written.partial
             except TileGCError:
                 raise
             except Exception as error:  # noqa: BLE001  (of a rule: any)
@@ -78,5 +83,5 @@ class SerialEngine:
                 if books.gather is not None:
                     books.finished([unit], [] if partial is None else [partial])
                 else:
-                    books.finished([unit], partial if books.combine is not None else None)
+                    books.finished([unit], partial if books.combine is not None else None, written.stamps)
                 return

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol, Self
 
@@ -54,8 +54,10 @@ class Marks(Protocol):
     def done(self, name: str) -> set[str]:
         """Return the keys of the units of this pass that are done."""
 
-    def mark(self, name: str, keys: Iterable[str], partial: Any = None) -> None:
-        """Record units whose payload is written, with their common partial, if there is one."""
+    def mark(
+        self, name: str, keys: Iterable[str], partial: Any = None, stamps: Mapping[str, str] | None = None
+    ) -> None:
+        """Record units whose payload is written, with their common partial and the stamps of their files, if any."""
 
     def partials(self, name: str) -> list[Any]:
         """Return the partials recorded so far."""
@@ -173,7 +175,9 @@ class Books:
         self._counted: set[str] = set()
         self._unmarked: list[str] = []
         self._partial: Any = None
-        """Partial of the units that are done but not yet marked."""
+        """Partial of the units that are done but not yet marked ..."""
+        self._stamps: dict[str, str] = {}
+        """... and the stamps of their files."""
         self._result: Any = None
         self._flushed = self._begun = time.monotonic()
         if ledger is not None and self.with_partials:
@@ -193,11 +197,14 @@ class Books:
             seconds, done = time.monotonic() - self._begun, len(self._counted)
             log.info("%s: %d of %d units in %.1f s", self.name, done, len(self.units), seconds)
 
-    def finished(self, units: Sequence[Unit], partial: Any = None) -> None:
+    def finished(
+        self, units: Sequence[Unit], partial: Any = None, stamps: Mapping[str, str] | None = None
+    ) -> None:
         """Enter units whose function has returned; their partial, where it comes to the driver.
 
         With `gather` alone: a list of the partials of each.
         """
+        self._stamps.update(stamps or {})
         if self.gather is not None:
             for one in partial or ():
                 self.gathered(one)
@@ -230,7 +237,7 @@ class Books:
             fate = "recorded" if self.ledger is not None else "done"
             raise TilesFailedError(
                 f"{self.name}: {len(self.failed)} of {self._total} tiles failed in {tries} tries: "
-                f"{shown}{more}; the others are {fate}; mend the cause and start again with --resume"
+                f"{shown}{more}; the others are {fate}; fix the cause and rerun with --resume"
             )
         return self._join(self._result, partial)
 
@@ -242,8 +249,10 @@ class Books:
 
     def _flush(self) -> None:
         if self._unmarked and self.ledger is not None:
-            self.ledger.mark(self.name, self._unmarked, self._partial if self.with_partials else None)
+            partial = self._partial if self.with_partials else None
+            self.ledger.mark(self.name, self._unmarked, partial, self._stamps)
         self._result = self._join(self._result, self._partial)
         self._partial = None
         self._unmarked = []
+        self._stamps = {}
         self._flushed = time.monotonic()

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from tilegc.places import Place, is_remote, place
 
-__all__ = ["replacing", "write_bytes"]
+__all__ = ["flush", "replacing", "write_bytes"]
 
 
 @contextmanager
@@ -44,11 +44,11 @@ def replacing(path: str | Place) -> Iterator[Path]:
     beside = path.with_name(f".{path.name}.{secrets.token_hex(6)}.part")
     try:
         yield beside
-        _flush(beside)
+        flush(beside)
         os.replace(beside, path)  # noqa: PTH105  (says more plainly that it is the system's atomic rename)
     finally:
         beside.unlink(missing_ok=True)
-    _flush(path.parent)
+    flush(path.parent)
 
 
 def write_bytes(path: str | Place, content: bytes) -> None:
@@ -65,8 +65,8 @@ def write_bytes(path: str | Place, content: bytes) -> None:
         beside.write_bytes(content)
 
 
-def _flush(path: Path) -> None:
-    """Bring a file's content, or a folder's names, to the disk."""
+def flush(path: Path) -> None:
+    """Bring a file's content, or a directory's names, to the disk."""
     handle = os.open(path, os.O_RDONLY)
     try:
         os.fsync(handle)

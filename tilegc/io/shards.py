@@ -7,6 +7,7 @@ here with a fifth of the processor time. Arrays of another layout, and stores at
 
 from __future__ import annotations
 
+import contextlib
 import itertools
 import json
 import os
@@ -23,10 +24,11 @@ import numpy as np
 import numpy.typing as npt
 from numcodecs import blosc  # type: ignore[import-untyped]
 
+from tilegc.io import payload
 from tilegc.io.tally import tally
 from tilegc.places import is_url
 
-__all__ = ["Layout", "layout", "read", "write"]
+__all__ = ["Layout", "layout", "read", "touched", "write"]
 
 # A worker is one thread, and Blosc's own threads would be shared by all who decode in this process.
 blosc.use_threads = False
@@ -136,13 +138,13 @@ def read(array: Layout, window: Sequence[Span]) -> Values:
     if not out.size:
         return out
     buffer = np.empty(array.chunks, array.dtype)
-    for place in _touched(window, array.shards):
+    for place in touched(window, array.shards):
         corner = tuple(number * side for number, side in zip(place, array.shards, strict=True))
         _read_shard(array, place, corner, window, out, buffer)
     return out
 
 
-def _touched(
+def touched(
     window: Sequence[Span], sides: Sequence[int], corner: Sequence[int] | None = None
 ) -> Iterator[tuple[int, ...]]:
     """Yield the numbers, along each axis, of the pieces of a regular grid that a window touches."""
@@ -176,7 +178,7 @@ def _read_shard(
     try:
         size = os.fstat(handle).st_size
         index = _index(array, handle, size, place)
-        for number in _touched(here, array.chunks, corner):
+        for number in touched(here, array.chunks, corner):
             zero = [first + n * side for first, n, side in zip(corner, number, array.chunks, strict=True)]
             part = [
                 (max(start, first), min(stop, first + side))
@@ -242,7 +244,7 @@ def write(array: Layout, window: Sequence[Span], values: Values) -> None:
         Begins and ends at borders of shards, or at the end of the array.
     values : array of the window's shape and the array's dtype
     """
-    for place in _touched(window, array.shards):
+    for place in touched(window, array.shards):
         corner = tuple(number * side for number, side in zip(place, array.shards, strict=True))
         here = [
             (zero, min(zero + side, length))
@@ -251,12 +253,11 @@ def write(array: Layout, window: Sequence[Span], values: Values) -> None:
         content = _packed(array, values[_within(here, window)])
         file = _file(array, place)
         if content is None:
-            try:
+            with contextlib.suppress(FileNotFoundError):
                 os.unlink(file)  # noqa: PTH108
-            except FileNotFoundError:
-                continue
         else:
             _replace(file, content)
+        payload.note(file, content)
 
 
 def _packed(array: Layout, values: Values) -> list[bytes] | None:
@@ -300,6 +301,10 @@ def _replace(file: str, content: list[bytes]) -> None:
     try:
         with os.fdopen(handle, "wb") as stream:
             stream.writelines(content)
+            if payload.is_recording():
+                # The mark in the ledger follows; it must not reach the disk before what it stands for.
+                stream.flush()
+                os.fdatasync(handle)
         os.replace(beside, file)  # noqa: PTH105
     except BaseException:
         os.unlink(beside)  # noqa: PTH108

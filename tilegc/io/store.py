@@ -10,6 +10,7 @@ import json
 import warnings
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -21,12 +22,13 @@ from zarr.codecs import BloscCodec
 from tilegc import schema
 from tilegc.errors import InputError, RunFolderError
 from tilegc.geometry import LATTICE, Box, inner_chunk
-from tilegc.io import shards
+from tilegc.io import payload, shards
+from tilegc.io.atomic import flush
 from tilegc.io.fits import BandSource, FieldSource
 from tilegc.io.fits import read_window as read_plane
 from tilegc.io.tally import tally
 from tilegc.io.units import Photometry
-from tilegc.places import patient, place, reach
+from tilegc.places import is_url, patient, place, reach
 
 __all__ = [
     "INGESTED",
@@ -156,6 +158,11 @@ def _consolidate(path: str) -> None:
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", message="Consolidated metadata", category=UserWarning)
         zarr.consolidate_metadata(path)
+    if not is_url(path):
+        # Zarr leaves its metadata, and the names of the bands, to the system's cache. Marks in the ledger follow,
+        # and after a power failure they would stand for a store that cannot be opened.
+        for file in (*Path(path).rglob("zarr.json"), *Path(path).glob("band/c/*")):
+            flush(file)
 
 
 def attributes(path: str) -> dict[str, Any]:
@@ -202,6 +209,9 @@ def write(path: str, name: str, box: Box, values: Values, band: int | None = Non
         shards.write(array, window, values)
     else:
         array[tuple(slice(*span) for span in window)] = values
+        if payload.is_recording():
+            for number in shards.touched(window, sides):
+                payload.note_place("/".join((path, name, "c", *map(str, number))))
 
 
 def read(path: str, name: str, box: Box, band: int | None = None) -> Values:

@@ -29,7 +29,7 @@ from tilegc.io.psf import write_psf
 from tilegc.io.tables import write_ecsv, write_parquet, write_regions
 from tilegc.mask import masked_area
 from tilegc.phases.setup import Setup
-from tilegc.photometry.catalogue import band_names
+from tilegc.photometry.catalogue import band_names, typical_depth
 from tilegc.places import Place
 from tilegc.planted import Planted
 from tilegc.products import warnings
@@ -382,8 +382,17 @@ def _field(setup: Setup, results: Results, index: int, name: str) -> dict[str, A
             "iterations": results.convergence[name].iterations,
             "last_change": _null(results.convergence[name].change),
         },
+        "photometry": _photometry(setup, results, name),
         **_limits(results.selection, name),
     }
+
+
+def _photometry(setup: Setup, results: Results, name: str) -> dict[str, Any] | None:
+    """Return the depth of every band of a field; None where photometry is off."""
+    if setup.config.photometry_settings is None:
+        return None
+    depth = typical_depth(results.candidates, name, setup.source(name).band_names)
+    return {band: {"mag_5sigma": _null(value)} for band, value in depth.items()}
 
 
 def _limits(selection: Selection, name: str) -> dict[str, Any]:

@@ -50,32 +50,32 @@ def arithmetic(material: Material, reason: str) -> list[Step]:
                 plain(radius, 4),
             ) if lens is not None else Markup(""),
             _mass(lens, reason),
-            f"R is 60 arcsec at {plain(scale, 4)} kpc per arcsec. Mean and Σ are for one source redshift; the product "
-            "does not depend on which.",
+            f"R is 60 arcsec, at {plain(scale, 4)} kpc per arcsec. Mean κ and Σ refer to the same source redshift, on "
+            "which their product does not depend.",
         ),
         Step(
             "Virial mass from the counts",
             Markup("N<sub>GC</sub> × {} {}").format(power(VIRIAL_PER_GC, 1), SUN),
             Markup("{:,} × {} {}").format(total, power(VIRIAL_PER_GC, 1), SUN),
             _mass(mass["virial_from_counts_msun"], ""),
-            "A lower limit: the relation is for all globular clusters within the virial radius, and only those were "
-            "counted that are brighter than the threshold, outside the masks and on these fields. Contamination, "
-            "which is counted as well, works the other way.",
+            "A lower limit: the relation holds for all globular clusters within the virial radius, but only those "
+            "brighter than the threshold, outside the masks and inside these fields are counted. Contamination acts in "
+            "the opposite direction.",
         ),
         Step(
             "Mass in globular clusters within 60 arcsec",
             Markup("{} × M<sub>lens</sub>").format(power(GC_TO_LENS, 2)),
             Markup("{} × {} {}").format(power(GC_TO_LENS, 2), power(lens), SUN) if lens is not None else Markup(""),
             _mass(gc, reason),
-            "What the mean ratio of nearby galaxies and clusters predicts; no count enters.",
+            "The prediction from the mean ratio of nearby galaxies and clusters. It does not use the counts.",
         ),
         Step(
             "Mean mass of a globular cluster",
             Markup("M<sub>GC</sub> / N<sub>GC</sub>(&lt; 60 arcsec)"),
             Markup("{} {} / {:,}").format(power(gc), SUN, inside) if gc is not None and inside else Markup(""),
             _mass(mass["mean_gc_msun"], reason if gc is None else "no source within 60 arcsec"),
-            "An upper limit, as the clusters too faint to be counted share the same mass. Contamination works the "
-            "other way here too.",
+            "An upper limit, because globular clusters too faint to be counted share the same mass. Contamination acts "
+            "in the opposite direction.",
         ),
     ]  # fmt: skip
 

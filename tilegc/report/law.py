@@ -24,18 +24,20 @@ LEAST: Final = 3
 """Cells without which there is no figure, and sources that a bin must hold to be drawn."""
 
 MAPS: Final = {
-    "kappa": "this κ map", "uniform": "uniform", "rotated_90": "turned by 90°", "rotated_180": "turned by 180°",
-    "shifted_4": "shifted by 4 arcsec", "circularised": "made round", "light": "light",
+    "kappa": "this κ map", "uniform": "uniform", "rotated_90": "rotated by 90°", "rotated_180": "rotated by 180°",
+    "shifted_4": "shifted by 4 arcsec", "circularised": "circularised", "light": "light",
 }  # fmt: skip
 
 SAMPLES: Final = {
     "all": "all", "snr_5": "S/N ≥ 5", "snr_7": "S/N ≥ 7", "snr_10": "S/N ≥ 10", "bright_half": "bright half",
     "faint_half": "faint half", "members_removed": "away from galaxies",
-    "members_kept": "law as if galaxies had no sources", "crowding_kept": "law as if nothing were hidden",
+    "members_kept": "law without a term for galaxies", "crowding_kept": "law without crowding correction",
     "no_outer_field": "law without the outer field",
 }  # fmt: skip
 
-HELD: Final = "*: the floor lies on its bound, and errors are for it held there; a bar with an arrow is open."
+HELD: Final = (
+    "*: the floor is at its bound, and errors assume that it stays there; a bar with an arrow is open-ended."
+)
 
 Floats = NDArray[np.float64]
 Cell = str | Markup
@@ -160,7 +162,7 @@ def ranking(material: Material) -> Drawing | None:
     return Drawing(
         "ranking", figure,
         "The likelihood of the sources' positions under other maps, each with the law that suits it best. Bars are "
-        "one standard error if sources lie independently of one another; clumps make them longer.",
+        "one standard error if sources lie independently of one another; clustering makes them larger.",
         wide=True,
     )  # fmt: skip
 
@@ -205,7 +207,7 @@ def sensitivity(material: Material) -> Drawing | None:
     style.legend(figure, handles)
     return Drawing(
         "sensitivity", figure,
-        "Both indices from brighter sources, from each half by brightness, and with discs round galaxies left out."
+        "Both indices from brighter sources, from each half by brightness, and with discs around galaxies left out."
         + (f" {HELD}" if held.any() else ""),
         wide=True,
     )  # fmt: skip
@@ -255,10 +257,10 @@ def likelihood_rows(material: Material) -> list[list[Cell]]:
     if top is not None and found["floor_err"] is None:
         floor = Markup("{}, below {} (95 %)").format(floor, plain(top))
     rows: list[list[Cell]] = [
-        ["Power c", with_error(found["c"], found["c_err"]), "n = a κᶜ + f, box by box, the law summed over the cells"],
+        ["Power c", with_error(found["c"], found["c_err"]), "n = a κᶜ + f, summed over the cells of each box"],
         *_systematic(found),
-        ["68 % of its profile", ends, "all else at its best: for a floor on its bound"],
-        ["Error from resampled blocks", _or_dash(found["c_err_resampled"]), "patches of 15 arcsec, drawn anew"],
+        ["68 % of its profile", ends, "profile likelihood, for a floor at its bound"],
+        ["Error from resampled blocks", _or_dash(found["c_err_resampled"]), "resampled blocks of 15 arcsec"],
         *_of_members(found.get("members")),
         ["Index b = 1/c", with_error(found["index"], found["index_err"]), "of κ = A nᵇ"],
         ["Amplitude A", with_error(found["amplitude"], found["amplitude_err"]), "κ at one source per arcsec²"],
@@ -266,24 +268,30 @@ def likelihood_rows(material: Material) -> list[list[Cell]]:
         ["Counts", str(found["distribution"]), f"variance μ + φ μ², φ = {plain(found['dispersion'])}"],
     ]  # fmt: skip
     if found["recovery"] is not None:
-        seen = "mean share of sources that no brighter one too near hides: the law is of all"
+        seen = "mean fraction of sources not hidden by brighter neighbours; the law describes all sources"
         rows.append(["Recovery", plain(found["recovery"]), seen])
     if outer:
         density = with_error(outer["n_per_arcsec2"], outer["err"])
         rows.append(
-            ["Outer field", density, "sources per arcsec² far from the centre: the prior of the floor"]
+            ["Outer field", density, "sources per arcsec² far from the centre, used as prior on the floor"]
         )
     if binned:
         b, put_in = with_error(binned["index_mean"], binned["index_std"]), plain(binned["index_true"])
-        rows.append(["What binning in n makes of b", b, f"simulated in these boxes with b = {put_in}"])
+        rows.append(
+            [
+                "Binned fit of simulated counts",
+                b,
+                f"b recovered by the binned fit in these boxes, for a true b = {put_in}",
+            ]
+        )
     if flattened:
         number, ratio = flattened["realisations"], flattened["ratio"]
-        words = f"{number} range maps of the lens model give back {ratio and plain(ratio)} of c"
+        words = f"{number} range maps of the lens model recover a fraction {ratio and plain(ratio)} of c"
         if ratio is None:
-            words = f"only {number} range maps of the lens model give back a law: they do not tell"
+            words = f"only {number} range maps of the lens model give a law: too few to correct for"
         elif flattened["c_corrected"] is None:
-            words += ", which is not known well enough to divide by it"
-        rows.append(["c without errors of the lens map", _or_dash(flattened["c_corrected"]), words])
+            words += ", too uncertain to correct with"
+        rows.append(["c corrected for errors of the lens map", _or_dash(flattened["c_corrected"]), words])
     return rows
 
 

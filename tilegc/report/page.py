@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import base64
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
@@ -13,24 +12,22 @@ from markupsafe import Markup
 
 from tilegc.config import dump
 from tilegc.report import style
+from tilegc.report.answer import NO_GOOD, NOT_COVERED, any_good, lead, no_kappa, problems, relation_missing
 from tilegc.report.arithmetic import SUN, Step, arithmetic
 from tilegc.report.audit import audit_rows, counted
 from tilegc.report.drawing import Drawn
+from tilegc.report.embedding import data_url
 from tilegc.report.law import likelihood_rows, ranking_rows, sensitivity_rows
 from tilegc.report.masked import HEAD as MASKED_HEAD
 from tilegc.report.masked import area_rows
 from tilegc.report.numbers import DASH, missing, plain, power, share, with_error, with_power
+from tilegc.report.planted import limit, planted_rows, profile_rows, shares
 from tilegc.report.purity import HEAD, noise_rows
 from tilegc.report.radial import contamination_rows, law_rows, mass_rows
 from tilegc.report.reading import Material, rows_of
-from tilegc.report.relation import PLANTED_LAW
 from tilegc.schema import FILES, METHODS, Bit
 
 __all__ = ["Row", "page"]
-
-NO_KAPPA: Final = "no convergence map in the run file"
-NO_GOOD: Final = "no good pixel"
-NOT_COVERED: Final = "the convergence map does not cover the aperture"
 
 ORIGINS: Final = {"given": "given", "stars": "the field's stars", "model": "a model"}
 
@@ -81,7 +78,7 @@ def page(material: Material, drawings: Mapping[str, Sequence[Drawn]]) -> str:
     return environment.get_template("report.html.j2").render(
         cluster=material.config.cluster,
         summary=summary,
-        lead=_lead(material),
+        lead=lead(material),
         audit=audit_rows(summary["audit"]),
         audit_counts=counted(summary["audit"]),
         found=_found(material),
@@ -96,17 +93,18 @@ def page(material: Material, drawings: Mapping[str, Sequence[Drawn]]) -> str:
         not_points=sum(field["n_not_points"] for field in summary["fields"].values()),
         points_only=material.config.detect.shape == "auto",
         crowding=_crowding(material),
-        relation_missing=_relation_missing(material),
+        relation_missing=relation_missing(material),
         steps=_steps(material),
         laws=law_rows(material),
         contamination=contamination_rows(material),
         masses=mass_rows(material),
-        planted=_planted(material),
-        profile_rows=_profile_rows(material),
+        planted=planted_rows(material),
+        profile_rows=profile_rows(material),
         timing=_timing(summary.get("timing") or {}),
         run_file=dump(material.config),
         drawings=drawings,
-        images={one.name: base64.b64encode(one.png).decode() for part in drawings.values() for one in part},
+        images={one.name: data_url(one.png) for part in drawings.values() for one in part},
+        problems=problems(material),
         files=FILES,
         dash=DASH,
         keep=material.config.detect.keep,
@@ -114,35 +112,14 @@ def page(material: Material, drawings: Mapping[str, Sequence[Drawn]]) -> str:
         alpha=material.config.density.alpha,
         softening=material.config.density.softening,
         comparison_missing=_comparison_missing(material),
-        limit=_limit(material),
+        limit=limit(material),
         likelihood=likelihood_rows(material),
         boxes_index=_boxes_index(material),
         ranking=ranking_rows(material),
         sensitivity=sensitivity_rows(material),
         beyond=_beyond(material),
-        shares=_shares(material),
+        shares=shares(material),
     )
-
-
-def _any_good(material: Material) -> bool:
-    return any(field["good_area_arcsec2"] > 0 for field in material.summary["fields"].values())
-
-
-def _no_kappa(material: Material, otherwise: str) -> str:
-    """Return why a number that needs kappa is missing."""
-    if material.config.convergence is None:
-        return NO_KAPPA
-    return otherwise if _any_good(material) else NO_GOOD
-
-
-def _relation_missing(material: Material) -> str | None:
-    """Return why there is no index; None where there is one."""
-    relation = material.summary["relation"]
-    if relation is not None and relation["index"] is not None:
-        return None
-    if material.config.convergence is not None and _any_good(material) and not material.summary["n_detected"]:
-        return "no source was found"
-    return _no_kappa(material, "neither the likelihood nor the boxes, of fewer than two bins, give one")
 
 
 def _comparison_missing(material: Material) -> str | None:
@@ -150,52 +127,17 @@ def _comparison_missing(material: Material) -> str | None:
     comparison = material.summary["comparison"]
     if comparison is not None and comparison["beta"] is not None:
         return None
-    return _no_kappa(material, "no cell has both, or no source was found")
-
-
-def _lead(material: Material) -> list[Markup]:
-    """Return the finding in two or three sentences."""
-    summary, cluster = material.summary, material.config.cluster
-    area = sum(field["good_area_arcsec2"] for field in summary["fields"].values())
-    fields = f"{len(material.fields)} fields" if len(material.fields) > 1 else "one field"
-    if not area:
-        return [
-            Markup("No pixel of {} can be searched: everything is masked or without data.").format(fields)
-        ]
-    words = [
-        Markup(
-            "<b>{:,} point sources</b> were found on {} arcmin² of good sky in {} of {} (z&nbsp;=&nbsp;{:g})."
-        ).format(summary["n_detected"], plain(area / 3600, 3), fields, cluster.name, cluster.redshift)
-    ]
-    relation = summary["relation"]
-    if relation and relation["index"] is not None:
-        words.append(
-            Markup(
-                "Convergence rises with their number per arcsec², κ = A n<sup>b</sup>, with <b>b = {}</b>."
-            ).format(with_error(relation["index"], relation["index_err"]))
-            if relation["index"] > 0
-            else Markup(
-                "Convergence does not rise with their number: κ = A n<sup>b</sup> gives b = {}."
-            ).format(with_error(relation["index"], relation["index_err"]))
-        )
-    mass = summary["mass"]
-    if mass["lens_within_60arcsec_msun"] is not None:
-        words.append(
-            Markup(
-                "Within 60 arcsec of the centre lie {} {}, as the convergence map has it, and {:,} of the sources."
-            ).format(with_power(mass["lens_within_60arcsec_msun"]), SUN, mass["n_gc_within_60arcsec"])
-        )
-    return words
+    return no_kappa(material, "no cell has both, or no source was found")
 
 
 def _found(material: Material) -> list[Row]:
     summary = material.summary
     relation, comparison = summary["relation"] or {}, summary["comparison"] or {}
     level, mass = summary["contamination"], summary["mass"]
-    no_index = _relation_missing(material) or ""
+    no_index = relation_missing(material) or ""
     no_beta = _comparison_missing(material) or ""
-    no_mass = _no_kappa(material, NOT_COVERED)
-    no_level = "no annulus has 200 arcsec² of good area" if _any_good(material) else NO_GOOD
+    no_mass = no_kappa(material, NOT_COVERED)
+    no_level = "no annulus has 200 arcsec² of good area" if any_good(material) else NO_GOOD
     source = f" at source redshift {_reference(material):g}" if material.config.convergence else ""
     annulus = ""
     if level["r_lo_arcsec"] is not None:
@@ -206,16 +148,16 @@ def _found(material: Material) -> list[Row]:
     )
     lens = mass["lens_within_60arcsec_msun"]
     return [
-        Row("Sources detected", f"{summary['n_detected']:,}", "", "the catalogue, all fields"),
+        Row("Sources detected", f"{summary['n_detected']:,}", "", "in the catalogue, all fields"),
         Row(
             "Sources inpainted",
             f"{summary['n_inpainted']:,.1f}",
             "",
-            "under masks, mean over the realisations",
+            "in masked areas; mean over realisations",
         ),
         _row("Index b", _error(relation, "index"), "", index, no_index),
         _row("Amplitude A", _error(relation, "amplitude"), "", "κ at one source per arcsec²", no_index),
-        _row("β", _power(comparison.get("beta")), beta, "κ = β ρ, cell by cell", no_beta),
+        _row("β", _power(comparison.get("beta")), beta, "κ = β ρ, fitted cell by cell", no_beta),
         _row("Pearson, Spearman", _pair(comparison), "", "correlation of κ and ρ, cell by cell", no_beta),
         _row(
             "Contamination", _error(level, "per_kpc2", "err"), Markup("kpc<sup>−2</sup>"), annulus, no_level
@@ -224,13 +166,18 @@ def _found(material: Material) -> list[Row]:
             "Mean κ within 60 arcsec", _power(mass["mean_kappa_within_60arcsec"]), "", source.strip(), no_mass
         ),
         *_peak(summary.get("lens")),
-        _row("Lensing mass within 60 arcsec", _power(lens), SUN, "of the convergence map", no_mass),
-        Row("Sources within 60 arcsec", f"{mass['n_gc_within_60arcsec']:,}", "", "detected, not corrected"),
+        _row("Lensing mass within 60 arcsec", _power(lens), SUN, "from the convergence map", no_mass),
+        Row(
+            "Sources within 60 arcsec",
+            f"{mass['n_gc_within_60arcsec']:,}",
+            "",
+            "detected; not corrected for masks or completeness",
+        ),
         _row(
             "Virial mass from counts",
             _power(mass["virial_from_counts_msun"]),
             SUN,
-            "a lower limit: see Masses",
+            "a lower limit (see Masses)",
             "",
         ),
     ]
@@ -241,10 +188,10 @@ def _peak(lens: Mapping[str, Any] | None) -> list[Row]:
     if not lens or lens["peak_offset_arcsec"] is None:
         return []
     others = len(lens["peaks"]) - 1
-    note = "highest peak of κ from the centre, which is the brightest galaxy's"
+    note = "distance of the highest κ peak from the centre, the position of the brightest galaxy"
     if others:
         farther = ", ".join(f"{peak['offset_arcsec']:.0f}" for peak in lens["peaks"][1:])
-        note += f"; others above half of it at {farther} arcsec"
+        note += f"; other peaks above half of its height at {farther} arcsec"
     return [Row("Offset of κ", plain(lens["peak_offset_arcsec"], 2), "arcsec", note)]
 
 
@@ -282,9 +229,9 @@ def _beyond(material: Material) -> Markup | None:
         return None
     kernel, beyond = found["kernel"], found["beyond_radius"]
     words = Markup(
-        "With blocks of 15 arcsec drawn anew and ρ built again, β = {}, Pearson {} and Spearman {}. The kernel that "
-        "fits κ best has α = {} and s = {} arcsec: in sectors to which it was not fitted it explains {} of κ's "
-        "variance, the given one {} (below zero: worse than a constant). "
+        "From resampled blocks of 15 arcsec, with ρ computed again for each, β = {}, Pearson {} and Spearman {}. The "
+        "kernel that fits κ best has α = {} and s = {} arcsec. In sectors to which it was not fitted it explains {} of "
+        "the variance of κ, and the default kernel {} (below zero: worse than a constant). "
     ).format(
         with_error(found["beta"], found["beta_err"]), with_error(found["pearson"], found["pearson_err"]),
         with_error(found["spearman"], found["spearman_err"]), with_error(kernel["alpha"], kernel["alpha_err"]),
@@ -294,8 +241,8 @@ def _beyond(material: Material) -> Markup | None:
     if beyond["correlation"] is None or beyond["null_std"] is None:
         return words
     return words + Markup(
-        "Counts and κ less their averages on ellipses correlate by {}; counts that only fall with radius would give "
-        "{}, and as much or more in {} of the cases."
+        "After subtracting elliptical averages, counts and κ correlate with a coefficient of {}. Counts that only "
+        "depend on radius would give {}, and reach the measured value by chance in {} of cases."
     ).format(
         plain(beyond["correlation"], 2), with_error(beyond["null_mean"], beyond["null_std"]), share(beyond["p_value"])
     )  # fmt: skip
@@ -361,81 +308,7 @@ def _crowding(material: Material) -> str | None:
 
 
 def _steps(material: Material) -> list[Step]:
-    return arithmetic(material, _no_kappa(material, NOT_COVERED))
-
-
-def _planted(material: Material) -> list[list[Cell]] | None:
-    """Return what was planted against what was found; None for a real sky."""
-    truth = material.truth
-    if truth is None:
-        return None
-    relation = (material.summary["relation"] or {}).get("boxes") or {}
-    why = _relation_missing(material) or "no fit"
-    no_fit = NO_KAPPA if material.config.convergence is None else "no fit"
-    names = {"index": Markup("Index b of κ = A n<sup>b</sup>, in boxes"), "amplitude": "Amplitude A"}
-    law = dict(zip(("amplitude", "index"), PLANTED_LAW, strict=True))
-    return [
-        [
-            name, with_error(relation.get(key), relation.get(f"{key}_err"), why),
-            with_error(truth[key], truth[f"{key}_err"], no_fit), f"{law[key]:g}", _apart(relation, truth, key),
-        ]
-        for key, name in names.items()
-    ]  # fmt: skip
-
-
-def _limit(material: Material) -> Markup:
-    truth = material.truth
-    return with_power(truth["flux_limit_nJy"] if truth else None)
-
-
-def _shares(material: Material) -> list[list[Cell]]:
-    """Return how many of the planted sources were found, and how many of those found were planted."""
-    truth = material.truth
-    if truth is None:
-        return []
-    none = "none to be found" if not truth["n_planted"] else "too few"
-    return [
-        ["Planted above the limit", f"{truth['n_planted']:,}", "in the area that this run searched"],
-        ["Found above the limit", f"{truth['n_found']:,}", "in the same area; some are no planted sources"],
-        ["Completeness", share(truth["completeness"], none), "of planted sources twice as bright as the limit or more"],
-        ["Index, found less planted", with_error(truth["index_difference"], truth["index_difference_err"], none),
-         "its error from the same resamples of the boxes for both"],
-        ["Purity", share(truth["purity"], none), "of the catalogue: on a planted source above a third of the limit"],
-        ["Response", with_power(truth["response"], none), "peak of the detection map over total flux"],
-    ]  # fmt: skip
-
-
-def _apart(found: Mapping[str, Any], planted: Mapping[str, Any], key: str) -> Cell:
-    """Return by how many errors of the found value the two differ."""
-    value, error, other = found.get(key), found.get(f"{key}_err"), planted[key]
-    if value is None or not error or other is None:
-        return missing()
-    return f"{abs(value - other) / error:.1f} σ"
-
-
-def _profile_rows(material: Material) -> list[list[Cell]]:
-    """Return found against planted counts, annulus by annulus."""
-    truth = material.truth
-    if truth is None:
-        return []
-    planted = truth["profile"]
-    there = {
-        (name, r_lo): (count, n)
-        for name, r_lo, count, n in zip(
-            planted["field"], planted["r_lo"], planted["n_gc"], planted["n_per_arcsec2"], strict=True
-        )
-    }
-    found = rows_of(
-        material.profile, "field", "r_lo", "r_hi", "area_arcsec2", "n_gc", "n_per_arcsec2", "n_err"
-    )
-    rows: list[list[Cell]] = []
-    for field, r_lo, r_hi, area, count, n, error in zip(*found.values(), strict=True):
-        planted_count, planted_n = there.get((str(field), float(r_lo)), (0, 0.0))
-        ratio = with_error(n / planted_n, error / planted_n) if planted_n and count else missing()
-        rows.append([
-            str(field), f"{r_lo:g}{DASH}{r_hi:g}", plain(area, 4), f"{count:,}", f"{planted_count:,}", ratio,
-        ])  # fmt: skip
-    return rows
+    return arithmetic(material, no_kappa(material, NOT_COVERED))
 
 
 def _timing(timing: Mapping[str, float | None]) -> list[tuple[str, str]]:

@@ -5,7 +5,8 @@ from __future__ import annotations
 import contextlib
 import logging
 import os
-from collections.abc import Iterable, Iterator, Mapping
+import time
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
 
 from tilegc import config as run_file
@@ -249,13 +250,38 @@ class RunFolder:
         self._save()
         self.ledger = Ledger(self.path / FILES.ledger, found["fingerprint"])
 
-    def require_stores(self) -> None:
-        """Refuse to go on where the ledger's marks have outlived the stores they stand for."""
+    def require_stores(self, tell: Callable[[str], None] | None = None) -> None:
+        """Compare what the ledger has marks of with what is on the disk.
+
+        What a mark stands for and is no longer as it was written loses its mark, and is done again.
+
+        Parameters
+        ----------
+        tell : callable, optional
+            Takes a line for the user.
+
+        Raises
+        ------
+        RunFolderError
+            If a whole store is missing.
+        """
         gone = [
             f"{FILES.store}/{name}.zarr" for name in self.manifest["fields"] if not self.store(name).is_dir()
         ]
         if self.ledger.passes and gone:
             raise RunFolderError(_not_as_left(self.path, [f"{name} (absent)" for name in gone]))
+        begun = time.monotonic()
+        wrong = self.ledger.drop_damaged()
+        seconds = time.monotonic() - begun
+        log.info("%s: compared with the ledger in %.1f s, %d damaged files", self.path, seconds, len(wrong))
+        for file, why in wrong.items():
+            log.warning("%s %s since it was written; its tiles are done again", file, why)
+        if wrong and tell is not None:
+            first = next(iter(wrong.items()))
+            more = f" and {len(wrong) - 1} more" if len(wrong) > 1 else ""
+            tell(
+                f"damaged since the run was interrupted: {first[0]} {first[1]}{more}; these tiles are done again"
+            )
 
     def _require_unspoilt(self, found: Manifest) -> None:
         """Refuse to go on with a finished run whose stores are not as it wrote them."""

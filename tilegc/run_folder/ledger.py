@@ -2,10 +2,10 @@
 
 A folder of small segments, each created once and never changed (so that an object store needs no second
 scheme): `<number>-<pass>.json` with the fingerprint of inputs, settings and schema, the keys of the units,
-and, for passes that also count, their partial.  A segment is written beside its place and linked into it;
-where there are no hard links it is created exclusively, and one that a crash left torn is no JSON and
-counts as absent.  In an object store it is put on condition that its name is free.  A mark follows its
-payload, so a crash in between only repeats work.
+the stamps of the files that they wrote, and, for passes that also count, their partial.  A segment is written
+beside its place and linked into it; where there are no hard links it is created exclusively, and one that a
+crash left torn is no JSON and counts as absent.  In an object store it is put on condition that its name is
+free.  A mark follows its payload, so a crash in between only repeats work.
 """
 
 from __future__ import annotations
@@ -17,13 +17,16 @@ import logging
 import os
 import re
 import secrets
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, Final
 
 import numpy as np
 
 from tilegc.errors import RunFailedError
-from tilegc.places import Place, create, files_below, is_remote
+from tilegc.io.payload import damaged
+from tilegc.places import Place, create, files_below, is_remote, is_url
 
 __all__ = ["SEGMENT", "Ledger"]
 
@@ -32,6 +35,19 @@ log = logging.getLogger("tilegc.run_folder")
 SEGMENT: Final = re.compile(r"(\d{6,})-[A-Za-z0-9._-]+\.json")
 """Names of segments."""
 _NO_LINKS: Final = {errno.EPERM, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOSYS, errno.EMLINK, errno.EXDEV}
+
+
+@dataclass(frozen=True)
+class _Mark:
+    """One segment's content."""
+
+    name: str
+    """The pass."""
+    keys: tuple[str, ...]
+    """Units that are done."""
+    partial: Any
+    files: Mapping[str, str]
+    """Stamps of what they wrote, by path relative to the run's folder."""
 
 
 class Ledger:
@@ -48,26 +64,30 @@ class Ledger:
     def __init__(self, path: Place, fingerprint: str) -> None:
         self.path = path
         self.fingerprint = fingerprint
-        self._done: dict[str, set[str]] = {}
-        self._partials: dict[str, list[Any]] = {}
+        self._marks: dict[str, _Mark] = {}
+        """By the names of their segments, oldest first."""
         self._next = 0
         for name, content in _segments(path):
             self._read(name, content)
 
     def done(self, name: str) -> set[str]:
         """Return the keys of the units of this pass that are done."""
-        return set(self._done.get(name, ()))
+        return {key for mark in self._marks.values() if mark.name == name for key in mark.keys}
 
     def partials(self, name: str) -> list[Any]:
         """Return the partials of this pass that were marked with its units."""
-        return list(self._partials.get(name, ()))
+        return [
+            mark.partial for mark in self._marks.values() if mark.name == name and mark.partial is not None
+        ]
 
     @property
     def passes(self) -> tuple[str, ...]:
         """Names of the passes with marks."""
-        return tuple(self._done)
+        return tuple(dict.fromkeys(mark.name for mark in self._marks.values()))
 
-    def mark(self, name: str, keys: Iterable[str], partial: Any = None) -> None:
+    def mark(
+        self, name: str, keys: Iterable[str], partial: Any = None, stamps: Mapping[str, str] | None = None
+    ) -> None:
         """Record units whose payload is written.
 
         Parameters
@@ -78,6 +98,8 @@ class Ledger:
             The units.
         partial : object, optional
             Their joint partial: None, numbers, text, lists, dicts with text as keys, or arrays of integers.
+        stamps : mapping, optional
+            Stamps of the files that they wrote (`tilegc.io.payload`), by path or URL.
 
         Raises
         ------
@@ -87,24 +109,52 @@ class Ledger:
             If the segment cannot be written.
         """
         keys = list(keys)
-        content = {"fingerprint": self.fingerprint, "pass": name, "keys": keys, "partial": _plain(partial)}
+        root = f"{self.path.parent}/"
+        files = {file.removeprefix(root): stamp for file, stamp in (stamps or {}).items()}
+        content = {
+            "fingerprint": self.fingerprint,
+            "pass": name,
+            "keys": keys,
+            "partial": _plain(partial),
+            "files": files,
+        }
         text = json.dumps(content, separators=(",", ":")).encode()
         try:
-            self._create(re.sub(r"[^A-Za-z0-9._-]", "_", name), text)
+            segment = self._create(re.sub(r"[^A-Za-z0-9._-]", "_", name), text)
         except OSError as error:
             raise RunFailedError(
-                f"{self.path}: cannot write there ({error.strerror}); mend that, then go on with --resume"
+                f"{self.path}: cannot write there ({error.strerror}); fix the cause and rerun with --resume"
             ) from error
-        self._enter(name, keys, partial)
+        self._marks[segment] = _Mark(name, tuple(keys), partial, files)
 
-    def _create(self, name: str, content: bytes) -> None:
+    def drop_damaged(self) -> dict[str, str]:
+        """Take back the marks of which a file is no longer what was written; their units will be done again.
+
+        A file that was written by several marks is held to the last of them.
+
+        Returns
+        -------
+        dict
+            What is wrong, by path relative to the run's folder or URL; empty where all is well.
+        """
+        last = {file: segment for segment, mark in self._marks.items() for file in mark.files}
+        expected = {file: self._marks[segment].files[file] for file, segment in last.items()}
+        places = {file if is_url(file) else f"{self.path.parent}/{file}": file for file in expected}
+        found = damaged({path: expected[file] for path, file in places.items()})
+        wrong = {places[path]: why for path, why in found.items()}
+        for segment in {last[file] for file in wrong}:
+            # Gone from the disk too: once its units are done again, their partial must not count twice.
+            (self.path / segment).unlink(missing_ok=True)
+            del self._marks[segment]
+        return wrong
+
+    def _create(self, name: str, content: bytes) -> str:
         if is_remote(self.path):
-            self._put(name, content)
-            return
+            return self._put(name, content)
         self.path.mkdir(parents=True, exist_ok=True)
         beside = self.path / f".{name}.{secrets.token_hex(6)}.part"
         try:
-            beside.write_bytes(content)
+            _write_through(beside, content)
             while True:
                 place = self.path / f"{self._next:06d}-{name}.json"
                 self._next += 1
@@ -116,19 +166,20 @@ class Ledger:
                     if error.errno not in _NO_LINKS:
                         raise
                     self._next -= 1
-                    self._create_exclusively(name, content)
-                return
+                    return self._create_exclusively(name, content)
+                return place.name
         finally:
             beside.unlink(missing_ok=True)
 
-    def _put(self, name: str, content: bytes) -> None:
+    def _put(self, name: str, content: bytes) -> str:
         while True:
             place = self.path / f"{self._next:06d}-{name}.json"
             self._next += 1
             with contextlib.suppress(FileExistsError):
-                return create(place, content)
+                create(place, content)
+                return place.name
 
-    def _create_exclusively(self, name: str, content: bytes) -> None:
+    def _create_exclusively(self, name: str, content: bytes) -> str:
         while True:
             place = self.path / f"{self._next:06d}-{name}.json"
             self._next += 1
@@ -138,7 +189,9 @@ class Ledger:
                 continue
             with os.fdopen(handle, "wb") as stream:
                 stream.write(content)
-            return
+                stream.flush()
+                os.fsync(handle)
+            return place.name
 
     def _read(self, segment: str, text: bytes) -> None:
         self._next = max(self._next, int(segment.partition("-")[0]) + 1)
@@ -146,16 +199,21 @@ class Ledger:
             content = json.loads(text)
             if content["fingerprint"] != self.fingerprint:
                 return
-            name, keys, partial = content["pass"], content["keys"], _restore(content["partial"])
+            mark = _Mark(
+                content["pass"], tuple(content["keys"]), _restore(content["partial"]), dict(content["files"])
+            )
         except (ValueError, KeyError, TypeError):
             log.warning("%s: torn, its units are done again", self.path / segment)
             return
-        self._enter(name, keys, partial)
+        self._marks[segment] = mark
 
-    def _enter(self, name: str, keys: list[str], partial: Any) -> None:
-        self._done.setdefault(name, set()).update(keys)
-        if partial is not None:
-            self._partials.setdefault(name, []).append(partial)
+
+def _write_through(path: Path, content: bytes) -> None:
+    """Write a file and bring it to the disk: a segment that shows its name must also show its content."""
+    with path.open("xb") as stream:
+        stream.write(content)
+        stream.flush()
+        os.fsync(stream.fileno())
 
 
 def _segments(path: Place) -> Iterator[tuple[str, bytes]]:

@@ -1,0 +1,92 @@
+"""Planted sources compared with detected ones: rows of tables, for simulated skies only."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from markupsafe import Markup
+
+from tilegc.report.answer import NO_KAPPA, relation_missing
+from tilegc.report.numbers import DASH, missing, plain, share, with_error, with_power
+from tilegc.report.reading import Material, rows_of
+from tilegc.report.relation import PLANTED_LAW
+
+__all__ = ["limit", "planted_rows", "profile_rows", "shares"]
+
+Cell = str | Markup
+
+
+def planted_rows(material: Material) -> list[list[Cell]] | None:
+    """Return what was planted against what was found; None for a real sky."""
+    truth = material.truth
+    if truth is None:
+        return None
+    relation = (material.summary["relation"] or {}).get("boxes") or {}
+    why = relation_missing(material) or "no fit"
+    no_fit = NO_KAPPA if material.config.convergence is None else "no fit"
+    names = {"index": Markup("Index b of κ = A n<sup>b</sup>, in boxes"), "amplitude": "Amplitude A"}
+    law = dict(zip(("amplitude", "index"), PLANTED_LAW, strict=True))
+    return [
+        [
+            name, with_error(relation.get(key), relation.get(f"{key}_err"), why),
+            with_error(truth[key], truth[f"{key}_err"], no_fit), f"{law[key]:g}", _apart(relation, truth, key),
+        ]
+        for key, name in names.items()
+    ]  # fmt: skip
+
+
+def limit(material: Material) -> Markup:
+    """Return the summed flux above which planted sources are counted, nJy, or a dash."""
+    truth = material.truth
+    return with_power(truth["flux_limit_nJy"] if truth else None)
+
+
+def shares(material: Material) -> list[list[Cell]]:
+    """Return how many of the planted sources were found, and how many of those found were planted."""
+    truth = material.truth
+    if truth is None:
+        return []
+    none = "none above the limit" if not truth["n_planted"] else "too few"
+    return [
+        ["Planted above the limit", f"{truth['n_planted']:,}", "in the area that this run searched"],
+        ["Detected above the limit", f"{truth['n_found']:,}", "in the same area; some are not planted sources"],
+        ["Completeness", share(truth["completeness"], none), "for planted sources of at least twice the limit"],
+        ["Index, detected minus planted", with_error(truth["index_difference"], truth["index_difference_err"], none),
+         "with its error from the same resamples of the boxes"],
+        ["Purity", share(truth["purity"], none), "of the catalogue: on a planted source above a third of the limit"],
+        ["Response", with_power(truth["response"], none), "peak of the detection map over total flux"],
+    ]  # fmt: skip
+
+
+def _apart(found: Mapping[str, Any], planted: Mapping[str, Any], key: str) -> Cell:
+    """Return by how many errors of the found value the two differ."""
+    value, error, other = found.get(key), found.get(f"{key}_err"), planted[key]
+    if value is None or not error or other is None:
+        return missing()
+    return f"{abs(value - other) / error:.1f} σ"
+
+
+def profile_rows(material: Material) -> list[list[Cell]]:
+    """Return found against planted counts, annulus by annulus."""
+    truth = material.truth
+    if truth is None:
+        return []
+    planted = truth["profile"]
+    there = {
+        (name, r_lo): (count, n)
+        for name, r_lo, count, n in zip(
+            planted["field"], planted["r_lo"], planted["n_gc"], planted["n_per_arcsec2"], strict=True
+        )
+    }
+    found = rows_of(
+        material.profile, "field", "r_lo", "r_hi", "area_arcsec2", "n_gc", "n_per_arcsec2", "n_err"
+    )
+    rows: list[list[Cell]] = []
+    for field, r_lo, r_hi, area, count, n, error in zip(*found.values(), strict=True):
+        planted_count, planted_n = there.get((str(field), float(r_lo)), (0, 0.0))
+        ratio = with_error(n / planted_n, error / planted_n) if planted_n and count else missing()
+        rows.append([
+            str(field), f"{r_lo:g}{DASH}{r_hi:g}", plain(area, 4), f"{count:,}", f"{planted_count:,}", ratio,
+        ])  # fmt: skip
+    return rows
