@@ -7,7 +7,7 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
-from tilegc.cli.results import _contamination, _likelihood, _limit, _part
+from tilegc.cli.results import _contamination, _depth, _likelihood, _limit, _part
 from tilegc.products import products
 
 
@@ -69,3 +69,9 @@ def test_the_headline_is_the_likelihood_s_where_it_found_a_law(monkeypatch, inde
     found = products._relation(config, *laws)
     assert found["boxes"]["index"] == 0.8
     assert (found["method"], found["index"]) == (("likelihood", 0.7) if index == 0.7 else ("boxes", 0.8))
+
+
+def test_depth_is_in_magnitudes():
+    bands = {"F115W": {"mag_5sigma": 30.123}, "F150W": {"mag_5sigma": None}}
+    assert _depth("a", bands) == [("depth a", "F115W 30.12 mag (AB, 5 sigma, point sources)")]
+    assert _depth("a", None) == _depth("a", {"F150W": {"mag_5sigma": None}}) == []

@@ -228,7 +228,7 @@ def test_candidates_are_sorted_and_the_catalogue_is_their_top(run):
 
 
 def test_audit(run, run_file):
-    """The same lines before a run, in its summary, in a table, and first of all on its page."""
+    """The same lines before a run, in its summary, in a table, and at the end of its report."""
     lines = json.loads(tilegc("audit", run_file, "--json").out)["audit"]
     assert run.summary["audit"] == lines
     table = Table.read(run.path / "audit.ecsv")
@@ -236,7 +236,7 @@ def test_audit(run, run_file):
     assert table["finding"].tolist() == [line["finding"] for line in lines]
     assert {line["check"] for line in lines} >= {"scale", "units", "err", "correlation", "kappa"}
     page = (run.path / "report.html").read_text()
-    assert page.index("Audit of the images") < page.index("What was found</h2>")
+    assert page.index("Key numbers</h2>") < page.index("Audit of the images")
     assert "audit, scale: field a" in (run.path / "log.txt").read_text()  # pixels of half an arcsec
 
 

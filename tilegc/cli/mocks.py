@@ -50,7 +50,11 @@ def simulate(
         float | None, typer.Option(help="D_LS/D_S to which it is scaled (HFF: 1).")
     ] = None,
     psf: Annotated[
-        list[str] | None, typer.Option(metavar="BAND=FITS", help="PSF of a band; may be repeated.")
+        list[str] | None,
+        typer.Option(
+            metavar="MODEL|BAND=FITS",
+            help="optical (default: rings and spikes), round (Gaussians), or a band's PSF; may be repeated.",
+        ),
     ] = None,
     steps: Annotated[
         float | None,
@@ -70,6 +74,7 @@ def simulate(
 ) -> None:
     """Write the mosaics of a mock cluster. With kappa.fits, truth.parquet and run.yaml, ready for `run`."""
     from tilegc.simulation import simulate as write  # noqa: PLC0415
+    from tilegc.simulation.psf import MODELS  # noqa: PLC0415
 
     run_file = write(
         directory,
@@ -80,7 +85,8 @@ def simulate(
         kappa=kappa,
         kappa_source_redshift=kappa_source_redshift,
         kappa_lens_scaling=kappa_lens_scaling,
-        psf=_pairs(psf or []),
+        psf=_pairs([text for text in psf or [] if text not in MODELS]),
+        psf_model=next((text for text in psf or [] if text in MODELS), None),
         steps=steps,
         stripes=stripes,
         wisps=wisps,
@@ -122,5 +128,5 @@ def _pairs(texts: list[str]) -> dict[str, str] | None:
     pairs = [text.partition("=") for text in texts]
     wrong = [text for text, (band, _, path) in zip(texts, pairs, strict=True) if not (band and path)]
     if wrong:
-        raise ConfigError(f"--psf {wrong[0]}: give BAND=FILE, e.g. F090W=psf.fits")
+        raise ConfigError(f"--psf {wrong[0]}: give optical, round or BAND=FILE, e.g. F090W=psf.fits")
     return {band: path for band, _, path in pairs} or None

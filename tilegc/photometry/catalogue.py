@@ -23,7 +23,7 @@ from tilegc.photometry.spline_psf import SplinePsf, from_image
 from tilegc.schema import Flag, photometry_columns
 from tilegc.sky import ClusterFrame, pixel_to_world, separation_arcsec
 
-__all__ = ["RADII", "ZERO_POINT", "band_names", "photometry", "splines", "stamp_radius"]
+__all__ = ["RADII", "ZERO_POINT", "band_names", "photometry", "splines", "stamp_radius", "typical_depth"]
 
 Floats = NDArray[np.float64]
 
@@ -139,6 +139,20 @@ def measure(
     table["radius_arcsec"] = separation_arcsec(table["ra"], table["dec"], frame.ra, frame.dec)
     table["radius_kpc"] = table["radius_arcsec"] * frame.kpc_per_arcsec
     return table
+
+
+def typical_depth(table: Table, name: str, bands: tuple[str, ...]) -> dict[str, float]:
+    """Return, by band, the magnitude (AB) of five times the median error of a field's fluxes; NaN without any.
+
+    Most candidates are faint, so that this is the depth for points among the field's own neighbours and confusion.
+    """
+    rows = table["field"] == name
+    found = {}
+    for band in bands:
+        errors = table[f"flux_err_{band}"][rows]
+        errors = errors[np.isfinite(errors) & (errors > 0)]
+        found[band] = float(ZERO_POINT - 2.5 * np.log10(5 * np.median(errors))) if errors.size else np.nan
+    return found
 
 
 def band_names(context: Context) -> tuple[str, ...]:

@@ -29,7 +29,7 @@ from tilegc.io.psf import write_psf
 from tilegc.io.tables import write_ecsv, write_parquet, write_regions
 from tilegc.mask import masked_area
 from tilegc.phases.context import Context
-from tilegc.photometry.catalogue import band_names
+from tilegc.photometry.catalogue import band_names, typical_depth
 from tilegc.places import Place
 from tilegc.planted import Planted
 from tilegc.products import warnings
@@ -301,7 +301,7 @@ def summarise(context: Context, config: RunConfig, results: Results) -> dict[str
         "recipe": config.recipe,
         "cluster": {"name": config.cluster.name, "redshift": config.cluster.redshift, "kpc_per_arcsec": scale},
         "fields": {
-            name: _field(context, config.inpaint.realisations, results, index, name)
+            name: _field(context, config, results, index, name)
             for index, name in enumerate(context.names)
         },
         "n_detected": len(results.catalogue["y_peak"]),
@@ -344,14 +344,19 @@ def summarise(context: Context, config: RunConfig, results: Results) -> dict[str
         "warnings": warnings.rows(
             (
                 *warnings.on_audit(results.audit),
-                *warnings.on_detection(config, results.noise, results.selection),
+                *warnings.on_detection(
+                    config,
+                    results.noise,
+                    results.selection,
+                    {one.source.name: one.source.band_names for one in context.fields},
+                ),
             )
         ),
         "sky_grid": {"kept_area_arcsec2": _null(float(cells.good_area.sum(axis=0)[cells.kept].sum()))},
     }  # fmt: skip
 
 
-def _field(context: Context, realisations: int, results: Results, index: int, name: str) -> dict[str, Any]:
+def _field(context: Context, config: RunConfig, results: Results, index: int, name: str) -> dict[str, Any]:
     source, cells, noise = context.source(name), results.cells, results.noise[name]
     n_pixels = source.shape[0] * source.shape[1]
     with_data = int(cells.n_pixels[index].sum())
@@ -377,13 +382,22 @@ def _field(context: Context, realisations: int, results: Results, index: int, na
         ),
         "n_candidates": int((results.candidates["field"] == name).sum()),
         "n_detected": int((results.catalogue["field"] == name).sum()),
-        "n_inpainted": int((results.inpainted["field"] == name).sum()) / realisations,
+        "n_inpainted": int((results.inpainted["field"] == name).sum()) / config.inpaint.realisations,
         "inpainting": {
             "iterations": results.convergence[name].iterations,
             "last_change": _null(results.convergence[name].change),
         },
+        "photometry": _photometry(context, config, results, name),
         **_limits(results.selection, name),
     }
+
+
+def _photometry(context: Context, config: RunConfig, results: Results, name: str) -> dict[str, Any] | None:
+    """Return the depth of every band of a field; None where photometry is off."""
+    if config.photometry_settings is None:
+        return None
+    depth = typical_depth(results.candidates, name, context.source(name).band_names)
+    return {band: {"mag_5sigma": _null(value)} for band, value in depth.items()}
 
 
 def _limits(selection: Selection, name: str) -> dict[str, Any]:

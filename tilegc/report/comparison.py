@@ -172,7 +172,7 @@ def histogram(material: Material) -> Drawing | None:
     return Drawing(
         "comparison", figure,
         f"Cells of field {material.central} within {material.config.relation.max_radius:g} arcsec of the centre, "
-        f"outside the edge: {', '.join(numbers)}. One factor β is all that is fitted.",
+        f"outside the edge: {', '.join(numbers)}. The factor β is the only fitted parameter.",
     )  # fmt: skip
 
 

@@ -162,7 +162,7 @@ def ranking(material: Material) -> Drawing | None:
     return Drawing(
         "ranking", figure,
         "The likelihood of the sources' positions under other maps, each with the law that suits it best. Bars are "
-        "one standard error if sources lie independently of one another; clumps make them longer.",
+        "one standard error if sources lie independently of one another; clustering makes them larger.",
         wide=True,
     )  # fmt: skip
 
@@ -207,7 +207,7 @@ def sensitivity(material: Material) -> Drawing | None:
     style.legend(figure, handles)
     return Drawing(
         "sensitivity", figure,
-        "Both indices from brighter sources, from each half by brightness, and with discs round galaxies left out."
+        "Both indices from brighter sources, from each half by brightness, and with discs around galaxies left out."
         + (f" {HELD}" if held.any() else ""),
         wide=True,
     )  # fmt: skip

@@ -48,8 +48,8 @@ def mosaic(material: Material, field: str) -> Drawing:
     style.map_legend(figure, handles)
     return Drawing(
         f"mosaic-{field}", figure,
-        "Sum of the bands (grey, asinh stretch, averaged to the size of the page) with the catalogued sources "
-        "and the mask: peaks under a coloured patch are not recorded.",
+        "Sum of the bands (grey, asinh stretch, averaged to the size of the page), with the catalogued sources "
+        "and the mask: no peak is recorded under a coloured patch.",
     )  # fmt: skip
 
 

@@ -78,13 +78,13 @@ def against_radius(material: Material, field: str) -> Drawing | None:
     axes.set_ylim(0, 1)
     axes.set_xlim(low.min(), high.max())
     axes.set_xlabel("distance from the centre (arcsec)")
-    axes.set_ylabel("share of the area with data")
+    axes.set_ylabel("fraction of the area with data")
     style.plain_ticks(axes.xaxis)
     style.legend(figure, handles, columns=7)
     return Drawing(
         f"masked-{field}", figure,
-        f"What the mask takes of field {field} in annuli about the cluster's centre. A pixel with several bits counts "
-        "for the last of bright, extended, spike, region and arc; near missing data all count as edge. The outermost "
-        "annulus has no end.",
+        f"Fraction of field {field} that each mask removes, in annuli around the cluster centre. A pixel with several "
+        "bits counts for the last of bright, extended, spike, region and arc; near missing data all count as edge. The "
+        "outermost annulus is open-ended.",
         wide=True,
     )  # fmt: skip

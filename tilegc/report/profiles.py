@@ -189,7 +189,7 @@ def shapes(material: Material) -> Drawing | None:
     return Drawing(
         "shapes", figure,
         f"Profiles of field {material.central}, each divided by its own value between {table['r_lo'][pivot]:g} and "
-        f"{table['r_hi'][pivot]:g} arcsec. Light is the sum of the bands less its outermost annulus.",
+        f"{table['r_hi'][pivot]:g} arcsec. Light is the sum of the bands minus its outermost annulus.",
         wide=True,
     )  # fmt: skip
 

@@ -60,8 +60,8 @@ def laws(material: Material) -> Drawing | None:
     style.finish(figure, axes)
     return Drawing(
         "laws", figure,
-        "Sources per arcsec² of good area in annuli over all fields, with Poisson errors. The curves are no fit to "
-        "these points: they are fitted to the positions of the sources, one by one.",
+        "Sources per arcsec² of good area in annuli over all fields, with Poisson errors. The curves are "
+        "fitted to the positions of the individual sources, not to these points.",
         wide=True,
     )  # fmt: skip
 

@@ -30,9 +30,9 @@ from tilegc.simulation.mosaics import (
     write_whole,
 )
 from tilegc.simulation.population import populate
-from tilegc.simulation.presets import BANDS, Preset, find_preset
+from tilegc.simulation.presets import BANDS, Preset, before_optics, find_preset
 from tilegc.simulation.products import kappa_map, run_file, truth_table
-from tilegc.simulation.psf import BandPSF, analytic_psf, read_psf
+from tilegc.simulation.psf import MODELS, BandPSF, model_psf, read_psf
 from tilegc.simulation.scene import Scene
 
 __all__ = ["simulate"]
@@ -54,7 +54,8 @@ def simulate(
     kappa: str | Path | None = None,
     kappa_source_redshift: float | None = None,
     kappa_lens_scaling: float | None = None,
-    psf: Mapping[str, str | Path] | None = None,
+    psf: str | Mapping[str, str | Path] | None = None,
+    psf_model: str | None = None,
     steps: float | None = None,
     stripes: float | None = None,
     wisps: float | None = None,
@@ -91,8 +92,12 @@ def simulate(
         cluster centre is the preset's if the map covers it, else the map's peak.
     kappa_source_redshift, kappa_lens_scaling : float, optional
         How that map is scaled: a source redshift, or D_LS / D_S. Exactly one, and only with `kappa`.
-    psf : mapping of str to path, optional
-        FITS images of the PSF per band; bands without one keep the analytic PSF.
+    psf : {"optical", "round"} or mapping of str to path, optional
+        A PSF model for all bands, or FITS images of the PSF per band; bands without one keep the model.
+    psf_model : {"optical", "round"}, optional
+        The model of bands without an image, the preset's by default: diffraction with rings and spikes, or round
+        Gaussians with spikes drawn onto stars. With the latter `as1063` has the galaxies and the depth that it had
+        before there was another model.
     steps : float, optional
         Largest step in noise between parts of a field; with it come wedges, strips of intermediate depth and dead
         columns. 1 for even depth; the preset's by default.
@@ -132,7 +137,9 @@ def simulate(
     if tile < 1:
         raise ConfigError(f"tile: {tile!r} is not a side in pixels; give at least 1")
     sizes = _checked_sizes(size, len(chosen.fields))
-    psfs = _checked_psfs(psf, names, chosen.scale)
+    model, images = _checked_psfs(psf, psf_model or chosen.psf, names, chosen.scale)
+    if model == "round":
+        chosen = before_optics(chosen)
     chosen = _with_faults(
         chosen, steps=steps, stripes=stripes, wisps=wisps, oversubtraction=oversubtraction, cores=cores
     )
@@ -157,7 +164,8 @@ def simulate(
         # gone first and written last: with a run file in it, a folder is whole
         run.unlink(missing_ok=True)
         for frame in frames:
-            scene = Scene(frame, objects, psfs, seed, chosen.faults)
+            psfs = [images.get(b) or model_psf(model, b, frame.scale, frame.plan.turn) for b in names]
+            scene = Scene(frame, objects, psfs, seed, chosen.faults, chosen.depth)
             truth = NoiseTruth(folder, frame, names, chosen.cluster_name) if uneven else None
             _write_field(scene, folder, layout, chosen.cluster_name, tile, tell, truth)
         write_whole(folder / "kappa.fits", kappa_map(mass, frames, chosen.redshift))
@@ -272,13 +280,18 @@ def _checked_sizes(size: int | Sequence[int] | None, fields: int) -> tuple[tuple
 
 
 def _checked_psfs(
-    psf: Mapping[str, str | Path] | None, bands: Sequence[str], scale: float
-) -> tuple[BandPSF, ...]:
+    psf: str | Mapping[str, str | Path] | None, model: str, bands: Sequence[str], scale: float
+) -> tuple[str, dict[str, BandPSF]]:
+    """Return the PSF model, and the PSFs that come from files."""
+    if isinstance(psf, str):
+        model, psf = psf, None
+    if model not in MODELS:
+        raise ConfigError(f"psf: there is no {model!r}; use {' or '.join(MODELS)}, or a FITS file per band")
     given = dict(psf or {})
     for name in given:
         if name not in bands:
             raise ConfigError(f"psf: {name!r} is not among the bands made; use any of {', '.join(bands)}")
-    return tuple(read_psf(b, given[b], scale) if b in given else analytic_psf(b, scale) for b in bands)
+    return model, {band: read_psf(band, path, scale) for band, path in given.items()}
 
 
 def _with_faults(

@@ -57,10 +57,10 @@ def aperture_noise(radius: float) -> float:
     return math.sqrt(float((padded**2).sum()))
 
 
-def pixel_rms(psf: BandPSF, scale: float) -> float:
-    """Return the noise of an empty pixel, nJy, that gives the depth `DEPTH` in that band."""
+def pixel_rms(psf: BandPSF, scale: float, depth: float = DEPTH) -> float:
+    """Return the noise of an empty pixel, nJy, that gives a depth (AB, 5 sigma) in that band."""
     radius = _APERTURE / scale
-    faintest: float = 10.0 ** (-0.4 * (DEPTH - 31.4))  # nJy, total
+    faintest: float = 10.0 ** (-0.4 * (depth - 31.4))  # nJy, total
     return psf.encircled_energy(radius) * faintest / 5.0 / aperture_noise(radius)
 
 

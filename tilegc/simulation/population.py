@@ -82,11 +82,11 @@ def _globulars(sky: SkyCells, mass: Convergence, bands: Sequence[str]) -> Object
     return objects_of("gc", xi, eta, mag, fluxes(mag, bands, "gc", _colour_scatter(draw, bands, 0.1)))
 
 
-def _members(sky: SkyCells, bands: Sequence[str]) -> Objects:
+def _members(sky: SkyCells, bands: Sequence[str], number: float) -> Objects:
     # about 120 within an arcminute, core 30 arcsec; none on the brightest galaxy itself
     def density(xi: Floats, eta: Floats) -> Floats:
         r2 = xi**2 + eta**2
-        return np.where(r2 > 3.0**2, 0.024 / (1.0 + r2 / 30.0**2), 0.0)
+        return np.where(r2 > 3.0**2, number * 0.024 / (1.0 + r2 / 30.0**2), 0.0)
 
     draw = sky.draw("member", _RIM, density)
     xi, eta = draw.place()
@@ -157,9 +157,9 @@ def _background(sky: SkyCells, bands: Sequence[str], scale: float) -> list[Objec
     return parts
 
 
-def _field_galaxies(sky: SkyCells, bands: Sequence[str]) -> Objects:
+def _field_galaxies(sky: SkyCells, bands: Sequence[str], number: float) -> Objects:
     # 25 per arcmin^2 of disks behind and before the cluster
-    draw = sky.draw("field_galaxy", _RIM, lambda xi, _eta: np.full(xi.shape, 25.0 / 3600.0))
+    draw = sky.draw("field_galaxy", _RIM, lambda xi, _eta: np.full(xi.shape, number * 25.0 / 3600.0))
     xi, eta = draw.place()
     mag = _power_law(draw.uniform(2), 21.0, 26.5, 0.25)
     tilt = 0.5 + 0.5 * draw.normal(6)
@@ -296,11 +296,11 @@ def populate(
         For the columns of `Objects.flux`.
     """
     sky = SkyCells(seed, frames)
-    members = _members(sky, bands)
+    members = _members(sky, bands, preset.members)
     parts = [
         *_centre(bands),
         members,
-        _field_galaxies(sky, bands),
+        _field_galaxies(sky, bands, preset.galaxies),
         *_arcs(seed, preset, bands),
         *_background(sky, bands, preset.scale),
         _globulars(sky, mass, bands),

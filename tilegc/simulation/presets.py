@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from types import MappingProxyType
 
 from tilegc.errors import ConfigError
 from tilegc.simulation.depth import Patch, usual_pattern
 from tilegc.simulation.faults import NO_FAULTS, Faults
+from tilegc.simulation.noise import DEPTH
 
-__all__ = ["BANDS", "PRESETS", "Arc", "FieldPlan", "Preset", "find_preset"]
+__all__ = ["BANDS", "PRESETS", "Arc", "FieldPlan", "Preset", "before_optics", "find_preset"]
 
 BANDS: tuple[str, ...] = ("F090W", "F115W", "F150W", "F200W")
 """NIRCam's short-wavelength bands that the simulator knows."""
@@ -53,6 +54,8 @@ class FieldPlan:
     """Rectangles without data (x0, y0, x1, y1) in fractions of the side: a notch and a thin strip."""
     gap_at: tuple[float, float] = (0.77, 0.22)
     """Where the gaps between the detectors cross, fractions of the side."""
+    turn: float = 0.9
+    """Angle of the telescope against the mosaic's axes in this module, degrees from x towards y."""
     depth: tuple[Patch, ...] = ()
     """Parts of the field with noise of their own."""
 
@@ -84,6 +87,14 @@ class Preset:
         Arc(radius=19.5, position_angle=85.0, length=34.0, mag=22.4, clumps=12),
     )
     faults: Faults = NO_FAULTS
+    psf: str = "optical"
+    """PSF model where none is asked for."""
+    members: float = 1.0
+    """Number of cluster members, relative to 120 within an arcminute."""
+    galaxies: float = 1.0
+    """Number of galaxies before and behind the cluster, relative to 25 per arcmin^2."""
+    depth: float = DEPTH
+    """AB magnitude of a point source at 5 sigma in every band."""
     run: Mapping[str, str] = field(default_factory=dict)
     """Settings of the run file that differ from the usual ones: dotted key to YAML text."""
 
@@ -117,7 +128,7 @@ _SMALL = Preset(
     purpose="the demo: a minute from FITS to report",
     fields=(
         FieldPlan(name="a", size=1500, cluster=(0.5, 0.5), stars=3, star_mags=_SMALL_MAGS),
-        FieldPlan(name="b", size=1200, cluster=None, stars=6, star_mags=_SMALL_MAGS),
+        FieldPlan(name="b", size=1200, cluster=None, stars=6, star_mags=_SMALL_MAGS, turn=0.4),
     ),
     dither=16.0,
     gap=14.0,
@@ -129,8 +140,11 @@ _AS1063 = Preset(
     purpose="the size of the real thing: two modules of 2.2 arcmin",
     fields=(
         FieldPlan(name="a", size=4400, cluster=(0.47, 0.46), stars=8, star_mags=(15.0, 21.0)),
-        FieldPlan(name="b", size=4400, cluster=None, stars=7, star_mags=(15.5, 21.0)),
+        FieldPlan(name="b", size=4400, cluster=None, stars=7, star_mags=(15.5, 21.0), turn=0.4),
     ),
+    members=4.0,
+    galaxies=4.0,
+    depth=30.2,
 )
 
 _STEPS = Preset(
@@ -151,6 +165,7 @@ _STEPS = Preset(
             cluster=None,
             stars=4,
             star_mags=_SMALL_MAGS,
+            turn=0.4,
             depth=usual_pattern(3.0, beside=True),
         ),
     ),
@@ -176,3 +191,8 @@ def find_preset(name: str) -> Preset:
     except KeyError:
         known = ", ".join(PRESETS)
         raise ConfigError(f"preset: there is no {name!r}; use one of {known}") from None
+
+
+def before_optics(preset: Preset) -> Preset:
+    """Return a preset with the galaxies and the depth of the mocks made with round PSFs, which stay as they were."""
+    return replace(preset, members=1.0, galaxies=1.0, depth=DEPTH)

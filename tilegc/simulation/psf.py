@@ -1,10 +1,12 @@
-"""Point-spread functions: an analytic one per band, or an image of one from a FITS file.
+"""Point-spread functions of the simulator: optical, round, or an image from a FITS file.
 
-The analytic model is that of `tilegc.kernels.psf_model`. The model has no rings; stars get their spikes in `render`.
+The optical one comes from `tilegc.simulation.optical`. The round one is the sum of Gaussians of
+`tilegc.kernels.psf_model`: it has no rings, and its stars get their spikes in `render`.
 """
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -15,8 +17,12 @@ from scipy.optimize import nnls
 
 from tilegc.errors import InputError
 from tilegc.kernels.psf_model import WAVELENGTH, gaussians
+from tilegc.simulation.optical import SAMPLES, OpticalTables, optical_tables
 
-__all__ = ["WAVELENGTH", "BandPSF", "analytic_psf", "read_psf"]
+__all__ = ["MODELS", "WAVELENGTH", "BandPSF", "analytic_psf", "model_psf", "optical_psf", "read_psf"]
+
+MODELS = ("optical", "round")
+"""PSF models that need no file."""
 
 
 @dataclass(frozen=True)
@@ -37,6 +43,8 @@ class BandPSF:
         Its centroid (y, x), px of the image.
     step : float
         Pixels of the image per mosaic pixel.
+    tables : OpticalTables or None
+        The optical PSF; the Gaussians stand for it only where nothing finer is needed.
     """
 
     band: str
@@ -46,9 +54,15 @@ class BandPSF:
     image: NDArray[np.float64] | None = None
     centre: tuple[float, float] = (0.0, 0.0)
     step: float = 1.0
+    tables: OpticalTables | None = None
 
     def encircled_energy(self, radius: float) -> float:
         """Return the share of the flux within `radius` mosaic pixels of the centre."""
+        if self.tables is not None:
+            middle, reach = self.tables.middle * SAMPLES, math.ceil(radius * SAMPLES) + 2
+            first = max(middle - reach, 0)
+            near = self.tables.image[first : middle + reach + 1, first : middle + reach + 1]
+            return _energy_within(near / SAMPLES**2, (float(middle - first),) * 2, radius * SAMPLES)
         if self.image is None:
             return float(np.sum(self.weight * -np.expm1(-(radius**2) / (2.0 * self.sigma**2))))
         return _energy_within(self.image, self.centre, radius * self.step)
@@ -58,6 +72,18 @@ def analytic_psf(band: str, scale: float) -> BandPSF:
     """Return the analytic PSF of a band for pixels of `scale` arcsec."""
     sigma, weight = gaussians(band)
     return BandPSF(band, WAVELENGTH[band], sigma / scale, weight)
+
+
+def optical_psf(band: str, scale: float, turn: float = 0.0) -> BandPSF:
+    """Return the optical PSF of a band for pixels of `scale` arcsec, the telescope turned by `turn` degrees."""
+    sigma, weight = gaussians(band)
+    tables = optical_tables(band, scale, turn)
+    return BandPSF(band, WAVELENGTH[band], sigma / scale, weight, tables=tables)
+
+
+def model_psf(model: str, band: str, scale: float, turn: float = 0.0) -> BandPSF:
+    """Return the PSF of a band by one of `MODELS`."""
+    return optical_psf(band, scale, turn) if model == "optical" else analytic_psf(band, scale)
 
 
 def read_psf(band: str, path: str | Path, scale: float) -> BandPSF:
