@@ -113,15 +113,12 @@ def _layer(layer: Layer, encoding: Encoding | None) -> dict[str, Any]:
 
 
 def _composite(bands: list[str]) -> list[str]:
-    """Return the bands shown as red, green and blue: by name, which for filters is by wavelength, longest first."""
+    """Return the bands shown as red, green and blue: by name, which for filters is by wavelength, longest first.
+
+    Of two bands the page makes green as their mean.
+    """
     ordered = sorted(bands, reverse=True)
-    if len(ordered) < 2:
-        return ordered * 3
-    return (
-        [ordered[0], ordered[len(ordered) // 2], ordered[-1]]
-        if len(ordered) > 2
-        else [ordered[0], ordered[0], ordered[1]]
-    )
+    return ordered if len(ordered) <= 2 else [ordered[0], ordered[len(ordered) // 2], ordered[-1]]
 
 
 def _mesh(wcs_text: str, shape: tuple[int, int]) -> dict[str, Any]:

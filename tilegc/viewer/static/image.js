@@ -46,7 +46,8 @@ class Tiles {
   }
 }
 
-/* Draws one picture of a field: a layer through a colour map, or three layers as red, green and blue. */
+/* Draws one picture of a field: a layer through a colour map, or three layers as red, green and blue (of two, green is
+   their mean). */
 class Picture {
   constructor(tiles, field) { this.tiles = tiles; this.field = field; this.painted = new Map(); this.stamp = 0; }
 
@@ -86,6 +87,12 @@ class Picture {
       if (parts.length === 1) {
         const bytes = parts[0].bytes, table = this.tables[0], ramp = this.ramp;
         for (let x = 0; x < width; x++) out[to++] = ramp[table[bytes[from++]]];
+      } else if (parts.length === 2) {
+        const [r, b] = parts, [tr, tb] = this.tables;
+        for (let x = 0; x < width; x++, from++) {
+          const red = tr[r.bytes[from]], blue = tb[b.bytes[from]];
+          out[to++] = (255 << 24) | (blue << 16) | (((red + blue) >> 1) << 8) | red;
+        }
       } else {
         const [r, g, b] = parts, [tr, tg, tb] = this.tables;
         for (let x = 0; x < width; x++, from++) out[to++] = (255 << 24) | (tb[b.bytes[from]] << 16) | (tg[g.bytes[from]] << 8) | tr[r.bytes[from]];
