@@ -6,10 +6,15 @@ import os
 from collections.abc import Iterator
 from pathlib import Path
 
+import hypothesis
 import pytest
 
 LONG = Path(__file__).parent / "support" / "long_tests.txt"
 """Tests that `make check` leaves out because they take a second or more, one `file::function` a line."""
+
+# A loaded machine is no fault of the code: examples may take as long as they take.
+hypothesis.settings.register_profile("unhurried", deadline=None)
+hypothesis.settings.load_profile("unhurried")
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

@@ -79,7 +79,7 @@ def test_defaults_are_the_recipes():
         ({"fields": [{"name": "a", "bands": {"B": {"wht": "w"}}}]}, r"fields\.0\.bands\.B\.sci: required"),
         (
             {"fields": [{"name": "a", "bands": {"B": {"sci": "s", "scy": 1}}}]},
-            r"fields\.0\.bands\.B\.scy: unknown key; did you mean 'sci'\? \(valid: sci, err, wht, .*psf_scale\)",
+            r"fields\.0\.bands\.B\.scy: unknown key; did you mean 'sci'\? \(valid: sci, err, wht, .*psf_ee\)",
         ),
         (
             {"fields": [{"name": "a", "bands": {"B": {"sci": "s", "zero_point": "AB"}}}]},

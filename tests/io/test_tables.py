@@ -159,7 +159,7 @@ def test_parquet_is_plain_to_others(tmp_path):
     assert b"pandas" not in table.schema.metadata
     assert table.schema.field("ra").metadata == {
         b"unit": b"deg",
-        b"meaning": b"right ascension of the pixel's centre, ICRS",
+        b"meaning": b"right ascension of the source, ICRS",
     }
     assert not any(field.nullable for field in table.schema)
     assert str(table.schema.field("peak").type) == "float"
