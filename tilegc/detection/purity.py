@@ -20,6 +20,9 @@ from tilegc.phases.setup import Setup
 
 __all__ = ["STEP", "ZONES", "Purity", "lowest_limit", "purity", "purity_of", "rising", "tail", "zone_of"]
 
+BY_CHANCE = 3.0
+"""Null peaks beyond a Gaussian's tail that are no proof of a heavier one: a residue of a source may be among them."""
+
 SCARCE = 10.0
 """Null peaks in a slice below which they are too few to be a rate."""
 
@@ -253,12 +256,13 @@ def tail(count: np.ndarray) -> np.ndarray:
     first = int(few[0]) if few.size else count.size
     if first in (0, count.size):
         return count
-    above = np.exp(-0.5 * np.array(EDGES[:-1]) ** 2)
-    shape = above - np.append(above[1:], 0.0)
+    integral = np.exp(-0.5 * np.array(EDGES[:-1]) ** 2)
+    shape = integral - np.append(integral[1:], 0.0)
     used = slice(max(first - 3, 0), first)
     expected = shape * (count[used].sum() / shape[used].sum())
-    rest, total = expected[first:], count[first:].sum()
-    if total > rest.sum() + 3 * np.sqrt(rest.sum()) + 1:
+    rest = expected[first:]
+    above, counted = (np.cumsum(values[::-1])[::-1] for values in (rest, count[first:]))
+    if (counted > above + 3 * np.sqrt(above) + BY_CHANCE).any():
         # Noise with a heavier tail: what is counted from each slice on, without its gaps.
         rest = np.array([count[k:].sum() for k in range(first, count.size)])
         rest -= np.append(rest[1:], 0.0)

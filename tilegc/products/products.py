@@ -339,7 +339,12 @@ def summarise(setup: Setup, results: Results) -> dict[str, Any]:
         "warnings": warnings.rows(
             (
                 *warnings.on_audit(results.audit),
-                *warnings.on_detection(config, results.noise, results.selection),
+                *warnings.on_detection(
+                    config,
+                    results.noise,
+                    results.selection,
+                    {one.source.name: one.source.band_names for one in setup.fields},
+                ),
             )
         ),
         "sky_grid": {"kept_area_arcsec2": _null(float(cells.good_area.sum(axis=0)[cells.kept].sum()))},

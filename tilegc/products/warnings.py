@@ -14,6 +14,7 @@ import numpy as np
 from tilegc.config import RunConfig
 from tilegc.detection.noise.global_noise import Noise
 from tilegc.detection.threshold import HIGHEST, Selection
+from tilegc.geometry import LATTICE
 from tilegc.images.audits import Line
 
 __all__ = ["RunWarning", "on_audit", "on_detection", "rows"]
@@ -58,9 +59,22 @@ def _sentence(words: str) -> str:
 
 
 def on_detection(
-    config: RunConfig, noises: Mapping[str, Noise], selection: Selection
+    config: RunConfig,
+    noises: Mapping[str, Noise],
+    selection: Selection,
+    bands: Mapping[str, Sequence[str]],
 ) -> Iterator[RunWarning]:
-    """Yield what is doubtful about the detection of each field: no data, no threshold, an impure catalogue."""
+    """Yield what is doubtful about the detection of each field: no data, no threshold, an impure catalogue.
+
+    Parameters
+    ----------
+    config : RunConfig
+    noises : mapping
+        Global noise, by field.
+    selection : Selection
+    bands : mapping
+        Names of the bands, by field.
+    """
     for name, noise in noises.items():
         if not noise.n_good:
             yield RunWarning(
@@ -82,7 +96,21 @@ def on_detection(
                 f"{config.detect.purity:g} pure; it used S/N {_limit(config, selection, name):.2f}.",
                 "See the purity table and figure for what noise makes, and set detect.threshold yourself.",
             )  # fmt: skip
+        yield from _uneven(selection, name, bands[name])
         yield from _impure(config, selection, name)
+
+
+def _uneven(selection: Selection, name: str, bands: Sequence[str]) -> Iterator[RunWarning]:
+    """Yield in which bands neither errors nor weights tell how the noise varies."""
+    kinds = selection.local[name].kinds
+    flat = [band for band, kind in zip(bands, kinds, strict=False) if kind == "flat"]
+    if flat:
+        yield RunWarning(
+            "noise_without_weights", name,
+            f"{', '.join(flat)}: no errors or weights that follow the noise, so it is only measured in cells of "
+            f"{LATTICE} px: along steps of depth, sources of the shallow side may be noise.",
+            "Give the error or weight image of each band, or mask the shallow parts.",
+        )  # fmt: skip
 
 
 def _limit(config: RunConfig, selection: Selection, name: str) -> float:

@@ -247,6 +247,7 @@ def _assemble(
         balance,
         counts,
         bins,
+        tuple(band.kind for band in params.filtering.pixels),
     )
 
 

@@ -102,6 +102,8 @@ class LocalNoise:
     counts: NullCounts
     bins: np.ndarray
     """Good pixels in bins of `periodicity.BIN` pixels, uint8."""
+    kinds: tuple[str, ...] = ()
+    """By band, what the noise of its pixels follows: err, wht or flat; empty where none is expected."""
 
     @property
     def good(self) -> np.ndarray:

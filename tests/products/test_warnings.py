@@ -1,0 +1,82 @@
+"""What a run warns of: an impure catalogue, a limit that could not be chosen, noise that nothing tells."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from tests.detection.test_purity import noise_of
+from tilegc.config import resolve
+from tilegc.detection.noise.global_noise import Noise
+from tilegc.detection.noise.null_maps import SLICES
+from tilegc.detection.threshold import Selection, Threshold
+from tilegc.images.audits import Line
+from tilegc.products import warnings
+
+
+def config_of(**detect):
+    return resolve(
+        {
+            "recipe": "calibrated",
+            "cluster": {"name": "c", "redshift": 0.3, "ra": 10.0, "dec": 0.0},
+            "fields": [{"name": "f", "store": "/nowhere"}],
+            "detect": detect,
+        },
+        source="test",
+    )
+
+
+def told(purity, *, n_good=1000, kinds=("wht", "wht"), limit=None, **detect):
+    local = replace(noise_of([[1.0]], 1000, 1000, np.zeros((1, 1, len(SLICES)))), kinds=kinds)
+    n = len(purity)
+    catalogue = {"field": np.full(n, "f", object), "purity": np.array(purity, float)}
+    limit = limit or Threshold(2.5, local=True, typical=2.5)
+    selection = Selection({"f": local}, {}, {}, {"f": limit}, catalogue, catalogue)
+    found = warnings.on_detection(
+        config_of(**detect), {"f": Noise(0.0, 1.0, n_good)}, selection, {"f": ("F115W", "F150W")}
+    )
+    return {one.code: one for one in found}
+
+
+def test_a_pure_catalogue_is_nothing_to_warn_of():
+    assert told([0.995] * 50) == {}
+    assert told([]) == {}
+
+
+@pytest.mark.parametrize(
+    ("purity", "code", "words"),
+    [
+        (0.3, "mostly_noise", "Most of the catalogue is noise: 70 of 100"),
+        (0.9, "purity_below_target", "impure: 10 of"),
+    ],
+)
+def test_an_impure_catalogue(purity, code, words):
+    found = told([purity] * 100)
+    assert set(found) == {code}
+    assert words in found[code].text
+    assert "threshold: auto" in found[code].remedy
+    assert "threshold: auto" not in told([purity] * 100, threshold="auto")[code].remedy
+
+
+def test_what_is_not_known():
+    assert set(told([np.nan] * 4)) == {"purity_unknown"}
+    assert set(told([1.0], n_good=0)) == {"no_good_pixel"}
+    assert set(told([1.0], limit=Threshold(np.nan, local=True, typical=np.nan))) == {"no_noise"}
+    missed = Threshold(4.0, local=True, typical=4.0, missed=True)
+    found = told([1.0], limit=missed, threshold="auto")
+    assert "used S/N 8.00" in found["threshold_not_pure"].text
+    assert "F150W" in told([1.0], kinds=("wht", "flat"))["noise_without_weights"].text
+
+
+def test_what_the_audit_calls_wrong():
+    lines = [
+        Line("weights", "f", "F115W", 3.0, "", "wrong", "steps by 3", "cut it"),
+        Line("psf", "f", "F115W", 3.0, "", "look", "wide", "look at it"),
+    ]
+    (found,) = warnings.rows(warnings.on_audit(lines))
+    assert found == {
+        "code": "audit_weights", "field": "f", "text": "The audit calls weights wrong: F115W: steps by 3.",
+        "remedy": "Cut it.",
+    }  # fmt: skip
