@@ -12,6 +12,7 @@ __all__ = [
     "ConfigError",
     "ConvergenceError",
     "GridError",
+    "InputChangedError",
     "InputError",
     "ResourceError",
     "RunFailedError",
@@ -70,6 +71,10 @@ class ResourceError(InputError):
 
 class RunFailedError(TileGCError):
     """A run that began and could not end."""
+
+
+class InputChangedError(RunFailedError):
+    """An input file was replaced or rewritten while a run was reading it."""
 
 
 class TilesFailedError(RunFailedError):

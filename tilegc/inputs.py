@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from astropy.table import QTable
 
 from tilegc.config import RunConfig
+from tilegc.errors import InputChangedError
 from tilegc.images import ingest
 from tilegc.io import store
 from tilegc.io.convergence import Kappa, check_overlap
@@ -63,6 +64,23 @@ class Inputs:
             if source.store is not None:
                 digests[source.store] = json.dumps(store.attributes(source.store)["ingest"], sort_keys=True)
         return digests
+
+    def require_unchanged(self, config: RunConfig, digests: Mapping[str, str]) -> None:
+        """Compare the inputs with their digests of the run's beginning.
+
+        Raises
+        ------
+        InputChangedError
+            If one holds something else now; it is named.
+        """
+        now = self.digests(config)
+        changed = [path for path, digest in digests.items() if now.get(path) != digest]
+        if changed:
+            more = f" and {len(changed) - 1} more" if len(changed) > 1 else ""
+            raise InputChangedError(
+                f"{changed[0]}{more}: changed during the run, so that its products may be mixed; start over with "
+                "--overwrite"
+            )
 
 
 def examine(config: RunConfig) -> Inputs:

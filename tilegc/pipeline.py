@@ -154,6 +154,7 @@ def run(
                 setup, results = _chain(config, inputs, digests, folder, engine, near, timing)
             _write(setup, results, timing, begun)
             _say_compiled(seconds_compiled(found.client) - before, tell)
+            inputs.require_unchanged(config, digests)
             folder.finish(timing)
     return open_run(path)
 

@@ -8,13 +8,14 @@ from a run file.
 from __future__ import annotations
 
 import io
+import os
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO, Final, TypeAlias, cast
 
-from tilegc.errors import InputError, one_line
+from tilegc.errors import InputChangedError, InputError, one_line
 
 if TYPE_CHECKING:
     from typing_extensions import TypeIs
@@ -37,6 +38,8 @@ __all__ = [
     "patient",
     "place",
     "reach",
+    "unwatch",
+    "watch",
 ]
 
 PATIENCE: Final[dict[str, dict[str, Any]]] = {
@@ -145,7 +148,54 @@ def opened(path: str | Place) -> Iterator[BinaryIO]:
             raise InputError(f"{path}: cannot be opened ({one_line(error)})") from None
         raise
     with stream:
+        _require_watched(str(path), stream)
         yield cast("BinaryIO", stream)
+
+
+_watched: dict[str, tuple[int, ...]] = {}
+"""Inputs of the run that this process works for, and what identified each when the run began."""
+
+
+def watch(path: str | Place) -> None:
+    """Have every later `opened` of this file require that it is still the same one.
+
+    A run reads its inputs in windows for minutes or hours.  If a file were replaced or rewritten meanwhile, some
+    tiles would come from the old pixels and some from the new ones.  Times of modification can be restored and a
+    size may stay, but the inode number tells a replaced file, and the time of its last change of status is set by
+    the system alone.
+
+    Parameters
+    ----------
+    path : str or Place
+        A file of this machine; objects at URLs and directories are not watched.
+    """
+    if is_url(path):
+        return
+    name = str(path)
+    _watched.pop(name, None)
+    with opened(path) as stream:
+        _watched[name] = _identity(stream)
+
+
+def unwatch(paths: Iterable[str | Place]) -> None:
+    """End what `watch` began."""
+    for path in paths:
+        _watched.pop(str(path), None)
+
+
+def _require_watched(path: str, stream: Any) -> None:
+    expected = _watched.get(path)
+    if expected is not None and _identity(stream) != expected:
+        raise InputChangedError(
+            f"{path}: was changed while the run was reading it; leave inputs alone during a run, and start over "
+            "with --overwrite"
+        )
+
+
+def _identity(stream: Any) -> tuple[int, ...]:
+    """Return inode, size and times of an open file."""
+    about = os.fstat(stream.fileno())
+    return about.st_ino, about.st_size, about.st_mtime_ns, about.st_ctime_ns
 
 
 def _stream(url: str) -> Any:

@@ -331,6 +331,32 @@ def test_ctrl_c(workers, slow_file, undisturbed, tmp_path):
     mock.assert_same(pipeline.run(slow_file, tmp_path / "run", workers=0, resume=True), undisturbed)
 
 
+@pytest.mark.parametrize(
+    ("number", "workers"),
+    [
+        ("SIGTERM", "0"),
+        pytest.param("SIGHUP", "0", marks=pytest.mark.slow),
+        pytest.param("SIGTERM", "2", marks=pytest.mark.slow),
+    ],
+)
+def test_sigterm_and_sighup_leave_the_folder_in_order(number, workers, slow_file, tmp_path):
+    with start(slow_file, tmp_path / "run", "--workers", workers) as process:
+        wait_for(process, tmp_path / "run", "ingest")
+        begun = time.monotonic()
+        process.send_signal(getattr(signal, number))
+        process.send_signal(getattr(signal, number))  # schedulers may repeat it
+        _, err = process.communicate(timeout=60)
+    assert time.monotonic() - begun < 30, "SLURM and Kubernetes kill after 30 s"
+    assert process.returncode == 128 + getattr(signal, number)
+    assert err.splitlines()[-1] == "tilegc: interrupted; go on with --resume"
+    assert "Traceback" not in err
+    found = status(tmp_path / "run")
+    assert (found.state, found.alive) == ("stopped", False)
+    names = {path.name for path in (tmp_path / "run").iterdir()}
+    assert not {name for name in names if name.startswith(".")}, "no lock, token or part is left"
+    assert FILES.heartbeat not in names
+
+
 # --- what a second start may do -----------------------------------------------------------------------------
 
 

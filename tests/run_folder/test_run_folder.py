@@ -224,7 +224,7 @@ def test_overwrite_removes_what_is_ours_and_nothing_else(finished, tmp_path):
         (finished / name).write_text("mine")
     (finished / "empty").mkdir()
     (finished / "store" / "a.zarr" / "linked").symlink_to(outside, target_is_directory=True)
-    (finished / "store" / "b.zarr" / "rho").symlink_to(outside, target_is_directory=True)
+    (finished / "store" / "b.zarr" / "also-linked").symlink_to(outside, target_is_directory=True)
     assert (finished / "store/a.zarr/mask/c/0/0").exists()
     with create(finished, overwrite=True):
         left = {file.relative_to(finished).as_posix() for file in finished.rglob("*") if file.is_file()}
@@ -240,24 +240,28 @@ def test_overwrite_of_an_untouched_run_leaves_nothing(finished):
         assert sorted(path.name for path in finished.iterdir()) == [".lock", "manifest.json", "run.yaml"]
 
 
-@pytest.mark.parametrize("folder", ["store", "maps", "ledger"])
-def test_overwrite_follows_no_link_out_of_the_folder(finished, tmp_path, folder):
-    elsewhere = tmp_path / "scratch"
-    (finished / folder).rename(elsewhere)
-    (finished / folder).symlink_to(elsewhere, target_is_directory=True)
-    before = listing(elsewhere)
-    assert before
-    with create(finished, overwrite=True):
-        assert listing(elsewhere) == before
-
-
-def test_a_link_in_place_of_a_product_goes_but_not_what_it_points_to(finished, tmp_path):
-    kept = tmp_path / "kept.parquet"
-    (finished / "catalogue.parquet").rename(kept)
-    (finished / "catalogue.parquet").symlink_to(kept)
-    with create(finished, overwrite=True):
-        assert not os.path.lexists(finished / "catalogue.parquet")
-    assert kept.read_text() == "content of catalogue.parquet"
+@pytest.mark.parametrize("flags", [{"overwrite": True}, {"resume": True}], ids=["overwrite", "resume"])
+@pytest.mark.parametrize(
+    "name",
+    [
+        *("store", "maps", "ledger", "store/a.zarr", "store/a.zarr/mask", "store/a.zarr/mask/c/0/0"),
+        *("catalogue.parquet", "log.txt", ".lock", "run.yaml"),
+    ],
+)
+def test_a_link_where_a_run_writes_is_refused_and_nothing_is_touched(finished, tmp_path, name, flags):
+    elsewhere = tmp_path / "elsewhere"
+    elsewhere.mkdir()
+    if (finished / name).exists():
+        (finished / name).rename(elsewhere / "target")
+    else:
+        (elsewhere / "target").write_text("mine")
+    (finished / name).parent.mkdir(parents=True, exist_ok=True)
+    (finished / name).symlink_to(elsewhere / "target")
+    before = listing(elsewhere), listing(finished)
+    with pytest.raises(RunFolderError, match="is a symbolic link") as caught, create(finished, **flags):
+        pass
+    assert str(finished / name) in str(caught.value)
+    assert (listing(elsewhere), listing(finished)) == before
 
 
 @pytest.mark.parametrize("crash_at", ["remove", "first unlink"])

@@ -10,6 +10,7 @@ import typer
 from typer.exceptions import TyperException
 
 from tilegc.cli import finished, installation, mocks, runs, samples
+from tilegc.cli.signals import answered
 from tilegc.cli.streams import redacting_streams
 from tilegc.errors import TileGCError
 
@@ -58,11 +59,11 @@ app.add_typer(_study, name="study")
 
 def main() -> None:
     """Run the command line; errors of ours are one line on stderr."""
-    with redacting_streams():
-        _run()
+    with answered() as signals, redacting_streams():
+        _run(signals)
 
 
-def _run() -> None:
+def _run(signals: list[int]) -> None:
     try:
         code = app(standalone_mode=False)
     except TileGCError as error:
@@ -87,4 +88,6 @@ def _run() -> None:
         sys.exit(1)
     if code == INTERRUPTED:  # typer catches Ctrl-C itself, and returns this
         print("tilegc: interrupted; go on with --resume", file=sys.stderr)
+        if signals:
+            code = 128 + signals[0]
     sys.exit(code if isinstance(code, int) else 0)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -23,8 +24,22 @@ class _Redacting:
 
     def write(self, text: str) -> int:
         """Write a text without its credentials."""
-        written: int = self._stream.write(redact(text))
-        return written
+        try:
+            self._stream.write(redact(text))
+        except OSError as error:
+            if (
+                error.errno != errno.EIO
+            ):  # the terminal is closed; the run's folder still has to be left in order
+                raise
+        return len(text)
+
+    def flush(self) -> None:
+        """Pass on what is held back."""
+        try:
+            self._stream.flush()
+        except OSError as error:
+            if error.errno != errno.EIO:
+                raise
 
 
 @contextmanager

@@ -27,12 +27,13 @@ log = logging.getLogger("tilegc.cluster")
 _QUIET_PRELOAD = """
 import logging, signal
 signal.signal(signal.SIGINT, signal.SIG_IGN)
+signal.signal(signal.SIGHUP, signal.SIG_IGN)
 for name in ("distributed", "tornado", "asyncio", "bokeh"):
     logging.getLogger(name).setLevel(logging.CRITICAL)
 """
-# Ctrl-C reaches the whole process group, but it is the driver's to answer.  A worker's log would be written
-# over the progress bars; what matters of it (a tile's traceback, a death) comes back to the driver, which
-# logs it.
+# Ctrl-C and the end of a terminal reach the whole process group, but they are the driver's to answer.  A worker's
+# log would be written over the progress bars; what matters of it (a tile's traceback, a death) comes back to the
+# driver, which logs it.
 
 _HERE = {
     "distributed.worker.preload": [_QUIET_PRELOAD],

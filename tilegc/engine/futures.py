@@ -37,7 +37,7 @@ import dask
 from distributed import Client, Future
 from distributed.scheduler import KilledWorker
 
-from tilegc.engine.interrupt import HeldBack
+from tilegc.engine.interrupt import HeldBack, hurried
 from tilegc.engine.on_worker import Fitness, Job, Listed, UnfitWorkerError, UnitsError, busy, do_units, merge
 from tilegc.engine.progress import Progress, Silent
 from tilegc.engine.work import LISTED, Books, Combine, Function, Gather, Marks, Unit, describe
@@ -66,6 +66,8 @@ UNFIT = 4
 """So many workers that joined late and cannot work here are sent away; with one more the run ends."""
 SETTLE_SECONDS = 60.0
 """How long a pass that is given up waits for the tasks that run already; they cannot be stopped."""
+HURRIED_SECONDS = 10.0
+"""The same after SIGTERM: SLURM and Kubernetes kill 30 s later, and the workers must be ended before that, too."""
 
 
 @dataclass(frozen=True)
@@ -264,7 +266,7 @@ class _Drive:
 
     def settle(self, keys: list[str]) -> None:
         """Wait until nothing of this pass still runs: it would write into a folder that is given up."""
-        end = time.monotonic() + SETTLE_SECONDS
+        end = time.monotonic() + (HURRIED_SECONDS if hurried() else SETTLE_SECONDS)
         try:
             while any(self.client.run(busy, keys).values()) and time.monotonic() < end:
                 time.sleep(0.1)

@@ -14,7 +14,19 @@ from collections.abc import Iterator
 from types import FrameType, TracebackType
 from typing import Any, Self
 
-__all__ = ["HeldBack"]
+__all__ = ["HeldBack", "hurried", "hurry"]
+
+_hurry = threading.Event()
+
+
+def hurry() -> None:
+    """Say that this process will be killed soon: what it waits for on leaving must be short."""
+    _hurry.set()
+
+
+def hurried() -> bool:
+    """Whether `hurry` was called."""
+    return _hurry.is_set()
 
 
 class HeldBack:

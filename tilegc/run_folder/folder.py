@@ -16,7 +16,7 @@ from tilegc.io.atomic import write_bytes
 from tilegc.places import Place, files_below, is_remote, place, reach
 from tilegc.redaction import redact, redacted
 from tilegc.run_folder import manifest as manifests
-from tilegc.run_folder.layout import map_name, psf_name, remove
+from tilegc.run_folder.layout import links_in, map_name, psf_name, remove
 from tilegc.run_folder.ledger import SEGMENT, Ledger
 from tilegc.run_folder.lock import is_held, lock
 from tilegc.run_folder.manifest import Manifest
@@ -147,6 +147,7 @@ class RunFolder:
         """
         self.check(resume=resume, overwrite=overwrite)
         inputs = redacted(dict(inputs))
+        self._require_no_links(config)
         made = _make(self.path)
         fresh = False
         try:
@@ -176,6 +177,19 @@ class RunFolder:
             for folder in reversed(made):
                 with contextlib.suppress(OSError):  # not empty: it stays
                     folder.rmdir()
+
+    def _require_no_links(self, config: RunConfig) -> None:
+        """Refuse to write into a folder with symbolic links at names that a run writes: it would follow them."""
+        if is_remote(self.path) or not self.path.is_dir():
+            return
+        found = manifests.read(self.path) or {}
+        names = {*(field.name for field in config.fields), *found.get("fields", ())}
+        links = links_in(self.path, names, found.get("files", ()))
+        if links:
+            raise RunFolderError(
+                f"{self.path / links[0]}: is a symbolic link, and a run would write through it; remove the link, or "
+                "choose another folder with -o"
+            )
 
     def plan(self, units: Mapping[str, int]) -> None:
         """Record how many units passes have, for `status`."""

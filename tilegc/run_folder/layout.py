@@ -14,9 +14,9 @@ from typing import Final
 
 from tilegc.places import Place, files_below, is_remote
 from tilegc.run_folder.ledger import SEGMENT
-from tilegc.schema import FILES, HERE, MAPS, SKY_STORE
+from tilegc.schema import ARRAYS, FILES, HERE, MAPS, SKY_STORE
 
-__all__ = ["MAPS", "PRODUCTS", "arrays_of", "is_ours", "map_name", "psf_name", "remove"]
+__all__ = ["MAPS", "PRODUCTS", "arrays_of", "is_ours", "links_in", "map_name", "psf_name", "remove"]
 
 PRODUCTS: Final = (
     FILES.summary,
@@ -108,6 +108,37 @@ def walk(root: Path) -> Iterator[tuple[str, list[str], list[str]]]:
     for folder, folders, files in os.walk(root, topdown=False, followlinks=False):
         links = [name for name in folders if (Path(folder) / name).is_symlink()]
         yield folder, [name for name in folders if name not in links], files + links
+
+
+def links_in(root: Path, fields: Iterable[str], claimed: Iterable[str] = ()) -> list[str]:
+    """Return the symbolic links in a run's folder that stand where a run writes, relative to it, sorted.
+
+    Through such a link a run would write onto what belongs to someone else, however carefully it replaces its own
+    files.
+
+    Parameters
+    ----------
+    root : Path
+        The run's folder, which may itself be reached through a link.
+    fields : iterable of str
+        Names of the run's fields.
+    claimed : iterable of str
+        Further files that the run's manifest lists (figures).
+    """
+    fields, claimed = list(fields), set(claimed)
+    stores = {f"{FILES.store}/{field}.zarr" for field in (*fields, SKY_STORE)}
+    arrays = {f"{store}/{array.name}" for store in stores for array in ARRAYS}
+    folders = {FILES.maps, FILES.psf, FILES.figures, FILES.study, FILES.store, FILES.ledger, *stores, *arrays}
+    found = []
+    for folder, _, files in walk(root):
+        inside = Path(folder).relative_to(root).as_posix()
+        for name in files:
+            relative = name if inside == "." else f"{inside}/{name}"
+            if (Path(folder) / name).is_symlink() and (
+                relative in folders or is_ours(relative, fields, claimed)
+            ):
+                found.append(relative)
+    return sorted(found)
 
 
 def remove(root: Place, fields: Iterable[str], claimed: Iterable[str], *, keep: Iterable[str] = ()) -> None:

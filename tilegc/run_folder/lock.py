@@ -75,7 +75,7 @@ def _take(path: Path) -> int:
     """Return a handle on the locked file."""
     for left in range(_TRIES, -1, -1):
         try:
-            handle = os.open(path, os.O_RDWR | os.O_CREAT, 0o666)
+            handle = os.open(path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW, 0o666)
         except OSError as error:
             raise RunFolderError(f"{path.parent}: cannot write there ({error.strerror})") from None
         try:

@@ -17,7 +17,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
 from tilegc.errors import one_line
-from tilegc.places import Place, opened, place
+from tilegc.places import Place, opened, place, unwatch, watch
 from tilegc.schema import HERE, VERSION
 
 __all__ = ["Token", "marked"]
@@ -85,6 +85,8 @@ class Token:
             mine.unlink()
         except Exception as error:  # noqa: BLE001
             return f"cannot write into {self.folder} ({_text(error)})"
+        # A worker of a scheduler that runs on may have watched the same files for an earlier run.
+        unwatch(path for path, _ in self.inputs)
         for path, size in self.inputs:
             try:
                 length = _length(place(path))
@@ -92,6 +94,8 @@ class Token:
                 return f"cannot read {path} ({_text(error)})"
             if length != size:
                 return f"sees another {path} than the driver: {length} bytes, not {size}"
+            if size is not None:
+                watch(path)
         return None
 
 
@@ -116,7 +120,11 @@ def marked(folder: Place, inputs: Iterable[str]) -> Iterator[Token]:
     sizes = tuple((path, _length(place(path))) for path in sorted(inputs))
     token.write_text(text, encoding="utf-8")
     try:
+        for path, size in sizes:
+            if size is not None:
+                watch(path)
         yield Token(str(token), text, sizes)
     finally:
+        unwatch(path for path, _ in sizes)
         with contextlib.suppress(Exception):  # it goes with the folder
             token.unlink(missing_ok=True)
