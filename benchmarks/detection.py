@@ -1,8 +1,9 @@
 """Purity, completeness and masked area of both recipes and of three peers: `python -m benchmarks.detection`.
 
 Clusters are simulated (stars with beaded spikes and saturated cores among them), taken to a catalogue by the run's
-own stages, and compared with the truth by the definitions of `benchmarks.purity`; seeds are pooled, fields kept apart.
-Peers look at the same pixels twice: inside the same edges only, and outside of our masks as well. Their settings are
+own stages, and compared with the truth one to one (`benchmarks.matching`); seeds are pooled, fields kept apart.
+Peers look at the same pixels, with noise by the weight maps, twice: inside the same edges only, and outside of our
+masks as well. Their settings are
 those of `peers.CHOSEN`; `--scan` tries all of them and shows the best, which is how they were chosen. Completeness of
 all is that of the truth outside of our masks; that of peers is told by the masks of `recipe: diego2026`.
 """
@@ -20,17 +21,19 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from astropy.io import fits
 from rich.table import Table
 
+from benchmarks.matching import count, of_field
 from benchmarks.measure import console, environment
 from benchmarks.peers import CHOSEN, DETECTORS, Seen, absent, on_good, scan
-from benchmarks.purity import BINS, Counts, count, of_field
+from benchmarks.purity import BINS, Counts
 from benchmarks.recipes import RECIPES, Found, configured, find
 from tilegc.io.tables import read_parquet
 from tilegc.schema import Bit
-from tilegc.simulation import simulate
+from tilegc.simulation import PRESETS, simulate
 
-__all__ = ["Row", "compare", "main", "rows", "table"]
+__all__ = ["Row", "compare", "main", "relative_noise", "rows", "table"]
 
 EDGES, MASKS = "edges", "our masks"
 """Inside of what is looked at."""
@@ -96,10 +99,16 @@ class _Pool:
 
 
 def compare(
-    preset: str, seeds: Iterable[int], *, size: int | None = None, peers: Iterable[str] = tuple(DETECTORS),
-    images: Iterable[str] = IMAGES, scanned: bool = False, place: Path | None = None,
+    preset: str,
+    seeds: Iterable[int],
+    *,
+    size: int | None = None,
+    peers: Iterable[str] = tuple(DETECTORS),
+    images: Iterable[str] = IMAGES,
+    scanned: bool = False,
+    place: Path | None = None,
     after: Callable[[list[int], list[Row]], None] | None = None,
-) -> list[Row]:  # fmt: skip
+) -> list[Row]:
     """Simulate, find, count.
 
     Parameters
@@ -153,10 +162,14 @@ def _of_seed(
         found = find(configured(source, changes), folder / by.replace(", ", "-"))
         seconds = time.process_time() - begun
         for name, one in found.items():
-            counts = count(one.places, of_field(table_, name), one.mask, seed=seed)
-            pool.add(by, MASKS, "", name, counts)
-        print(f"seed {seed}, {by}: {seconds:.0f} s of CPU, limits "
-              + ", ".join(f"{name} {one.limit:.2f}" for name, one in found.items()), flush=True)  # fmt: skip
+            # magnitudes of all detectors are those of the paper's map
+            image = (paper_run or found)[name].detection
+            pool.add(by, MASKS, "", name, count(one.places, of_field(table_, name), one.mask, image))
+        print(
+            f"seed {seed}, {by}: {seconds:.0f} s of CPU, limits "
+            + ", ".join(f"{name} {one.limit:.2f}" for name, one in found.items()),
+            flush=True,
+        )
         if changes["recipe"] == "diego2026":
             paper_run = found
     for (by, where), choices in tried.items():
@@ -165,11 +178,22 @@ def _of_seed(
         for name, one in paper_run.items():
             # the doubly filtered map has no values under bit 4
             mask = one.mask if where == MASKS else one.mask & (Bit.NO_DATA | Bit.EDGE | Bit.BRIGHT)
+            seen = Seen(one.light, one.detection, mask, relative_noise(folder / "mock", name))
             for settings in choices:
-                seen = Seen(one.light, one.detection, mask)
                 places = on_good(DETECTORS[by](seen, settings), mask)
-                counts = count(places, of_field(table_, name), one.mask, seed=seed)
+                counts = count(places, of_field(table_, name), one.mask, one.detection)
                 pool.add(by, where, _text(settings), name, counts)
+
+
+def relative_noise(mock: Path, field: str) -> np.ndarray:
+    """Return the noise of a field's summed bands by its weight maps, in units of its median; 1 without data."""
+    variance: np.ndarray | float = 0.0
+    for path in sorted(mock.glob(f"{field}_*_i2d.fits")):
+        weight = fits.getdata(path, "WHT").astype(float)
+        variance = variance + np.divide(1.0, weight, out=np.full(weight.shape, np.inf), where=weight > 0)
+    noise = np.sqrt(variance)
+    seen = np.isfinite(noise)
+    return np.where(seen, noise / np.median(noise[seen]), 1.0)
 
 
 def _text(settings: Mapping[str, Any]) -> str:
@@ -198,19 +222,34 @@ def table(found: list[Row], title: str) -> Table:
     for name in ("field", "by", "inside"):
         shown.add_column(name, no_wrap=True)
     for name in (
-        "purity", "false", *(f"{low:g}-{high:g}" for low, high in BINS), "masked", "found", "resolved", "chance", "bar",
-    ):  # fmt: skip
+        "purity",
+        "false",
+        *(f"{low:g}-{high:g}" for low, high in BINS),
+        "masked",
+        "found",
+        "resolved",
+        "chance",
+        "bar",
+    ):
         shown.add_column(name, justify="right", no_wrap=True)
     shown.add_column("settings", style="dim", no_wrap=True)
     for field in dict.fromkeys(row.field for row in found):
         for row in (row for row in found if row.field == field):
             counts = row.counts
             shown.add_row(
-                row.field, row.by, row.where, f"{counts.purity:.4f}", str(counts.false),
-                *(f"{value:.4f}" for value in counts.completeness), f"{counts.masked_share:.3f}",
-                str(counts.found), str(counts.resolved), f"{counts.by_chance:.3f}",
-                {None: "", True: "met", False: "missed"}[row.passes], row.settings,
-            )  # fmt: skip
+                row.field,
+                row.by,
+                row.where,
+                f"{counts.purity:.4f}",
+                str(counts.false),
+                *(f"{value:.4f}" for value in counts.completeness),
+                f"{counts.masked_share:.3f}",
+                str(counts.found),
+                str(counts.resolved),
+                f"{counts.by_chance:.3f}",
+                {None: "", True: "met", False: "missed"}[row.passes],
+                row.settings,
+            )
         shown.add_section()
     return shown
 
@@ -219,18 +258,26 @@ def rows(found: list[Row]) -> list[dict[str, Any]]:
     """Return all that was measured, for a file."""
     return [
         {
-            "by": row.by, "where": row.where, "settings": row.settings, "field": row.field, "bar_met": row.passes,
-            "purity": row.counts.purity, "completeness": row.counts.completeness, "false": row.counts.false,
-            "masked": row.counts.masked_share, "by_chance": row.counts.by_chance, "counts": asdict(row.counts),
+            "by": row.by,
+            "where": row.where,
+            "settings": row.settings,
+            "field": row.field,
+            "bar_met": row.passes,
+            "purity": row.counts.purity,
+            "completeness": row.counts.completeness,
+            "false": row.counts.false,
+            "masked": row.counts.masked_share,
+            "by_chance": row.counts.by_chance,
+            "counts": asdict(row.counts),
         }
         for row in found
-    ]  # fmt: skip
+    ]
 
 
 def main() -> None:
     """Measure purity, completeness and masked area; print a table and write it as JSON."""
     options = argparse.ArgumentParser(prog="python -m benchmarks.detection", description=main.__doc__)
-    options.add_argument("--preset", default="small", choices=("tiny", "small", "as1063"))
+    options.add_argument("--preset", default="small", choices=sorted(PRESETS))
     options.add_argument("--seeds", type=int, nargs="+", default=[1, 2, 3])
     options.add_argument("--size", type=int, help="side of the fields, pixels; default: the preset's")
     options.add_argument("--peers", nargs="*", default=list(DETECTORS), choices=list(DETECTORS))
@@ -255,9 +302,15 @@ def main() -> None:
         console().print(table(best(found) if given.scan else found, title))
 
     compare(
-        given.preset, given.seeds, size=given.size, peers=given.peers, images=given.images,
-        scanned=given.scan, place=given.place, after=keep,
-    )  # fmt: skip
+        given.preset,
+        given.seeds,
+        size=given.size,
+        peers=given.peers,
+        images=given.images,
+        scanned=given.scan,
+        place=given.place,
+        after=keep,
+    )
     used = [resource.getrusage(who) for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)]
     print(f"{sum(one.ru_utime + one.ru_stime for one in used):.0f} s of CPU in all")
     print(f"written: {path}")

@@ -40,6 +40,8 @@ class Seen:
     """The recipe's double filter of it, 0 where there is none."""
     mask: np.ndarray
     """Not 0: nothing may be detected there."""
+    relative: np.ndarray
+    """Noise by the weight maps, in units of its median."""
 
 
 def noise_of(values: np.ndarray, good: np.ndarray) -> float:
@@ -63,7 +65,7 @@ def daofind(field: Seen, settings: Settings) -> Places:
     """Return what photutils' DAOStarFinder finds."""
     from photutils.detection import DAOStarFinder  # noqa: PLC0415  (an extra)
 
-    values = getattr(field, settings["image"])
+    values = getattr(field, settings["image"]) / field.relative
     limit = settings["threshold"] * noise_of(values, field.mask == 0)
     every = (-np.inf, np.inf)
     shape = {} if settings["shape"] else {"sharpness_range": every, "roundness_range": every}
@@ -90,10 +92,17 @@ def by_sep(field: Seen, settings: Settings) -> Places:
     sep.set_sub_object_limit(8192)
     offset = np.arange(-2, 3)
     kernel = np.exp(-(offset[:, None] ** 2 + offset**2) / (2 * (settings["fwhm"] / 2.3548) ** 2))
+    noise = field.relative * noise_of(values / field.relative, ~covered)
     found = sep.extract(
-        values, settings["threshold"], err=noise_of(values, ~covered), mask=covered, minarea=settings["area"],
-        filter_kernel=kernel, deblend_nthresh=64, deblend_cont=1e-4,
-    )  # fmt: skip
+        values,
+        settings["threshold"],
+        err=noise.astype(np.float32),
+        mask=covered,
+        minarea=settings["area"],
+        filter_kernel=kernel,
+        deblend_nthresh=64,
+        deblend_cont=1e-4,
+    )
     return np.column_stack([found["y"], found["x"]])
 
 
@@ -102,7 +111,9 @@ def by_sextractor(field: Seen, settings: Settings) -> Places:
     with tempfile.TemporaryDirectory() as place:
         folder = Path(place)
         fits.writeto(folder / "image.fits", np.asarray(getattr(field, settings["image"]), np.float32))
-        fits.writeto(folder / "weight.fits", (field.mask == 0).astype(np.float32))
+        fits.writeto(
+            folder / "weight.fits", np.where(field.mask == 0, field.relative**-2.0, 0.0).astype(np.float32)
+        )
         (folder / "out.param").write_text("X_IMAGE\nY_IMAGE\n")
         offset = np.arange(-2, 3)
         kernel = np.exp(-(offset[:, None] ** 2 + offset**2) / (2 * (settings["fwhm"] / 2.3548) ** 2))
@@ -110,14 +121,29 @@ def by_sextractor(field: Seen, settings: Settings) -> Places:
         (folder / "point.conv").write_text(f"CONV NORM\n{rows}\n")
         (folder / "none.sex").write_text("")
         options = {
-            "CATALOG_NAME": "out.cat", "CATALOG_TYPE": "ASCII", "PARAMETERS_NAME": "out.param",
-            "FILTER": "Y", "FILTER_NAME": "point.conv", "WEIGHT_TYPE": "MAP_WEIGHT", "WEIGHT_IMAGE": "weight.fits",
-            "WEIGHT_THRESH": "0.5", "DETECT_THRESH": settings["threshold"], "ANALYSIS_THRESH": settings["threshold"],
-            "DETECT_MINAREA": settings["area"], "DEBLEND_NTHRESH": 64, "DEBLEND_MINCONT": 1e-4, "CLEAN": "N",
-            "BACK_SIZE": 32, "BACK_FILTERSIZE": 3, "BACK_TYPE": "AUTO" if settings["image"] == "light" else "MANUAL",
-            "BACK_VALUE": 0.0, "MEMORY_OBJSTACK": 30_000, "MEMORY_PIXSTACK": 3_000_000, "VERBOSE_TYPE": "QUIET",
+            "CATALOG_NAME": "out.cat",
+            "CATALOG_TYPE": "ASCII",
+            "PARAMETERS_NAME": "out.param",
+            "FILTER": "Y",
+            "FILTER_NAME": "point.conv",
+            "WEIGHT_TYPE": "MAP_WEIGHT",
+            "WEIGHT_IMAGE": "weight.fits",
+            "WEIGHT_THRESH": "1e-6",
+            "DETECT_THRESH": settings["threshold"],
+            "ANALYSIS_THRESH": settings["threshold"],
+            "DETECT_MINAREA": settings["area"],
+            "DEBLEND_NTHRESH": 64,
+            "DEBLEND_MINCONT": 1e-4,
+            "CLEAN": "N",
+            "BACK_SIZE": 32,
+            "BACK_FILTERSIZE": 3,
+            "BACK_TYPE": "AUTO" if settings["image"] == "light" else "MANUAL",
+            "BACK_VALUE": 0.0,
+            "MEMORY_OBJSTACK": 30_000,
+            "MEMORY_PIXSTACK": 3_000_000,
+            "VERBOSE_TYPE": "QUIET",
             "PHOT_APERTURES": 5,
-        }  # fmt: skip
+        }
         line = [SEXTRACTOR, "image.fits", "-c", "none.sex"]
         line += [text for key, value in options.items() for text in (f"-{key}", str(value))]
         subprocess.run(line, cwd=folder, check=True, capture_output=True)
@@ -141,8 +167,10 @@ def _all(images: dict[str, tuple[float, ...]], **choices: tuple[Any, ...]) -> li
 
 
 DETECTORS: Mapping[str, Callable[[Seen, Settings], Places]] = {
-    "DAOStarFinder": daofind, "sep": by_sep, "SExtractor": by_sextractor,
-}  # fmt: skip
+    "DAOStarFinder": daofind,
+    "sep": by_sep,
+    "SExtractor": by_sextractor,
+}
 
 
 def absent(name: str) -> str | None:

@@ -54,7 +54,7 @@ class Counts:
             a, b = getattr(self, name), getattr(other, name)
             return tuple(x + y for x, y in zip(a, b, strict=True)) if isinstance(a, tuple) else a + b
 
-        return Counts(**{name: both(name) for name in self.__dataclass_fields__})
+        return type(self)(**{name: both(name) for name in self.__dataclass_fields__})
 
     @property
     def false(self) -> int:

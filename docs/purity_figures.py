@@ -15,6 +15,7 @@ from pathlib import Path
 import numpy as np
 from matplotlib.figure import Figure
 
+from benchmarks.detection import relative_noise
 from benchmarks.peers import CHOSEN, DETECTORS, Seen, on_good
 from benchmarks.purity import Counts, count, of_field
 from benchmarks.recipes import configured, find
@@ -38,7 +39,7 @@ def counted(preset: str, seeds: list[int]) -> dict[tuple[str, str, float], Count
 
     for seed in seeds:
         with tempfile.TemporaryDirectory() as folder:
-            source = simulate(Path(folder) / "mock", preset=preset, seed=seed)
+            source = simulate(Path(folder) / "mock", preset=preset, seed=seed, psf="round")
             truth = read_parquet(Path(folder) / "mock" / "truth.parquet")
             masks = {}
             for recipe in COLOURS:
@@ -51,12 +52,11 @@ def counted(preset: str, seeds: list[int]) -> dict[tuple[str, str, float], Count
                         masks[name] = one
             for name, one in masks.items():
                 inside = one.mask & (Bit.NO_DATA | Bit.EDGE | Bit.BRIGHT)
+                seen = Seen(one.light, one.detection, inside, relative_noise(Path(folder) / "mock", name))
                 for by in PEERS:
                     for chosen in CHOSEN[by, "edges"]:
                         if chosen["image"] == "filtered":
-                            places = on_good(
-                                DETECTORS[by](Seen(one.light, one.detection, inside), chosen), inside
-                            )
+                            places = on_good(DETECTORS[by](seen, chosen), inside)
                             add((name, by, 0.0), count(places, of_field(truth, name), one.mask))
     return pool
 
