@@ -27,8 +27,7 @@ from tilegc.io.probe import probe_field
 from tilegc.kernels.smoothing import FWHM_PER_SIGMA
 from tilegc.mask import mask_map as mask
 from tilegc.mask.mask_map import Regions
-from tilegc.phases.setup import Setup, arrays
-from tilegc.sky import SkyGrid
+from tilegc.phases.context import Context, arrays
 
 BANDS = ("F090W", "F115W", "F150W", "F200W")
 
@@ -57,17 +56,16 @@ def ours(config: RunConfig, engine: Engine, folder: Path) -> int:
         wanted = arrays((*detection_map.MAPS, *mask.MASKS))
         store.create(path, wanted, shape=source.shape, bands=BANDS, shard=config.tiles.size, attrs={})
         fields = (FieldTiles(source, path, TileGrid(source.shape, config.tiles.size)),)
-        grid = SkyGrid(config.cluster.ra, config.cluster.dec, config.comparison.pixel)
-        setup = Setup(config, None, None, engine, fields, grid)  # type: ignore[arg-type]  (no run folder)
-        detection_map.detection_map(setup)
-        mask.mask(setup, {"f": Regions((), ())})
+        context = Context(engine=engine, fields=fields)
+        detection_map.detection_map(context, config)
+        mask.mask(context, config, {"f": Regions((), ())})
         asked = config.detect.threshold
         limit = (
             asked.value
             if isinstance(asked, ValueThreshold)
-            else threshold.threshold(config, noise.noise(setup)["f"])
+            else threshold.threshold(config, noise.noise(context)["f"])
         )
-        return peaks.find_peaks(setup, {"f": limit})["y"].size
+        return peaks.find_peaks(context, config, {"f": limit})["y"].size
 
 
 def graph(paths: list[str], size: int, tile: int, *, each_band: bool = False) -> tuple[da.Array, da.Array]:

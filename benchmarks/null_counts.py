@@ -59,15 +59,17 @@ def counted(preset: str, seed: int) -> list[tuple[str, np.ndarray, np.ndarray, n
         folder = Path(place)
         simulate(folder / "sky", preset=preset, seed=seed)
         without_sources(folder / "noise", preset, seed)
-        setup = setup_of(run_file.load(folder / "sky" / "run.yaml"), folder)
-        _, filtering = masked_setup(setup)
-        local = local_noise.local_noise(setup, noise.noise(setup), filtering)
-        found = threshold.survey(setup, local)
-        pure = purity.purity(setup, found, local)
+        context, config = setup_of(run_file.load(folder / "sky" / "run.yaml"), folder)
+        _, filtering = masked_setup(context, config)
+        local = local_noise.local_noise(
+            context, config.detect.exclusion_radius, noise.noise(context), filtering
+        )
+        found = threshold.survey(context, config, local)
+        pure = purity.purity(context, config.detect.exclusion_radius, found, local)
         truth = read_parquet(folder / "sky" / "truth.parquet")
         empty = run_file.load(folder / "noise" / "run.yaml")
         rows = []
-        for index, field in enumerate(setup.fields):
+        for index, field in enumerate(context.fields):
             name, here = field.source.name, local[field.source.name]
             counts = here.counts
             slices = [

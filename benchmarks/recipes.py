@@ -13,7 +13,7 @@ from tilegc.config import RunConfig
 from tilegc.detection import shapes, threshold
 from tilegc.detection.noise import global_noise as noise
 from tilegc.detection.noise import local_noise
-from tilegc.engine import FieldTiles, SerialEngine
+from tilegc.engine import FieldTiles
 from tilegc.filter import detection_map
 from tilegc.filter.detection_map import BandFilter
 from tilegc.geometry import TileGrid
@@ -22,9 +22,8 @@ from tilegc.io import store
 from tilegc.io.probe import probe_field
 from tilegc.mask import mask_map as mask
 from tilegc.mask.mask_map import region_masks
-from tilegc.phases.setup import Setup, arrays
-from tilegc.run_folder import RunFolder
-from tilegc.sky import SkyGrid
+from tilegc.phases.context import Context, arrays
+from tilegc.sky import ClusterFrame
 
 __all__ = ["MASKS", "RECIPES", "Found", "configured", "find", "masked_setup", "setup_of"]
 
@@ -66,8 +65,8 @@ def configured(source: Path, changes: dict[str, Any]) -> RunConfig:
     return run_file.resolve({**content, **changes, "truth": None, "convergence": None})
 
 
-def setup_of(config: RunConfig, folder: Path) -> Setup:
-    """Return the frame of a run: fields, stores, a serial engine."""
+def setup_of(config: RunConfig, folder: Path) -> tuple[Context, RunConfig]:
+    """Give every field a store; return the context of a serial run without a ledger, and its settings."""
     fields = []
     for given in config.fields:
         source = probe_field(given)
@@ -79,34 +78,39 @@ def setup_of(config: RunConfig, folder: Path) -> Setup:
             path, wanted, shape=source.shape, bands=source.band_names, shard=config.tiles.size, attrs={}
         )
         fields.append(FieldTiles(source, path, TileGrid(source.shape, config.tiles.size)))
-    run = RunFolder(folder)
-    grid = SkyGrid(config.cluster.ra, config.cluster.dec, config.comparison.pixel)
-    return Setup(config, run, run.ledger, SerialEngine(), tuple(fields), grid)
+    return Context(fields=tuple(fields)), config
 
 
 def masked_setup(
-    setup: Setup,
+    context: Context, config: RunConfig
 ) -> tuple[dict[str, tuple[psf.BandPsf, ...]], dict[str, tuple[BandFilter, ...]]]:
     """Take a run to detection map and mask; return PSFs and filters by field."""
-    psfs = psf.field_psfs(setup, {field.source.name: {} for field in setup.fields})
-    filtering = detection_map.detection_map(setup, psfs if setup.config.recipe == "calibrated" else None)
-    given = zip(setup.fields, setup.config.fields, strict=True)
-    mask.mask(setup, {field.source.name: region_masks(field.source, one.masks) for field, one in given}, psfs)
+    psfs = psf.field_psfs(context, config.recipe, {field.source.name: {} for field in context.fields})
+    filtering = detection_map.detection_map(context, config, psfs if config.recipe == "calibrated" else None)
+    given = zip(context.fields, config.fields, strict=True)
+    mask.mask(
+        context,
+        config,
+        {field.source.name: region_masks(field.source, one.masks) for field, one in given},
+        psfs,
+    )
     return psfs, filtering
 
 
 def find(config: RunConfig, folder: Path) -> dict[str, Found]:
     """Take the images of a run file to the catalogue, and return it field by field."""
-    setup = setup_of(config, folder)
-    psfs, filtering = masked_setup(setup)
-    noises = noise.noise(setup)
+    context, config = setup_of(config, folder)
+    psfs, filtering = masked_setup(context, config)
+    noises = noise.noise(context)
     tables = shapes.field_tables(psfs)
-    local = local_noise.local_noise(setup, noises, filtering)
-    selection = threshold.select(setup, noises, local, tables)
-    selection = shapes.judged(setup, selection, tables)
+    local = local_noise.local_noise(context, config.detect.exclusion_radius, noises, filtering)
+    selection = threshold.select(
+        context, config, noises, local, tables, ClusterFrame.of(config.cluster, config.cosmology)
+    )
+    selection = shapes.judged(context, config.detect, selection, tables)
     table = selection.catalogue
     found = {}
-    for field in setup.fields:
+    for field in context.fields:
         name, box = field.source.name, field.source.box
         rows = table["field"] == name
         maps = {key: store.read(field.store, key, box) for key in ("mask", "light", "detection")}

@@ -144,7 +144,7 @@ def _kernels() -> str:
 def _store() -> str:
     from tilegc.geometry import Box  # noqa: PLC0415
     from tilegc.io import store  # noqa: PLC0415
-    from tilegc.phases.setup import arrays  # noqa: PLC0415
+    from tilegc.phases.context import arrays  # noqa: PLC0415
 
     with tempfile.TemporaryDirectory() as folder:
         path = str(Path(folder) / "field.zarr")

@@ -46,7 +46,7 @@ from tilegc.io import store
 from tilegc.io.fits import FieldSource
 from tilegc.mask import mask_map as mask
 from tilegc.mask import masked_area
-from tilegc.phases.setup import Setup, arrays
+from tilegc.phases.context import Context, arrays
 from tilegc.photometry import catalogue as photometry
 from tilegc.places import Place, is_remote, is_url, place
 from tilegc.planning import Plan
@@ -58,9 +58,9 @@ from tilegc.relation import likelihood
 from tilegc.report import write_report
 from tilegc.run_folder import Run, RunFolder, beating, logged, marked, open_run
 from tilegc.schema import FILES
-from tilegc.sky import SkyGrid, cosmology, kpc_per_arcsec
+from tilegc.sky import ClusterFrame, SkyGrid, cosmology, kpc_per_arcsec
 from tilegc.skygrid import crowding, galaxies, galaxy_light
-from tilegc.skygrid.cells import add_up
+from tilegc.skygrid.cells import add_up, field_of_centre
 from tilegc.skygrid.lens_models import kappa_peaks
 
 __all__ = ["audit", "default_directory", "ingest_only", "plan", "run"]
@@ -151,8 +151,8 @@ def run(
             before = seconds_compiled(found.client)
             with found.performance_report(performance_report):
                 near = engine if found.local else SerialEngine(told)
-                setup, results = _chain(config, inputs, digests, folder, engine, near, timing)
-            _write(setup, results, timing, begun)
+                context, results = _chain(config, inputs, digests, folder, engine, near, timing)
+            _write(context, config, folder, results, timing, begun)
             _say_compiled(seconds_compiled(found.client) - before, tell)
             inputs.require_unchanged(config, digests)
             folder.finish(timing)
@@ -167,47 +167,50 @@ def _chain(
     engine: Engine,
     near: Engine,
     timing: dict[str, float],
-) -> tuple[Setup, Results]:
+) -> tuple[Context, Results]:
     """Take the data through all stages."""
     with _timed(timing, "ingest_s"):
         sources = ingest.ingest(inputs.sources, config.ingest, folder, digests, engine)
         tiles, grid = _tiles(config, folder, sources), _grid(config)
-        setup = Setup(config, folder, folder.ledger, engine, tiles, grid, near)
+        context = Context(engine=engine, near=near, fields=tiles, ledger=folder.ledger)
+        frame = ClusterFrame.of(config.cluster, config.cosmology)
     with _timed(timing, "audit_s"):
         lines = auditing.audit(config, sources, inputs.kappa, engine)
         remarks.on_audit(lines)
     with _timed(timing, "mask_s"):
         remarks.on_masks(inputs.sources, inputs.regions)
-        psfs = psf.field_psfs(setup, inputs.psfs)
-        filtering = detection_map.detection_map(setup, psfs if config.recipe == "calibrated" else None)
-        stars = mask.mask(setup, inputs.regions, psfs)
+        psfs = psf.field_psfs(context, config.recipe, inputs.psfs)
+        filtering = detection_map.detection_map(
+            context, config, psfs if config.recipe == "calibrated" else None
+        )
+        stars = mask.mask(context, config, inputs.regions, psfs)
         edges = config.profile.edges or profile.EDGES
         mask_edges = masked_area.annuli(edges)
-        masked = masked_area.count(setup, mask_edges)
+        masked = masked_area.count(context, grid, mask_edges)
     with _timed(timing, "detect_s"):
-        noises = noise.noise(setup)
-        local = local_noise.local_noise(setup, noises, filtering)
+        noises = noise.noise(context)
+        local = local_noise.local_noise(context, config.detect.exclusion_radius, noises, filtering)
         tables = shapes.field_tables(psfs)
-        selection = threshold.select(setup, noises, local, tables)
-        selection = shapes.judged(setup, selection, tables)
-        selection = photometry.photometry(setup, selection, psfs)
-        remarks.on_fields(setup, noises, selection)
+        selection = threshold.select(context, config, noises, local, tables, frame)
+        selection = shapes.judged(context, config.detect, selection, tables)
+        selection = photometry.photometry(context, config.photometry_settings, frame, selection, psfs)
+        remarks.on_fields(context, noises, selection)
         catalogue = selection.catalogue
     with _timed(timing, "density_s"):
-        convergence = density.density(setup, catalogue)
-        inpainted = inpaint.inpaint(setup)
-        rho.rho(setup, catalogue, inpainted)
-        rho_scatter.rho_scatter(setup, inpainted)
+        convergence = density.density(context, config, catalogue)
+        inpainted = inpaint.inpaint(context, config.inpaint)
+        rho.rho(context, config.density, config.inpaint.realisations, catalogue, inpainted)
+        rho_scatter.rho_scatter(context, config.density, config.inpaint.realisations, inpainted)
     with _timed(timing, "compare_s"):
         common = selection.common(config.detect.keep)
         limit, compared = common.limit, common.sources(catalogue)
-        cells = add_up(setup, compared, inputs.kappa, common.complete)
+        cells = add_up(context, grid, config.relation.box, compared, inputs.kappa, common.complete)
         boxes = relation.boxes(cells, config.relation.box) if inputs.kappa else None
-        centre = setup.field_of_centre()
+        centre = field_of_centre(context.fields, config.cluster)
         annuli, level = profile.profile(cells, edges)
-        zones = crowding.zones(setup, psfs)
+        zones = crowding.zones(context, config, psfs)
         recovery = crowding.of_cells(cells, zones)
-        annuli = {**annuli, "crowding": crowding.of_profile(setup, annuli, psfs)}
+        annuli = {**annuli, "crowding": crowding.of_profile(context.names, zones, annuli)}
         discs = galaxies.galaxy_discs(cells, config.relation.max_radius)
         # What the likelihoods count; the profile, the boxes and the maps count all sky.
         counting = cells.kept & ~discs if config.relation.galaxy_discs == "auto" else cells.kept
@@ -215,21 +218,22 @@ def _chain(
         if inputs.kappa and config.relation.galaxy_light == "auto":
             reach = config.relation.max_radius
             light = galaxy_light.galaxy_light(
-                galaxy_light.whole_light(setup, cells, reach), cells, stars, reach
+                galaxy_light.whole_light(context, cells, reach), cells, stars, reach
             )
         in_law = counting if light is None else cells.kept
         if inputs.kappa:
             reach = config.relation.max_radius
             remarks.on_outer_field(likelihood.too_small_outer(cells, reach, in_law, recovery))
-        eligible = shapes.eligible(setup, selection.candidates)
-        products.write_sky_grid(setup, cells, boxes, recovery, counting, light)
+        eligible = shapes.eligible(config.detect, selection.candidates)
+        products.write_sky_grid(config.recipe, str(folder.sky_store), cells, boxes, recovery, counting, light)
         found = statistics.side_by_side(
-            setup, inputs.lens, cells, boxes, recovery,
+            near, config, tiles, inputs.lens, cells, boxes, recovery,
             statistics.Sources(
                 catalogue, compared, eligible, inpainted, limit, {name: one.sigma for name, one in noises.items()},
                 inputs.truth,
             ),
             statistics.Frame(edges, level, centre, zones, discs, counting, in_law, light),
+            str(folder.sky_store),
         )  # fmt: skip
         radii = found["radial"]
         thinned = None
@@ -252,7 +256,7 @@ def _chain(
             ),
             masses.masses(config, inputs.kappa, counted),
             mass_table.mass_table(config, inputs.lens, mass_table.Counts(counted, good_area), level),
-            None if inputs.lens is None else (inputs.lens, kappa_peaks(inputs.lens.kappa, setup.grid)),
+            None if inputs.lens is None else (inputs.lens, kappa_peaks(inputs.lens.kappa, grid)),
             found.get("planted"),
             lines,
             psfs,
@@ -260,23 +264,30 @@ def _chain(
             mask_edges,
             stars,
         )  # fmt: skip
-    return setup, results
+    return context, results
 
 
-def _write(setup: Setup, results: Results, timing: dict[str, float], begun: float) -> None:
+def _write(
+    context: Context,
+    config: RunConfig,
+    folder: RunFolder,
+    results: Results,
+    timing: dict[str, float],
+    begun: float,
+) -> None:
     """Write the products, then the report, which is drawn from them."""
     with _timed(timing, "report_s"):
-        products.write_tables(setup, results)
-        products.write_noise(setup, results)
-        products.write_maps(setup)
-        summary = products.summarise(setup, results)
-        place = setup.folder.path / FILES.summary
+        products.write_tables(context, config, folder, results)
+        products.write_noise(context, results)
+        products.write_maps(context, config, folder)
+        summary = products.summarise(context, config, results)
+        place = folder.path / FILES.summary
         products.write_summary(place, {**summary, "timing": {**timing, "report_s": None, "total_s": None}})
-        figures = setup.folder.path / FILES.figures
+        figures = folder.path / FILES.figures
         foreign = {figure.name for figure in figures.glob("*.png")}
-        write_report(open_run(setup.folder.path), setup.engine)
+        write_report(open_run(folder.path), context.engine)
         drawn = {figure.name for figure in figures.glob("*.png")}
-        setup.folder.claim(f"{FILES.figures}/{name}" for name in drawn - foreign)
+        folder.claim(f"{FILES.figures}/{name}" for name in drawn - foreign)
     timing["total_s"] = round(time.perf_counter() - begun, 3)
     products.write_summary(place, {**summary, "timing": timing})
 

@@ -31,7 +31,7 @@ from tilegc.io.fits import FieldSource
 from tilegc.mask.mask_map import REGIONS, Edge, mask_pass, object_passes
 from tilegc.mask.masked_area import COUNT_MASKS
 from tilegc.mask.ridges import RIDGES, SPREAD, wanted
-from tilegc.phases.setup import BLOCK
+from tilegc.phases.context import BLOCK
 from tilegc.photometry.passes import EQUATIONS, FIRST, POSITIONS, REST
 from tilegc.places import Place, is_remote
 from tilegc.sky import SkyGrid, pixel_to_world, sample

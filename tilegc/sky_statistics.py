@@ -10,9 +10,9 @@ import numpy as np
 from astropy.table import QTable
 from numpy.typing import NDArray
 
-from tilegc.engine import Call, Shared, Stored, bounded, together
+from tilegc.config import RunConfig
+from tilegc.engine import Call, Engine, FieldTiles, Shared, Stored, bounded, together
 from tilegc.phases.partials import Table
-from tilegc.phases.setup import Setup
 from tilegc.planted import planted_in_fields, read_truth
 from tilegc.radial import masses, profile
 from tilegc.radial import radial_laws as radial
@@ -61,20 +61,20 @@ class Frame:
 
 
 def side_by_side(
-    setup: Setup, lens: LensModels | None, cells: SkyCells, boxes: relation.Boxes | None, recovery: NDArray[np.float64],
-    sources: Sources, frame: Frame,
+    near: Engine, config: RunConfig, fields: tuple[FieldTiles, ...], lens: LensModels | None,
+    cells: SkyCells, boxes: relation.Boxes | None, recovery: NDArray[np.float64],
+    sources: Sources, frame: Frame, sky_store: str,
 ) -> dict[str, Any]:  # fmt: skip
     """Measure what is independent of one another side by side: radii, the law of counts, other maps and samples.
 
     Without a lens model there are the radii alone, and what was planted if anything was.
     """
-    config = setup.config
     reach = config.relation.max_radius
     range_maps = None
     if lens is not None and lens.ensemble is not None:
         range_maps = realisations(cells, lens.ensemble, max(reach, masses.APERTURE))
     shared: dict[str, Any] = {
-        "cells": Stored(cells, stored_cells, str(setup.folder.sky_store)), "compared": sources.compared,
+        "cells": Stored(cells, stored_cells, sky_store), "compared": sources.compared,
         "range_maps": range_maps,
     }  # fmt: skip
     calls = {name: Call(radial.fitted, name, Shared("cells"), Shared("compared")) for name in radial.LAWS}
@@ -82,16 +82,16 @@ def side_by_side(
     if sources.truth is not None:
         calls["planted"] = Call(
             planted_in_fields, Stored(sources.truth, read_truth, config.truth), Shared("cells"), sources.catalogue,
-            sources.limit, frame.edges, config.relation.box, config.detect.exclusion_radius, setup.fields,
+            sources.limit, frame.edges, config.relation.box, config.detect.exclusion_radius, fields,
         )  # fmt: skip
     if lens is not None:
-        settings = _settings(setup, cells, sources, frame)
+        settings = _settings(config, cells, sources, frame)
         shared |= {
             "settings": settings, "recovery": recovery, "within": np.where(frame.counting, recovery, np.nan),
             "candidates": {name: sources.eligible[name] for name in ("field", "ra", "dec", "peak")},
         }  # fmt: skip
-        calls |= _of_lens(setup, lens, boxes, sources, frame, settings)
-    found = together(bounded(setup.near, cells.nbytes), "statistics", calls, shared)
+        calls |= _of_lens(config, lens, boxes, sources, frame, settings)
+    found = together(bounded(near, cells.nbytes), "statistics", calls, shared)
     found["radial"] = radial.radial(
         cells, sources.compared, frame.edges, frame.level, {name: found[name] for name in radial.LAWS},
         {name: found[f"{name}'s shape"] for name in radial.MAPS}, range_maps,
@@ -105,9 +105,8 @@ def side_by_side(
     return found
 
 
-def _settings(setup: Setup, cells: SkyCells, sources: Sources, frame: Frame) -> sensitivity.Settings:
+def _settings(config: RunConfig, cells: SkyCells, sources: Sources, frame: Frame) -> sensitivity.Settings:
     """Return what the relation is measured with, of all samples alike."""
-    config = setup.config
     hidden = sources.inpainted["field"] == cells.fields[frame.centre]
     drawn = cells.count(sources.inpainted["ra"][hidden], sources.inpainted["dec"][hidden])
     drawn = drawn / config.inpaint.realisations
@@ -119,11 +118,11 @@ def _settings(setup: Setup, cells: SkyCells, sources: Sources, frame: Frame) -> 
 
 
 def _of_lens(
-    setup: Setup, lens: LensModels, boxes: relation.Boxes | None, sources: Sources, frame: Frame,
+    config: RunConfig, lens: LensModels, boxes: relation.Boxes | None, sources: Sources, frame: Frame,
     settings: sensitivity.Settings,
 ) -> dict[str, Call]:  # fmt: skip
     """Return what is measured against kappa: the law, the kernel, other maps, and samples, the longest first."""
-    reach, side = setup.config.relation.max_radius, setup.config.relation.box
+    reach, side = config.relation.max_radius, config.relation.box
     calls = {
         "counts": Call(
             likelihood.fit_counts, Shared("cells"), side, reach, found=boxes, ensemble=Shared("range_maps"),

@@ -36,11 +36,15 @@ def scene(bands, n=3000, seed=1):
 
 
 def measured(folder, sci):
-    setup = setup_of(folder, sci, None, 100, {}, "off")
-    filtering = detection_map.detection_map(setup)
-    mask.mask(setup, {"f": Regions((), ())})
-    noises = noise.noise(setup)
-    return setup, noises, local_noise.local_noise(setup, noises, filtering)
+    context, config = setup_of(folder, sci, None, 100, {}, "off")
+    filtering = detection_map.detection_map(context, config)
+    mask.mask(context, config, {"f": Regions((), ())})
+    noises = noise.noise(context)
+    return (
+        (context, config),
+        noises,
+        local_noise.local_noise(context, config.detect.exclusion_radius, noises, filtering),
+    )
 
 
 def test_patterns_of_signs():
@@ -86,13 +90,15 @@ def test_noise_and_its_peaks_are_those_without_sources(bands, tmp_path):
 
 def test_flipped_map_of_one_band(tmp_path):
     sci, alone = scene(1)
-    setup, _, local = measured(tmp_path, sci)
+    (context, config), _, local = measured(tmp_path, sci)
     found = local["f"]
     assert found.balance.patterns == ()
     assert (found.counts.draws, found.counts.floor) == (1, 6.0)
     true, _ = oracle.detection(alone[0], np.ones(SHAPE, bool))
     assert found.values[0, 0] == pytest.approx(oracle.sigma(true[:256, :200]), rel=0.12)
-    pure = purity.purity(setup, threshold.survey(setup, local), local)["f"]
+    pure = purity.purity(
+        context, config.detect.exclusion_radius, threshold.survey(context, config, local), local
+    )["f"]
     low = pure.table["snr_lo"] < 6
     assert np.isnan(pure.table["n_noise"][low]).all()
     assert np.isfinite(pure.table["n_noise"][~low]).all()
@@ -110,9 +116,9 @@ def test_what_bands_have_in_common_is_noise_too(tmp_path):
 
 
 def test_a_field_without_data_is_empty(tmp_path):
-    setup, _, local = measured(tmp_path, np.full((2, 40, 50), np.nan, np.float32))
+    (context, config), _, local = measured(tmp_path, np.full((2, 40, 50), np.nan, np.float32))
     assert np.isnan(local["f"].values).all()
     assert local["f"].counts.draws == 0
-    found = threshold.survey(setup, local)
+    found = threshold.survey(context, config, local)
     assert not found["y"].size
-    assert not purity.purity(setup, found, local)["f"].table["zone"].size
+    assert not purity.purity(context, config.detect.exclusion_radius, found, local)["f"].table["zone"].size

@@ -8,7 +8,7 @@ import pytest
 from tilegc.config import resolve
 from tilegc.detection import in_memory, shapes, threshold
 from tilegc.detection.noise import global_noise, local_noise
-from tilegc.engine import FieldTiles, SerialEngine
+from tilegc.engine import FieldTiles
 from tilegc.filter import detection_map
 from tilegc.geometry import TileGrid
 from tilegc.images import psfs
@@ -16,9 +16,7 @@ from tilegc.io import store
 from tilegc.io.fits import BandSource, FieldSource
 from tilegc.mask import mask_map
 from tilegc.mask.mask_map import Regions
-from tilegc.phases.setup import Setup, arrays
-from tilegc.run_folder import RunFolder
-from tilegc.sky import SkyGrid
+from tilegc.phases.context import Context, arrays
 
 SHAPE = (520, 560)
 BANDS = ("F115W", "F150W")
@@ -74,15 +72,14 @@ def detected(folder, sci, tile=1024, **planes):
         for name, images in planes.items():
             if band in images:
                 store.write(path, name, source.box, np.asarray(images[band], np.float32), band=number)
-    run = RunFolder(folder)
     tiles = FieldTiles(source, path, TileGrid(SHAPE, tile))
-    setup = Setup(config, run, run.ledger, SerialEngine(), (tiles,), SkyGrid(180.0, 0.0, 0.3))
-    measured = psfs.field_psfs(setup, {})
-    filtering = detection_map.detection_map(setup, measured)
-    mask_map.mask(setup, {"f": Regions((), ())}, measured)
-    noises = global_noise.noise(setup)
-    local = local_noise.local_noise(setup, noises, filtering)
-    selection = threshold.select(setup, noises, local, shapes.field_tables(measured))
+    context = Context(fields=(tiles,))
+    measured = psfs.field_psfs(context, config.recipe, {})
+    filtering = detection_map.detection_map(context, config, measured)
+    mask_map.mask(context, config, {"f": Regions((), ())}, measured)
+    noises = global_noise.noise(context)
+    local = local_noise.local_noise(context, config.detect.exclusion_radius, noises, filtering)
+    selection = threshold.select(context, config, noises, local, shapes.field_tables(measured), frame=None)
     window = store.read_window(source, path, ("expected_noise", "mask"), source.box)
     return selection, local["f"].map.on(window, source.box), window["mask"].values, filtering["f"]
 

@@ -47,8 +47,8 @@ def test_noise_is_the_lower_quartile_over_cells_of_that_of_the_whole_maps(tmp_pa
     for tile in (1000, 70):
         folder = tmp_path / str(tile)
         folder.mkdir()
-        setup = setup_of(folder, sci, wht, tile, {}, "off", extended="auto")
-        assert mid_noise.mid_noise(setup, SCALES) == {"f": pytest.approx(expected, rel=1e-6)}
+        context, _ = setup_of(folder, sci, wht, tile, {}, "off", extended="auto")
+        assert mid_noise.mid_noise(context, SCALES) == {"f": pytest.approx(expected, rel=1e-6)}
     # Of white noise the filter's taps know it.
     assert 0.2 < expected[0] / (np.sqrt(2) * 1.0) < 0.35
 
@@ -56,19 +56,19 @@ def test_noise_is_the_lower_quartile_over_cells_of_that_of_the_whole_maps(tmp_pa
 @pytest.mark.parametrize(("level", "bound"), [(0.02, False), (5.0, True)])
 def test_limits_are_above_the_noise_and_not_below_the_tuned_ones(tmp_path, level, bound):
     sci, wht = noisy(level)
-    setup = setup_of(tmp_path, sci, wht, 128, {}, "off", extended="auto")
-    (fine, coarse) = mid_noise.mid_noise(setup, SCALES)["f"]
-    params = detection_map.detection_map(setup)["f"]
+    context, config = setup_of(tmp_path, sci, wht, 128, {}, "off", extended="auto")
+    (fine, coarse) = mid_noise.mid_noise(context, SCALES)["f"]
+    params = detection_map.detection_map(context, config)["f"]
     assert params.extended == (SIGNIFICANT * fine if bound else FLOOR)
     assert params.coarse == max(SIGNIFICANT * coarse, COARSE * FLOOR)
-    field = setup.fields[0]
+    field = context.fields[0]
     high = (store.read(field.store, "flags", field.source.box) & Bit.EXTENDED) != 0
     assert high[85:95, 375:385].all()  # the galaxy
     high[40:140, 330:430] = False
     assert high.mean() < 1e-4
     if bound:  # a number is a number
-        number = setup_of(tmp_path / "number", sci, wht, 128, {}, "off", extended=FLOOR)
-        assert detection_map.detection_map(number)["f"].extended == FLOOR
+        number, given = setup_of(tmp_path / "number", sci, wht, 128, {}, "off", extended=FLOOR)
+        assert detection_map.detection_map(number, given)["f"].extended == FLOOR
         assert (
             (store.read(number.fields[0].store, "flags", field.source.box) & Bit.EXTENDED) != 0
         ).mean() > 0.2
@@ -76,6 +76,6 @@ def test_limits_are_above_the_noise_and_not_below_the_tuned_ones(tmp_path, level
 
 def test_without_data_the_tuned_limits_stand(tmp_path):
     sci, wht = noisy(1.0, (40, 40))
-    setup = setup_of(tmp_path, sci, np.zeros_like(wht), 128, {}, "off", extended="auto")
-    params = detection_map.detection_map(setup)["f"]
+    context, config = setup_of(tmp_path, sci, np.zeros_like(wht), 128, {}, "off", extended="auto")
+    params = detection_map.detection_map(context, config)["f"]
     assert (params.extended, params.coarse) == (FLOOR, COARSE * FLOOR)

@@ -99,7 +99,7 @@ def test_what_a_pass_holds_at_once_does_not_grow_with_the_mosaic(tmp_path_factor
 
 def test_sigma_is_the_same_where_two_passes_do_not_do(tmp_path, monkeypatch) -> None:
     found, measure = [], noise.noise
-    monkeypatch.setattr(noise, "noise", lambda setup: found.append(measure(setup)) or found[-1])
+    monkeypatch.setattr(noise, "noise", lambda context: found.append(measure(context)) or found[-1])
     config = configuration(write_planes(tmp_path, 600), 256, bare=False, limit=2.0)
     names = []
     for most in (order.MOST, 0):

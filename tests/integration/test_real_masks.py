@@ -28,10 +28,12 @@ def uds(real_data, tmp_path_factory):
         for kind in ("sci", "wht")
     )
     sci = np.where(wht > 0, 10 * sci, np.float32(np.nan))
-    setup = setup_of(tmp_path_factory.mktemp("uds"), sci, wht, 512, {}, "off", spikes="auto", arcs="auto")
-    detection_map.detection_map(setup)
-    mask.mask(setup, {"f": Regions((), ())})
-    field = setup.fields[0]
+    context, config = setup_of(
+        tmp_path_factory.mktemp("uds"), sci, wht, 512, {}, "off", spikes="auto", arcs="auto"
+    )
+    detection_map.detection_map(context, config)
+    mask.mask(context, config, {"f": Regions((), ())})
+    field = context.fields[0]
     return store.read(field.store, "mask", field.source.box), wht[0]
 
 

@@ -117,10 +117,10 @@ def star(shape, y, x, *, core, reach=90):
 
 def bits_of(sci, tile, spikes, arcs):
     with tempfile.TemporaryDirectory() as folder:
-        setup = setup_of(Path(folder), sci, None, tile, {}, "off", spikes=spikes, arcs=arcs)
-        detection_map.detection_map(setup)
-        mask.mask(setup, {"f": Regions((), ())})
-        field = setup.fields[0]
+        context, config = setup_of(Path(folder), sci, None, tile, {}, "off", spikes=spikes, arcs=arcs)
+        detection_map.detection_map(context, config)
+        mask.mask(context, config, {"f": Regions((), ())})
+        field = context.fields[0]
         return store.read(field.store, "mask", field.source.box)
 
 

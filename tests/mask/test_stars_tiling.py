@@ -43,10 +43,10 @@ def scene(seed, shape, places, core):
 
 def run(sci, tile, psfs=None):
     with tempfile.TemporaryDirectory() as folder:
-        setup = setup_of(Path(folder), sci, None, tile, {}, "off", spikes="auto", arcs="off")
-        detection_map.detection_map(setup)
-        stars = mask.mask(setup, {"f": Regions((), ())}, psfs)
-        field = setup.fields[0]
+        context, config = setup_of(Path(folder), sci, None, tile, {}, "off", spikes="auto", arcs="off")
+        detection_map.detection_map(context, config)
+        stars = mask.mask(context, config, {"f": Regions((), ())}, psfs)
+        field = context.fields[0]
         return store.read(field.store, "mask", field.source.box), stars
 
 
@@ -123,10 +123,10 @@ def test_spikes_of_a_given_psf_are_masked_to_where_they_are_faint(crossed):
 def test_without_spikes_there_are_no_stars():
     sci = scene(1, (90, 90), [(45, 45)], -1.0)
     with tempfile.TemporaryDirectory() as folder:
-        setup = setup_of(Path(folder), sci, None, 64, {}, "off", spikes="off", arcs="auto")
-        detection_map.detection_map(setup)
-        stars = mask.mask(setup, {"f": Regions((), ())})
-        field = setup.fields[0]
+        context, config = setup_of(Path(folder), sci, None, 64, {}, "off", spikes="off", arcs="auto")
+        detection_map.detection_map(context, config)
+        stars = mask.mask(context, config, {"f": Regions((), ())})
+        field = context.fields[0]
         assert not (store.read(field.store, "mask", field.source.box) & Bit.SPIKE).any()
     assert list(stars) == [column.name for column in STARS]
     assert not any(column.size for column in stars.values())

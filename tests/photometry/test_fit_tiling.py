@@ -12,7 +12,7 @@ from tilegc.geometry import TileGrid
 from tilegc.io import store
 from tilegc.io.fits import BandSource, FieldSource
 from tilegc.kernels.psf_model import model
-from tilegc.phases.setup import arrays
+from tilegc.phases.context import arrays
 from tilegc.photometry.fit import FieldFit, fit_fields
 from tilegc.photometry.sources import FieldSources
 from tilegc.photometry.spline_psf import SplinePsf, from_psf

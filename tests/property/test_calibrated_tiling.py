@@ -11,8 +11,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import ndimage
 
-from tilegc.config.steps import Tiles
 from tilegc.detection import in_memory as detection
+from tilegc.phases.context import Context
 from tilegc.schema import Bit
 
 MASKS = {"edge": 1.0, "bright": "auto", "extended": "auto", "spikes": "auto", "arcs": "auto"}
@@ -52,12 +52,10 @@ def found_in(
     bands: dict[str, np.ndarray], tile: int, recipe: str = "calibrated", **masks: object
 ) -> detection.Detections:
     sci, weights = detection._checked(bands, None, 0.2)
+    config = detection._config(recipe, {"mask": {**MASKS, **masks}, "detect": {"threshold": "auto"}})
     with tempfile.TemporaryDirectory() as folder:
-        config = detection._config(
-            recipe, {"mask": {**MASKS, **masks}, "detect": {"threshold": "auto"}}, folder
-        )
-        config = config.model_copy(update={"tiles": Tiles(size=tile)})
-        return detection._detected(detection._setup(config, sci, weights, 0.2, Path(folder)))
+        tiles = detection._stored(recipe, sci, weights, 0.2, Path(folder), tile)
+        return detection._detected(Context(fields=(tiles,)), config)
 
 
 def hold(found: detection.Detections, whole: detection.Detections) -> None:

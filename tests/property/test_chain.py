@@ -11,19 +11,18 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from tests.support import oracle
-from tilegc.config import resolve
+from tilegc.config import RunConfig, resolve
 from tilegc.detection import peaks, threshold
 from tilegc.detection.noise import global_noise as noise
-from tilegc.engine import FieldTiles, SerialEngine, run_pass
+from tilegc.engine import FieldTiles, run_pass
 from tilegc.filter import detection_map
 from tilegc.geometry import TileGrid
 from tilegc.io import store
 from tilegc.io.fits import BandSource, FieldSource
 from tilegc.mask import mask_map as mask
 from tilegc.mask.mask_map import Regions
-from tilegc.phases.setup import Setup, arrays
+from tilegc.phases.context import Context, arrays
 from tilegc.schema import ARRAYS
-from tilegc.sky import SkyGrid
 
 WCS = "\n".join(
     [
@@ -43,8 +42,8 @@ def setup_of(
     detect: dict,
     edge: object,
     **masks: object,
-) -> Setup:
-    """Put bands into a store and return the frame of a run over them."""
+) -> tuple[Context, RunConfig]:
+    """Put bands into a store; return the context of a run over them, and its settings."""
     names = tuple(f"B{number}" for number in range(len(sci)))
     given = ("sci",) if wht is None else ("sci", "wht")
     path = str(folder / "f.zarr")
@@ -70,7 +69,7 @@ def setup_of(
         }
     )
     tiles = FieldTiles(source, path, TileGrid(source.shape, tile))
-    return Setup(config, None, None, SerialEngine(), (tiles,), SkyGrid(10.0, -30.0, 0.3))  # type: ignore[arg-type]
+    return Context(fields=(tiles,)), config
 
 
 def scene(seed: int, shape: tuple[int, int], kind: str) -> tuple[np.ndarray, np.ndarray | None]:
@@ -111,21 +110,21 @@ def hold_to_the_oracle(
     if edge == "auto":
         bits |= np.where(oracle.edge(~valid, 3, 43), 2, 0)
     with tempfile.TemporaryDirectory() as folder:
-        setup = setup_of(Path(folder), sci, wht, tile, {"threshold": {"sigma": sigma}}, edge)
-        detection_map.detection_map(setup)
-        mask.mask(setup, {"f": Regions((), ())})
-        field = setup.fields[0]
+        context, config = setup_of(Path(folder), sci, wht, tile, {"threshold": {"sigma": sigma}}, edge)
+        detection_map.detection_map(context, config)
+        mask.mask(context, config, {"f": Regions((), ())})
+        field = context.fields[0]
         np.testing.assert_array_equal(store.read(field.store, "mask", field.source.box), bits)
         np.testing.assert_array_equal(store.read(field.store, "detection", field.source.box), wanted)
-        found = noise.noise(setup)["f"]
+        found = noise.noise(context)["f"]
         good = wanted[bits == 0]
         assert found.n_good == good.size
         if not good.size:
             assert np.isnan(found.sigma)
             return
         assert found.sigma == oracle.sigma(good)
-        limit = threshold.threshold(setup.config, found)
-        listed = peaks.find_peaks(setup, {"f": limit})
+        limit = threshold.threshold(config, found)
+        listed = peaks.find_peaks(context, config, {"f": limit})
     expected = oracle.greedy(wanted, bits == 0, limit, 3.0)
     assert list(zip(listed["y"].tolist(), listed["x"].tolist(), strict=True)) == expected
     np.testing.assert_array_equal(listed["peak"], [wanted[place] for place in expected])
@@ -176,10 +175,10 @@ def test_sources_on_the_corners_of_tiles(tmp_path):
     ]
     for place in places:
         sci[0][place] = 20.0
-    setup = setup_of(tmp_path, sci, None, 16, {"threshold": {"value": 2.0}}, "off")
-    detection_map.detection_map(setup)
-    mask.mask(setup, {"f": Regions((), ())})
-    listed = peaks.find_peaks(setup, {"f": 2.0})
+    context, config = setup_of(tmp_path, sci, None, 16, {"threshold": {"value": 2.0}}, "off")
+    detection_map.detection_map(context, config)
+    mask.mask(context, config, {"f": Regions((), ())})
+    listed = peaks.find_peaks(context, config, {"f": 2.0})
     wanted, near = oracle.detection(sci[0], np.ones((64, 64), bool))
     assert not near.any()
     expected = oracle.greedy(wanted, np.ones((64, 64), bool), 2.0, 3.0)
@@ -192,13 +191,13 @@ def test_what_no_tile_can_decide_occurs():
     """On the ramp above candidates are undecided in their tiles: the settling has something to do."""
     sci, wht = scene(3, (64, 64), "ramp")
     with tempfile.TemporaryDirectory() as folder:
-        setup = setup_of(Path(folder), sci, wht, 32, {"threshold": {"sigma": 0.3}}, "off")
-        detection_map.detection_map(setup)
-        mask.mask(setup, {"f": Regions((), ())})
-        sigma = noise.noise(setup)["f"].sigma
+        context, config = setup_of(Path(folder), sci, wht, 32, {"threshold": {"sigma": 0.3}}, "off")
+        detection_map.detection_map(context, config)
+        mask.mask(context, config, {"f": Regions((), ())})
+        sigma = noise.noise(context)["f"].sigma
         params = {"f": peaks.PeakParams(0, peaks.at_least(0.3 * sigma), 3.0)}
         parts = []
-        run_pass(setup.engine, peaks.PEAKS, setup.fields, params, gather=parts.append)
+        run_pass(context.engine, peaks.PEAKS, context.fields, params, gather=parts.append)
     decided = np.concatenate([part["decided"] for part in parts])
     assert not decided.all()
     assert decided.any()
@@ -217,10 +216,10 @@ def test_the_scenes_hold_what_they_promise():
 @pytest.mark.parametrize(("size", "shape"), [(1, (6, 7)), (9, (30, 40)), (40, (30, 40))])
 def test_a_field_without_a_good_pixel_is_empty(tmp_path, size, shape):
     sci = np.full((1, *shape), np.nan, np.float32)
-    setup = setup_of(tmp_path, sci, None, size, {}, "auto")
-    detection_map.detection_map(setup)
-    mask.mask(setup, {"f": Regions((), ())})
-    found = noise.noise(setup)
+    context, config = setup_of(tmp_path, sci, None, size, {}, "auto")
+    detection_map.detection_map(context, config)
+    mask.mask(context, config, {"f": Regions((), ())})
+    found = noise.noise(context)
     assert found["f"].n_good == 0
-    listed = peaks.find_peaks(setup, {"f": threshold.threshold(setup.config, found["f"])})
+    listed = peaks.find_peaks(context, config, {"f": threshold.threshold(config, found["f"])})
     assert listed["y"].size == 0

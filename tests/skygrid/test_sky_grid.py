@@ -6,21 +6,20 @@ import math
 from collections import defaultdict
 from dataclasses import replace
 from fractions import Fraction
-from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
 import pytest
 
-from tests.support.hand import DEC, RA, each_cell, flat_kappa, mean, settings, sky, tan
+from tests.support.hand import DEC, RA, each_cell, flat_kappa, mean, sky, tan
+from tilegc.config import Inpaint
 from tilegc.density.inpainting import hidden, inpaint
 from tilegc.engine import FieldTiles
-from tilegc.engine.serial import SerialEngine
 from tilegc.filter.detection_map import add_bands
 from tilegc.geometry import TileGrid
 from tilegc.io import store
 from tilegc.io.fits import BandSource, FieldSource
-from tilegc.phases.setup import Setup
+from tilegc.phases.context import Context
 from tilegc.schema import ARRAYS
 from tilegc.sky import SkyGrid
 from tilegc.skygrid.cells import add_up
@@ -90,13 +89,11 @@ def fields(tmp_path_factory):
             has_err=False, has_wht=False, store=path,
         )  # fmt: skip
         tiles.append(FieldTiles(source, path, grid))
-    nowhere: Any = SimpleNamespace()
-    config = settings(comparison={"pixel": 1.0}, inpaint={"realisations": 40, "seed": 5})
-    return Setup(config, nowhere, nowhere, SerialEngine(), tuple(tiles), SkyGrid(RA, DEC, 1.0)), held
+    return Context(fields=tuple(tiles)), held
 
 
 def test_add_up_counts_the_sky_once(fields, caplog):
-    setup, held = fields
+    context, held = fields
     pixels: dict[Any, Any] = defaultdict(lambda: ([], []))
     for number, (name, (shape, scale, y0, x0)) in enumerate(FIELDS.items()):
         size = Fraction(str(scale))
@@ -110,7 +107,7 @@ def test_add_up_counts_the_sky_once(fields, caplog):
         axis: np.array([p[k] for p in places], np.int32) for k, axis in ((1, "y_peak"), (2, "x_peak"))
     }
     values = np.add(*np.indices((21, 21)) * np.array([0.1, 0.03])[:, None, None])
-    cells = add_up(setup, sources, flat_kappa(values, 2.0))
+    cells = add_up(context, SkyGrid(RA, DEC, 1.0), 3.0, sources, flat_kappa(values, 2.0))
     assert "overlap on" in caplog.text
     assert (cells.j0 % 3, cells.i0 % 3) == (0, 0)
     assert (cells.kappa.shape[0] % 3, cells.kappa.shape[1] % 3) == (0, 0)
@@ -143,8 +140,8 @@ def test_add_up_counts_the_sky_once(fields, caplog):
 
 
 def test_inpaint_draws_what_the_masks_hide(fields):
-    setup, held = fields
-    drawn = inpaint(setup)
+    context, held = fields
+    drawn = inpaint(context, Inpaint(realisations=40, seed=5))
     assert list(drawn["realisation"]) == sorted(drawn["realisation"])
     for name, arrays in held.items():
         mine = drawn["field"] == name

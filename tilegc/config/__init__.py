@@ -15,9 +15,9 @@ from tilegc.config.inputs import (
     Origin,
     Rival,
 )
-from tilegc.config.loading import digest, dump, load, read_yaml, resolve, settings
+from tilegc.config.loading import detection_settings, digest, dump, load, read_yaml, resolve, settings
 from tilegc.config.photometry import Photometry
-from tilegc.config.run import RunConfig
+from tilegc.config.run import DetectionConfig, RunConfig
 from tilegc.config.steps import (
     Comparison,
     Density,
@@ -42,6 +42,7 @@ __all__ = [
     "Deflection",
     "Density",
     "Detect",
+    "DetectionConfig",
     "FieldInput",
     "Filter",
     "Inpaint",
@@ -58,6 +59,7 @@ __all__ = [
     "SigmaThreshold",
     "Tiles",
     "ValueThreshold",
+    "detection_settings",
     "digest",
     "dump",
     "load",

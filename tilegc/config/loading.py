@@ -13,13 +13,13 @@ import yaml
 from pydantic import ValidationError
 
 from tilegc.config.inputs import Band, Convergence, Deflection, FieldInput, LensMap
-from tilegc.config.run import RunConfig
+from tilegc.config.run import DetectionConfig, RunConfig
 from tilegc.config.values import Section
 from tilegc.errors import ConfigError, InputError
 from tilegc.places import Place, is_url, opened, parent
 from tilegc.redaction import redacted
 
-__all__ = ["digest", "dump", "load", "read_yaml", "resolve", "settings"]
+__all__ = ["detection_settings", "digest", "dump", "load", "read_yaml", "resolve", "settings"]
 
 
 def resolve(mapping: object, *, base: str | Path | None = None, source: str = "run file") -> RunConfig:
@@ -51,6 +51,20 @@ def resolve(mapping: object, *, base: str | Path | None = None, source: str = "r
     except ValidationError as error:
         raise ConfigError(f"{source}: {_line(error)}") from None
     return config if base is None else _absolute(config, base)
+
+
+def detection_settings(mapping: Mapping[str, object], *, source: str) -> DetectionConfig:
+    """Check the recipe and the sections `mask`, `filter` and `detect`, and fill in the defaults.
+
+    Raises
+    ------
+    ConfigError
+        With one line for the first thing that is wrong.
+    """
+    try:
+        return DetectionConfig.model_validate(mapping)
+    except ValidationError as error:
+        raise ConfigError(f"{source}: {_line(error)}") from None
 
 
 class _TwiceError(yaml.YAMLError):
@@ -123,10 +137,19 @@ def dump(config: RunConfig) -> str:
     """Return the resolved run file as YAML text, without the credentials that its URLs may hold."""
     content = redacted(config.model_dump(mode="json", exclude_none=True))
     content["profile"].setdefault("edges", None)
+    content = {name: content[name] for name in _order() if name in content}
     text: str = yaml.safe_dump(
         content, sort_keys=False, default_flow_style=None, width=110, allow_unicode=True
     )
     return text
+
+
+def _order() -> list[str]:
+    """Return the sections of a run file in the order of the chain; pydantic lists inherited ones first."""
+    shared = list(DetectionConfig.model_fields)
+    own = [name for name in RunConfig.model_fields if name not in shared]
+    at = own.index("tiles") + 1
+    return [*shared[:1], *own[:at], *shared[1:], *own[at:]]
 
 
 def settings(config: RunConfig) -> dict[str, Any]:
@@ -250,6 +273,8 @@ def _valid_keys(place: list[object]) -> list[str]:
             continue
         annotation = model.model_fields[str(part)].annotation
         model = next((kind for kind in _kinds(annotation) if issubclass(kind, Section)), None)
+    if model is RunConfig:
+        return _order()
     return list(model.model_fields) if model is not None else []
 
 

@@ -25,7 +25,7 @@ from tilegc.config.steps import (
 from tilegc.config.values import Section
 from tilegc.schema import MAPS
 
-__all__ = ["RunConfig"]
+__all__ = ["DetectionConfig", "RunConfig"]
 
 RECIPES: Mapping[str, Mapping[str, Mapping[str, object]]] = {
     "diego2026": {},
@@ -38,10 +38,60 @@ RECIPES: Mapping[str, Mapping[str, Mapping[str, object]]] = {
 """Defaults of each recipe that differ from those of the sections, where the run file gives none."""
 
 
-class RunConfig(Section):
-    """Settings of a run, as in its run file, with all defaults filled in; immutable."""
+class DetectionConfig(Section):
+    """The settings of the chain from the bands to the catalogue, which need no cluster and no sky."""
 
     recipe: Literal["diego2026", "calibrated"]
+    mask: Mask = Mask()
+    filter: Filter = Filter()
+    detect: Detect = Detect()
+
+    @property
+    def usual_exclusion_radius(self) -> float:
+        """`detect.exclusion_radius` of the recipe, pixels: that of a run file that gives none."""
+        return Detect.model_validate(RECIPES[self.recipe].get("detect", {})).exclusion_radius
+
+    @property
+    def local_threshold(self) -> bool:
+        """Whether peaks are compared with T as signal-to-noise against local noise, or all with one T in nJy."""
+        return self.recipe == "calibrated" and not isinstance(self.detect.threshold, ValueThreshold)
+
+    @model_validator(mode="before")
+    @classmethod
+    def _defaults(cls, value: object) -> object:
+        """Fill in the recipe's own defaults; a key without a value is as if it were not there."""
+        if not isinstance(value, Mapping) or not isinstance(value.get("recipe"), str):
+            return value
+        filled = {key: given for key, given in value.items() if given is not None}
+        for section, defaults in RECIPES.get(value["recipe"], {}).items():
+            given = filled.get(section, {})
+            if isinstance(given, Mapping):
+                filled[section] = {**defaults, **given}
+        return filled
+
+    @field_validator("recipe", mode="before")
+    @classmethod
+    def _recipe(cls, value: object) -> object:
+        if value == "seed":
+            raise ValueError("the recipe 'seed' is now called 'diego2026'; change this line of the run file")
+        if value not in RECIPES:
+            raise ValueError(f"recipe {value!r} does not exist: give {' or '.join(RECIPES)}")
+        return value
+
+    @model_validator(mode="after")
+    def _agree(self) -> Self:
+        if self.recipe == "diego2026" and self.filter.weights != "equal":
+            raise ValueError(
+                "filter.weights: recipe diego2026 adds the bands unweighted; set equal, or use calibrated"
+            )
+        if self.recipe == "calibrated" and self.detect.exclusion_radius < 1:
+            raise ValueError("detect.exclusion_radius: give 1 or more, calibrated records local maxima alone")
+        return self
+
+
+class RunConfig(DetectionConfig):
+    """Settings of a run, as in its run file, with all defaults filled in; immutable."""
+
     cluster: Cluster
     cosmology: Cosmology = Cosmology()
     fields: Annotated[tuple[FieldInput, ...], Field(min_length=1)]
@@ -50,9 +100,6 @@ class RunConfig(Section):
     """A `truth.parquet` of `tilegc simulate`: the report then compares with what was planted."""
     ingest: Literal["never", "always", "auto"] = "auto"
     tiles: Tiles = Tiles()
-    mask: Mask = Mask()
-    filter: Filter = Filter()
-    detect: Detect = Detect()
     photometry: PhotometrySwitch = "auto"
     density: Density = Density()
     inpaint: Inpaint = Inpaint()
@@ -94,46 +141,8 @@ class RunConfig(Section):
             return 0 if self.recipe == "diego2026" else 10
         return self.inpaint.iterations
 
-    @property
-    def usual_exclusion_radius(self) -> float:
-        """`detect.exclusion_radius` of the recipe, pixels: that of a run file that gives none."""
-        return Detect.model_validate(RECIPES[self.recipe].get("detect", {})).exclusion_radius
-
-    @property
-    def local_threshold(self) -> bool:
-        """Whether peaks are compared with T as signal-to-noise against local noise, or all with one T in nJy."""
-        return self.recipe == "calibrated" and not isinstance(self.detect.threshold, ValueThreshold)
-
-    @model_validator(mode="before")
-    @classmethod
-    def _defaults(cls, value: object) -> object:
-        """Fill in the recipe's own defaults; a key without a value is as if it were not there."""
-        if not isinstance(value, Mapping) or not isinstance(value.get("recipe"), str):
-            return value
-        filled = {key: given for key, given in value.items() if given is not None}
-        for section, defaults in RECIPES.get(value["recipe"], {}).items():
-            given = filled.get(section, {})
-            if isinstance(given, Mapping):
-                filled[section] = {**defaults, **given}
-        return filled
-
-    @field_validator("recipe", mode="before")
-    @classmethod
-    def _recipe(cls, value: object) -> object:
-        if value == "seed":
-            raise ValueError("the recipe 'seed' is now called 'diego2026'; change this line of the run file")
-        if value not in RECIPES:
-            raise ValueError(f"recipe {value!r} does not exist: give {' or '.join(RECIPES)}")
-        return value
-
     @model_validator(mode="after")
     def _consistent(self) -> Self:
-        if self.recipe == "diego2026" and self.filter.weights != "equal":
-            raise ValueError(
-                "filter.weights: recipe diego2026 adds the bands unweighted; set equal, or use calibrated"
-            )
-        if self.recipe == "calibrated" and self.detect.exclusion_radius < 1:
-            raise ValueError("detect.exclusion_radius: give 1 or more, calibrated records local maxima alone")
         for key, name in (("gaussian", "density_gaussian"), ("neighbours", "density_adaptive")):
             asked = [output for output in self.outputs if output.startswith(name)]
             if asked and getattr(self.density, key) is None:

@@ -20,8 +20,8 @@ from tilegc.density.trend_fit import Trend, trend_at
 from tilegc.engine import FieldTiles, Pass, run_pass
 from tilegc.geometry import Box, Tile
 from tilegc.io import lattices
+from tilegc.phases.context import Context
 from tilegc.phases.partials import Table
-from tilegc.phases.setup import Setup
 
 __all__ = ["COVERAGE", "Gaussians", "cover", "detected", "estimate", "place"]
 
@@ -64,21 +64,22 @@ def place(field: FieldTiles, gaussians: tuple[Width, ...], catalogue: Table, kin
 
 
 def cover(
-    setup: Setup, gaussians: Gaussians, kind: str, trends: Mapping[str, Trend | None] | None = None
+    context: Context, gaussians: Gaussians, kind: str, trends: Mapping[str, Trend | None] | None = None
 ) -> None:
     """Put the good pixels of all fields on their lattices, as `<kind>_good_<n>`; times a trend, where there is one."""
     params = {
-        name: _CoverageParams(name, gaussians[name], trends[name] if trends else None) for name in setup.names
+        name: _CoverageParams(name, gaussians[name], trends[name] if trends else None)
+        for name in context.names
     }
-    covered = {field.source.name: _nothing(field, gaussians[field.source.name]) for field in setup.fields}
+    covered = {field.source.name: _nothing(field, gaussians[field.source.name]) for field in context.fields}
 
     def add(found: tuple[str, Sums]) -> None:
         name, sums = found
         for (whole, total), (nodes, values) in zip(covered[name], sums, strict=True):
             total[nodes.within(whole)] += values
 
-    run_pass(setup.engine, COVERAGE, setup.fields, params, gather=add)
-    for field in setup.fields:
+    run_pass(context.engine, COVERAGE, context.fields, params, gather=add)
+    for field in context.fields:
         name = field.source.name
         for number, (width, (nodes, sums)) in enumerate(zip(gaussians[name], covered[name], strict=True)):
             good = sums / float(norm(width.step, width.degree) ** 2)

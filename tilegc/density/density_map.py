@@ -22,8 +22,8 @@ from tilegc.density.trend_fit import Trend
 from tilegc.engine import FieldTiles, Unit
 from tilegc.geometry import TileGrid
 from tilegc.io import lattices, store
+from tilegc.phases.context import Context
 from tilegc.phases.partials import Table
-from tilegc.phases.setup import Setup
 
 __all__ = ["DENSITY_SIGMA", "NEIGHBOUR_RADIUS", "arrays_of", "density", "resolutions", "tile_bytes"]
 
@@ -68,37 +68,37 @@ class _Common:
     trends: Mapping[str, Trend | None]
 
 
-def density(setup: Setup, catalogue: Table) -> dict[str, Convergence]:
+def density(context: Context, run: RunConfig, catalogue: Table) -> dict[str, Convergence]:
     """Write the density maps of every field; return how the iteration of the inpainting ended, by field."""
-    config = setup.config.density
-    scales = {field.source.name: field.source.scale for field in setup.fields}
+    config = run.density
+    scales = {field.source.name: field.source.scale for field in context.fields}
     gaussians = {name: widths(DENSITY_SIGMA / scale) for name, scale in scales.items()}
     wide = {
         name: one_width(config.gaussian / scale)
         for name, scale in scales.items()
         if config.gaussian is not None
     }
-    cover(setup, gaussians, "density")
+    cover(context, gaussians, "density")
     if wide:
-        cover(setup, wide, "gaussian")
-    for field in setup.fields:
+        cover(context, wide, "gaussian")
+    for field in context.fields:
         place(field, gaussians[field.source.name], catalogue, "density")
         if wide:
             place(field, wide[field.source.name], catalogue, "gaussian")
         if config.neighbours is not None:
             y, x, weight = detected(catalogue, field.source.name)
             lattices.put_points(field.store, "detected", field.source.shape, y, x, weight=weight)
-    trends, convergence = iterate(setup, catalogue, gaussians, setup.config.inpaint_iterations)
+    trends, convergence = iterate(context, catalogue, gaussians, run.inpaint_iterations, run.cluster)
     units = [
         Unit(f"{field.source.name}/{tile.index}", tile.core.size, (field.source.name, tile.index))
-        for field in setup.fields
+        for field in context.fields
         for tile in field.grid.tiles()
     ]
-    fields = {field.source.name: field for field in setup.fields}
+    fields = {field.source.name: field for field in context.fields}
     common = _Common(fields, config, gaussians, wide, trends)
-    setup.engine.run("density", _density_unit, units, common=common, ledger=setup.ledger)
-    for field in setup.fields:
-        store.annotate(field.store, {"resolution_arcsec": resolutions(setup.config)})
+    context.engine.run("density", _density_unit, units, common=common, ledger=context.ledger)
+    for field in context.fields:
+        store.annotate(field.store, {"resolution_arcsec": resolutions(run)})
     return convergence
 
 

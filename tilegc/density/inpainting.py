@@ -8,11 +8,12 @@ from dataclasses import dataclass
 import numpy as np
 import xarray as xr
 
+from tilegc.config import Inpaint
 from tilegc.density.random import draw_sources
 from tilegc.engine import Pass, run_pass
 from tilegc.geometry import Tile
+from tilegc.phases.context import Context
 from tilegc.phases.partials import Table, stacked
-from tilegc.phases.setup import Setup
 from tilegc.schema import Bit
 from tilegc.sky import pixel_to_world
 
@@ -37,12 +38,11 @@ def hidden(mask: np.ndarray) -> np.ndarray:
     return chosen
 
 
-def inpaint(setup: Setup) -> Table:
+def inpaint(context: Context, config: Inpaint) -> Table:
     """Draw the sources that the masks hide: the columns of `schema.INPAINTED`, by realisation, field, y, x.
 
     A further column, `coverage`, is the good fraction from which their density was taken.
     """
-    config = setup.config.inpaint
     params = {
         field.source.name: _InpaintParams(
             index,
@@ -51,20 +51,20 @@ def inpaint(setup: Setup) -> Table:
             config.realisations,
             field.source.pixel_area,
         )
-        for index, field in enumerate(setup.fields)
+        for index, field in enumerate(context.fields)
     }
     parts: list[Table] = []
-    run_pass(setup.engine, INPAINT, setup.fields, params, gather=parts.append)
+    run_pass(context.engine, INPAINT, context.fields, params, gather=parts.append)
     drawn = stacked(parts)
     assert drawn is not None  # every tile gives a table, if an empty one
     order = np.lexsort((drawn["x"], drawn["y"], drawn["field"], drawn["realisation"]))
     table = {name: column[order] for name, column in drawn.items()}
     ra, dec = np.zeros(order.size), np.zeros(order.size)
-    for index, name in enumerate(setup.names):
+    for index, name in enumerate(context.names):
         rows = table["field"] == index
         if rows.any():
-            ra[rows], dec[rows] = pixel_to_world(setup.source(name).wcs, table["y"][rows], table["x"][rows])
-    names = np.array(setup.names, dtype=object)
+            ra[rows], dec[rows] = pixel_to_world(context.source(name).wcs, table["y"][rows], table["x"][rows])
+    names = np.array(context.names, dtype=object)
     return {**table, "field": names[table["field"]], "ra": ra, "dec": dec}
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
+from tilegc.config import Density
 from tilegc.density import multilevel
 from tilegc.density.coverage import detected
 from tilegc.density.density_map import DENSITY_SIGMA
@@ -12,8 +13,8 @@ from tilegc.density.multilevel import Tables, coarse_nodes, far, kernel_tables
 from tilegc.engine import FieldTiles, Unit
 from tilegc.geometry import TileGrid
 from tilegc.io import lattices, store
+from tilegc.phases.context import Context
 from tilegc.phases.partials import Table
-from tilegc.phases.setup import Setup
 
 __all__ = ["MAPS", "drawn_variance", "error_tables", "rho", "tile_bytes"]
 
@@ -60,7 +61,7 @@ def tile_bytes(grid: TileGrid) -> int:
     return int(BYTES_PER_PIXEL * grid.tile(0).core.size) + POINT_BYTES
 
 
-def rho(setup: Setup, catalogue: Table, inpainted: Table) -> None:
+def rho(context: Context, config: Density, realisations: int, catalogue: Table, inpainted: Table) -> None:
     """Write the kernel sum of every field's detected and inpainted sources, and its error.
 
     The mean over realisations of the sums is the sum of the mean: the convolution is linear.
@@ -70,33 +71,31 @@ def rho(setup: Setup, catalogue: Table, inpainted: Table) -> None:
     in all, c n of them seen, the n inpainted from these would scatter by n / c. So a source drawn in all realisations
     adds 1 + 1/c more, c being the good fraction round it, but through the Gaussian that smoothes the density.
     """
-    config = setup.config.density
     tables: dict[str, tuple[Tables, ...]] = {}
-    for field in setup.fields:
+    for field in context.fields:
         name, source = field.source.name, field.source
         kernel = source.shape, source.scale, config.alpha, config.softening
         tables[name] = (kernel_tables(*kernel), *error_tables(*kernel))
-        y, x, columns = _points(setup, name, catalogue, inpainted)
+        y, x, columns = _points(name, source.shape[1], realisations, catalogue, inpainted)
         order = lattices.put_points(field.store, "points", source.shape, y, x, **columns)
         for column, of in zip(COLUMNS, tables[name], strict=True):
             nodes, coarse = far(y[order], x[order], columns[column][order], source.shape, of)
             lattices.put_lattice(field.store, f"{column}_far", nodes, coarse)
     units = [
         Unit(f"{field.source.name}/{tile.index}", tile.core.size, (field.source.name, tile.index))
-        for field in setup.fields
+        for field in context.fields
         for tile in field.grid.tiles()
     ]
-    common = ({field.source.name: field for field in setup.fields}, tables)
-    setup.engine.run("rho", _rho_unit, units, common=common, ledger=setup.ledger)
-    for field in setup.fields:
+    common = ({field.source.name: field for field in context.fields}, tables)
+    context.engine.run("rho", _rho_unit, units, common=common, ledger=context.ledger)
+    for field in context.fields:
         store.annotate(field.store, {"rho_alpha": config.alpha, "rho_softening_arcsec": config.softening})
 
 
 def _points(
-    setup: Setup, name: str, catalogue: Table, inpainted: Table
+    name: str, width: int, realisations: int, catalogue: Table, inpainted: Table
 ) -> tuple[np.ndarray, np.ndarray, dict[str, np.ndarray]]:
     """Return y, x and `COLUMNS` of all pixels of a field that hold a source, detected or drawn."""
-    width = setup.source(name).shape[1]
     y, x, weight = detected(catalogue, name)
     mine = inpainted["field"] == name
     seen = y.astype(np.int64) * width + x
@@ -106,7 +105,6 @@ def _points(
     total, squares, coverage = np.zeros(pixel.size), np.zeros(pixel.size), np.ones(pixel.size)
     total[at], squares[at] = weight, weight * weight  # one detected source a pixel
     coverage[drawn] = inpainted["coverage"][mine]
-    realisations = setup.config.inpaint.realisations
     share = np.bincount(drawn, minlength=pixel.size) / realisations
     columns = total + share, squares + share / realisations, share * drawn_variance(coverage)
     return pixel // width, pixel % width, dict(zip(COLUMNS, columns, strict=True))

@@ -16,6 +16,7 @@ from typing import Final
 
 import numpy as np
 
+from tilegc.config import Density
 from tilegc.density import multilevel
 from tilegc.density.inpainting import no_data
 from tilegc.density.multilevel import Tables, coarse_nodes, far, kernel_tables
@@ -23,8 +24,8 @@ from tilegc.engine import FieldTiles, Unit
 from tilegc.geometry import Box, TileGrid
 from tilegc.io import lattices, store
 from tilegc.kernels.lattice import bilinear_part, lattice_shape
+from tilegc.phases.context import Context
 from tilegc.phases.partials import Table
-from tilegc.phases.setup import Setup
 
 __all__ = ["BLOCK", "MAPS", "block_points", "rho_scatter", "scatter_of", "tile_bytes"]
 
@@ -76,11 +77,11 @@ def block_points(
     return block // width, block % width, realisation[order], count[order].astype(np.float64)
 
 
-def rho_scatter(setup: Setup, inpainted: Table) -> None:
+def rho_scatter(context: Context, config: Density, realisations: int, inpainted: Table) -> None:
     """Write the standard deviation of rho between realisations, at every pixel; NaN with a single one."""
-    config, number = setup.config.density, min(setup.config.inpaint.realisations, MOST)
+    number = min(realisations, MOST)
     tables: dict[str, Tables] = {}
-    for field in setup.fields:
+    for field in context.fields:
         name, source = field.source.name, field.source
         shape = lattice_shape(source.shape, BLOCK)
         tables[name] = kernel_tables(shape, BLOCK * source.scale, config.alpha, config.softening, error=ERROR)
@@ -98,11 +99,11 @@ def rho_scatter(setup: Setup, inpainted: Table) -> None:
         store.annotate(field.store, {"rho_scatter_realisations": number})
     units = [
         Unit(f"{field.source.name}/{tile.index}", tile.core.size, (field.source.name, tile.index))
-        for field in setup.fields
+        for field in context.fields
         for tile in field.grid.tiles()
     ]
-    common = _Common({field.source.name: field for field in setup.fields}, tables, number)
-    setup.engine.run("rho-scatter", _scatter_unit, units, common=common, ledger=setup.ledger)
+    common = _Common({field.source.name: field for field in context.fields}, tables, number)
+    context.engine.run("rho-scatter", _scatter_unit, units, common=common, ledger=context.ledger)
 
 
 def _scatter_unit(common: _Common, payload: tuple[str, int]) -> None:

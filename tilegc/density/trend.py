@@ -13,6 +13,7 @@ from functools import partial
 
 import numpy as np
 
+from tilegc.config import Cluster
 from tilegc.density.coverage import Gaussians, cover, detected, estimate
 from tilegc.density.inpainting import hidden
 from tilegc.density.trend_fit import (
@@ -25,9 +26,10 @@ from tilegc.density.trend_fit import (
 )
 from tilegc.engine import FieldTiles, Unit
 from tilegc.io import store
+from tilegc.io.fits import FieldSource
 from tilegc.kernels import exact
+from tilegc.phases.context import Context
 from tilegc.phases.partials import Table, by_field
-from tilegc.phases.setup import Setup
 from tilegc.sky import world_to_pixel
 
 __all__ = ["CONVERGED", "Convergence", "iterate"]
@@ -56,42 +58,45 @@ class _Common:
 
 
 def iterate(
-    setup: Setup, catalogue: Table, gaussians: Gaussians, most: int
+    context: Context, catalogue: Table, gaussians: Gaussians, most: int, cluster: Cluster
 ) -> tuple[dict[str, Trend | None], dict[str, Convergence]]:
     """Return the trend of every field, and how far it had converged after at most so many steps."""
-    trends: dict[str, Trend | None] = dict.fromkeys(setup.names)
-    found = dict.fromkeys(setup.names, Convergence(0, math.nan))
+    trends: dict[str, Trend | None] = dict.fromkeys(context.names)
+    found = dict.fromkeys(context.names, Convergence(0, math.nan))
     if not most:
         return trends, found
-    sources = {name: detected(catalogue, name) for name in setup.names}
-    centres = {name: _centre(setup, name) for name in setup.names}
-    edges = {name: annuli_edges(*sources[name][:2], centres[name]) for name in setup.names}
+    sources = {name: detected(catalogue, name) for name in context.names}
+    centres = {name: _centre(context.source(name), cluster) for name in context.names}
+    edges = {name: annuli_edges(*sources[name][:2], centres[name]) for name in context.names}
     common = partial(
-        _Common, {field.source.name: field for field in setup.fields}, gaussians, centres=centres, edges=edges
+        _Common,
+        {field.source.name: field for field in context.fields},
+        gaussians,
+        centres=centres,
+        edges=edges,
     )
-    sums = _annuli(setup, common(trends=trends))
+    sums = _annuli(context, common(trends=trends))
     for step in range(1, most + 1):
         trends = {
             field.source.name: fit_trend(
                 *sources[field.source.name], centres[field.source.name], edges[field.source.name],
                 sums[field.source.name], field.source.pixel_area, _farthest(field, centres[field.source.name]),
             )
-            for field in setup.fields
+            for field in context.fields
         }  # fmt: skip
         if all(trend is None for trend in trends.values()):
             break
-        cover(setup, gaussians, "trend", trends)
-        before, sums = sums, _annuli(setup, common(trends=trends))
-        found = {name: Convergence(step, _change(before[name], sums[name])) for name in setup.names}
+        cover(context, gaussians, "trend", trends)
+        before, sums = sums, _annuli(context, common(trends=trends))
+        found = {name: Convergence(step, _change(before[name], sums[name])) for name in context.names}
         if all(not state.change >= CONVERGED for state in found.values()):
             break
     return trends, found
 
 
-def _centre(setup: Setup, name: str) -> tuple[int, int]:
+def _centre(source: FieldSource, cluster: Cluster) -> tuple[int, int]:
     """Return the pixel nearest to the cluster's centre, which may lie outside of the field."""
-    cluster = setup.config.cluster
-    y, x = world_to_pixel(setup.source(name).wcs, cluster.ra, cluster.dec)
+    y, x = world_to_pixel(source.wcs, cluster.ra, cluster.dec)
     return round(float(y)), round(float(x))
 
 
@@ -110,14 +115,14 @@ def _change(before: Annuli, after: Annuli) -> float:
     return math.fsum(np.abs(new - old).tolist()) / total if total > 0 else math.nan
 
 
-def _annuli(setup: Setup, common: _Common) -> dict[str, Annuli]:
+def _annuli(context: Context, common: _Common) -> dict[str, Annuli]:
     """Add up the annuli of all fields; a counting pass."""
     units = [
         Unit(f"{field.source.name}/{tile.index}", tile.core.size, (field.source.name, tile.index))
-        for field in setup.fields
+        for field in context.fields
         for tile in field.grid.tiles()
     ]
-    sums: dict[str, Annuli] = setup.engine.run(
+    sums: dict[str, Annuli] = context.engine.run(
         "trend", _annuli_unit, units, common=common, combine=partial(by_field, combine_annuli)
     )
     return sums

@@ -14,11 +14,11 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
-from tilegc.config import RunConfig, resolve
+from tilegc.config import DetectionConfig, detection_settings
 from tilegc.detection import shapes, threshold
 from tilegc.detection.noise import global_noise as noise
 from tilegc.detection.noise import local_noise
-from tilegc.engine import FieldTiles, SerialEngine
+from tilegc.engine import FieldTiles
 from tilegc.errors import InputError
 from tilegc.filter import detection_map
 from tilegc.geometry import TileGrid
@@ -27,9 +27,7 @@ from tilegc.io import store
 from tilegc.io.fits import BandSource, FieldSource
 from tilegc.mask import mask_map as mask
 from tilegc.mask.mask_map import Regions
-from tilegc.phases.setup import Setup, arrays
-from tilegc.run_folder import RunFolder
-from tilegc.sky import SkyGrid
+from tilegc.phases.context import Context, arrays
 
 __all__ = ["Detections", "detect_in"]
 
@@ -41,6 +39,9 @@ RA, DEC = 180.0, 0.0
 
 SKY = ("field", "ra", "dec", "radius_arcsec", "radius_kpc")
 """Columns that mean nothing without a WCS."""
+
+TILE = 2048
+"""Side of the tiles, pixels: of no influence on any result."""
 
 Bands = Mapping[str, npt.ArrayLike]
 
@@ -103,9 +104,10 @@ def detect_in(
     (array([32], dtype=int32), array([20], dtype=int32))
     """
     sci, weights = _checked(bands, wht, scale)
+    config = _config(recipe, sections)
     with tempfile.TemporaryDirectory(prefix="tilegc-") as folder:
-        config = _config(recipe, sections, folder)
-        return _detected(_setup(config, sci, weights, float(scale), Path(folder)))
+        tiles = _stored(recipe, sci, weights, float(scale), Path(folder))
+        return _detected(Context(fields=(tiles,)), config)
 
 
 def _checked(
@@ -139,23 +141,22 @@ def _image(what: str, values: npt.ArrayLike) -> np.ndarray:
     return np.ascontiguousarray(array, np.float32)
 
 
-def _config(recipe: str, sections: Mapping[str, object], folder: str) -> RunConfig:
-    """Return the run file of a run over these arrays."""
+def _config(recipe: str, sections: Mapping[str, object]) -> DetectionConfig:
+    """Return the settings of the phases that make a catalogue."""
     if unknown := [name for name in sections if name not in {"mask", "filter", "detect"}]:
         raise InputError(f"{unknown[0]}: no section that detection knows; give mask, filter or detect")
-    content = {
-        "recipe": recipe,
-        "cluster": {"name": FIELD, "redshift": 0.3, "ra": RA, "dec": DEC},  # of columns that are left out
-        "fields": [{"name": FIELD, "store": folder}],
-        **sections,
-    }
-    return resolve(content, source="detect_in")
+    return detection_settings({"recipe": recipe, **sections}, source="detect_in")
 
 
-def _setup(
-    config: RunConfig, sci: dict[str, np.ndarray], wht: dict[str, np.ndarray], scale: float, folder: Path
-) -> Setup:
-    """Write the arrays into a store and return the frame of a run over them."""
+def _stored(
+    recipe: str,
+    sci: dict[str, np.ndarray],
+    wht: dict[str, np.ndarray],
+    scale: float,
+    folder: Path,
+    tile: int = TILE,
+) -> FieldTiles:
+    """Write the arrays into a store and return the field that they make."""
     shape = next(iter(sci.values())).shape
     rows, columns = shape
     path = str(folder / "image.zarr")
@@ -166,20 +167,14 @@ def _setup(
         tuple(BandSource(name, None, stored=("sci", "wht") if name in wht else ("sci",)) for name in sci),
         wcs, wcs, scale, scale * scale, has_err=False, has_wht=bool(wht), store=path,
     )  # fmt: skip
-    grid = TileGrid((rows, columns), config.tiles.size)
-    wanted = arrays(
-        (*tables, *detection_map.maps_of(config.recipe), *mask.MASKS, *local_noise.maps_of(config.recipe))
-    )
-    store.create(
-        path, wanted, shape=(rows, columns), bands=source.band_names, shard=config.tiles.size, attrs={}
-    )
+    grid = TileGrid((rows, columns), tile)
+    wanted = arrays((*tables, *detection_map.maps_of(recipe), *mask.MASKS, *local_noise.maps_of(recipe)))
+    store.create(path, wanted, shape=(rows, columns), bands=source.band_names, shard=tile, attrs={})
     for kind, images in tables.items():
         for number, name in enumerate(sci):
             if name in images:
                 store.write(path, kind, source.box, images[name], band=number)
-    run = RunFolder(folder)
-    tiles = FieldTiles(source, path, grid)
-    return Setup(config, run, run.ledger, SerialEngine(), (tiles,), SkyGrid(RA, DEC, config.comparison.pixel))
+    return FieldTiles(source, path, grid)
 
 
 def _tangent_plane(rows: int, columns: int, scale: float) -> str:
@@ -192,17 +187,17 @@ def _tangent_plane(rows: int, columns: int, scale: float) -> str:
     return "\n".join(f"{key:8}= {value}" for key, value in cards.items())
 
 
-def _detected(setup: Setup) -> Detections:
+def _detected(context: Context, config: DetectionConfig) -> Detections:
     """Take the arrays through the stages, in the run's order."""
-    config, tiles = setup.config, setup.fields[0]
-    psfs = psf.field_psfs(setup, {})
-    filtering = detection_map.detection_map(setup, psfs if config.recipe == "calibrated" else None)
-    mask.mask(setup, {FIELD: Regions((), ())}, psfs)
-    noises = noise.noise(setup)
-    local = local_noise.local_noise(setup, noises, filtering)
+    tiles = context.fields[0]
+    psfs = psf.field_psfs(context, config.recipe, {})
+    filtering = detection_map.detection_map(context, config, psfs if config.recipe == "calibrated" else None)
+    mask.mask(context, config, {FIELD: Regions((), ())}, psfs)
+    noises = noise.noise(context)
+    local = local_noise.local_noise(context, config.detect.exclusion_radius, noises, filtering)
     tables = shapes.field_tables(psfs)
-    selection = threshold.select(setup, noises, local, tables)
-    selection = shapes.judged(setup, selection, tables)
+    selection = threshold.select(context, config, noises, local, tables, frame=None)
+    selection = shapes.judged(context, config.detect, selection, tables)
     detection, bits, light = (
         store.read(tiles.store, name, tiles.source.box) for name in ("detection", "mask", "light")
     )

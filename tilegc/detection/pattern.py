@@ -12,8 +12,8 @@ import numpy as np
 
 from tilegc.detection.noise.local_noise import LocalNoise
 from tilegc.detection.periodicity import FEWEST, Room, strongest_period
+from tilegc.phases.context import Context
 from tilegc.phases.partials import Table
-from tilegc.phases.setup import Setup
 
 __all__ = ["ALARM", "EDGES", "Pattern", "onset", "pattern", "slices_of"]
 
@@ -34,19 +34,19 @@ class Pattern:
     """Signal-to-noise up to which there is a regular pattern; 0: there is none."""
 
 
-def pattern(setup: Setup, found: Table, noises: Mapping[str, LocalNoise]) -> dict[str, Pattern]:
+def pattern(context: Context, found: Table, noises: Mapping[str, LocalNoise]) -> dict[str, Pattern]:
     """Search every field's peaks for a regular pattern, slice by slice of signal-to-noise.
 
     Parameters
     ----------
-    setup : Setup
+    context : Context
     found : table
         field (position), y, x and rank (signal-to-noise against local noise) of the peaks.
     noises : mapping
         With the fields' good pixels in bins.
     """
     result = {}
-    for index, name in enumerate(setup.names):
+    for index, name in enumerate(context.names):
         rows = found["field"] == index
         table = slices_of(name, found["y"][rows], found["x"][rows], found["rank"][rows], noises[name].bins)
         result[name] = Pattern(table, onset(table))

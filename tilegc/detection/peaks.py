@@ -12,15 +12,16 @@ from dataclasses import dataclass, replace
 import numpy as np
 import xarray as xr
 
+from tilegc.config import DetectionConfig
 from tilegc.detection.noise.global_noise import Noise
 from tilegc.detection.noise.noise_map import LocalNoise, NoiseMap
 from tilegc.detection.purity import Purity, purity_of
 from tilegc.engine import Pass, run_pass
 from tilegc.geometry import Tile
 from tilegc.kernels.peaks import classify, local_maxima, settle
+from tilegc.phases.context import Context
 from tilegc.phases.partials import Table, stacked
-from tilegc.phases.setup import Setup
-from tilegc.sky import cosmology, kpc_per_arcsec, pixel_to_world, separation_arcsec
+from tilegc.sky import ClusterFrame, pixel_to_world, separation_arcsec
 
 __all__ = [
     "PEAK_HALO",
@@ -93,7 +94,8 @@ PEAKS = Pass("peaks", ("detection", "mask"), PEAK_HALO, (), peaks_rule, bytes_pe
 
 
 def find_peaks(
-    setup: Setup,
+    context: Context,
+    config: DetectionConfig,
     limits: Mapping[str, float],
     noises: Mapping[str, LocalNoise] | None = None,
     *,
@@ -103,7 +105,8 @@ def find_peaks(
 
     Parameters
     ----------
-    setup : Setup
+    context : Context
+    config : DetectionConfig
     limits : mapping
         T of each field, nJy per pixel, or signal-to-noise if `ranked`; NaN: the field is not searched.
     noises : mapping, optional
@@ -117,8 +120,8 @@ def find_peaks(
         field (position in the run file), y, x, peak (nJy per pixel), rank (the peak, or its signal-to-noise) and
         noise (local, nJy per pixel).
     """
-    radius = setup.config.detect.exclusion_radius
-    maxima = setup.config.recipe == "calibrated"
+    radius = config.detect.exclusion_radius
+    maxima = config.recipe == "calibrated"
     params = {
         name: PeakParams(
             index,
@@ -128,17 +131,17 @@ def find_peaks(
             ranked=ranked,
             maxima=maxima,
         )
-        for index, name in enumerate(setup.names)
+        for index, name in enumerate(context.names)
     }
     # A field without a good pixel has no threshold, and no candidates.
-    searched = [field for field in setup.fields if np.isfinite(limits[field.source.name])]
+    searched = [field for field in context.fields if np.isfinite(limits[field.source.name])]
     parts: list[Table] = []
     if searched:
         reads = noises[searched[0].source.name].map.reads if noises is not None else ()
         step = replace(
             PEAKS, reads=(*PEAKS.reads, *reads), bytes_per_pixel=PEAKS.bytes_per_pixel + 8 * len(reads)
         )
-        run_pass(setup.engine, step, searched, params, gather=parts.append)
+        run_pass(context.engine, step, searched, params, gather=parts.append)
     found = stacked(parts)
     parts.clear()
     if found is None:
@@ -163,11 +166,12 @@ def settled(found: Table, radius: float) -> Table:
 
 
 def candidates(
-    setup: Setup,
+    context: Context,
     peaks: Table,
     noises: Mapping[str, Noise],
     local: Mapping[str, LocalNoise],
     purities: Mapping[str, Purity],
+    frame: ClusterFrame | None,
     *,
     ranked: bool,
 ) -> Candidates:
@@ -178,20 +182,20 @@ def candidates(
     """
     n = peaks["y"].size
     ra, dec, snr, pure = (np.full(n, np.nan) for _ in range(4))
-    names = np.array(setup.names, dtype=object)
-    for index, name in enumerate(setup.names):
+    names = np.array(context.names, dtype=object)
+    for index, name in enumerate(context.names):
         rows = peaks["field"] == index
         if not rows.any():
             continue
         y, x, peak = peaks["y"][rows], peaks["x"][rows], peaks["peak"][rows]
-        ra[rows], dec[rows] = pixel_to_world(setup.source(name).wcs, y, x)
+        ra[rows], dec[rows] = pixel_to_world(context.source(name).wcs, y, x)
         level = peaks["noise"][rows]
         here = (peaks["rank"][rows] if ranked else peak / level).astype(np.float64)
         snr[rows] = here if ranked else peak.astype(np.float64) / noises[name].positive
         pure[rows] = purity_of(purities[name], local[name], y, x, here, level)
-    cluster = setup.config.cluster
-    radius = separation_arcsec(ra, dec, cluster.ra, cluster.dec)
-    scale = kpc_per_arcsec(cosmology(setup.config.cosmology), cluster.redshift)
+    radius, scale = np.full(n, np.nan), np.nan
+    if frame is not None:
+        radius, scale = separation_arcsec(ra, dec, frame.ra, frame.dec), frame.kpc_per_arcsec
     return {
         "id": np.arange(n, dtype=np.int64),
         "field": names[peaks["field"]],

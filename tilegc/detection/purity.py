@@ -15,8 +15,8 @@ from tilegc.detection.noise.local_noise import ZONES, LocalNoise
 from tilegc.detection.noise.null_maps import SLICES
 from tilegc.geometry import LATTICE
 from tilegc.kernels.masks import reach_squared
+from tilegc.phases.context import Context
 from tilegc.phases.partials import Table
-from tilegc.phases.setup import Setup
 
 __all__ = ["STEP", "ZONES", "Purity", "lowest_limit", "purity", "purity_of", "rising", "tail", "zone_of"]
 
@@ -52,22 +52,25 @@ class Purity:
     """By zone: signal-to-noise, rising, and purity there, rising; empty where nothing is known."""
 
 
-def purity(setup: Setup, found: Table, noises: Mapping[str, LocalNoise]) -> dict[str, Purity]:
+def purity(
+    context: Context, radius: float, found: Table, noises: Mapping[str, LocalNoise]
+) -> dict[str, Purity]:
     """Measure the purity of every field's peaks.
 
     Parameters
     ----------
-    setup : Setup
+    context : Context
+    radius : float
+        Exclusion radius, pixels.
     found : table
         field (position), y, x, rank (signal-to-noise against local noise), noise and point of all peaks from
         `null_maps.FLOOR` on. Only points are judged; all of them leave less room for noise.
     noises : mapping
         With the null maps' peaks.
     """
-    radius = setup.config.detect.exclusion_radius
     disc = _disc(radius)
     measured = {}
-    for index, field in enumerate(setup.fields):
+    for index, field in enumerate(context.fields):
         on = found["field"] == index
         peaks = {name: found[name][on] for name in ("y", "x", "rank", "noise", "point")}
         name, area = field.source.name, field.source.pixel_area

@@ -18,13 +18,14 @@ from typing import TYPE_CHECKING, Final
 import numpy as np
 import xarray as xr
 
+from tilegc.config import Detect
 from tilegc.detection.shape_ratios import REACH, ShapeTables, measure, shape_tables
 from tilegc.engine import Pass, run_pass
 from tilegc.geometry import Tile, TileGrid
 from tilegc.images.psfs import BandPsf
 from tilegc.kernels.psf import Psf, quantised, resampled
+from tilegc.phases.context import Context
 from tilegc.phases.partials import Table
-from tilegc.phases.setup import Setup
 
 if TYPE_CHECKING:
     from tilegc.detection.threshold import Selection
@@ -86,17 +87,17 @@ def _by_tile(grid: TileGrid, rows: np.ndarray, y: np.ndarray, x: np.ndarray) -> 
 SHAPES = Pass("shapes", ("light",), REACH, (), _shapes_rule, bytes_per_pixel=12.0)
 
 
-def measured(setup: Setup, candidates: Table, tables: Mapping[str, ShapeTables]) -> Table:
+def measured(context: Context, candidates: Table, tables: Mapping[str, ShapeTables]) -> Table:
     """Return candidates with the columns sharpness, roundness, concentration and shape."""
     n = candidates["y_peak"].size
     numbers = {name: np.full(n, np.nan, np.float32) for name in NUMBERS}
     places = {}
-    for field in setup.fields:
+    for field in context.fields:
         rows = np.flatnonzero(candidates["field"] == field.source.name)
         if rows.size:
             y, x = candidates["y_peak"][rows], candidates["x_peak"][rows]
             places[field.source.name] = _by_tile(field.grid, rows, y, x)
-    searched = [field for field in setup.fields if field.source.name in places]
+    searched = [field for field in context.fields if field.source.name in places]
     if searched:
 
         def enter(found: Table) -> None:
@@ -104,50 +105,53 @@ def measured(setup: Setup, candidates: Table, tables: Mapping[str, ShapeTables])
                 numbers[name][found["row"]] = found[name]
 
         run_pass(
-            setup.engine, SHAPES, searched, tables, gather=enter,
+            context.engine, SHAPES, searched, tables, gather=enter,
             own=lambda field, tile: places[field.source.name][tile.index],
         )  # fmt: skip
     whole = {**candidates, **numbers}
     return {**whole, "shape": judge(whole, tables)}
 
 
-def points(setup: Setup, found: Table, tables: Mapping[str, ShapeTables]) -> np.ndarray:
+def points(context: Context, settings: Detect, found: Table, tables: Mapping[str, ShapeTables]) -> np.ndarray:
     """Return which peaks may be in a catalogue by their shape, bool (n,): all, where shapes do not decide.
 
     Parameters
     ----------
-    setup : Setup
+    context : Context
+    settings : Detect
     found : table
         Of `threshold.survey`.
     tables : mapping of str to ShapeTables
         Of every field.
     """
-    if setup.config.detect.shape == "off":
+    if settings.shape == "off":
         return np.ones(found["y"].size, bool)
-    names = np.array(setup.names, dtype=object)
+    names = np.array(context.names, dtype=object)
     peaks = {
         "field": names[found["field"]],
         "y_peak": found["y"],
         "x_peak": found["x"],
         "snr": found["rank"].astype(np.float64),
     }
-    point: np.ndarray = measured(setup, peaks, tables)["shape"] == POINT
+    point: np.ndarray = measured(context, peaks, tables)["shape"] == POINT
     return point
 
 
-def eligible(setup: Setup, candidates: Table) -> Table:
+def eligible(settings: Detect, candidates: Table) -> Table:
     """Return the candidates that may be in a catalogue: points, where shapes decide."""
-    if setup.config.detect.shape == "off":
+    if settings.shape == "off":
         return candidates
     rows = candidates["shape"] == POINT
     return {name: column[rows] for name, column in candidates.items()}
 
 
-def judged(setup: Setup, selection: Selection, tables: Mapping[str, ShapeTables]) -> Selection:
+def judged(
+    context: Context, settings: Detect, selection: Selection, tables: Mapping[str, ShapeTables]
+) -> Selection:
     """Return a selection whose candidates have shapes, and whose catalogue, if asked, holds points alone."""
-    found = measured(setup, selection.candidates, tables)
+    found = measured(context, selection.candidates, tables)
     rows = selection.catalogue["id"]
-    if setup.config.detect.shape == "auto":
+    if settings.shape == "auto":
         rows = rows[found["shape"][rows] == POINT]
     return replace(
         selection, candidates=found, catalogue={name: column[rows] for name, column in found.items()}

@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from tilegc.config import RunConfig, SigmaThreshold, ValueThreshold
+from tilegc.config import DetectionConfig, SigmaThreshold, ValueThreshold
 from tilegc.detection.noise.balance import FEWEST
 from tilegc.detection.noise.global_noise import Noise
 from tilegc.detection.noise.noise_map import LocalNoise, NoiseMap
@@ -23,8 +23,9 @@ from tilegc.detection.peaks import Candidates, at_least, candidates, find_peaks,
 from tilegc.detection.purity import STEP, Purity, lowest_limit, purity, purity_of, zone_of
 from tilegc.detection.shape_ratios import ShapeTables
 from tilegc.detection.shapes import points
+from tilegc.phases.context import Context
 from tilegc.phases.partials import Table
-from tilegc.phases.setup import Setup
+from tilegc.sky import ClusterFrame
 
 __all__ = [
     "FALLBACK",
@@ -72,12 +73,12 @@ class Threshold:
     """Why T is what it is, for the terminal and the report."""
 
 
-def is_local(config: RunConfig) -> bool:
+def is_local(config: DetectionConfig) -> bool:
     """Whether peaks are found, and compared with T, in signal-to-noise against local noise."""
     return config.local_threshold
 
 
-def threshold(config: RunConfig, noise: Noise) -> float:
+def threshold(config: DetectionConfig, noise: Noise) -> float:
     """Return T against global noise, nJy per pixel; NaN where there is no noise to be a multiple of."""
     asked = config.detect.threshold
     if isinstance(asked, ValueThreshold):
@@ -162,31 +163,43 @@ class Selection:
 
 
 def select(
-    setup: Setup,
+    context: Context,
+    config: DetectionConfig,
     noises: Mapping[str, Noise],
     local: Mapping[str, LocalNoise],
     tables: Mapping[str, ShapeTables],
+    frame: ClusterFrame | None,
 ) -> Selection:
     """Find all peaks, judge them, choose T, and return candidates (>= T) and catalogue (>= keep x T).
 
     Parameters
     ----------
-    setup : Setup
+    context : Context
+    config : DetectionConfig
     noises, local : mapping
         Noise of every field, global and local.
     tables : mapping
         `shapes.field_tables`: the purity of a catalogue of points is that of the points among the peaks.
+    frame : ClusterFrame or None
+        None: the distances from the centre are NaN.
     """
-    config = setup.config
-    found = survey(setup, local)
-    found["point"] = points(setup, found, tables)
-    purities = purity(setup, found, local)
-    patterns = pattern(setup, found, local)
+    found = survey(context, config, local)
+    found["point"] = points(context, config.detect, found, tables)
+    purities = purity(context, config.detect.exclusion_radius, found, local)
+    patterns = pattern(context, found, local)
     limits = thresholds(
-        setup, noises, local, found, purities, {name: one.onset for name, one in patterns.items()}
+        context, config, noises, local, found, purities, {name: one.onset for name, one in patterns.items()}
     )
     ranked = is_local(config)
-    listed = candidates(setup, recorded(setup, limits, local, found), noises, local, purities, ranked=ranked)
+    listed = candidates(
+        context,
+        recorded(context, config, limits, local, found),
+        noises,
+        local,
+        purities,
+        frame,
+        ranked=ranked,
+    )
     values = {name: limit.value for name, limit in limits.items()}
     return Selection(
         local, purities, patterns, limits, listed,
@@ -194,15 +207,16 @@ def select(
     )  # fmt: skip
 
 
-def survey(setup: Setup, local: Mapping[str, LocalNoise]) -> Table:
+def survey(context: Context, config: DetectionConfig, local: Mapping[str, LocalNoise]) -> Table:
     """Return all peaks from signal-to-noise `FLOOR` on, which is as low as null maps are counted; all as points."""
-    limits = {name: _or_nan(FLOOR, local[name]) for name in setup.names}
-    found = find_peaks(setup, limits, local, ranked=True)
+    limits = {name: _or_nan(FLOOR, local[name]) for name in context.names}
+    found = find_peaks(context, config, limits, local, ranked=True)
     return {**found, "point": np.ones(found["y"].size, bool)}
 
 
 def thresholds(
-    setup: Setup,
+    context: Context,
+    config: DetectionConfig,
     noises: Mapping[str, Noise],
     local: Mapping[str, LocalNoise],
     found: Table,
@@ -213,7 +227,8 @@ def thresholds(
 
     Parameters
     ----------
-    setup : Setup
+    context : Context
+    config : DetectionConfig
     noises, local, purities : mapping
         By field.
     found : table
@@ -221,11 +236,10 @@ def thresholds(
     onsets : mapping
         Signal-to-noise up to which a field's sources have a regular pattern; 0: none has.
     """
-    config = setup.config
     here = is_local(config)
     asked = config.detect.threshold
     result = {}
-    for index, name in enumerate(setup.names):
+    for index, name in enumerate(context.names):
         if asked == "auto":
             rows = found["field"] == index
             peaks = {key: column[rows] for key, column in found.items()}
@@ -254,16 +268,20 @@ def thresholds(
 
 
 def recorded(
-    setup: Setup, limits: Mapping[str, Threshold], local: Mapping[str, LocalNoise], found: Table
+    context: Context,
+    config: DetectionConfig,
+    limits: Mapping[str, Threshold],
+    local: Mapping[str, LocalNoise],
+    found: Table,
 ) -> Table:
     """Return the peaks from T on, as `find_peaks` does; `found` are those of `survey`."""
     values = {name: limit.value for name, limit in limits.items()}
-    if not is_local(setup.config):
-        return find_peaks(setup, values, local, ranked=False)
+    if not is_local(config):
+        return find_peaks(context, config, values, local, ranked=False)
     if any(value < FLOOR for value in values.values()):
-        return find_peaks(setup, values, local, ranked=True)
+        return find_peaks(context, config, values, local, ranked=True)
     # Brightest first: peaks above T are the same whether fainter ones are recorded after them or not.
-    limit = np.array([values[name] for name in setup.names])[found["field"]]
+    limit = np.array([values[name] for name in context.names])[found["field"]]
     rows = found["rank"] >= limit
     return {name: column[rows] for name, column in found.items()}
 
@@ -273,7 +291,7 @@ def _or_nan(k: float, noise: LocalNoise) -> float:
 
 
 def _automatic(
-    config: RunConfig, name: str, peaks: Table, purity: Purity, onset: float, noise: LocalNoise
+    config: DetectionConfig, name: str, peaks: Table, purity: Purity, onset: float, noise: LocalNoise
 ) -> Threshold:
     """Return the lowest T at which the catalogue is pure enough in every zone of noise.
 

@@ -35,8 +35,8 @@ from tilegc.io import store
 from tilegc.kernels.medians import median
 from tilegc.kernels.order import sigma
 from tilegc.kernels.psf import Psf, resampled
+from tilegc.phases.context import Context
 from tilegc.phases.partials import Table, concatenate
-from tilegc.phases.setup import Setup
 
 __all__ = ["BandFilter", "BandNoise", "band_filters", "band_noise", "kernels_of"]
 
@@ -90,27 +90,31 @@ class BandNoise:
 
 
 def band_noise(
-    setup: Setup, psfs: Mapping[str, tuple[BandPsf, ...]], unobserved: Mapping[str, tuple[bool, ...]]
+    context: Context,
+    filtering: Filter,
+    psfs: Mapping[str, tuple[BandPsf, ...]],
+    unobserved: Mapping[str, tuple[bool, ...]],
 ) -> dict[str, tuple[BandNoise, ...]]:
     """Measure the noise of every band, by field.
 
     Parameters
     ----------
-    setup : Setup
+    context : Context
+    filtering : Filter
     psfs : mapping
         PSFs of the bands, by field.
     unobserved : mapping
         Of `unobserved_bands`.
     """
     units = []
-    for index, field in enumerate(setup.fields):
+    for index, field in enumerate(context.fields):
         name = field.source.name
-        kernels = kernels_of(psfs[name], setup.config.filter)
+        kernels = kernels_of(psfs[name], filtering)
         units += [
             Unit(f"{name}/{order}", box.size, _Cell(index, field, kernels, box, order, unobserved[name]))
             for order, box in enumerate(spread_blocks(field.grid.field, CELLS))
         ]
-    found: Table = setup.engine.run("band noise", _cell_noise, units, combine=concatenate)
+    found: Table = context.engine.run("band noise", _cell_noise, units, combine=concatenate)
     order = np.lexsort((found["cell"], found["band"], found["field"]))
     found = {name: column[order] for name, column in found.items()}
     return {
@@ -118,7 +122,7 @@ def band_noise(
             _of_band(found, (found["field"] == index) & (found["band"] == band), source.given)
             for band, source in enumerate(field.source.bands)
         )
-        for index, field in enumerate(setup.fields)
+        for index, field in enumerate(context.fields)
     }
 
 

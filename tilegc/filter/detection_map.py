@@ -16,7 +16,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 import xarray as xr
 
-from tilegc.config import Filter, Mask, RunConfig
+from tilegc.config import DetectionConfig, Filter, Mask
 from tilegc.engine import Pass, run_pass
 from tilegc.filter.band_noise import BandFilter, band_filters, band_noise
 from tilegc.filter.bands import add_bands
@@ -31,7 +31,7 @@ from tilegc.io.fits import FieldSource
 from tilegc.kernels.masks import grow
 from tilegc.kernels.psf_model import model
 from tilegc.kernels.smoothing import Taps, difference, difference_radius, gaussian_taps
-from tilegc.phases.setup import Setup
+from tilegc.phases.context import Context
 from tilegc.schema import Bit
 
 __all__ = [
@@ -141,7 +141,7 @@ def filter_params(filtering: Filter, mask: Mask, bands: int = 1) -> FilterParams
     )
 
 
-def planned_params(config: RunConfig, source: FieldSource) -> FilterParams:
+def planned_params(config: DetectionConfig, source: FieldSource) -> FilterParams:
     """Return what a field will be filtered with as far as it is known before anything is measured: for the plan."""
     params = filter_params(config.filter, config.mask, len(source.bands))
     params = replace(params, unobserved=searched([band.given for band in source.bands]))
@@ -309,31 +309,32 @@ def response_halo(params: FilterParams) -> int:
 
 
 def detection_map(
-    setup: Setup, psfs: Mapping[str, tuple[BandPsf, ...]] | None = None
+    context: Context, config: DetectionConfig, psfs: Mapping[str, tuple[BandPsf, ...]] | None = None
 ) -> dict[str, FilterParams]:
     """Write flags, light and detection map of every field; return by field what they were filtered with.
 
     Parameters
     ----------
-    setup : Setup
+    context : Context
+    config : DetectionConfig
+        The sections `filter` and `mask`.
     psfs : mapping, optional
         PSFs of the bands by field: `recipe: calibrated` filters with them.
     """
-    config = setup.config
     params = {
         field.source.name: filter_params(config.filter, config.mask, len(field.source.bands))
-        for field in setup.fields
+        for field in context.fields
     }
-    unobserved = unobserved_bands(setup)
+    unobserved = unobserved_bands(context)
     params = {name: replace(wanted, unobserved=unobserved[name]) for name, wanted in params.items()}
     if config.mask.extended == "auto":
         scales = next(iter(params.values())).mid_scales
         params = {
             name: _significant(params[name], *noise)
-            for name, noise in mid_noise(setup, scales, unobserved).items()
+            for name, noise in mid_noise(context, scales, unobserved).items()
         }
     if psfs is not None:
-        noise = band_noise(setup, psfs, unobserved)
+        noise = band_noise(context, config.filter, psfs, unobserved)
         params = {
             name: replace(
                 wanted,
@@ -342,7 +343,7 @@ def detection_map(
             )
             for name, wanted in params.items()
         }
-    run_pass(setup.engine, filter_pass(params), setup.fields, params, setup.ledger)
+    run_pass(context.engine, filter_pass(params), context.fields, params, context.ledger)
     return params
 
 

@@ -22,8 +22,8 @@ from tilegc.io import store
 from tilegc.kernels.medians import median
 from tilegc.kernels.order import sigma
 from tilegc.kernels.smoothing import Taps, difference, difference_radius
+from tilegc.phases.context import Context
 from tilegc.phases.partials import Table, concatenate
-from tilegc.phases.setup import Setup
 
 __all__ = ["CELLS", "MidScales", "mid_noise"]
 
@@ -44,20 +44,20 @@ class _Cell:
 
 
 def mid_noise(
-    setup: Setup, scales: MidScales, unobserved: Mapping[str, tuple[bool, ...]] | None = None
+    context: Context, scales: MidScales, unobserved: Mapping[str, tuple[bool, ...]] | None = None
 ) -> dict[str, tuple[float, float]]:
     """Return the noise of both mid-scale maps, nJy per pixel, by field; NaN where no cell has enough data."""
     units = []
-    for index, field in enumerate(setup.fields):
+    for index, field in enumerate(context.fields):
         name = field.source.name
         left_out = unobserved[name] if unobserved is not None else ()
         units += [
             Unit(f"{name}/{order}", box.size, _Cell(index, field, scales, box, order, left_out))
             for order, box in enumerate(spread_blocks(field.grid.field, CELLS))
         ]
-    found: Table = setup.engine.run("mid-scale noise", _cell_noise, units, combine=concatenate)
+    found: Table = context.engine.run("mid-scale noise", _cell_noise, units, combine=concatenate)
     noise = {}
-    for index, field in enumerate(setup.fields):
+    for index, field in enumerate(context.fields):
         rows = found["field"] == index
         fine, coarse = (_quiet(found["sigma"][rows & (found["scale"] == scale)]) for scale in (0, 1))
         noise[field.source.name] = fine, coarse

@@ -17,8 +17,8 @@ from tilegc.engine import FieldTiles, Unit
 from tilegc.geometry import Box, spread_blocks
 from tilegc.io import store
 from tilegc.kernels.repeats import REACH, joined, repeated, texture
+from tilegc.phases.context import Context
 from tilegc.phases.partials import Table, concatenate
-from tilegc.phases.setup import Setup
 
 __all__ = ["REACH", "observed", "searched", "unobserved_bands"]
 
@@ -45,20 +45,20 @@ def searched(given: Sequence[tuple[str, ...]]) -> tuple[bool, ...]:
     return tuple("wht" not in names for names in given)
 
 
-def unobserved_bands(setup: Setup) -> dict[str, tuple[bool, ...]]:
+def unobserved_bands(context: Context) -> dict[str, tuple[bool, ...]]:
     """Return, by field, in which bands regions of one repeated value are no data."""
     wanted = {
-        field.source.name: searched([band.given for band in field.source.bands]) for field in setup.fields
+        field.source.name: searched([band.given for band in field.source.bands]) for field in context.fields
     }
     units = [
         Unit(f"{field.source.name}/{order}", box.size, _Cell(index, field, box, order))
-        for index, field in enumerate(setup.fields)
+        for index, field in enumerate(context.fields)
         if any(wanted[field.source.name])
         for order, box in enumerate(spread_blocks(field.grid.field, CELLS))
     ]
     if not units:
         return wanted
-    found: Table = setup.engine.run("repeated values", _cell_texture, units, combine=concatenate)
+    found: Table = context.engine.run("repeated values", _cell_texture, units, combine=concatenate)
     order = np.lexsort((found["cell"], found["band"], found["field"]))
     found = {name: column[order] for name, column in found.items()}
     return {
@@ -66,7 +66,7 @@ def unobserved_bands(setup: Setup) -> dict[str, tuple[bool, ...]]:
             asked and joined(_rows(found, index, band)).possible
             for band, asked in enumerate(wanted[field.source.name])
         )
-        for index, field in enumerate(setup.fields)
+        for index, field in enumerate(context.fields)
     }
 
 

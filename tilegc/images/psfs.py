@@ -20,8 +20,8 @@ from tilegc.geometry import Tile
 from tilegc.images.stars import REACH, find_stars
 from tilegc.kernels.psf import Psf, centroid, quantised, resampled
 from tilegc.kernels.psf_model import model
+from tilegc.phases.context import Context
 from tilegc.phases.partials import Table, by_field
-from tilegc.phases.setup import Setup
 
 __all__ = ["STARS", "BandPsf", "field_psfs", "stack"]
 
@@ -56,25 +56,29 @@ class BandPsf:
     """Of which it was measured."""
 
 
-def field_psfs(setup: Setup, given: Mapping[str, Mapping[str, Psf]]) -> dict[str, tuple[BandPsf, ...]]:
+def field_psfs(
+    context: Context, recipe: str, given: Mapping[str, Mapping[str, Psf]]
+) -> dict[str, tuple[BandPsf, ...]]:
     """Return the PSFs of every field, in the order of its bands; `recipe: diego2026` measures none.
 
     Parameters
     ----------
-    setup : Setup
+    context : Context
+    recipe : str
+        `diego2026` measures no stars.
     given : mapping
         PSFs that the run file gives, by field and band.
     """
     wanting = [
         field
-        for field in setup.fields
-        if setup.config.recipe == "calibrated"
+        for field in context.fields
+        if recipe == "calibrated"
         and any(name not in given.get(field.source.name, {}) for name in field.source.band_names)
     ]
     names = [field.source.name for field in wanting]
-    found = run_pass(setup.engine, STARS, wanting, {name: name for name in names}) if wanting else None
+    found = run_pass(context.engine, STARS, wanting, {name: name for name in names}) if wanting else None
     psfs = {}
-    for field in setup.fields:
+    for field in context.fields:
         name, source = field.source.name, field.source
         measured = stack((found or {}).get(name), len(source.bands))
         psfs[name] = tuple(

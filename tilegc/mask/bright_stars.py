@@ -16,7 +16,7 @@ from typing import Final
 
 import numpy as np
 
-from tilegc.config import RunConfig
+from tilegc.config import DetectionConfig
 from tilegc.engine import FieldTiles, Unit
 from tilegc.geometry import Box
 from tilegc.images.psfs import BandPsf
@@ -28,8 +28,8 @@ from tilegc.mask.components import Components
 from tilegc.mask.ridges import CELL
 from tilegc.mask.wings import RADIUS, Glare, disc_radius, ring_shares, rings, spikes, star_flux, wings
 from tilegc.mask.wings import Rings as Light
+from tilegc.phases.context import Context
 from tilegc.phases.partials import Table, concatenate
-from tilegc.phases.setup import Setup
 from tilegc.sky import pixel_to_world
 
 __all__ = ["WINGS", "bright_stars", "glare", "grain", "no_stars"]
@@ -57,7 +57,8 @@ class _Window:
 
 
 def bright_stars(
-    setup: Setup,
+    context: Context,
+    config: DetectionConfig,
     bright: Mapping[str, Components],
     noise: Mapping[str, np.ndarray],
     psfs: Mapping[str, tuple[BandPsf, ...]],
@@ -67,7 +68,9 @@ def bright_stars(
 
     Parameters
     ----------
-    setup : Setup
+    context : Context
+    config : DetectionConfig
+        The recipe and the section `filter`.
     bright : mapping
         Components of bit 4, by field.
     noise : mapping
@@ -83,26 +86,24 @@ def bright_stars(
         Columns of `schema.STARS`.
     """
     units = []
-    for index, field in enumerate(setup.fields):
+    for index, field in enumerate(context.fields):
         middles = np.floor(bright[field.source.name].centroid + 0.5).astype(np.int64)
         units += [
             Unit(f"{field.source.name}/{order}", (2 * RADIUS + 1) ** 2, _Window(index, order, field, y, x))
             for order, (y, x) in enumerate(middles.tolist())
         ]
-    measured: Table | None = setup.engine.run("bright stars", _measure, units, combine=concatenate)
+    measured: Table | None = context.engine.run("bright stars", _measure, units, combine=concatenate)
     if measured is None:
         return no_stars()
     measured = {
         name: column[np.lexsort((measured["order"], measured["field"]))] for name, column in measured.items()
     }
     parts = []
-    for index, field in enumerate(setup.fields):
+    for index, field in enumerate(context.fields):
         rows = measured["field"] == index
         part = {name: column[rows] for name, column in measured.items()}
         parts.append(
-            _of_field(
-                setup.config, field.source, part, noise[field.source.name], psfs[field.source.name], limit
-            )
+            _of_field(config, field.source, part, noise[field.source.name], psfs[field.source.name], limit)
         )
     return {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
 
@@ -146,7 +147,7 @@ def _profiles(source: FieldSource, bands: Sequence[BandPsf]) -> list[np.ndarray]
     return [wings(band.band, source.scale, psf) for band, psf in zip(bands, _given(bands), strict=True)]
 
 
-def grain(config: RunConfig, bands: Sequence[BandPsf]) -> float:
+def grain(config: DetectionConfig, bands: Sequence[BandPsf]) -> float:
     """Return the brightness at its middle, nJy per pixel, of a point that has the height 1 in the detection map.
 
     A grain of a star's wings is as wide as a point, so wings that are so many times the noise bright, in these terms,
@@ -181,7 +182,7 @@ def _measure(common: None, window: _Window) -> Table:  # noqa: ARG001
 
 
 def _of_field(
-    config: RunConfig,
+    config: DetectionConfig,
     source: FieldSource,
     measured: Table,
     noise: np.ndarray,

@@ -15,7 +15,7 @@ from pathlib import Path
 import numpy as np
 import xarray as xr
 
-from tilegc.config import Mask
+from tilegc.config import DetectionConfig, Mask
 from tilegc.engine import Pass, run_pass
 from tilegc.geometry import LATTICE, Box, Tile, blocks
 from tilegc.images.psfs import BandPsf, field_psfs
@@ -36,8 +36,8 @@ from tilegc.mask.ridges import (
     wanted,
 )
 from tilegc.mask.wings import Glare, inside_glare
+from tilegc.phases.context import Context
 from tilegc.phases.partials import Table, by_field
-from tilegc.phases.setup import Setup
 from tilegc.schema import Bit
 
 __all__ = ["MASKS", "Edge", "Regions", "idle", "mask", "mask_pass", "object_passes", "region_masks"]
@@ -154,13 +154,18 @@ def _meets(shape: Area, source: FieldSource) -> bool:
 
 
 def mask(
-    setup: Setup, regions: Mapping[str, Regions], psfs: Mapping[str, tuple[BandPsf, ...]] | None = None
+    context: Context,
+    config: DetectionConfig,
+    regions: Mapping[str, Regions],
+    psfs: Mapping[str, tuple[BandPsf, ...]] | None = None,
 ) -> Table:
     """Write the mask of every field, from its flags and the user's masks.
 
     Parameters
     ----------
-    setup : Setup
+    context : Context
+    config : DetectionConfig
+        The recipe and the sections `mask` and `filter`.
     regions : mapping
         The user's masks, by field.
     psfs : mapping, optional
@@ -171,29 +176,26 @@ def mask(
     table
         The bright stars whose wings are masked: columns of `schema.STARS`.
     """
-    names = setup.names
-    run_pass(setup.engine, REGIONS, setup.fields, regions, setup.ledger)
-    masks = setup.config.mask
-    noise = find_ridges(setup) if wanted(masks) else {}
+    names = context.names
+    run_pass(context.engine, REGIONS, context.fields, regions, context.ledger)
+    masks = config.mask
+    noise = find_ridges(context, masks) if wanted(masks) else {}
     stars, glares = no_stars(), dict.fromkeys(names, Glare())
     if sought := object_passes(masks):
         find, draw = sought
         lines = lines_of(masks)
         wishes = {name: _Sought(name, lines) for name in names}
-        fragments = run_pass(setup.engine, find, setup.fields, wishes) or {}
+        fragments = run_pass(context.engine, find, context.fields, wishes) or {}
         bright = {name: merge(fragments[f"{name}/bright"]) for name in names if wanted(masks)}
         if masks.spikes != "off":
-            psfs, limit = psfs or field_psfs(setup, {}), spike_limit(masks)
-            stars = bright_stars(setup, bright, noise, psfs, limit)
-            glares = {name: glare(stars, setup.source(name), psfs[name], limit) for name in names}
+            psfs, limit = psfs or field_psfs(context, config.recipe, {}), spike_limit(masks)
+            stars = bright_stars(context, config, bright, noise, psfs, limit)
+            glares = {name: glare(stars, context.source(name), psfs[name], limit) for name in names}
         objects = {name: _choose(fragments, name, masks, bright.get(name), glares[name]) for name in names}
-        run_pass(setup.engine, draw, setup.fields, objects, setup.ledger)
-    matched = setup.config.recipe == "calibrated"
-    edges = {
-        name: Edge.of(setup.config.mask.edge_arcsec, setup.source(name).scale, matched=matched)
-        for name in names
-    }
-    run_pass(setup.engine, mask_pass(edges), setup.fields, edges, setup.ledger)
+        run_pass(context.engine, draw, context.fields, objects, context.ledger)
+    matched = config.recipe == "calibrated"
+    edges = {name: Edge.of(masks.edge_arcsec, context.source(name).scale, matched=matched) for name in names}
+    run_pass(context.engine, mask_pass(edges), context.fields, edges, context.ledger)
     return stars
 
 

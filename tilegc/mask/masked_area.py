@@ -19,10 +19,10 @@ from tilegc.engine import Pass, run_pass
 from tilegc.geometry import Tile
 from tilegc.kernels.mesh import Mesh
 from tilegc.mask.area_counts import VALUES, count_masks
+from tilegc.phases.context import Context
 from tilegc.phases.partials import Table, by_field
-from tilegc.phases.setup import Setup
 from tilegc.schema import Bit
-from tilegc.sky import mesh
+from tilegc.sky import SkyGrid, mesh
 
 __all__ = ["COUNT_MASKS", "annuli", "areas", "by_radius", "count", "shares"]
 
@@ -57,15 +57,13 @@ def annuli(edges: tuple[float, ...]) -> np.ndarray:
     return np.array([edge for edge in edges if edge > 0], np.float64)
 
 
-def count(setup: Setup, edges: np.ndarray) -> dict[str, np.ndarray]:
+def count(context: Context, grid: SkyGrid, edges: np.ndarray) -> dict[str, np.ndarray]:
     """Count every field's pixels by annulus and value of the mask: int64 (len(edges) + 1, 256) by field."""
     params = {
-        field.source.name: _Params(
-            field.source.name, mesh(field.source.wcs, field.source.shape, setup.grid), edges
-        )
-        for field in setup.fields
+        field.source.name: _Params(field.source.name, mesh(field.source.wcs, field.source.shape, grid), edges)
+        for field in context.fields
     }
-    found: dict[str, np.ndarray] = run_pass(setup.engine, COUNT_MASKS, setup.fields, params)
+    found: dict[str, np.ndarray] = run_pass(context.engine, COUNT_MASKS, context.fields, params)
     return found
 
 

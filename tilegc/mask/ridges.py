@@ -22,8 +22,8 @@ from tilegc.kernels.medians import median
 from tilegc.kernels.order import sigma
 from tilegc.mask.components import Components
 from tilegc.mask.ridge_filter import RADIUS, line_steps, ridges
+from tilegc.phases.context import Context, blocks_of
 from tilegc.phases.partials import Table, by_field, concatenate
-from tilegc.phases.setup import Setup, blocks_of
 from tilegc.schema import Bit
 
 __all__ = [
@@ -112,17 +112,17 @@ def lines_of(mask: Mask) -> tuple[str, ...]:
     return tuple(LINES)[: len(_limits(mask))] if wanted(mask) else ()
 
 
-def find_ridges(setup: Setup) -> dict[str, np.ndarray]:
+def find_ridges(context: Context, masks: Mask) -> dict[str, np.ndarray]:
     """Write the ridges of every field; return the noise that they were judged by, on half cells, by field."""
-    limits = _limits(setup.config.mask)
-    names, steps = setup.names, line_steps()
-    blocks = tuple(blocks_of(field) for field in setup.fields)
-    cells = run_pass(setup.engine, SPREAD, blocks, {name: name for name in names})
+    limits = _limits(masks)
+    names, steps = context.names, line_steps()
+    blocks = tuple(blocks_of(field) for field in context.fields)
+    cells = run_pass(context.engine, SPREAD, blocks, {name: name for name in names})
     params = {
         field.source.name: RidgeParams(_noise(cells[field.source.name], field.source.shape), limits, steps)
-        for field in setup.fields
+        for field in context.fields
     }
-    run_pass(setup.engine, RIDGES, setup.fields, params, setup.ledger)
+    run_pass(context.engine, RIDGES, context.fields, params, context.ledger)
     return {name: wanted.noise for name, wanted in params.items()}
 
 

@@ -15,13 +15,13 @@ from tilegc.engine import FieldTiles
 from tilegc.images.psfs import STACK, BandPsf
 from tilegc.images.stars import REACH as STARS_REACH
 from tilegc.kernels.psf_model import model
+from tilegc.phases.context import Context
 from tilegc.phases.partials import Table
-from tilegc.phases.setup import Setup
 from tilegc.photometry.fit import BandFit, FieldFit, fit_fields
 from tilegc.photometry.sources import FieldSources
 from tilegc.photometry.spline_psf import SplinePsf, from_image
 from tilegc.schema import Flag, photometry_columns
-from tilegc.sky import cosmology, kpc_per_arcsec, pixel_to_world, separation_arcsec
+from tilegc.sky import ClusterFrame, pixel_to_world, separation_arcsec
 
 __all__ = ["RADII", "ZERO_POINT", "band_names", "photometry", "splines", "stamp_radius", "typical_depth"]
 
@@ -46,21 +46,29 @@ POOR: Final = 3.0
 """Chi from which it is no single point."""
 
 
-def photometry(setup: Setup, selection: Selection, psfs: Mapping[str, tuple[BandPsf, ...]]) -> Selection:
+def photometry(
+    context: Context,
+    settings: Photometry | None,
+    frame: ClusterFrame,
+    selection: Selection,
+    psfs: Mapping[str, tuple[BandPsf, ...]],
+) -> Selection:
     """Return a selection whose candidates and catalogue have positions and fluxes; the same one where it is off.
 
     Parameters
     ----------
-    setup : Setup
+    context : Context
+    settings : Photometry or None
+        None: photometry is off.
+    frame : ClusterFrame
     selection : Selection
         Its candidates are all fitted at once, field by field.
     psfs : mapping
         Of every field's bands.
     """
-    settings = setup.config.photometry_settings
     if settings is None:
         return selection
-    found = measure(setup, selection.candidates, psfs, settings)
+    found = measure(context, selection.candidates, psfs, settings, frame)
     rows = selection.catalogue["id"]
     return replace(
         selection, candidates=found, catalogue={name: column[rows] for name, column in found.items()}
@@ -101,32 +109,35 @@ def _spline(band: BandPsf, scale: float) -> SplinePsf:
 
 
 def measure(
-    setup: Setup, candidates: Table, psfs: Mapping[str, tuple[BandPsf, ...]], settings: Photometry
+    context: Context,
+    candidates: Table,
+    psfs: Mapping[str, tuple[BandPsf, ...]],
+    settings: Photometry,
+    frame: ClusterFrame,
 ) -> Table:
     """Return candidates with sub-pixel positions and the columns of `schema.photometry_columns`."""
     n = candidates["id"].size
-    columns = photometry_columns(band_names(setup), settings.apertures)
+    columns = photometry_columns(band_names(context), settings.apertures)
     table = dict(candidates)
     for column in columns:
         table[column.name] = np.zeros(n, np.int32) if column.dtype == "int32" else np.full(n, np.nan)
     rows = {
-        field.source.name: np.flatnonzero(candidates["field"] == field.source.name) for field in setup.fields
+        field.source.name: np.flatnonzero(candidates["field"] == field.source.name)
+        for field in context.fields
     }
-    searched = [field for field in setup.fields if rows[field.source.name].size]
+    searched = [field for field in context.fields if rows[field.source.name].size]
     if not searched:
         return table
     fitted = fit_fields(
-        setup.engine, searched, {field.source.name: _sources(field, candidates, rows) for field in searched},
+        context.engine, searched, {field.source.name: _sources(field, candidates, rows) for field in searched},
         {field.source.name: splines(psfs[field.source.name], field.source.scale) for field in searched},
         {field.source.name: np.asarray(settings.apertures) / field.source.scale for field in searched},
     )  # fmt: skip
     for field in searched:
         name = field.source.name
         _enter(table, rows[name], fitted[name], field)
-    cluster = setup.config.cluster
-    table["radius_arcsec"] = separation_arcsec(table["ra"], table["dec"], cluster.ra, cluster.dec)
-    scale = kpc_per_arcsec(cosmology(setup.config.cosmology), cluster.redshift)
-    table["radius_kpc"] = table["radius_arcsec"] * scale
+    table["radius_arcsec"] = separation_arcsec(table["ra"], table["dec"], frame.ra, frame.dec)
+    table["radius_kpc"] = table["radius_arcsec"] * frame.kpc_per_arcsec
     return table
 
 
@@ -144,9 +155,9 @@ def typical_depth(table: Table, name: str, bands: tuple[str, ...]) -> dict[str, 
     return found
 
 
-def band_names(setup: Setup) -> tuple[str, ...]:
+def band_names(context: Context) -> tuple[str, ...]:
     """Return the names of the bands of all fields, in run-file order."""
-    return tuple(dict.fromkeys(name for field in setup.fields for name in field.source.band_names))
+    return tuple(dict.fromkeys(name for field in context.fields for name in field.source.band_names))
 
 
 def _sources(field: FieldTiles, candidates: Table, rows: Mapping[str, NDArray[np.int64]]) -> FieldSources:

@@ -28,7 +28,7 @@ from tilegc.io.maps import write_map
 from tilegc.io.psf import write_psf
 from tilegc.io.tables import write_ecsv, write_parquet, write_regions
 from tilegc.mask import masked_area
-from tilegc.phases.setup import Setup
+from tilegc.phases.context import Context
 from tilegc.photometry.catalogue import band_names, typical_depth
 from tilegc.places import Place
 from tilegc.planted import Planted
@@ -44,6 +44,7 @@ from tilegc.radial.radial_laws import Radial
 from tilegc.relation.boxes import Boxes, Comparison, Relation
 from tilegc.relation.kernel import KernelStatistics
 from tilegc.relation.likelihood import CountsRelation, describe
+from tilegc.run_folder import RunFolder
 from tilegc.schema import (
     ARRAYS,
     AUDIT,
@@ -137,11 +138,11 @@ class Results:
         return self.selection.catalogue
 
 
-def write_tables(setup: Setup, results: Results) -> None:
+def write_tables(context: Context, config: RunConfig, folder: RunFolder, results: Results) -> None:
     """Write catalogue, candidates, inpainted, relation and profile."""
-    folder, recipe = setup.folder, {"recipe": setup.config.recipe}
-    settings = setup.config.photometry_settings
-    listed = listed_columns(band_names(setup), None if settings is None else settings.apertures)
+    recipe = {"recipe": config.recipe}
+    settings = config.photometry_settings
+    listed = listed_columns(band_names(context), None if settings is None else settings.apertures)
     write_parquet(folder.path / FILES.candidates, listed, results.candidates, recipe)
     write_parquet(folder.path / FILES.catalogue, listed, results.catalogue, recipe)
     write_ecsv(folder.path / FILES.catalogue_ecsv, listed, results.catalogue, recipe)
@@ -168,21 +169,21 @@ def write_tables(setup: Setup, results: Results) -> None:
     for name, bands in results.psfs.items():
         for found in bands:
             write_psf(
-                folder.psf(name, found.band), found.psf, band=found.band, scale=setup.source(name).scale,
+                folder.psf(name, found.band), found.psf, band=found.band, scale=context.source(name).scale,
                 origin=found.origin, n_stars=found.n_stars,
             )  # fmt: skip
     write_ecsv(folder.path / FILES.radial, RADIAL, results.radial.annuli, recipe)
     write_ecsv(folder.path / FILES.shape, SHAPE, results.radial.shapes, recipe)
     write_ecsv(folder.path / FILES.masses, MASSES, mass_table.as_table(results.mass_lines), recipe)
-    kpc = kpc_per_arcsec(cosmology(setup.config.cosmology), setup.config.cluster.redshift)
+    kpc = kpc_per_arcsec(cosmology(config.cosmology), config.cluster.redshift)
     write_ecsv(
         folder.path / FILES.contamination, CONTAMINATION, contamination.as_table(results.budget, kpc), recipe
     )
-    purities = [results.selection.purities[name].table for name in setup.names]
+    purities = [results.selection.purities[name].table for name in context.names]
     write_ecsv(folder.path / FILES.purity, PURITY, _joined(purities), recipe)
-    patterns = [results.selection.patterns[name].table for name in setup.names]
+    patterns = [results.selection.patterns[name].table for name in context.names]
     write_ecsv(folder.path / FILES.pattern, PATTERN, _joined(patterns), recipe)
-    pixel_area = {name: setup.source(name).pixel_area for name in setup.names}
+    pixel_area = {name: context.source(name).pixel_area for name in context.names}
     masked = masked_area.by_radius(results.masked, results.masked_edges, pixel_area)
     write_ecsv(folder.path / FILES.masked, MASKED, masked, recipe)
     write_ecsv(folder.path / FILES.stars, STARS, results.stars, recipe)
@@ -194,9 +195,9 @@ def _joined(tables: list[Table]) -> Table:
     return {name: np.concatenate([table[name] for table in tables]) for name in tables[0]}
 
 
-def write_noise(setup: Setup, results: Results) -> None:
+def write_noise(context: Context, results: Results) -> None:
     """Write the local noise of every field into its store."""
-    for field in setup.fields:
+    for field in context.fields:
         local = results.selection.local[field.source.name]
         store.write(field.store, "noise", Box(0, 0, *local.values.shape), local.values)
         if local.map.expected:
@@ -213,17 +214,17 @@ class _Map:
     """What is said of it in the header; None: the pixels'."""
 
 
-def write_maps(setup: Setup) -> None:
+def write_maps(context: Context, config: RunConfig, folder: RunFolder) -> None:
     """Write the FITS images of every field that the run file asks for, one task each."""
-    resolution = resolutions(setup.config)
+    resolution = resolutions(config)
     units = [
         Unit(f"{field.source.name}/{name}", field.grid.field.size,
-             _Map(field, name, setup.folder.map(field.source.name, name), setup.config.recipe, resolution.get(name)))
-        for field in setup.fields
-        for name in setup.config.outputs
+             _Map(field, name, folder.map(field.source.name, name), config.recipe, resolution.get(name)))
+        for field in context.fields
+        for name in config.outputs
     ]  # fmt: skip
     if units:
-        setup.engine.run("maps", _map_unit, units)
+        context.engine.run("maps", _map_unit, units)
 
 
 def _map_unit(common: None, task: _Map) -> None:  # noqa: ARG001
@@ -245,14 +246,15 @@ def _map_unit(common: None, task: _Map) -> None:  # noqa: ARG001
 
 
 def write_sky_grid(
-    setup: Setup, cells: SkyCells, boxes: Boxes | None, recovery: np.ndarray, counting: np.ndarray,
+    recipe: str, path: str, cells: SkyCells, boxes: Boxes | None, recovery: np.ndarray, counting: np.ndarray,
     light: np.ndarray | None,
 ) -> None:  # fmt: skip
     """Write the sky grid, and the boxes of the relation, as store/sky-grid.zarr; coordinates are arcsec.
 
     Parameters
     ----------
-    setup : Setup
+    recipe, path : str
+        Recipe of the run; path of the store.
     cells : SkyCells
     boxes : Boxes, optional
         None without a convergence map.
@@ -279,17 +281,17 @@ def write_sky_grid(
             "xi": ("xi", cells.xi, {"units": "arcsec"}),
         },
         attrs={
-            "schema": SCHEMA_VERSION, "recipe": setup.config.recipe, "fields": list(cells.fields),
+            "schema": SCHEMA_VERSION, "recipe": recipe, "fields": list(cells.fields),
             "pixel_area_arcsec2": cells.pixel_area.tolist(), "cell_arcsec": cells.grid.pixel,
             "j0": cells.j0, "i0": cells.i0, "ra": cells.grid.ra, "dec": cells.grid.dec,
         },
     )  # fmt: skip
-    store.write_dataset(str(setup.folder.sky_store), dataset)
+    store.write_dataset(path, dataset)
 
 
-def summarise(setup: Setup, results: Results) -> dict[str, Any]:
+def summarise(context: Context, config: RunConfig, results: Results) -> dict[str, Any]:
     """Return the content of summary.json, but for `timing`; null stands for what could not be measured."""
-    config, cells = setup.config, results.cells
+    cells = results.cells
     scale = kpc_per_arcsec(cosmology(config.cosmology), config.cluster.redshift)
     relation, comparison, masses = results.relation, results.comparison, results.masses
     realisations = config.inpaint.realisations
@@ -298,7 +300,10 @@ def summarise(setup: Setup, results: Results) -> dict[str, Any]:
         "version": VERSION,
         "recipe": config.recipe,
         "cluster": {"name": config.cluster.name, "redshift": config.cluster.redshift, "kpc_per_arcsec": scale},
-        "fields": {name: _field(setup, results, index, name) for index, name in enumerate(setup.names)},
+        "fields": {
+            name: _field(context, config, results, index, name)
+            for index, name in enumerate(context.names)
+        },
         "n_detected": len(results.catalogue["y_peak"]),
         "n_inpainted": len(results.inpainted["y"]) / realisations,
         "relation": relation and results.counts and _relation(config, relation, results.counts),
@@ -343,7 +348,7 @@ def summarise(setup: Setup, results: Results) -> dict[str, Any]:
                     config,
                     results.noise,
                     results.selection,
-                    {one.source.name: one.source.band_names for one in setup.fields},
+                    {one.source.name: one.source.band_names for one in context.fields},
                 ),
             )
         ),
@@ -351,8 +356,8 @@ def summarise(setup: Setup, results: Results) -> dict[str, Any]:
     }  # fmt: skip
 
 
-def _field(setup: Setup, results: Results, index: int, name: str) -> dict[str, Any]:
-    source, cells, noise = setup.source(name), results.cells, results.noise[name]
+def _field(context: Context, config: RunConfig, results: Results, index: int, name: str) -> dict[str, Any]:
+    source, cells, noise = context.source(name), results.cells, results.noise[name]
     n_pixels = source.shape[0] * source.shape[1]
     with_data = int(cells.n_pixels[index].sum())
     return {
@@ -377,21 +382,21 @@ def _field(setup: Setup, results: Results, index: int, name: str) -> dict[str, A
         ),
         "n_candidates": int((results.candidates["field"] == name).sum()),
         "n_detected": int((results.catalogue["field"] == name).sum()),
-        "n_inpainted": int((results.inpainted["field"] == name).sum()) / setup.config.inpaint.realisations,
+        "n_inpainted": int((results.inpainted["field"] == name).sum()) / config.inpaint.realisations,
         "inpainting": {
             "iterations": results.convergence[name].iterations,
             "last_change": _null(results.convergence[name].change),
         },
-        "photometry": _photometry(setup, results, name),
+        "photometry": _photometry(context, config, results, name),
         **_limits(results.selection, name),
     }
 
 
-def _photometry(setup: Setup, results: Results, name: str) -> dict[str, Any] | None:
+def _photometry(context: Context, config: RunConfig, results: Results, name: str) -> dict[str, Any] | None:
     """Return the depth of every band of a field; None where photometry is off."""
-    if setup.config.photometry_settings is None:
+    if config.photometry_settings is None:
         return None
-    depth = typical_depth(results.candidates, name, setup.source(name).band_names)
+    depth = typical_depth(results.candidates, name, context.source(name).band_names)
     return {band: {"mag_5sigma": _null(value)} for band, value in depth.items()}
 
 

@@ -13,7 +13,7 @@ from tilegc.images.audits import Line
 from tilegc.io.fits import FieldSource
 from tilegc.mask import mask_map as mask
 from tilegc.mask.mask_map import Regions
-from tilegc.phases.setup import Setup
+from tilegc.phases.context import Context
 from tilegc.relation.likelihood import OUTER_AREA
 
 __all__ = ["on_audit", "on_fields", "on_masks", "on_outer_field"]
@@ -30,9 +30,9 @@ def on_masks(sources: Sequence[FieldSource], regions: Mapping[str, Regions]) -> 
             )
 
 
-def on_fields(setup: Setup, noises: Mapping[str, Noise], selection: Selection) -> None:
+def on_fields(context: Context, noises: Mapping[str, Noise], selection: Selection) -> None:
     """Log what a reader of the results should know of the fields."""
-    for field in setup.fields:
+    for field in context.fields:
         name = field.source.name
         for note in field.source.notes:
             log.info("field %s: %s", name, note)
@@ -44,7 +44,7 @@ def on_fields(setup: Setup, noises: Mapping[str, Noise], selection: Selection) -
             )
         for note in selection.notes(name):
             log.info("field %s: %s", name, note)
-    if len({field.source.band_names for field in setup.fields}) > 1:
+    if len({field.source.band_names for field in context.fields}) > 1:
         log.warning(
             "fields have different bands: their limits, light and counts are not those of one another"
         )

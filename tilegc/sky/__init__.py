@@ -14,10 +14,12 @@ from tilegc.sky.astrometry import (
     wcs_from_text,
     world_to_pixel,
 )
+from tilegc.sky.frame import ClusterFrame
 from tilegc.sky.grid import SkyGrid, mesh
 from tilegc.sky.lensing import cosmology, kpc_per_arcsec, lens_scaling, mass_within, sigma_critical
 
 __all__ = [
+    "ClusterFrame",
     "Footprint",
     "SkyGrid",
     "check_centre",

@@ -15,15 +15,16 @@ from functools import cached_property
 import numpy as np
 import xarray as xr
 
+from tilegc.config import Cluster
 from tilegc.detection.noise.noise_map import NoiseMap
-from tilegc.engine import Pass, run_pass
+from tilegc.engine import FieldTiles, Pass, run_pass
 from tilegc.geometry import Box, Tile
 from tilegc.io import store
 from tilegc.io.convergence import Kappa
 from tilegc.kernels.mesh import Mesh
-from tilegc.phases.setup import Setup
+from tilegc.phases.context import Context
 from tilegc.schema import Bit
-from tilegc.sky import SkyGrid, mesh
+from tilegc.sky import SkyGrid, mesh, world_to_pixel
 from tilegc.skygrid.cell_sums import accumulate_cells, cell_of, cells_at
 from tilegc.skygrid.tile_sums import TileCells, add_tiles, join_cells, settle_cells
 
@@ -185,7 +186,9 @@ CELLS = Pass("sky-grid", ("mask", "light", "rho"), 0, (), _cell_rule, join_cells
 
 
 def add_up(
-    setup: Setup,
+    context: Context,
+    grid: SkyGrid,
+    box: float,
     sources: Table,
     kappa: Kappa | None,
     complete: Mapping[str, tuple[NoiseMap, float]] | None = None,
@@ -194,7 +197,10 @@ def add_up(
 
     Parameters
     ----------
-    setup : Setup
+    context : Context
+    grid : SkyGrid
+    box : float
+        Side of the boxes of the relation, arcsec: the grid extends to whole boxes.
     sources : table
         Columns field, y_peak, x_peak of the sources to be counted.
     kappa : Kappa, optional
@@ -203,7 +209,6 @@ def add_up(
         By field, its local noise and the highest at which its sources are complete: area beyond
         it is not good here, and `sources` holds none from there.
     """
-    grid = setup.grid
     limits = complete or {}
     params = {
         field.source.name: _CellParams(
@@ -212,31 +217,31 @@ def add_up(
             grid.pixel,
             *limits.get(field.source.name, (None, np.inf)),
         )
-        for index, field in enumerate(setup.fields)
+        for index, field in enumerate(context.fields)
     }
     parts: list[TileCells] = []
     extra = max((noise.reads for noise, _ in limits.values()), key=len, default=())
     step = replace(CELLS, reads=(*CELLS.reads, *extra))
-    run_pass(setup.engine, step, setup.fields, params, gather=parts.extend)
-    extent = _extent(parts, round(setup.config.relation.box / grid.pixel))
-    (j0, i0), shape = (extent.y0, extent.x0), (len(setup.fields), *extent.shape)
+    run_pass(context.engine, step, context.fields, params, gather=parts.extend)
+    extent = _extent(parts, round(box / grid.pixel))
+    (j0, i0), shape = (extent.y0, extent.x0), (len(context.fields), *extent.shape)
     n_pixels, n_good, n_inside = (np.zeros(shape, np.int64) for _ in range(3))
     light, rho = np.full(shape, np.nan), np.full(shape, np.nan)
-    for index, field in enumerate(setup.fields):
+    for index, field in enumerate(context.fields):
         mine = [part for part in parts if part.field == index]
         if mine:
             n_pixels[index], n_good[index], n_inside[index], lights, rhos = add_tiles(mine, extent)
             light[index] = _mean(lights, n_good[index]) / field.source.pixel_area
             rho[index] = _mean(rhos, n_inside[index])
     parts.clear()
-    foreign = _foreign(n_pixels, setup.names)
+    foreign = _foreign(n_pixels, context.names)
     n_good[foreign], n_inside[foreign] = 0, 0
     empty = SkyCells(
-        grid, j0, i0, setup.names, np.array([field.source.pixel_area for field in setup.fields]),
+        grid, j0, i0, context.names, np.array([field.source.pixel_area for field in context.fields]),
         n_pixels, n_good, n_inside, np.zeros(shape, np.int64), light, rho, np.full(shape[1:], np.nan),
     )  # fmt: skip
     n_gc = np.zeros(shape, np.int64)
-    for index, name in enumerate(setup.names):
+    for index, name in enumerate(context.names):
         y, x = (sources[axis][sources["field"] == name] for axis in ("y_peak", "x_peak"))
         # By the pixel of the peak, as areas are: a source and its pixel lie in one cell.
         n_gc[index] = empty.count_cells(*cells_at(params[name].mesh, y, x, grid.pixel))
@@ -246,8 +251,18 @@ def add_up(
         xi, eta = np.meshgrid(empty.xi, empty.eta)
         values = kappa.at(*grid.radec(xi, eta))
     return SkyCells(
-        grid, j0, i0, setup.names, empty.pixel_area, n_pixels, n_good, n_inside, n_gc, light, rho, values
+        grid, j0, i0, context.names, empty.pixel_area, n_pixels, n_good, n_inside, n_gc, light, rho, values
     )
+
+
+def field_of_centre(fields: Sequence[FieldTiles], cluster: Cluster) -> int:
+    """Return the position of the field that holds the cluster's centre; 0 where none does."""
+    for index, tiles in enumerate(fields):
+        y, x = world_to_pixel(tiles.source.wcs, cluster.ra, cluster.dec)
+        height, width = tiles.source.shape
+        if -0.5 <= float(y) < height - 0.5 and -0.5 <= float(x) < width - 0.5:
+            return index
+    return 0
 
 
 def read_sky_cells(dataset: xr.Dataset) -> SkyCells:

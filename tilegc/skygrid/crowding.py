@@ -17,9 +17,10 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.ndimage import gaussian_filter
 
+from tilegc.config import DetectionConfig
 from tilegc.images.psfs import BandPsf
+from tilegc.phases.context import Context
 from tilegc.phases.partials import Table
-from tilegc.phases.setup import Setup
 from tilegc.skygrid.cells import SkyCells
 
 __all__ = ["MERGING", "free", "of_cells", "of_profile", "retained", "zone", "zones"]
@@ -62,20 +63,22 @@ def zone(exclusion: float, fwhm: float = 0.0) -> float:
     return max(float(blanked), math.pi * (MERGING * fwhm) ** 2)
 
 
-def zones(setup: Setup, psfs: Mapping[str, tuple[BandPsf, ...]]) -> tuple[float, ...]:
+def zones(
+    context: Context, config: DetectionConfig, psfs: Mapping[str, tuple[BandPsf, ...]]
+) -> tuple[float, ...]:
     """Return the zone round a source in every field, arcsec^2."""
     areas = []
-    for name in setup.names:
+    for name in context.names:
         fwhm = [band.psf.fwhm for band in psfs[name] if band.psf.fwhm > 0]
-        merging = sum(fwhm) / len(fwhm) if fwhm and setup.config.recipe == "calibrated" else 0.0
-        areas.append(zone(setup.config.detect.exclusion_radius, merging) * setup.source(name).pixel_area)
+        merging = sum(fwhm) / len(fwhm) if fwhm and config.recipe == "calibrated" else 0.0
+        areas.append(zone(config.detect.exclusion_radius, merging) * context.source(name).pixel_area)
     return tuple(areas)
 
 
-def of_profile(setup: Setup, profile: Table, psfs: Mapping[str, tuple[BandPsf, ...]]) -> NDArray[np.float64]:
+def of_profile(names: tuple[str, ...], areas: tuple[float, ...], profile: Table) -> NDArray[np.float64]:
     """Return the share that is seen in every annulus of a profile (columns field and n_per_arcsec2)."""
     share = np.full(profile["field"].size, np.nan)
-    for name, area in zip(setup.names, zones(setup, psfs), strict=True):
+    for name, area in zip(names, areas, strict=True):
         rows = profile["field"] == name
         share[rows] = retained(np.asarray(profile["n_per_arcsec2"], float)[rows], area)
     return share

@@ -24,8 +24,8 @@ from tilegc.engine import FieldTiles, Unit
 from tilegc.geometry import Box
 from tilegc.io import store
 from tilegc.kernels.mesh import Mesh, offsets_at
+from tilegc.phases.context import Context
 from tilegc.phases.partials import Table
-from tilegc.phases.setup import Setup
 from tilegc.schema import Bit
 from tilegc.sky import mesh
 from tilegc.skygrid.cell_sums import accumulate_cells
@@ -68,12 +68,12 @@ class _Common:
     pixel: float
 
 
-def whole_light(setup: Setup, cells: SkyCells, radius: float) -> Floats:
+def whole_light(context: Context, cells: SkyCells, radius: float) -> Floats:
     """Return the mean light of all pixels with data in each cell, masked ones too, of the field that owns it.
 
     Parameters
     ----------
-    setup : Setup
+    context : Context
     cells : SkyCells
     radius : float
         arcsec: tiles that lie beyond it, seen from the cluster's centre, are not read.
@@ -84,23 +84,25 @@ def whole_light(setup: Setup, cells: SkyCells, radius: float) -> Floats:
         nJy per arcsec^2; NaN where nothing was read. A sum of exact parts: the same bits for any tiles.
     """
     meshes = {
-        field.source.name: mesh(field.source.wcs, field.source.shape, setup.grid) for field in setup.fields
+        field.source.name: mesh(field.source.wcs, field.source.shape, cells.grid) for field in context.fields
     }
     units = [
         Unit(f"{field.source.name}/{tile.index}", tile.core.size, (field.source.name, tile.index))
-        for field in setup.fields
+        for field in context.fields
         for tile in field.grid.tiles()
         if _nearest(tile.core, meshes[field.source.name], field.source.scale) < radius
     ]
-    numbers = {name: number for number, name in enumerate(setup.names)}
-    common = _Common({field.source.name: field for field in setup.fields}, numbers, meshes, setup.grid.pixel)
+    numbers = {name: number for number, name in enumerate(context.names)}
+    common = _Common(
+        {field.source.name: field for field in context.fields}, numbers, meshes, cells.grid.pixel
+    )
     parts: list[TileCells] = []
-    setup.engine.run(
+    context.engine.run(
         "galaxy-light", _light_unit, units, common=common, combine=join_cells, gather=parts.extend
     )
     whole = np.full(cells.kappa.shape, np.nan)
     extent = Box(cells.j0, cells.i0, cells.j0 + cells.eta.size, cells.i0 + cells.xi.size)
-    for number in range(len(setup.fields)):
+    for number in range(len(context.fields)):
         mine = [part for part in parts if part.field == number]
         if mine:
             count, _, _, light, _ = add_tiles(mine, extent)

@@ -18,8 +18,8 @@ from tilegc.engine import FieldTiles, Unit
 from tilegc.filter.detection_map import FilterParams, band_response, response_halo
 from tilegc.geometry import LATTICE, Box
 from tilegc.io import store
+from tilegc.phases.context import Context
 from tilegc.phases.partials import Table, concatenate
-from tilegc.phases.setup import Setup
 
 __all__ = ["Balance", "balances"]
 
@@ -64,33 +64,33 @@ class _Task:
     x: np.ndarray
 
 
-def balances(setup: Setup, sources: Table, params: Mapping[str, FilterParams]) -> dict[str, Balance]:
+def balances(context: Context, sources: Table, params: Mapping[str, FilterParams]) -> dict[str, Balance]:
     """Measure the balance of every field's null maps.
 
     Parameters
     ----------
-    setup : Setup
+    context : Context
     sources : table
         field (position in the run file), y, x of isolated point sources of signal-to-noise 12 to 80.
     params : mapping
         Of the detection filter, by field.
     """
     units = []
-    for index, tiles in enumerate(setup.fields):
+    for index, tiles in enumerate(context.fields):
         on = sources["field"] == index
         for task in _cells(tiles.source.name, index, sources["y"][on], sources["x"][on]):
             key = f"{tiles.source.name}/{task.row}/{task.column}"
             units.append(Unit(key, LATTICE * LATTICE, task))
     norms = {name: _norms(filtering) for name, filtering in params.items()}
-    common = ({field.source.name: field for field in setup.fields}, dict(params), norms)
+    common = ({field.source.name: field for field in context.fields}, dict(params), norms)
     found: Table | None = (
-        setup.engine.run("balance", _balance_unit, units, common=common, combine=concatenate)
+        context.engine.run("balance", _balance_unit, units, common=common, combine=concatenate)
         if units
         else None
     )
     return {
         field.source.name: _balance(found, index, len(field.source.bands))
-        for index, field in enumerate(setup.fields)
+        for index, field in enumerate(context.fields)
     }
 
 

@@ -25,8 +25,8 @@ from tilegc.kernels.order import (
     refine,
     sigma,
 )
+from tilegc.phases.context import Context
 from tilegc.phases.partials import by_field
-from tilegc.phases.setup import Setup
 
 __all__ = ["Noise", "noise"]
 
@@ -58,15 +58,15 @@ class _Question:
     """Counted are the low bits of the keys with these high bits; None: the high bits of all."""
 
 
-def noise(setup: Setup) -> dict[str, Noise]:
+def noise(context: Context) -> dict[str, Noise]:
     """Measure the noise of every field: two passes, and two more over fields whose values are of every size."""
-    names = setup.names
-    coarse = _count(setup, "sigma 1/2", {name: _Question(name, None, None) for name in names})
+    names = context.names
+    coarse = _count(context, "sigma 1/2", {name: _Question(name, None, None) for name in names})
     wanted = {name: mad_prefixes(coarse[name]) for name in names}
     prefixes = {name: wanted[name] or median_prefixes(coarse[name]) for name in names}
-    fine = _count(setup, "sigma 2/2", {name: _Question(name, None, prefixes[name]) for name in names})
+    fine = _count(context, "sigma 2/2", {name: _Question(name, None, prefixes[name]) for name in names})
     medians = {name: median_from(coarse[name], prefixes[name], fine[name]) for name in names}
-    deviations = _deviations(setup, {name: medians[name] for name in names if wanted[name] is None})
+    deviations = _deviations(context, {name: medians[name] for name in names if wanted[name] is None})
     deviations |= {
         name: mad_from(coarse[name], prefixes[name], fine[name], medians[name])
         for name in names
@@ -78,24 +78,24 @@ def noise(setup: Setup) -> dict[str, Noise]:
     }
 
 
-def _deviations(setup: Setup, medians: dict[str, np.float32]) -> dict[str, np.float32]:
+def _deviations(context: Context, medians: dict[str, np.float32]) -> dict[str, np.float32]:
     """Return the median distance from the median of these fields, counted as the median itself is."""
     if not medians:
         return {}
     coarse = _count(
-        setup, "deviation 1/2", {name: _Question(name, centre, None) for name, centre in medians.items()}
+        context, "deviation 1/2", {name: _Question(name, centre, None) for name, centre in medians.items()}
     )
     prefixes = {name: median_prefixes(coarse[name]) for name in medians}
     fine = _count(
-        setup, "deviation 2/2",
+        context, "deviation 2/2",
         {name: _Question(name, centre, prefixes[name]) for name, centre in medians.items()},
     )  # fmt: skip
     return {name: median_from(coarse[name], prefixes[name], fine[name]) for name in medians}
 
 
-def _count(setup: Setup, name: str, questions: dict[str, _Question]) -> Counts:
-    fields = [field for field in setup.fields if field.source.name in questions]
-    counts: Counts = run_pass(setup.engine, replace(COUNT, name=name), fields, questions)
+def _count(context: Context, name: str, questions: dict[str, _Question]) -> Counts:
+    fields = [field for field in context.fields if field.source.name in questions]
+    counts: Counts = run_pass(context.engine, replace(COUNT, name=name), fields, questions)
     return counts
 
 

@@ -26,8 +26,8 @@ from tilegc.detection.periodicity import BIN
 from tilegc.engine import run_pass
 from tilegc.filter.detection_map import FilterParams
 from tilegc.kernels.lattice import fill, lattice_shape
+from tilegc.phases.context import Context, blocks_of
 from tilegc.phases.partials import Table, stacked
-from tilegc.phases.setup import Setup, blocks_of
 
 __all__ = [
     "MAPS",
@@ -61,7 +61,7 @@ def maps_of(recipe: str) -> tuple[str, ...]:
 
 
 def local_noise(
-    setup: Setup, noises: Mapping[str, Noise], filtering: Mapping[str, FilterParams]
+    context: Context, radius: float, noises: Mapping[str, Noise], filtering: Mapping[str, FilterParams]
 ) -> dict[str, LocalNoise]:
     """Measure local noise and null peaks of every field.
 
@@ -69,44 +69,45 @@ def local_noise(
 
     Parameters
     ----------
-    setup : Setup
+    context : Context
+    radius : float
+        Exclusion radius of the peaks, pixels.
     noises : mapping
         The fields' global noise, which stands in where a field has too few pixels for a local one.
     filtering : mapping
         What `detection_map` filtered the fields with.
     """
-    names = setup.names
-    blocks = tuple(blocks_of(field) for field in setup.fields)
+    names = context.names
+    blocks = tuple(blocks_of(field) for field in context.fields)
     indices = {name: index for index, name in enumerate(names)}
     expected = any(params.matched for params in filtering.values())
     parts: list[Partial] = []
-    run_pass(setup.engine, quiet_pass(expected=expected), blocks, indices, gather=parts.append)
+    run_pass(context.engine, quiet_pass(expected=expected), blocks, indices, gather=parts.append)
     cells = _sorted(_rows([part[0] for part in parts]), "column", "row", "field")
     sources = _sorted(_rows([part[1] for part in parts]), "x", "y", "field")
     bins = {block: good for part in parts for block, good in part[2].items()}
-    balanced = balances(setup, sources, filtering)
+    balanced = balances(context, sources, filtering)
     params = {}
-    for field in setup.fields:
+    for field in context.fields:
         name, shape = field.source.name, field.source.shape
         index, balance = indices[name], balanced[name]
         guess = NoiseMap(fill(_on_lattice(cells, index, "sigma", shape)), expected)
         limits = _limits(cells, index, guess, shape) if expected and guess.known else None
-        radius = setup.config.detect.exclusion_radius
         params[name] = NullParams(
             index, filtering[name], guess, balance.patterns, balance.scales, balance.main, radius, limits
         )
     searched = [block for block in blocks if params[block.source.name].noise.known]
     null = None
     if searched:
-        null = run_pass(setup.engine, null_pass(filtering), searched, params)
+        null = run_pass(context.engine, null_pass(filtering), searched, params)
         null = _sorted(null, "column", "row", "field")
-    common = _common(setup, null, cells)
+    common = _common(context, null, cells)
     return {
         field.source.name: _assemble(
             field.source.shape, null, cells, params[field.source.name], balanced[field.source.name],
             common[field.source.name], noises[field.source.name].sigma, _joined(bins, index, field.source.shape),
         )
-        for index, field in enumerate(setup.fields)
+        for index, field in enumerate(context.fields)
     }  # fmt: skip
 
 
@@ -151,13 +152,13 @@ def _joined(bins: Bins, index: int, shape: tuple[int, int]) -> np.ndarray:
     return joined
 
 
-def _common(setup: Setup, null: Table | None, cells: Table) -> dict[str, float]:
+def _common(context: Context, null: Table | None, cells: Table) -> dict[str, float]:
     """Return, by field, the noise of the detection map over that of an unscaled null map.
 
     Faint sources make the noise of quiet pixels larger, so the cells with fewest sources tell it, those of all
     fields with the same bands together.
     """
-    factors = dict.fromkeys(setup.names, 1.0)
+    factors = dict.fromkeys(context.names, 1.0)
     if null is None:
         return factors
     place = {
@@ -170,7 +171,7 @@ def _common(setup: Setup, null: Table | None, cells: Table) -> dict[str, float]:
     ]
     density = cells["bright"][same] / np.maximum(cells["good"][same], 1)
     usable = np.isfinite(null["plain"]) & np.isfinite(null["detection"]) & (null["plain"] > 0)
-    of_field = [field.source.band_names for field in setup.fields]
+    of_field = [field.source.band_names for field in context.fields]
     for names in dict.fromkeys(of_field):
         members = [index for index, other in enumerate(of_field) if other == names]
         rows = np.flatnonzero(usable & np.isin(null["field"], members))
@@ -181,7 +182,7 @@ def _common(setup: Setup, null: Table | None, cells: Table) -> dict[str, float]:
         rows = rows[: int(np.searchsorted(np.cumsum(quiet), EMPTIEST * quiet.sum())) + 1]
         weight = null["quiet"][rows].astype(np.float64)
         factor = float((weight * null["detection"][rows] / null["plain"][rows]).sum() / weight.sum())
-        factors.update({setup.names[index]: factor for index in members})
+        factors.update({context.names[index]: factor for index in members})
     return factors
 
 
