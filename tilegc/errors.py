@@ -5,12 +5,15 @@ Every message is one line: what is wrong, in which file or key, and what to do a
 
 from __future__ import annotations
 
+import errno
+
 from tilegc.redaction import redact
 
 __all__ = [
     "AstrometryError",
     "ConfigError",
     "ConvergenceError",
+    "DiskFullError",
     "GridError",
     "InputChangedError",
     "InputError",
@@ -20,6 +23,7 @@ __all__ = [
     "TileGCError",
     "TilesFailedError",
     "UnitError",
+    "disk_full",
     "one_line",
 ]
 
@@ -73,6 +77,10 @@ class RunFailedError(TileGCError):
     """A run that began and could not end."""
 
 
+class DiskFullError(RunFailedError):
+    """No space, no inodes or no quota is left where a run writes."""
+
+
 class InputChangedError(RunFailedError):
     """An input file was replaced or rewritten while a run was reading it."""
 
@@ -81,6 +89,14 @@ class TilesFailedError(RunFailedError):
     """Some tiles of a pass failed after all retries; the others are finished and recorded."""
 
     exit_code = 3
+
+
+def disk_full(error: BaseException) -> DiskFullError | None:
+    """Return what to raise in place of an error that says that a disk is full; None for any other error."""
+    if not isinstance(error, OSError) or error.errno not in {errno.ENOSPC, errno.EDQUOT}:
+        return None
+    place = error.filename2 or error.filename or "the run folder's disk"
+    return DiskFullError(f"{place}: {error.strerror}; free some space and rerun with --resume")
 
 
 def one_line(text: object) -> str:

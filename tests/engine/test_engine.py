@@ -1,6 +1,7 @@
 """The serial driver, the books, the length of runs, passes and progress."""
 
 import dataclasses
+import errno
 import io
 import re
 from collections.abc import Iterable
@@ -15,7 +16,7 @@ from rich.console import Console
 from tilegc.engine import FieldTiles, Pass, RichProgress, SerialEngine, Unit, run_pass
 from tilegc.engine import work as work_module
 from tilegc.engine.futures import run_length
-from tilegc.errors import InputError, TilesFailedError, UnitError
+from tilegc.errors import DiskFullError, InputError, TilesFailedError, UnitError
 from tilegc.geometry import Box, Tile, TileGrid
 from tilegc.io import store
 from tilegc.io.fits import BandSource, FieldSource
@@ -354,3 +355,19 @@ def test_a_rule_that_gives_something_else_than_its_cores_is_an_error(tmp_path: P
     step = dataclasses.replace(AROUND, rule=rule)
     with pytest.raises(TilesFailedError, match=said):
         run_pass(SerialEngine(retries=0), step, fields_of(tmp_path), {"a": 1.0, "b": 1.0})
+
+
+def test_a_full_disk_ends_a_pass_at_once_with_one_line():
+    tried = []
+
+    def write(_common, payload):
+        tried.append(payload)
+        raise OSError(errno.ENOSPC, "No space left on device", "/run/store/a.zarr/mask/c/0/0")
+
+    with pytest.raises(
+        DiskFullError, match=r"^/run/store/.*No space left on device; free some space"
+    ) as caught:
+        SerialEngine().run("p", write, [Unit(str(number), 1, number) for number in range(9)])
+    assert tried == [0]
+    assert caught.value.exit_code == 1
+    assert "\n" not in str(caught.value)

@@ -1,5 +1,6 @@
 """Start rules, lock, manifest, what --overwrite removes, status, verify, and a run read back."""
 
+import errno
 import fcntl
 import json
 import os
@@ -14,7 +15,7 @@ import pytest
 
 from tilegc import config as run_file
 from tilegc import run_folder
-from tilegc.errors import ConfigError, InputError, RunFailedError, RunFolderError
+from tilegc.errors import ConfigError, DiskFullError, InputError, RunFailedError, RunFolderError
 from tilegc.geometry import Box
 from tilegc.io import store
 from tilegc.run_folder import Ledger, RunFolder, open_run, status, verify
@@ -578,3 +579,17 @@ def test_manifest_says_what_made_it(finished):
     assert manifest["products"].keys() >= {"catalogue.parquet", "maps/a_rho.fits", "store/a.zarr/mask"}
     assert manifest["timing"] == {"total_s": 1.5}
     assert Ledger(finished / "ledger", manifest["fingerprint"]).done("ingest") == {"a/0", "b/0"}
+
+
+def test_on_a_full_disk_the_manifest_says_why(tmp_path, monkeypatch):
+    def full(*_arguments):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    with pytest.raises(DiskFullError), create(tmp_path / "run"):
+        monkeypatch.setattr("tilegc.run_folder.manifest.write_bytes", full)
+        raise DiskFullError(
+            f"{tmp_path}/run/store/a.zarr/mask/c/0/0: No space left on device; free some space"
+        )
+    found = status(tmp_path / "run")
+    assert found.state == "failed"
+    assert "mask/c/0/0: No space left on device" in found.error

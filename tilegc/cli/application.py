@@ -12,7 +12,7 @@ from typer.exceptions import TyperException
 from tilegc.cli import finished, installation, mocks, runs, samples
 from tilegc.cli.signals import answered
 from tilegc.cli.streams import redacting_streams
-from tilegc.errors import TileGCError
+from tilegc.errors import TileGCError, disk_full
 
 __all__ = ["app", "main"]
 
@@ -79,6 +79,10 @@ def _run(signals: list[int]) -> None:
     except (typer.Abort, KeyboardInterrupt):
         code = INTERRUPTED
     except Exception as error:
+        full = disk_full(error)
+        if full is not None:
+            print(f"tilegc: {full}", file=sys.stderr)
+            sys.exit(full.exit_code)
         if "TILEGC_DEBUG" in os.environ:
             raise
         text = " ".join(f"{type(error).__name__}: {error}".split())

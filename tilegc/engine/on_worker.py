@@ -14,7 +14,7 @@ from distributed import get_worker
 from tilegc.engine.counters import count_failures, count_retries, count_tile
 from tilegc.engine.work import Combine, Function, describe
 from tilegc.engine.written import Joined, Written
-from tilegc.errors import TileGCError
+from tilegc.errors import TileGCError, disk_full
 
 __all__ = ["Fitness", "Job", "Listed", "UnfitWorkerError", "UnitsError", "busy", "do_units", "merge"]
 
@@ -102,6 +102,9 @@ def do_units(job: Job, payloads: bytes, again: bool) -> Any:
         except TileGCError:
             raise
         except Exception as error:  # noqa: BLE001  (of a rule: any)
+            full = disk_full(error)
+            if full is not None:  # another try would not go better, nor would the other tiles
+                raise full from None
             failures.append((key, describe(error), traceback.format_exc()))
             continue
         seconds = time.perf_counter() - begun

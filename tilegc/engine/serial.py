@@ -12,7 +12,7 @@ from tilegc.engine.counters import count_failures, count_tile
 from tilegc.engine.progress import Progress, Silent
 from tilegc.engine.work import Books, Combine, Function, Gather, Marks, Unit, describe
 from tilegc.engine.written import Stamped, Written
-from tilegc.errors import TileGCError
+from tilegc.errors import TileGCError, disk_full
 
 __all__ = ["SerialEngine"]
 
@@ -74,6 +74,9 @@ class SerialEngine:
             except TileGCError:
                 raise
             except Exception as error:  # noqa: BLE001  (of a rule: any)
+                full = disk_full(error)
+                if full is not None:  # another try would not go better, nor would the other tiles
+                    raise full from None
                 log.warning("%s: %s: %s", books.name, unit.key, traceback.format_exc())
                 count_failures(books.name)
                 if not left:

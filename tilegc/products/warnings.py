@@ -90,9 +90,10 @@ def on_detection(
             )  # fmt: skip
             continue
         if limit.missed:
+            highest = f" up to S/N {HIGHEST:g}" if limit.local else ""
             yield RunWarning(
                 "threshold_not_pure", name,
-                f"threshold: auto found no limit up to S/N {HIGHEST:g} at which the catalogue is "
+                f"threshold: auto found no limit{highest} at which the catalogue is "
                 f"{config.detect.purity:g} pure; it used S/N {_limit(config, selection, name):.2f}.",
                 "See the purity table and figure for what noise makes, and set detect.threshold yourself.",
             )  # fmt: skip

@@ -147,7 +147,12 @@ def problems(material: Material) -> list[Problem]:
     """Return the run's warnings and the problems of the images, the serious ones first."""
     summary = material.summary
     found = [
-        Problem(str(one.get("field") or ""), str(one["text"]), str(one.get("remedy") or ""), "wrong")
+        Problem(
+            str(one.get("field") or ""),
+            one["text"].rstrip("."),
+            (one.get("remedy") or "").rstrip("."),
+            "wrong",
+        )
         for one in summary.get("warnings") or ()
     ]
     for row in audit_rows(summary["audit"]):

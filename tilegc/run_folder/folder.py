@@ -341,7 +341,16 @@ class RunFolder:
         if error is not None:
             line = redact(" ".join(f"{type(error).__name__}: {error}".split())).removesuffix(":")
         self.manifest = {**self.manifest, "state": state, "error": line, "ended": manifests.now()}
-        self._save()
+        try:
+            self._save()
+        except OSError as full:
+            if error is None or is_remote(self.path):
+                raise
+            # Nothing new fits on the disk, but the old manifest's blocks are there to be written over. It has to
+            # say why the run failed, and the run's own error must not be hidden by this one.
+            log.warning("%s: its manifest is written in place (%s)", self.path, full.strerror)
+            with contextlib.suppress(OSError):
+                manifests.write_in_place(self.path, self.manifest)
 
     def _save(self) -> None:
         manifests.write(self.path, self.manifest)

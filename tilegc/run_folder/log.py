@@ -26,6 +26,13 @@ class _Redacting(logging.Formatter):
         return redact(super().format(record))
 
 
+class _Quiet(logging.FileHandler):
+    """A log file that cannot be written (a full disk) does not fill the terminal with tracebacks of its own."""
+
+    def handleError(self, record: logging.LogRecord) -> None:  # noqa: N802  (logging's name)
+        """Drop the record: the run ends with an error of its own, or goes on without a log."""
+
+
 @contextmanager
 def logged(path: Place) -> Iterator[None]:
     """Append what tilegc logs to a file as long as the context lasts, an exception that ends it included.
@@ -50,7 +57,7 @@ def logged(path: Place) -> Iterator[None]:
                 path.write_bytes(local.read_bytes())
         return
     logger = logging.getLogger("tilegc")
-    handler = logging.FileHandler(path, encoding="utf-8")
+    handler = _Quiet(path, encoding="utf-8")
     handler.setFormatter(_Redacting("%(asctime)s %(levelname)-7s %(message)s", "%Y-%m-%d %H:%M:%S"))
     level = logger.level
     logger.addHandler(handler)

@@ -9,6 +9,7 @@ import json
 import platform
 from collections.abc import Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 from typing import Any, Final
 
 import numpy as np
@@ -32,6 +33,7 @@ __all__ = [
     "read",
     "version",
     "write",
+    "write_in_place",
 ]
 
 Manifest = dict[str, Any]
@@ -116,6 +118,14 @@ def write(folder: Place, manifest: Manifest) -> None:
     """Write it whole or not at all."""
     text = json.dumps(manifest, indent=2, allow_nan=False, ensure_ascii=False)
     write_bytes(folder / FILES.manifest, f"{text}\n".encode())
+
+
+def write_in_place(folder: Path, manifest: Manifest) -> None:
+    """Write it over the old one, which takes no new space on a full disk; a crash meanwhile would leave it torn."""
+    text = json.dumps(manifest, indent=2, allow_nan=False, ensure_ascii=False)
+    with (folder / FILES.manifest).open("r+b") as stream:
+        stream.write(f"{text}\n".encode())
+        stream.truncate()
 
 
 def changed_settings(before: Any, after: Any, key: str = "") -> list[str]:
