@@ -25,6 +25,7 @@ __all__ = [
     "UnitError",
     "disk_full",
     "one_line",
+    "shortened",
 ]
 
 
@@ -102,3 +103,13 @@ def disk_full(error: BaseException) -> DiskFullError | None:
 def one_line(text: object) -> str:
     """Return a text, or what an error says, as one line; of an error that says nothing its class."""
     return " ".join(str(text).split()) or (type(text).__name__ if isinstance(text, BaseException) else "")
+
+
+def shortened(text: object, length: int = 120) -> str:
+    """Return a text as one line of printable characters, cut in the middle if it is longer than `length`.
+
+    Values from files and run files may be megabytes long or hold control characters, which would take over the
+    user's terminal.
+    """
+    line = "".join(letter if letter.isprintable() else "?" for letter in one_line(str(text)[: 100 * length]))
+    return line if len(line) <= length else f"{line[: length * 2 // 3]} ... {line[-length // 4 :]}"

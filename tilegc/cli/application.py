@@ -12,18 +12,26 @@ from typer.exceptions import TyperException
 from tilegc.cli import finished, installation, mocks, runs, samples
 from tilegc.cli.signals import answered
 from tilegc.cli.streams import redacting_streams
-from tilegc.errors import TileGCError, disk_full
+from tilegc.errors import TileGCError, disk_full, shortened
 
 __all__ = ["app", "main"]
 
 INTERRUPTED = 130
 """Exit code after Ctrl-C: 128 and the signal's number, as shells have it."""
 
+LONGEST = 480
+"""Characters of the longest error message: paths and values from files can be of any length."""
+
+HELP_OPTIONS = {"help_option_names": ["-h", "--help"]}
+
 app = typer.Typer(
-    add_completion=False, pretty_exceptions_enable=False, rich_markup_mode=None,
-    help="Globular clusters in JWST mosaics of galaxy clusters: from FITS images to a catalogue, density maps "
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,
+    context_settings=HELP_OPTIONS,
+    help="Find globular clusters in JWST mosaics of galaxy clusters: from FITS images to a catalogue, density maps "
     "and their relation to dark matter.",
-)  # fmt: skip
+)
 
 
 def _version(value: bool) -> None:
@@ -66,15 +74,15 @@ def main() -> None:
 
 def _run(signals: list[int]) -> None:
     try:
-        code = app(standalone_mode=False)
+        code = app(prog_name="tilegc", standalone_mode=False)
     except TileGCError as error:
-        print(f"tilegc: {error}", file=sys.stderr)
+        print(f"tilegc: {shortened(error, LONGEST)}", file=sys.stderr)
         sys.exit(error.exit_code)
     except TyperException as error:
         context = getattr(error, "ctx", None)
         command = context.command_path if context is not None else "tilegc"
         text = " ".join(getattr(error, "format_message", error.__str__)().split())
-        print(f"tilegc: {text.rstrip('.')}; see {command} --help", file=sys.stderr)
+        print(f"tilegc: {shortened(text.rstrip('.'), LONGEST)}; see {command} --help", file=sys.stderr)
         sys.exit(2)
     except (typer.Abort, KeyboardInterrupt):
         code = INTERRUPTED

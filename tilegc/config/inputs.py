@@ -7,7 +7,9 @@ from typing import Annotated, Literal, Self
 
 from pydantic import BeforeValidator, Field, field_validator, model_validator
 
+from tilegc.config.coordinates import both_coordinates, declination, right_ascension
 from tilegc.config.values import NAME, Number, Positive, Section, number, whole
+from tilegc.errors import shortened
 from tilegc.schema import SKY_STORE
 
 __all__ = [
@@ -24,12 +26,28 @@ __all__ = [
 
 
 class Cluster(Section):
-    """The cluster: its name, redshift and centre (degrees, ICRS)."""
+    """The cluster: its name, redshift and centre.
 
-    name: str = Field(min_length=1)
+    The centre is in degrees, ICRS, or sexagesimal: right ascension in hours (`22:48:43.97`, `22h48m43.97s`),
+    declination in degrees (`-44:31:51`, `-44d31m51s`).
+    """
+
+    name: str = Field(min_length=1, max_length=200)
     redshift: Positive
-    ra: Annotated[float, BeforeValidator(number), Field(ge=0, lt=360)]
-    dec: Annotated[float, BeforeValidator(number), Field(ge=-90, le=90)]
+    ra: Annotated[float, BeforeValidator(right_ascension), Field(ge=0, lt=360)]
+    dec: Annotated[float, BeforeValidator(declination), Field(ge=-90, le=90)]
+
+    @model_validator(mode="before")
+    @classmethod
+    def _centre(cls, value: object) -> object:
+        """Take both coordinates from `centre: "22 48 43.97 -44 31 51"`, as catalogues print them."""
+        if not isinstance(value, Mapping) or value.get("centre") is None:
+            return value
+        if value.get("ra") is not None or value.get("dec") is not None:
+            raise ValueError("give centre, or ra and dec, not both")
+        ra, dec = both_coordinates(value["centre"])
+        rest = {key: given for key, given in value.items() if key != "centre"}
+        return {**rest, "ra": ra, "dec": dec}
 
     @field_validator("name", mode="before")
     @classmethod
@@ -87,10 +105,12 @@ class FieldInput(Section):
     @classmethod
     def _name(cls, value: object) -> str:
         if value is None or isinstance(value, bool):
-            raise ValueError("a name is meant")
+            raise ValueError("expected a name")
         text = str(value)
         if not NAME.fullmatch(text):
-            raise ValueError(f"{text!r} cannot be a file's name: use letters, digits, and . _ + -")
+            raise ValueError(
+                f"{shortened(repr(text), 60)} cannot be a file's name: use letters, digits, and . _ + -"
+            )
         if text == SKY_STORE:
             raise ValueError(f"{text!r} is the name of the sky grid's store: choose another")
         return text
@@ -99,7 +119,7 @@ class FieldInput(Section):
     @classmethod
     def _masks(cls, value: object) -> object:
         if isinstance(value, str):
-            raise ValueError(f"give a list of files, also of one: [{value}]")  # noqa: TRY004  (pydantic wants ValueError)
+            raise ValueError(f"give a list, even for one file: [{shortened(value, 60)}]")  # noqa: TRY004  (pydantic wants ValueError)
         return () if value is None else value
 
     @field_validator("bands", mode="before")
@@ -109,7 +129,9 @@ class FieldInput(Section):
             return value
         for name in value:
             if not NAME.fullmatch(str(name)):
-                raise ValueError(f"band {name!r} cannot be a file's name: use letters, digits, and . _ + -")
+                raise ValueError(
+                    f"band {shortened(repr(name), 60)} cannot be a file's name: use letters, digits, and . _ + -"
+                )
         return {str(name): {"sci": band} if isinstance(band, str) else band for name, band in value.items()}
 
     @model_validator(mode="after")
@@ -133,8 +155,8 @@ class Deflection(Section):
 class Origin(Section):
     """Where on the sky coordinates (0, 0) of a map without a celestial WCS lie, degrees, ICRS."""
 
-    ra: Annotated[float, BeforeValidator(number), Field(ge=0, lt=360)]
-    dec: Annotated[float, BeforeValidator(number), Field(ge=-90, le=90)]
+    ra: Annotated[float, BeforeValidator(right_ascension), Field(ge=0, lt=360)]
+    dec: Annotated[float, BeforeValidator(declination), Field(ge=-90, le=90)]
 
 
 class LensMap(Section):
@@ -162,7 +184,7 @@ class LensMap(Section):
     @model_validator(mode="after")
     def _scaling(self) -> Self:
         if self.path is None and self.deflection is None:
-            raise ValueError("path: required, and not there (or deflection: {x: , y: })")
+            raise ValueError("path: missing; give a path or deflection: {x: , y: }")
         if self.source_redshift is not None and self.lens_scaling is not None:
             raise ValueError("give source_redshift or lens_scaling, not both")
         return self
@@ -194,5 +216,5 @@ class Convergence(LensMap):
         names = [rival.name for rival in self.compare]
         twice = sorted({name for name in names if names.count(name) > 1})
         if twice:
-            raise ValueError(f"compare: the name {twice[0]!r} stands twice")
+            raise ValueError(f"compare: duplicate name {shortened(repr(twice[0]), 60)}")
         return self

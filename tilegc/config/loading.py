@@ -6,6 +6,7 @@ import difflib
 import hashlib
 import json
 from collections.abc import Callable, Mapping
+from datetime import date
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -15,11 +16,29 @@ from pydantic import ValidationError
 from tilegc.config.inputs import Band, Convergence, Deflection, FieldInput, LensMap
 from tilegc.config.run import DetectionConfig, RunConfig
 from tilegc.config.values import Section
-from tilegc.errors import ConfigError, InputError
+from tilegc.errors import ConfigError, InputError, shortened
 from tilegc.places import Place, is_url, opened, parent
 from tilegc.redaction import redacted
 
 __all__ = ["detection_settings", "digest", "dump", "load", "read_yaml", "resolve", "settings"]
+
+LARGEST = 4 << 20
+"""Bytes of the largest run file."""
+
+DEEPEST = 20
+"""Levels of nesting of the deepest run file: the format itself has six."""
+
+MOST_ALIASES = 200
+"""References to YAML anchors in one run file."""
+
+MOST_VALUES = 200_000
+"""Values of one run file."""
+
+MOST_MISTAKES = 10
+"""Mistakes of a run file that are listed at once."""
+
+LONGEST = 420
+"""Characters that several mistakes may take together: one line that can still be read on a terminal."""
 
 
 def resolve(mapping: object, *, base: str | Path | None = None, source: str = "run file") -> RunConfig:
@@ -42,14 +61,17 @@ def resolve(mapping: object, *, base: str | Path | None = None, source: str = "r
     Raises
     ------
     ConfigError
-        With one line for the first thing that is wrong.
+        With one line that lists everything that is wrong, up to ten mistakes.
     """
     if not isinstance(mapping, Mapping):
-        raise ConfigError(f"{source}: a mapping of keys is meant, found {type(mapping).__name__}")
+        raise ConfigError(f"{source}: expected a mapping of keys, found {type(mapping).__name__}")
     try:
+        _require_plain(mapping)
         config = RunConfig.model_validate(mapping)
     except ValidationError as error:
-        raise ConfigError(f"{source}: {_line(error)}") from None
+        raise ConfigError(f"{source}: {_mistakes(error)}") from None
+    except (ValueError, RecursionError) as error:
+        raise ConfigError(f"{source}: {shortened(error)}") from None
     return config if base is None else _absolute(config, base)
 
 
@@ -64,15 +86,49 @@ def detection_settings(mapping: Mapping[str, object], *, source: str) -> Detecti
     try:
         return DetectionConfig.model_validate(mapping)
     except ValidationError as error:
-        raise ConfigError(f"{source}: {_line(error)}") from None
+        raise ConfigError(f"{source}: {_mistakes(error)}") from None
 
 
-class _TwiceError(yaml.YAMLError):
-    """A key stands twice in one mapping."""
+class _RefusedError(yaml.YAMLError):
+    """A YAML document that is refused although the syntax allows it."""
 
 
 class _Loader(yaml.SafeLoader):
-    """YAML's safe loader, which lets the last of two equal keys win, unseen; this one refuses them."""
+    """YAML's safe loader, with duplicate keys and aliases of aliases refused.
+
+    Of two equal keys YAML silently keeps the last. Aliases that hold aliases can multiply: 450 bytes become a billion
+    values. And a document nested a few hundred deep exhausts the stack of the parser.
+    """
+
+    def __init__(self, stream: str) -> None:
+        super().__init__(stream)
+        self._depth = 0
+        self._aliases = 0
+
+    def compose_node(self, parent: yaml.Node | None, index: int) -> yaml.Node | None:
+        line = self.peek_event().start_mark.line + 1  # type: ignore[no-untyped-call]  # PyYAML's stubs
+        if self.check_event(yaml.AliasEvent):
+            self._aliases += 1
+            if self._aliases > MOST_ALIASES:
+                raise _RefusedError(f"more than {MOST_ALIASES} aliases (line {line}); write the values out")
+        if self._depth >= DEEPEST:
+            raise _RefusedError(
+                f"nested deeper than {DEEPEST} levels (line {line}); a run file has six at most"
+            )
+        self._depth += 1
+        try:
+            node: yaml.Node | None = super().compose_node(parent, index)
+        finally:
+            self._depth -= 1
+        return node
+
+    def construct_yaml_int(self, node: yaml.ScalarNode) -> Any:
+        """Keep 22:48:43, which YAML 1.1 takes for a number of base 60, as text: a time, or a position on the sky."""
+        return node.value if ":" in node.value else super().construct_yaml_int(node)
+
+    def construct_yaml_float(self, node: yaml.ScalarNode) -> Any:
+        """Keep 22:48:43.97 as text."""
+        return node.value if ":" in node.value else super().construct_yaml_float(node)
 
     def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
         seen = set()
@@ -80,11 +136,15 @@ class _Loader(yaml.SafeLoader):
             if not isinstance(key, yaml.ScalarNode):
                 continue
             if key.value in seen:
-                raise _TwiceError(
-                    f"the key {key.value!r} stands twice (line {key.start_mark.line + 1}): remove one"
+                raise _RefusedError(
+                    f"duplicate key {shortened(repr(key.value))} (line {key.start_mark.line + 1}); remove one"
                 )
             seen.add(key.value)
         return super().construct_mapping(node, deep)
+
+
+_Loader.add_constructor("tag:yaml.org,2002:int", _Loader.construct_yaml_int)
+_Loader.add_constructor("tag:yaml.org,2002:float", _Loader.construct_yaml_float)
 
 
 def load(path: str | Place) -> RunConfig:
@@ -107,7 +167,7 @@ def load(path: str | Place) -> RunConfig:
     """
     mapping = read_yaml(path)
     if mapping is None:
-        raise ConfigError(f"{path}: the run file is empty; `recipe`, `cluster` and `fields` are required")
+        raise ConfigError(f"{path}: the run file is empty; recipe, cluster and fields are required")
     return resolve(mapping, base=parent(str(path)), source=str(path))
 
 
@@ -119,18 +179,25 @@ def read_yaml(path: str | Place) -> Any:
     ConfigError
         If it is absent or no YAML.
     """
+    if not is_url(path) and Path(str(path)).is_dir():
+        raise ConfigError(_directory(str(path)))
     try:
         text = _text(path)
     except FileNotFoundError:
         raise ConfigError(f"{path}: no such run file") from None
     except (OSError, UnicodeDecodeError) as error:
-        raise ConfigError(f"{path}: cannot be read as a run file ({_first_line(error)})") from None
+        raise ConfigError(f"{path}: cannot be read as a run file ({shortened(error)})") from None
     try:
-        return yaml.load(text, _Loader)  # noqa: S506  (a safe one)
-    except _TwiceError as error:
+        return yaml.load(text, _Loader)  # noqa: S506  (a subclass of the safe loader)
+    except _RefusedError as error:
         raise ConfigError(f"{path}: {error}") from None
-    except yaml.YAMLError as error:
-        raise ConfigError(f"{path}: not YAML ({_first_line(error)})") from None
+    except (yaml.YAMLError, ValueError, LookupError, TypeError, ArithmeticError, AttributeError) as error:
+        # Not only YAMLError: `2024-13-45` is no date (ValueError), `!!bool maybe` no key of a table (KeyError).
+        raise ConfigError(f"{path}: not YAML ({shortened(error, 200)})") from None
+    except RecursionError:
+        raise ConfigError(
+            f"{path}: not YAML (nested too deeply); a run file has six levels at most"
+        ) from None
 
 
 def dump(config: RunConfig) -> str:
@@ -169,13 +236,64 @@ def digest(config: RunConfig) -> str:
 
 
 def _text(path: str | Place) -> str:
-    if not is_url(path):
-        return Path(str(path)).read_text(encoding="utf-8")
+    if not is_url(path) and not Path(str(path)).exists():
+        raise FileNotFoundError
     try:
         with opened(path) as stream:
-            return stream.read().decode()
+            content = stream.read(LARGEST + 1)
     except InputError as error:
         raise ConfigError(str(error)) from None
+    if len(content) > LARGEST:
+        raise ConfigError(f"{path}: larger than {LARGEST >> 20} MB; not a run file")
+    return content.decode("utf-8")
+
+
+def _directory(path: str) -> str:
+    """Return what to type instead of a directory: its run file, if there is one."""
+    folder = Path(path)
+    if (folder / "manifest.json").exists():
+        hint = "it is a run folder: to continue that run, give its original run file, -o this folder and --resume"
+    elif (folder / "run.yaml").is_file():
+        hint = f"give the run file: {folder / 'run.yaml'}"
+    else:
+        hint = "a run file lists the mosaics of a cluster; `tilegc simulate` writes an example"
+    return f"{path}: is a directory; expected a run file (YAML); {hint}"
+
+
+def _require_plain(mapping: Mapping[Any, Any]) -> None:
+    """Refuse what no key of a run file can hold: sets, dates, bytes, keys that are no words, too many values.
+
+    Values are counted as often as they are referred to: nine lists of nine references each are a billion values.
+
+    Raises
+    ------
+    ValueError
+        With the key.
+    """
+    waiting: list[tuple[object, str, int]] = [(mapping, "", 0)]
+    seen = 0
+    while waiting:
+        value, place, depth = waiting.pop()
+        seen += 1
+        if depth > DEEPEST:
+            raise ValueError(f"{place}: nested deeper than {DEEPEST} levels; a run file has six at most")
+        if seen > MOST_VALUES:
+            raise ValueError(
+                f"{place}: more than {MOST_VALUES:,} values in one run file; remove repeated aliases"
+            )
+        if isinstance(value, Mapping):
+            for key, inner in value.items():
+                if not isinstance(key, str | int | float | bool):
+                    raise ValueError(  # noqa: TRY004  (one kind of error for all mistakes of a run file)
+                        f"{place or 'run file'}: {shortened(repr(key), 60)} cannot be a key; keys are words"
+                    )
+                waiting.append((inner, f"{place}.{shortened(key, 60)}".lstrip("."), depth + 1))
+        elif isinstance(value, list | tuple):
+            waiting.extend((inner, f"{place}.{number}", depth + 1) for number, inner in enumerate(value))
+        elif isinstance(value, bytes | set | frozenset | date):
+            raise ValueError(  # noqa: TRY004  (as above)
+                f"{place}: {shortened(repr(value), 60)} is of a type that no key takes; put text in quotes"
+            )
 
 
 def _absolute(config: RunConfig, base: str | Path) -> RunConfig:
@@ -232,25 +350,54 @@ def _placed(given: Map, place: Callable[[str | None], str | None]) -> Map:
     return given.model_copy(update=update)
 
 
-def _first_line(error: Exception) -> str:
-    return " ".join(str(error).split())
+def _mistakes(error: ValidationError) -> str:
+    """Return everything that is wrong, as one line: up to ten mistakes, each with its key and remedy."""
+    details = _distinct(error.errors(include_url=False))
+    if len(details) == 1:
+        return _mistake(details[0])
+    length = max(LONGEST // min(len(details), MOST_MISTAKES), 40)
+    lines = [shortened(_mistake(one, brief=True), length) for one in details[:MOST_MISTAKES]]
+    more = f"; and {len(details) - len(lines)} more" if len(details) > len(lines) else ""
+    return f"{len(details)} mistakes: " + "; ".join(f"({n}) {line}" for n, line in enumerate(lines, 1)) + more
 
 
-def _line(error: ValidationError) -> str:
-    """Return one line for the first of pydantic's errors: the key, what is wrong, what to do."""
-    details: Any = error.errors()
-    first = details[0]
-    place = [part for part in first["loc"] if not _is_branch(part)]
-    key = ".".join(str(part) for part in place)
-    if first["type"] == "extra_forbidden":
+def _distinct(details: Any) -> list[Any]:
+    """Return pydantic's errors without those that say a mistake again.
+
+    Every branch of a union reports its own errors: those of the first say what the key takes. And a list of which
+    every item is wrong is "too short" as well.
+    """
+    distinct: list[Any] = []
+    seen: set[tuple[object, ...]] = set()
+    places = [one["loc"] for one in details]
+    for one in details:
+        place = one["loc"]
+        if one["type"] == "too_short" and any(
+            len(p) > len(place) and p[: len(place)] == place for p in places
+        ):
+            continue
+        branch = next((k for k, part in enumerate(place) if _is_branch(part)), None)
+        key = place[:branch]
+        if key in seen:
+            continue
+        seen.add(key)
+        distinct.append(one)
+    return distinct
+
+
+def _mistake(detail: Any, *, brief: bool = False) -> str:
+    """Return one of pydantic's errors as text: the key, what is wrong, what to do."""
+    place = [part for part in detail["loc"] if not _is_branch(part)]
+    key = shortened(".".join(str(part) for part in place), 100)
+    if detail["type"] == "extra_forbidden":
         valid = _valid_keys(place[:-1])
-        close = difflib.get_close_matches(str(place[-1]), valid, n=1)
+        close = difflib.get_close_matches(str(place[-1])[:100], valid, n=1)
         hint = f"; did you mean {close[0]!r}?" if close else ""
-        return f"{key}: unknown key{hint} (valid: {', '.join(valid)})"
-    if first["type"] == "missing":
-        return f"{key}: required, and not there"
-    message = str(first["msg"]).removeprefix("Value error, ")
-    shown = "" if first["type"] in {"value_error", "missing"} else f" (found {first['input']!r})"
+        return f"{key}: unknown key{hint}" + ("" if brief else f" (valid: {', '.join(valid)})")
+    if detail["type"] == "missing":
+        return f"{key}: required, and missing"
+    message = shortened(str(detail["msg"]).removeprefix("Value error, "), 240)
+    shown = "" if detail["type"] == "value_error" else f" (found {shortened(repr(detail['input']), 60)})"
     return f"{key}: {message}{shown}" if key else message
 
 

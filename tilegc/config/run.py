@@ -23,6 +23,7 @@ from tilegc.config.steps import (
     ValueThreshold,
 )
 from tilegc.config.values import Section
+from tilegc.errors import shortened
 from tilegc.schema import MAPS
 
 __all__ = ["DetectionConfig", "RunConfig"]
@@ -74,8 +75,10 @@ class DetectionConfig(Section):
     def _recipe(cls, value: object) -> object:
         if value == "seed":
             raise ValueError("the recipe 'seed' is now called 'diego2026'; change this line of the run file")
-        if value not in RECIPES:
-            raise ValueError(f"recipe {value!r} does not exist: give {' or '.join(RECIPES)}")
+        if not isinstance(value, str) or value not in RECIPES:
+            raise ValueError(
+                f"recipe {shortened(repr(value), 60)} does not exist: give {' or '.join(RECIPES)}"
+            )
         return value
 
     @model_validator(mode="after")
@@ -114,7 +117,7 @@ class RunConfig(DetectionConfig):
     @classmethod
     def _listed(cls, value: object) -> object:
         if isinstance(value, str):
-            raise ValueError(f"give a list of maps, also of one: [{value}]")  # noqa: TRY004  (pydantic wants ValueError)
+            raise ValueError(f"give a list, even for one map: [{shortened(value, 60)}]")  # noqa: TRY004  (pydantic wants ValueError)
         return value
 
     @field_validator("outputs")
@@ -122,9 +125,9 @@ class RunConfig(DetectionConfig):
     def _maps(cls, value: tuple[str, ...]) -> tuple[str, ...]:
         for name in value:
             if name not in MAPS:
-                raise ValueError(f"{name!r} is no map: choose of {', '.join(MAPS)}")
+                raise ValueError(f"{shortened(repr(name), 60)} is not a map; choose from {', '.join(MAPS)}")
         if len(set(value)) < len(value):
-            raise ValueError("a map stands twice")
+            raise ValueError("a map is listed twice; remove one")
         return value
 
     @property
@@ -150,7 +153,7 @@ class RunConfig(DetectionConfig):
         names = [field.name for field in self.fields]
         twice = sorted({name for name in names if names.count(name) > 1})
         if twice:
-            raise ValueError(f"fields: the name {twice[0]!r} stands twice")
+            raise ValueError(f"fields: duplicate name {twice[0]!r}; give each field its own")
         cells = self.relation.box / self.comparison.pixel
         if abs(cells - round(cells)) > 1e-9 * cells or round(cells) < 1:
             raise ValueError(

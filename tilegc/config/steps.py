@@ -130,7 +130,7 @@ class ValueThreshold(Section):
 
 
 def _threshold(value: object) -> object:
-    if value == "auto":
+    if isinstance(value, str) and value == "auto":
         return value
     if isinstance(value, Mapping):
         if set(value) == {"sigma"}:
@@ -166,7 +166,7 @@ class Density(Section):
 
 
 def _iterations(value: object) -> object:
-    return value if value == "auto" else whole(value)
+    return value if isinstance(value, str) and value == "auto" else whole(value)
 
 
 class Inpaint(Section):

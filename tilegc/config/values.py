@@ -7,6 +7,8 @@ from typing import Annotated, Literal
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 
+from tilegc.errors import shortened
+
 __all__ = [
     "NAME",
     "Memory",
@@ -36,12 +38,14 @@ NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.+-]{0,63}")
 def number(value: object) -> object:
     """Accept numeric text where a number is meant (PyYAML reads `2e-2` as text) and refuse booleans."""
     if isinstance(value, bool):
-        raise ValueError("a number is meant, not true or false")  # noqa: TRY004  (pydantic wants ValueError)
+        raise ValueError("expected a number, not true or false")  # noqa: TRY004  (pydantic wants ValueError)
     if isinstance(value, str):
         try:
             return float(value)
         except ValueError:
-            raise ValueError(f"{value!r} is not a number") from None
+            raise ValueError(f"{shortened(repr(value), 60)} is not a number") from None
+    if isinstance(value, int) and abs(value) > 10**300:  # float() of it overflows
+        raise ValueError("the number is too large")
     return value
 
 
@@ -73,7 +77,7 @@ def toggle(value: object) -> object:
     """Read `off`, which YAML gives as False, of what is off or auto; it takes no number."""
     if value is False:
         return "off"
-    if value not in ("off", "auto"):
+    if not isinstance(value, str) or value not in {"off", "auto"}:
         raise ValueError("give off or auto")
     return value
 
@@ -97,7 +101,9 @@ def _bytes(value: object) -> object:
         try:
             return float(value)  # 2e9
         except ValueError:
-            raise ValueError(f"{value!r} is no amount of memory: give e.g. 4 GiB") from None
+            raise ValueError(
+                f"{shortened(repr(value), 60)} is not an amount of memory; give e.g. 4 GiB"
+            ) from None
     base = 1024 if match[3] else 1000
     return int(float(match[1]) * float(base ** " KMGT".index((match[2] or " ").upper())))
 
@@ -108,7 +114,7 @@ def _seconds(value: object) -> object:
         return number(value)
     match = re.fullmatch(r"(?:(\d+)-)?(?:(\d+):)?(\d+):(\d+)", value.strip())
     if match is None:
-        raise ValueError(f"{value!r} is no time: give seconds, or e.g. 02:30:00")
+        raise ValueError(f"{shortened(repr(value), 60)} is not a duration; give seconds, or e.g. 02:30:00")
     days, hours, minutes, seconds = (int(part or 0) for part in match.groups())
     return float(((days * 24 + hours) * 60 + minutes) * 60 + seconds)
 

@@ -1,0 +1,182 @@
+"""Run files as people write them: sexagesimal centres, every mistake at once, absurd values in one line."""
+
+from __future__ import annotations
+
+import time
+
+import pytest
+import yaml
+from astropy.coordinates import SkyCoord
+
+from tests.support.command import tilegc
+from tilegc.config import load, resolve
+from tilegc.errors import ConfigError
+
+HEAD = """recipe: calibrated
+cluster: {name: x, redshift: 0.3, %s}
+fields: [{name: a, bands: {F150W: a.fits}}]
+"""
+
+
+def loaded(tmp_path, text):
+    path = tmp_path / "run.yaml"
+    path.write_text(text)
+    return load(path)
+
+
+@pytest.mark.parametrize(
+    "centre",
+    [
+        "ra: 342.18320833333, dec: -44.53083333333",
+        "ra: 22:48:43.97, dec: -44:31:51",
+        "ra: '22:48:43.97', dec: '-44:31:51'",
+        "ra: 22h48m43.97s, dec: -44d31m51s",
+        "ra: 22 48 43.97, dec: -44 31 51",
+        "ra: 22h 48m 43.97s, dec: -44\u00b0 31' 51\\\"",
+        "ra: 342d10m59.55s, dec: \u221244:31:51",
+        "centre: '22:48:43.97 -44:31:51'",
+        "centre: '22 48 43.97 -44 31 51'",
+        "centre: 22h48m43.97s -44d31m51s",
+        "centre: '342.18320833333 -44.53083333333'",
+        "centre: '342.18320833333, -44.53083333333'",
+        "centre: '22:48:43.97-44:31:51'",
+    ],
+)
+def test_centres_as_they_are_written(centre, tmp_path):
+    expected = SkyCoord("22:48:43.97 -44:31:51", unit=("hourangle", "deg"))
+    text = HEAD % centre.replace('\\"', "''")
+    cluster = loaded(tmp_path, text).cluster
+    assert (cluster.ra, cluster.dec) == pytest.approx((expected.ra.deg, expected.dec.deg), abs=1e-9)
+
+
+def test_the_numbers_that_yaml_makes_of_them():
+    content = yaml.safe_load(HEAD % "ra: 22:48:43.97, dec: -44:31:51")
+    assert isinstance(content["cluster"]["ra"], float)
+    cluster = resolve(content).cluster
+    assert (cluster.ra, cluster.dec) == pytest.approx((342.183208333, -44.530833333), abs=1e-8)
+
+
+@pytest.mark.parametrize(
+    ("ra", "degrees"), [("0:00:10", 10 / 240), ("00:05:30", 330 / 240), ("0:59:59", 3599 / 240)]
+)
+def test_small_right_ascensions_are_hours_too(ra, degrees, tmp_path):
+    """As a number 0:05:30 would be 330, which is a good right ascension in degrees."""
+    assert loaded(tmp_path, HEAD % f"ra: {ra}, dec: -0:30:00").cluster.ra == pytest.approx(degrees, abs=1e-12)
+    assert loaded(tmp_path, HEAD % f"ra: {ra}, dec: -0:30:00").cluster.dec == -0.5
+
+
+@pytest.mark.parametrize(
+    ("centre", "said"),
+    [
+        ("ra: 22:61:00, dec: 1", r"cluster\.ra: .*below 60"),
+        ("ra: 25:00:00, dec: 1", r"cluster\.ra: .*less than 360"),
+        ("ra: 1, dec: 91:00:00", r"cluster\.dec: .*90"),
+        ("ra: 422, dec: 1", r"cluster\.ra: .*less than 360"),
+        ("ra: 1, dec: 120", r"cluster\.dec: .*90"),
+        ("ra: AS1063, dec: 1", r"cluster\.ra: 'AS1063' is not a number"),
+        ("centre: AS1063", r"cluster: 'AS1063' is not a position"),
+        ("centre: [1, 2]", r"cluster: give the centre as text"),
+        ("centre: '1 2', ra: 1", r"cluster: give centre, or ra and dec"),
+    ],
+)
+def test_centres_that_are_none(centre, said, tmp_path):
+    with pytest.raises(ConfigError, match=said):
+        loaded(tmp_path, HEAD % centre)
+
+
+def test_all_mistakes_are_told_at_once():
+    content = {
+        "recipe": "best",
+        "fields": [{"name": "a"}],
+        "tile": 5,
+        "mask": {"edge": "wide"},
+        "detect": {"keep": 0},
+    }
+    with pytest.raises(ConfigError) as caught:
+        resolve(content, source="run.yaml")
+    line = str(caught.value)
+    assert line.startswith("run.yaml: 6 mistakes: (1) ")
+    for key in ("recipe", "cluster: required", "fields.0", "tile: unknown", "mask.edge", "detect.keep"):
+        assert key in line
+    assert "\n" not in line
+
+
+def test_more_than_ten_mistakes():
+    content = yaml.safe_load(HEAD % "ra: 1, dec: 1") | {f"wrong{k}": k for k in range(14)}
+    with pytest.raises(ConfigError, match=r"14 mistakes: .*; and 4 more") as caught:
+        resolve(content)
+    assert len(str(caught.value)) < 480
+
+
+@pytest.mark.parametrize(
+    "key", ["recipe", "cluster", "fields", "ingest", "mask", "detect", "inpaint", "outputs", "tiles"]
+)
+@pytest.mark.parametrize(
+    "value",
+    [
+        "[a]", "{a: [b]}", "!!set {a, b}", "2024-01-01", "!!binary aGVsbG8=", "1e400", ".inf", ".nan", "-1",
+        "9" * 5000, "[[[[[[1]]]]]]", "'" + "z" * 100_000 + "'", "{1: {2: 3}}", "{[1, 2]: 3}", "{null: 1}",
+    ],
+)  # fmt: skip
+def test_absurd_values_are_one_short_line(key, value, tmp_path):
+    lines = [line for line in (HEAD % "ra: 1, dec: 1").splitlines() if not line.startswith(f"{key}:")]
+    with pytest.raises(ConfigError) as caught:
+        loaded(tmp_path, "\n".join([*lines, f"{key}: {value}"]))
+    text = str(caught.value).replace(str(tmp_path), "")
+    assert len(text) < 480
+    assert text.isprintable()
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("[" * 3000, "nested deeper than"),
+        ("{a: " * 900 + "1" + "}" * 900, "nested deeper than"),
+        ("- " * 3000 + "1", "nested deeper than"),
+        ("recipe: !!bool maybe", "not YAML"),
+        ("recipe: !!int x", "not YAML"),
+        ("recipe: 0x_", "not YAML|recipe"),
+        ("recipe: 2024-13-45", "not YAML"),
+        ("recipe: &a [*a]", "nested deeper|recipe"),
+        ("recipe: *nobody", "not YAML"),
+        ("a: &a [x]\nb: [" + "*a, " * 300 + "]", "aliases"),
+        ("a: 1\na: 2", "duplicate key 'a'"),
+        ("'" + "k" * 900 + "': 1\n'" + "k" * 900 + "': 2", "duplicate key"),
+    ],
+)
+def test_documents_that_break_parsers(text, said, tmp_path):
+    with pytest.raises(ConfigError, match=said) as caught:
+        loaded(tmp_path, text)
+    assert len(str(caught.value)) < 480 + len(str(tmp_path))
+    assert str(caught.value).isprintable()
+
+
+def test_a_bomb_of_aliases_takes_no_time(tmp_path):
+    rows = ["a: &a [x, x, x, x, x, x, x, x, x]"]
+    rows += [f"{b}: &{b} [{', '.join([f'*{a}'] * 9)}]" for a, b in zip("abcdefgh", "bcdefghi", strict=True)]
+    started = time.process_time()
+    with pytest.raises(ConfigError):
+        loaded(tmp_path, "\n".join(rows))
+    assert time.process_time() - started < 5
+
+
+def test_a_directory_says_what_a_run_file_is(tmp_path):
+    empty = tilegc("run", tmp_path)
+    assert empty.code == 2
+    assert "is a directory; expected a run file" in empty.err
+    (tmp_path / "run.yaml").write_text("recipe: x")
+    assert f"give the run file: {tmp_path / 'run.yaml'}" in tilegc("run", tmp_path).err
+    (tmp_path / "manifest.json").write_text("{}")
+    assert "--resume" in tilegc("run", tmp_path).err
+
+
+@pytest.mark.parametrize(
+    "command",
+    ["", "run", "plan", "audit", "ingest", "simulate", "demo", "report", "predict", "status", "verify", "doctor",
+     "study", "study mask", "view"],
+)  # fmt: skip
+def test_short_help(command):
+    found = tilegc(*command.split(), "-h")
+    assert found.code == 0
+    assert "Usage: tilegc" in found.out
+    assert found.out == tilegc(*command.split(), "--help").out
