@@ -49,6 +49,7 @@ __all__ = [
     "UnitError",
     "__version__",
     "audit",
+    "detect",
     "detect_in",
     "lazy",
     "load",
@@ -69,7 +70,7 @@ if TYPE_CHECKING:
     from tilegc.catalogue import CatalogueProfile, profile_of
     from tilegc.config import RunConfig, load, resolve
     from tilegc.detection.in_memory import Detections, detect_in
-    from tilegc.pipeline import audit, plan, run
+    from tilegc.pipeline import audit, detect, plan, run
     from tilegc.planning import Plan
     from tilegc.prediction import Prediction, predict
     from tilegc.run_folder import Run, open_run
@@ -86,6 +87,7 @@ _MODULES = {
     "RunConfig": "tilegc.config",
     "Status": "tilegc.run_folder",
     "audit": "tilegc.pipeline",
+    "detect": "tilegc.pipeline",
     "detect_in": "tilegc.detection.in_memory",
     "load": "tilegc.config",
     "open_run": "tilegc.run_folder",

@@ -11,8 +11,11 @@ import os
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
 
 from tilegc import config as run_file
 from tilegc import planning
@@ -47,6 +50,7 @@ from tilegc.io.fits import FieldSource
 from tilegc.mask import mask_map as mask
 from tilegc.mask import masked_area
 from tilegc.phases.context import Context, arrays
+from tilegc.phases.partials import Table
 from tilegc.photometry import catalogue as photometry
 from tilegc.places import Place, is_remote, is_url, place
 from tilegc.planning import Plan
@@ -63,7 +67,7 @@ from tilegc.skygrid import crowding, galaxies, galaxy_light
 from tilegc.skygrid.cells import add_up, field_of_centre
 from tilegc.skygrid.lens_models import kappa_peaks
 
-__all__ = ["audit", "default_directory", "ingest_only", "plan", "run"]
+__all__ = ["audit", "default_directory", "detect", "ingest_only", "plan", "run"]
 
 log = logging.getLogger("tilegc")
 
@@ -76,8 +80,9 @@ def run(
     scheduler: str | None = None, cluster_name: str | None = None, tls: TLS | None = None,
     resume: bool = False, overwrite: bool = False, performance_report: str | Path | None = None,
     progress: Progress | None = None, tell: Callable[[str], None] | None = None,
+    until: Literal["catalogue"] | None = None,
 ) -> Run:  # fmt: skip
-    """Run the whole chain and return what it found.
+    """Run the whole chain, or the part of it up to the catalogue, and return what it found.
 
     Parameters
     ----------
@@ -99,6 +104,9 @@ def run(
         Where to write Dask's page about the run: one HTML file that needs no network.
     progress, tell : optional
         Who is told how far a pass is, and lines for the user.
+    until : {"catalogue"}, optional
+        Stop once the catalogue, the mask and the detection map are written; `resume` continues from there, to the same
+        bytes as one run without a stop.
 
     Returns
     -------
@@ -151,15 +159,59 @@ def run(
             before = seconds_compiled(found.client)
             with found.performance_report(performance_report):
                 near = engine if found.local else SerialEngine(told)
-                context, results = _chain(config, inputs, digests, folder, engine, near, timing)
-            _write(context, config, folder, results, timing, begun)
+                context, detected = _detect(config, inputs, digests, folder, engine, near, timing)
+                if until is None:
+                    results = _relate(config, inputs, folder, context, detected, timing)
+            if until is None:
+                _write(context, config, folder, results, timing, begun)
+            else:
+                products.write_catalogue(context, config, folder, detected.selection)
+                products.write_maps(context, config, folder, ("detection", "mask"))
             _say_compiled(seconds_compiled(found.client) - before, tell)
             inputs.require_unchanged(config, digests)
-            folder.finish(timing)
+            if until is None:
+                folder.finish(timing)
+            else:
+                folder.pause(until)
     return open_run(path)
 
 
-def _chain(
+def detect(source: Source, directory: str | Place | None = None, **options: Any) -> Run:
+    """Run the chain up to the catalogue: FITS to candidates, catalogue, mask and detection map, and nothing after.
+
+    Parameters
+    ----------
+    source : path or RunConfig
+        The run file.
+    directory : path, optional
+        Folder of the run; `<run file's stem>-run` beside the run file by default.
+    **options
+        As `run` takes them.
+
+    Returns
+    -------
+    Run
+        Its catalogue and candidates are there; `run(..., resume=True)` continues to the rest.
+    """
+    return run(source, directory, until="catalogue", **options)
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Detected:
+    """What the chain knows once it has a catalogue."""
+
+    audit: tuple[auditing.Line, ...]
+    psfs: Mapping[str, tuple[psf.BandPsf, ...]]
+    stars: Table
+    """What is masked for the wings of bright stars."""
+    masked: Mapping[str, np.ndarray]
+    """By field, pixels by annulus and value of the mask."""
+    masked_edges: np.ndarray
+    noises: Mapping[str, noise.Noise]
+    selection: threshold.Selection
+
+
+def _detect(
     config: RunConfig,
     inputs: Inputs,
     digests: Mapping[str, str],
@@ -167,8 +219,8 @@ def _chain(
     engine: Engine,
     near: Engine,
     timing: dict[str, float],
-) -> tuple[Context, Results]:
-    """Take the data through all stages."""
+) -> tuple[Context, _Detected]:
+    """Take the data from the images to the catalogue."""
     with _timed(timing, "ingest_s"):
         sources = ingest.ingest(inputs.sources, config.ingest, folder, digests, engine)
         tiles, grid = _tiles(config, folder, sources), _grid(config)
@@ -184,8 +236,7 @@ def _chain(
             context, config, psfs if config.recipe == "calibrated" else None
         )
         stars = mask.mask(context, config, inputs.regions, psfs)
-        edges = config.profile.edges or profile.EDGES
-        mask_edges = masked_area.annuli(edges)
+        mask_edges = masked_area.annuli(config.profile.edges or profile.EDGES)
         masked = masked_area.count(context, grid, mask_edges)
     with _timed(timing, "detect_s"):
         noises = noise.noise(context)
@@ -195,7 +246,29 @@ def _chain(
         selection = shapes.judged(context, config.detect, selection, tables)
         selection = photometry.photometry(context, config.photometry_settings, frame, selection, psfs)
         remarks.on_fields(context, noises, selection)
-        catalogue = selection.catalogue
+    return context, _Detected(
+        audit=lines,
+        psfs=psfs,
+        stars=stars,
+        masked=masked,
+        masked_edges=mask_edges,
+        noises=noises,
+        selection=selection,
+    )
+
+
+def _relate(
+    config: RunConfig,
+    inputs: Inputs,
+    folder: RunFolder,
+    context: Context,
+    detected: _Detected,
+    timing: dict[str, float],
+) -> Results:
+    """Take the catalogue to densities, and these to their relation with convergence and radius."""
+    selection, psfs, noises = detected.selection, detected.psfs, detected.noises
+    catalogue, grid = selection.catalogue, _grid(config)
+    edges = config.profile.edges or profile.EDGES
     with _timed(timing, "density_s"):
         convergence = density.density(context, config, catalogue)
         inpainted = inpaint.inpaint(context, config.inpaint)
@@ -218,7 +291,7 @@ def _chain(
         if inputs.kappa and config.relation.galaxy_light == "auto":
             reach = config.relation.max_radius
             light = galaxy_light.galaxy_light(
-                galaxy_light.whole_light(context, cells, reach), cells, stars, reach
+                galaxy_light.whole_light(context, cells, reach), cells, detected.stars, reach
             )
         in_law = counting if light is None else cells.kept
         if inputs.kappa:
@@ -227,7 +300,7 @@ def _chain(
         eligible = shapes.eligible(config.detect, selection.candidates)
         products.write_sky_grid(config.recipe, str(folder.sky_store), cells, boxes, recovery, counting, light)
         found = statistics.side_by_side(
-            near, config, tiles, inputs.lens, cells, boxes, recovery,
+            context.near, config, context.fields, inputs.lens, cells, boxes, recovery,
             statistics.Sources(
                 catalogue, compared, eligible, inpainted, limit, {name: one.sigma for name, one in noises.items()},
                 inputs.truth,
@@ -243,7 +316,7 @@ def _chain(
         counted = catalogue["radius_arcsec"][once]
         within = cells.kept & (cells.radius < masses.APERTURE)
         good_area = float(cells.good_area.sum(axis=0)[within].sum())
-        results = Results(
+        return Results(
             noises, selection, inpainted, convergence, cells,
             relation.fit(boxes) if boxes else None,
             found.get("counts"),
@@ -258,13 +331,12 @@ def _chain(
             mass_table.mass_table(config, inputs.lens, mass_table.Counts(counted, good_area), level),
             None if inputs.lens is None else (inputs.lens, kappa_peaks(inputs.lens.kappa, grid)),
             found.get("planted"),
-            lines,
+            detected.audit,
             psfs,
-            masked,
-            mask_edges,
-            stars,
+            detected.masked,
+            detected.masked_edges,
+            detected.stars,
         )  # fmt: skip
-    return context, results
 
 
 def _write(

@@ -46,8 +46,9 @@ def _main(
 
 
 for _command in (
-    mocks.demo, mocks.simulate, runs.ingest, runs.plan, runs.audit, runs.run, finished.report, finished.export,
-    finished.predict, finished.view, finished.status, finished.verify, samples.survey, installation.doctor,
+    mocks.demo, mocks.simulate, runs.ingest, runs.plan, runs.audit, runs.run, runs.detect, finished.report,
+    finished.export, finished.predict, finished.view, finished.status, finished.verify,
+    samples.survey, installation.doctor,
 ):  # fmt: skip
     app.command()(_command)
 

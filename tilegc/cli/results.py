@@ -11,7 +11,15 @@ from tilegc.schema import METHODS
 if TYPE_CHECKING:
     from tilegc.run_folder import Run
 
-__all__ = ["print_found"]
+__all__ = ["print_catalogue", "print_found"]
+
+
+def print_catalogue(found: Run) -> None:
+    """Print how many sources each field has, and where the catalogue is."""
+    candidates, catalogue = (list(table["field"]) for table in (found.candidates, found.catalogue))
+    for name in found.fields:
+        typer.echo(f"field {name}    {catalogue.count(name)} sources ({candidates.count(name)} candidates)")
+    typer.echo(f"catalogue  {found.path / 'catalogue.parquet'}")
 
 
 def print_found(found: Run) -> None:

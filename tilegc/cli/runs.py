@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 import typer
 
@@ -22,10 +22,10 @@ from tilegc.cli.arguments import (
     certificates,
 )  # fmt: skip
 from tilegc.cli.progress import pass_progress, tell
-from tilegc.cli.results import print_found
+from tilegc.cli.results import print_catalogue, print_found
 from tilegc.cli.tables import print_audit, print_plan
 
-__all__ = ["audit", "ingest", "plan", "run"]
+__all__ = ["audit", "detect", "ingest", "plan", "run"]
 
 
 def ingest(
@@ -80,6 +80,9 @@ def run(
         typer.Option("--performance-report", metavar="FILE", help="Write Dask's page about the run, HTML."),
     ] = None,
     show_config: Annotated[bool, typer.Option("--show-config", help="Print the resolved run file.")] = False,
+    until: Annotated[
+        Literal["catalogue"] | None, typer.Option("--until", help="Stop there: catalogue. --resume continues.")
+    ] = None,
 ) -> None:  # fmt: skip
     """Run the whole chain, from images to report. On the way: masks, catalogue, maps, relations."""
     from tilegc import config, pipeline  # noqa: PLC0415
@@ -90,6 +93,39 @@ def run(
     found = pipeline.run(
         run_file, output, workers=workers, scheduler=scheduler, cluster_name=cluster,
         tls=certificates(tls_ca, tls_cert, tls_key), performance_report=performance_report,
-        resume=resume, overwrite=overwrite, progress=pass_progress(), tell=tell,
+        resume=resume, overwrite=overwrite, progress=pass_progress(), tell=tell, until=until,
     )  # fmt: skip
-    print_found(found)
+    if until is None:
+        print_found(found)
+    else:
+        print_catalogue(found)
+
+
+def detect(
+    run_file: RunFile,
+    output: Output = None,
+    workers: Workers = None,
+    scheduler: Scheduler = None,
+    cluster: ClusterName = None,
+    tls_ca: TLSAuthority = None,
+    tls_cert: TLSCertificate = None,
+    tls_key: TLSKey = None,
+    resume: Resume = False,
+    overwrite: Overwrite = False,
+) -> None:
+    """Run the chain up to the catalogue. `tilegc run --resume` continues to the rest."""
+    from tilegc import pipeline  # noqa: PLC0415
+
+    found = pipeline.detect(
+        run_file,
+        output,
+        workers=workers,
+        scheduler=scheduler,
+        cluster_name=cluster,
+        tls=certificates(tls_ca, tls_cert, tls_key),
+        resume=resume,
+        overwrite=overwrite,
+        progress=pass_progress(),
+        tell=tell,
+    )
+    print_catalogue(found)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -73,6 +73,7 @@ from tilegc.skygrid.lens_models import LensModels, Peak
 __all__ = [
     "Results",
     "summarise",
+    "write_catalogue",
     "write_maps",
     "write_noise",
     "write_sky_grid",
@@ -138,24 +139,25 @@ class Results:
         return self.selection.catalogue
 
 
+def write_catalogue(context: Context, config: RunConfig, folder: RunFolder, selection: Selection) -> None:
+    """Write candidates and catalogue, the latter in every format."""
+    recipe, catalogue = {"recipe": config.recipe}, selection.catalogue
+    settings = config.photometry_settings
+    listed = listed_columns(band_names(context), None if settings is None else settings.apertures)
+    write_parquet(folder.path / FILES.candidates, listed, selection.candidates, recipe)
+    write_parquet(folder.path / FILES.catalogue, listed, catalogue, recipe)
+    write_ecsv(folder.path / FILES.catalogue_ecsv, listed, catalogue, recipe)
+    write_votable(folder.path / FILES.catalogue_votable, listed, catalogue, recipe)
+    write_fits_table(folder.path / FILES.catalogue_fits, listed, catalogue, recipe)
+    write_short(folder.path / FILES.gc, listed, catalogue, recipe)
+    regions = folder.path / FILES.catalogue_regions
+    write_regions(regions, catalogue["ra"], catalogue["dec"], REGION_RADIUS, meta=recipe)
+
+
 def write_tables(context: Context, config: RunConfig, folder: RunFolder, results: Results) -> None:
     """Write catalogue, candidates, inpainted, relation and profile."""
     recipe = {"recipe": config.recipe}
-    settings = config.photometry_settings
-    listed = listed_columns(band_names(context), None if settings is None else settings.apertures)
-    write_parquet(folder.path / FILES.candidates, listed, results.candidates, recipe)
-    write_parquet(folder.path / FILES.catalogue, listed, results.catalogue, recipe)
-    write_ecsv(folder.path / FILES.catalogue_ecsv, listed, results.catalogue, recipe)
-    write_votable(folder.path / FILES.catalogue_votable, listed, results.catalogue, recipe)
-    write_fits_table(folder.path / FILES.catalogue_fits, listed, results.catalogue, recipe)
-    write_short(folder.path / FILES.gc, listed, results.catalogue, recipe)
-    write_regions(
-        folder.path / FILES.catalogue_regions,
-        results.catalogue["ra"],
-        results.catalogue["dec"],
-        REGION_RADIUS,
-        meta=recipe,
-    )
+    write_catalogue(context, config, folder, results.selection)
     drawn = {column.name: results.inpainted[column.name] for column in INPAINTED}
     write_parquet(folder.path / FILES.inpainted, INPAINTED, drawn, recipe)
     bins = results.relation.bins if results.relation else {column.name: np.zeros(0) for column in RELATION}
@@ -214,14 +216,17 @@ class _Map:
     """What is said of it in the header; None: the pixels'."""
 
 
-def write_maps(context: Context, config: RunConfig, folder: RunFolder) -> None:
-    """Write the FITS images of every field that the run file asks for, one task each."""
+def write_maps(
+    context: Context, config: RunConfig, folder: RunFolder, only: Collection[str] | None = None
+) -> None:
+    """Write the FITS images of every field that the run file asks for, one task each; of these `only` some."""
     resolution = resolutions(config)
     units = [
         Unit(f"{field.source.name}/{name}", field.grid.field.size,
              _Map(field, name, folder.map(field.source.name, name), config.recipe, resolution.get(name)))
         for field in context.fields
         for name in config.outputs
+        if only is None or name in only
     ]  # fmt: skip
     if units:
         context.engine.run("maps", _map_unit, units)

@@ -204,10 +204,17 @@ class RunFolder:
         self.manifest["files"] = sorted(names.union(self.manifest.get("files", ())))
         self._save()
 
+    def pause(self, until: str) -> None:
+        """Record that the run stops here because it was asked to; `resume` continues it."""
+        self.manifest["until"] = until
+        self._end("stopped")
+        self._finished = True
+
     def finish(self, timing: Mapping[str, float] | None = None) -> None:
         """Take the products' digests and call the run done."""
         self.manifest["products"] = manifests.digests(self.path, self.manifest["fields"])
         self.manifest["timing"] = dict(timing or {})
+        self.manifest["until"] = None
         self._end("done")
         self._finished = True
 
@@ -227,6 +234,7 @@ class RunFolder:
             "inputs": dict(inputs),
             "environment": manifests.environment(),
             "plan": {},
+            "until": None,
             "files": [],
             "products": {},
             "timing": {},
@@ -260,7 +268,7 @@ class RunFolder:
         if found["environment"] != here:
             odd = manifests.changed_settings(found["environment"], here)
             log.warning("%s: goes on with other libraries or another CPU: %s", self.path, "; ".join(odd))
-        self.manifest = {**found, "state": "running", "error": None, "ended": None}
+        self.manifest = {**found, "state": "running", "error": None, "ended": None, "until": None}
         self._save()
         self.ledger = Ledger(self.path / FILES.ledger, found["fingerprint"])
 

@@ -53,9 +53,16 @@ class Status:
     """In the order of the plan."""
     products: int
     """Number of products with a digest: 0 before the end."""
+    until: str | None = None
+    """Where a run stopped because it was asked to; None for any other."""
 
     def lines(self) -> list[str]:
         """Return what it is at, for a reader, without the passes."""
+        if self.until is not None:
+            return [
+                f"{self.path}: stopped after the {self.until}, as asked; continue with --resume",
+                f"recipe {self.recipe}; begun {self.begun}; ended {self.ended or '-'}",
+            ]
         said = {"stalled": "stalled since", "stopped": "interrupted"}.get(self.state, self.state)
         said = f"{said} {_clock(self.since)}" if self.since else said
         found = [f"{self.path}: {said}"]
@@ -153,6 +160,7 @@ def status(path: str | Place) -> Status:
         ended=found.get("ended"),
         passes=tuple(PassStatus(name, len(ledger.done(name)), plan.get(name)) for name in names),
         products=len(found.get("products", {})),
+        until=found.get("until") if state == "stopped" else None,
     )
 
 
