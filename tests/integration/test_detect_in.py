@@ -35,6 +35,7 @@ def test_the_bytes_of_a_run_with_one_tile(
     content = yaml.safe_load(path.read_text())
     content["fields"] = [{**content["fields"][0], "masks": []}]
     content["tiles"] = {"size": 2048}
+    content["photometry"] = "off"  # detect_in ends at the peaks
     content.pop("convergence")
     path.write_text(yaml.safe_dump(content))
     run = pipeline.run(path, workers=0)
@@ -44,6 +45,7 @@ def test_the_bytes_of_a_run_with_one_tile(
     found = tilegc.detect_in(
         dict(zip(mock.BANDS, data.sci.values, strict=True)),
         dict(zip(mock.BANDS, data.wht.values, strict=True)),
+        err=dict(zip(mock.BANDS, data.err.values, strict=True)),
         scale=scale,
         recipe=recipe,
         **sections,

@@ -51,10 +51,10 @@ def sky(seed: int, bands: int) -> dict[str, np.ndarray]:
 def found_in(
     bands: dict[str, np.ndarray], tile: int, recipe: str = "calibrated", **masks: object
 ) -> detection.Detections:
-    sci, weights = detection._checked(bands, None, 0.2)
+    sci, planes = detection._checked(bands, {}, 0.2)
     config = detection._config(recipe, {"mask": {**MASKS, **masks}, "detect": {"threshold": "auto"}})
     with tempfile.TemporaryDirectory() as folder:
-        tiles = detection._stored(recipe, sci, weights, 0.2, Path(folder), tile)
+        tiles = detection._stored(recipe, sci, planes, 0.2, Path(folder), tile)
         return detection._detected(Context(fields=(tiles,)), config)
 
 

@@ -67,7 +67,13 @@ class Detections:
 
 
 def detect_in(
-    bands: Bands, wht: Bands | None = None, *, scale: float, recipe: str = "diego2026", **sections: object
+    bands: Bands,
+    wht: Bands | None = None,
+    *,
+    err: Bands | None = None,
+    scale: float,
+    recipe: str = "diego2026",
+    **sections: object,
 ) -> Detections:
     """Mask, filter and find peaks in arrays that have no WCS, by the rules of a run.
 
@@ -77,6 +83,8 @@ def detect_in(
         nJy per pixel by the band's name, in the order in which they are summed; NaN means no data.
     wht : mapping of str to array (y, x), optional
         Weights of any of these bands; what is not above 0 means no data.
+    err : mapping of str to array (y, x), optional
+        Errors of any of these bands, nJy per pixel; `calibrated` lets the noise follow them, or the weights.
     scale : float
         Side of a pixel, arcsec.
     recipe : str
@@ -103,33 +111,39 @@ def detect_in(
     >>> found.catalogue["y_peak"], found.catalogue["x_peak"]
     (array([32], dtype=int32), array([20], dtype=int32))
     """
-    sci, weights = _checked(bands, wht, scale)
+    sci, planes = _checked(bands, {"err": err or {}, "wht": wht or {}}, scale)
     config = _config(recipe, sections)
     with tempfile.TemporaryDirectory(prefix="tilegc-") as folder:
-        tiles = _stored(recipe, sci, weights, float(scale), Path(folder))
+        tiles = _stored(recipe, sci, planes, float(scale), Path(folder))
         return _detected(Context(fields=(tiles,)), config)
 
 
 def _checked(
-    bands: Bands, wht: Bands | None, scale: float
-) -> tuple[dict[str, np.ndarray], dict[str, np.ndarray]]:
-    """Return bands and weights as float32, or say what is wrong with them."""
+    bands: Bands, planes: Mapping[str, Bands], scale: float
+) -> tuple[dict[str, np.ndarray], dict[str, dict[str, np.ndarray]]]:
+    """Return the bands, and their errors and weights by kind, as float32; raise InputError if they do not agree."""
     if not (np.isreal(scale) and np.isfinite(scale) and scale > 0):
         raise InputError(f"scale: {scale!r} is no pixel side: give arcsec above 0")
     if not bands:
         raise InputError("bands: none given: give one array or more by name")
     sci = {name: _image(f"band {name!r}", values) for name, values in bands.items()}
-    weights = {name: _image(f"wht of band {name!r}", values) for name, values in (wht or {}).items()}
-    if unknown := [name for name in weights if name not in sci]:
-        raise InputError(f"wht: {unknown[0]!r} is none of the bands ({', '.join(sci)}); name one of them")
+    images_of = {
+        kind: {name: _image(f"{kind} of band {name!r}", values) for name, values in images.items()}
+        for kind, images in planes.items()
+    }
+    for kind, images in images_of.items():
+        if unknown := [name for name in images if name not in sci]:
+            raise InputError(
+                f"{kind}: {unknown[0]!r} is none of the bands ({', '.join(sci)}); name one of them"
+            )
     shape = next(iter(sci.values())).shape
-    for what, images in (("band", sci), ("wht of band", weights)):
+    for what, images in (("band", sci), *((f"{kind} of band", images) for kind, images in images_of.items())):
         for name, image in images.items():
             if image.shape != shape:
                 raise InputError(
                     f"{what} {name!r}: shape {image.shape}, the first band's is {shape}; resample to one grid"
                 )
-    return sci, weights
+    return sci, {kind: images for kind, images in images_of.items() if images}
 
 
 def _image(what: str, values: npt.ArrayLike) -> np.ndarray:
@@ -151,7 +165,7 @@ def _config(recipe: str, sections: Mapping[str, object]) -> DetectionConfig:
 def _stored(
     recipe: str,
     sci: dict[str, np.ndarray],
-    wht: dict[str, np.ndarray],
+    planes: Mapping[str, dict[str, np.ndarray]],
     scale: float,
     folder: Path,
     tile: int = TILE,
@@ -160,12 +174,13 @@ def _stored(
     shape = next(iter(sci.values())).shape
     rows, columns = shape
     path = str(folder / "image.zarr")
-    tables = {"sci": sci} | ({"wht": wht} if wht else {})
+    tables = {"sci": sci, **planes}
+    stored = {name: tuple(kind for kind, images in tables.items() if name in images) for name in sci}
     wcs = _tangent_plane(rows, columns, scale)
     source = FieldSource(
         FIELD, (rows, columns),
-        tuple(BandSource(name, None, stored=("sci", "wht") if name in wht else ("sci",)) for name in sci),
-        wcs, wcs, scale, scale * scale, has_err=False, has_wht=bool(wht), store=path,
+        tuple(BandSource(name, None, stored=stored[name]) for name in sci),
+        wcs, wcs, scale, scale * scale, has_err="err" in planes, has_wht="wht" in planes, store=path,
     )  # fmt: skip
     grid = TileGrid((rows, columns), tile)
     wanted = arrays((*tables, *detection_map.maps_of(recipe), *mask.MASKS, *local_noise.maps_of(recipe)))
