@@ -174,10 +174,10 @@ def test_killed_between_a_payload_and_its_mark(name, run_file, undisturbed, tmp_
     """The unit is done again, over what it wrote."""
     mark = Ledger.mark
 
-    def no_mark(self, step, keys, partial=None):
+    def no_mark(self, step, keys, *recorded):
         if step == name:
             raise Power
-        mark(self, step, keys, partial)
+        mark(self, step, keys, *recorded)
 
     with monkeypatch.context() as patch, pytest.raises(Power):
         patch.setattr(Ledger, "mark", no_mark)

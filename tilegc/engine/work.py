@@ -208,7 +208,7 @@ class Books:
         if self.gather is not None:
             for one in partial or ():
                 self.gathered(one)
-        elif partial is not None:
+        elif partial is not None and self.combine is not None:
             self._partial = self._join(self._partial, partial)
         new = [unit for unit in units if unit.key not in self._counted]
         self._counted.update(unit.key for unit in new)
