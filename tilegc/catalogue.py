@@ -183,15 +183,20 @@ def _corners(grid: SkyGrid, xi: Floats, eta: Floats, footprint: ArrayLike | None
 
 
 def _within(corners: Floats, x: Floats, y: Floats) -> NDArray[np.bool_]:
-    """Return which points lie inside a polygon: a ray to the right crosses its sides an odd number of times."""
-    inside = np.zeros(np.shape(x), bool)
+    """Return which points lie in a polygon or on its border: a ray to the right crosses its sides an odd number of times."""
+    inside, border = np.zeros(np.shape(x), bool), np.zeros(np.shape(x), bool)
     for (x0, y0), (x1, y1) in zip(corners, np.roll(corners, -1, axis=0), strict=True):
+        # A source on the border, as the outermost of a catalogue whose own extent is the footprint, lies inside.
+        across = (x - x0) * (y1 - y0) - (y - y0) * (x1 - x0)
+        between = (np.minimum(x0, x1) <= x) & (x <= np.maximum(x0, x1))
+        between &= (np.minimum(y0, y1) <= y) & (y <= np.maximum(y0, y1))
+        border |= between & (np.abs(across) <= 1e-12 * ((x1 - x0) ** 2 + (y1 - y0) ** 2))
         if y0 == y1:
             continue  # a level side crosses no ray
         # Half-open in y, so that a ray through a corner crosses one of the two sides that meet there.
         crosses = (y0 <= y) != (y1 <= y)
         inside ^= crosses & (x < x0 + (y - y0) * (x1 - x0) / (y1 - y0))
-    return inside
+    return inside | border
 
 
 def _areas(corners: Floats, columns: Floats, rows: Floats, cell: float) -> Floats:

@@ -232,7 +232,7 @@ def test_rivals_are_read_by_name_each_with_its_own_scaling(tmp_path):
     np.testing.assert_allclose(found.rivals["other"].values, image(seed=8) * found.scaling)
     assert found.ensemble is None
     run["convergence"]["compare"] *= 2
-    with pytest.raises(config.loading.ConfigError, match="'other' stands twice"):
+    with pytest.raises(config.loading.ConfigError, match="duplicate name 'other'"):
         config.resolve(run)
 
 
