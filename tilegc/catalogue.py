@@ -183,7 +183,10 @@ def _corners(grid: SkyGrid, xi: Floats, eta: Floats, footprint: ArrayLike | None
 
 
 def _within(corners: Floats, x: Floats, y: Floats) -> NDArray[np.bool_]:
-    """Return which points lie in a polygon or on its border: a ray to the right crosses its sides an odd number of times."""
+    """Return which points lie in a polygon or on its border.
+
+    From a point inside, a ray to the right crosses the sides an odd number of times.
+    """
     inside, border = np.zeros(np.shape(x), bool), np.zeros(np.shape(x), bool)
     for (x0, y0), (x1, y1) in zip(corners, np.roll(corners, -1, axis=0), strict=True):
         # A source on the border, as the outermost of a catalogue whose own extent is the footprint, lies inside.
