@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 from astropy.table import QTable
 
-from tilegc.config import RunConfig
+from tilegc.config import Band, FieldInput, RunConfig
 from tilegc.errors import InputChangedError
 from tilegc.images import ingest
 from tilegc.io import store
@@ -18,6 +18,7 @@ from tilegc.io.convergence import Kappa, check_overlap
 from tilegc.io.fits import FieldSource, file_digest
 from tilegc.io.probe import probe_field
 from tilegc.io.psf import read_psf
+from tilegc.io.reading import reading
 from tilegc.kernels.psf import Psf
 from tilegc.mask.mask_map import Regions, region_masks
 from tilegc.planted import read_truth
@@ -85,32 +86,45 @@ class Inputs:
 
 def examine(config: RunConfig) -> Inputs:
     """Look at everything that a run file names, and raise InputError for the first thing that is wrong."""
-    sources = tuple(probe_field(field) for field in config.fields)
+    sources = tuple(_probed(field) for field in config.fields)
     check_centre(config.cluster, sources)
     for source in sources:
         ingest.needs_store(source, config.ingest)
-    regions = {
-        source.name: region_masks(source, field.masks)
-        for source, field in zip(sources, config.fields, strict=True)
-    }
-    psfs = {
-        source.name: {
-            name: read_psf(
-                band.psf,
-                source.scale,
-                band=name,
-                psf_scale=band.psf_scale,
-                psf_ee=None if band.psf_ee is None else (band.psf_ee.radius, band.psf_ee.fraction),
-            )
+    regions: dict[str, Regions] = {}
+    psfs: dict[str, dict[str, Psf]] = {}
+    for source, field in zip(sources, config.fields, strict=True):
+        with reading(f"masks of field {field.name} ({', '.join(field.masks)})"):
+            regions[source.name] = region_masks(source, field.masks)
+        psfs[source.name] = {
+            name: _psf(source, name, band)
             for name, band in (field.bands or {}).items()
             if band.psf is not None
         }
-        for source, field in zip(sources, config.fields, strict=True)
-    }
-    lens = find_lens_models(config, cosmology(config.cosmology))
+    with reading(f"convergence ({', '.join(config.convergence.paths) if config.convergence else ''})"):
+        lens = find_lens_models(config, cosmology(config.cosmology))
     if lens is not None:
         check_overlap(lens.kappa, sources)
         for rival in lens.rivals.values():
             check_overlap(rival, sources)
     truth = None if config.truth is None else read_truth(config.truth)
     return Inputs(sources, regions, psfs, lens, truth)
+
+
+def _probed(field: FieldInput) -> FieldSource:
+    """Look at the files of one field."""
+    files = ", ".join(band.sci for band in (field.bands or {}).values()) or field.store
+    with reading(f"field {field.name} ({files})"):
+        return probe_field(field)
+
+
+def _psf(source: FieldSource, name: str, band: Band) -> Psf:
+    """Read the PSF that the run file gives for a band."""
+    assert band.psf is not None
+    with reading(f"{band.psf} (psf of band {name})"):
+        return read_psf(
+            band.psf,
+            source.scale,
+            band=name,
+            psf_scale=band.psf_scale,
+            psf_ee=None if band.psf_ee is None else (band.psf_ee.radius, band.psf_ee.fraction),
+        )

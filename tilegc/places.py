@@ -10,6 +10,7 @@ from __future__ import annotations
 import io
 import os
 import re
+import stat
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -131,7 +132,7 @@ def opened(path: str | Place) -> Iterator[BinaryIO]:
         Absent, a folder, not readable, unreachable.
     """
     try:
-        stream = _stream(str(path)) if is_url(path) else open(str(path), "rb")  # noqa: PTH123, SIM115
+        stream = _stream(str(path)) if is_url(path) else _regular(str(path))
     except FileNotFoundError:
         raise InputError(f"{path}: no such file; correct its path in the run file") from None
     except IsADirectoryError:
@@ -196,6 +197,14 @@ def _identity(stream: Any) -> tuple[int, ...]:
     """Return inode, size and times of an open file."""
     about = os.fstat(stream.fileno())
     return about.st_ino, about.st_size, about.st_mtime_ns, about.st_ctime_ns
+
+
+def _regular(path: str) -> BinaryIO:
+    """Open a local file, which must be a regular one: to open a named pipe without a writer would wait for ever."""
+    mode = Path(path).stat().st_mode
+    if not (stat.S_ISREG(mode) or stat.S_ISDIR(mode)):  # open() has the error for a directory
+        raise InputError(f"{path}: is a pipe or a device; expected a regular file")
+    return open(path, "rb")  # noqa: PTH123
 
 
 def _stream(url: str) -> Any:

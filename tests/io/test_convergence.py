@@ -206,7 +206,7 @@ def damaged(tmp_path, name):
         ("damaged.gz", "truncated or damaged"),
         ("text", "not a FITS file"),
         ("empty", "not a FITS file"),
-        ("folder", "cannot be read"),
+        ("folder", "is a folder"),
         ("cut header", "damaged|truncated"),
         ("no wcs", "no celestial WCS"),
         ("no image", "no two-dimensional image"),

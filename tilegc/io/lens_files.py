@@ -15,14 +15,15 @@ import zlib
 from dataclasses import dataclass
 from typing import Any, Final
 
-import fsspec
 import numpy as np
 from astropy import units
 from astropy.io import fits
 from numpy.typing import NDArray
 
 from tilegc import config
-from tilegc.errors import AstrometryError, ConvergenceError, one_line
+from tilegc.errors import AstrometryError, ConvergenceError, InputError, one_line
+from tilegc.io.reading import LARGEST_IMAGE
+from tilegc.places import opened
 from tilegc.sky import header_text, wcs_from_text
 
 __all__ = ["LensImage", "read_image", "refuse_other_quantities"]
@@ -153,22 +154,27 @@ def _images(path: str, plane: int | None) -> list[tuple[NDArray[Any], fits.Heade
 
 
 def _content(path: str) -> bytes:
+    """Return the unpacked bytes of a file, up to `LARGEST_IMAGE`."""
     try:
-        with fsspec.open(path, "rb") as file:
-            content: bytes = file.read()
-    except FileNotFoundError:
-        raise ConvergenceError(f"convergence: {path}: no such file") from None
+        with opened(path) as file:
+            content = file.read(LARGEST_IMAGE + 1)
+    except InputError as error:
+        raise ConvergenceError(f"convergence: {error}") from None
     except Exception as error:  # noqa: BLE001  (each remote file system has its own errors)
         raise ConvergenceError(f"convergence: {path}: cannot be read ({one_line(error)})") from None
     try:
         if content.startswith(b"\x1f\x8b"):
-            return gzip.decompress(content)
-        if content.startswith(b"BZh"):
-            return bz2.decompress(content)
+            content = gzip.GzipFile(fileobj=io.BytesIO(content)).read(LARGEST_IMAGE + 1)
+        elif content.startswith(b"BZh"):
+            content = bz2.BZ2File(io.BytesIO(content)).read(LARGEST_IMAGE + 1)
     except (EOFError, OSError, ValueError, zlib.error) as error:
         raise ConvergenceError(
             f"convergence: {path}: truncated or damaged ({one_line(error)}): fetch it again"
         ) from None
+    if len(content) > LARGEST_IMAGE:
+        raise ConvergenceError(
+            f"convergence: {path}: larger than {LARGEST_IMAGE >> 30} GiB unpacked; resample or cut the map"
+        )
     return content
 
 

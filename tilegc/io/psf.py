@@ -20,6 +20,7 @@ from numpy.typing import NDArray
 from tilegc.errors import InputError
 from tilegc.io.atomic import write_bytes
 from tilegc.io.hdus import open_bytes, scan
+from tilegc.io.reading import LARGEST_IMAGE
 from tilegc.kernels.psf import NativePsf, Psf, centroid, on_pixels
 from tilegc.places import Place
 
@@ -201,7 +202,10 @@ def write_psf(path: Place, psf: Psf, *, band: str, scale: float, origin: str, n_
 
 def _images(path: str, where: str) -> list[_Image]:
     """Return all images of a file."""
-    scan(path)  # whatever is missing has its line
+    # Whatever is missing has its line, and nothing is unpacked before its size is known.
+    total = sum(math.prod(hdu.shape) * 8 for hdu in scan(path))
+    if total > LARGEST_IMAGE:
+        raise InputError(f"{where}: larger than {LARGEST_IMAGE >> 30} GiB unpacked; not a PSF")
     with open_bytes(path) as stream:
         try:
             with fits.open(stream, memmap=False, lazy_load_hdus=False) as hdus:

@@ -18,6 +18,7 @@ from tilegc.images.audits.line import SEVERITY, Line, Verdict, judged, rounded, 
 from tilegc.images.audits.pairs import LEAST_PAIRS, common_rows, of_band
 from tilegc.io.fits import FieldSource
 from tilegc.io.psf import inspect_psf, read_psf
+from tilegc.io.reading import reading
 
 __all__ = ["core_deficit", "cores", "expected_width", "point_elsewhere", "psf_files", "width", "widths"]
 
@@ -130,7 +131,8 @@ def psf_files(source: FieldSource, sample: Sample, given: Mapping[str, Band]) ->
         band = given.get(name)
         if band is None or band.psf is None:
             continue
-        found = inspect_psf(band.psf, band=name, psf_scale=band.psf_scale)
+        with reading(f"{band.psf} (psf of band {name})"):
+            found = inspect_psf(band.psf, band=name, psf_scale=band.psf_scale)
         fwhm = read_psf(band.psf, source.scale, band=name, psf_scale=band.psf_scale).fwhm
         measured, _ = _point_width(sample, number)
         finding = (
