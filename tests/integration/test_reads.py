@@ -1,5 +1,6 @@
 """Every pass reads its pixels once: windows, bytes and chunks of a run in this process, counted exactly."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -30,14 +31,22 @@ def windows(halo: int) -> int:
     return sum(grid.tile(index, halo).window.size for index in range(len(grid)))
 
 
-def test_a_bare_run_has_four_passes(passes) -> None:
-    assert [cost.name for cost in passes] == ["filter", "regions", "mask", "peaks"]
+def test_a_bare_run_has_five_passes(passes) -> None:
+    assert [cost.name for cost in passes] == ["repeated values", "filter", "regions", "mask", "peaks"]
+
+
+def test_mosaics_without_weights_are_searched_once_for_repeated_values(passes) -> None:
+    """Cells of the audit, without a halo: every pixel of every band once."""
+    read = passes[0].read
+    assert set(read) == {"fits"}
+    assert (read["fits"].pixels, read["fits"].bytes) == (4 * SIZE**2, 16 * SIZE**2)
 
 
 def test_the_filter_reads_every_band_once(passes, tmp_path) -> None:
     config = configuration(write_planes(tmp_path, 64), TILE, bare=True, limit=2.0)
-    pixels = windows(filter_halo(filter_params(config.filter, config.mask)))
-    read = passes[0].read
+    params = replace(filter_params(config.filter, config.mask), unobserved=(True,) * 4)
+    pixels = windows(filter_halo(params))
+    read = passes[1].read
     assert set(read) == {"fits"}
     assert (read["fits"].windows, read["fits"].pixels, read["fits"].bytes) == (4 * 4, 4 * pixels, 16 * pixels)
 
@@ -54,7 +63,7 @@ def test_peaks_read_map_and_mask_once(passes) -> None:
 
 def test_nothing_else_is_read(passes) -> None:
     counted = totals(passes)
-    assert counted["windows read"] == 4 * (4 + 3 + 2)
+    assert counted["windows read"] == passes[0].read["fits"].windows + 4 * (4 + 3 + 2)
     assert counted["chunks decoded"] == 4 * 9
 
 
