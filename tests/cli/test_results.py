@@ -59,7 +59,7 @@ def test_a_local_limit_is_a_multiple_of_local_noise():
     assert _limit(field, local=False) == "T = 0.2100 nJy"
     assert _limit(field, local=True) == "T = 2.05 x local noise (0.2100 nJy at its median)"
     for local in (True, False):
-        assert "nothing to measure noise on" in _limit(
+        assert "no good pixels to measure the noise on" in _limit(
             {"threshold": None, "threshold_snr": None}, local=local
         )
 

@@ -158,7 +158,7 @@ def test_study_mask(run, tmp_path):
     before = listing(folder)
     found = tilegc("study", "mask", folder, "--growth", "0,2,5")
     assert (found.code, found.err) == (0, ""), found
-    assert f"{folder}/study: mask.ecsv, mask.png" in found.out
+    assert f"{folder}/study/mask.ecsv and mask.png" in found.out
     assert (folder / "study" / "mask.png").read_bytes()[:8] == b"\x89PNG\r\n\x1a\n"
     table = read_ecsv(str(folder / "study" / "mask.ecsv"))
     whole = table[table["annulus"] < 0]
@@ -250,7 +250,7 @@ def test_status_and_verify(run):
     assert re.search(r"^filter +13 +13$", found.out, re.MULTILINE)
     found = tilegc("verify", run.path)
     assert found.code == 0
-    assert "every product is as the run wrote it" in found.out
+    assert "all products are unchanged" in found.out
     assert found.err == ""
 
 
