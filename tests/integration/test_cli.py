@@ -205,7 +205,7 @@ def test_plan(run_file, run):
     assert listing(run_file.parent) == before
     tiles = 3 * 3 + 2 * 2  # 96 x 88 and 80 x 72 pixels in tiles of 40
     assert re.search(rf"^filter +{tiles} .*GiB.*store", found.out, re.MULTILINE)
-    assert re.search(r"in all; .*GiB.*GB", found.out)
+    assert re.search(r"in total; .*GiB.*GB", found.out)
     planned = {
         name: int(count) for name, count in re.findall(r"^(\S+) +(\d+) .*store *$", found.out, re.MULTILINE)
     }

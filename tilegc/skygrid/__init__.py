@@ -1,1 +1,2 @@
-"""One tangent-plane grid over all fields: counts, area, light, galaxies and kappa, cell by cell."""
+"""A tangent-plane grid over all fields: counts, area, light, galaxies and convergence in cells (algorithm.md, section
+9)."""
