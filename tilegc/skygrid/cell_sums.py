@@ -1,5 +1,4 @@
-"""Sums over the pixels of a tile in cells of the sky grid: integer areas and exact sums (algorithm.md, sections 9 and
-14.2).
+"""Sums over a tile's pixels in cells of the sky grid: integer areas, exact sums (algorithm.md, sections 9 and 14.2).
 
 Tiles of all fields add to one grid. A partial sum holds int64 counts and the int64 limbs of exact sums, so that
 adding partial sums is associative and commutative, and any tree of additions gives the same bits.

@@ -1,5 +1,4 @@
-"""Contribution of a tile to the sky grid: rounded sums in cells that only this tile touches, exact sums in shared
-cells.
+"""Contribution of a tile to the sky grid: sums are rounded in unshared cells and kept exact in shared ones.
 
 See algorithm.md, sections 9 and 14.2.
 
