@@ -13,29 +13,29 @@ from tilegc.report.reading import Material
 __all__ = ["APERTURE", "GC_TO_LENS", "SUN", "VIRIAL_PER_GC", "Step", "arithmetic"]
 
 APERTURE: Final = 60.0
-"""Radius of the aperture, arcsec."""
+"""Radius of the aperture in arcsec."""
 VIRIAL_PER_GC: Final = 5e9
-"""Virial mass per globular cluster, Msun."""
+"""Virial mass per globular cluster in Msun."""
 GC_TO_LENS: Final = 2.9e-5
-"""Mass in globular clusters over lensing mass."""
+"""Ratio of the mass in globular clusters to the lensing mass."""
 
 SUN: Final = Markup("M<sub>☉</sub>")
 
 
 @dataclass(frozen=True)
 class Step:
-    """One line of the arithmetic."""
+    """One line of the calculation."""
 
     name: str
     formula: Markup
     numbers: Markup
-    """The same with the run's numbers; empty where one is missing."""
+    """The same with the numbers of this run; empty if one of them is missing."""
     result: Markup
     remark: str = ""
 
 
 def arithmetic(material: Material, reason: str) -> list[Step]:
-    """Return the masses, line by line; `reason` says why those that need kappa are missing, if they are."""
+    """Return the masses, line by line; `reason` explains why those that require kappa are missing."""
     summary, mass = material.summary, material.summary["mass"]
     scale = float(summary["cluster"]["kpc_per_arcsec"])
     radius = APERTURE * scale
