@@ -58,7 +58,7 @@ from tilegc.products import products, remarks
 from tilegc.products.products import Results
 from tilegc.radial import contamination, mass_table, masses, profile
 from tilegc.relation import boxes as relation
-from tilegc.relation import likelihood
+from tilegc.relation import sky_counts
 from tilegc.report import write_report
 from tilegc.run_folder import Run, RunFolder, beating, logged, marked, open_run
 from tilegc.schema import FILES
@@ -296,7 +296,7 @@ def _relate(
         in_law = counting if light is None else cells.kept
         if inputs.kappa:
             reach = config.relation.max_radius
-            remarks.on_outer_field(likelihood.too_small_outer(cells, reach, in_law, recovery))
+            remarks.on_outer_field(sky_counts.too_small_outer(cells, reach, in_law, recovery))
         eligible = shapes.eligible(config.detect, selection.candidates)
         products.write_sky_grid(config.recipe, str(folder.sky_store), cells, boxes, recovery, counting, light)
         found = statistics.side_by_side(

@@ -14,7 +14,7 @@ from tilegc.io.fits import FieldSource
 from tilegc.mask import mask_map as mask
 from tilegc.mask.mask_map import Regions
 from tilegc.phases.context import Context
-from tilegc.relation.likelihood import OUTER_AREA
+from tilegc.relation.sky_counts import OUTER_AREA
 
 __all__ = ["on_audit", "on_fields", "on_masks", "on_outer_field"]
 
