@@ -14,7 +14,7 @@ from tilegc.config import RunConfig
 from tilegc.engine import Call, Engine, FieldTiles, Shared, Stored, bounded, together
 from tilegc.phases.partials import Table
 from tilegc.planted import planted_in_fields, read_truth
-from tilegc.radial import masses, profile
+from tilegc.radial import contamination, masses
 from tilegc.radial import radial_laws as radial
 from tilegc.relation import boxes as relation
 from tilegc.relation import likelihood, sensitivity
@@ -47,7 +47,7 @@ class Frame:
     """Where and how they are measured."""
 
     edges: tuple[float, ...]
-    level: profile.Contamination
+    level: contamination.Contamination
     centre: int
     zones: tuple[float, ...]
     discs: NDArray[np.bool_]

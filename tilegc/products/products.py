@@ -35,11 +35,10 @@ from tilegc.planted import Planted
 from tilegc.products import warnings
 from tilegc.products.exporting import REGION_RADIUS, listed_columns
 from tilegc.radial import contamination, mass_table
-from tilegc.radial.contamination import Component
+from tilegc.radial.contamination import Component, Contamination
 from tilegc.radial.intensity import Fit
 from tilegc.radial.mass_table import Line
 from tilegc.radial.masses import Masses
-from tilegc.radial.profile import Contamination
 from tilegc.radial.radial_laws import Radial
 from tilegc.relation.boxes import Boxes, Comparison, Relation
 from tilegc.relation.kernel import KernelStatistics

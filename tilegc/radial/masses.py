@@ -13,37 +13,37 @@ from tilegc.sky import cosmology, kpc_per_arcsec, lens_scaling, mass_within, sig
 __all__ = ["APERTURE", "GC_TO_LENS", "VIRIAL_PER_GC", "Masses", "masses"]
 
 APERTURE = 60.0
-"""Radius, arcsec, of the aperture masses."""
+"""Radius of the aperture in arcsec."""
 
 VIRIAL_PER_GC = 5e9
-"""Virial mass per globular cluster, Msun (Burkert & Forbes 2020)."""
+"""Virial mass per globular cluster in Msun (Burkert & Forbes 2020)."""
 
 COVERED = 0.99
-"""Share of the aperture that a kappa map must cover for a mass."""
+"""Minimum fraction of the aperture that a kappa map must cover."""
 
 GC_TO_LENS = 2.9e-5
-"""Mass in globular clusters over lensing mass (Harris et al. 2015)."""
+"""Ratio of the mass in globular clusters to the lensing mass (Harris et al. 2015)."""
 
 
 @dataclass(frozen=True)
 class Masses:
-    """Solar masses; NaN where there is no kappa map, or none that covers the aperture."""
+    """Masses in Msun; NaN if there is no kappa map, or none that covers the aperture."""
 
     sigma_cr: float
-    """Critical surface density at the reference source redshift, Msun / kpc^2."""
+    """Critical surface density at the reference source redshift in Msun / kpc^2."""
     mean_kappa: float
     lens: float
-    """Within the aperture."""
+    """Lensing mass within the aperture."""
     n_gc_aperture: int
     """Catalogued sources within the aperture."""
     virial_from_counts: float
-    """Of all catalogued sources: a lower limit, as the relation counts a complete population."""
+    """Virial mass from all catalogued sources: a lower limit, since the relation holds for a complete population."""
     gc_from_ratio: float
     mean_gc: float
 
 
 def masses(config: RunConfig, kappa: Kappa | None, radius_arcsec: np.ndarray) -> Masses:
-    """Return the masses that follow from a kappa map and from the catalogue's radii (arcsec)."""
+    """Return the masses from a kappa map and from the distances of the catalogued sources from the centre (arcsec)."""
     inside = int((radius_arcsec < APERTURE).sum())
     virial = radius_arcsec.size * VIRIAL_PER_GC
     if config.convergence is None or kappa is None:

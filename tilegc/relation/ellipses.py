@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.spatial import cKDTree
 
-__all__ = ["BeyondRadius", "Ellipse", "beyond_radius", "shape_of"]
+__all__ = ["BeyondRadius", "Ellipse", "beyond_radius", "moment_ellipse"]
 
 Floats = NDArray[np.float64]
 
@@ -60,7 +60,7 @@ class BeyondRadius:
     ellipse: Ellipse
 
 
-def shape_of(values: Floats, xi: Floats, eta: Floats, radius: float, rounds: int = 20) -> Ellipse:
+def moment_ellipse(values: Floats, xi: Floats, eta: Floats, radius: float, rounds: int = 20) -> Ellipse:
     """Return axis ratio and position angle of a map from its second moments within an ellipse.
 
     Parameters

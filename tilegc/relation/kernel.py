@@ -12,7 +12,7 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
-from tilegc.relation.ellipses import BeyondRadius, beyond_radius, shape_of
+from tilegc.relation.ellipses import BeyondRadius, beyond_radius, moment_ellipse
 from tilegc.relation.kernel_maps import CellMaps, KernelFit, Likeness, fit_kernel, likeness_errors
 from tilegc.relation.sky_counts import box_counts
 from tilegc.skygrid.cells import HALF, SkyCells
@@ -116,7 +116,7 @@ def kernel_statistics(
     data = box_counts(cells, side, max_radius, recovery=recovery)
     xi, eta = np.meshgrid(maps.xi, maps.eta)
     near = np.where(np.hypot(eta, xi) < max_radius, maps.kappa, np.nan)
-    ellipse = shape_of(near, xi, eta, 0.8 * max_radius)
+    ellipse = moment_ellipse(near, xi, eta, 0.8 * max_radius)
     x, y = ((axis.astype(np.float64) + 0.5) * data.side for axis in (data.column, data.row))
     area = data.box_area
     mean = data.powers(1.0)[0] / area if area.size else area

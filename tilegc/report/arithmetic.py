@@ -7,17 +7,11 @@ from typing import Final
 
 from markupsafe import Markup
 
+from tilegc.radial.masses import APERTURE, GC_TO_LENS, VIRIAL_PER_GC
 from tilegc.report.numbers import missing, plain, power
 from tilegc.report.reading import Material
 
-__all__ = ["APERTURE", "GC_TO_LENS", "SUN", "VIRIAL_PER_GC", "Step", "arithmetic"]
-
-APERTURE: Final = 60.0
-"""Radius of the aperture in arcsec."""
-VIRIAL_PER_GC: Final = 5e9
-"""Virial mass per globular cluster in Msun."""
-GC_TO_LENS: Final = 2.9e-5
-"""Ratio of the mass in globular clusters to the lensing mass."""
+__all__ = ["SUN", "Step", "arithmetic"]
 
 SUN: Final = Markup("M<sub>☉</sub>")
 
