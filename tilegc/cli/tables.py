@@ -54,6 +54,8 @@ def print_plan(plan: Plan) -> None:
         f"disk space up to {plan.disk / 1e9:.2f} GB",
         soft_wrap=True,
     )
+    for note in plan.notes:
+        console.print(f"note: {note}", soft_wrap=True)
 
 
 def print_growth(growth: QTable) -> None:

@@ -12,21 +12,11 @@ from tilegc.phases.partials import Table
 from tilegc.radial.intensity import BLOCK, Fit
 from tilegc.radial.magnification import SLOPE, SLOPE_ERR, count_factor, magnification
 from tilegc.radial.masses import APERTURE
+from tilegc.radial.published import CONTAMINATION_PER_KPC2
 from tilegc.skygrid.cell_sums import cell_of
 from tilegc.skygrid.cells import SkyCells
 
-__all__ = [
-    "PUBLISHED_PER_KPC2",
-    "Component",
-    "Contamination",
-    "as_table",
-    "behind",
-    "budget",
-    "outermost_annulus",
-]
-
-PUBLISHED_PER_KPC2 = 0.015
-"""Contamination of Diego et al. 2026 per kpc^2, to check the arithmetic."""
+__all__ = ["Component", "Contamination", "as_table", "behind", "budget", "outermost_annulus", "published"]
 
 STRONG = 5.0
 """Magnification, typical of the core, for which the depletion of the background is quoted."""
@@ -68,7 +58,6 @@ def budget(
     centre: int,
     thinned: tuple[float, float] | None,
     purity: np.ndarray | None,
-    kpc: float,
 ) -> list[Component]:
     """Return every estimate of the contamination.
 
@@ -86,16 +75,24 @@ def budget(
         Result of `behind`; None without a convergence map.
     purity : ndarray, optional
         Probability of each source not to be a noise peak; None if no null map was made.
-    kpc : float
-        kpc per arcsec.
     """
     area = float(cells.good_area.sum(axis=0)[cells.kept].sum())
     estimates = [_noise(purity, area), _outermost(outermost), _floor(floor), *_control(cells, centre)]
-    base = next((one for one in estimates[:2:-1] if np.isfinite(one.n)), estimates[1])
-    estimates += [_strong(), _thinned(thinned, base)]
-    published = PUBLISHED_PER_KPC2 * kpc**2
-    how = f"{PUBLISHED_PER_KPC2:g} per kpc^2 x ({kpc:.4f} kpc per arcsec)^2, no measurement of this run"
-    return [*estimates, Component("published for AS1063", published, np.nan, np.nan, np.nan, how)]
+    base = next((estimate for estimate in estimates[:2:-1] if np.isfinite(estimate.n)), estimates[1])
+    return [*estimates, _strong(), _thinned(thinned, base)]
+
+
+def published(kpc: float) -> Component:
+    """Return the published contamination of Abell S1063, for comparison with a run of the same cluster.
+
+    Parameters
+    ----------
+    kpc : float
+        kpc per arcsec.
+    """
+    n = CONTAMINATION_PER_KPC2 * kpc**2
+    how = f"{CONTAMINATION_PER_KPC2:g} per kpc^2 x ({kpc:.4f} kpc per arcsec)^2, no measurement of this run"
+    return Component("published for AS1063", n, np.nan, np.nan, np.nan, how)
 
 
 def _noise(purity: np.ndarray | None, area: float) -> Component:

@@ -12,7 +12,8 @@ from tilegc.config import RunConfig
 from tilegc.io.convergence import Kappa
 from tilegc.phases.partials import Table
 from tilegc.radial.contamination import Contamination
-from tilegc.radial.masses import APERTURE, COVERED, GC_TO_LENS, VIRIAL_PER_GC
+from tilegc.radial.masses import APERTURE, COVERED, GC_TO_LENS, SEARCHED, VIRIAL_PER_GC, searched
+from tilegc.radial.published import GC_MASS, LENS_MASS, is_as1063
 from tilegc.sky import cosmology, kpc_per_arcsec, lens_scaling, mass_within, sigma_critical
 from tilegc.skygrid.lens_models import LensModels
 
@@ -20,9 +21,6 @@ __all__ = ["RADII", "Counts", "Line", "as_table", "mass_table"]
 
 RADII = (10.0, 30.0, 60.0, 100.0)
 """Radii of the lensing masses in arcsec."""
-
-PUBLISHED_LENS, PUBLISHED_GC = 4.23e14, 8.47e9
-"""AS1063 in Diego et al. 2026, in Msun; the second is not the first times 2.9e-5."""
 
 
 @dataclass(frozen=True)
@@ -69,7 +67,7 @@ def mass_table(
         Line("Sigma_cr at D_LS/D_S = 1", full, np.nan, "Msun kpc-2", f"c^2 / (4 pi G x {distance:.2f} Mpc)"),
     ]
     lensing, (lens_mass, lens_err) = _lensing(config, lens, kpc, full)
-    return [*lines, *lensing, *_counted(counts, level), *_clusters(counts, lens_mass, lens_err)]
+    return [*lines, *lensing, *_counted(counts, level), *_clusters(config, counts, lens_mass, lens_err)]
 
 
 def _lensing(
@@ -129,13 +127,13 @@ def _lensing(
     return lines, within_aperture
 
 
-def _clusters(counts: Counts, lens_mass: float, lens_err: float) -> list[Line]:
+def _clusters(config: RunConfig, counts: Counts, lens_mass: float, lens_err: float) -> list[Line]:
     """Return the mass in globular clusters according to the lensing mass, and the check of the published one."""
     inside = int((counts.radius_arcsec < APERTURE).sum())
     gc = lens_mass * GC_TO_LENS
     gc_err = lens_err * GC_TO_LENS if np.isfinite(lens_mass) else np.nan
     with_lens = np.isfinite(lens_mass)
-    return [
+    lines = [
         Line(
             "M_GC(<60 arcsec) from the mass ratio",
             gc,
@@ -143,28 +141,42 @@ def _clusters(counts: Counts, lens_mass: float, lens_err: float) -> list[Line]:
             "Msun",
             f"{GC_TO_LENS:g} x {lens_mass:.4g} Msun" if with_lens else "no lensing mass",
         ),
-        Line(
-            "mean mass of a globular cluster",
-            gc / inside if inside else np.nan,
-            np.nan,
-            "Msun",
-            f"{gc:.4g} Msun / {inside}: an upper limit, fainter ones share the mass"
-            if with_lens and inside
-            else "no lensing mass, or no source",
-        ),
-        Line(
-            "check: published mass times 2.9e-5",
-            PUBLISHED_LENS * GC_TO_LENS,
-            np.nan,
-            "Msun",
-            f"{PUBLISHED_LENS:.4g} Msun x {GC_TO_LENS:g}, of AS1063; {PUBLISHED_GC:.4g} is printed",
-        ),
+        _mean_mass(gc, inside, searched(counts.area)),
     ]
+    if is_as1063(config):
+        lines.append(
+            Line(
+                "check: published mass times 2.9e-5",
+                LENS_MASS * GC_TO_LENS,
+                np.nan,
+                "Msun",
+                f"{LENS_MASS:.4g} Msun x {GC_TO_LENS:g}, of AS1063; {GC_MASS:.4g} is printed",
+            )
+        )
+    return lines
+
+
+def _mean_mass(gc: float, inside: int, share: float) -> Line:
+    """Return the mean mass of a globular cluster; NaN if too little of the aperture was searched."""
+    name = "mean mass of a globular cluster"
+    if not (np.isfinite(gc) and inside):
+        return Line(name, np.nan, np.nan, "Msun", "no lensing mass, or no source")
+    if share < SEARCHED:
+        why = f"only {100 * share:.0f} % of the aperture was searched, {100 * SEARCHED:.0f} % are needed"
+        return Line(name, np.nan, np.nan, "Msun", why)
+    how = f"{gc:.4g} Msun / {inside}: an upper limit, fainter ones share the mass{_seen(share)}"
+    return Line(name, gc / inside, np.nan, "Msun", how)
+
+
+def _seen(share: float) -> str:
+    """Return the fraction of the aperture that was searched, as the end of a sentence."""
+    return f"; {100 * share:.0f} % of the aperture was searched"
 
 
 def _counted(counts: Counts, level: Contamination) -> list[Line]:
     total = counts.radius_arcsec.size
     inside = int((counts.radius_arcsec < APERTURE).sum())
+    share = searched(counts.area)
     net = inside - level.n * counts.area
     net_err = math.sqrt(inside + (level.err * counts.area) ** 2) if np.isfinite(level.err) else math.nan
     return [
@@ -176,7 +188,20 @@ def _counted(counts: Counts, level: Contamination) -> list[Line]:
             "Msun",
             f"{total} x {VIRIAL_PER_GC:g} Msun: a lower limit, the relation is for a complete population",
         ),
-        Line("sources within 60 arcsec", inside, math.sqrt(inside), "", "detected, not corrected"),
+        Line(
+            "searched share of the 60 arcsec disc",
+            share,
+            np.nan,
+            "",
+            f"{counts.area:.0f} arcsec^2 of good area / (pi x {APERTURE:g}^2 arcsec^2)",
+        ),
+        Line(
+            "sources within 60 arcsec",
+            inside,
+            math.sqrt(inside),
+            "",
+            f"detected, not corrected{_seen(share)}",
+        ),
         Line(
             "the same less contamination",
             net,
