@@ -133,8 +133,8 @@ def test_zero_has_one_sign():
     [
         ([0, 1], [1.0, np.nan], "finite"),
         ([0, 1], [np.inf, 1.0], "finite"),
-        ([0, 2], [1.0, 1.0], "outside of 0 to 1"),
-        ([-1, 0], [1.0, 1.0], "outside of 0 to 1"),
+        ([0, 2], [1.0, 1.0], "outside the range 0 to 1"),
+        ([-1, 0], [1.0, 1.0], "outside the range 0 to 1"),
         ([0], [1.0, 1.0], "equal length"),
     ],
 )

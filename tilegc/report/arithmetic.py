@@ -84,16 +84,17 @@ def arithmetic(material: Material, reason: str) -> list[Step]:
 
 
 def _no_mean(reason: str, mass: Mapping[str, Any]) -> str:
-    """Return why there is no mean mass."""
+    """Return the reason why there is no mean mass."""
     if mass["gc_total_from_ratio_msun"] is None:
         return reason
     if not mass["n_gc_within_60arcsec"]:
-        return "no source within 60 arcsec"
-    return f"only {100 * mass['coverage_within_60arcsec']:.0f} % of the aperture was searched"
+        return "no sources within 60 arcsec"
+    coverage = mass.get("coverage_within_60arcsec")
+    return "" if coverage is None else f"only {100 * coverage:.0f} % of the aperture was searched"
 
 
 def _searched(mass: Mapping[str, Any]) -> str:
-    """Return which part of the aperture was searched, as a sentence; empty for runs that do not say."""
+    """Return the searched fraction of the aperture as a sentence; empty for older runs without this entry."""
     coverage = mass.get("coverage_within_60arcsec")
     return "" if coverage is None else f"{100 * coverage:.0f} % of the aperture was searched. "
 
