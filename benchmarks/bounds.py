@@ -47,6 +47,9 @@ def settle_many(candidates: int) -> Case:
     settled(table, settling.RADIUS)
     how = "of the processor" if on_processor() else "of the clock"
     return Case(
-        f"{candidates:,} candidates settled", 0, {"tilegc": [clock() - begun]}, f"{how}; asked: 30 s and 4 GiB",
+        f"{candidates:,} candidates settled",
+        0,
+        {"tilegc": [clock() - begun]},
+        f"{how}; asked: 30 s and 4 GiB",
         {"peak of this process, GiB": round(settling.peak(), 2)},
-    )  # fmt: skip
+    )

@@ -35,9 +35,18 @@ BANDS = ("F090W", "F115W", "F150W", "F200W")
 def header(size: int) -> fits.Header:
     """Return the header of an image in nJy with pixels of 30 mas."""
     return fits.Header(
-        [("BUNIT", "nJy"), ("CTYPE1", "RA---TAN"), ("CTYPE2", "DEC--TAN"), ("CRVAL1", 10.0), ("CRVAL2", -30.0),
-         ("CRPIX1", size / 2), ("CRPIX2", size / 2), ("CDELT1", -0.03 / 3600), ("CDELT2", 0.03 / 3600)]
-    )  # fmt: skip
+        [
+            ("BUNIT", "nJy"),
+            ("CTYPE1", "RA---TAN"),
+            ("CTYPE2", "DEC--TAN"),
+            ("CRVAL1", 10.0),
+            ("CRVAL2", -30.0),
+            ("CRPIX1", size / 2),
+            ("CRPIX2", size / 2),
+            ("CDELT1", -0.03 / 3600),
+            ("CDELT2", 0.03 / 3600),
+        ]
+    )
 
 
 def write_bands(folder: Path, size: int) -> list[str]:

@@ -60,8 +60,11 @@ def tiled(size: int, folder: Path) -> dict[str, float]:
         pool.close()
         pool.join()
     return {
-        "seconds": driver + worker, "driver MiB": peak() - before, "worker MiB": max(peaks), "driver s": driver,
-    }  # fmt: skip
+        "seconds": driver + worker,
+        "driver MiB": peak() - before,
+        "worker MiB": max(peaks),
+        "driver s": driver,
+    }
 
 
 def tile(path: str, shape: tuple[int, int], index: int, tables: Tables) -> float:

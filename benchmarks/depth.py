@@ -122,9 +122,13 @@ class Filters:
         light = sci.sum(axis=0, dtype=np.float32)
         _, roundness, concentration = measure(light, found.y, found.x, self.shapes)
         table = {
-            "field": np.full(found.y.size, "f", object), "y_peak": found.y, "x_peak": found.x,
-            "snr": found.value / self.sigma[name], "roundness": roundness, "concentration": concentration,
-        }  # fmt: skip
+            "field": np.full(found.y.size, "f", object),
+            "y_peak": found.y,
+            "x_peak": found.x,
+            "snr": found.value / self.sigma[name],
+            "roundness": roundness,
+            "concentration": concentration,
+        }
         return {**table, "shape": judge(table, {"f": self.shapes})}
 
 

@@ -12,9 +12,14 @@ from benchmarks.measure import Case, on_processor
 __all__ = ["draw"]
 
 COLOURS = {
-    "scipy.ndimage": "#0072B2", "OpenCV": "#56B4E9", "photutils": "#D55E00", "sep": "#E69F00",
-    "SExtractor, four bands": "#009E73", "dask-image": "#CC79A7", "dask-image, band by band": "#8c4f73",
-}  # fmt: skip
+    "scipy.ndimage": "#0072B2",
+    "OpenCV": "#56B4E9",
+    "photutils": "#D55E00",
+    "sep": "#E69F00",
+    "SExtractor, four bands": "#009E73",
+    "dask-image": "#CC79A7",
+    "dask-image, band by band": "#8c4f73",
+}
 OTHER = "#8b929a"
 INK = "#1f2328"
 BASE = "read and add"

@@ -90,8 +90,10 @@ def peaks(size: int, runs: int, sigmas: float = 2.5) -> Case:
         return len(sep.extract(values, limit, minarea=1, filter_kernel=None, deblend_cont=1.0))
 
     counted = {
-        "peaks, greedy (tilegc)": ours(), "local maxima (photutils)": theirs(), "objects (sep)": extracted(),
-    }  # fmt: skip
+        "peaks, greedy (tilegc)": ours(),
+        "local maxima (photutils)": theirs(),
+        "objects (sep)": extracted(),
+    }
     remark = f"{sigmas:g} sigma; greedy also keeps what a blanked pixel would hide"
     contestants = {"tilegc": ours, "photutils": theirs, "sep": extracted}
     return Case(f"peaks, {sigmas:g} sigma", image.size, in_turns(contestants, runs), remark, counted)

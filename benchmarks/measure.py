@@ -18,9 +18,17 @@ from rich.console import Console
 from rich.table import Table
 
 PACKAGES = (
-    "tilegc", "numpy", "numba", "scipy", "opencv-python-headless", "photutils", "dask", "distributed", "dask-image",
+    "tilegc",
+    "numpy",
+    "numba",
+    "scipy",
+    "opencv-python-headless",
+    "photutils",
+    "dask",
+    "distributed",
+    "dask-image",
     "sep",
-)  # fmt: skip
+)
 
 
 @dataclass(frozen=True)
@@ -88,9 +96,13 @@ def table(cases: list[Case]) -> Table:
             taken = median(seconds)
             rate = f"{case.pixels / taken / 1e6:.1f}" if case.pixels else ""
             shown.add_row(
-                "" if number else case.name, name, f"{taken:.3f}", rate,
-                f"{taken / ours:.2f}" if number else "", "" if number else case.remark,
-            )  # fmt: skip
+                "" if number else case.name,
+                name,
+                f"{taken:.3f}",
+                rate,
+                f"{taken / ours:.2f}" if number else "",
+                "" if number else case.remark,
+            )
         for name, value in case.counted.items():
             shown.add_row("", f"[dim]{name}[/dim]", f"{value:g}" if isinstance(value, float) else str(value))
     return shown
@@ -105,9 +117,13 @@ def environment() -> dict[str, Any]:
         except importlib.metadata.PackageNotFoundError:
             versions[name] = None
     return {
-        "python": platform.python_version(), "machine": platform.machine(), "cores": os.cpu_count(),
-        "load": os.getloadavg()[0], "clock": os.environ.get("TILEGC_CLOCK", "wall"), "packages": versions,
-    }  # fmt: skip
+        "python": platform.python_version(),
+        "machine": platform.machine(),
+        "cores": os.cpu_count(),
+        "load": os.getloadavg()[0],
+        "clock": os.environ.get("TILEGC_CLOCK", "wall"),
+        "packages": versions,
+    }
 
 
 def keep(cases: list[Case], folder: Path, detection: list[dict[str, Any]] | None = None) -> Path:

@@ -24,10 +24,12 @@ from tilegc.simulation import simulate
 from tilegc.simulation.mass import AnalyticMass, Clump
 from tilegc.simulation.presets import find_preset
 
-PAIR = AnalyticMass((
-    Clump(peak=1.3, core=9.0, slope=0.6, axis_ratio=0.8, position_angle=30.0, xi=-11.0, eta=-3.0),
-    Clump(peak=1.0, core=7.0, slope=0.6, axis_ratio=0.85, position_angle=100.0, xi=11.0, eta=4.0),
-))  # fmt: skip
+PAIR = AnalyticMass(
+    (
+        Clump(peak=1.3, core=9.0, slope=0.6, axis_ratio=0.8, position_angle=30.0, xi=-11.0, eta=-3.0),
+        Clump(peak=1.0, core=7.0, slope=0.6, axis_ratio=0.85, position_angle=100.0, xi=11.0, eta=4.0),
+    )
+)
 SIZE = (1600, 1200)
 """Sides of the fields, pixels."""
 HALF, STEP = 215.0, 0.5
@@ -39,11 +41,20 @@ def planted(path: Path) -> Path:
     """Write the map of both clumps, source redshift 3."""
     preset, side = find_preset("small"), round(2 * HALF / STEP)
     along = (np.arange(side) - (side - 1) / 2) * STEP
-    header = fits.Header({
-        "CTYPE1": "RA---TAN", "CTYPE2": "DEC--TAN", "CRVAL1": preset.ra, "CRVAL2": preset.dec, "CUNIT1": "deg",
-        "CUNIT2": "deg", "CRPIX1": side / 2 + 0.5, "CRPIX2": side / 2 + 0.5, "CDELT1": -STEP / 3600,
-        "CDELT2": STEP / 3600,
-    })  # fmt: skip
+    header = fits.Header(
+        {
+            "CTYPE1": "RA---TAN",
+            "CTYPE2": "DEC--TAN",
+            "CRVAL1": preset.ra,
+            "CRVAL2": preset.dec,
+            "CUNIT1": "deg",
+            "CUNIT2": "deg",
+            "CRPIX1": side / 2 + 0.5,
+            "CRPIX2": side / 2 + 0.5,
+            "CDELT1": -STEP / 3600,
+            "CDELT2": STEP / 3600,
+        }
+    )
     path.parent.mkdir(parents=True, exist_ok=True)
     values = PAIR.kappa(*np.meshgrid(-along, along)).astype(np.float32)
     fits.PrimaryHDU(values, header).writeto(path, overwrite=True)
@@ -73,9 +84,14 @@ def main(folder: str, seed: int = 1) -> None:
     kappa = planted(place / "kappa.fits")
     if not (place / "mock" / "run.yaml").exists():
         simulate(
-            place / "mock", preset="small", size=SIZE, seed=seed,
-            kappa=kappa, kappa_source_redshift=3.0, overwrite=True,
-        )  # fmt: skip
+            place / "mock",
+            preset="small",
+            size=SIZE,
+            seed=seed,
+            kappa=kappa,
+            kappa_source_redshift=3.0,
+            overwrite=True,
+        )
     for side in ("west", "east"):
         if not (place / side / FILES.summary).exists():
             tilegc.run(half(place / "mock" / "run.yaml", side), place / side, workers=0, overwrite=True)

@@ -79,10 +79,12 @@ def counted(preset: str, seed: int) -> list[tuple[str, np.ndarray, np.ndarray, n
             scale = counts.good.sum() / (counts.away.sum() * counts.draws)
             whole = np.array([counts.peaks[..., one].sum() * scale for one in slices])
             table = pure[name].table
-            free = np.array([
-                table["n_noise"][(table["snr_lo"] >= a) & (table["snr_lo"] < b)].sum()
-                for a, b in itertools.pairwise(EDGES)
-            ])  # fmt: skip
+            free = np.array(
+                [
+                    table["n_noise"][(table["snr_lo"] >= a) & (table["snr_lo"] < b)].sum()
+                    for a, b in itertools.pairwise(EDGES)
+                ]
+            )
             alone = noise_alone(field, filtering[name], probe_field(empty.fields[index]), here)
             on = found["field"] == index
             kind = np.asarray(truth["kind"]).astype(str)

@@ -38,9 +38,14 @@ def on_good(run: tilegc.run_folder.Run, truth: QTable) -> np.ndarray:
 
 
 def law_of(
-    run: tilegc.run_folder.Run, cells: SkyCells, truth: QTable, chosen: np.ndarray, *, discs: bool = False,
+    run: tilegc.run_folder.Run,
+    cells: SkyCells,
+    truth: QTable,
+    chosen: np.ndarray,
+    *,
+    discs: bool = False,
     term: bool = False,
-) -> CountsRelation:  # fmt: skip
+) -> CountsRelation:
     """Fit the law to some of the planted objects on good pixels.
 
     Parameters

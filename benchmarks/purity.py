@@ -134,10 +134,16 @@ def count(
         places = good[np.random.default_rng(seed).integers(0, len(good), DRAWN)]
         drawn, chance = DRAWN, int(_near(places, place[compact]).sum())
     return Counts(
-        len(found), int(on.sum()), int(galaxy.sum()), tuple(int(one.sum()) for one in bins),
-        tuple(int((one & recovered).sum()) for one in bins), int(inside.sum()), int((inside & (mask != 0)).sum()),
-        drawn, chance,
-    )  # fmt: skip
+        len(found),
+        int(on.sum()),
+        int(galaxy.sum()),
+        tuple(int(one.sum()) for one in bins),
+        tuple(int((one & recovered).sum()) for one in bins),
+        int(inside.sum()),
+        int((inside & (mask != 0)).sum()),
+        drawn,
+        chance,
+    )
 
 
 def _near(these: np.ndarray, those: np.ndarray) -> np.ndarray:

@@ -49,11 +49,20 @@ def continued(kappa: str, path: Path) -> Path:
     declared = config.Convergence(path=kappa, lens_scaling=1.0)
     given = read_convergence(declared, cosmology(config.Cosmology()), preset.redshift)
     side = round(2 * HALF / STEP)
-    header = fits.Header({
-        "CTYPE1": "RA---TAN", "CTYPE2": "DEC--TAN", "CRVAL1": preset.ra, "CRVAL2": preset.dec, "CUNIT1": "deg",
-        "CUNIT2": "deg", "CRPIX1": side / 2 + 0.5, "CRPIX2": side / 2 + 0.5, "CDELT1": -STEP / 3600,
-        "CDELT2": STEP / 3600,
-    })  # fmt: skip
+    header = fits.Header(
+        {
+            "CTYPE1": "RA---TAN",
+            "CTYPE2": "DEC--TAN",
+            "CRVAL1": preset.ra,
+            "CRVAL2": preset.dec,
+            "CUNIT1": "deg",
+            "CUNIT2": "deg",
+            "CRPIX1": side / 2 + 0.5,
+            "CRPIX2": side / 2 + 0.5,
+            "CDELT1": -STEP / 3600,
+            "CDELT2": STEP / 3600,
+        }
+    )
     along = (np.arange(side) - (side - 1) / 2) * STEP
     xi, eta = np.meshgrid(-along, along)
     radius = np.hypot(xi, eta)
@@ -72,9 +81,14 @@ def main(kappa: str, folder: str, seed: int = 2, ends: str = "") -> None:
         kappa = str(continued(kappa, place / "kappa.fits"))
     if not (place / "run" / FILES.summary).exists():
         mock = simulate(
-            place / "mock", preset="as1063", size=SIZE, seed=seed,
-            kappa=kappa, kappa_lens_scaling=1.0, overwrite=True,
-        )  # fmt: skip
+            place / "mock",
+            preset="as1063",
+            size=SIZE,
+            seed=seed,
+            kappa=kappa,
+            kappa_lens_scaling=1.0,
+            overwrite=True,
+        )
         tilegc.run(mock, place / "run", workers=1, overwrite=True)
     run = tilegc.open_run(place / "run")
     cells = read_sky_cells(run.sky().load())
@@ -114,8 +128,12 @@ def main(kappa: str, folder: str, seed: int = 2, ends: str = "") -> None:
     declared = config.Convergence(path=kappa, lens_scaling=1.0)
     given = read_convergence(declared, cosmology(run.config.cosmology), run.config.cluster.redshift)
     mean, _ = given.mean_within(run.config.cluster.ra, run.config.cluster.dec, 60.0)
-    line("mean kappa(<60 arcsec), s = 1", run.summary["mass"]["mean_kappa_within_60arcsec"] / given.factor, math.nan,
-         mean / given.factor)  # fmt: skip
+    line(
+        "mean kappa(<60 arcsec), s = 1",
+        run.summary["mass"]["mean_kappa_within_60arcsec"] / given.factor,
+        math.nan,
+        mean / given.factor,
+    )
     told = run.summary["truth"]["profile"]
     for r_lo, r_hi, n, apart in zip(
         told["r_lo"], told["r_hi"], np.asarray(run.profile["n_gc"]), told["n_apart"], strict=True

@@ -25,8 +25,19 @@ import tilegc
 from tilegc.detection.in_memory import Detections
 from tilegc.schema import Bit
 
-__all__ = ["CUT", "SETTINGS", "STAR", "control_of", "excess", "in_strips", "on_arc", "orientation", "relative",
-           "round_the_star", "stamps"]  # fmt: skip
+__all__ = [
+    "CUT",
+    "SETTINGS",
+    "STAR",
+    "control_of",
+    "excess",
+    "in_strips",
+    "on_arc",
+    "orientation",
+    "relative",
+    "round_the_star",
+    "stamps",
+]
 
 STAR = (330.7, 863.3)
 """Row and column of the mosaic's bright star, of 20.4 mag in F115W."""
@@ -162,9 +173,10 @@ def main() -> None:
         high = on_arc(one.light)
         parts = [(one.mask & bit != 0).mean() for bit in (255, Bit.EXTENDED, Bit.ARC, Bit.SPIKE)]
         print(
-            f"{number} {name:11s}", *(f"{100 * part:5.1f} %" for part in parts),
+            f"{number} {name:11s}",
+            *(f"{100 * part:5.1f} %" for part in parts),
             f"{len(y):4d} {int(high[y, x].sum()):3d} {chain(y, x):3d}",
-        )  # fmt: skip
+        )
 
 
 if __name__ == "__main__":

@@ -36,12 +36,20 @@ def measure(preset: str, seed: int, workers: int, place: Path) -> dict[str, floa
     members = law["members"] or {}
     shutil.rmtree(folder)
     return {
-        "c": law["c"] or np.nan, "c_err": law["c_err"] or np.nan, "floor": law["floor"], "n": law["n_sources"],
-        "c_of_planted": planted.law.c, "c_discs_left_out": other["members_removed"], "c_no_term": other["members_kept"],
-        "share_of_members": members.get("share") or np.nan, "c_systematic": law.get("c_err_systematic") or np.nan,
-        "binned": relation["boxes"]["index"] or np.nan, "planted_binned": truth["index"] or np.nan,
-        "rank": ranking["kappa"], "completeness": truth["completeness"] or np.nan,
-    }  # fmt: skip
+        "c": law["c"] or np.nan,
+        "c_err": law["c_err"] or np.nan,
+        "floor": law["floor"],
+        "n": law["n_sources"],
+        "c_of_planted": planted.law.c,
+        "c_discs_left_out": other["members_removed"],
+        "c_no_term": other["members_kept"],
+        "share_of_members": members.get("share") or np.nan,
+        "c_systematic": law.get("c_err_systematic") or np.nan,
+        "binned": relation["boxes"]["index"] or np.nan,
+        "planted_binned": truth["index"] or np.nan,
+        "rank": ranking["kappa"],
+        "completeness": truth["completeness"] or np.nan,
+    }
 
 
 def main() -> None:
@@ -58,8 +66,10 @@ def main() -> None:
             rows.append(row)
             print(f"{given.preset} {seed}: " + ", ".join(f"{k} {v:.3f}" for k, v in row.items()), flush=True)
     c, err = (np.array([row[key] for row in rows]) for key in ("c", "c_err"))
-    print(f"c less planted {np.nanmean(c - PLANTED_C):+.3f} ± {np.nanstd(c) / len(c) ** 0.5:.3f}; pulls",
-          np.round((c - PLANTED_C) / err, 2))  # fmt: skip
+    print(
+        f"c less planted {np.nanmean(c - PLANTED_C):+.3f} ± {np.nanstd(c) / len(c) ** 0.5:.3f}; pulls",
+        np.round((c - PLANTED_C) / err, 2),
+    )
     chain = c - np.array([row["c_of_planted"] for row in rows])
     print(
         f"c less that of its planted sources {np.nanmean(chain):+.3f} ± {np.nanstd(chain) / len(c) ** 0.5:.3f}"

@@ -137,8 +137,9 @@ def real(run_file: Path, counts: list[int]) -> None:
         first = first or found
         print(
             f"{count:7d} {wall:9.1f} {sum(theirs):17.1f} {mine:17.1f} {spent.drive:24.2f} {spent.loop:6.2f} "
-            f"{spent.rest:6.2f}   {'same' if found == first else 'OTHERS'}", flush=True,
-        )  # fmt: skip
+            f"{spent.rest:6.2f}   {'same' if found == first else 'OTHERS'}",
+            flush=True,
+        )
         shutil.rmtree(folder)
 
 
@@ -213,10 +214,11 @@ def main() -> None:
         found.append(max(single.drive, single.loop) / given.tiles)
         each = [1e3 * part / given.tiles for part in (single.drive, single.loop, single.rest, single.cpu)]
         print(
-            f"{count:7d}   {start:8.2f} " + " ".join(f"{part:7.2f}" for part in each)
+            f"{count:7d}   {start:8.2f} "
+            + " ".join(f"{part:7.2f}" for part in each)
             + f"   {1e3 * together.cpu / given.tiles:8.3f}   {tasks:5d}   {1e3 * single.wall / given.tiles:15.2f}",
             flush=True,
-        )  # fmt: skip
+        )
     predict(max(found), given.tile_seconds, given.survey)
 
 

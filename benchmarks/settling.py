@@ -36,9 +36,13 @@ def candidates(n: int, undecided: float) -> Table:
         True
     )
     return {
-        "field": np.zeros(y.size, np.int32), "y": y.astype(np.int32), "x": x.astype(np.int32), "peak": value,
-        "rank": value, "decided": ~open_,
-    }  # fmt: skip
+        "field": np.zeros(y.size, np.int32),
+        "y": y.astype(np.int32),
+        "x": x.astype(np.int32),
+        "peak": value,
+        "rank": value,
+        "decided": ~open_,
+    }
 
 
 def peak() -> float:

@@ -61,11 +61,24 @@ def image(path: Path, side: int, brightness: float, seed: int) -> None:
     header = fits.Header()
     header["SIMPLE"], header["BITPIX"], header["NAXIS"] = True, -32, 2
     header["NAXIS1"], header["NAXIS2"] = side, side
-    header.update({
-        "BUNIT": "10.0*nanoJansky", "CTYPE1": "RA---TAN", "CTYPE2": "DEC--TAN", "CUNIT1": "deg", "CUNIT2": "deg",
-        "RADESYS": "ICRS", "CRVAL1": RA, "CRVAL2": DEC, "CRPIX1": side / 2, "CRPIX2": side / 2,
-        "CD1_1": -SCALE / 3600, "CD1_2": 0.0, "CD2_1": 0.0, "CD2_2": SCALE / 3600,
-    })  # fmt: skip
+    header.update(
+        {
+            "BUNIT": "10.0*nanoJansky",
+            "CTYPE1": "RA---TAN",
+            "CTYPE2": "DEC--TAN",
+            "CUNIT1": "deg",
+            "CUNIT2": "deg",
+            "RADESYS": "ICRS",
+            "CRVAL1": RA,
+            "CRVAL2": DEC,
+            "CRPIX1": side / 2,
+            "CRPIX2": side / 2,
+            "CD1_1": -SCALE / 3600,
+            "CD1_2": 0.0,
+            "CD2_1": 0.0,
+            "CD2_2": SCALE / 3600,
+        }
+    )
     text = header.tostring().encode()
     tile = square(brightness, seed) / np.float32(10)
     rows = np.tile(tile, (1, -(-side // SQUARE)))[:, :side].astype(">f4")
@@ -186,9 +199,11 @@ def shares(passes: list[Taken]) -> Table:
         shown.add_column(name, justify="left" if name == "pass" else "right")
     for one in passes:
         shown.add_row(
-            one.name, *(f"{x:.2f}" for x in (one.seconds, one.after, one.worker_cpu, one.driver_cpu)),
-            f"{max(one.worker_mib, default=0):.0f}", f"{one.driver_mib:.0f}",
-        )  # fmt: skip
+            one.name,
+            *(f"{x:.2f}" for x in (one.seconds, one.after, one.worker_cpu, one.driver_cpu)),
+            f"{max(one.worker_mib, default=0):.0f}",
+            f"{one.driver_mib:.0f}",
+        )
     theirs, mine = sum(one.worker_cpu for one in passes), sum(one.driver_cpu for one in passes)
     most = [max(max(one.worker_mib, default=0) for one in passes), max(one.driver_mib for one in passes)]
     clock = [sum(one.seconds for one in passes), sum(one.after for one in passes)]
@@ -241,13 +256,15 @@ def table(found: dict[int, list[Taken]]) -> Table:
         *(f"{1e9 * sum(t.worker_cpu for t in p) / side**2:.1f}" for side, p in tiled.items()),
     )
     shown.add_row(
-        "all, workers", *(f"{peaks[side]:.0f}" for side in found),
+        "all, workers",
+        *(f"{peaks[side]:.0f}" for side in found),
         *(f"{1e9 * totals[side][0] / side**2:.1f}" for side in found),
-    )  # fmt: skip
+    )
     shown.add_row(
-        "driver", *(f"{max(t.driver_mib for t in p):.0f}" for p in found.values()),
+        "driver",
+        *(f"{max(t.driver_mib for t in p):.0f}" for p in found.values()),
         *(f"{1e9 * totals[side][1] / side**2:.1f}" for side in found),
-    )  # fmt: skip
+    )
     return shown
 
 
@@ -263,9 +280,12 @@ def main() -> None:
     options.add_argument("--workers", type=at_least(0), default=2)
     options.add_argument("--place", type=existing_folder, default=Path(tempfile.gettempdir()))
     options.add_argument(
-        "--images", type=existing_folder, nargs="+", default=[],
+        "--images",
+        type=existing_folder,
+        nargs="+",
+        default=[],
         help="folders for the images, one for each band in turn, where the place has no room for all",
-    )  # fmt: skip
+    )
     options.add_argument(
         "--json", type=Path, help="file to which each size is added as soon as it is measured"
     )

@@ -121,9 +121,11 @@ def configuration(planes: Sequence[Planes], tile: int, *, bare: bool, limit: flo
         for band, one in zip(chain.BANDS, planes, strict=True)
     }
     content: dict[str, Any] = {
-        "recipe": "diego2026", "cluster": {"name": "bench", "redshift": 0.3, "ra": 10.0, "dec": -30.0},
-        "fields": [{"name": "f", "bands": bands}], "tiles": {"size": tile},
-    }  # fmt: skip
+        "recipe": "diego2026",
+        "cluster": {"name": "bench", "redshift": 0.3, "ra": 10.0, "dec": -30.0},
+        "fields": [{"name": "f", "bands": bands}],
+        "tiles": {"size": tile},
+    }
     if bare:
         content |= {"mask": OFF, "detect": {"threshold": {"value": limit}}}
     return resolve(content)
@@ -134,10 +136,24 @@ def extractor(folder: Path, planes: Sequence[Planes], *, weights: bool) -> Calla
     (folder / "bench.param").write_text(PARAMETERS)
     shared = Path("/usr/share/source-extractor")
     command = [
-        EXTRACTOR, "-c", str(shared / "default.sex"), "-PARAMETERS_NAME", str(folder / "bench.param"),
-        "-FILTER_NAME", str(shared / "default.conv"), "-STARNNW_NAME", str(shared / "default.nnw"),
-        "-CATALOG_TYPE", "ASCII", "-DETECT_THRESH", "2.5", "-VERBOSE_TYPE", "QUIET", "-NTHREADS", "1",
-    ]  # fmt: skip
+        EXTRACTOR,
+        "-c",
+        str(shared / "default.sex"),
+        "-PARAMETERS_NAME",
+        str(folder / "bench.param"),
+        "-FILTER_NAME",
+        str(shared / "default.conv"),
+        "-STARNNW_NAME",
+        str(shared / "default.nnw"),
+        "-CATALOG_TYPE",
+        "ASCII",
+        "-DETECT_THRESH",
+        "2.5",
+        "-VERBOSE_TYPE",
+        "QUIET",
+        "-NTHREADS",
+        "1",
+    ]
 
     def run() -> int:
         rows = 0
@@ -225,8 +241,13 @@ def passes_table(title: str, passes: Sequence[PassCost]) -> Table:
     for cost in passes:
         counts = cost.read.values()
         shown.add_row(
-            cost.name, f"{cost.seconds:.3f}", str(sum(one.windows for one in counts)),
-            str(sum(one.chunks for one in counts)), f"{sum(one.bytes for one in counts) / 1e6:.1f}",
-            f"{cost.allocated / 1e6:.1f}", str(cost.compiled_allocations), ", ".join(cost.read),
-        )  # fmt: skip
+            cost.name,
+            f"{cost.seconds:.3f}",
+            str(sum(one.windows for one in counts)),
+            str(sum(one.chunks for one in counts)),
+            f"{sum(one.bytes for one in counts) / 1e6:.1f}",
+            f"{cost.allocated / 1e6:.1f}",
+            str(cost.compiled_allocations),
+            ", ".join(cost.read),
+        )
     return shown

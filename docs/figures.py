@@ -104,9 +104,14 @@ def density(material: Material, axes: Axes, figure: Figure) -> None:
     values = np.where(hidden, np.nan, picture.values)
     low, high = decades(values[values > 0], 0.02)
     drawn = show(
-        axes, at, np.maximum(values, low), _box(picture), norm=LogNorm(low, high),
-        cmap=style.colour_map("viridis", "#e8eaed"), interpolation="nearest",
-    )  # fmt: skip
+        axes,
+        at,
+        np.maximum(values, low),
+        _box(picture),
+        norm=LogNorm(low, high),
+        cmap=style.colour_map("viridis", "#e8eaed"),
+        interpolation="nearest",
+    )
     sky_axes(axes, at.bounds, float(material.summary["cluster"]["kpc_per_arcsec"]))
     axes.set_ylabel("")
     sky = material.sky
@@ -143,15 +148,32 @@ def relation(material: Material, axes: Axes) -> None:
     kappa = sky["box_kappa"].to_numpy()[shown]
     axes.set(xscale="log", yscale="log", xlabel="n: sources per arcsec²", ylabel="κ (sources at z = 3)")
     side = f"{material.summary['relation']['box_arcsec']:g}"
-    boxes = axes.plot(n, kappa, ls="", marker=".", ms=4, mew=0, color=style.FAINT, alpha=0.6,
-                      label=f"boxes of {side} × {side} arcsec")  # fmt: skip
+    boxes = axes.plot(
+        n,
+        kappa,
+        ls="",
+        marker=".",
+        ms=4,
+        mew=0,
+        color=style.FAINT,
+        alpha=0.6,
+        label=f"boxes of {side} × {side} arcsec",
+    )
     table = material.relation
     use = (column(table, "bin") >= 0) & (column(table, "n_boxes") >= 5)
     mean, spread = column(table, "kappa_mean")[use], column(table, "kappa_std")[use]
     bins = axes.errorbar(
-        column(table, "n_mean")[use], mean, yerr=(np.minimum(spread, 0.99 * mean), spread), ls="", marker="o", ms=5.5,
-        color=style.BLUE, elinewidth=1, capsize=2, label="bins: mean ± scatter",
-    )  # fmt: skip
+        column(table, "n_mean")[use],
+        mean,
+        yerr=(np.minimum(spread, 0.99 * mean), spread),
+        ls="",
+        marker="o",
+        ms=5.5,
+        color=style.BLUE,
+        elinewidth=1,
+        capsize=2,
+        label="bins: mean ± scatter",
+    )
     span = np.geomspace(n.min(), n.max(), 20)
     handles = [boxes[0], bins]
     for law, colour, line, name in (
@@ -171,9 +193,17 @@ def relation(material: Material, axes: Axes) -> None:
 
 def _legend(axes: Axes, handles: list[object], columns: int = 5) -> None:
     axes.legend(
-        handles=handles, loc="upper center", bbox_to_anchor=(0.5, -0.115), ncols=columns, frameon=False, fontsize=8.3,
-        handletextpad=0.4, columnspacing=0.9, handlelength=1.5, borderaxespad=0,
-    )  # fmt: skip
+        handles=handles,
+        loc="upper center",
+        bbox_to_anchor=(0.5, -0.115),
+        ncols=columns,
+        frameon=False,
+        fontsize=8.3,
+        handletextpad=0.4,
+        columnspacing=0.9,
+        handlelength=1.5,
+        borderaxespad=0,
+    )
 
 
 def _box(picture: Picture) -> Box:

@@ -60,9 +60,14 @@ def piece(run: Run, axes: Axes, field: str, row: int, column: int) -> set[Bit]:
     grey = np.arcsinh((light - level) / (4 * (level - faint)))
     extent = (column - 0.5, column + SIDE - 0.5, row - 0.5, row + SIDE - 0.5)
     axes.imshow(
-        grey, cmap=style.colour_map("gray_r", "#dfe3e8"), vmin=-0.5, vmax=4.5, origin="lower", extent=extent,
+        grey,
+        cmap=style.colour_map("gray_r", "#dfe3e8"),
+        vmin=-0.5,
+        vmax=4.5,
+        origin="lower",
+        extent=extent,
         interpolation="antialiased",
-    )  # fmt: skip
+    )
     tints = np.zeros((256, 4), np.float32)
     for bit in BITS:
         tints[(np.arange(256) & bit.value) != 0] = to_rgba(style.BITS[bit][1], 0.42)
@@ -74,8 +79,10 @@ def piece(run: Run, axes: Axes, field: str, row: int, column: int) -> set[Bit]:
     share = run.summary["fields"][field]["masked"]["any"]["fraction"]
     axes.set_title(
         f"field {field}: {inside.sum():,} sources here; masks take {100 * share:.1f} % of the field",
-        loc="left", fontsize=10.5, color=style.INK,
-    )  # fmt: skip
+        loc="left",
+        fontsize=10.5,
+        color=style.INK,
+    )
     axes.set_xlim(column - 0.5, column + SIDE - 0.5)
     axes.set_ylim(row - 0.5, row + SIDE - 0.5)
     axes.set_xlabel("x (pixels of 30 mas)")

@@ -49,10 +49,15 @@ class CatalogueProfile:
 
 
 def profile_of(
-    ra: ArrayLike, dec: ArrayLike, *, centre: tuple[float, float], footprint: ArrayLike | None = None,
-    edges: Sequence[float] = (0, 5, 10, 20, 30, 45, 60, 80, 100, 125, 150), resolution: float = 10.0,
+    ra: ArrayLike,
+    dec: ArrayLike,
+    *,
+    centre: tuple[float, float],
+    footprint: ArrayLike | None = None,
+    edges: Sequence[float] = (0, 5, 10, 20, 30, 45, 60, 80, 100, 125, 150),
+    resolution: float = 10.0,
     cell: float = 1.0,
-) -> CatalogueProfile:  # fmt: skip
+) -> CatalogueProfile:
     """Return density and profile of a catalogue, with errors.
 
     Parameters
@@ -123,9 +128,15 @@ def profile_of(
     np.add.at(count, tuple(index), 1)
     whole = np.isfinite(elliptical.values).all()
     return CatalogueProfile(
-        _annuli(sample, edges), columns, rows, smooth_counts(count, area, resolution / cell),
-        fit_cored(sample), elliptical, shape_of(elliptical) if whole else Shape(*[np.nan] * 4), float(area.sum()),
-    )  # fmt: skip
+        _annuli(sample, edges),
+        columns,
+        rows,
+        smooth_counts(count, area, resolution / cell),
+        fit_cored(sample),
+        elliptical,
+        shape_of(elliptical) if whole else Shape(*[np.nan] * 4),
+        float(area.sum()),
+    )
 
 
 def _positions(ra: ArrayLike, dec: ArrayLike) -> tuple[Floats, Floats]:
@@ -224,7 +235,12 @@ def _annuli(sample: Sample, edges: Sequence[float]) -> QTable:
     names = ("r_lo", "r_hi", "area", "n_gc", "n", "n_err")
     table = QTable({name: np.array(values, np.float64) for name, values in zip(names, columns, strict=True)})
     table["n_gc"] = table["n_gc"].astype(np.int64)
-    for name, unit in (("r_lo", u.arcsec), ("r_hi", u.arcsec), ("area", u.arcsec**2), ("n", u.arcsec**-2),
-                       ("n_err", u.arcsec**-2)):  # fmt: skip
+    for name, unit in (
+        ("r_lo", u.arcsec),
+        ("r_hi", u.arcsec),
+        ("area", u.arcsec**2),
+        ("n", u.arcsec**-2),
+        ("n_err", u.arcsec**-2),
+    ):
         table[name] = table[name] * unit
     return table

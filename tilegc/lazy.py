@@ -125,9 +125,14 @@ def peak_states(
         return states
 
     states = da.map_overlap(
-        block, values, _backed(allowed).rechunk(values.chunks), depth=halo, boundary="none", dtype=np.uint8,
+        block,
+        values,
+        _backed(allowed).rechunk(values.chunks),
+        depth=halo,
+        boundary="none",
+        dtype=np.uint8,
         meta=np.zeros((0, 0), np.uint8),
-    )  # fmt: skip
+    )
     return xr.DataArray(states, dims=("y", "x"), name="peak_states")
 
 

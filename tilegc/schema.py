@@ -165,7 +165,9 @@ def photometry_columns(bands: Sequence[str], apertures: Sequence[float]) -> tupl
     for band in bands:
         found += [
             Column(f"flux_{band}", "float64", "nJy", "total flux, all sources and the sky fitted at once"),
-            Column(f"flux_err_{band}", "float64", "nJy", "its standard deviation: noise, confusion, photons, sky"),
+            Column(
+                f"flux_err_{band}", "float64", "nJy", "its standard deviation: noise, confusion, photons, sky"
+            ),
             Column(f"mag_{band}", "float64", "mag", "AB magnitude; NaN where the flux is not positive"),
             Column(f"mag_err_{band}", "float64", "mag", "its standard deviation"),
             Column(f"chi_{band}", "float64", "", "residuals in the core over the noise; about 1 for a point"),
@@ -173,12 +175,14 @@ def photometry_columns(bands: Sequence[str], apertures: Sequence[float]) -> tupl
             Column(f"good_{band}", "float64", "", "share of the stamp's information on pixels with weight"),
             *(
                 Column(
-                    f"aperture{number}_{band}", "float64", "nJy",
+                    f"aperture{number}_{band}",
+                    "float64",
+                    "nJy",
                     f"flux within {radius:g} arcsec, neighbours and sky subtracted, uncorrected",
                 )
                 for number, radius in enumerate(apertures, 1)
             ),
-        ]  # fmt: skip
+        ]
     return (
         *found,
         Column(
@@ -494,9 +498,19 @@ ARRAYS: Final = (
 """Arrays of store/<field>.zarr."""
 
 MAPS: Final = (
-    "detection", "mask", "rho", "rho_error", "rho_scatter", "density", "density_error", "coverage", "density_gaussian",
-    "density_gaussian_error", "density_adaptive", "density_adaptive_error",
-)  # fmt: skip
+    "detection",
+    "mask",
+    "rho",
+    "rho_error",
+    "rho_scatter",
+    "density",
+    "density_error",
+    "coverage",
+    "density_gaussian",
+    "density_gaussian_error",
+    "density_adaptive",
+    "density_adaptive_error",
+)
 """Arrays that may be asked for as FITS images, by `outputs` in the run file."""
 
 SKY_GRID: Final = (

@@ -86,9 +86,12 @@ def _add(a: _Partial, b: _Partial) -> _Partial:
 
 
 def mask_growth(
-    directory: str | Place, growth: tuple[float, ...] = GROWTH, *, tile: int | None = None,
+    directory: str | Place,
+    growth: tuple[float, ...] = GROWTH,
+    *,
+    tile: int | None = None,
     progress: Progress | None = None,
-) -> QTable:  # fmt: skip
+) -> QTable:
     """Count a finished run's sources and good area again, with its mask grown.
 
     Parameters
@@ -133,9 +136,14 @@ def mask_growth(
 
 
 def _of_field(
-    run: Run, name: str, growth: tuple[float, ...], edges: np.ndarray, grid: SkyGrid, tile: int | None,
+    run: Run,
+    name: str,
+    growth: tuple[float, ...],
+    edges: np.ndarray,
+    grid: SkyGrid,
+    tile: int | None,
     progress: Progress | None,
-) -> Table:  # fmt: skip
+) -> Table:
     """Count one field: columns of `schema.STUDY_MASK`."""
     summary = run.summary
     shape: tuple[int, int] = tuple(summary["fields"][name]["shape"])
@@ -174,9 +182,15 @@ def _of_field(
 
 
 def _table(
-    name: str, growth: tuple[float, ...], edges: np.ndarray, area: np.ndarray, kept: np.ndarray,
-    annulus: np.ndarray, purity: np.ndarray, real: np.ndarray,
-) -> Table:  # fmt: skip
+    name: str,
+    growth: tuple[float, ...],
+    edges: np.ndarray,
+    area: np.ndarray,
+    kept: np.ndarray,
+    annulus: np.ndarray,
+    purity: np.ndarray,
+    real: np.ndarray,
+) -> Table:
     """Put one field's counts into rows.
 
     Parameters
@@ -200,12 +214,20 @@ def _table(
             part = slice(None) if which < 0 else slice(which, which + 1)
             n, good = int(count[part].sum()), float(area[number][part].sum())
             row = {
-                "field": name, "growth": pixels, "annulus": which, "r_lo": 0.0 if which < 0 else low[which],
-                "r_hi": np.inf if which < 0 else high[which], "area_arcsec2": good, "n_gc": n,
-                "n_per_arcsec2": n / good if good else np.nan, "n_err": np.sqrt(n) / good if good else np.nan,
-                "purity": _mean(purity[on]), "purity_truth": _mean(real[on]), "n_rim": int(rim[part].sum()),
+                "field": name,
+                "growth": pixels,
+                "annulus": which,
+                "r_lo": 0.0 if which < 0 else low[which],
+                "r_hi": np.inf if which < 0 else high[which],
+                "area_arcsec2": good,
+                "n_gc": n,
+                "n_per_arcsec2": n / good if good else np.nan,
+                "n_err": np.sqrt(n) / good if good else np.nan,
+                "purity": _mean(purity[on]),
+                "purity_truth": _mean(real[on]),
+                "n_rim": int(rim[part].sum()),
                 "n_rim_expected": float(np.nansum(expected[part])),
-            }  # fmt: skip
+            }
             for key, value in row.items():
                 columns[key].append(value)
     return {

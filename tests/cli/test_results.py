@@ -30,9 +30,15 @@ def test_contamination_that_was_not_measured_says_why():
 
 def test_the_law_of_counts():
     law = {
-        "c": 1.4, "c_err": 0.05, "index": 1 / 1.4, "index_err": 0.025, "floor": 0.35, "floor_err": 0.04,
-        "c_interval": [1.35, 1.45], "floor_interval_95": [0.27, 0.43],
-    }  # fmt: skip
+        "c": 1.4,
+        "c_err": 0.05,
+        "index": 1 / 1.4,
+        "index_err": 0.025,
+        "floor": 0.35,
+        "floor_err": 0.04,
+        "c_interval": [1.35, 1.45],
+        "floor_interval_95": [0.27, 0.43],
+    }
     assert _likelihood(law) == [
         (
             "n = a kappa^c + f",

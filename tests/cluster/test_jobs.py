@@ -19,27 +19,66 @@ COMPUTE = Compute.model_validate(
     {
         "scratch": "$TMPDIR",
         "jobs": {
-            "queue": "q", "account": "p1", "walltime": "02:00:00", "workers_per_job": 4, "interface": "lo",
-            "directives": ["-x"], "prologue": ["module load python"],
+            "queue": "q",
+            "account": "p1",
+            "walltime": "02:00:00",
+            "workers_per_job": 4,
+            "interface": "lo",
+            "directives": ["-x"],
+            "prologue": ["module load python"],
         },
     }
-)  # fmt: skip
+)
 
 HEADS = {
-    "slurm": {"#SBATCH -p q", "#SBATCH -A p1", "#SBATCH -n 1", "#SBATCH --cpus-per-task=4", "#SBATCH --mem=8492M",
-              "#SBATCH -t 02:00:00", "#SBATCH -x"},
-    "pbs": {"#PBS -q q", "#PBS -A p1", "#PBS -l select=1:ncpus=4:mem=8192MB", "#PBS -l walltime=02:00:00", "#PBS -x"},
-    "lsf": {"#BSUB -q q", '#BSUB -P "p1"', "#BSUB -n 4", '#BSUB -R "span[hosts=1]"', "#BSUB -W 02:00", "#BSUB -x"},
-}  # fmt: skip
+    "slurm": {
+        "#SBATCH -p q",
+        "#SBATCH -A p1",
+        "#SBATCH -n 1",
+        "#SBATCH --cpus-per-task=4",
+        "#SBATCH --mem=8492M",
+        "#SBATCH -t 02:00:00",
+        "#SBATCH -x",
+    },
+    "pbs": {
+        "#PBS -q q",
+        "#PBS -A p1",
+        "#PBS -l select=1:ncpus=4:mem=8192MB",
+        "#PBS -l walltime=02:00:00",
+        "#PBS -x",
+    },
+    "lsf": {
+        "#BSUB -q q",
+        '#BSUB -P "p1"',
+        "#BSUB -n 4",
+        '#BSUB -R "span[hosts=1]"',
+        "#BSUB -W 02:00",
+        "#BSUB -x",
+    },
+}
 
 
 @pytest.mark.parametrize("system", HEADS)
 def test_job_scripts(system):
     with dask.config.set({**DRIVER, "distributed.comm.timeouts.tcp": "99s", "jobqueue.lsf.lsf-units": "MB"}):
         options = job_options(Wanted(system, 8, 2 * 2**30, COMPUTE))
-        taken = {"cores", "memory", "processes", "job_name", "queue", "walltime", "job_mem", "account", "project",
-                 "worker_extra_args", "job_extra_directives", "job_script_prologue", "local_directory", "interface",
-                 "python"}  # fmt: skip
+        taken = {
+            "cores",
+            "memory",
+            "processes",
+            "job_name",
+            "queue",
+            "walltime",
+            "job_mem",
+            "account",
+            "project",
+            "worker_extra_args",
+            "job_extra_directives",
+            "job_script_prologue",
+            "local_directory",
+            "interface",
+            "python",
+        }
         script = (
             CLUSTERS[system]
             .job_cls(

@@ -55,7 +55,10 @@ def test_defaults_are_the_recipes():
         ({"recipe": None}, "recipe: required, and missing"),
         ({"recipe": "best"}, "recipe: recipe 'best' does not exist: give diego2026 or calibrated"),
         ({"recipe": "seed"}, "recipe: the recipe 'seed' is now called 'diego2026'; change this line"),
-        ({"recipes": "best"}, r"recipes: unknown key; did you mean 'recipe'\? \(valid: recipe, cluster, .*compute\)"),
+        (
+            {"recipes": "best"},
+            r"recipes: unknown key; did you mean 'recipe'\? \(valid: recipe, cluster, .*compute\)",
+        ),
         ({"zzz": 1}, r"zzz: unknown key \(valid: recipe, "),
         ({"cluster__z": 1}, r"cluster\.z: unknown key.*\(valid: name, redshift, ra, dec\)"),
         ({"cluster__redshift": None}, r"cluster\.redshift: required"),
@@ -69,11 +72,20 @@ def test_defaults_are_the_recipes():
         ({"cosmology__H0": True}, r"cosmology\.H0: expected a number, not true or false"),
         ({"fields": []}, r"fields: .*at least 1 item"),
         ({"fields": [{"name": "a"}]}, r"fields\.0: give either bands or store"),
-        ({"fields": [{"name": "a", "bands": {"B": "b"}, "store": "s"}]}, r"fields\.0: give either bands or store"),
+        (
+            {"fields": [{"name": "a", "bands": {"B": "b"}, "store": "s"}]},
+            r"fields\.0: give either bands or store",
+        ),
         ({"fields": [{"name": "a", "bands": {}}]}, r"fields\.0: bands is empty: name one band or more"),
         ({"fields": [{"bands": {"B": "b"}}]}, r"fields\.0\.name: required"),
-        ({"fields": [{"name": "a/b", "bands": {"B": "b"}}]}, r"fields\.0\.name: 'a/b' cannot be a file's name: use"),
-        ({"fields": [{"name": "sky-grid", "store": "s"}]}, r"fields\.0\.name: 'sky-grid' is .*: choose another"),
+        (
+            {"fields": [{"name": "a/b", "bands": {"B": "b"}}]},
+            r"fields\.0\.name: 'a/b' cannot be a file's name: use",
+        ),
+        (
+            {"fields": [{"name": "sky-grid", "store": "s"}]},
+            r"fields\.0\.name: 'sky-grid' is .*: choose another",
+        ),
         ({"fields": [{"name": "a", "bands": {"B C": "b"}}]}, r"fields\.0\.bands: band 'B C' cannot be"),
         ({"fields": [{"name": "a", "store": "s"}] * 2}, r"fields: duplicate name 'a'"),
         ({"fields": [{"name": "a", "bands": {"B": {"wht": "w"}}}]}, r"fields\.0\.bands\.B\.sci: required"),
@@ -85,8 +97,14 @@ def test_defaults_are_the_recipes():
             {"fields": [{"name": "a", "bands": {"B": {"sci": "s", "zero_point": "AB"}}}]},
             r"fields\.0\.bands\.B\.zero_point: 'AB' is not a number",
         ),
-        ({"fields": [{"name": "a", "store": "s", "masks": "x.reg"}]}, r"fields\.0\.masks: give a list.*\[x\.reg\]$"),
-        ({"fields": [{"name": "a", "store": "s", "mask": []}]}, r"fields\.0\.mask: unknown key; did you mean 'masks'"),
+        (
+            {"fields": [{"name": "a", "store": "s", "masks": "x.reg"}]},
+            r"fields\.0\.masks: give a list.*\[x\.reg\]$",
+        ),
+        (
+            {"fields": [{"name": "a", "store": "s", "mask": []}]},
+            r"fields\.0\.mask: unknown key; did you mean 'masks'",
+        ),
         ({"convergence": {"source_redshift": 3}}, r"convergence: path: missing; give a path or deflection"),
         (
             {"convergence": {"path": "k", "source_redshift": 3, "lens_scaling": 1}},
@@ -100,7 +118,10 @@ def test_defaults_are_the_recipes():
         ({"outputs": "detection"}, r"outputs: give a list.*\[detection\]$"),
         ({"outputs": ["light"]}, r"outputs: 'light' is not a map; choose from detection, mask, "),
         ({"outputs": ["mask", "mask"]}, r"outputs: a map is listed twice"),
-        ({"outputs": ["density_gaussian"]}, r"outputs: density_gaussian needs a number at density\.gaussian$"),
+        (
+            {"outputs": ["density_gaussian"]},
+            r"outputs: density_gaussian needs a number at density\.gaussian$",
+        ),
         ({"tiles__size": 0}, r"tiles\.size: .*greater than or equal to 1 \(found 0\)"),
         ({"tiles__size": 1.5}, r"tiles\.size: .*integer"),
         ({"tiles__sizes": 5}, r"tiles\.sizes: unknown key; did you mean 'size'\? \(valid: size\)"),
@@ -127,12 +148,15 @@ def test_defaults_are_the_recipes():
         ({"inpaint__realisations": 0}, r"inpaint\.realisations: .*1"),
         ({"inpaint__seed": -1}, r"inpaint\.seed: .*0"),
         ({"relation__max_radius": 2.0}, r"relation: max_radius \(2\) is smaller than box \(3\)"),
-        ({"relation__box": 3.1}, r"relation\.box \(3\.1\) must be a whole multiple of comparison\.pixel \(0\.3\)"),
+        (
+            {"relation__box": 3.1},
+            r"relation\.box \(3\.1\) must be a whole multiple of comparison\.pixel \(0\.3\)",
+        ),
         ({"profile__edges": [1]}, r"profile\.edges: edges must be two numbers or more"),
         ({"profile__edges": [1, 1]}, r"profile\.edges: edges must be .* larger than the one before"),
         ({"profile__edges": [-1, 1]}, r"profile\.edges\.0: .*0"),
     ],
-)  # fmt: skip
+)
 def test_refusals_name_the_key_and_what_to_do(changes, said):
     with pytest.raises(ConfigError, match=said) as caught:
         resolve(run_file(**changes), source="my.yaml")
@@ -148,10 +172,13 @@ def test_numeric_text_is_a_number():
     assert content["a"] == "2e-2"
     found = resolve(
         run_file(
-            detect={"threshold": {"value": content["a"]}, "keep": "1.5"}, tiles={"size": content["b"]},
-            cluster__redshift=content["c"], filter={"stages": [["0.5", "5"], [1, "3e0"]]}, mask={"edge": "2e0"},
+            detect={"threshold": {"value": content["a"]}, "keep": "1.5"},
+            tiles={"size": content["b"]},
+            cluster__redshift=content["c"],
+            filter={"stages": [["0.5", "5"], [1, "3e0"]]},
+            mask={"edge": "2e0"},
         )
-    )  # fmt: skip
+    )
     assert found.detect.threshold.value == 0.02
     assert found.detect.keep == 1.5
     assert found.tiles.size == 10
@@ -209,7 +236,7 @@ def test_paths_are_absolute_against_the_run_file(tmp_path, monkeypatch):
         ],
         convergence={"path": "https://example.org/kappa.fits", "lens_scaling": 1},
         truth="~/truth.parquet",
-    )  # fmt: skip
+    )
     (tmp_path / "deep" / "run.yaml").write_text(yaml.safe_dump(content))
     monkeypatch.chdir(tmp_path)
     found = load("deep/run.yaml")
@@ -240,7 +267,7 @@ def test_paths_of_a_mapping_stay_without_a_base():
             ]
         },
     ],
-)  # fmt: skip
+)
 def test_dump_and_back(changes, tmp_path):
     found = resolve(run_file(**changes), base=tmp_path)
     text = dump(found)
@@ -254,10 +281,17 @@ def test_dump_and_back(changes, tmp_path):
 def test_digest_knows_every_setting():
     before = resolve(run_file())
     settings = [
-        {"tiles": {"size": 2047}}, {"mask": {"edge": "off"}}, {"detect": {"keep": 2.1}}, {"inpaint": {"seed": 2}},
-        {"cluster__ra": 342.0}, {"fields": [{"name": "b", "bands": {"F090W": "a.fits"}}]}, {"truth": "t"},
-        {"cosmology": {"Om0": 0.31}}, {"density": {"alpha": 1.5}}, {"filter": {"discretisation": "sampled"}},
-    ]  # fmt: skip
+        {"tiles": {"size": 2047}},
+        {"mask": {"edge": "off"}},
+        {"detect": {"keep": 2.1}},
+        {"inpaint": {"seed": 2}},
+        {"cluster__ra": 342.0},
+        {"fields": [{"name": "b", "bands": {"F090W": "a.fits"}}]},
+        {"truth": "t"},
+        {"cosmology": {"Om0": 0.31}},
+        {"density": {"alpha": 1.5}},
+        {"filter": {"discretisation": "sampled"}},
+    ]
     digests = {digest(resolve(run_file(**one))) for one in settings} | {digest(before)}
     assert len(digests) == len(settings) + 1
     written_out = resolve(run_file(detect={"keep": "2.0"}, mask={"edge": "auto"}, tiles={"size": 2048}))

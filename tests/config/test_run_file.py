@@ -114,10 +114,23 @@ def test_more_than_ten_mistakes():
 @pytest.mark.parametrize(
     "value",
     [
-        "[a]", "{a: [b]}", "!!set {a, b}", "2024-01-01", "!!binary aGVsbG8=", "1e400", ".inf", ".nan", "-1",
-        "9" * 5000, "[[[[[[1]]]]]]", "'" + "z" * 100_000 + "'", "{1: {2: 3}}", "{[1, 2]: 3}", "{null: 1}",
+        "[a]",
+        "{a: [b]}",
+        "!!set {a, b}",
+        "2024-01-01",
+        "!!binary aGVsbG8=",
+        "1e400",
+        ".inf",
+        ".nan",
+        "-1",
+        "9" * 5000,
+        "[[[[[[1]]]]]]",
+        "'" + "z" * 100_000 + "'",
+        "{1: {2: 3}}",
+        "{[1, 2]: 3}",
+        "{null: 1}",
     ],
-)  # fmt: skip
+)
 def test_absurd_values_are_one_short_line(key, value, tmp_path):
     lines = [line for line in (HEAD % "ra: 1, dec: 1").splitlines() if not line.startswith(f"{key}:")]
     with pytest.raises(ConfigError) as caught:
@@ -172,9 +185,24 @@ def test_a_directory_says_what_a_run_file_is(tmp_path):
 
 @pytest.mark.parametrize(
     "command",
-    ["", "run", "plan", "audit", "ingest", "simulate", "demo", "report", "predict", "status", "verify", "doctor",
-     "study", "study mask", "view"],
-)  # fmt: skip
+    [
+        "",
+        "run",
+        "plan",
+        "audit",
+        "ingest",
+        "simulate",
+        "demo",
+        "report",
+        "predict",
+        "status",
+        "verify",
+        "doctor",
+        "study",
+        "study mask",
+        "view",
+    ],
+)
 def test_short_help(command):
     found = tilegc(*command.split(), "-h")
     assert found.code == 0

@@ -129,9 +129,11 @@ def test_far_from_any_good_pixel_there_is_no_density():
 
 def test_a_source_stands_for_those_that_are_lost():
     catalogue = {
-        "field": np.array(["a", "b", "a", "a"]), "y_peak": np.array([7, 1, 2, 2]), "x_peak": np.array([0, 1, 9, 3]),
+        "field": np.array(["a", "b", "a", "a"]),
+        "y_peak": np.array([7, 1, 2, 2]),
+        "x_peak": np.array([0, 1, 9, 3]),
         "p_recovery": np.array([0.5, 0.1, 1.0, 0.8]),
-    }  # fmt: skip
+    }
     y, x, weight = detected(catalogue, "a")
     assert (y.tolist(), x.tolist(), weight.tolist()) == ([2, 2, 7], [3, 9, 0], [1.25, 1.0, 2.0])
     del catalogue["p_recovery"]

@@ -50,10 +50,15 @@ def test_spreading_and_interpolating_by_loops(seed, lattice):
             return float(position == index)
         return float(spline(degree, np.array([position / step - index]))[0])
 
-    expected = np.array([
-        [sum(w * at(a, j) * at(b, i) for w, a, b in zip(weight, y, x, strict=True)) for i in range(nodes.x0, nodes.x1)]
-        for j in range(nodes.y0, nodes.y1)
-    ])  # fmt: skip
+    expected = np.array(
+        [
+            [
+                sum(w * at(a, j) * at(b, i) for w, a, b in zip(weight, y, x, strict=True))
+                for i in range(nodes.x0, nodes.x1)
+            ]
+            for j in range(nodes.y0, nodes.y1)
+        ]
+    )
     found = spread(y, x, weight, step, degree, nodes)
     np.testing.assert_allclose(found, expected, atol=1e-13)
     assert found.sum() == pytest.approx(weight.sum())  # every point lies among its nodes
@@ -96,13 +101,15 @@ def test_lattices_of_half_the_step_hold_the_same_sums(seed, degree):
     values = draw.normal(size=coarse.shape)
     finer = refine(values, coarse, fine, degree)
     np.testing.assert_allclose(
-        interpolate(finer, fine, box, step, degree), interpolate(values, coarse, box, 2 * step, degree), atol=1e-12
-    )  # fmt: skip
+        interpolate(finer, fine, box, step, degree),
+        interpolate(values, coarse, box, 2 * step, degree),
+        atol=1e-12,
+    )
     y, x = draw.integers(box.y0, box.y1, 9), draw.integers(box.x0, box.x1, 9)
     charges = spread(y, x, np.ones(9), step, degree, fine)
     np.testing.assert_allclose(
         coarsen(charges, fine, coarse, degree), spread(y, x, np.ones(9), 2 * step, degree, coarse), atol=1e-12
-    )  # fmt: skip
+    )
 
 
 def test_what_would_not_be_exact_is_refused():

@@ -34,9 +34,15 @@ def test_by_hand():
     mask[20:25, 20:30] = 8
     mask[0, 39] = 1
     truth = table(
-        ("gc", 10, 10, 29.5), ("gc", 10, 30, 29.0), ("gc", 30, 10, 30.0), ("gc", 22, 22, 29.5), ("star", 36, 36, 20),
-        ("field_galaxy", 5, 20, 25), ("arc", 12, 12, 22), ("gc", 50, 50, 29.5),
-    )  # fmt: skip
+        ("gc", 10, 10, 29.5),
+        ("gc", 10, 30, 29.0),
+        ("gc", 30, 10, 30.0),
+        ("gc", 22, 22, 29.5),
+        ("star", 36, 36, 20),
+        ("field_galaxy", 5, 20, 25),
+        ("arc", 12, 12, 22),
+        ("gc", 50, 50, 29.5),
+    )
     # on a source; 2 px off; on a galaxy; nowhere; beside a masked source; on the star; where only an arc is
     found = np.array([[10, 10], [30, 12], [5, 20], [36, 20], [22, 19], [36, 35], [13, 13]], float)
     counts = count(found, truth, mask)
@@ -90,9 +96,10 @@ def test_against_loops_and_by_chance():
     )
     for number, (low, high) in enumerate(BINS):
         rows = [
-            (y, x) for k, y, x, m in zip(kinds, truth["y"], truth["x"], truth["mag"], strict=True)
+            (y, x)
+            for k, y, x, m in zip(kinds, truth["y"], truth["x"], truth["mag"], strict=True)
             if k in COMPACT and low <= m < high and mask[round(y), round(x)] == 0
-        ]  # fmt: skip
+        ]
         assert counts.planted[number] == len(rows)
         assert counts.recovered[number] == sum(min(np.hypot(*(found - at).T)) <= 2 for at in rows)
     every = [near(y, x, COMPACT) for y, x in np.argwhere(mask == 0)]

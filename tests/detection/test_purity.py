@@ -28,9 +28,15 @@ def noise_of(values, good, away, peaks, draws=6, floor=FLOOR):
         floor,
     )
     return LocalNoise(
-        NoiseMap(values), values, values[..., None], 1.03, 1.1, Balance((), (), 0, {}), counts,
+        NoiseMap(values),
+        values,
+        values[..., None],
+        1.03,
+        1.1,
+        Balance((), (), 0, {}),
+        counts,
         np.zeros((1, 1), np.uint8),
-    )  # fmt: skip
+    )
 
 
 def peaks_at(noise, y, x, rank):
@@ -38,8 +44,13 @@ def peaks_at(noise, y, x, rank):
     y, x, rank = np.asarray(y), np.asarray(x), np.asarray(rank, np.float32)
     level = noise.at(y, x)
     return {
-        "y": y, "x": x, "rank": rank, "noise": level, "peak": rank * level, "point": np.ones(y.size, bool),
-    }  # fmt: skip
+        "y": y,
+        "x": x,
+        "rank": rank,
+        "noise": level,
+        "peak": rank * level,
+        "point": np.ones(y.size, bool),
+    }
 
 
 def purities(measured, noise, y, x, rank):
@@ -55,8 +66,10 @@ def test_rising_is_the_nearest_rising_sequence():
         assert (np.diff(found) >= 0).all()
         steps = minimize(
             lambda s, v=values, w=weights: (w * (np.cumsum(np.r_[s[0], s[1:] ** 2]) - v) ** 2).sum(),
-            np.r_[values[0], np.ones(5)], tol=1e-14, options={"maxiter": 4000},
-        )  # fmt: skip
+            np.r_[values[0], np.ones(5)],
+            tol=1e-14,
+            options={"maxiter": 4000},
+        )
         assert (weights * (found - values) ** 2).sum() <= steps.fun + 1e-6
 
 
@@ -160,8 +173,10 @@ def test_the_limit_of_a_zone_is_where_its_catalogue_is_pure_enough(level, real):
     sources = 3.5 + draw.exponential(6.0, real)
     n_noise = gaussian_counts(level)
     table = {
-        "zone": np.ones(len(SLICES), int), "snr_lo": np.array(SLICES), "n_noise": n_noise,
-    }  # fmt: skip
+        "zone": np.ones(len(SLICES), int),
+        "snr_lo": np.array(SLICES),
+        "n_noise": n_noise,
+    }
     # Peaks of noise where a Gaussian puts them, none by chance.
     rank = np.arange(1, round(level) + 1)
     noise = np.sqrt(9.0 - 2 * np.log(rank / level))
@@ -211,11 +226,12 @@ def test_fields_are_compared_where_both_are_complete():
     local = {"a": noise_of(values, 1000, 1000, peaks), "b": noise_of(values * 0.5, 1000, 1000, peaks)}
     limits = {"a": Threshold(2.5, local=True, typical=2.5), "b": Threshold(3.0, local=True, typical=1.5)}
     columns = {
-        "field": np.array(["a", "a", "a", "b", "b"], object), "y_peak": np.zeros(5, int),
+        "field": np.array(["a", "a", "a", "b", "b"], object),
+        "y_peak": np.zeros(5, int),
         "x_peak": np.array([0, 0, 40 * LATTICE - 1, 0, 40 * LATTICE - 1]),
         "peak": np.array([4.9, 5.1, 20.0, 6.0, 20.0], np.float32),
         "snr": np.array([4.9, 5.1, 20 / 3, 12.0, 20 / 1.5]),
-    }  # fmt: skip
+    }
     chosen = Selection(local, {}, {}, limits, columns, columns)
     common = chosen.common(2.0)
     assert common.limit == pytest.approx(5.0)

@@ -81,10 +81,11 @@ def test_the_verdict():
     """Concentration is judged alike at any signal-to-noise, roundness by the noise."""
     assert 4 * TABLES.line_noise / 5 > 0.5
     columns = {
-        "field": np.array(["f"] * 7, object), "snr": np.array([5.0, 100, 5, 100, 5, 100, 100]),
+        "field": np.array(["f"] * 7, object),
+        "snr": np.array([5.0, 100, 5, 100, 5, 100, 100]),
         "concentration": np.array([0.39, 0.39, 0.41, 0.9, 0.9, np.nan, 1.1], np.float32),
         "roundness": np.array([0.1, 0.1, 0.1, 0.6, 0.6, np.nan, 0.9], np.float32),
-    }  # fmt: skip
+    }
     verdicts = ["extended", "extended", "point", "elongated", "point", "point", "point"]
     assert judge(columns, {"f": TABLES}).tolist() == verdicts
     assert judge(columns, {}).tolist() == ["point"] * 7
@@ -200,9 +201,10 @@ def test_the_median_of_stars_is_their_psf():
     stamps[7] = blob((side, side), STAMP, STAMP, 100.0, 2.5 * SIGMA)  # a galaxy
     stamps[9][4:8, 5:9] += 2  # a neighbour
     table = {
-        "y": np.arange(30), "concentration": np.full(30, 0.7, np.float32) - 0.3 * (np.arange(30) == 7),
+        "y": np.arange(30),
+        "concentration": np.full(30, 0.7, np.float32) - 0.3 * (np.arange(30) == 7),
         "stamp": np.array(stamps, np.float32)[:, None],
-    }  # fmt: skip
+    }
     ((found, count),) = psf_stage.stack(table, 1)
     assert count == 29
     assert found.fwhm == pytest.approx(2.3548 * SIGMA, rel=0.08)

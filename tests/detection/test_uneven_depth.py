@@ -59,9 +59,17 @@ def detected(folder, sci, tile=1024, **planes):
     given = {band: ("sci", *(name for name, images in planes.items() if band in images)) for band in BANDS}
     wcs = in_memory._tangent_plane(rows, columns, 0.03)
     source = FieldSource(
-        "f", SHAPE, tuple(BandSource(band, None, stored=given[band]) for band in BANDS), wcs, wcs, 0.03, 9e-4,
-        has_err=bool(planes.get("err")), has_wht=bool(planes.get("wht")), store=path,
-    )  # fmt: skip
+        "f",
+        SHAPE,
+        tuple(BandSource(band, None, stored=given[band]) for band in BANDS),
+        wcs,
+        wcs,
+        0.03,
+        9e-4,
+        has_err=bool(planes.get("err")),
+        has_wht=bool(planes.get("wht")),
+        store=path,
+    )
     names = ("sci", *(name for name, images in planes.items() if images))
     wanted = arrays(
         (*names, *detection_map.maps_of("calibrated"), *mask_map.MASKS, *local_noise.maps_of("calibrated"))

@@ -276,9 +276,17 @@ def source_of(tmp_path: Path, name: str, shape: tuple[int, int]) -> FieldSource:
     store.create(path, arrays, shape=shape, bands=["F090W"], shard=64, attrs={})
     store.write(path, "sci", Box(0, 0, *shape), sci[None])
     return FieldSource(
-        name=name, shape=shape, bands=(BandSource("F090W", None),), header="", wcs="", scale=0.03,
-        pixel_area=9e-4, has_err=False, has_wht=False, store=path,
-    )  # fmt: skip
+        name=name,
+        shape=shape,
+        bands=(BandSource("F090W", None),),
+        header="",
+        wcs="",
+        scale=0.03,
+        pixel_area=9e-4,
+        has_err=False,
+        has_wht=False,
+        store=path,
+    )
 
 
 def fields_of(tmp_path: Path) -> list[FieldTiles]:

@@ -226,9 +226,10 @@ class TestMeasured:
     def given(self, tmp_path, kind: str = "plain"):
         bands = files(tmp_path / kind, kind)
         settings = {
-            "recipe": "diego2026", "cluster": {"name": "m", "redshift": 0.3, "ra": 342.18, "dec": -44.53},
+            "recipe": "diego2026",
+            "cluster": {"name": "m", "redshift": 0.3, "ra": 342.18, "dec": -44.53},
             "fields": [{"name": "f", "bands": bands}],
-        }  # fmt: skip
+        }
         return config.resolve(settings), (probe(bands),), RunFolder(tmp_path / "run")
 
     def decided(self, monkeypatch, given, cost, **options) -> bool:

@@ -71,9 +71,12 @@ def bands() -> dict[str, dict[str, np.ndarray]]:
 
 
 def audited(
-    folder: Path, fault: Fault | None = None, scale: float = 0.03, psf: dict[str, str] | None = None,
+    folder: Path,
+    fault: Fault | None = None,
+    scale: float = 0.03,
+    psf: dict[str, str] | None = None,
     **settings: object,
-) -> dict[tuple[str, str], Line]:  # fmt: skip
+) -> dict[tuple[str, str], Line]:
     """Write the field with a fault and return the audit's lines by check and band."""
     planes, cards = bands(), header(scale)
     if fault is not None:
@@ -81,19 +84,22 @@ def audited(
     for band, images in planes.items():
         hdus = [fits.ImageHDU(values, cards, name=name) for name, values in images.items()]
         fits.HDUList([fits.PrimaryHDU(), *hdus]).writeto(folder / f"{band}.fits")
-    config = resolve({
-        "recipe": "diego2026",
-        "cluster": {"name": "hand", "redshift": 0.348, "ra": 342.18, "dec": -44.53},
-        "fields": [
-            {
-                "name": "a",
-                "bands": {
-                    band: {"sci": str(folder / f"{band}.fits"), "psf": (psf or {}).get(band)} for band in planes
-                },
-            }
-        ],
-        **settings,
-    })  # fmt: skip
+    config = resolve(
+        {
+            "recipe": "diego2026",
+            "cluster": {"name": "hand", "redshift": 0.348, "ra": 342.18, "dec": -44.53},
+            "fields": [
+                {
+                    "name": "a",
+                    "bands": {
+                        band: {"sci": str(folder / f"{band}.fits"), "psf": (psf or {}).get(band)}
+                        for band in planes
+                    },
+                }
+            ],
+            **settings,
+        }
+    )
     return {(line.check, line.band): line for line in pipeline.audit(config)}
 
 
@@ -197,7 +203,7 @@ def wrong_header(_planes, cards):
         (wrong_zero_point, "colours", "F090W", "wrong", "units"),
         (wrong_header, "units", "F200W", "wrong", "PHOTFNU makes it 10 nJy"),
     ],
-)  # fmt: skip
+)
 def test_faults(fault, check, band, verdict, words, sound, tmp_path):
     found = audited(tmp_path, fault)
     line = found[check, band]
@@ -535,11 +541,13 @@ def test_columns_hold_every_line():
 def real(
     folder: Path, bands_: dict[str, dict[str, object]], sky: tuple[float, float]
 ) -> dict[tuple[str, str], Line]:
-    config = resolve({
-        "recipe": "diego2026",
-        "cluster": {"name": "real", "redshift": 0.348, "ra": sky[0], "dec": sky[1]},
-        "fields": [{"name": "a", "bands": bands_}],
-    })  # fmt: skip
+    config = resolve(
+        {
+            "recipe": "diego2026",
+            "cluster": {"name": "real", "redshift": 0.348, "ra": sky[0], "dec": sky[1]},
+            "fields": [{"name": "a", "bands": bands_}],
+        }
+    )
     assert folder.is_dir()
     return {(line.check, line.band): line for line in pipeline.audit(config)}
 
@@ -589,11 +597,12 @@ def test_xdf(real_data):
     stem = str(real_data / "images" / "xdf_hst_wfc3_")
     given = {
         band.upper(): {
-            "sci": f"{stem}{band}_60mas_sci_200x200.fits", "err": f"{stem}{band}_60mas_rms_200x200.fits",
+            "sci": f"{stem}{band}_60mas_sci_200x200.fits",
+            "err": f"{stem}{band}_60mas_rms_200x200.fits",
             "zero_point": zero,
         }
         for band, zero in (("f105w", 26.27), ("f160w", 25.94))
-    }  # fmt: skip
+    }
     found = real(real_data, given, centre_of(Path(f"{stem}f105w_60mas_sci_200x200.fits")))
     assert found["scale", ""].verdict == "wrong"
     assert found["units", "F105W"].value == pytest.approx(26.27, abs=0.001)

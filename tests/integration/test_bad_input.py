@@ -90,13 +90,19 @@ FILES = {
     "truncated in SCI": (lambda f: cut(f / A, 20_000), rf"{A}.*truncated"),
     "truncated in the last extension": (lambda f: cut(f / A, -2880), rf"{A}.*truncated"),
     "truncated by a byte": (lambda f: cut(f / A, -2000), rf"{A}.*truncated"),
-    "a band of the second field truncated": (lambda f: cut(f / "b_f150w_i2d.fits", 0.9), r"b_f150w.*truncated"),
+    "a band of the second field truncated": (
+        lambda f: cut(f / "b_f150w_i2d.fits", 0.9),
+        r"b_f150w.*truncated",
+    ),
     "no WCS": (lambda f: spoil(f / A, NO_WCS), rf"{A}.*WCS"),
     "no unit": (lambda f: spoil(f / A, cards(BUNIT=None)), rf"{A}.*BUNIT.*zero_point"),
     "unknown unit": (lambda f: spoil(f / A, cards(BUNIT="furlong")), rf"{A}.*furlong.*zero_point"),
     "unit of no flux": (lambda f: spoil(f / A, cards(BUNIT="s")), rf"{A}.*'s'.*zero_point"),
     "no scale of counts": (lambda f: spoil(f / A, cards(BUNIT="DN/s")), rf"{A}.*PHOTMJSR"),
-    "another shape": (lambda f: shutil.copy(f / "b_f150w_i2d.fits", f / A), r"96 x 88.*80 x 72|80 x 72.*96 x 88"),
+    "another shape": (
+        lambda f: shutil.copy(f / "b_f150w_i2d.fits", f / A),
+        r"96 x 88.*80 x 72|80 x 72.*96 x 88",
+    ),
     "another grid": (
         lambda f: spoil(f / "a_f150w_i2d.fits", cards(CRPIX1=mock.CENTRES["a"][1] + 4), 1, 2, 3),
         r"a_f150w.*F150W, sci.*off the grid of .*a_f090w.*\(\+0\.00, -3\.00\)",
@@ -111,9 +117,14 @@ FILES = {
         rf"{A}.*(two-dimensional|axes)",
     ),
     "a line": (lambda f: spoil(f / A, pixels(lambda data: data[0])), rf"{A}.*(two-dimensional|axes)"),
-    "errors without science": (lambda f: fits.setval(f / A, "EXTNAME", value="ERR", ext=1), rf"{A}.*no SCI extension"),
+    "errors without science": (
+        lambda f: fits.setval(f / A, "EXTNAME", value="ERR", ext=1),
+        rf"{A}.*no SCI extension",
+    ),
     "only tables": (
-        lambda f: fits.BinTableHDU.from_columns([fits.Column("a", "J", array=[1])]).writeto(f / A, overwrite=True),
+        lambda f: fits.BinTableHDU.from_columns([fits.Column("a", "J", array=[1])]).writeto(
+            f / A, overwrite=True
+        ),
         rf"{A}.*no image",
     ),
     "no region file": (lambda f: (f / "arc.reg").unlink(), r"arc\.reg.*no such"),
@@ -129,9 +140,13 @@ FILES = {
         lambda f: (f / "arc.reg").write_text('fk5\ncircle(nan,-30,3")\n'),
         r"arc\.reg.*encloses nothing",
     ),
-    "a point for a region": (lambda f: (f / "arc.reg").write_text("image\npoint(9,9)\n"), r"arc\.reg.*annotations"),
+    "a point for a region": (
+        lambda f: (f / "arc.reg").write_text("image\npoint(9,9)\n"),
+        r"arc\.reg.*annotations",
+    ),
     "a region file of labels": (
-        lambda f: (f / "arc.reg").write_text("image\n# text(9,9) text={arc}\n"), r"arc\.reg.*annotations alone"
+        lambda f: (f / "arc.reg").write_text("image\n# text(9,9) text={arc}\n"),
+        r"arc\.reg.*annotations alone",
     ),
     "an empty region file": (lambda f: (f / "arc.reg").write_text(""), r"arc\.reg.*region"),
     "no mask image": (lambda f: (f / "patch.fits").unlink(), r"patch\.fits.*no such"),
@@ -155,7 +170,7 @@ FILES = {
         lambda f: spoil(f / "kappa.fits", cards(CRVAL1=mock.RA - 3), 0),
         r"kappa\.fits.*covers no part",
     ),
-}  # fmt: skip
+}
 """What is done to the files, and what the line must say."""
 
 
@@ -177,7 +192,10 @@ KEYS = {
         {"fields.0.bands.F090W": {"sci": A, "zeropoint": 28}},
         r"fields\.0\.bands\.F090W\.zeropoint: unknown key.*zero_point",
     ),
-    "a PSF that is not there": ({"fields.0.bands.F090W": {"sci": A, "psf": "none.fits"}}, r"none\.fits.*no such file"),
+    "a PSF that is not there": (
+        {"fields.0.bands.F090W": {"sci": A, "psf": "none.fits"}},
+        r"none\.fits.*no such file",
+    ),
     "a PSF of broad pixels": (
         {"fields.0.bands.F090W": {"sci": A, "psf": "patch.fits", "psf_scale": 9}},
         r"patch\.fits.*9 arcsec",
@@ -233,7 +251,7 @@ KEYS = {
     "a field without a name": ({"fields.0.name": None}, r"fields\.0\.name"),
     "no store": ({"fields.0.bands": None, "fields.0.store": "a.zarr"}, r"a\.zarr"),
     "a store that is none": ({"fields.0.bands": None, "fields.0.store": "."}, r"inputs.*(store|ingest)"),
-}  # fmt: skip
+}
 """What is changed in the run file, and what the line must say."""
 
 

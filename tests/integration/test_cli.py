@@ -126,8 +126,11 @@ def test_in_a_shell():
     """The module runs; without a terminal nothing is coloured; start-up does not import the world."""
     done = subprocess.run(
         [sys.executable, "-X", "importtime", "-m", "tilegc", "--version"],
-        capture_output=True, text=True, check=True, timeout=60,
-    )  # fmt: skip
+        capture_output=True,
+        text=True,
+        check=True,
+        timeout=60,
+    )
     assert done.stdout == f"tilegc {__version__}\n"
     loaded = {line.rpartition("|")[2].strip() for line in done.stderr.splitlines()}
     assert not loaded & {"numba", "dask", "distributed", "xarray", "zarr", "astropy.io.fits", "matplotlib"}

@@ -21,95 +21,205 @@ from tilegc import open_run, pipeline
 from tilegc.sky import SkyGrid
 
 CANDIDATES = {
-    "id": ("int64", ""), "field": ("string", ""), "y_peak": ("int32", "pix"), "x_peak": ("int32", "pix"),
-    "y": ("double", "pix"), "x": ("double", "pix"),
-    "ra": ("double", "deg"), "dec": ("double", "deg"), "peak": ("float", "nJy"), "snr": ("double", ""),
-    "radius_arcsec": ("double", "arcsec"), "radius_kpc": ("double", "kpc"), "purity": ("double", ""),
-    "sharpness": ("float", ""), "roundness": ("float", ""), "concentration": ("float", ""), "shape": ("string", ""),
-}  # fmt: skip
+    "id": ("int64", ""),
+    "field": ("string", ""),
+    "y_peak": ("int32", "pix"),
+    "x_peak": ("int32", "pix"),
+    "y": ("double", "pix"),
+    "x": ("double", "pix"),
+    "ra": ("double", "deg"),
+    "dec": ("double", "deg"),
+    "peak": ("float", "nJy"),
+    "snr": ("double", ""),
+    "radius_arcsec": ("double", "arcsec"),
+    "radius_kpc": ("double", "kpc"),
+    "purity": ("double", ""),
+    "sharpness": ("float", ""),
+    "roundness": ("float", ""),
+    "concentration": ("float", ""),
+    "shape": ("string", ""),
+}
 INPAINTED = {
-    "realisation": ("int32", ""), "field": ("string", ""), "y": ("int32", "pix"), "x": ("int32", "pix"),
-    "ra": ("double", "deg"), "dec": ("double", "deg"),
-}  # fmt: skip
+    "realisation": ("int32", ""),
+    "field": ("string", ""),
+    "y": ("int32", "pix"),
+    "x": ("int32", "pix"),
+    "ra": ("double", "deg"),
+    "dec": ("double", "deg"),
+}
 RELATION = {
-    "bin": ("int64", ""), "n_lo": ("float64", "1 / arcsec2"), "n_hi": ("float64", "1 / arcsec2"),
-    "n_boxes": ("int64", ""), "n_mean": ("float64", "1 / arcsec2"), "kappa_mean": ("float64", ""),
+    "bin": ("int64", ""),
+    "n_lo": ("float64", "1 / arcsec2"),
+    "n_hi": ("float64", "1 / arcsec2"),
+    "n_boxes": ("int64", ""),
+    "n_mean": ("float64", "1 / arcsec2"),
+    "kappa_mean": ("float64", ""),
     "kappa_std": ("float64", ""),
-}  # fmt: skip
+}
 PER_AREA = ("float64", "1 / arcsec2")
 RADIAL = {
-    "geometry": ("str", ""), "r_lo": ("float64", "arcsec"), "r_hi": ("float64", "arcsec"),
-    "r_mean": ("float64", "arcsec"), "area_arcsec2": ("float64", "arcsec2"), "n_gc": ("int64", ""),
-    "n_per_arcsec2": PER_AREA, "n_err": PER_AREA, "n_corrected": PER_AREA, "n_corrected_err": PER_AREA,
-    "kappa": ("float64", ""), "kappa_err": ("float64", ""), "light": ("float64", "nJy arcsec-2"),
+    "geometry": ("str", ""),
+    "r_lo": ("float64", "arcsec"),
+    "r_hi": ("float64", "arcsec"),
+    "r_mean": ("float64", "arcsec"),
+    "area_arcsec2": ("float64", "arcsec2"),
+    "n_gc": ("int64", ""),
+    "n_per_arcsec2": PER_AREA,
+    "n_err": PER_AREA,
+    "n_corrected": PER_AREA,
+    "n_corrected_err": PER_AREA,
+    "kappa": ("float64", ""),
+    "kappa_err": ("float64", ""),
+    "light": ("float64", "nJy arcsec-2"),
     "rho": ("float64", ""),
-}  # fmt: skip
+}
 MASSES = {
-    "quantity": ("str", ""), "value": ("float64", ""), "err": ("float64", ""), "unit": ("str", ""),
+    "quantity": ("str", ""),
+    "value": ("float64", ""),
+    "err": ("float64", ""),
+    "unit": ("str", ""),
     "arithmetic": ("str", ""),
-}  # fmt: skip
+}
 CONTAMINATION = {
-    "component": ("str", ""), "per_arcsec2": PER_AREA, "per_arcsec2_err": PER_AREA,
-    "per_kpc2": ("float64", "1 / kpc2"), "per_kpc2_err": ("float64", "1 / kpc2"), "factor": ("float64", ""),
-    "factor_err": ("float64", ""), "how": ("str", ""),
-}  # fmt: skip
+    "component": ("str", ""),
+    "per_arcsec2": PER_AREA,
+    "per_arcsec2_err": PER_AREA,
+    "per_kpc2": ("float64", "1 / kpc2"),
+    "per_kpc2_err": ("float64", "1 / kpc2"),
+    "factor": ("float64", ""),
+    "factor_err": ("float64", ""),
+    "how": ("str", ""),
+}
 PROFILE = {
-    "field": ("str", ""), "r_lo": ("float64", "arcsec"), "r_hi": ("float64", "arcsec"),
-    "area_arcsec2": ("float64", "arcsec2"), "n_gc": ("int64", ""), "n_per_arcsec2": ("float64", "1 / arcsec2"),
-    "n_err": ("float64", "1 / arcsec2"), "n_corrected": ("float64", "1 / arcsec2"), "kappa": ("float64", ""),
-    "light": ("float64", "nJy arcsec-2"), "rho": ("float64", ""),
+    "field": ("str", ""),
+    "r_lo": ("float64", "arcsec"),
+    "r_hi": ("float64", "arcsec"),
+    "area_arcsec2": ("float64", "arcsec2"),
+    "n_gc": ("int64", ""),
+    "n_per_arcsec2": ("float64", "1 / arcsec2"),
+    "n_err": ("float64", "1 / arcsec2"),
+    "n_corrected": ("float64", "1 / arcsec2"),
+    "kappa": ("float64", ""),
+    "light": ("float64", "nJy arcsec-2"),
+    "rho": ("float64", ""),
     "crowding": ("float64", ""),
-}  # fmt: skip
+}
 PURITY = {
-    "field": ("str", ""), "zone": ("int64", ""), "noise_lo": ("float64", "nJy"), "noise_hi": ("float64", "nJy"),
-    "area_arcsec2": ("float64", "arcsec2"), "snr_lo": ("float64", ""), "snr_hi": ("float64", ""),
-    "n_found": ("int64", ""), "n_noise": ("float64", ""), "n_noise_err": ("float64", ""), "purity": ("float64", ""),
-    "purity_err": ("float64", ""), "purity_above": ("float64", ""),
-}  # fmt: skip
+    "field": ("str", ""),
+    "zone": ("int64", ""),
+    "noise_lo": ("float64", "nJy"),
+    "noise_hi": ("float64", "nJy"),
+    "area_arcsec2": ("float64", "arcsec2"),
+    "snr_lo": ("float64", ""),
+    "snr_hi": ("float64", ""),
+    "n_found": ("int64", ""),
+    "n_noise": ("float64", ""),
+    "n_noise_err": ("float64", ""),
+    "purity": ("float64", ""),
+    "purity_err": ("float64", ""),
+    "purity_above": ("float64", ""),
+}
 PATTERN = {
-    "field": ("str", ""), "snr_lo": ("float64", ""), "snr_hi": ("float64", ""), "n_found": ("int64", ""),
-    "period": ("float64", "pix"), "angle": ("float64", "deg"), "power": ("float64", ""), "false_alarm": ("float64", ""),
-}  # fmt: skip
+    "field": ("str", ""),
+    "snr_lo": ("float64", ""),
+    "snr_hi": ("float64", ""),
+    "n_found": ("int64", ""),
+    "period": ("float64", "pix"),
+    "angle": ("float64", "deg"),
+    "power": ("float64", ""),
+    "false_alarm": ("float64", ""),
+}
 SUMMARY = {
-    "schema": int, "version": str, "recipe": str,
+    "schema": int,
+    "version": str,
+    "recipe": str,
     "cluster": {"name": str, "redshift": float, "kpc_per_arcsec": float},
     "fields": {
         name: {
-            "shape": list, "good_area_arcsec2": float, "masked_fraction": float, "sigma": float,
-            "threshold": float, "n_candidates": int, "n_detected": int, "n_inpainted": float,
+            "shape": list,
+            "good_area_arcsec2": float,
+            "masked_fraction": float,
+            "sigma": float,
+            "threshold": float,
+            "n_candidates": int,
+            "n_detected": int,
+            "n_inpainted": float,
         }
         for name in ("a", "b")
     },
-    "n_detected": int, "n_inpainted": float,
+    "n_detected": int,
+    "n_inpainted": float,
     "relation": {
-        "method": str, "amplitude": float, "amplitude_err": float, "index": float, "index_err": float,
+        "method": str,
+        "amplitude": float,
+        "amplitude_err": float,
+        "index": float,
+        "index_err": float,
         "box_arcsec": float,
     },
     "comparison": {"beta": float, "pearson": float, "spearman": float},
     "contamination": {"per_kpc2": float, "err": float},
     "mass": {
-        "sigma_cr_msun_per_kpc2": float, "lens_within_60arcsec_msun": float, "n_gc_within_60arcsec": int,
-        "virial_from_counts_msun": float, "gc_total_from_ratio_msun": float, "mean_gc_msun": float,
+        "sigma_cr_msun_per_kpc2": float,
+        "lens_within_60arcsec_msun": float,
+        "n_gc_within_60arcsec": int,
+        "virial_from_counts_msun": float,
+        "gc_total_from_ratio_msun": float,
+        "mean_gc_msun": float,
     },
     "timing": {
-        "ingest_s": float, "mask_s": float, "detect_s": float, "density_s": float, "compare_s": float,
-        "report_s": float, "total_s": float,
+        "ingest_s": float,
+        "mask_s": float,
+        "detect_s": float,
+        "density_s": float,
+        "compare_s": float,
+        "report_s": float,
+        "total_s": float,
     },
-}  # fmt: skip
+}
 ARRAYS = {
-    "sci": ("band y x", "float32", "nJy"), "err": ("band y x", "float32", "nJy"),
-    "wht": ("band y x", "float32", "nJy-2"), "mask": ("y x", "uint8", ""), "detection": ("y x", "float32", "nJy"),
-    "rho": ("y x", "float32", ""), "density": ("y x", "float32", "arcsec-2"),
+    "sci": ("band y x", "float32", "nJy"),
+    "err": ("band y x", "float32", "nJy"),
+    "wht": ("band y x", "float32", "nJy-2"),
+    "mask": ("y x", "uint8", ""),
+    "detection": ("y x", "float32", "nJy"),
+    "rho": ("y x", "float32", ""),
+    "density": ("y x", "float32", "arcsec-2"),
     "noise": ("cell_y cell_x", "float64", "nJy"),
-}  # fmt: skip
+}
 TOP = {
-    "run.yaml", "manifest.json", "summary.json", "log.txt", "report.html", "catalogue.parquet",
-    "candidates.parquet", "inpainted.parquet", "relation.ecsv", "profile.ecsv", "catalogue.ecsv",
-    "catalogue.reg", "catalogue.vot", "catalogue.fits", "gc.ecsv",
-    "radial.ecsv", "shape.ecsv", "masses.ecsv", "contamination.ecsv", "audit.ecsv",
-    "ranking.ecsv", "sensitivity.ecsv", "purity.ecsv", "pattern.ecsv",
-    "masked.ecsv", "stars.ecsv", "maps", "psf", "figures", "store", "ledger",
-}  # fmt: skip
+    "run.yaml",
+    "manifest.json",
+    "summary.json",
+    "log.txt",
+    "report.html",
+    "catalogue.parquet",
+    "candidates.parquet",
+    "inpainted.parquet",
+    "relation.ecsv",
+    "profile.ecsv",
+    "catalogue.ecsv",
+    "catalogue.reg",
+    "catalogue.vot",
+    "catalogue.fits",
+    "gc.ecsv",
+    "radial.ecsv",
+    "shape.ecsv",
+    "masses.ecsv",
+    "contamination.ecsv",
+    "audit.ecsv",
+    "ranking.ecsv",
+    "sensitivity.ecsv",
+    "purity.ecsv",
+    "pattern.ecsv",
+    "masked.ecsv",
+    "stars.ecsv",
+    "maps",
+    "psf",
+    "figures",
+    "store",
+    "ledger",
+}
 
 
 @pytest.fixture(scope="module")
@@ -142,8 +252,10 @@ def check_tree(content, tree, *, null, place="summary"):
 def check_tables(folder):
     """Columns, types and units of every table, as readers of their formats see them."""
     for name, columns in {
-        "catalogue": CANDIDATES, "candidates": CANDIDATES, "inpainted": INPAINTED,
-    }.items():  # fmt: skip
+        "catalogue": CANDIDATES,
+        "candidates": CANDIDATES,
+        "inpainted": INPAINTED,
+    }.items():
         schema = pq.read_schema(folder / f"{name}.parquet")
         assert schema.names == list(columns), name
         for field in schema:
@@ -154,9 +266,15 @@ def check_tables(folder):
         column: (dtype if dtype != "string" else "str", unit) for column, (dtype, unit) in CANDIDATES.items()
     }
     for name, columns in {
-        "relation": RELATION, "profile": PROFILE, "catalogue": ecsv, "purity": PURITY, "pattern": PATTERN,
-        "radial": RADIAL, "masses": MASSES, "contamination": CONTAMINATION,
-    }.items():  # fmt: skip
+        "relation": RELATION,
+        "profile": PROFILE,
+        "catalogue": ecsv,
+        "purity": PURITY,
+        "pattern": PATTERN,
+        "radial": RADIAL,
+        "masses": MASSES,
+        "contamination": CONTAMINATION,
+    }.items():
         table = Table.read(folder / f"{name}.ecsv")
         assert table.colnames == list(columns), name
         for column, (dtype, unit) in columns.items():
@@ -200,8 +318,14 @@ def test_tables(run):
 
 def test_tables_through_open_run(run):
     for table in (
-        run.catalogue, run.candidates, run.inpainted, run.relation, run.profile, run.purity, run.pattern,
-    ):  # fmt: skip
+        run.catalogue,
+        run.candidates,
+        run.inpainted,
+        run.relation,
+        run.profile,
+        run.purity,
+        run.pattern,
+    ):
         assert isinstance(table, QTable)
     assert run.catalogue["ra"].unit == u.deg
     assert run.catalogue["peak"].to(u.Jy).value.max() > 0
@@ -495,10 +619,16 @@ def no_noise(run, summary):
 
 
 EXPECTED = {
-    "no good pixel": nothing_found, "masked to the last pixel": nothing_found, "nothing at all": nothing_found,
-    "no good pixel in one field": one_field, "no source": no_source, "no source above keep": no_source,
-    "no convergence": no_convergence, "no annulus": no_annulus, "no noise": no_noise,
-}  # fmt: skip
+    "no good pixel": nothing_found,
+    "masked to the last pixel": nothing_found,
+    "nothing at all": nothing_found,
+    "no good pixel in one field": one_field,
+    "no source": no_source,
+    "no source above keep": no_source,
+    "no convergence": no_convergence,
+    "no annulus": no_annulus,
+    "no noise": no_noise,
+}
 
 
 @pytest.mark.parametrize(

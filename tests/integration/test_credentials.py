@@ -109,8 +109,15 @@ def test_no_output_of_a_run_holds_a_secret(tmp_path, url, monkeypatch):
         tilegc(*words) for words in (("run", remote, "--show-config"), ("plan", remote), ("status", folder))
     ]
     assert_clean(folder, outcome.out, outcome.err, *(text for one in shown for text in (one.out, one.err)))
-    refused = tilegc("run", mock.edited(remote, "other.yaml", {"fields.0.bands.F150W": place.format("no.fits")}),
-                     "-o", folder, "--resume", "--workers", "0")  # fmt: skip
+    refused = tilegc(
+        "run",
+        mock.edited(remote, "other.yaml", {"fields.0.bands.F150W": place.format("no.fits")}),
+        "-o",
+        folder,
+        "--resume",
+        "--workers",
+        "0",
+    )
     assert refused.code == 2
     assert refused.err.count("\n") == 1
     assert "no.fits" in refused.err

@@ -76,8 +76,10 @@ def test_slurm(run_file, alone, tmp_path, monkeypatch):
         pytest.skip(why)
     content = yaml.safe_load(run_file.read_text())
     content["compute"] = {
-        "workers": 2, "memory": "1500 MiB", "jobs": {"queue": "debug", "walltime": "00:50:00", "interface": "lo"},
-    }  # fmt: skip
+        "workers": 2,
+        "memory": "1500 MiB",
+        "jobs": {"queue": "debug", "walltime": "00:50:00", "interface": "lo"},
+    }
     elsewhere = run_file.with_name("slurm.yaml")
     elsewhere.write_text(yaml.safe_dump(content))
     monkeypatch.setenv("PYTHONPATH", os.pathsep.join(sys.path))
@@ -90,11 +92,30 @@ def test_slurm(run_file, alone, tmp_path, monkeypatch):
 
 def test_tls(run_file, alone, tmp_path):
     ours, listed = authority(tmp_path / "ours", "127.0.0.1"), tmp_path / "scheduler.json"
-    options = ("--protocol", "tls", "--tls-ca-file", ours / "ca.pem", "--tls-cert", ours / "cert.pem",
-               "--tls-key", ours / "key.pem")  # fmt: skip
+    options = (
+        "--protocol",
+        "tls",
+        "--tls-ca-file",
+        ours / "ca.pem",
+        "--tls-cert",
+        ours / "cert.pem",
+        "--tls-key",
+        ours / "key.pem",
+    )
     with processes() as start:
-        start(*SCHEDULER, "--host", "127.0.0.1", "--port", "0", "--dashboard-address", "127.0.0.1:0",
-              "--scheduler-file", listed, *options, log=tmp_path / "scheduler.log")  # fmt: skip
+        start(
+            *SCHEDULER,
+            "--host",
+            "127.0.0.1",
+            "--port",
+            "0",
+            "--dashboard-address",
+            "127.0.0.1:0",
+            "--scheduler-file",
+            listed,
+            *options,
+            log=tmp_path / "scheduler.log",
+        )
         address = scheduler_file(listed)
         for number in range(2):
             start(*WORKER, address, "--nthreads", "1", *options, log=tmp_path / f"worker{number}.log")
@@ -104,9 +125,13 @@ def test_tls(run_file, alone, tmp_path):
 
 def test_object_store(run_file, alone, tmp_path, monkeypatch):
     settings = {
-        "AWS_ACCESS_KEY_ID": KEY, "AWS_SECRET_ACCESS_KEY": SECRET, "AWS_DEFAULT_REGION": "us-east-1",
-        "AWS_EC2_METADATA_DISABLED": "true", "AWS_CONFIG_FILE": os.devnull, "AWS_SHARED_CREDENTIALS_FILE": os.devnull,
-    }  # fmt: skip
+        "AWS_ACCESS_KEY_ID": KEY,
+        "AWS_SECRET_ACCESS_KEY": SECRET,
+        "AWS_DEFAULT_REGION": "us-east-1",
+        "AWS_EC2_METADATA_DISABLED": "true",
+        "AWS_CONFIG_FILE": os.devnull,
+        "AWS_SHARED_CREDENTIALS_FILE": os.devnull,
+    }
     with moto() as port:
         for name, value in {**settings, "AWS_ENDPOINT_URL": f"http://127.0.0.1:{port}"}.items():
             monkeypatch.setenv(name, value)
@@ -127,13 +152,47 @@ def test_namespaces(run_file, alone, tmp_path, network):  # noqa: F811
     """A machine of the scheduler and two of workers; one worker's link is down for 3 s."""
     with processes() as start:
         inside = network.inside("tgs")
-        start(*inside, *SCHEDULER, "--host", NAMESPACES["tgs"], "--port", "8786", "--dashboard-address",
-              f"{NAMESPACES['tgs']}:8787", log=tmp_path / "scheduler.log")  # fmt: skip
+        start(
+            *inside,
+            *SCHEDULER,
+            "--host",
+            NAMESPACES["tgs"],
+            "--port",
+            "8786",
+            "--dashboard-address",
+            f"{NAMESPACES['tgs']}:8787",
+            log=tmp_path / "scheduler.log",
+        )
         for name in ("tgw1", "tgw2"):
-            start(*network.inside(name), "sh", "-c", RESTARTED, "sh", *WORKER, "tcp://10.77.0.1:8786", "--host",
-                  NAMESPACES[name], "--name", name, "--nthreads", "1", log=tmp_path / f"{name}.log")  # fmt: skip
-        driver = start(*inside, sys.executable, "-m", "tilegc", "run", run_file, "-o", tmp_path / "run",
-                       "--scheduler", "tcp://10.77.0.1:8786", log=tmp_path / "driver.log")  # fmt: skip
+            start(
+                *network.inside(name),
+                "sh",
+                "-c",
+                RESTARTED,
+                "sh",
+                *WORKER,
+                "tcp://10.77.0.1:8786",
+                "--host",
+                NAMESPACES[name],
+                "--name",
+                name,
+                "--nthreads",
+                "1",
+                log=tmp_path / f"{name}.log",
+            )
+        driver = start(
+            *inside,
+            sys.executable,
+            "-m",
+            "tilegc",
+            "run",
+            run_file,
+            "-o",
+            tmp_path / "run",
+            "--scheduler",
+            "tcp://10.77.0.1:8786",
+            log=tmp_path / "driver.log",
+        )
         end = time.monotonic() + 900
         while not any((tmp_path / "run" / "ledger").glob("*-filter.json")):
             assert driver.poll() is None, (tmp_path / "driver.log").read_text()

@@ -32,8 +32,12 @@ pytestmark = [
 def call(*arguments: object, cwd: Path = ROOT) -> str:
     done = subprocess.run(
         [str(argument) for argument in arguments],
-        cwd=cwd, capture_output=True, text=True, check=False, env={**os.environ, "BUILDAH_ISOLATION": "chroot"},
-    )  # fmt: skip
+        cwd=cwd,
+        capture_output=True,
+        text=True,
+        check=False,
+        env={**os.environ, "BUILDAH_ISOLATION": "chroot"},
+    )
     assert done.returncode == 0, f"{arguments}\n{done.stdout[-3000:]}\n{done.stderr[-3000:]}"
     return done.stdout
 
@@ -54,10 +58,24 @@ def image(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     settings = Path("/etc/pip.conf")
     mounts += ["-v", f"{settings}:{settings}:ro"] if settings.exists() else []
     call(
-        "buildah", "bud", "--pull-never", "--network", "host", *mounts,
-        "--env", f"PIP_CERT={CERTIFICATES}", "--unsetenv", "PIP_CERT",
-        "--ignorefile", DOCKER / "Dockerfile.dockerignore", "-f", DOCKER / "Dockerfile", "-t", IMAGE, ".",
-    )  # fmt: skip
+        "buildah",
+        "bud",
+        "--pull-never",
+        "--network",
+        "host",
+        *mounts,
+        "--env",
+        f"PIP_CERT={CERTIFICATES}",
+        "--unsetenv",
+        "PIP_CERT",
+        "--ignorefile",
+        DOCKER / "Dockerfile.dockerignore",
+        "-f",
+        DOCKER / "Dockerfile",
+        "-t",
+        IMAGE,
+        ".",
+    )
     yield IMAGE
     call("buildah", "rmi", "-f", IMAGE)
 

@@ -56,10 +56,13 @@ def test_detection_map_of_a_runs_own_datasets(run):
 
 def test_the_calibrated_filter_is_refused_in_one_line():
     """Silently, it would be the paper's map under another recipe's name."""
-    calibrated = resolve({
-        "recipe": "calibrated", "cluster": {"name": "x", "redshift": 0.3, "ra": 1, "dec": 1},
-        "fields": [{"name": "f", "store": "f.zarr"}],
-    })  # fmt: skip
+    calibrated = resolve(
+        {
+            "recipe": "calibrated",
+            "cluster": {"name": "x", "redshift": 0.3, "ra": 1, "dec": 1},
+            "fields": [{"name": "f", "store": "f.zarr"}],
+        }
+    )
     sci = xr.DataArray(np.zeros((1, 9, 9), np.float32), dims=("band", "y", "x"))
     for settings in (
         {"filtering": calibrated.filter, "mask": calibrated.mask},
@@ -149,8 +152,10 @@ def test_peaks_do_not_depend_on_the_halo(kind, halo):
     values[~allowed] = np.nan
     found = lazy.peaks(
         xr.DataArray(da.from_array(values, chunks=(17, 19)), dims=("y", "x")),
-        xr.DataArray(allowed, dims=("y", "x")), 0.3, halo=halo,
-    )  # fmt: skip
+        xr.DataArray(allowed, dims=("y", "x")),
+        0.3,
+        halo=halo,
+    )
     expected = oracle.greedy(values, allowed, 0.3, 3.0)
     assert list(zip(found["y"].tolist(), found["x"].tolist(), strict=True)) == expected
 
@@ -159,5 +164,7 @@ def test_no_peak():
     values = xr.DataArray(np.zeros((30, 20), np.float32), dims=("y", "x"))
     found = lazy.peaks(values, values == 0, 1.0)
     assert {name: (column.size, str(column.dtype)) for name, column in found.items()} == {
-        "y": (0, "int32"), "x": (0, "int32"), "peak": (0, "float32"),
-    }  # fmt: skip
+        "y": (0, "int32"),
+        "x": (0, "int32"),
+        "peak": (0, "float32"),
+    }

@@ -42,10 +42,15 @@ def processes():
         with log.open("ab") as stream:
             started.append(
                 subprocess.Popen(
-                    [*map(str, command)], env=environ, cwd=log.parent, stdout=stream, stderr=stream,
-                    stdin=subprocess.DEVNULL, start_new_session=True,
+                    [*map(str, command)],
+                    env=environ,
+                    cwd=log.parent,
+                    stdout=stream,
+                    stderr=stream,
+                    stdin=subprocess.DEVNULL,
+                    start_new_session=True,
                 )
-            )  # fmt: skip
+            )
         return started[-1]
 
     try:
@@ -73,12 +78,31 @@ def test_tls_gives_the_same_bytes_and_refuses_strangers(tmp_path, capfd):
     ours, foreign = (authority(tmp_path / name, "127.0.0.1") for name in ("ours", "foreign"))
     run_file = mock.write_inputs(tmp_path / "in", tiles={"size": 40})
     expected = pipeline.run(run_file, tmp_path / "alone", workers=0)
-    options = ("--protocol", "tls", "--tls-ca-file", ours / "ca.pem", "--tls-cert", ours / "cert.pem",
-               "--tls-key", ours / "key.pem")  # fmt: skip
+    options = (
+        "--protocol",
+        "tls",
+        "--tls-ca-file",
+        ours / "ca.pem",
+        "--tls-cert",
+        ours / "cert.pem",
+        "--tls-key",
+        ours / "key.pem",
+    )
     place = tmp_path / "scheduler.json"
     with processes() as start:
-        start(*SCHEDULER, "--host", "127.0.0.1", "--port", "0", "--dashboard-address", "127.0.0.1:0",
-              "--scheduler-file", place, *options, log=tmp_path / "scheduler.log")  # fmt: skip
+        start(
+            *SCHEDULER,
+            "--host",
+            "127.0.0.1",
+            "--port",
+            "0",
+            "--dashboard-address",
+            "127.0.0.1:0",
+            "--scheduler-file",
+            place,
+            *options,
+            log=tmp_path / "scheduler.log",
+        )
         address = scheduler_file(place)
         assert address.startswith("tls://")
         start(*WORKER, address, "--nthreads", "1", *options, log=tmp_path / "worker.log")
@@ -117,11 +141,34 @@ def test_a_worker_that_does_not_see_the_folder_is_named(tmp_path):
     shared = tmp_path / "runs"
     shared.mkdir()
     with processes() as start:
-        start(*SCHEDULER, "--host", "127.0.0.1", "--port", "0", "--dashboard-address", "127.0.0.1:0",
-              "--scheduler-file", place, log=tmp_path / "scheduler.log")  # fmt: skip
+        start(
+            *SCHEDULER,
+            "--host",
+            "127.0.0.1",
+            "--port",
+            "0",
+            "--dashboard-address",
+            "127.0.0.1:0",
+            "--scheduler-file",
+            place,
+            log=tmp_path / "scheduler.log",
+        )
         address = scheduler_file(place)
-        start("unshare", "--mount", "sh", "-c", f'mount -t tmpfs none {shared} && exec "$@"', "sh",
-              *WORKER, address, "--name", "blind", "--nthreads", "1", log=tmp_path / "worker.log")  # fmt: skip
+        start(
+            "unshare",
+            "--mount",
+            "sh",
+            "-c",
+            f'mount -t tmpfs none {shared} && exec "$@"',
+            "sh",
+            *WORKER,
+            address,
+            "--name",
+            "blind",
+            "--nthreads",
+            "1",
+            log=tmp_path / "worker.log",
+        )
         begun = time.monotonic()
         out = tilegc("run", run_file, "-o", shared / "run", "--scheduler", address)
         assert out.code == 2
@@ -221,17 +268,53 @@ def test_a_link_that_fails(network, tmp_path, fault):
     }
     with processes() as start:
         inside = network.inside("tgs")
-        start(*inside, *SCHEDULER, "--host", NAMESPACES["tgs"], "--port", "8786", "--dashboard-address",
-              f"{NAMESPACES['tgs']}:8787", log=tmp_path / "scheduler.log", **timeouts)  # fmt: skip
+        start(
+            *inside,
+            *SCHEDULER,
+            "--host",
+            NAMESPACES["tgs"],
+            "--port",
+            "8786",
+            "--dashboard-address",
+            f"{NAMESPACES['tgs']}:8787",
+            log=tmp_path / "scheduler.log",
+            **timeouts,
+        )
         for name in ("tgw1", "tgw2"):
-            start(*network.inside(name), "sh", "-c", RESTARTED, "sh", *WORKER, "tcp://10.77.0.1:8786", "--host",
-                  NAMESPACES[name], "--name", name, "--nthreads", "1", log=tmp_path / f"{name}.log",
-                  **timeouts)  # fmt: skip
+            start(
+                *network.inside(name),
+                "sh",
+                "-c",
+                RESTARTED,
+                "sh",
+                *WORKER,
+                "tcp://10.77.0.1:8786",
+                "--host",
+                NAMESPACES[name],
+                "--name",
+                name,
+                "--nthreads",
+                "1",
+                log=tmp_path / f"{name}.log",
+                **timeouts,
+            )
         if fault == "slow link":
             network.slow("tgw1")
         time.sleep(8)  # both are there before the run begins
-        driver = start(*inside, sys.executable, "-m", "tilegc", "run", run_file, "-o", tmp_path / "run",
-                       "--scheduler", "tcp://10.77.0.1:8786", log=tmp_path / "driver.log", **timeouts)  # fmt: skip
+        driver = start(
+            *inside,
+            sys.executable,
+            "-m",
+            "tilegc",
+            "run",
+            run_file,
+            "-o",
+            tmp_path / "run",
+            "--scheduler",
+            "tcp://10.77.0.1:8786",
+            log=tmp_path / "driver.log",
+            **timeouts,
+        )
         if fault != "slow link":
             end = time.monotonic() + 120
             while not any((tmp_path / "run" / "ledger").glob("*-filter.json")):

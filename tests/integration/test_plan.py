@@ -107,16 +107,31 @@ def planned(folder, centres=(150.0,), shape=(800, 1200), **settings):
         name = f"f{number}"
         wcs = fits.Header(
             {
-                "CTYPE1": "RA---TAN", "CTYPE2": "DEC--TAN", "CRVAL1": ra, "CRVAL2": 0.0, "CRPIX1": shape[1] / 2,
-                "CRPIX2": shape[0] / 2, "CDELT1": -0.03 / 3600, "CDELT2": 0.03 / 3600, "RADESYS": "ICRS",
+                "CTYPE1": "RA---TAN",
+                "CTYPE2": "DEC--TAN",
+                "CRVAL1": ra,
+                "CRVAL2": 0.0,
+                "CRPIX1": shape[1] / 2,
+                "CRPIX2": shape[0] / 2,
+                "CDELT1": -0.03 / 3600,
+                "CDELT2": 0.03 / 3600,
+                "RADESYS": "ICRS",
             }
-        )  # fmt: skip
+        )
         sources.append(
             FieldSource(
-                name, shape, (BandSource("F", None),), "", wcs.tostring("\n"), 0.03, 9e-4,
-                has_err=False, has_wht=False, store=str(folder),
+                name,
+                shape,
+                (BandSource("F", None),),
+                "",
+                wcs.tostring("\n"),
+                0.03,
+                9e-4,
+                has_err=False,
+                has_wht=False,
+                store=str(folder),
             )
-        )  # fmt: skip
+        )
         fields.append({"name": name, "bands": {"F": "f.fits"}})
     cluster = {"name": "c", "redshift": 0.3, "ra": 150.0, "dec": 0.0}
     config = RunConfig.model_validate(

@@ -30,13 +30,16 @@ DEPLOY = Path(__file__).parents[2] / "deploy" / "kubernetes"
 CLUSTER = "dask.org/cluster-name=tilegc"
 LEFT = ("pods", "services", "deployments")
 BOX = {
-    "apiVersion": "v1", "kind": "Pod",
+    "apiVersion": "v1",
+    "kind": "Pod",
     "metadata": {"name": "box", "labels": {"app.kubernetes.io/name": "tilegc"}},
     "spec": {
         "securityContext": {"runAsNonRoot": True, "runAsUser": 10001, "runAsGroup": 10001, "fsGroup": 10001},
         "containers": [
             {
-                "name": "box", "image": kubernetes.IMAGE, "imagePullPolicy": "IfNotPresent",
+                "name": "box",
+                "image": kubernetes.IMAGE,
+                "imagePullPolicy": "IfNotPresent",
                 "args": ["sleep", "infinity"],
                 "env": [{"name": "DASK_CONFIG", "value": "/etc/dask"}],
                 "volumeMounts": [
@@ -50,7 +53,7 @@ BOX = {
             {"name": "dask", "configMap": {"name": "tilegc-dask"}},
         ],
     },
-}  # fmt: skip
+}
 """A shell beside the cluster: on its volume, in its network."""
 
 
@@ -98,8 +101,10 @@ def volume(kube: kubernetes.Kube, mosaics: Path) -> str:
     with subprocess.Popen(["tar", "-C", mosaics.parent, "-c", "."], stdout=subprocess.PIPE) as packed:
         subprocess.run(
             [*in_box(kube), "sh", "-c", "mkdir -p /data/in && tar -x --no-same-owner -C /data/in"],
-            stdin=packed.stdout, check=True, timeout=300,
-        )  # fmt: skip
+            stdin=packed.stdout,
+            check=True,
+            timeout=300,
+        )
     return f"/data/in/{mosaics.name}"
 
 
@@ -142,10 +147,21 @@ def remove_cluster(kube: kubernetes.Kube) -> None:
 def test_a_worker_pod_is_killed_and_the_bytes_are_those_of_one_process(kube, volume, reference, tmp_path):
     until(lambda: len(workers(kube)) == 2, "the workers do not come")
     with subprocess.Popen(
-        [*in_box(kube), "entrypoint.sh", "tilegc", "run", volume, "-o", "/data/killed", "--scheduler",
-         "tcp://tilegc-scheduler:8786"],
-        stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
-    ) as driver:  # fmt: skip
+        [
+            *in_box(kube),
+            "entrypoint.sh",
+            "tilegc",
+            "run",
+            volume,
+            "-o",
+            "/data/killed",
+            "--scheduler",
+            "tcp://tilegc-scheduler:8786",
+        ],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+    ) as driver:
         until(
             lambda: (
                 driver.poll() is not None
@@ -206,9 +222,12 @@ def store(kube: kubernetes.Kube, log: Path) -> Iterator[dict[str, str]]:
     try:
         until(lambda: call(kube, "curl", "-sf", "-X", "PUT", f"{url}/sky") == 0, "moto does not answer", 60)
         yield {
-            "AWS_ENDPOINT_URL": url, "AWS_ACCESS_KEY_ID": "key", "AWS_SECRET_ACCESS_KEY": "secret",
-            "AWS_DEFAULT_REGION": "us-east-1", "AWS_EC2_METADATA_DISABLED": "true",
-        }  # fmt: skip
+            "AWS_ENDPOINT_URL": url,
+            "AWS_ACCESS_KEY_ID": "key",
+            "AWS_SECRET_ACCESS_KEY": "secret",
+            "AWS_DEFAULT_REGION": "us-east-1",
+            "AWS_EC2_METADATA_DISABLED": "true",
+        }
     finally:
         server.kill()
         server.wait()
@@ -226,9 +245,11 @@ def as_driver(kube: kubernetes.Kube, folder: Path) -> Path:
         import base64
 
         (secret,) = (
-            found for found in kube.look("secrets")
-            if found["metadata"].get("annotations", {}).get("kubernetes.io/service-account.name") == "tilegc-driver"
-        )  # fmt: skip
+            found
+            for found in kube.look("secrets")
+            if found["metadata"].get("annotations", {}).get("kubernetes.io/service-account.name")
+            == "tilegc-driver"
+        )
         token = base64.b64decode(secret["data"]["token"]).decode()
     config = yaml.safe_load(kube("config", "view", "--raw", "--minify", "--flatten"))
     config["users"] = [{"name": "driver", "user": {"token": token}}]
@@ -277,8 +298,18 @@ def test_a_driver_outside_with_the_rights_of_its_role(kube, mosaics, reference, 
         told = python("-m", "tilegc", "doctor", "s3://sky/in/run.yaml", "--cluster", "kubernetes")
         assert "it reads what is written in s3://sky/in" in told
         assert "has the bytes of this machine's" in told
-        python("-m", "tilegc", "run", "s3://sky/in/run.yaml", "-o", "s3://sky/run", "--cluster", "kubernetes",
-               "--workers", "1")  # fmt: skip
+        python(
+            "-m",
+            "tilegc",
+            "run",
+            "s3://sky/in/run.yaml",
+            "-o",
+            "s3://sky/run",
+            "--cluster",
+            "kubernetes",
+            "--workers",
+            "1",
+        )
         get = (
             "import sys; from pathlib import Path; from tilegc.places import place, files_below\n"
             "for name in files_below(place('s3://sky/run')):\n"

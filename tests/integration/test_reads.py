@@ -99,11 +99,14 @@ def test_what_a_pass_holds_at_once_does_not_grow_with_the_mosaic(tmp_path_factor
     # with ERR and WHT: science and weight of four bands once, and every map as often as the recipe has passes
     read = {name: {key: one.windows for key, one in cost.read.items()} for name, cost in large.items()}
     assert read == {
-        "mid-scale noise": {"fits": 8 * 2 * 4}, "filter": {"fits": 36 * 2 * 4}, "regions": {},
-        "extended-find": {"flags": 36}, "extended-draw": {"flags": 36},
+        "mid-scale noise": {"fits": 8 * 2 * 4},
+        "filter": {"fits": 36 * 2 * 4},
+        "regions": {},
+        "extended-find": {"flags": 36},
+        "extended-draw": {"flags": 36},
         "mask": {"flags": 36, "objects": 36, "regions": 36},
         **{key: {"detection": 36, "mask": 36} for key in ("sigma 1/2", "sigma 2/2", "peaks")},
-    }  # fmt: skip
+    }
 
 
 def test_sigma_is_the_same_where_two_passes_do_not_do(tmp_path, monkeypatch) -> None:

@@ -125,12 +125,14 @@ def uds(folder: Path, *, sign: int) -> tuple[tilegc.Run, np.ndarray]:
         small["BUNIT"] = header["BUNIT"]
         sci = folder / "negative.fits"
         fits.writeto(sci, -data, small)
-    config = resolve({
-        "recipe": "diego2026",
-        "cluster": {"name": "UDS", "redshift": 0.348, "ra": ra, "dec": dec},
-        "fields": [{"name": "a", "bands": {"F115W": {"sci": str(sci), "wht": str(wht)}}}],
-        "mask": {"edge": 1.0},
-    })  # fmt: skip
+    config = resolve(
+        {
+            "recipe": "diego2026",
+            "cluster": {"name": "UDS", "redshift": 0.348, "ra": ra, "dec": dec},
+            "fields": [{"name": "a", "bands": {"F115W": {"sci": str(sci), "wht": str(wht)}}}],
+            "mask": {"edge": 1.0},
+        }
+    )
     run = tilegc.run(config, folder / "run", workers=0)
     return run, fits.getdata(wht)[np.asarray(run.catalogue["y_peak"]), np.asarray(run.catalogue["x_peak"])]
 
@@ -172,14 +174,16 @@ def test_pixels_without_a_wcs_get_the_users_and_the_mass_of_as1063(tmp_path: Pat
     header = wcs.to_header()
     header["BUNIT"], header["PIXAR_SR"] = "MJy/sr", float(np.radians(0.03123 / 3600) ** 2)
     fits.writeto(tmp_path / "arc.fits", pixels, header)
-    config = resolve({
-        "recipe": "diego2026",
-        "cluster": {"name": "arc", "redshift": 0.348, "ra": 342.18322, "dec": -44.53091},
-        "fields": [{"name": "a", "bands": {"F200W": str(tmp_path / "arc.fits")}}],
-        "mask": {"edge": "off"},
-        "convergence": {"path": str(real(GRALE)), "lens_scaling": 1.0},
-        "tiles": {"size": 64},
-    })  # fmt: skip
+    config = resolve(
+        {
+            "recipe": "diego2026",
+            "cluster": {"name": "arc", "redshift": 0.348, "ra": 342.18322, "dec": -44.53091},
+            "fields": [{"name": "a", "bands": {"F200W": str(tmp_path / "arc.fits")}}],
+            "mask": {"edge": "off"},
+            "convergence": {"path": str(real(GRALE)), "lens_scaling": 1.0},
+            "tiles": {"size": 64},
+        }
+    )
     run = tilegc.run(config, tmp_path / "run", workers=0)
     assert run.field("a").sizes["y"] == 120
     separation = np.hypot(

@@ -117,9 +117,14 @@ def test_interrupted_in_a_pass(name, run_file, undisturbed, tmp_path, monkeypatc
 def calibrated(run_file, tmp_path_factory):
     """The other recipe with what it chooses itself, and its run file."""
     changes = {
-        "recipe": "calibrated", "detect.threshold": "auto", "detect.purity": 0.9, "tiles.size": 64,
-        "mask.spikes": "auto", "mask.arcs": "auto", "convergence": None,
-    }  # fmt: skip
+        "recipe": "calibrated",
+        "detect.threshold": "auto",
+        "detect.purity": 0.9,
+        "tiles.size": 64,
+        "mask.spikes": "auto",
+        "mask.arcs": "auto",
+        "convergence": None,
+    }
     changed = mock.edited(run_file, "calibrated.yaml", changes)
     return changed, pipeline.run(changed, tmp_path_factory.mktemp("calibrated") / "run", workers=0)
 
@@ -272,9 +277,12 @@ def start(run_file, folder, *arguments):
     place = str(Path(package.__file__).parents[1])
     return subprocess.Popen(
         [sys.executable, "-m", "tilegc", "run", str(run_file), "-o", str(folder), *arguments],
-        stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, start_new_session=True,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
         env={**os.environ, "PYTHONPATH": place, "COLUMNS": "200"},
-    )  # fmt: skip
+    )
 
 
 def wait_for(process, folder, name):

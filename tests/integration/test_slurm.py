@@ -228,8 +228,17 @@ def test_one_allocation_for_everything(slurm, tmp_path, monkeypatch):
     expected = pipeline.run(run_file, tmp_path / "alone", workers=0)
     monkeypatch.setenv("TILEGC_PYTHON", sys.executable)
     monkeypatch.setenv("TILEGC_INTERFACE", "lo")
-    slurm("sbatch", "--ntasks=2", "--nodes=2", "--mem-per-cpu=1G", f"--output={tmp_path}/out", str(script),
-          str(run_file), "-o", str(tmp_path / "run"))  # fmt: skip
+    slurm(
+        "sbatch",
+        "--ntasks=2",
+        "--nodes=2",
+        "--mem-per-cpu=1G",
+        f"--output={tmp_path}/out",
+        str(script),
+        str(run_file),
+        "-o",
+        str(tmp_path / "run"),
+    )
     killed = False
     end = time.monotonic() + 200
     while slurm.jobs():

@@ -18,10 +18,11 @@ def content(n: int) -> dict[str, np.ndarray]:
     rng = np.random.default_rng(1)
     texts = np.array(["a", "module b"], object)
     return {
-        column.name: texts[np.arange(n) % 2] if column.dtype == "string"
+        column.name: texts[np.arange(n) % 2]
+        if column.dtype == "string"
         else (rng.normal(0, 100, n)).astype(column.dtype)
         for column in COLUMNS
-    }  # fmt: skip
+    }
 
 
 def assert_same(table: Table, data: dict[str, np.ndarray], columns: tuple = COLUMNS) -> None:

@@ -67,9 +67,13 @@ def sum_corners():
 
 @pytest.mark.parametrize(
     "cards",
-    [{"PIXSCALE": 0.02}, {"CDELT1": -0.02 / 3600, "CDELT2": 0.02 / 3600}, {"CD1_1": 0.0, "CD2_1": 0.02 / 3600},
-     {"FOV": 61 * 0.02, "FOVPIXEL": 61}],
-)  # fmt: skip
+    [
+        {"PIXSCALE": 0.02},
+        {"CDELT1": -0.02 / 3600, "CDELT2": 0.02 / 3600},
+        {"CD1_1": 0.0, "CD2_1": 0.02 / 3600},
+        {"FOV": 61 * 0.02, "FOVPIXEL": 61},
+    ],
+)
 def test_where_a_header_gives_the_scale(tmp_path, cards):
     path = write(tmp_path / "p.fits", gaussian((61, 61), (30, 30), 0.02), **cards)
     assert read_psf(path, SCALE, band="x").fwhm * SCALE == pytest.approx(2.3548 * SIGMA, rel=0.02)

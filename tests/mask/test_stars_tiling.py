@@ -52,9 +52,12 @@ def run(sci, tile, psfs=None):
 
 @settings(max_examples=4, deadline=None)
 @given(
-    seed=st.integers(0, 99), tile=st.sampled_from([16, 23, 45]), row=st.integers(0, 89), column=st.integers(0, 89),
+    seed=st.integers(0, 99),
+    tile=st.sampled_from([16, 23, 45]),
+    row=st.integers(0, 89),
+    column=st.integers(0, 89),
     core=st.sampled_from([-1.0, 1.0, 3.5]),
-)  # fmt: skip
+)
 def test_any_place_in_any_tiling(seed, tile, row, column, core):
     sci = scene(seed, (90, 90), [(row, column)], core)
     whole, stars = run(sci, 1000)

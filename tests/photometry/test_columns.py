@@ -85,9 +85,10 @@ def test_stamps_fit_the_pixels():
 
 def test_settings(tmp_path: Path):
     content = {
-        "recipe": "diego2026", "cluster": {"name": "c", "redshift": 0.3, "ra": 1, "dec": 2},
+        "recipe": "diego2026",
+        "cluster": {"name": "c", "redshift": 0.3, "ra": 1, "dec": 2},
         "fields": [{"name": "a", "store": str(tmp_path)}],
-    }  # fmt: skip
+    }
     assert resolve(content, source="x").photometry_settings is None
     assert resolve({**content, "recipe": "calibrated"}, source="x").photometry_settings.apertures == (
         0.1,
@@ -101,8 +102,10 @@ def test_settings(tmp_path: Path):
     given = resolve({**content, "photometry": {"apertures": [0.15]}}, source="x")
     assert given.photometry_settings.apertures == (0.15,)
     for wrong, words in (
-        ({"apertures": [0.2, 0.1]}, "larger than the one before"), ({"apertures": [3]}, "many sources"),
-        ("on", "give off"), ({"aperture": [0.1]}, "apertur"),
-    ):  # fmt: skip
+        ({"apertures": [0.2, 0.1]}, "larger than the one before"),
+        ({"apertures": [3]}, "many sources"),
+        ("on", "give off"),
+        ({"aperture": [0.1]}, "apertur"),
+    ):
         with pytest.raises(ConfigError, match=words):
             resolve({**content, "photometry": wrong}, source="x")

@@ -52,9 +52,17 @@ class Planted:
         tables = {"sci": sci, "err": np.sqrt(sigma**2 + photons)} if err else {"sci": sci, "wht": sigma**-2}
         tables["wht" if not err else "err"] = np.broadcast_to(tables["wht" if not err else "err"], sci.shape)
         self.source = FieldSource(
-            "f", SHAPE, tuple(BandSource(band, None, stored=tuple(tables)) for band in BANDS), "", "", SCALE,
-            SCALE**2, has_err=err, has_wht=not err, store=str(folder / "f.zarr"),
-        )  # fmt: skip
+            "f",
+            SHAPE,
+            tuple(BandSource(band, None, stored=tuple(tables)) for band in BANDS),
+            "",
+            "",
+            SCALE,
+            SCALE**2,
+            has_err=err,
+            has_wht=not err,
+            store=str(folder / "f.zarr"),
+        )
         store.create(
             self.source.store, arrays([*tables, "mask"]), shape=SHAPE, bands=BANDS, shard=128, attrs={}
         )
@@ -127,8 +135,9 @@ def test_fluxes_and_errors_hold(planted, whole):
 
 def test_positions_and_their_errors_hold(planted, whole):
     for found, true, error in (
-        (whole.y, planted.y, whole.error[:, 0]), (whole.x, planted.x, whole.error[:, 1]),
-    ):  # fmt: skip
+        (whole.y, planted.y, whole.error[:, 0]),
+        (whole.x, planted.x, whole.error[:, 1]),
+    ):
         pull = (found - true) / error
         low, middle, high = np.nanpercentile(pull, [16, 50, 84])
         assert abs(middle) < 0.25

@@ -147,9 +147,11 @@ def test_pairs_are_all_that_are_near_enough():
     some = points(y, x, own=rng.random(300) < 0.5)
     first, second = neighbours(some, 20)
     expected = [
-        (i, j) for i in range(300) for j in range(i + 1, 300)
+        (i, j)
+        for i in range(300)
+        for j in range(i + 1, 300)
         if some.own[i] and max(abs(some.row[i] - some.row[j]), abs(some.column[i] - some.column[j])) <= 20
-    ]  # fmt: skip
+    ]
     assert sorted(zip(first.tolist(), second.tolist(), strict=True)) == expected
 
 
@@ -165,9 +167,11 @@ def test_none_and_one_source(n):
 
 def test_without_any_data_fluxes_and_sky_are_nought():
     scene = {
-        "y": np.array([40.2]), "x": np.array([30.7]),
-        "data": np.full(SHAPE, np.nan, np.float32), "weight": np.zeros(SHAPE, np.float32),
-    }  # fmt: skip
+        "y": np.array([40.2]),
+        "x": np.array([30.7]),
+        "data": np.full(SHAPE, np.nan, np.float32),
+        "weight": np.zeros(SHAPE, np.float32),
+    }
     found = solver.solve(system(scene), SHAPE)
     assert found.flux[0] == 0
     assert not found.sky.any()

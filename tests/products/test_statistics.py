@@ -247,14 +247,22 @@ def test_profile(given):
     assert (contamination.r_lo, contamination.r_hi) == (23.0, 30.0)
     rows = [
         (
-            name, lo, hi, sum(held["area"]), sum(held["n"]), sum(held["n"]) / sum(held["area"]),
-            math.sqrt(sum(held["n"])) / sum(held["area"]), sum(held["n"]) / sum(held["area"]) - n / area,
-            mean(held["kappa"]), mean(held["light"]) - mean(far[3]), mean(held["rho"]),
+            name,
+            lo,
+            hi,
+            sum(held["area"]),
+            sum(held["n"]),
+            sum(held["n"]) / sum(held["area"]),
+            math.sqrt(sum(held["n"])) / sum(held["area"]),
+            sum(held["n"]) / sum(held["area"]) - n / area,
+            mean(held["kappa"]),
+            mean(held["light"]) - mean(far[3]),
+            mean(held["rho"]),
         )
         for field, name in enumerate(cells.fields)
         for lo, hi, held in zip(EDGES, EDGES[1:], [row[field] for row in by_annulus], strict=False)
         if sum(held["area"]) >= 20
-    ]  # fmt: skip
+    ]
     assert len(rows) > 8
     for (name, values), column in zip(found.items(), zip(*rows, strict=True), strict=True):
         if name == "field":

@@ -37,10 +37,16 @@ def mock():
     flux = draw.pareto(0.8, (size, 2)) * 2
     truth = QTable(
         {
-            "kind": draw.choice(KINDS, size, p=[0.4, 0.1, 0.1, 0.2, 0.1, 0.1]), "field": field, "ra": ra, "dec": dec,
-            "y": y, "x": x, "flux_F1": flux[:, 0], "flux_F2": flux[:, 1],
+            "kind": draw.choice(KINDS, size, p=[0.4, 0.1, 0.1, 0.2, 0.1, 0.1]),
+            "field": field,
+            "ra": ra,
+            "dec": dec,
+            "y": y,
+            "x": x,
+            "flux_F1": flux[:, 0],
+            "flux_F2": flux[:, 1],
         }
-    )  # fmt: skip
+    )
     peak = 0.1 * flux.sum(axis=1) * draw.lognormal(0, 0.2, size)
     on = np.flatnonzero((field != "") & (peak > LIMIT) & (draw.random(size) < 0.8))
     catalogue = {
@@ -162,8 +168,11 @@ def test_a_perfect_catalogue_blanks_pixel_by_pixel():
         {"kind": ["gc"] * 7, "field": ["a"] * 7, "ra": ra, "dec": dec, "y": y, "x": x, "flux_F1": flux}
     )
     catalogue = {
-        "field": np.array(["a"], object), "y_peak": np.array([80]), "x_peak": np.array([20]), "peak": np.array([100.0])
-    }  # fmt: skip
+        "field": np.array(["a"], object),
+        "y_peak": np.array([80]),
+        "x_peak": np.array([20]),
+        "peak": np.array([100.0]),
+    }
     good = {"a": np.ones((100, 200), bool)}
     found = planted(truth, cells, catalogue, LIMIT, (0.0, 20.0), 3.0, 3.0, good)
     assert (found.response, found.n) == (0.1, 7)

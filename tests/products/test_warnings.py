@@ -77,6 +77,8 @@ def test_what_the_audit_calls_wrong():
     ]
     (found,) = warnings.rows(warnings.on_audit(lines))
     assert found == {
-        "code": "audit_weights", "field": "f", "text": "The audit calls weights wrong: F115W: steps by 3.",
+        "code": "audit_weights",
+        "field": "f",
+        "text": "The audit calls weights wrong: F115W: steps by 3.",
         "remedy": "Cut it.",
-    }  # fmt: skip
+    }

@@ -26,11 +26,21 @@ from tilegc.schema import ARRAYS
 
 WCS = "\n".join(
     [
-        "CTYPE1  = 'RA---TAN'", "CTYPE2  = 'DEC--TAN'", "CRVAL1  = 10.0", "CRVAL2  = -30.0", "CRPIX1  = 50.0",
-        "CRPIX2  = 50.0", "CD1_1   = -2.7777777777777778E-04", "CD1_2   = 0.0", "CD2_1   = 0.0",
-        "CD2_2   = 2.7777777777777778E-04", "CUNIT1  = 'deg'", "CUNIT2  = 'deg'", "RADESYS = 'ICRS'",
+        "CTYPE1  = 'RA---TAN'",
+        "CTYPE2  = 'DEC--TAN'",
+        "CRVAL1  = 10.0",
+        "CRVAL2  = -30.0",
+        "CRPIX1  = 50.0",
+        "CRPIX2  = 50.0",
+        "CD1_1   = -2.7777777777777778E-04",
+        "CD1_2   = 0.0",
+        "CD2_1   = 0.0",
+        "CD2_2   = 2.7777777777777778E-04",
+        "CUNIT1  = 'deg'",
+        "CUNIT2  = 'deg'",
+        "RADESYS = 'ICRS'",
     ]
-)  # fmt: skip
+)
 # One arcsec a pixel: the square that missing data must hold is 3 x 3 pixels, and an edge of 6.6 arcsec is 6 px.
 
 
@@ -50,9 +60,17 @@ def setup_of(
     wanted = [array for array in ARRAYS if array.name == "sci" or (array.name == "wht" and wht is not None)]
     store.create(path, wanted, shape=sci.shape[1:], bands=names, shard=64, attrs={})
     source = FieldSource(
-        "f", sci.shape[1:], tuple(BandSource(name, None, stored=given) for name in names), WCS, WCS, 1.0, 1.0,
-        has_err=False, has_wht=wht is not None, store=path,
-    )  # fmt: skip
+        "f",
+        sci.shape[1:],
+        tuple(BandSource(name, None, stored=given) for name in names),
+        WCS,
+        WCS,
+        1.0,
+        1.0,
+        has_err=False,
+        has_wht=wht is not None,
+        store=path,
+    )
     for number in range(len(sci)):
         store.write(path, "sci", source.box, sci[number], band=number)
         if wht is not None:
@@ -148,11 +166,14 @@ def test_chosen_tilings(seed, shape, tile, kind, sigma, edge):
 
 @settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(
-    seed=st.integers(0, 10_000), height=st.integers(20, 75), width=st.integers(20, 75),
+    seed=st.integers(0, 10_000),
+    height=st.integers(20, 75),
+    width=st.integers(20, 75),
     tile=st.sampled_from([16, 20, 31, 64, 128]),
     kind=st.sampled_from(["noise", "plateau", "ramp", "empty", "islands"]),
-    sigma=st.sampled_from([0.3, 1.0, 2.5]), edge=st.sampled_from([False, "auto"]),
-)  # fmt: skip
+    sigma=st.sampled_from([0.3, 1.0, 2.5]),
+    edge=st.sampled_from([False, "auto"]),
+)
 def test_tiles_give_what_the_whole_image_gives(seed, height, width, tile, kind, sigma, edge):
     hold_to_the_oracle(seed, (height, width), tile, kind, sigma, edge)
 

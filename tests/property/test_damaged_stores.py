@@ -213,9 +213,10 @@ def test_a_power_failure_drops_what_was_not_flushed(
         with pytest.raises(Power):
             pipeline.run(run_file, folder, workers=0)
     lost = [
-        path for path in sorted(folder.rglob("*"))
+        path
+        for path in sorted(folder.rglob("*"))
         if path.is_file() and path.stat().st_ino not in flushed and path.name not in {FILES.log, FILES.lock}
-    ]  # fmt: skip
+    ]
     for path in lost:
         os.truncate(path, 0)
     marked = {file for mark in ledger(folder)._marks.values() for file in mark.files}

@@ -48,9 +48,13 @@ def processes():
 def threads():
     """Two workers of two threads each in this process."""
     with LocalCluster(
-        n_workers=2, threads_per_worker=2, processes=False, protocol="tcp://", dashboard_address=":0",
+        n_workers=2,
+        threads_per_worker=2,
+        processes=False,
+        protocol="tcp://",
+        dashboard_address=":0",
         silence_logs=logging.CRITICAL,
-    ) as cluster:  # fmt: skip
+    ) as cluster:
         yield cluster.scheduler_address
 
 
@@ -141,8 +145,11 @@ def test_any_tile_size(size, workers, run_file, reference, threads, tmp_path_fac
 def test_every_estimator(run_file, tmp_path):
     """Inpainting iterated with the radial trend, and all maps that a run file can ask for."""
     asked = {
-        "inpaint.iterations": 4, "density.gaussian": 3.0, "density.neighbours": 5, "outputs": list(schema.MAPS),
-    }  # fmt: skip
+        "inpaint.iterations": 4,
+        "density.gaussian": 3.0,
+        "density.neighbours": 5,
+        "outputs": list(schema.MAPS),
+    }
     whole = pipeline.run(mock.edited(run_file, "all.yaml", asked), tmp_path / "whole", workers=0)
     steps = [field["inpainting"] for field in whole.summary["fields"].values()]
     assert all(1 <= step["iterations"] <= 4 and step["last_change"] < 0.1 for step in steps)
@@ -266,8 +273,15 @@ def test_products_name_no_tile_no_path_and_no_time(run_file, reference, tmp_path
             assert b"CHECKSUM" not in content[:14400]
     timing = json.loads((reference.path / "summary.json").read_bytes())["timing"]
     assert set(timing) == {
-        "ingest_s", "audit_s", "mask_s", "detect_s", "density_s", "compare_s", "report_s", "total_s",
-    }  # fmt: skip
+        "ingest_s",
+        "audit_s",
+        "mask_s",
+        "detect_s",
+        "density_s",
+        "compare_s",
+        "report_s",
+        "total_s",
+    }
 
 
 def test_the_calibrated_reference_is_another_one_and_holds_sources(calibrated, reference):

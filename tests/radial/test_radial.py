@@ -136,9 +136,15 @@ def test_nfw_is_found_again():
     outside = np.hypot(sample.xi, sample.eta) > 4.5
     cells = np.hypot(sample.cell_xi, sample.cell_eta) > 4.5
     found = fit_nfw(
-        Sample(sample.xi[outside], sample.eta[outside], sample.weight[outside],
-               sample.cell_xi[cells], sample.cell_eta[cells], sample.area[cells])
-    )  # fmt: skip
+        Sample(
+            sample.xi[outside],
+            sample.eta[outside],
+            sample.weight[outside],
+            sample.cell_xi[cells],
+            sample.cell_eta[cells],
+            sample.area[cells],
+        )
+    )
     for name, value in (("ln_at_rs", math.log(2)), ("ln_rs", math.log(25)), ("floor", 0.3)):
         assert abs(found[name] - value) < 4 * found.error(name)
 
@@ -214,10 +220,24 @@ def test_annuli_round_and_elliptical():
         if area < 20:
             continue
         scatter = np.std([mean(layer) for layer in layers], ddof=1) if covered else math.nan
-        want.append((
-            geometry, r_lo, r_hi, weighted / area, area, n, n / area, math.sqrt(n) / area, n / area - 0.3,
-            math.hypot(math.sqrt(n) / area, 0.02), mean(kappas), scatter, None, mean(rhos),
-        ))  # fmt: skip
+        want.append(
+            (
+                geometry,
+                r_lo,
+                r_hi,
+                weighted / area,
+                area,
+                n,
+                n / area,
+                math.sqrt(n) / area,
+                n / area - 0.3,
+                math.hypot(math.sqrt(n) / area, 0.02),
+                mean(kappas),
+                scatter,
+                None,
+                mean(rhos),
+            )
+        )
     assert len(rows) == len(want) == 10
     assert any(math.isnan(row[11]) for row in want)
     assert any(math.isfinite(row[11]) for row in want)

@@ -57,10 +57,14 @@ def ln_likelihood(data, theta, phi, weight, variance=math.nan):
 @pytest.mark.parametrize(
     ("phi", "floor", "outer", "hold"),
     [
-        (0.0, True, None, None), (0.3, True, None, None), (0.0, False, None, None), (0.0, True, OUTER, None),
-        (0.0, True, None, (1, 1.0)), (0.2, True, OUTER, (2, 0.5)),
+        (0.0, True, None, None),
+        (0.3, True, None, None),
+        (0.0, False, None, None),
+        (0.0, True, OUTER, None),
+        (0.0, True, None, (1, 1.0)),
+        (0.2, True, OUTER, (2, 0.5)),
     ],
-)  # fmt: skip
+)
 def test_the_fit_is_the_maximum(phi, floor, outer, hold):
     data = some(phi=phi, outer=outer)
     weight = np.random.default_rng(5).integers(0, 3, data.count.size).astype(float)
@@ -159,8 +163,11 @@ def test_gather():
                 box[1] += area[j, i]
                 box[2] += area[j, i] * max(kappa[j, i], math.exp(LEAST_LN_KAPPA)) ** 1.2
     found = gather(kappa, area, count, use, first=first, cells=cells, pixel=pixel)
-    got = zip(zip(found.row, found.column, strict=True), zip(
-        found.count, found.box_area, found.powers(1.2)[0], strict=True), strict=True)  # fmt: skip
+    got = zip(
+        zip(found.row, found.column, strict=True),
+        zip(found.count, found.box_area, found.powers(1.2)[0], strict=True),
+        strict=True,
+    )
     got = dict(got)
     assert got.keys() == want.keys()
     for place, values in want.items():
@@ -177,9 +184,15 @@ def test_two_point_function_and_sandwich_pair_by_pair():
     cells = np.concatenate([np.arange(a, b) for a, b in zip(data.start[near], ends[near], strict=True)])
     sizes = (ends - data.start)[near]
     data = BoxCounts(
-        data.row[near], data.column[near], 3.0, data.count[near], np.cumsum(sizes) - sizes, data.ln_kappa[cells],
-        data.area[cells], OUTER,
-    )  # fmt: skip
+        data.row[near],
+        data.column[near],
+        3.0,
+        data.count[near],
+        np.cumsum(sizes) - sizes,
+        data.ln_kappa[cells],
+        data.area[cells],
+        OUTER,
+    )
     law = fit_law(data)
     assert law.dispersion > 0
     found = clumping(data, law)
@@ -324,9 +337,14 @@ def test_attenuation_by_a_wrong_lens_map():
         found = fit_law(counts.in_boxes(place, count, outer, seen))
         maps = [wrong(seen, rms) for _ in range(6)]
         result = attenuation(
-            seen, maps, place.area, count, place.use, found,
+            seen,
+            maps,
+            place.area,
+            count,
+            place.use,
+            found,
             boxes=lambda kappa, n, outer=outer: counts.in_boxes(place, n, outer, kappa),
-        )  # fmt: skip
+        )
         assert result.realisations == 6
         assert result.kappa_rms == pytest.approx(rms, rel=0.1)
         assert result.ratio < 1
@@ -335,9 +353,14 @@ def test_attenuation_by_a_wrong_lens_map():
         flattened.append(result.ratio)
     assert flattened[1] < flattened[0] - 0.05
     exact = attenuation(
-        seen, [seen, seen], place.area, count, place.use, found,
+        seen,
+        [seen, seen],
+        place.area,
+        count,
+        place.use,
+        found,
         boxes=lambda kappa, n: counts.in_boxes(place, n, outer, kappa),
-    )  # fmt: skip
+    )
     assert exact.ratio == pytest.approx(1.0, abs=1e-6)
     assert (exact.kappa_rms, exact.c_scatter) == pytest.approx((0.0, 0.0), abs=1e-6)
 

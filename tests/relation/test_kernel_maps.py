@@ -270,10 +270,13 @@ def test_kernel_statistics_of_a_run():
     assert found.kernel.score > found.kernel.given_score
     assert found.beyond.p_value < 0.1
     assert found.beyond.ellipse.position_angle == pytest.approx(45, abs=25)
-    no_sky = replace(cells, **{
-        name: getattr(cells, name)[..., :0, :0]
-        for name in ("n_pixels", "n_good", "n_inside", "n_gc", "light", "rho", "kappa")
-    })  # fmt: skip
+    no_sky = replace(
+        cells,
+        **{
+            name: getattr(cells, name)[..., :0, :0]
+            for name in ("n_pixels", "n_good", "n_inside", "n_gc", "light", "rho", "kappa")
+        },
+    )
     assert np.isnan(kernel_statistics(no_sky, 0, 45.0, 3.0, no_sky.kappa, (1.6, 0.9)).errors.beta)
     nowhere = {name: column[:0] for name, column in placed()[1].items()}
     settings = Settings(0, 3.0, 45.0, (1.6, 0.9), no_sky.kappa, galaxy_discs(no_sky, 45.0))

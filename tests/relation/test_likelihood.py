@@ -27,9 +27,10 @@ def test_boxes_and_outer_field(given):
     if given:
         draw = np.random.default_rng(3)
         more = {
-            "count": draw.poisson(1.0, cells.kappa.shape), "kept": draw.random(cells.kappa.shape) < 0.7,
+            "count": draw.poisson(1.0, cells.kappa.shape),
+            "kept": draw.random(cells.kappa.shape) < 0.7,
             "recovery": draw.uniform(0.3, 1.0, cells.kappa.shape),
-        }  # fmt: skip
+        }
     found = box_counts(cells, 3.0, reach, **more)
     want, far, rim = {}, [], []
     for j, i, eta, xi in each_cell(cells):
@@ -114,9 +115,19 @@ def cluster(seed=1, floor=counts.FLOOR) -> SkyCells:
     n_gc = draw.poisson((a * kappa**c + floor) * n_good * 0.25)
     none = np.full(n_pixels.shape, np.nan)
     return SkyCells(
-        SkyGrid(342.0, -44.0, pixel), j0, i0, ("a", "b"), np.full(2, 0.25), n_pixels, n_good, n_good, n_gc, none,
-        none, kappa,
-    )  # fmt: skip
+        SkyGrid(342.0, -44.0, pixel),
+        j0,
+        i0,
+        ("a", "b"),
+        np.full(2, 0.25),
+        n_pixels,
+        n_good,
+        n_good,
+        n_gc,
+        none,
+        none,
+        kappa,
+    )
 
 
 def test_the_law_of_a_run():

@@ -42,9 +42,14 @@ def test_the_likelihood_is_the_maximum_over_both(seed):
         return -written_out(values, area, count, abs(x[0]), 1 / (1 + math.exp(-x[1])))
 
     best = min(
-        (minimize(loss, begin, method="Nelder-Mead", options={"xatol": 1e-7, "fatol": 1e-9, "maxiter": 900})
-         for begin in ([1.0, -1.0], [2.0, 0.5])), key=lambda one: one.fun
-    )  # fmt: skip
+        (
+            minimize(
+                loss, begin, method="Nelder-Mead", options={"xatol": 1e-7, "fatol": 1e-9, "maxiter": 900}
+            )
+            for begin in ([1.0, -1.0], [2.0, 0.5])
+        ),
+        key=lambda one: one.fun,
+    )
     assert found.ln_likelihood == pytest.approx(-best.fun, abs=1e-4)
     assert (count * found.ln_density).sum() == pytest.approx(found.ln_likelihood)
     assert (area * np.exp(found.ln_density)).sum() == pytest.approx(1.0, rel=1e-9)
@@ -181,9 +186,17 @@ def test_the_ranking_of_a_run():
     names = table["map"].tolist()
     assert names[0] == OWN
     assert set(names) == {
-        OWN, "uniform", "rotated_90", "rotated_180", "shifted_4", "circularised", "light", "main clump", "small",
+        OWN,
+        "uniform",
+        "rotated_90",
+        "rotated_180",
+        "shifted_4",
+        "circularised",
+        "light",
+        "main clump",
+        "small",
         "light (compared)",
-    }  # fmt: skip
+    }
     assert table["rank"].tolist() == [*range(1, len(names)), -1]
     assert names[-1] == "small"  # too small a map is listed, and not compared
     assert np.isnan(table["ln_likelihood"][-1])
@@ -202,8 +215,11 @@ def test_the_ranking_of_a_run():
     assert ranked[names.index("rotated_90")] < ranked[0] - 3
     nothing = rank_maps(replace(cells, n_good=0 * cells.n_good), own, {}, 45.0)
     assert set(nothing["rank"].tolist()) == {-1}
-    no_sky = replace(cells, **{
-        name: getattr(cells, name)[..., :0, :0]
-        for name in ("n_pixels", "n_good", "n_inside", "n_gc", "light", "rho", "kappa")
-    })  # fmt: skip
+    no_sky = replace(
+        cells,
+        **{
+            name: getattr(cells, name)[..., :0, :0]
+            for name in ("n_pixels", "n_good", "n_inside", "n_gc", "light", "rho", "kappa")
+        },
+    )
     assert set(rank_maps(no_sky, own, {}, 45.0)["rank"].tolist()) == {-1}

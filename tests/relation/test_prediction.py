@@ -131,27 +131,37 @@ def folder(
     planes = {"kappa": kappa, "recovery": np.full(kappa.shape, seen), "in_law": in_law}
     data = xr.Dataset(
         {name: (("eta", "xi"), values) for name, values in planes.items()} | arrays,
-        attrs={"ra": 10.0, "dec": -20.0, "cell_arcsec": 0.5, "j0": -100, "i0": -100, "fields": ["a"],
-               "pixel_area_arcsec2": [0.0625]},
-    )  # fmt: skip
+        attrs={
+            "ra": 10.0,
+            "dec": -20.0,
+            "cell_arcsec": 0.5,
+            "j0": -100,
+            "i0": -100,
+            "fields": ["a"],
+            "pixel_area_arcsec2": [0.0625],
+        },
+    )
     peak = np.where(draw.random(ra.size) < 0.9, 1.0, 0.15).astype(np.float32)
     catalogue = QTable(
         {"ra": ra * u.deg, "dec": dec * u.deg, "field": np.full(ra.size, "a"), "peak": peak * u.nJy}
     )
     law = {
-        "index": 1 / 1.4, "amplitude": 4.0 ** (-1 / 1.4), "boxes": None,
+        "index": 1 / 1.4,
+        "amplitude": 4.0 ** (-1 / 1.4),
+        "boxes": None,
         "likelihood": {"a": 4.0, "c": 1.4, "floor": 0.3, "covariance": np.diag([4e-4, 4e-4, 1e-3]).tolist()},
-    }  # fmt: skip
+    }
     path.mkdir()
     summary = {"relation": law if relation else None, "fields": {"a": {"threshold": threshold}}}
     (path / "summary.json").write_text(json.dumps(summary))
     edges = {"n_lo": [0, 0.3, 2.0] / u.arcsec**2, "n_hi": [0, 2.0, 9.0] / u.arcsec**2}
     bins = QTable({"bin": [-1, 0, 1], "n_boxes": [9, 30, 30], **edges})
     run = {
-        "recipe": "diego2026", "cluster": {"name": "c", "redshift": redshift, "ra": 10.0, "dec": -20.0},
+        "recipe": "diego2026",
+        "cluster": {"name": "c", "redshift": redshift, "ra": 10.0, "dec": -20.0},
         "fields": [{"name": "a", "bands": {"F": "a.fits"}}],
         "convergence": {"path": "k.fits", "source_redshift": 3.0} if relation else None,
-    }  # fmt: skip
+    }
     made = Run(path, config.resolve(run), {})
     told = {"sky": lambda _: data, "catalogue": catalogue, "relation": bins}
     band = SimpleNamespace(to_numpy=lambda: np.array(bands, np.dtypes.StringDType()))

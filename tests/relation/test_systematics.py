@@ -7,9 +7,17 @@ from tilegc.relation.attenuation import Attenuation
 from tilegc.relation.systematics import Systematic, beyond_chance, systematic
 
 NAMES = (
-    "all", "snr_5", "snr_7", "snr_10", "bright_half", "faint_half", "members_removed", "members_kept",
-    "crowding_kept", "no_outer_field",
-)  # fmt: skip
+    "all",
+    "snr_5",
+    "snr_7",
+    "snr_10",
+    "bright_half",
+    "faint_half",
+    "members_removed",
+    "members_kept",
+    "crowding_kept",
+    "no_outer_field",
+)
 
 
 def test_nested_samples_of_one_law_have_no_systematic_part_but_by_chance():

@@ -94,29 +94,56 @@ class FakeRun:
 
 BOXES = {"amplitude": 0.4123, "amplitude_err": 0.0111, "index": 0.6931, "index_err": 0.0214}
 LIKELIHOOD = {
-    "c": 1.3812, "c_err": 0.0433, "floor": 0.3512, "floor_err": 0.0412, "a": 3.5, "index": 0.7240, "index_err": 0.0227,
-    "amplitude": 0.4037, "amplitude_err": 0.0121, "recovery": 0.9034,
+    "c": 1.3812,
+    "c_err": 0.0433,
+    "floor": 0.3512,
+    "floor_err": 0.0412,
+    "a": 3.5,
+    "index": 0.7240,
+    "index_err": 0.0227,
+    "amplitude": 0.4037,
+    "amplitude_err": 0.0121,
+    "recovery": 0.9034,
     "covariance": [[4e-4, 2e-5, 1e-4], [2e-5, 1.9e-3, 1e-4], [1e-4, 1e-4, 1.7e-3]],
-    "distribution": "poisson", "dispersion": 0.0, "c_err_resampled": 0.051, "c_interval": [1.34, 1.42],
-    "floor_interval_95": [0.27, 0.43], "outer": {"n_per_arcsec2": 0.4112, "err": 0.0222},
+    "distribution": "poisson",
+    "dispersion": 0.0,
+    "c_err_resampled": 0.051,
+    "c_interval": [1.34, 1.42],
+    "floor_interval_95": [0.27, 0.43],
+    "outer": {"n_per_arcsec2": 0.4112, "err": 0.0222},
     "attenuation": {"realisations": 30, "ratio": 0.951, "c_corrected": 1.452},
     "binned": {"index_true": 0.724, "index_mean": 0.6612, "index_std": 0.0213, "mocks": 200},
-}  # fmt: skip
+}
 KERNEL = {
-    "alpha": 1.213, "alpha_err": 0.112, "softening_arcsec": 2.12, "softening_err": 0.33, "score_held_out": 0.913,
-    "given_score_held_out": 0.741, "score_fitted": 0.93,
-}  # fmt: skip
+    "alpha": 1.213,
+    "alpha_err": 0.112,
+    "softening_arcsec": 2.12,
+    "softening_err": 0.33,
+    "score_held_out": 0.913,
+    "given_score_held_out": 0.741,
+    "score_fitted": 0.93,
+}
 BEYOND = {"correlation": 0.31, "null_mean": 0.012, "null_std": 0.061, "p_value": 0.0025, "turned_std": 0.09}
 RANKED = {
-    "rank": [1, 2, -1], "map": ["kappa", "light", "uniform"], "ln_likelihood": [-900.0, -912.5, np.nan],
-    "delta": [0.0, -12.5, np.nan], "delta_err": [0.0, 4.5, np.nan], "c": [1.31, 0.4, np.nan],
-    "uniform": [0.1, 0.2, np.nan], "n_sources": [200, 200, 0], "area_arcsec2": [900.0, 900.0, 0.0],
+    "rank": [1, 2, -1],
+    "map": ["kappa", "light", "uniform"],
+    "ln_likelihood": [-900.0, -912.5, np.nan],
+    "delta": [0.0, -12.5, np.nan],
+    "delta_err": [0.0, 4.5, np.nan],
+    "c": [1.31, 0.4, np.nan],
+    "uniform": [0.1, 0.2, np.nan],
+    "n_sources": [200, 200, 0],
+    "area_arcsec2": [900.0, 900.0, 0.0],
     "c_at_bound": [False, True, False],
-}  # fmt: skip
+}
 SAMPLED = {column.name: [1.0, np.nan] for column in SENSITIVITY} | {
-    "sample": ["all", "snr_10"], "n_sources": [200, 3], "index": [0.724, np.nan], "index_err": [0.0227, np.nan],
-    "binned_index": [0.6931, 0.71], "binned_index_err": [0.0214, 0.2],
-}  # fmt: skip
+    "sample": ["all", "snr_10"],
+    "n_sources": [200, 3],
+    "index": [0.724, np.nan],
+    "index_err": [0.0227, np.nan],
+    "binned_index": [0.6931, 0.71],
+    "binned_index_err": [0.0214, 0.2],
+}
 
 
 def tangent(shape: tuple[int, int], eta0: float, angle: float) -> WCS:
@@ -439,18 +466,21 @@ def fits(*, empty) -> dict:
     laws = {
         "cored": (["ln_peak", "ln_core", "slope", "floor"], [1.6, 2.3, 1.9, 0.0], [0.05, 0.1, 0.2, None]),
         "elliptical": (
-            ["ln_peak", "ln_core", "slope", "floor", "e1", "e2"], [1.6, 2.3, 1.9, 0.4, 0.1, 0.05],
+            ["ln_peak", "ln_core", "slope", "floor", "e1", "e2"],
+            [1.6, 2.3, 1.9, 0.4, 0.1, 0.05],
             [0.05, 0.1, 0.2, 0.02, 0.01, 0.01],
         ),
         "nfw": (["ln_at_rs", "ln_rs", "floor"], [0.7, 4.1, 0.2], [0.05, 0.1, 0.02]),
-    }  # fmt: skip
+    }
     found: dict = {
         name: {
-            "parameters": names, "values": [None] * len(names) if empty else values,
-            "err": [None] * len(names) if empty else errors, "robust_err": [None] * len(names),
+            "parameters": names,
+            "values": [None] * len(names) if empty else values,
+            "err": [None] * len(names) if empty else errors,
+            "robust_err": [None] * len(names),
         }
         for name, (names, values, errors) in laws.items()
-    }  # fmt: skip
+    }
     shape = {
         "axis_ratio": 0.8,
         "axis_ratio_err": 0.03,
@@ -463,24 +493,34 @@ def fits(*, empty) -> dict:
 def further(*, empty) -> tuple[QTable, QTable, QTable, QTable]:
     """Annuli over all fields, shapes, masses and the contamination."""
     radial = {column.name: np.full(6, 0.1) for column in RADIAL} | {
-        "geometry": ["circle"] * 4 + ["ellipse"] * 2, "r_mean": [3.0, 10.0, 30.0, 60.0, 5.0, 20.0],
-        "n_gc": [90, 60, 40, 0, 90, 60], "n_per_arcsec2": [5.0, 2.5, 0.6, 0.0, 4.0, 1.0],
+        "geometry": ["circle"] * 4 + ["ellipse"] * 2,
+        "r_mean": [3.0, 10.0, 30.0, 60.0, 5.0, 20.0],
+        "n_gc": [90, 60, 40, 0, 90, 60],
+        "n_per_arcsec2": [5.0, 2.5, 0.6, 0.0, 4.0, 1.0],
         "n_err": [0.5, 0.3, 0.1, 0, 0.4, 0.1],
-    }  # fmt: skip
+    }
     shape = {
-        "tracer": ["sources", "sources", "kappa", "kappa"], "r_lo": [3.0, 10.0] * 2, "r_hi": [10.0, 30.0] * 2,
-        "n_gc": [90, 60, np.nan, np.nan], "slope": [1.0] * 4, "axis_ratio": [0.7, 0.6, 0.8, 0.75],
-        "axis_ratio_err": [0.1, 0.05, np.nan, np.nan], "position_angle": [178.0, 3.0, 1.0, 5.0],
+        "tracer": ["sources", "sources", "kappa", "kappa"],
+        "r_lo": [3.0, 10.0] * 2,
+        "r_hi": [10.0, 30.0] * 2,
+        "n_gc": [90, 60, np.nan, np.nan],
+        "slope": [1.0] * 4,
+        "axis_ratio": [0.7, 0.6, 0.8, 0.75],
+        "axis_ratio_err": [0.1, 0.05, np.nan, np.nan],
+        "position_angle": [178.0, 3.0, 1.0, 5.0],
         "position_angle_err": [9.0, 5.0, np.nan, np.nan],
-    }  # fmt: skip
+    }
     masses = {
-        "quantity": ["M_lens(<60 arcsec)", "kpc per arcsec", "M_lens(<100 arcsec)"], "value": [3.24e14, 4.9214, np.nan],
-        "err": [1.2e13, np.nan, np.nan], "unit": ["Msun", "kpc arcsec-1", "Msun"],
+        "quantity": ["M_lens(<60 arcsec)", "kpc per arcsec", "M_lens(<100 arcsec)"],
+        "value": [3.24e14, 4.9214, np.nan],
+        "err": [1.2e13, np.nan, np.nan],
+        "unit": ["Msun", "kpc arcsec-1", "Msun"],
         "arithmetic": ["0.567 x <area>", "D_L x pi / 648000", "the map does not cover it"],
-    }  # fmt: skip
+    }
     contamination = {column.name: [0.36, np.nan] for column in CONTAMINATION} | {
-        "component": ["outermost annulus", "noise peaks"], "how": ["sources < 90 arcsec", "no null map"],
-    }  # fmt: skip
+        "component": ["outermost annulus", "noise peaks"],
+        "how": ["sources < 90 arcsec", "no null map"],
+    }
     tables = ((RADIAL, radial), (SHAPE, shape), (MASSES, masses), (CONTAMINATION, contamination))
     return tuple(
         table(columns, None if empty and columns in (RADIAL, SHAPE) else data) for columns, data in tables
@@ -513,9 +553,11 @@ def masked_columns(masks) -> dict[str, np.ndarray]:
     share = {"good": 0.5, "edge": 0.2, "bright": 0.1, "extended": 0.1, "region": 0.1}
     columns = {name: np.full(3 * len(masks), 10 * share.get(name.split("_")[0], 0.0)) for name in names}
     return columns | {
-        "field": np.repeat(list(masks), 3), "r_lo": np.tile([0.0, 1.0, 30.0], len(masks)),
-        "r_hi": np.tile([1.0, 30.0, np.inf], len(masks)), "data_arcsec2": np.full(3 * len(masks), 10.0),
-    }  # fmt: skip
+        "field": np.repeat(list(masks), 3),
+        "r_lo": np.tile([0.0, 1.0, 30.0], len(masks)),
+        "r_hi": np.tile([1.0, 30.0, np.inf], len(masks)),
+        "data_arcsec2": np.full(3 * len(masks), 10.0),
+    }
 
 
 def purity_columns(names) -> dict[str, np.ndarray]:
@@ -527,14 +569,23 @@ def purity_columns(names) -> dict[str, np.ndarray]:
         for zone, peak in ((1, 100.0), (2, 60.0)):
             noise = peak * np.exp(-((low**2) - 6.25) / 2)
             found = np.rint(noise + 40 * np.exp(-(low - 2.5) / 3)).astype(int)
-            rows.append({
-                "field": np.full(n, name), "zone": np.full(n, zone),
-                "noise_lo": np.full(n, 0.1), "noise_hi": np.full(n, 0.2),
-                "area_arcsec2": np.full(n, 100.0), "snr_lo": low, "snr_hi": np.append(low[1:], np.inf),
-                "n_found": found,
-                "n_noise": noise, "n_noise_err": np.sqrt(noise / 6), "purity": 1 - noise / found,
-                "purity_err": np.full(n, 0.1), "purity_above": np.full(n, 0.9),
-            })  # fmt: skip
+            rows.append(
+                {
+                    "field": np.full(n, name),
+                    "zone": np.full(n, zone),
+                    "noise_lo": np.full(n, 0.1),
+                    "noise_hi": np.full(n, 0.2),
+                    "area_arcsec2": np.full(n, 100.0),
+                    "snr_lo": low,
+                    "snr_hi": np.append(low[1:], np.inf),
+                    "n_found": found,
+                    "n_noise": noise,
+                    "n_noise_err": np.sqrt(noise / 6),
+                    "purity": 1 - noise / found,
+                    "purity_err": np.full(n, 0.1),
+                    "purity_above": np.full(n, 0.9),
+                }
+            )
     return {key: np.concatenate([row[key] for row in rows]) for key in rows[0]}
 
 
@@ -544,10 +595,14 @@ def pattern_columns(names, *, empty) -> dict[str, np.ndarray]:
     n = edges.size - 1
     chance = np.full(n, np.nan) if empty else np.array([1e-30, 1e-6, 0.4, 0.7, 0.9, 0.2, 0.5, np.nan])
     each = {
-        "snr_lo": edges[:-1], "snr_hi": edges[1:], "n_found": np.full(n, 0 if empty else 100),
-        "period": np.where(np.isnan(chance), np.nan, 32.0), "angle": chance * 0, "power": chance * 0 + 9,
+        "snr_lo": edges[:-1],
+        "snr_hi": edges[1:],
+        "n_found": np.full(n, 0 if empty else 100),
+        "period": np.where(np.isnan(chance), np.nan, 32.0),
+        "angle": chance * 0,
+        "power": chance * 0 + 9,
         "false_alarm": chance,
-    }  # fmt: skip
+    }
     return {
         "field": np.repeat(names, n),
         **{key: np.tile(values, len(names)) for key, values in each.items()},
@@ -683,11 +738,30 @@ def test_page_needs_nothing_else_and_holds_every_figure(full: FakeRun) -> None:
     assert sorted(files) == sorted(
         f"{name}.png"
         for name in (
-            "mosaic-a", "core", "sources-a", "density-a", "mosaic-b", "sources-b", "relation", "rho-a", "kappa",
-            "comparison", "residual", "profile", "shapes", "laws", "shape", "both-laws", "ranking", "sensitivity",
-            "purity", "regularity", "masked-a", "masked-b",
+            "mosaic-a",
+            "core",
+            "sources-a",
+            "density-a",
+            "mosaic-b",
+            "sources-b",
+            "relation",
+            "rho-a",
+            "kappa",
+            "comparison",
+            "residual",
+            "profile",
+            "shapes",
+            "laws",
+            "shape",
+            "both-laws",
+            "ranking",
+            "sensitivity",
+            "purity",
+            "regularity",
+            "masked-a",
+            "masked-b",
         )
-    )  # fmt: skip
+    )
     assert {link for link in seen.links if link.endswith(".png")} == {f"figures/{name}" for name in files}
     assert len(seen.images) == len(files)
     assert sum(map(len, seen.images)) <= sum(map(len, files.values()))
@@ -700,14 +774,39 @@ def test_page_needs_nothing_else_and_holds_every_figure(full: FakeRun) -> None:
 def test_page_says_the_summary_s_numbers(full: FakeRun) -> None:
     text = outline(full).text
     for words in (
-        "Mock & <1>", f"{full.summary['n_detected']:,}", "0.693 ± 0.021", "0.412 ± 0.011", "0.0151 ± 0.0012",
-        "3.24 × 1014", "0.704 ± 0.020", "0.5 σ", "93.0 %", "88.0 %", "21.3 %", "recipe: diego2026",
+        "Mock & <1>",
+        f"{full.summary['n_detected']:,}",
+        "0.693 ± 0.021",
+        "0.412 ± 0.011",
+        "0.0151 ± 0.0012",
+        "3.24 × 1014",
+        "0.704 ± 0.020",
+        "0.5 σ",
+        "93.0 %",
+        "88.0 %",
+        "21.3 %",
+        "recipe: diego2026",
         "reading the images",
-        "0.0931", "0.0881 – 0.123", "1.31", "2.72", "95.7 %", "up to S/N 3.5",
-        "1.381 ± 0.043", "0.724 ± 0.023", "0.351 ± 0.041", "0.661 ± 0.021", "1.45", "−12.5 ± 4.5",
-        "does not cover the sky", "≥ 0.40", "not iterated (recipe: diego2026)", "4 fits, last change 0.0007",
-        "1.21 ± 0.11", "0.330 ± 0.021", "S/N ≥ 10",
-    ):  # fmt: skip
+        "0.0931",
+        "0.0881 – 0.123",
+        "1.31",
+        "2.72",
+        "95.7 %",
+        "up to S/N 3.5",
+        "1.381 ± 0.043",
+        "0.724 ± 0.023",
+        "0.351 ± 0.041",
+        "0.661 ± 0.021",
+        "1.45",
+        "−12.5 ± 4.5",
+        "does not cover the sky",
+        "≥ 0.40",
+        "not iterated (recipe: diego2026)",
+        "4 fits, last change 0.0007",
+        "1.21 ± 0.11",
+        "0.330 ± 0.021",
+        "S/N ≥ 10",
+    ):
         assert words in text.replace("\N{NO-BREAK SPACE}", " "), words
 
 
@@ -817,11 +916,22 @@ def test_laws_contamination_and_masses_stand_on_the_page(full: FakeRun) -> None:
     text = outline(full).text.replace("\N{NO-BREAK SPACE}", " ")
     peak, core = math.exp(1.6), math.exp(2.3)
     for words in (
-        numbers.error_text(peak, 0.05 * peak), numbers.error_text(core, 0.1 * core), "1.90 ± 0.20", "0, at its bound",
-        "0.800 ± 0.030", "13.0 ± 4.0", "(3.24 ± 0.12) × 1014", "4.921", "0.567 x <area>", "the map does not cover it",
-        "0.36 ± 0.36", "sources < 90 arcsec", "no null map", "Offset of κ 0.45 arcsec",
+        numbers.error_text(peak, 0.05 * peak),
+        numbers.error_text(core, 0.1 * core),
+        "1.90 ± 0.20",
+        "0, at its bound",
+        "0.800 ± 0.030",
+        "13.0 ± 4.0",
+        "(3.24 ± 0.12) × 1014",
+        "4.921",
+        "0.567 x <area>",
+        "the map does not cover it",
+        "0.36 ± 0.36",
+        "sources < 90 arcsec",
+        "no null map",
+        "Offset of κ 0.45 arcsec",
         "half of its height at 22 arcsec",
-    ):  # fmt: skip
+    ):
         assert words in text, words
 
 
@@ -943,9 +1053,15 @@ def test_powers_are_the_number(value) -> None:
 
 def test_shares() -> None:
     assert [numbers.share(v) for v in (0, 1, 0.0234, 0.00234, 1e-6)] == [
-        "0&nbsp;%", "100.0&nbsp;%", "2.3&nbsp;%", "0.23&nbsp;%", "&lt; 0.01&nbsp;%",
-    ]  # fmt: skip
+        "0&nbsp;%",
+        "100.0&nbsp;%",
+        "2.3&nbsp;%",
+        "0.23&nbsp;%",
+        "&lt; 0.01&nbsp;%",
+    ]
     assert [numbers.share(v) for v in (0.9996, 0.99996, 0.999)] == [
-        "99.96&nbsp;%", "99.996&nbsp;%", "99.9&nbsp;%",
-    ]  # fmt: skip
+        "99.96&nbsp;%",
+        "99.996&nbsp;%",
+        "99.9&nbsp;%",
+    ]
     assert numbers.share(None, "a < b") == '– <span class="why">a &lt; b</span>'

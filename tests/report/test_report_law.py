@@ -14,11 +14,19 @@ from tilegc.report import law
 
 def material(floor_err, interval):
     """Two samples: the run itself, c = 1.25, and another with a floor."""
-    table = QTable({
-        "sample": ["all", "snr_5"], "n_sources": [40, 30], "binned_index": [0.7, 0.7], "binned_index_err": [0.1, 0.1],
-        "index": [0.8, 0.9], "index_err": [0.2, 0.1], "floor": [-1.0, 0.2], "floor_err": [floor_err, 0.1],
-        "pearson": [0.5, 0.5],
-    })  # fmt: skip
+    table = QTable(
+        {
+            "sample": ["all", "snr_5"],
+            "n_sources": [40, 30],
+            "binned_index": [0.7, 0.7],
+            "binned_index_err": [0.1, 0.1],
+            "index": [0.8, 0.9],
+            "index_err": [0.2, 0.1],
+            "floor": [-1.0, 0.2],
+            "floor_err": [floor_err, 0.1],
+            "pearson": [0.5, 0.5],
+        }
+    )
     found = {"c": 1.25, "c_interval": interval}
     return SimpleNamespace(
         run=SimpleNamespace(sensitivity=table), summary={"relation": {"likelihood": found}}

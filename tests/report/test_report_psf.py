@@ -30,9 +30,11 @@ def material(tmp_path):
             path.parent.mkdir(exist_ok=True)
             write_psf(path, quantised(image), band=band, scale=0.03, origin="stars", n_stars=31)
     return SimpleNamespace(
-        config=SimpleNamespace(recipe="calibrated"), fields=tuple(fields), summary={"fields": summary},
+        config=SimpleNamespace(recipe="calibrated"),
+        fields=tuple(fields),
+        summary={"fields": summary},
         run=SimpleNamespace(path=tmp_path),
-    )  # fmt: skip
+    )
 
 
 def test_one_image_a_band_and_one_profile_each(material):

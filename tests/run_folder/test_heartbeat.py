@@ -90,8 +90,16 @@ def test_a_heart_that_cannot_beat_stops_no_run(tmp_path, caplog):
 
 
 def test_a_run_of_another_machine_whose_lock_is_not_seen(running):
-    leave(running, written=ago(5), moved=ago(5), name="filter", units=3, units_in_all=9, units_of_run=12,
-          pixels_per_second=2.5e6)  # fmt: skip
+    leave(
+        running,
+        written=ago(5),
+        moved=ago(5),
+        name="filter",
+        units=3,
+        units_in_all=9,
+        units_of_run=12,
+        pixels_per_second=2.5e6,
+    )
     found = status(running)
     assert (found.state, found.alive, found.since) == ("running", True, None)
     first, second = tilegc("status", running).out.splitlines()[:2]

@@ -61,9 +61,11 @@ def test_windows_hold_the_halo_or_end_with_the_field(shape, size, halo):
         assert window.shape == tile.window.shape
         np.testing.assert_array_equal(window[tile.core_in_window], number[tile.core.slices])
         margins = (
-            tile.core.y0 - tile.window.y0, tile.core.x0 - tile.window.x0,
-            tile.window.y1 - tile.core.y1, tile.window.x1 - tile.core.x1,
-        )  # fmt: skip
+            tile.core.y0 - tile.window.y0,
+            tile.core.x0 - tile.window.x0,
+            tile.window.y1 - tile.core.y1,
+            tile.window.x1 - tile.core.x1,
+        )
         ends = (
             tile.window.y0 == 0,
             tile.window.x0 == 0,

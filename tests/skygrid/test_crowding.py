@@ -67,9 +67,7 @@ def test_shares_by_plain_sums(brighter):
     reach = 4 * WIDTH
 
     def around(values, j, i):
-        near = [
-            (k, m) for k, m in np.ndindex(14, 17) if abs(k - j) <= reach and abs(m - i) <= reach
-        ]  # fmt: skip
+        near = [(k, m) for k, m in np.ndindex(14, 17) if abs(k - j) <= reach and abs(m - i) <= reach]
         return math.fsum(
             float(values[k, m]) * math.exp(-0.5 * ((k - j) ** 2 + (m - i) ** 2) / WIDTH**2) for k, m in near
         )
@@ -126,9 +124,19 @@ def crowded(seed=5) -> tuple[SkyCells, SkyCells, np.ndarray, np.ndarray]:
 
     none = np.full(n_pixels.shape, np.nan)
     every = SkyCells(
-        SkyGrid(342.0, -44.0, 1.0), j0, i0, ("a", "b"), np.full(2, 1 / SIDE**2), n_pixels, n_pixels, n_pixels,
-        np.where(n_pixels > 0, number, 0), none, none, kappa,
-    )  # fmt: skip
+        SkyGrid(342.0, -44.0, 1.0),
+        j0,
+        i0,
+        ("a", "b"),
+        np.full(2, 1 / SIDE**2),
+        n_pixels,
+        n_pixels,
+        n_pixels,
+        np.where(n_pixels > 0, number, 0),
+        none,
+        none,
+        kappa,
+    )
     return (
         every,
         replace(every, n_gc=counted(kept)),

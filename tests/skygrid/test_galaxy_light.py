@@ -90,9 +90,19 @@ def seen(light: np.ndarray) -> SkyCells:
     whole = np.full(n.shape, round(PIXEL**2 / 1e-3))
     j0, i0 = PLACE.first
     return SkyCells(
-        SkyGrid(30.0, -20.0, PIXEL), j0, i0, ("a",), np.array([1e-3]), whole, n, whole, np.zeros_like(n),
-        light[None], np.zeros(n.shape), PLACE.kappa,
-    )  # fmt: skip
+        SkyGrid(30.0, -20.0, PIXEL),
+        j0,
+        i0,
+        ("a",),
+        np.array([1e-3]),
+        whole,
+        n,
+        whole,
+        np.zeros_like(n),
+        light[None],
+        np.zeros(n.shape),
+        PLACE.kappa,
+    )
 
 
 def sky_light() -> np.ndarray:

@@ -86,9 +86,17 @@ def test_it_is_scaled_as_declared_and_undeclared_is_refused(tmp_path):
 
 @pytest.mark.parametrize(
     ("unit", "declared", "of_one"),
-    [("", None, 1.0), ("arcsec", None, 1.0), ("deg", None, 3600.0), ("arcmin", None, 60.0), ("pixel", None, 0.5),
-     ("", "pixel", 0.5), ("arcsec", "arcmin", 60.0), ("", "rad", 206264.806)],
-)  # fmt: skip
+    [
+        ("", None, 1.0),
+        ("arcsec", None, 1.0),
+        ("deg", None, 3600.0),
+        ("arcmin", None, 60.0),
+        ("pixel", None, 0.5),
+        ("", "pixel", 0.5),
+        ("arcsec", "arcmin", 60.0),
+        ("", "rad", 206264.806),
+    ],
+)
 def test_units_of_deflections(tmp_path, unit, declared, of_one):
     east, north, kappa, _ = lens(cards())
     more = {"BUNIT": unit} if unit else {}
@@ -214,16 +222,18 @@ def test_range_maps_of_deflections_pair_by_number(tmp_path):
 
 def test_rivals_are_read_by_name_each_with_its_own_scaling(tmp_path):
     run = {
-        "recipe": "diego2026", "cluster": {"name": "c", "redshift": Z, "ra": CENTRE[0], "dec": CENTRE[1]},
+        "recipe": "diego2026",
+        "cluster": {"name": "c", "redshift": Z, "ra": CENTRE[0], "dec": CENTRE[1]},
         "fields": [{"name": "a", "bands": {"F": "a.fits"}}],
         "convergence": {
-            "path": str(save(tmp_path / "k.fits")), "source_redshift": 3.0,
+            "path": str(save(tmp_path / "k.fits")),
+            "source_redshift": 3.0,
             "compare": [
                 {"name": "other", "path": str(save(tmp_path / "o.fits", image(seed=8))), "lens_scaling": 1.0},
                 {"name": "third", "path": str(save(tmp_path / "t.fits"))},
             ],
         },
-    }  # fmt: skip
+    }
     with pytest.raises(ConvergenceError, match=r"t\.fits.*convergence\.compare\.1\.source_redshift"):
         find_lens_models(config.resolve(run), COSMOLOGY)
     run["convergence"]["compare"].pop()
@@ -262,8 +272,10 @@ def test_local_maxima_against_a_loop():
 
 def test_peaks_of_kappa_are_given_from_the_centre():
     y, x = np.indices((121, 121), float)
-    values = sum(h * np.exp(-((x - a) ** 2 + (y - b) ** 2) / 18) for h, b, a in
-                 [(1.0, 60, 62), (0.9, 80, 40), (0.5, 63, 62), (0.3, 30, 30), (2.0, 5, 119)])  # fmt: skip
+    values = sum(
+        h * np.exp(-((x - a) ** 2 + (y - b) ** 2) / 18)
+        for h, b, a in [(1.0, 60, 62), (0.9, 80, 40), (0.5, 63, 62), (0.3, 30, 30), (2.0, 5, 119)]
+    )
     kappa = flat_kappa(values)
     found = kappa_peaks(kappa, SkyGrid(342.18, -44.53, 1.0), 40.0)
     # the two near one another blend; 0.3 is below half; the highest of all is 80 arcsec off

@@ -85,9 +85,17 @@ def fields(tmp_path_factory):
             for tile in grid.tiles():
                 store.write(path, array, tile.core, values[tile.core.slices])
         source = FieldSource(
-            name, shape, (BandSource("F", None),), "", tan(shape, scale, float(y), float(x)), scale, scale**2,
-            has_err=False, has_wht=False, store=path,
-        )  # fmt: skip
+            name,
+            shape,
+            (BandSource("F", None),),
+            "",
+            tan(shape, scale, float(y), float(x)),
+            scale,
+            scale**2,
+            has_err=False,
+            has_wht=False,
+            store=path,
+        )
         tiles.append(FieldTiles(source, path, grid))
     return Context(fields=tuple(tiles)), held
 

@@ -81,17 +81,34 @@ def serving(key: str, secret: str) -> Iterator[int]:
 
     def call(*command: object) -> None:
         done = subprocess.run(
-            [str(word) for word in command], check=False, capture_output=True, text=True, timeout=180,
-            env={**os.environ, "CEPH_ARGS": f"--conf {conf}"}, stdin=subprocess.DEVNULL,
-        )  # fmt: skip
+            [str(word) for word in command],
+            check=False,
+            capture_output=True,
+            text=True,
+            timeout=180,
+            env={**os.environ, "CEPH_ARGS": f"--conf {conf}"},
+            stdin=subprocess.DEVNULL,
+        )
         if done.returncode:
             raise RuntimeError(f"{command}: {done.stderr[-1500:]}")
 
     try:
         rights = ("--cap", "mon", "allow *")
         call("ceph-authtool", "--create-keyring", folder / "keyring", "--gen-key", "-n", "mon.", *rights)
-        call("ceph-authtool", folder / "keyring", "--gen-key", "-n", "client.admin", *rights,
-             "--cap", "osd", "allow *", "--cap", "mgr", "allow *")  # fmt: skip
+        call(
+            "ceph-authtool",
+            folder / "keyring",
+            "--gen-key",
+            "-n",
+            "client.admin",
+            *rights,
+            "--cap",
+            "osd",
+            "allow *",
+            "--cap",
+            "mgr",
+            "allow *",
+        )
         places = ("--addv", "a", f"[v1:127.0.0.1:{monitor}]")
         call("monmaptool", "--create", *places, "--fsid", number, folder / "monmap")
         call("ceph-mon", "--mkfs", "-i", "a", "--monmap", folder / "monmap", "--keyring", folder / "keyring")
@@ -108,8 +125,15 @@ def serving(key: str, secret: str) -> Iterator[int]:
                 if last or "wrong fsid" not in str(error):
                     raise
         call("radosgw", "-n", "client.rgw.a")
-        call("radosgw-admin", "user", "create", "--uid=tg", "--display-name=tg", f"--access-key={key}",
-             f"--secret-key={secret}")  # fmt: skip
+        call(
+            "radosgw-admin",
+            "user",
+            "create",
+            "--uid=tg",
+            "--display-name=tg",
+            f"--access-key={key}",
+            f"--secret-key={secret}",
+        )
         for _ in range(240):
             with contextlib.suppress(OSError), urllib.request.urlopen(f"http://127.0.0.1:{port}/", timeout=5):
                 break

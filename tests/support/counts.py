@@ -89,15 +89,25 @@ def draw_outer(
     kappa = np.exp(ln_edge - draw.normal(*SLOPE) * ln_ratio)
     n = draw.poisson((law[0] * kappa ** law[1] + floor).mean() * area)
     return OuterField(
-        n / area, max(n, 1) ** 0.5 / area, ln_edge - SLOPE[0] * ln_ratio, SLOPE[1] * ln_ratio, np.full(21, 1 / 21)
-    )  # fmt: skip
+        n / area,
+        max(n, 1) ** 0.5 / area,
+        ln_edge - SLOPE[0] * ln_ratio,
+        SLOPE[1] * ln_ratio,
+        np.full(21, 1 / 21),
+    )
 
 
 def in_boxes(
     place: Sky, count: np.ndarray, outer: OuterField | None = None, kappa=None, light=None
 ) -> BoxCounts:
     data = gather(
-        place.kappa if kappa is None else kappa, place.area, count, place.use, first=place.first,
-        cells=round(3.0 / place.pixel), pixel=place.pixel, light=light,
-    )  # fmt: skip
+        place.kappa if kappa is None else kappa,
+        place.area,
+        count,
+        place.use,
+        first=place.first,
+        cells=round(3.0 / place.pixel),
+        pixel=place.pixel,
+        light=light,
+    )
     return BoxCounts(**{**data.__dict__, "outer": outer})

@@ -81,8 +81,18 @@ def azure(container: str) -> Iterator[dict[str, str]]:
     program = shutil.which("azurite-blob")
     assert program is not None
     with tempfile.TemporaryDirectory() as folder:
-        command = [program, "--blobHost", "127.0.0.1", "--blobPort", str(port), "--location", folder,
-                   "--silent", "--skipApiVersionCheck", "--disableTelemetry"]  # fmt: skip
+        command = [
+            program,
+            "--blobHost",
+            "127.0.0.1",
+            "--blobPort",
+            str(port),
+            "--location",
+            folder,
+            "--silent",
+            "--skipApiVersionCheck",
+            "--disableTelemetry",
+        ]
         with _serving(command, port):
             from azure.storage.blob import BlobServiceClient
 

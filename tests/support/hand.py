@@ -64,10 +64,21 @@ def settings(**more: object) -> RunConfig:
 def tan(shape, scale, y, x) -> str:
     """WCS cards of a field without rotation whose pixel (y, x) lies on the cluster's centre."""
     cards = {
-        "NAXIS": 2, "NAXIS1": shape[1], "NAXIS2": shape[0], "CTYPE1": "RA---TAN", "CTYPE2": "DEC--TAN",
-        "CRVAL1": RA, "CRVAL2": DEC, "CRPIX1": x + 1, "CRPIX2": y + 1, "CDELT1": -scale / 3600,
-        "CDELT2": scale / 3600, "CUNIT1": "deg", "CUNIT2": "deg", "RADESYS": "ICRS",
-    }  # fmt: skip
+        "NAXIS": 2,
+        "NAXIS1": shape[1],
+        "NAXIS2": shape[0],
+        "CTYPE1": "RA---TAN",
+        "CTYPE2": "DEC--TAN",
+        "CRVAL1": RA,
+        "CRVAL2": DEC,
+        "CRPIX1": x + 1,
+        "CRPIX2": y + 1,
+        "CDELT1": -scale / 3600,
+        "CDELT2": scale / 3600,
+        "CUNIT1": "deg",
+        "CUNIT2": "deg",
+        "RADESYS": "ICRS",
+    }
     return fits.Header(cards).tostring("\n")
 
 

@@ -28,9 +28,19 @@ __all__ = ["GATEWAY", "Kube", "missing", "reached"]
 
 BINARIES = ("kube-apiserver", "kube-controller-manager", "kube-scheduler", "kube-proxy", "kubelet")
 PROGRAMS = (
-    "etcd", "containerd", "ctr", "runc", "kubectl", "ip", "nsenter", "iptables", "conntrack", "dnsmasq", "openssl",
+    "etcd",
+    "containerd",
+    "ctr",
+    "runc",
+    "kubectl",
+    "ip",
+    "nsenter",
+    "iptables",
+    "conntrack",
+    "dnsmasq",
+    "openssl",
     "buildah",
-)  # fmt: skip
+)
 PLUGINS = Path("/usr/lib/cni")
 GATEWAY = "10.244.0.1"
 """This machine, as the pods of the node that is started here see it."""
@@ -38,9 +48,13 @@ IMAGE = "tilegc:0.1.0"
 """What the manifests name."""
 BASE = "docker.io/library/python:3.11-slim"
 KERNEL = (
-    "vm.overcommit_memory", "vm.panic_on_oom", "kernel.panic", "kernel.panic_on_oops", "kernel.keys.root_maxkeys",
+    "vm.overcommit_memory",
+    "vm.panic_on_oom",
+    "kernel.panic",
+    "kernel.panic_on_oops",
+    "kernel.keys.root_maxkeys",
     "kernel.keys.root_maxbytes",
-)  # fmt: skip
+)
 """What a kubelet sets for the whole machine: put back at the end."""
 
 OLD_SERVER = """
@@ -78,14 +92,19 @@ disabled_plugins = ["io.containerd.snapshotter.v1.btrfs", "io.containerd.snapsho
     conf_dir = "{folder}/cni"
 """
 BRIDGE = {
-    "cniVersion": "0.4.0", "name": "pods",
+    "cniVersion": "0.4.0",
+    "name": "pods",
     "plugins": [
         {
-            "type": "bridge", "bridge": "cni0", "isGateway": True, "hairpinMode": True, "ipMasq": False,
+            "type": "bridge",
+            "bridge": "cni0",
+            "isGateway": True,
+            "hairpinMode": True,
+            "ipMasq": False,
             "ipam": {"type": "host-local", "subnet": "10.244.0.0/24", "routes": [{"dst": "0.0.0.0/0"}]},
         }
     ],
-}  # fmt: skip
+}
 KUBELET = """
 apiVersion: kubelet.config.k8s.io/v1beta1
 kind: KubeletConfiguration
@@ -160,8 +179,12 @@ class Kube:
         """Run kubectl; what it prints."""
         done = subprocess.run(
             [*self.inside, "kubectl", "--kubeconfig", str(self.kubeconfig), *command],
-            input=text, check=False, capture_output=True, text=True, timeout=seconds,
-        )  # fmt: skip
+            input=text,
+            check=False,
+            capture_output=True,
+            text=True,
+            timeout=seconds,
+        )
         if done.returncode:
             raise RuntimeError(f"kubectl {' '.join(command)}: {done.stderr.strip()[-2000:]}")
         return done.stdout
@@ -175,14 +198,21 @@ class Kube:
     ) -> subprocess.Popen[str]:
         """Start a Python program that talks to the cluster; what it says goes into pipes, or into one file."""
         environment = {
-            **os.environ, **self.environment, "KUBECONFIG": str(kubeconfig or self.kubeconfig), **more,
-        }  # fmt: skip
+            **os.environ,
+            **self.environment,
+            "KUBECONFIG": str(kubeconfig or self.kubeconfig),
+            **more,
+        }
         with contextlib.ExitStack() as stack:
             said = subprocess.PIPE if log is None else stack.enter_context(log.open("w"))
             return subprocess.Popen(
                 [*self.outside, *map(str, command)],
-                env=environment, stdout=said, stderr=said, text=True, start_new_session=True,
-            )  # fmt: skip
+                env=environment,
+                stdout=said,
+                stderr=said,
+                text=True,
+                start_new_session=True,
+            )
 
 
 @contextlib.contextmanager
@@ -228,34 +258,51 @@ class _Node:
             kube = self._kube()
             self._until(lambda: kube("get", "--raw", "/readyz") == "ok")
             self._worker(image)
-            self._until(lambda: any(
-                state["type"] == "Ready" and state["status"] == "True"
-                for node in kube.look("nodes") for state in node["status"].get("conditions", ())
-            ))  # fmt: skip
+            self._until(
+                lambda: any(
+                    state["type"] == "Ready" and state["status"] == "True"
+                    for node in kube.look("nodes")
+                    for state in node["status"].get("conditions", ())
+                )
+            )
             self._until(lambda: bool(kube.look("serviceaccounts")))
             stack.enter_context(self._names(kube))
             kube("apply", "-f", str(operator_resources()))
             self._start(
-                "operator", sys.executable, "-m", "kopf", "run", "-m", "dask_kubernetes.operator.controller", "-A",
-                KUBECONFIG=str(kube.kubeconfig), **kube.environment,
-            )  # fmt: skip
+                "operator",
+                sys.executable,
+                "-m",
+                "kopf",
+                "run",
+                "-m",
+                "dask_kubernetes.operator.controller",
+                "-A",
+                KUBECONFIG=str(kube.kubeconfig),
+                **kube.environment,
+            )
             self._volume(kube)
             yield kube
 
     def _kube(self) -> Kube:
         path = os.pathsep.join((str(self.folder / "site"), *sys.path))
         return Kube(
-            self.folder / "admin.conf", inside=("ip", "netns", "exec", self.network), outside=self.enter,
-            environment={"PYTHONPATH": path, "AWS_EC2_METADATA_DISABLED": "true"}, here=GATEWAY,
-        )  # fmt: skip
+            self.folder / "admin.conf",
+            inside=("ip", "netns", "exec", self.network),
+            outside=self.enter,
+            environment={"PYTHONPATH": path, "AWS_EC2_METADATA_DISABLED": "true"},
+            here=GATEWAY,
+        )
 
     def _start(self, name: str, *command: object, **environment: str) -> None:
         with (self.folder / "log" / f"{name}.log").open("ab") as stream:
             self.processes[name] = subprocess.Popen(
                 [*self.enter, *map(str, command)],
-                env={**os.environ, "AWS_EC2_METADATA_DISABLED": "true", **environment}, stdin=subprocess.DEVNULL,
-                stdout=stream, stderr=stream, start_new_session=True,
-            )  # fmt: skip
+                env={**os.environ, "AWS_EC2_METADATA_DISABLED": "true", **environment},
+                stdin=subprocess.DEVNULL,
+                stdout=stream,
+                stderr=stream,
+                start_new_session=True,
+            )
 
     def _until(self, holds, seconds: float = 180) -> None:
         end = time.monotonic() + seconds
@@ -287,9 +334,12 @@ class _Node:
         call("ip", "netns", "add", self.network)
         try:
             for command in (
-                "link set lo up", "link add cni0 type bridge", f"addr add {GATEWAY}/24 dev cni0", "link set cni0 up",
+                "link set lo up",
+                "link add cni0 type bridge",
+                f"addr add {GATEWAY}/24 dev cni0",
+                "link set cni0 up",
                 "route add default dev cni0",
-            ):  # fmt: skip
+            ):
                 call(*self.enter, "ip", *command.split())
             settings.mkdir(parents=True)
             (settings / "resolv.conf").write_text(
@@ -305,16 +355,56 @@ class _Node:
 
     def _certificates(self) -> None:
         pki = self.folder / "pki"
-        call("openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "2", "-subj", "/CN=one",
-             "-keyout", pki / "ca.key", "-out", pki / "ca.crt")  # fmt: skip
+        call(
+            "openssl",
+            "req",
+            "-x509",
+            "-newkey",
+            "rsa:2048",
+            "-nodes",
+            "-days",
+            "2",
+            "-subj",
+            "/CN=one",
+            "-keyout",
+            pki / "ca.key",
+            "-out",
+            pki / "ca.crt",
+        )
         call("openssl", "genrsa", "-out", pki / "sa.key", "2048")
         for name, subject in (("apiserver", "/CN=kube-apiserver"), ("admin", "/O=system:masters/CN=admin")):
-            call("openssl", "req", "-newkey", "rsa:2048", "-nodes", "-subj", subject,
-                 "-keyout", pki / f"{name}.key", "-out", pki / f"{name}.csr")  # fmt: skip
+            call(
+                "openssl",
+                "req",
+                "-newkey",
+                "rsa:2048",
+                "-nodes",
+                "-subj",
+                subject,
+                "-keyout",
+                pki / f"{name}.key",
+                "-out",
+                pki / f"{name}.csr",
+            )
             (pki / f"{name}.ext").write_text(f"subjectAltName={NAMES}\n" if name == "apiserver" else "")
-            call("openssl", "x509", "-req", "-days", "2", "-in", pki / f"{name}.csr", "-CA", pki / "ca.crt",
-                 "-CAkey", pki / "ca.key", "-CAcreateserial", "-extfile", pki / f"{name}.ext",
-                 "-out", pki / f"{name}.crt")  # fmt: skip
+            call(
+                "openssl",
+                "x509",
+                "-req",
+                "-days",
+                "2",
+                "-in",
+                pki / f"{name}.csr",
+                "-CA",
+                pki / "ca.crt",
+                "-CAkey",
+                pki / "ca.key",
+                "-CAcreateserial",
+                "-extfile",
+                pki / f"{name}.ext",
+                "-out",
+                pki / f"{name}.crt",
+            )
 
     def _files(self) -> None:
         texts = {
@@ -333,23 +423,37 @@ class _Node:
         pki, admin = self.folder / "pki", self.folder / "admin.conf"
         self._start("etcd", "etcd", "--data-dir", self.folder / "etcd", "--unsafe-no-fsync")
         self._start(
-            "apiserver", self.binaries / "kube-apiserver", "--etcd-servers=http://127.0.0.1:2379",
-            "--bind-address=0.0.0.0", f"--advertise-address={GATEWAY}", "--secure-port=16443",
-            "--service-cluster-ip-range=10.96.0.0/16", "--authorization-mode=RBAC", "--allow-privileged=true",
-            f"--client-ca-file={pki}/ca.crt", f"--tls-cert-file={pki}/apiserver.crt",
-            f"--tls-private-key-file={pki}/apiserver.key", f"--service-account-key-file={pki}/sa.key",
+            "apiserver",
+            self.binaries / "kube-apiserver",
+            "--etcd-servers=http://127.0.0.1:2379",
+            "--bind-address=0.0.0.0",
+            f"--advertise-address={GATEWAY}",
+            "--secure-port=16443",
+            "--service-cluster-ip-range=10.96.0.0/16",
+            "--authorization-mode=RBAC",
+            "--allow-privileged=true",
+            f"--client-ca-file={pki}/ca.crt",
+            f"--tls-cert-file={pki}/apiserver.crt",
+            f"--tls-private-key-file={pki}/apiserver.key",
+            f"--service-account-key-file={pki}/sa.key",
             f"--service-account-signing-key-file={pki}/sa.key",
-            "--service-account-issuer=https://kubernetes.default.svc", "--api-audiences=https://kubernetes.default.svc",
-            "--kubelet-preferred-address-types=InternalIP", f"--kubelet-client-certificate={pki}/admin.crt",
+            "--service-account-issuer=https://kubernetes.default.svc",
+            "--api-audiences=https://kubernetes.default.svc",
+            "--kubelet-preferred-address-types=InternalIP",
+            f"--kubelet-client-certificate={pki}/admin.crt",
             f"--kubelet-client-key={pki}/admin.key",
-        )  # fmt: skip
+        )
         kube = self._kube()
         self._until(lambda: kube("get", "--raw", "/readyz") == "ok")
         self._start(
-            "controllers", self.binaries / "kube-controller-manager", f"--kubeconfig={admin}",
-            "--use-service-account-credentials=true", f"--service-account-private-key-file={pki}/sa.key",
-            f"--root-ca-file={pki}/ca.crt", "--leader-elect=false",
-        )  # fmt: skip
+            "controllers",
+            self.binaries / "kube-controller-manager",
+            f"--kubeconfig={admin}",
+            "--use-service-account-credentials=true",
+            f"--service-account-private-key-file={pki}/sa.key",
+            f"--root-ca-file={pki}/ca.crt",
+            "--leader-elect=false",
+        )
         self._start(
             "scheduler", self.binaries / "kube-scheduler", f"--kubeconfig={admin}", "--leader-elect=false"
         )
@@ -369,24 +473,43 @@ class _Node:
             archive.unlink()
         call("buildah", "rmi", "localhost/pause:1")
         self._start(
-            "kubelet", self.binaries / "kubelet", f"--config={self.folder}/kubelet.yaml", f"--kubeconfig={admin}",
-            "--container-runtime=remote", f"--container-runtime-endpoint=unix://{socket}",
-            f"--root-dir={self.folder}/kubelet", "--hostname-override=node1", f"--node-ip={GATEWAY}",
+            "kubelet",
+            self.binaries / "kubelet",
+            f"--config={self.folder}/kubelet.yaml",
+            f"--kubeconfig={admin}",
+            "--container-runtime=remote",
+            f"--container-runtime-endpoint=unix://{socket}",
+            f"--root-dir={self.folder}/kubelet",
+            "--hostname-override=node1",
+            f"--node-ip={GATEWAY}",
             f"--cert-dir={self.folder}/kubelet-pki",
-        )  # fmt: skip
+        )
         self._start(
-            "proxy", self.binaries / "kube-proxy", f"--kubeconfig={admin}", "--proxy-mode=iptables",
-            "--masquerade-all", "--hostname-override=node1", "--conntrack-max-per-core=0",
-        )  # fmt: skip
+            "proxy",
+            self.binaries / "kube-proxy",
+            f"--kubeconfig={admin}",
+            "--proxy-mode=iptables",
+            "--masquerade-all",
+            "--hostname-override=node1",
+            "--conntrack-max-per-core=0",
+        )
 
     @contextlib.contextmanager
     def _names(self, kube: Kube) -> Iterator[None]:
         """Answer the names of services."""
         hosts = self.folder / "dns" / "hosts"
         self._start(
-            "dns", which("dnsmasq"), "-k", "--no-resolv", "--no-hosts", f"--addn-hosts={hosts}", "--user=root",
-            f"--listen-address={GATEWAY}", "--bind-interfaces", "--pid-file=",
-        )  # fmt: skip
+            "dns",
+            which("dnsmasq"),
+            "-k",
+            "--no-resolv",
+            "--no-hosts",
+            f"--addn-hosts={hosts}",
+            "--user=root",
+            f"--listen-address={GATEWAY}",
+            "--bind-interfaces",
+            "--pid-file=",
+        )
         ended = threading.Event()
 
         def keep() -> None:
@@ -415,12 +538,16 @@ class _Node:
     def _volume(self, kube: Kube) -> None:
         """Offer the claim of the manifests a folder of this machine."""
         volume = {
-            "apiVersion": "v1", "kind": "PersistentVolume", "metadata": {"name": "data"},
+            "apiVersion": "v1",
+            "kind": "PersistentVolume",
+            "metadata": {"name": "data"},
             "spec": {
-                "capacity": {"storage": "200Gi"}, "accessModes": ["ReadWriteOnce", "ReadWriteMany"],
-                "hostPath": {"path": str(self.folder / "data")}, "persistentVolumeReclaimPolicy": "Retain",
+                "capacity": {"storage": "200Gi"},
+                "accessModes": ["ReadWriteOnce", "ReadWriteMany"],
+                "hostPath": {"path": str(self.folder / "data")},
+                "persistentVolumeReclaimPolicy": "Retain",
             },
-        }  # fmt: skip
+        }
         kube("apply", "-f", "-", text=json.dumps(volume))
 
     def _end(self) -> None:
@@ -479,9 +606,13 @@ def call(*command: object, seconds: float = 120, check: bool = True) -> str:
     """Run a program; what it prints."""
     words: Sequence[str] = [str(word) for word in command]
     done = subprocess.run(
-        [which(words[0]) or words[0], *words[1:]], check=False, capture_output=True, text=True, timeout=seconds,
+        [which(words[0]) or words[0], *words[1:]],
+        check=False,
+        capture_output=True,
+        text=True,
+        timeout=seconds,
         env={**os.environ, "BUILDAH_ISOLATION": "chroot"},
-    )  # fmt: skip
+    )
     if check and done.returncode:
         raise RuntimeError(f"{' '.join(words)}: {done.stderr.strip()[-1500:]}")
     return done.stdout

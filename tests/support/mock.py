@@ -32,11 +32,26 @@ CENTRES = {"a": (47.3, 42.1), "b": (-35.7, 30.2)}
 """Pixel (y, x) of the cluster's centre: field b lies beside it."""
 
 PRODUCTS = (
-    FILES.catalogue, FILES.candidates, FILES.inpainted, FILES.relation, FILES.profile, FILES.catalogue_ecsv,
-    FILES.catalogue_regions, FILES.catalogue_votable, FILES.catalogue_fits, FILES.gc,
-    FILES.radial, FILES.shape, FILES.masses, FILES.contamination, FILES.audit,
-    FILES.purity, FILES.pattern, FILES.masked, FILES.stars,
-)  # fmt: skip
+    FILES.catalogue,
+    FILES.candidates,
+    FILES.inpainted,
+    FILES.relation,
+    FILES.profile,
+    FILES.catalogue_ecsv,
+    FILES.catalogue_regions,
+    FILES.catalogue_votable,
+    FILES.catalogue_fits,
+    FILES.gc,
+    FILES.radial,
+    FILES.shape,
+    FILES.masses,
+    FILES.contamination,
+    FILES.audit,
+    FILES.purity,
+    FILES.pattern,
+    FILES.masked,
+    FILES.stars,
+)
 """Files whose bytes are promised, besides the maps and the summary without its timing (algorithm.md, section 14)."""
 
 
@@ -44,11 +59,20 @@ def header(name: str, scale: float = SCALE) -> fits.Header:
     """Celestial WCS of a field, turned by 14 degrees."""
     angle, step = math.radians(14.0), scale / 3600
     cards = {
-        "CTYPE1": "RA---TAN", "CTYPE2": "DEC--TAN", "CUNIT1": "deg", "CUNIT2": "deg", "RADESYS": "ICRS",
-        "CRVAL1": RA, "CRVAL2": DEC, "CRPIX1": CENTRES[name][1] + 1, "CRPIX2": CENTRES[name][0] + 1,
-        "CD1_1": -step * math.cos(angle), "CD1_2": step * math.sin(angle),
-        "CD2_1": step * math.sin(angle), "CD2_2": step * math.cos(angle),
-    }  # fmt: skip
+        "CTYPE1": "RA---TAN",
+        "CTYPE2": "DEC--TAN",
+        "CUNIT1": "deg",
+        "CUNIT2": "deg",
+        "RADESYS": "ICRS",
+        "CRVAL1": RA,
+        "CRVAL2": DEC,
+        "CRPIX1": CENTRES[name][1] + 1,
+        "CRPIX2": CENTRES[name][0] + 1,
+        "CD1_1": -step * math.cos(angle),
+        "CD1_2": step * math.sin(angle),
+        "CD2_1": step * math.sin(angle),
+        "CD2_2": step * math.cos(angle),
+    }
     return fits.Header(cards)
 
 
@@ -114,9 +138,19 @@ def write_kappa(path: Path, **cards: object) -> None:
     y, x = np.indices((42, 42))
     kappa = 1.2 * (1 + np.hypot(y - 20.5, x - 20.5) * 3.5 / 6) ** -0.9
     cards = {
-        "CTYPE1": "RA---TAN", "CTYPE2": "DEC--TAN", "CRVAL1": RA, "CRVAL2": DEC, "CRPIX1": 21.5, "CRPIX2": 21.5,
-        "CDELT1": -3.5 / 3600, "CDELT2": 3.5 / 3600, "CUNIT1": "deg", "CUNIT2": "deg", "RADESYS": "ICRS", **cards,
-    }  # fmt: skip
+        "CTYPE1": "RA---TAN",
+        "CTYPE2": "DEC--TAN",
+        "CRVAL1": RA,
+        "CRVAL2": DEC,
+        "CRPIX1": 21.5,
+        "CRPIX2": 21.5,
+        "CDELT1": -3.5 / 3600,
+        "CDELT2": 3.5 / 3600,
+        "CUNIT1": "deg",
+        "CUNIT2": "deg",
+        "RADESYS": "ICRS",
+        **cards,
+    }
     fits.PrimaryHDU(kappa.astype(np.float32), fits.Header(cards)).writeto(path, overwrite=True)
 
 

@@ -104,8 +104,12 @@ class Slurm:
         """Run one of its commands and return what it prints."""
         done = subprocess.run(
             [str(program(command[0])), *command[1:]],
-            env={**os.environ, **self.environment}, check=True, capture_output=True, text=True, timeout=60,
-        )  # fmt: skip
+            env={**os.environ, **self.environment},
+            check=True,
+            capture_output=True,
+            text=True,
+            timeout=60,
+        )
         return done.stdout
 
     def jobs(self) -> dict[str, str]:
@@ -146,8 +150,17 @@ def running(folder: Path, *, memory: bool = False) -> Iterator[Slurm]:
     slurm = Slurm(folder)
     munge = folder / "munge"
     try:
-        start(slurm, "munged", "--force", f"--key-file={munge}/key", f"--socket={munge}/sock", "--num-threads=2",
-              f"--pid-file={munge}/pid", f"--log-file={munge}/log", f"--seed-file={munge}/seed")  # fmt: skip
+        start(
+            slurm,
+            "munged",
+            "--force",
+            f"--key-file={munge}/key",
+            f"--socket={munge}/sock",
+            "--num-threads=2",
+            f"--pid-file={munge}/pid",
+            f"--log-file={munge}/log",
+            f"--seed-file={munge}/seed",
+        )
         start(slurm, "slurmctld", "-c")
         for number in (1, 2):
             start(slurm, "slurmd", "-N", f"tn{number}")
@@ -174,9 +187,14 @@ def running(folder: Path, *, memory: bool = False) -> Iterator[Slurm]:
 def start(slurm: Slurm, name: str, *arguments: str) -> None:
     """Start a daemon, which puts itself into the background."""
     subprocess.run(
-        [str(program(name)), *arguments], env={**os.environ, **slurm.environment}, check=True, timeout=60,
-        stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
-    )  # fmt: skip
+        [str(program(name)), *arguments],
+        env={**os.environ, **slurm.environment},
+        check=True,
+        timeout=60,
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+    )
 
 
 def free_ports(count: int) -> list[int]:

@@ -54,10 +54,22 @@ def _main(
 
 
 for _command in (
-    mocks.demo, mocks.simulate, runs.ingest, runs.plan, runs.audit, runs.run, runs.detect, finished.report,
-    finished.export, finished.predict, finished.view, finished.status, finished.verify,
-    samples.survey, installation.doctor,
-):  # fmt: skip
+    mocks.demo,
+    mocks.simulate,
+    runs.ingest,
+    runs.plan,
+    runs.audit,
+    runs.run,
+    runs.detect,
+    finished.report,
+    finished.export,
+    finished.predict,
+    finished.view,
+    finished.status,
+    finished.verify,
+    samples.survey,
+    installation.doctor,
+):
     app.command()(_command)
 
 _study = typer.Typer(rich_markup_mode=None)

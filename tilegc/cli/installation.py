@@ -15,12 +15,16 @@ def doctor(
     run_file: Annotated[
         str | None,
         typer.Argument(
-            metavar="[RUN.yaml]", help="Its compute: section says what to start; beside it, runs lie. A path or a URL."
+            metavar="[RUN.yaml]",
+            help="Its compute: section says what to start; beside it, runs lie. A path or a URL.",
         ),
     ] = None,
-    cluster: ClusterName = None, scheduler: Scheduler = None,
-    tls_ca: TLSAuthority = None, tls_cert: TLSCertificate = None, tls_key: TLSKey = None,
-) -> None:  # fmt: skip
+    cluster: ClusterName = None,
+    scheduler: Scheduler = None,
+    tls_ca: TLSAuthority = None,
+    tls_cert: TLSCertificate = None,
+    tls_key: TLSKey = None,
+) -> None:
     """Say what of the installation works. With --cluster or --scheduler: whether workers there do."""
     from tilegc import config  # noqa: PLC0415
     from tilegc import doctor as examination  # noqa: PLC0415

@@ -20,7 +20,7 @@ from tilegc.cli.arguments import (
     TLSKey,
     Workers,
     certificates,
-)  # fmt: skip
+)
 from tilegc.cli.progress import pass_progress, tell
 from tilegc.cli.results import print_catalogue, print_found
 from tilegc.cli.tables import print_audit, print_plan
@@ -29,17 +29,28 @@ __all__ = ["audit", "detect", "ingest", "plan", "run"]
 
 
 def ingest(
-    run_file: RunFile, output: Output = None, workers: Workers = None, scheduler: Scheduler = None,
-    cluster: ClusterName = None, tls_ca: TLSAuthority = None, tls_cert: TLSCertificate = None, tls_key: TLSKey = None,
-) -> None:  # fmt: skip
+    run_file: RunFile,
+    output: Output = None,
+    workers: Workers = None,
+    scheduler: Scheduler = None,
+    cluster: ClusterName = None,
+    tls_ca: TLSAuthority = None,
+    tls_cert: TLSCertificate = None,
+    tls_key: TLSKey = None,
+) -> None:
     """Write the Zarr stores alone."""
     from tilegc import pipeline  # noqa: PLC0415
 
     directory = output or pipeline.default_directory(run_file)
     stores = pipeline.ingest_only(
-        run_file, directory, workers=workers, scheduler=scheduler, cluster_name=cluster,
-        tls=certificates(tls_ca, tls_cert, tls_key), progress=pass_progress(lines=False),
-    )  # fmt: skip
+        run_file,
+        directory,
+        workers=workers,
+        scheduler=scheduler,
+        cluster_name=cluster,
+        tls=certificates(tls_ca, tls_cert, tls_key),
+        progress=pass_progress(lines=False),
+    )
     for path in stores:
         typer.echo(path)
 
@@ -72,18 +83,26 @@ def audit(
 
 
 def run(
-    run_file: RunFile, output: Output = None, workers: Workers = None, scheduler: Scheduler = None,
-    cluster: ClusterName = None, tls_ca: TLSAuthority = None, tls_cert: TLSCertificate = None, tls_key: TLSKey = None,
-    resume: Resume = False, overwrite: Overwrite = False,
+    run_file: RunFile,
+    output: Output = None,
+    workers: Workers = None,
+    scheduler: Scheduler = None,
+    cluster: ClusterName = None,
+    tls_ca: TLSAuthority = None,
+    tls_cert: TLSCertificate = None,
+    tls_key: TLSKey = None,
+    resume: Resume = False,
+    overwrite: Overwrite = False,
     performance_report: Annotated[
         Path | None,
         typer.Option("--performance-report", metavar="FILE", help="Write Dask's page about the run, HTML."),
     ] = None,
     show_config: Annotated[bool, typer.Option("--show-config", help="Print the resolved run file.")] = False,
     until: Annotated[
-        Literal["catalogue"] | None, typer.Option("--until", help="Stop there: catalogue. --resume continues.")
+        Literal["catalogue"] | None,
+        typer.Option("--until", help="Stop there: catalogue. --resume continues."),
     ] = None,
-) -> None:  # fmt: skip
+) -> None:
     """Run the whole chain, from images to report. On the way: masks, catalogue, maps, relations."""
     from tilegc import config, pipeline  # noqa: PLC0415
 
@@ -91,10 +110,19 @@ def run(
         typer.echo(config.dump(config.load(run_file)), nl=False)
         return
     found = pipeline.run(
-        run_file, output, workers=workers, scheduler=scheduler, cluster_name=cluster,
-        tls=certificates(tls_ca, tls_cert, tls_key), performance_report=performance_report,
-        resume=resume, overwrite=overwrite, progress=pass_progress(), tell=tell, until=until,
-    )  # fmt: skip
+        run_file,
+        output,
+        workers=workers,
+        scheduler=scheduler,
+        cluster_name=cluster,
+        tls=certificates(tls_ca, tls_cert, tls_key),
+        performance_report=performance_report,
+        resume=resume,
+        overwrite=overwrite,
+        progress=pass_progress(),
+        tell=tell,
+        until=until,
+    )
     if until is None:
         print_found(found)
     else:

@@ -171,9 +171,14 @@ def _print_plan(found: SamplePlan) -> None:
             table.add_row(one.name, "", "", "", "", "", one.refusal)
             continue
         table.add_row(
-            one.name, f"{one.pixels / 1e6:.1f}", str(one.tiles), f"{one.cpu_seconds / 60:.1f}",
-            f"{one.memory / 2**30:.2f}", f"{one.disk / 1e9:.2f}", "",
-        )  # fmt: skip
+            one.name,
+            f"{one.pixels / 1e6:.1f}",
+            str(one.tiles),
+            f"{one.cpu_seconds / 60:.1f}",
+            f"{one.memory / 2**30:.2f}",
+            f"{one.disk / 1e9:.2f}",
+            "",
+        )
     console = Console(highlight=False, width=None if sys.stdout.isatty() else 160)
     console.print(table)
     runs = found.runs

@@ -33,9 +33,8 @@ def answered() -> Iterator[list[int]]:
     def answer(number: int, _frame: FrameType | None) -> None:
         first = not came
         came.append(number)
-        if (
-            first
-        ):  # schedulers repeat themselves; once is enough to leave, and twice would cut the leaving short
+        # Schedulers repeat the signal; acting on the second one would interrupt the orderly exit.
+        if first:
             # Looked up, not imported: most commands never load the engine, and a handler must not begin to.
             engine = sys.modules.get("tilegc.engine.interrupt")
             if engine is not None:

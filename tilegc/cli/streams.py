@@ -27,9 +27,8 @@ class _Redacting:
         try:
             self._stream.write(redact(text))
         except OSError as error:
-            if (
-                error.errno != errno.EIO
-            ):  # the terminal is closed; the run's folder still has to be left in order
+            # EIO: the terminal is closed. The run still has to leave its folder in order.
+            if error.errno != errno.EIO:
                 raise
         return len(text)
 

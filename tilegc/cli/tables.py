@@ -81,10 +81,16 @@ def print_growth(found: QTable) -> None:
             "-" if math.isnan(value[name]) else f"{value[name]:.4f}" for name in ("purity", "purity_truth")
         )
         table.add_row(
-            str(value["field"]), f"{value['growth']:g}", f"{value['area_arcsec2']:.1f}", str(value["n_gc"]),
-            f"{value['n_per_arcsec2']:.4f} +- {value['n_err']:.4f}", pure, planted, str(value["n_rim"]),
+            str(value["field"]),
+            f"{value['growth']:g}",
+            f"{value['area_arcsec2']:.1f}",
+            str(value["n_gc"]),
+            f"{value['n_per_arcsec2']:.4f} +- {value['n_err']:.4f}",
+            pure,
+            planted,
+            str(value["n_rim"]),
             f"{value['n_rim_expected']:.1f}",
-        )  # fmt: skip
+        )
     Console(highlight=False, width=None if sys.stdout.isatty() else 160).print(table)
 
 

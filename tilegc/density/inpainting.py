@@ -82,9 +82,14 @@ def _inpaint_rule(
 ) -> tuple[dict[str, np.ndarray], Table]:
     rate = window["density"].values.astype(np.float64) * params.pixel_area
     realisation, y, x = draw_sources(
-        rate, hidden(window["mask"].values), seed=params.seed, stream=params.crc,
-        realisations=params.realisations, y0=tile.core.y0, x0=tile.core.x0,
-    )  # fmt: skip
+        rate,
+        hidden(window["mask"].values),
+        seed=params.seed,
+        stream=params.crc,
+        realisations=params.realisations,
+        y0=tile.core.y0,
+        x0=tile.core.x0,
+    )
     coverage = window["coverage"].values[y - tile.core.y0, x - tile.core.x0].astype(np.float64)
     number = np.full(y.size, params.field, np.int32)
     return {}, {"realisation": realisation, "field": number, "y": y, "x": x, "coverage": coverage}

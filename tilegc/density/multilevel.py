@@ -298,9 +298,15 @@ def rho(
 def near(y: Index, x: Index, weight: Float64, box: Box, tables: Tables, out: Float64) -> None:
     """Add the near part of every point to the pixels of a box, in place, in the order of the points."""
     _near(
-        np.require(y, np.int64, PLAIN), np.require(x, np.int64, PLAIN), np.require(weight, np.float64, PLAIN),
-        box.y0, box.x0, tables.near, tables.widest, out,
-    )  # fmt: skip
+        np.require(y, np.int64, PLAIN),
+        np.require(x, np.int64, PLAIN),
+        np.require(weight, np.float64, PLAIN),
+        box.y0,
+        box.x0,
+        tables.near,
+        tables.widest,
+        out,
+    )
 
 
 def kernel_sum(counts: NDArray[np.floating], scale: float, alpha: float, softening: float) -> Float64:

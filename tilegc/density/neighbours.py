@@ -27,9 +27,16 @@ STEP: Final = 8
 
 
 def neighbour_density(
-    box: Box, window: Box, good: NDArray[np.bool_], y: Int64, x: Int64, weight: Float64, k: int, largest: int,
+    box: Box,
+    window: Box,
+    good: NDArray[np.bool_],
+    y: Int64,
+    x: Int64,
+    weight: Float64,
+    k: int,
+    largest: int,
     pixel_area: float,
-) -> tuple[Float64, Float64]:  # fmt: skip
+) -> tuple[Float64, Float64]:
     """Return density and its error at every pixel of a box.
 
     Parameters
@@ -64,18 +71,39 @@ def neighbour_density(
     nodes = touched(box, STEP, 1)
     density, error = np.empty(nodes.shape), np.empty(nodes.shape)
     _measure(
-        np.require(y[order], np.int64, PLAIN), np.require(x[order], np.int64, PLAIN),
-        np.require(weight[order], np.float64, PLAIN), sums, window.y0, window.x0, nodes.y0, nodes.x0, k, largest,
-        pixel_area, density, error,
-    )  # fmt: skip
+        np.require(y[order], np.int64, PLAIN),
+        np.require(x[order], np.int64, PLAIN),
+        np.require(weight[order], np.float64, PLAIN),
+        sums,
+        window.y0,
+        window.x0,
+        nodes.y0,
+        nodes.x0,
+        k,
+        largest,
+        pixel_area,
+        density,
+        error,
+    )
     return interpolate(density, nodes, box, STEP, 1), interpolate(error, nodes, box, STEP, 1)
 
 
 @compiled
 def _measure(
-    y: Int64, x: Int64, weight: Float64, sums: Int64, y0: int, x0: int, j0: int, i0: int, k: int, largest: int,
-    pixel_area: float, density: Float64, error: Float64,
-) -> None:  # fmt: skip
+    y: Int64,
+    x: Int64,
+    weight: Float64,
+    sums: Int64,
+    y0: int,
+    x0: int,
+    j0: int,
+    i0: int,
+    k: int,
+    largest: int,
+    pixel_area: float,
+    density: Float64,
+    error: Float64,
+) -> None:
     nearest = np.empty(k, np.int64)
     height, width = sums.shape[0], sums.shape[1] - 1
     limit = largest * largest

@@ -106,9 +106,16 @@ def spread(
     out = np.zeros(nodes.shape)
     taps = weights(step, degree) / norm(step, degree)
     _spread(
-        np.require(y, np.int64, PLAIN), np.require(x, np.int64, PLAIN), np.require(weight, np.float64, PLAIN),
-        step, taps, degree // 2, nodes.y0, nodes.x0, out,
-    )  # fmt: skip
+        np.require(y, np.int64, PLAIN),
+        np.require(x, np.int64, PLAIN),
+        np.require(weight, np.float64, PLAIN),
+        step,
+        taps,
+        degree // 2,
+        nodes.y0,
+        nodes.x0,
+        out,
+    )
     return out
 
 
@@ -138,9 +145,16 @@ def spread_image(
     nodes = touched(box, step, degree)
     out = np.zeros(nodes.shape, np.int64)
     _spread_image(
-        np.require(values, np.uint16, PLAIN), box.y0, box.x0, step, weights(step, degree), degree // 2,
-        nodes.y0, nodes.x0, out,
-    )  # fmt: skip
+        np.require(values, np.uint16, PLAIN),
+        box.y0,
+        box.x0,
+        step,
+        weights(step, degree),
+        degree // 2,
+        nodes.y0,
+        nodes.x0,
+        out,
+    )
     return nodes, out
 
 
@@ -164,9 +178,16 @@ def interpolate(coefficients: Float64, nodes: Box, box: Box, step: int, degree: 
     out = np.empty(box.shape)
     if box.size:
         _interpolate(
-            np.ascontiguousarray(coefficients[need.within(nodes)]), box.y0, box.x0, step,
-            weights(step, degree) / norm(step, degree), degree // 2, need.y0, need.x0, out,
-        )  # fmt: skip
+            np.ascontiguousarray(coefficients[need.within(nodes)]),
+            box.y0,
+            box.x0,
+            step,
+            weights(step, degree) / norm(step, degree),
+            degree // 2,
+            need.y0,
+            need.x0,
+            out,
+        )
     return out
 
 

@@ -79,11 +79,15 @@ def iterate(
     for step in range(1, most + 1):
         trends = {
             field.source.name: fit_trend(
-                *sources[field.source.name], centres[field.source.name], edges[field.source.name],
-                sums[field.source.name], field.source.pixel_area, _farthest(field, centres[field.source.name]),
+                *sources[field.source.name],
+                centres[field.source.name],
+                edges[field.source.name],
+                sums[field.source.name],
+                field.source.pixel_area,
+                _farthest(field, centres[field.source.name]),
             )
             for field in context.fields
-        }  # fmt: skip
+        }
         if all(trend is None for trend in trends.values()):
             break
         cover(context, gaussians, "trend", trends)

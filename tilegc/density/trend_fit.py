@@ -88,9 +88,15 @@ def combine_annuli(a: Annuli, b: Annuli) -> Annuli:
 
 
 def fit_trend(
-    y: NDArray[np.integer], x: NDArray[np.integer], weight: NDArray[np.float64], centre: tuple[int, int],
-    edges: Int64, annuli: Annuli, pixel_area: float, farthest: float,
-) -> Trend | None:  # fmt: skip
+    y: NDArray[np.integer],
+    x: NDArray[np.integer],
+    weight: NDArray[np.float64],
+    centre: tuple[int, int],
+    edges: Int64,
+    annuli: Annuli,
+    pixel_area: float,
+    farthest: float,
+) -> Trend | None:
     """Return the trend of sources seen and filled in; None where there is nothing to fit.
 
     Parameters

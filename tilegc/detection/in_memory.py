@@ -178,10 +178,17 @@ def _stored(
     stored = {name: tuple(kind for kind, images in tables.items() if name in images) for name in sci}
     wcs = _tangent_plane(rows, columns, scale)
     source = FieldSource(
-        FIELD, (rows, columns),
+        FIELD,
+        (rows, columns),
         tuple(BandSource(name, None, stored=stored[name]) for name in sci),
-        wcs, wcs, scale, scale * scale, has_err="err" in planes, has_wht="wht" in planes, store=path,
-    )  # fmt: skip
+        wcs,
+        wcs,
+        scale,
+        scale * scale,
+        has_err="err" in planes,
+        has_wht="wht" in planes,
+        store=path,
+    )
     grid = TileGrid((rows, columns), tile)
     wanted = arrays((*tables, *detection_map.maps_of(recipe), *mask.MASKS, *local_noise.maps_of(recipe)))
     store.create(path, wanted, shape=(rows, columns), bands=source.band_names, shard=tile, attrs={})
@@ -195,10 +202,18 @@ def _stored(
 def _tangent_plane(rows: int, columns: int, scale: float) -> str:
     """Return the cards of a tangent plane of this scale about the middle of the arrays."""
     cards = {
-        "CTYPE1": "'RA---TAN'", "CTYPE2": "'DEC--TAN'", "CRVAL1": RA, "CRVAL2": DEC,
-        "CRPIX1": 0.5 * (columns + 1), "CRPIX2": 0.5 * (rows + 1), "CDELT1": -scale / 3600, "CDELT2": scale / 3600,
-        "CUNIT1": "'deg'", "CUNIT2": "'deg'", "RADESYS": "'ICRS'",
-    }  # fmt: skip
+        "CTYPE1": "'RA---TAN'",
+        "CTYPE2": "'DEC--TAN'",
+        "CRVAL1": RA,
+        "CRVAL2": DEC,
+        "CRPIX1": 0.5 * (columns + 1),
+        "CRPIX2": 0.5 * (rows + 1),
+        "CDELT1": -scale / 3600,
+        "CDELT2": scale / 3600,
+        "CUNIT1": "'deg'",
+        "CUNIT2": "'deg'",
+        "RADESYS": "'ICRS'",
+    }
     return "\n".join(f"{key:8}= {value}" for key, value in cards.items())
 
 
@@ -217,9 +232,14 @@ def _detected(context: Context, config: DetectionConfig) -> Detections:
         store.read(tiles.store, name, tiles.source.box) for name in ("detection", "mask", "light")
     )
     return Detections(
-        _without_sky(selection.catalogue), _without_sky(selection.candidates), detection, bits, light,
-        noises[FIELD].sigma, selection.thresholds[FIELD].value,
-    )  # fmt: skip
+        _without_sky(selection.catalogue),
+        _without_sky(selection.candidates),
+        detection,
+        bits,
+        light,
+        noises[FIELD].sigma,
+        selection.thresholds[FIELD].value,
+    )
 
 
 def _without_sky(table: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:

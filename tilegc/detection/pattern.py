@@ -78,9 +78,12 @@ def slices_of(name: str, y: np.ndarray, x: np.ndarray, snr: np.ndarray, good: np
             for key, column in columns.items():
                 column[k] = getattr(strongest, key)
     return {
-        "field": np.full(n, name, dtype=object), "snr_lo": np.array(EDGES[:-1]), "snr_hi": np.array(EDGES[1:]),
-        "n_found": counts, **columns,
-    }  # fmt: skip
+        "field": np.full(n, name, dtype=object),
+        "snr_lo": np.array(EDGES[:-1]),
+        "snr_hi": np.array(EDGES[1:]),
+        "n_found": counts,
+        **columns,
+    }
 
 
 def onset(table: Table) -> float:

@@ -146,10 +146,14 @@ def find_peaks(
     parts.clear()
     if found is None:
         found = {
-            "field": np.zeros(0, np.int32), "y": np.zeros(0, np.int32), "x": np.zeros(0, np.int32),
-            "peak": np.zeros(0, np.float32), "rank": np.zeros(0, np.float32), "noise": np.zeros(0, np.float32),
+            "field": np.zeros(0, np.int32),
+            "y": np.zeros(0, np.int32),
+            "x": np.zeros(0, np.int32),
+            "peak": np.zeros(0, np.float32),
+            "rank": np.zeros(0, np.float32),
+            "noise": np.zeros(0, np.float32),
             "decided": np.zeros(0, bool),
-        }  # fmt: skip
+        }
     return settled(found, radius)
 
 

@@ -192,9 +192,14 @@ def _of_field(name: str, peaks: Table, noise: LocalNoise, disc: int, pixel_area:
         inside = zones == zone
         null = counts.peaks[inside]
         noisy, error = _expected(
-            here[inside], counts.good[inside], counts.away[inside], null, counts.draws, disc,
+            here[inside],
+            counts.good[inside],
+            counts.away[inside],
+            null,
+            counts.draws,
+            disc,
             smooth=counts.limits is not None,
-        )  # fmt: skip
+        )
         noisy[np.array(SLICES) < counts.floor] = np.nan
         table = _table(name, zone, noise, inside, judged[inside].sum(axis=0), noisy, error, pixel_area)
         rows.append(table)
@@ -204,9 +209,15 @@ def _of_field(name: str, peaks: Table, noise: LocalNoise, disc: int, pixel_area:
 
 
 def _expected(
-    found: np.ndarray, good: np.ndarray, away: np.ndarray, null: np.ndarray, draws: int, disc: int, *,
+    found: np.ndarray,
+    good: np.ndarray,
+    away: np.ndarray,
+    null: np.ndarray,
+    draws: int,
+    disc: int,
+    *,
     smooth: bool = False,
-) -> tuple[np.ndarray, np.ndarray]:  # fmt: skip
+) -> tuple[np.ndarray, np.ndarray]:
     """Return the peaks of noise that a zone must have, slice by slice, and their error.
 
     Parameters
@@ -276,9 +287,15 @@ def tail(count: np.ndarray) -> np.ndarray:
 
 
 def _table(
-    name: str, zone: int, noise: LocalNoise, inside: np.ndarray, found: np.ndarray, noisy: np.ndarray,
-    error: np.ndarray, pixel_area: float,
-) -> Table:  # fmt: skip
+    name: str,
+    zone: int,
+    noise: LocalNoise,
+    inside: np.ndarray,
+    found: np.ndarray,
+    noisy: np.ndarray,
+    error: np.ndarray,
+    pixel_area: float,
+) -> Table:
     n = found.size
     values = _levels(noise, inside)
     above = np.cumsum(found[::-1])[::-1].astype(np.float64)
@@ -289,13 +306,20 @@ def _table(
         share_error = np.sqrt(error**2 + noisy**2 / counted) / counted
         share_above = np.where(above > 0, 1 - noisy_above / above, np.nan)
     return {
-        "field": np.full(n, name, dtype=object), "zone": np.full(n, zone, np.int64),
-        "noise_lo": np.full(n, values.min()), "noise_hi": np.full(n, values.max()),
+        "field": np.full(n, name, dtype=object),
+        "zone": np.full(n, zone, np.int64),
+        "noise_lo": np.full(n, values.min()),
+        "noise_hi": np.full(n, values.max()),
         "area_arcsec2": np.full(n, noise.counts.good[inside].sum() * pixel_area),
-        "snr_lo": np.array(EDGES[:-1]), "snr_hi": np.array(EDGES[1:]), "n_found": found, "n_noise": noisy,
-        "n_noise_err": np.where(np.isfinite(noisy), error, np.nan), "purity": np.clip(share, 0.0, 1.0),
-        "purity_err": np.where(np.isfinite(share), share_error, np.nan), "purity_above": np.clip(share_above, 0.0, 1.0),
-    }  # fmt: skip
+        "snr_lo": np.array(EDGES[:-1]),
+        "snr_hi": np.array(EDGES[1:]),
+        "n_found": found,
+        "n_noise": noisy,
+        "n_noise_err": np.where(np.isfinite(noisy), error, np.nan),
+        "purity": np.clip(share, 0.0, 1.0),
+        "purity_err": np.where(np.isfinite(share), share_error, np.nan),
+        "purity_above": np.clip(share_above, 0.0, 1.0),
+    }
 
 
 def _levels(noise: LocalNoise, inside: np.ndarray) -> np.ndarray:
@@ -315,9 +339,17 @@ def _levels(noise: LocalNoise, inside: np.ndarray) -> np.ndarray:
 
 def _no_rows() -> Table:
     floats = (
-        "noise_lo", "noise_hi", "area_arcsec2", "snr_lo", "snr_hi", "n_noise", "n_noise_err", "purity",
-        "purity_err", "purity_above",
-    )  # fmt: skip
+        "noise_lo",
+        "noise_hi",
+        "area_arcsec2",
+        "snr_lo",
+        "snr_hi",
+        "n_noise",
+        "n_noise_err",
+        "purity",
+        "purity_err",
+        "purity_above",
+    )
     whole = {name: np.zeros(0, np.int64) for name in ("zone", "n_found")}
     return {"field": np.zeros(0, object), **whole, **{name: np.zeros(0) for name in floats}}
 

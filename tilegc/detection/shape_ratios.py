@@ -96,9 +96,14 @@ def shape_tables(psf: Psf) -> ShapeTables:
     ratio = float((flux * broad).sum())
     size = math.sqrt(float((flux**2).sum()))
     return ShapeTables(
-        flux, wide, ratio, height, strips, line,
+        flux,
+        wide,
+        ratio,
+        height,
+        strips,
+        line,
         line * math.sqrt(float((strips[0, 0] ** 2).sum())) / size,
-    )  # fmt: skip
+    )
 
 
 def _dual(wanted: Floats, others: list[Floats]) -> Floats:
@@ -133,17 +138,33 @@ def measure(light: Float32, y: Int64, x: Int64, tables: ShapeTables) -> tuple[Fl
     """
     found = np.empty((3, y.size), np.float32)
     shapes_at(
-        np.require(light, np.float32, PLAIN), np.asarray(y, np.int64), np.asarray(x, np.int64), tables.flux,
-        tables.wide, tables.ratio, tables.height, tables.strips, tables.line, found,
-    )  # fmt: skip
+        np.require(light, np.float32, PLAIN),
+        np.asarray(y, np.int64),
+        np.asarray(x, np.int64),
+        tables.flux,
+        tables.wide,
+        tables.ratio,
+        tables.height,
+        tables.strips,
+        tables.line,
+        found,
+    )
     return found[0], found[1], found[2]
 
 
 @compiled
 def shapes_at(
-    light: Float32, rows: Int64, columns: Int64, flux: Floats, wide: Floats, ratio: float, height: float,
-    strips: Floats, line: float, found: Float32,
-) -> None:  # fmt: skip
+    light: Float32,
+    rows: Int64,
+    columns: Int64,
+    flux: Floats,
+    wide: Floats,
+    ratio: float,
+    height: float,
+    strips: Floats,
+    line: float,
+    found: Float32,
+) -> None:
     """Do the work of `measure` in compiled code; `found`, (3, n) float32, is changed in place."""
     ny, nx = light.shape
     side = flux.shape[0]

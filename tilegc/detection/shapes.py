@@ -105,9 +105,13 @@ def measured(context: Context, candidates: Table, tables: Mapping[str, ShapeTabl
                 numbers[name][found["row"]] = found[name]
 
         run_pass(
-            context.engine, SHAPES, searched, tables, gather=enter,
+            context.engine,
+            SHAPES,
+            searched,
+            tables,
+            gather=enter,
             own=lambda field, tile: places[field.source.name][tile.index],
-        )  # fmt: skip
+        )
     whole = {**candidates, **numbers}
     return {**whole, "shape": judge(whole, tables)}
 

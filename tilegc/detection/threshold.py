@@ -202,9 +202,13 @@ def select(
     )
     values = {name: limit.value for name, limit in limits.items()}
     return Selection(
-        local, purities, patterns, limits, listed,
+        local,
+        purities,
+        patterns,
+        limits,
+        listed,
         keep(listed, values, config.detect.keep, "snr" if ranked else "peak"),
-    )  # fmt: skip
+    )
 
 
 def survey(context: Context, config: DetectionConfig, local: Mapping[str, LocalNoise]) -> Table:

@@ -84,5 +84,8 @@ def _cell_noise(common: None, cell: _Cell) -> Table:  # noqa: ARG001
             values = difference(light, valid, *taps)[inside][good]
             found[scale] = sigma(float(median(np.abs(values - median(values)))))
     return {
-        "field": np.full(2, cell.field), "scale": np.arange(2), "cell": np.full(2, cell.order), "sigma": found,
-    }  # fmt: skip
+        "field": np.full(2, cell.field),
+        "scale": np.arange(2),
+        "cell": np.full(2, cell.order),
+        "sigma": found,
+    }

@@ -112,10 +112,13 @@ def _stars_rule(
         stamps[row] = sci[:, y - REACH : y + REACH + 1, x - REACH : x + REACH + 1]
     return {}, {
         params: {
-            "y": found.y + tile.window.y0, "x": found.x + tile.window.x0, "value": found.value,
-            "concentration": found.concentration, "stamp": stamps,
+            "y": found.y + tile.window.y0,
+            "x": found.x + tile.window.x0,
+            "value": found.value,
+            "concentration": found.concentration,
+            "stamp": stamps,
         }
-    }  # fmt: skip
+    }
 
 
 def _brightest(a: Table, b: Table) -> Table:

@@ -46,8 +46,10 @@ def _physical(words: NDArray[np.uint32], factor: float, pixels: NDArray[np.float
             word = row[x]
             if _SWAPPED:
                 word = (
-                    (word >> np.uint32(24)) | ((word >> np.uint32(8)) & np.uint32(0xFF00))
-                    | ((word << np.uint32(8)) & np.uint32(0xFF0000)) | (word << np.uint32(24))
-                )  # fmt: skip
+                    (word >> np.uint32(24))
+                    | ((word >> np.uint32(8)) & np.uint32(0xFF00))
+                    | ((word << np.uint32(8)) & np.uint32(0xFF0000))
+                    | (word << np.uint32(24))
+                )
             value = np.float32(np.float64(np.uint32(word).view(np.float32)) * factor)
             target[x] = value if np.abs(value) <= _LARGEST else _NAN

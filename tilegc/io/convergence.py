@@ -172,9 +172,12 @@ def _circle(
 
 
 def read_convergence(
-    conf: config.LensMap, cosmo: FlatLambdaCDM, z_lens: float, reference_redshift: float | None = None,
+    conf: config.LensMap,
+    cosmo: FlatLambdaCDM,
+    z_lens: float,
+    reference_redshift: float | None = None,
     key: str = "convergence",
-) -> Kappa:  # fmt: skip
+) -> Kappa:
     """Read a convergence map, or derive it from deflections, and bring it to the reference source redshift.
 
     Parameters
@@ -256,8 +259,13 @@ def check_overlap(kappa: Kappa, fields: Sequence[Footprint]) -> None:
 
 
 def _scalings(
-    conf: config.LensMap, reference_redshift: float, image: LensImage, cosmo: FlatLambdaCDM, z_lens: float, key: str
-) -> tuple[float, float]:  # fmt: skip
+    conf: config.LensMap,
+    reference_redshift: float,
+    image: LensImage,
+    cosmo: FlatLambdaCDM,
+    z_lens: float,
+    key: str,
+) -> tuple[float, float]:
     """Return D_LS/D_S of the map and of the reference redshift."""
     if conf.lens_scaling is None and conf.source_redshift is None:
         raise ConvergenceError(

@@ -84,9 +84,11 @@ def find_ensemble(conf: config.Convergence, cosmo: FlatLambdaCDM, z_lens: float)
     if conf.ensemble is None:
         return None
     more = {
-        "plane": conf.plane, "origin": conf.origin, "source_redshift": conf.source_redshift,
+        "plane": conf.plane,
+        "origin": conf.origin,
+        "source_redshift": conf.source_redshift,
         "lens_scaling": conf.lens_scaling,
-    }  # fmt: skip
+    }
     if isinstance(conf.ensemble, str):
         members = [config.LensMap(path=path, **more) for path in _files(conf.ensemble)]
     else:

@@ -34,8 +34,13 @@ __all__ = ["Area", "inside", "read_regions"]
 log = logging.getLogger("tilegc")
 
 _ANNOTATIONS = (
-    LinePixelRegion, LineSkyRegion, PointPixelRegion, PointSkyRegion, TextPixelRegion, TextSkyRegion,
-)  # fmt: skip
+    LinePixelRegion,
+    LineSkyRegion,
+    PointPixelRegion,
+    PointSkyRegion,
+    TextPixelRegion,
+    TextSkyRegion,
+)
 """What is drawn on an image and encloses no pixel."""
 
 _DRAWN = re.compile(

@@ -111,9 +111,17 @@ def _layout(folder: str, name: str, *_: int) -> Layout | None:
         fill = dtype.type(told["fill_value"])
         compressor = settings["cname"].encode(), int(settings["clevel"]), _SHUFFLES[settings["shuffle"]]
         return Layout(
-            name, folder, tuple(told["shape"]), shards, chunks, sharded, dtype, fill, compressor,
+            name,
+            folder,
+            tuple(told["shape"]),
+            shards,
+            chunks,
+            sharded,
+            dtype,
+            fill,
+            compressor,
             told.get("attributes", {}),
-        )  # fmt: skip
+        )
     except (KeyError, ValueError, TypeError, IndexError, OSError):
         return None
 
@@ -162,9 +170,13 @@ def _file(array: Layout, place: Sequence[int]) -> str:
 
 
 def _read_shard(
-    array: Layout, place: tuple[int, ...], corner: tuple[int, ...], window: Sequence[Span], out: Values,
+    array: Layout,
+    place: tuple[int, ...],
+    corner: tuple[int, ...],
+    window: Sequence[Span],
+    out: Values,
     buffer: Values,
-) -> None:  # fmt: skip
+) -> None:
     """Fill the part of `out` that lies in one file."""
     here = [
         (max(start, zero), min(stop, zero + side))

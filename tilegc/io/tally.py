@@ -26,9 +26,11 @@ class Tally:
     def __sub__(self, other: Tally) -> Tally:
         """Return what was read since `other`."""
         return Tally(
-            self.windows - other.windows, self.chunks - other.chunks, self.bytes - other.bytes,
+            self.windows - other.windows,
+            self.chunks - other.chunks,
+            self.bytes - other.bytes,
             self.pixels - other.pixels,
-        )  # fmt: skip
+        )
 
 
 _TALLIES: defaultdict[str, Tally] = defaultdict(Tally)

@@ -126,9 +126,11 @@ def _mark_maxima(values: Float32, open_sides: Bool, found: Bool) -> None:
         for x in range(width):
             value = values[y, x]
             if (
-                (y == 0 and open_sides[0]) or (x == 0 and open_sides[1])
-                or (y == height - 1 and open_sides[2]) or (x == width - 1 and open_sides[3])
-            ):  # fmt: skip
+                (y == 0 and open_sides[0])
+                or (x == 0 and open_sides[1])
+                or (y == height - 1 and open_sides[2])
+                or (x == width - 1 and open_sides[3])
+            ):
                 found[y, x] = True
                 continue
             highest = value == value  # noqa: PLR0124  (not NaN)

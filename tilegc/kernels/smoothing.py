@@ -214,9 +214,16 @@ def _convolver(taps: Taps) -> Convolver:
 
 @compiled
 def separable(
-    along: tuple[np.float32, ...], down: tuple[np.float32, ...], first: bool, block: Float32, margin: int, ny: int,
-    nx: int, scratch: Float32, out: Float32,
-) -> None:  # fmt: skip
+    along: tuple[np.float32, ...],
+    down: tuple[np.float32, ...],
+    first: bool,
+    block: Float32,
+    margin: int,
+    ny: int,
+    nx: int,
+    scratch: Float32,
+    out: Float32,
+) -> None:
     """Convolve a block with one product and put or add it into `out`.
 
     The number of taps is part of the compiled type, which lets the loops over them be unrolled; their values are not,

@@ -176,9 +176,13 @@ def _measure(common: None, window: _Window) -> Table:  # noqa: ARG001
     light = store.read(window.tiles.store, "light", box)
     found = rings(light, window.y - box.y0, window.x - box.x0)
     return {
-        "field": np.array([window.field]), "order": np.array([window.order]), "y": np.array([window.y]),
-        "x": np.array([window.x]), "core": np.array([found.core]), "medians": found.medians[None],
-    }  # fmt: skip
+        "field": np.array([window.field]),
+        "order": np.array([window.order]),
+        "y": np.array([window.y]),
+        "x": np.array([window.x]),
+        "core": np.array([found.core]),
+        "medians": found.medians[None],
+    }
 
 
 def _of_field(
@@ -211,7 +215,14 @@ def _of_field(
     y, x = measured["y"][chosen], measured["x"][chosen]
     ra, dec = pixel_to_world(source.wcs, y, x)
     return {
-        "field": np.full(y.size, source.name, object), "y": y, "x": x, "ra": ra, "dec": dec, "flux": flux[chosen],
-        "core": measured["core"][chosen] / flux[chosen], "noise": sigma[chosen], "radius": radius[chosen],
+        "field": np.full(y.size, source.name, object),
+        "y": y,
+        "x": x,
+        "ra": ra,
+        "dec": dec,
+        "flux": flux[chosen],
+        "core": measured["core"][chosen] / flux[chosen],
+        "noise": sigma[chosen],
+        "radius": radius[chosen],
         "radius_arcsec": radius[chosen] * source.scale,
-    }  # fmt: skip
+    }

@@ -143,9 +143,14 @@ def _spread_rule(
 
 
 SPREAD = Pass(
-    "ridge noise", ("detection", "flags"), 0, (), _spread_rule, partial(by_field, concatenate),
+    "ridge noise",
+    ("detection", "flags"),
+    0,
+    (),
+    _spread_rule,
+    partial(by_field, concatenate),
     bytes_per_pixel=24.0,
-)  # fmt: skip
+)
 
 
 def _noise(cells: Table, shape: tuple[int, int]) -> np.ndarray:

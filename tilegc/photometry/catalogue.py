@@ -129,10 +129,12 @@ def measure(
     if not searched:
         return table
     fitted = fit_fields(
-        context.engine, searched, {field.source.name: _sources(field, candidates, rows) for field in searched},
+        context.engine,
+        searched,
+        {field.source.name: _sources(field, candidates, rows) for field in searched},
         {field.source.name: splines(psfs[field.source.name], field.source.scale) for field in searched},
         {field.source.name: np.asarray(settings.apertures) / field.source.scale for field in searched},
-    )  # fmt: skip
+    )
     for field in searched:
         name = field.source.name
         _enter(table, rows[name], fitted[name], field)
@@ -163,9 +165,12 @@ def band_names(context: Context) -> tuple[str, ...]:
 def _sources(field: FieldTiles, candidates: Table, rows: Mapping[str, NDArray[np.int64]]) -> FieldSources:
     own = rows[field.source.name]
     return FieldSources(
-        candidates["y_peak"][own].astype(np.int64), candidates["x_peak"][own].astype(np.int64), field.source.shape,
-        np.zeros((own.size, 2)), np.zeros((len(field.source.bands), own.size)),
-    )  # fmt: skip
+        candidates["y_peak"][own].astype(np.int64),
+        candidates["x_peak"][own].astype(np.int64),
+        field.source.shape,
+        np.zeros((own.size, 2)),
+        np.zeros((len(field.source.bands), own.size)),
+    )
 
 
 def _enter(table: Table, rows: NDArray[np.int64], fit: FieldFit, field: FieldTiles) -> None:
@@ -203,7 +208,12 @@ def _of_band(band: BandFit) -> dict[str, Floats]:
         magnitude = ZERO_POINT - 2.5 * np.log10(positive)
         error = 2.5 / np.log(10) * band.flux_err / positive
     return {
-        "flux": band.flux, "flux_err": band.flux_err, "mag": magnitude, "mag_err": error, "chi": band.chi,
-        "sky": band.sky, "good": band.good,
+        "flux": band.flux,
+        "flux_err": band.flux_err,
+        "mag": magnitude,
+        "mag_err": error,
+        "chi": band.chi,
+        "sky": band.sky,
+        "good": band.good,
         **{f"aperture{k + 1}": band.apertures[:, k] for k in range(band.apertures.shape[1])},
-    }  # fmt: skip
+    }

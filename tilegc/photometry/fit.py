@@ -85,9 +85,14 @@ class FieldFit:
 
 
 def fit_fields(
-    engine: Engine, fields: Sequence[FieldTiles], sources: Mapping[str, FieldSources],
-    psfs: Mapping[str, tuple[SplinePsf, ...]], radii: Mapping[str, Floats], *, rounds: int = ROUNDS,
-) -> dict[str, FieldFit]:  # fmt: skip
+    engine: Engine,
+    fields: Sequence[FieldTiles],
+    sources: Mapping[str, FieldSources],
+    psfs: Mapping[str, tuple[SplinePsf, ...]],
+    radii: Mapping[str, Floats],
+    *,
+    rounds: int = ROUNDS,
+) -> dict[str, FieldFit]:
     """Fit the sources of some fields.
 
     Parameters
@@ -106,11 +111,14 @@ def fit_fields(
     known = {name: np.full((one.y_peak.size, 2), np.nan) for name, one in sources.items()}
     params = {
         one.source.name: FitParams(
-            one.source.shape, psfs[one.source.name], tuple("wht" in band.given for band in one.source.bands),
-            tuple("err" in band.given for band in one.source.bands), radii=radii[one.source.name],
+            one.source.shape,
+            psfs[one.source.name],
+            tuple("wht" in band.given for band in one.source.bands),
+            tuple("err" in band.given for band in one.source.bands),
+            radii=radii[one.source.name],
         )
         for one in fields
-    }  # fmt: skip
+    }
     sky: dict[str, list[tuple[Floats, Floats]]] = {}
     systems: dict[str, list[System]] = {}
     solutions: dict[str, list[Solution]] = {}
@@ -152,9 +160,12 @@ def _without_err(step: Pass, params: Mapping[str, FitParams]) -> Pass:
 
 
 def _equations(
-    engine: Engine, fields: Sequence[FieldTiles], sources: Mapping[str, FieldSources],
-    params: Mapping[str, FitParams], sky: dict[str, list[tuple[Floats, Floats]]],
-) -> dict[str, list[System]]:  # fmt: skip
+    engine: Engine,
+    fields: Sequence[FieldTiles],
+    sources: Mapping[str, FieldSources],
+    params: Mapping[str, FitParams],
+    sky: dict[str, list[tuple[Floats, Floats]]],
+) -> dict[str, list[System]]:
     """Return the normal equations of every band of every field; fill `sky` the first time."""
     found: dict[str, list[list[Rows]]] = {}
     for one in fields:
@@ -202,15 +213,25 @@ def _system(parts: Sequence[Rows], n: int, band: Floats, sky_right: Floats) -> S
     )
     order = np.lexsort((second, first))
     return System(
-        rows["diagonal"], rows["right"], first[order], second[order], overlap[order], rows["knot"], rows["sky"], band,
+        rows["diagonal"],
+        rows["right"],
+        first[order],
+        second[order],
+        overlap[order],
+        rows["knot"],
+        rows["sky"],
+        band,
         sky_right,
-    )  # fmt: skip
+    )
 
 
 def _positions(
-    engine: Engine, fields: Sequence[FieldTiles], sources: Mapping[str, FieldSources],
-    params: Mapping[str, FitParams], known: Mapping[str, Floats],
-) -> None:  # fmt: skip
+    engine: Engine,
+    fields: Sequence[FieldTiles],
+    sources: Mapping[str, FieldSources],
+    params: Mapping[str, FitParams],
+    known: Mapping[str, Floats],
+) -> None:
     """Refine the positions of all sources in place, and their errors."""
     for one in fields:
         name = one.source.name
@@ -262,9 +283,14 @@ def _rest(
 
 
 def _assembled(
-    sources: FieldSources, systems: Sequence[System], solutions: Sequence[Solution], error: Floats,
-    table: Sequence[dict[str, Floats]], cells: Sequence[dict[str, NDArray[Any]]], shape: tuple[int, int],
-) -> FieldFit:  # fmt: skip
+    sources: FieldSources,
+    systems: Sequence[System],
+    solutions: Sequence[Solution],
+    error: Floats,
+    table: Sequence[dict[str, Floats]],
+    cells: Sequence[dict[str, NDArray[Any]]],
+    shape: tuple[int, int],
+) -> FieldFit:
     """Put the numbers of one field together."""
     bands = []
     square, information = np.zeros(error.shape[0]), np.zeros(error.shape[0])
@@ -290,9 +316,14 @@ def _assembled(
 
 
 def _band(
-    system: System, solution: Solution, variance: Variance, table: Mapping[str, Floats], scale: Floats,
-    pixel_scale: Floats, noise: Floats,
-) -> BandFit:  # fmt: skip
+    system: System,
+    solution: Solution,
+    variance: Variance,
+    table: Mapping[str, Floats],
+    scale: Floats,
+    pixel_scale: Floats,
+    noise: Floats,
+) -> BandFit:
     some = system.diagonal > 0
     flux = np.where(some, solution.flux, np.nan)
     # The sky is fitted over so many pixels that its own error matters for the faintest sources alone.
@@ -302,9 +333,16 @@ def _band(
     gain = _gain(table["excess"], flux, np.sqrt(formal))
     photons = gain * flux.clip(0.0) * table["photons"] * variance.white * variance.white
     return BandFit(
-        flux, np.sqrt(formal + photons), table["chi"] / pixel_scale, table["sky"], table["good"],
-        variance.neighbours, table["apertures"], gain, noise,
-    )  # fmt: skip
+        flux,
+        np.sqrt(formal + photons),
+        table["chi"] / pixel_scale,
+        table["sky"],
+        table["good"],
+        variance.neighbours,
+        table["apertures"],
+        gain,
+        noise,
+    )
 
 
 def _gain(excess: Floats, flux: Floats, error: Floats) -> float:

@@ -77,9 +77,11 @@ def noise_cells(
             found[n, 4:6] = _quantiles(pixels, (0.16, 0.84))
     names = ("low", "middle", "high", "pixel_low", "pixel_high")
     return {
-        "row": rows.ravel(), "column": columns.ravel(), "count": found[:, 0].astype(np.int64),
+        "row": rows.ravel(),
+        "column": columns.ravel(),
+        "count": found[:, 0].astype(np.int64),
         **{name: found[:, k + 1] for k, name in enumerate(names)},
-    }  # fmt: skip
+    }
 
 
 def _quantiles(values: Floats, shares: tuple[float, ...]) -> Floats:

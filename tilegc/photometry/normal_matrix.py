@@ -46,9 +46,11 @@ class Points:
     def arrays(self) -> tuple[Int64, Int64, Floats, Floats]:
         """Return row, column, dy and dx as kernels take them."""
         return (
-            np.require(self.row, np.int64, PLAIN), np.require(self.column, np.int64, PLAIN),
-            np.require(self.dy, np.float64, PLAIN), np.require(self.dx, np.float64, PLAIN),
-        )  # fmt: skip
+            np.require(self.row, np.int64, PLAIN),
+            np.require(self.column, np.int64, PLAIN),
+            np.require(self.dy, np.float64, PLAIN),
+            np.require(self.dx, np.float64, PLAIN),
+        )
 
 
 @dataclass(frozen=True)
@@ -147,9 +149,15 @@ def _stamps(table: Floats, dy: Floats, dx: Floats, out: Floats) -> None:
 
 @compiled
 def _pairs(
-    row: Int64, column: Int64, own: NDArray[np.bool_], reach: int, order: Int64, starts: Int64, cell: Int64,
+    row: Int64,
+    column: Int64,
+    own: NDArray[np.bool_],
+    reach: int,
+    order: Int64,
+    starts: Int64,
+    cell: Int64,
     across: int,
-) -> tuple[Int64, Int64]:  # fmt: skip
+) -> tuple[Int64, Int64]:
     down = (starts.size - 1) // across
     count = 0
     found = np.empty(0, np.int64)
@@ -180,9 +188,20 @@ def _pairs(
 
 @compiled
 def _own_rows(
-    data: Float32, weight: Float32, row: Int64, column: Int64, own: Int64, shapes: Floats, basis: Floats, y0: int,
-    x0: int, diagonal: Floats, right: Floats, knot: Int64, sky: Floats,
-) -> None:  # fmt: skip
+    data: Float32,
+    weight: Float32,
+    row: Int64,
+    column: Int64,
+    own: Int64,
+    shapes: Floats,
+    basis: Floats,
+    y0: int,
+    x0: int,
+    diagonal: Floats,
+    right: Floats,
+    knot: Int64,
+    sky: Floats,
+) -> None:
     radius = shapes.shape[1] // 2
     step = basis.shape[0]
     height, width = data.shape

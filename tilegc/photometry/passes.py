@@ -142,9 +142,12 @@ def _rest(
 
 
 def _residuals(
-    bands: list[tuple[Float32, Float32, Float32 | None]], points: Points, sources: TileSources, fit: FitParams,
+    bands: list[tuple[Float32, Float32, Float32 | None]],
+    points: Points,
+    sources: TileSources,
+    fit: FitParams,
     tile: Tile,
-) -> list[Float32]:  # fmt: skip
+) -> list[Float32]:
     origin = (tile.window.y0, tile.window.x0)
     return [
         residual(sci, points, sources.flux[n], fit.psfs[n], fit.sky[n], origin)

@@ -36,9 +36,13 @@ STEPS: Final = 2
 
 
 def refine(
-    residuals: Sequence[Float32], weight: Sequence[Float32], points: Points, offset: Floats, flux: Floats,
+    residuals: Sequence[Float32],
+    weight: Sequence[Float32],
+    points: Points,
+    offset: Floats,
+    flux: Floats,
     psfs: Sequence[SplinePsf],
-) -> tuple[Floats, Floats]:  # fmt: skip
+) -> tuple[Floats, Floats]:
     """Return better positions of the points that a tile owns.
 
     Parameters
@@ -74,9 +78,18 @@ def refine(
 
 @compiled
 def _refine(
-    residuals: NDArray[np.float32], weight: NDArray[np.float32], row: Int64, column: Int64, dy: Floats, dx: Floats,
-    own: Int64, flux: Floats, tables: Floats, offset: Floats, error: Floats,
-) -> None:  # fmt: skip
+    residuals: NDArray[np.float32],
+    weight: NDArray[np.float32],
+    row: Int64,
+    column: Int64,
+    dy: Floats,
+    dx: Floats,
+    own: Int64,
+    flux: Floats,
+    tables: Floats,
+    offset: Floats,
+    error: Floats,
+) -> None:
     bands, height, width = residuals.shape
     size = 2 * CORE + 3  # one pixel more, as the source may cross into the next pixel
     reach = CORE + 1

@@ -51,9 +51,16 @@ class Quality:
 
 
 def quality(
-    residual: Float32, weight: Float32, err: Float32 | None, points: Points, flux: Floats, shapes: Floats,
-    coefficients: Floats, origin: tuple[int, int], radii: Floats,
-) -> Quality:  # fmt: skip
+    residual: Float32,
+    weight: Float32,
+    err: Float32 | None,
+    points: Points,
+    flux: Floats,
+    shapes: Floats,
+    coefficients: Floats,
+    origin: tuple[int, int],
+    radii: Floats,
+) -> Quality:
     """Measure the sources that a tile owns.
 
     Parameters
@@ -91,9 +98,16 @@ def quality(
 
 @compiled
 def _fit(
-    residual: Float32, weight: Float32, row: Int64, column: Int64, own: Int64, shapes: Floats, chi: Floats,
-    good: Floats, photons: Floats,
-) -> None:  # fmt: skip
+    residual: Float32,
+    weight: Float32,
+    row: Int64,
+    column: Int64,
+    own: Int64,
+    shapes: Floats,
+    chi: Floats,
+    good: Floats,
+    photons: Floats,
+) -> None:
     radius = shapes.shape[1] // 2
     height, width = residual.shape
     for n in range(own.size):
@@ -161,8 +175,11 @@ def _excess(
         count = 0
         for k in range(2 * radius):
             for y, x in (
-                (top, left + k), (top + k, left + 2 * radius), (top + 2 * radius, left + k + 1), (top + k + 1, left)
-            ):  # fmt: skip
+                (top, left + k),
+                (top + k, left + 2 * radius),
+                (top + 2 * radius, left + k + 1),
+                (top + k + 1, left),
+            ):
                 if weight[y, x] > 0:
                     border[count] = err[y, x] * err[y, x]
                     count += 1
@@ -181,9 +198,17 @@ def _excess(
 
 @compiled
 def _apertures(
-    residual: Float32, row: Int64, column: Int64, dy: Floats, dx: Floats, own: Int64, flux: Floats, shapes: Floats,
-    radii: Floats, out: Floats,
-) -> None:  # fmt: skip
+    residual: Float32,
+    row: Int64,
+    column: Int64,
+    dy: Floats,
+    dx: Floats,
+    own: Int64,
+    flux: Floats,
+    shapes: Floats,
+    radii: Floats,
+    out: Floats,
+) -> None:
     radius = shapes.shape[1] // 2
     height, width = residual.shape
     half = 0.7072

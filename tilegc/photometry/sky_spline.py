@@ -82,9 +82,13 @@ def cells(data: Float32, weight: Float32, origin: tuple[int, int]) -> tuple[Floa
 
 
 def moments(
-    matrix: Floats, right: Floats, first_cell: tuple[int, int], rows: tuple[int, int], columns: tuple[int, int],
+    matrix: Floats,
+    right: Floats,
+    first_cell: tuple[int, int],
+    rows: tuple[int, int],
+    columns: tuple[int, int],
     shape: tuple[int, int],
-) -> tuple[Floats, Floats]:  # fmt: skip
+) -> tuple[Floats, Floats]:
     """Return rows of the sky's normal equations from the sums of cells.
 
     Parameters
@@ -181,9 +185,17 @@ def _cells(
 
 @compiled
 def _moments(
-    matrix: Floats, right: Floats, cell_y: int, cell_x: int, row: int, column: int, cells_down: int,
-    cells_across: int, band: Floats, total: Floats,
-) -> None:  # fmt: skip
+    matrix: Floats,
+    right: Floats,
+    cell_y: int,
+    cell_x: int,
+    row: int,
+    column: int,
+    cells_down: int,
+    cells_across: int,
+    band: Floats,
+    total: Floats,
+) -> None:
     place = np.empty((4, 4), np.int64)
     n = 0
     for j in range(4):
@@ -220,13 +232,17 @@ def _evaluate(coefficients: Floats, y0: int, x0: int, weights: Floats, out: Floa
         t = y0 + y - cy * step
         for k in range(x0 // step, min((x0 + out.shape[1] - 1) // step + 4, column.size)):
             column[k] = (
-                weights[t, 0] * coefficients[cy, k] + weights[t, 1] * coefficients[cy + 1, k]
-                + weights[t, 2] * coefficients[cy + 2, k] + weights[t, 3] * coefficients[cy + 3, k]
-            )  # fmt: skip
+                weights[t, 0] * coefficients[cy, k]
+                + weights[t, 1] * coefficients[cy + 1, k]
+                + weights[t, 2] * coefficients[cy + 2, k]
+                + weights[t, 3] * coefficients[cy + 3, k]
+            )
         for x in range(out.shape[1]):
             cx = (x0 + x) // step
             t = x0 + x - cx * step
             out[y, x] = (
-                weights[t, 0] * column[cx] + weights[t, 1] * column[cx + 1] + weights[t, 2] * column[cx + 2]
+                weights[t, 0] * column[cx]
+                + weights[t, 1] * column[cx + 1]
+                + weights[t, 2] * column[cx + 2]
                 + weights[t, 3] * column[cx + 3]
-            )  # fmt: skip
+            )

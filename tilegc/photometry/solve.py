@@ -95,9 +95,24 @@ def solve(system: System, shape: tuple[int, int], start: tuple[Floats, Floats] |
     inverse = np.where(system.diagonal > 0, 1.0 / np.where(system.diagonal > 0, system.diagonal, 1.0), 0.0)
     flux, sky = (np.zeros(system.right.size), np.zeros((ky, kx))) if start is None else map(np.copy, start)
     count, done = _conjugate_gradients(
-        system.diagonal, system.right, system.first, system.second, system.overlap, system.knot, system.cross, band,
-        system.sky_right, inverse, scale, down, along, flux, sky, TOLERANCE, MOST,
-    )  # fmt: skip
+        system.diagonal,
+        system.right,
+        system.first,
+        system.second,
+        system.overlap,
+        system.knot,
+        system.cross,
+        band,
+        system.sky_right,
+        inverse,
+        scale,
+        down,
+        along,
+        flux,
+        sky,
+        TOLERANCE,
+        MOST,
+    )
     return Solution(flux, sky, count, done)
 
 
@@ -211,9 +226,18 @@ def _smooth(residual: Floats, scale: Floats, down: Floats, along: Floats, out: F
 
 @compiled
 def _multiply(
-    diagonal: Floats, first: Int64, second: Int64, overlap: Floats, knot: Int64, cross: Floats, band: Floats,
-    flux: Floats, sky: Floats, out_flux: Floats, out_sky: Floats,
-) -> None:  # fmt: skip
+    diagonal: Floats,
+    first: Int64,
+    second: Int64,
+    overlap: Floats,
+    knot: Int64,
+    cross: Floats,
+    band: Floats,
+    flux: Floats,
+    sky: Floats,
+    out_flux: Floats,
+    out_sky: Floats,
+) -> None:
     """Multiply the matrix by (flux, sky)."""
     ny, nx = sky.shape
     for i in range(flux.size):
@@ -256,10 +280,24 @@ def _dot(a: Floats, b: Floats) -> float:
 
 @compiled
 def _conjugate_gradients(
-    diagonal: Floats, right: Floats, first: Int64, second: Int64, overlap: Floats, knot: Int64, cross: Floats,
-    band: Floats, sky_right: Floats, inverse: Floats, scale: Floats, down: Floats, along: Floats, flux: Floats,
-    sky: Floats, tolerance: float, most: int,
-) -> tuple[int, bool]:  # fmt: skip
+    diagonal: Floats,
+    right: Floats,
+    first: Int64,
+    second: Int64,
+    overlap: Floats,
+    knot: Int64,
+    cross: Floats,
+    band: Floats,
+    sky_right: Floats,
+    inverse: Floats,
+    scale: Floats,
+    down: Floats,
+    along: Floats,
+    flux: Floats,
+    sky: Floats,
+    tolerance: float,
+    most: int,
+) -> tuple[int, bool]:
     n = flux.size
     rf, rs = np.empty(n), np.empty_like(sky)
     zf, zs = np.empty(n), np.empty_like(sky)

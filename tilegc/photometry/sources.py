@@ -108,6 +108,10 @@ def _points(sources: TileSources, tile: Tile, shape: tuple[int, int]) -> Points:
     own = (sources.y_peak >= core.y0) & (sources.y_peak < core.y1)
     own &= (sources.x_peak >= core.x0) & (sources.x_peak < core.x1)
     return Points(
-        sources.number, row - tile.window.y0, column - tile.window.x0, (y - row).clip(-0.5, 0.5),
-        (x - column).clip(-0.5, 0.5), own,
-    )  # fmt: skip
+        sources.number,
+        row - tile.window.y0,
+        column - tile.window.x0,
+        (y - row).clip(-0.5, 0.5),
+        (x - column).clip(-0.5, 0.5),
+        own,
+    )

@@ -41,9 +41,14 @@ class Component:
 
 
 def budget(
-    cells: SkyCells, outermost: Contamination, floor: Fit, centre: int, thinned: tuple[float, float] | None,
-    purity: np.ndarray | None, kpc: float,
-) -> list[Component]:  # fmt: skip
+    cells: SkyCells,
+    outermost: Contamination,
+    floor: Fit,
+    centre: int,
+    thinned: tuple[float, float] | None,
+    purity: np.ndarray | None,
+    kpc: float,
+) -> list[Component]:
     """Return every estimate of the contamination.
 
     Parameters
@@ -172,8 +177,11 @@ def as_table(found: list[Component], kpc: float) -> Table:
     n, err = (np.array([getattr(one, name) for one in found], np.float64) for name in ("n", "err"))
     return {
         "component": np.array([one.name for one in found]),
-        "per_arcsec2": n, "per_arcsec2_err": err, "per_kpc2": n / kpc**2, "per_kpc2_err": err / kpc**2,
+        "per_arcsec2": n,
+        "per_arcsec2_err": err,
+        "per_kpc2": n / kpc**2,
+        "per_kpc2_err": err / kpc**2,
         "factor": np.array([one.factor for one in found]),
         "factor_err": np.array([one.factor_err for one in found]),
         "how": np.array([one.how for one in found]),
-    }  # fmt: skip
+    }

@@ -51,9 +51,13 @@ class Sample:
             for radius in (np.hypot(self.xi, self.eta), np.hypot(self.cell_xi, self.cell_eta))
         )
         return Sample(
-            self.xi[point], self.eta[point], self.weight[point],
-            self.cell_xi[cell], self.cell_eta[cell], self.area[cell],
-        )  # fmt: skip
+            self.xi[point],
+            self.eta[point],
+            self.weight[point],
+            self.cell_xi[cell],
+            self.cell_eta[cell],
+            self.area[cell],
+        )
 
 
 @dataclass(frozen=True)
@@ -121,9 +125,14 @@ def fit(sample: Sample, model: Model, start: Floats, scale: Floats) -> Fit:
     """
     size = len(model.names)
     nothing = Fit(
-        model.names, np.full(size, np.nan), np.full((size, size), np.nan), np.full((size, size), np.nan),
-        np.nan, float(sample.weight.sum()), (),
-    )  # fmt: skip
+        model.names,
+        np.full(size, np.nan),
+        np.full((size, size), np.nan),
+        np.full((size, size), np.nan),
+        np.nan,
+        float(sample.weight.sum()),
+        (),
+    )
     if sample.weight.size <= size or sample.weight.sum() <= 0 or sample.area.sum() <= 0:
         return nothing
     low, high = np.array(model.low), np.array(model.high)
@@ -140,9 +149,13 @@ def fit(sample: Sample, model: Model, start: Floats, scale: Floats) -> Fit:
         return value, gradient * scale
 
     found = optimize.minimize(
-        negative, np.clip(start, low, high) / scale, jac=True, method="L-BFGS-B",
-        bounds=list(zip(low / scale, high / scale, strict=True)), options={"maxiter": 500, "ftol": 1e-12, "gtol": 1e-6},
-    )  # fmt: skip
+        negative,
+        np.clip(start, low, high) / scale,
+        jac=True,
+        method="L-BFGS-B",
+        bounds=list(zip(low / scale, high / scale, strict=True)),
+        options={"maxiter": 500, "ftol": 1e-12, "gtol": 1e-6},
+    )
     theta = np.clip(found.x * scale, low, high)
     if not np.isfinite(found.fun):
         return nothing
@@ -186,10 +199,12 @@ def _covariances(
     count, block = groups(*np.floor(np.concatenate([np.stack(points), np.stack(cells)], axis=1) / BLOCK))
     if count < 10:
         return inverse, robust
-    scores = np.stack([
-        np.bincount(block, np.concatenate([p * sample.weight / at_points, -c * sample.area]), count)
-        for p, c in zip(in_points, in_cells, strict=True)
-    ])  # fmt: skip
+    scores = np.stack(
+        [
+            np.bincount(block, np.concatenate([p * sample.weight / at_points, -c * sample.area]), count)
+            for p, c in zip(in_points, in_cells, strict=True)
+        ]
+    )
     scatter = np.einsum("ib,jb->ij", scores, scores) * count / (count - 1)
     robust[some] = inverse[some] @ scatter[some] @ inverse[some]
     return inverse, robust

@@ -57,10 +57,15 @@ def mass_table(
     kpc = kpc_per_arcsec(cosmo, redshift)
     distance = float(cosmo.angular_diameter_distance(redshift).to_value(units.Mpc))
     lines = [
-        Line("angular diameter distance D_L", distance, np.nan, "Mpc",
-             f"flat LCDM, H0 = {config.cosmology.H0:g}, Om0 = {config.cosmology.Om0:g}, z = {redshift:g}"),
+        Line(
+            "angular diameter distance D_L",
+            distance,
+            np.nan,
+            "Mpc",
+            f"flat LCDM, H0 = {config.cosmology.H0:g}, Om0 = {config.cosmology.Om0:g}, z = {redshift:g}",
+        ),
         Line("kpc per arcsec", kpc, np.nan, "kpc arcsec-1", f"{distance:.2f} Mpc x pi / 648000"),
-    ]  # fmt: skip
+    ]
     full = sigma_critical(cosmo, redshift, 1.0)
     lines.append(
         Line("Sigma_cr at D_LS/D_S = 1", full, np.nan, "Msun kpc-2", f"c^2 / (4 pi G x {distance:.2f} Mpc)")
@@ -75,43 +80,79 @@ def mass_table(
         sigma = sigma_critical(cosmo, redshift, scaling)
         lines += [
             Line(f"D_LS/D_S at z_s = {reference:g}", scaling, np.nan, "", f"lens at z = {redshift:g}"),
-            Line(f"Sigma_cr at z_s = {reference:g}", sigma, np.nan, "Msun kpc-2", f"{full:.4g} / {scaling:.4f}"),
-        ]  # fmt: skip
+            Line(
+                f"Sigma_cr at z_s = {reference:g}", sigma, np.nan, "Msun kpc-2", f"{full:.4g} / {scaling:.4f}"
+            ),
+        ]
         for radius, mean, error in _means(config, lens):
             mass = mass_within(mean, radius, kpc, sigma)
             err = mass_within(error, radius, kpc, sigma)
             missing = "the map does not cover the aperture"
             lines += [
-                Line(f"mean kappa(<{radius:g} arcsec)", mean, error, "",
-                     f"pixels of the map within {radius:g} arcsec, x {lens.kappa.factor:.4f}"
-                     if np.isfinite(mean) else missing),
-                Line(f"M_lens(<{radius:g} arcsec)", mass, err, "Msun",
-                     f"{mean:.4f} x {sigma:.4g} Msun kpc^-2 x pi x ({radius:g} x {kpc:.4f} kpc)^2"
-                     if np.isfinite(mean) else missing),
-            ]  # fmt: skip
+                Line(
+                    f"mean kappa(<{radius:g} arcsec)",
+                    mean,
+                    error,
+                    "",
+                    f"pixels of the map within {radius:g} arcsec, x {lens.kappa.factor:.4f}"
+                    if np.isfinite(mean)
+                    else missing,
+                ),
+                Line(
+                    f"M_lens(<{radius:g} arcsec)",
+                    mass,
+                    err,
+                    "Msun",
+                    f"{mean:.4f} x {sigma:.4g} Msun kpc^-2 x pi x ({radius:g} x {kpc:.4f} kpc)^2"
+                    if np.isfinite(mean)
+                    else missing,
+                ),
+            ]
             if radius == APERTURE:
                 lens_mass, lens_err = mass, err
                 native = mean / scaling
                 again = mass_within(native, radius, kpc, full)
                 lines.append(
-                    Line("check: the same at D_LS/D_S = 1, ratio", again / mass if mass else np.nan, np.nan, "",
-                         f"{native:.4f} x {full:.4g} Msun kpc^-2 x the same area: M does not depend on D_LS/D_S"
-                         if np.isfinite(mean) else missing)
-                )  # fmt: skip
+                    Line(
+                        "check: the same at D_LS/D_S = 1, ratio",
+                        again / mass if mass else np.nan,
+                        np.nan,
+                        "",
+                        f"{native:.4f} x {full:.4g} Msun kpc^-2 x the same area: M does not depend on D_LS/D_S"
+                        if np.isfinite(mean)
+                        else missing,
+                    )
+                )
     lines += _counted(counts, level)
     inside = int((counts.radius_arcsec < APERTURE).sum())
     gc = lens_mass * GC_TO_LENS
     gc_err = lens_err * GC_TO_LENS if np.isfinite(lens_mass) else np.nan
     with_lens = np.isfinite(lens_mass)
     lines += [
-        Line("M_GC(<60 arcsec) from the mass ratio", gc, gc_err, "Msun",
-             f"{GC_TO_LENS:g} x {lens_mass:.4g} Msun" if with_lens else "no lensing mass"),
-        Line("mean mass of a globular cluster", gc / inside if inside else np.nan, np.nan, "Msun",
-             f"{gc:.4g} Msun / {inside}: an upper limit, fainter ones share the mass" if with_lens and inside
-             else "no lensing mass, or no source"),
-        Line("check: published mass times 2.9e-5", PUBLISHED_LENS * GC_TO_LENS, np.nan, "Msun",
-             f"{PUBLISHED_LENS:.4g} Msun x {GC_TO_LENS:g}, of AS1063; {PUBLISHED_GC:.4g} is printed"),
-    ]  # fmt: skip
+        Line(
+            "M_GC(<60 arcsec) from the mass ratio",
+            gc,
+            gc_err,
+            "Msun",
+            f"{GC_TO_LENS:g} x {lens_mass:.4g} Msun" if with_lens else "no lensing mass",
+        ),
+        Line(
+            "mean mass of a globular cluster",
+            gc / inside if inside else np.nan,
+            np.nan,
+            "Msun",
+            f"{gc:.4g} Msun / {inside}: an upper limit, fainter ones share the mass"
+            if with_lens and inside
+            else "no lensing mass, or no source",
+        ),
+        Line(
+            "check: published mass times 2.9e-5",
+            PUBLISHED_LENS * GC_TO_LENS,
+            np.nan,
+            "Msun",
+            f"{PUBLISHED_LENS:.4g} Msun x {GC_TO_LENS:g}, of AS1063; {PUBLISHED_GC:.4g} is printed",
+        ),
+    ]
     return lines
 
 
@@ -122,13 +163,24 @@ def _counted(counts: Counts, level: Contamination) -> list[Line]:
     net_err = math.sqrt(inside + (level.err * counts.area) ** 2) if np.isfinite(level.err) else math.nan
     return [
         Line("sources detected", total, math.sqrt(total), "", "the catalogue, each place of the sky once"),
-        Line("virial mass from counts", total * VIRIAL_PER_GC, math.sqrt(total) * VIRIAL_PER_GC, "Msun",
-             f"{total} x {VIRIAL_PER_GC:g} Msun: a lower limit, the relation is for a complete population"),
+        Line(
+            "virial mass from counts",
+            total * VIRIAL_PER_GC,
+            math.sqrt(total) * VIRIAL_PER_GC,
+            "Msun",
+            f"{total} x {VIRIAL_PER_GC:g} Msun: a lower limit, the relation is for a complete population",
+        ),
         Line("sources within 60 arcsec", inside, math.sqrt(inside), "", "detected, not corrected"),
-        Line("the same less contamination", net, net_err, "",
-             f"{inside} - {level.n:.4f} arcsec^-2 x {counts.area:.0f} arcsec^2 of good area" if np.isfinite(net)
-             else "no contamination was measured"),
-    ]  # fmt: skip
+        Line(
+            "the same less contamination",
+            net,
+            net_err,
+            "",
+            f"{inside} - {level.n:.4f} arcsec^-2 x {counts.area:.0f} arcsec^2 of good area"
+            if np.isfinite(net)
+            else "no contamination was measured",
+        ),
+    ]
 
 
 def _means(config: RunConfig, lens: LensModels) -> list[tuple[float, float, float]]:

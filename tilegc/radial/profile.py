@@ -72,11 +72,19 @@ def profile(
             n = int(sources[field][here].sum())
             rows.append(
                 (
-                    name, r_lo, r_hi, area, n, n / area, np.sqrt(n) / area, n / area - contamination.n,
-                    _mean(cells.kappa[here]), _mean(cells.light[field][here]) - sky_level,
+                    name,
+                    r_lo,
+                    r_hi,
+                    area,
+                    n,
+                    n / area,
+                    np.sqrt(n) / area,
+                    n / area - contamination.n,
+                    _mean(cells.kappa[here]),
+                    _mean(cells.light[field][here]) - sky_level,
                     _mean(cells.rho[field][inside & (annulus == number)]),
                 )
-            )  # fmt: skip
+            )
     names = ("field", "r_lo", "r_hi", "area_arcsec2", "n_gc", "n_per_arcsec2", "n_err", "n_corrected")
     columns = zip(*rows, strict=True) if rows else [()] * 11
     table = {

@@ -80,9 +80,11 @@ def shape_of(found: Fit) -> Shape:
     error = math.sqrt(max(float(along @ covariance @ along), 0.0))
     turn = math.sqrt(max(float(across @ covariance @ across), 0.0)) / (2 * e)
     return Shape(
-        ratio, 2 * error / (1 + e) ** 2, math.degrees(0.5 * math.atan2(e2, e1)) % 180.0,
+        ratio,
+        2 * error / (1 + e) ** 2,
+        math.degrees(0.5 * math.atan2(e2, e1)) % 180.0,
         min(math.degrees(turn), 90.0),
-    )  # fmt: skip
+    )
 
 
 def cored(radius: Floats, peak: float, core: float, slope: float) -> Floats:

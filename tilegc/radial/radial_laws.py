@@ -58,9 +58,14 @@ class Radial:
 
 
 def radial(
-    cells: SkyCells, sources: Table, edges: tuple[float, ...], contamination: Contamination,
-    fits: Mapping[str, Fit], shapes: Mapping[str, Table], members: Realisations | None = None,
-) -> Radial:  # fmt: skip
+    cells: SkyCells,
+    sources: Table,
+    edges: tuple[float, ...],
+    contamination: Contamination,
+    fits: Mapping[str, Fit],
+    shapes: Mapping[str, Table],
+    members: Realisations | None = None,
+) -> Radial:
     """Measure everything that depends on radius, all fields together.
 
     Parameters
@@ -88,16 +93,31 @@ def radial(
         for row in _annuli(cells, geometry, radius, edges, contamination, members)
     ]
     names = (
-        "geometry", "r_lo", "r_hi", "r_mean", "area_arcsec2", "n_gc", "n_per_arcsec2", "n_err", "n_corrected",
-        "n_corrected_err", "kappa", "kappa_err", "light", "rho",
-    )  # fmt: skip
+        "geometry",
+        "r_lo",
+        "r_hi",
+        "r_mean",
+        "area_arcsec2",
+        "n_gc",
+        "n_per_arcsec2",
+        "n_err",
+        "n_corrected",
+        "n_corrected_err",
+        "kappa",
+        "kappa_err",
+        "light",
+        "rho",
+    )
     floor = elliptical["floor"] if np.isfinite(elliptical["floor"]) else 0.0
     parts = [_shapes("sources", sample_of(cells, sources), floor), *(shapes[name] for name in MAPS)]
     return Radial(
-        _table(names, rows), {name: np.concatenate([part[name] for part in parts]) for name in parts[0]},
-        fits["cored"], elliptical, fits["nfw"],
+        _table(names, rows),
+        {name: np.concatenate([part[name] for part in parts]) for name in parts[0]},
+        fits["cored"],
+        elliptical,
+        fits["nfw"],
         shape_of(elliptical) if np.isfinite(elliptical.values).all() else Shape(*[np.nan] * 4),
-    )  # fmt: skip
+    )
 
 
 def fitted(name: str, cells: SkyCells, sources: Table) -> Fit:
@@ -127,9 +147,13 @@ def sample_of(cells: SkyCells, sources: Table) -> Sample:
 
 
 def _annuli(
-    cells: SkyCells, geometry: str, radius: np.ndarray, edges: tuple[float, ...], contamination: Contamination,
+    cells: SkyCells,
+    geometry: str,
+    radius: np.ndarray,
+    edges: tuple[float, ...],
+    contamination: Contamination,
     members: Realisations | None,
-) -> Iterator[tuple[object, ...]]:  # fmt: skip
+) -> Iterator[tuple[object, ...]]:
     kept, area, count = cells.kept, cells.good_area.sum(axis=0), cells.n_gc.sum(axis=0)
     light, rho = _light(cells), _rho(cells)
     for r_lo, r_hi in itertools.pairwise(edges):
@@ -141,10 +165,21 @@ def _annuli(
         n = int(count[here].sum())
         error = np.sqrt(n) / good
         yield (
-            geometry, r_lo, r_hi, float((radius[here] * area[here]).sum()) / good, good, n, n / good, error,
-            n / good - contamination.n, float(np.hypot(error, contamination.err)),
-            _mean(cells.kappa[here]), _scatter(members, here), _mean(light[here]), _mean(rho[ring]),
-        )  # fmt: skip
+            geometry,
+            r_lo,
+            r_hi,
+            float((radius[here] * area[here]).sum()) / good,
+            good,
+            n,
+            n / good,
+            error,
+            n / good - contamination.n,
+            float(np.hypot(error, contamination.err)),
+            _mean(cells.kappa[here]),
+            _scatter(members, here),
+            _mean(light[here]),
+            _mean(rho[ring]),
+        )
 
 
 def _scatter(members: Realisations | None, here: np.ndarray) -> float:
@@ -172,15 +207,30 @@ def _shapes(tracer: str, sample: Sample, floor: float) -> Table:
         if found.at_bound or not np.isfinite(found.values).all():
             continue
         shape = shape_of(found)
-        rows.append((
-            tracer, r_lo, r_hi, float(found.n) if counted else np.nan, found["slope"], shape.axis_ratio,
-            shape.axis_ratio_err if counted else np.nan, shape.position_angle,
-            shape.position_angle_err if counted else np.nan,
-        ))  # fmt: skip
+        rows.append(
+            (
+                tracer,
+                r_lo,
+                r_hi,
+                float(found.n) if counted else np.nan,
+                found["slope"],
+                shape.axis_ratio,
+                shape.axis_ratio_err if counted else np.nan,
+                shape.position_angle,
+                shape.position_angle_err if counted else np.nan,
+            )
+        )
     names = (
-        "tracer", "r_lo", "r_hi", "n_gc", "slope", "axis_ratio", "axis_ratio_err", "position_angle",
+        "tracer",
+        "r_lo",
+        "r_hi",
+        "n_gc",
+        "slope",
+        "axis_ratio",
+        "axis_ratio_err",
+        "position_angle",
         "position_angle_err",
-    )  # fmt: skip
+    )
     return _table(names, rows)
 
 

@@ -48,9 +48,16 @@ class Attenuation:
 
 
 def attenuation(
-    kappa: Floats, ensemble: Iterable[Floats], area: Floats, count: Floats, use: NDArray[np.bool_], law: Law, *,
-    boxes: Callable[[Floats, Floats], BoxCounts], light: Floats | None = None,
-) -> Attenuation:  # fmt: skip
+    kappa: Floats,
+    ensemble: Iterable[Floats],
+    area: Floats,
+    count: Floats,
+    use: NDArray[np.bool_],
+    law: Law,
+    *,
+    boxes: Callable[[Floats, Floats], BoxCounts],
+    light: Floats | None = None,
+) -> Attenuation:
     """Estimate how errors of the lens map flatten the law.
 
     Parameters

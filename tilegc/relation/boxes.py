@@ -106,8 +106,10 @@ def boxes(cells: SkyCells, side: float, count: np.ndarray | None = None) -> Boxe
     return Boxes(
         (cells.i0 // cells_a_side + column + 0.5) * side,
         (cells.j0 // cells_a_side + row + 0.5) * side,
-        area[use], number[use], kappa[use],
-    )  # fmt: skip
+        area[use],
+        number[use],
+        kappa[use],
+    )
 
 
 def fit(found: Boxes) -> Relation:
@@ -124,10 +126,14 @@ def fit(found: Boxes) -> Relation:
     amplitude_err, index_err = _spread([_line(_bin(n[pick], kappa[pick], edges)) for pick in picks])
     none = found.kappa[~filled]
     first = {
-        "bin": np.array([-1]), "n_lo": np.zeros(1), "n_hi": np.zeros(1), "n_boxes": np.array([none.size]),
-        "n_mean": np.zeros(1), "kappa_mean": np.array([none.mean() if none.size else np.nan]),
+        "bin": np.array([-1]),
+        "n_lo": np.zeros(1),
+        "n_hi": np.zeros(1),
+        "n_boxes": np.array([none.size]),
+        "n_mean": np.zeros(1),
+        "kappa_mean": np.array([none.mean() if none.size else np.nan]),
         "kappa_std": np.array([none.std() if none.size else np.nan]),
-    }  # fmt: skip
+    }
     bins = {name: np.concatenate([first[name], rows[name]]) for name in first}
     return Relation(amplitude, amplitude_err, index, index_err, bins)
 
@@ -192,9 +198,14 @@ def _bin(n: np.ndarray, kappa: np.ndarray, edges: np.ndarray) -> dict[str, np.nd
         mean = np.bincount(which, kappa[: which.size], count) / boxes_in
         spread = np.bincount(which, (kappa[: which.size] - mean[which]) ** 2, count) / boxes_in
     return {
-        "bin": np.arange(count), "n_lo": edges[:-1], "n_hi": edges[1:], "n_boxes": boxes_in,
-        "n_mean": n_mean, "kappa_mean": mean, "kappa_std": np.sqrt(spread),
-    }  # fmt: skip
+        "bin": np.arange(count),
+        "n_lo": edges[:-1],
+        "n_hi": edges[1:],
+        "n_boxes": boxes_in,
+        "n_mean": n_mean,
+        "kappa_mean": mean,
+        "kappa_std": np.sqrt(spread),
+    }
 
 
 def _line(rows: dict[str, np.ndarray]) -> tuple[float, float]:

@@ -143,8 +143,9 @@ def sandwich(data: BoxCounts, law: Law, found: Clumping) -> Floats:
         lattice = _lattice(data)
         kernel = np.where(
             (lattice.distance > 0) & (lattice.distance <= REACH),
-            found.variance * found.correlation(lattice.distance), 0.0,
-        )  # fmt: skip
+            found.variance * found.correlation(lattice.distance),
+            0.0,
+        )
         weighted = score * jacobian[0]
         spread = np.stack([lattice.convolved(one, kernel) for one in weighted])
         middle = middle + products(weighted, spread)

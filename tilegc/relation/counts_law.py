@@ -196,9 +196,16 @@ NO_LAW: Final = Law(
 
 
 def gather(
-    kappa: Floats, area: Floats, count: Floats, use: NDArray[np.bool_], *, first: tuple[int, int], cells: int,
-    pixel: float, light: Floats | None = None,
-) -> BoxCounts:  # fmt: skip
+    kappa: Floats,
+    area: Floats,
+    count: Floats,
+    use: NDArray[np.bool_],
+    *,
+    first: tuple[int, int],
+    cells: int,
+    pixel: float,
+    light: Floats | None = None,
+) -> BoxCounts:
     """Gather the cells of a grid into boxes.
 
     Parameters
@@ -230,9 +237,15 @@ def gather(
     ln_kappa = np.maximum(np.log(np.where(values > 0, values, 1.0)), LEAST_LN_KAPPA)
     ln_kappa[values <= 0] = LEAST_LN_KAPPA
     return BoxCounts(
-        row[start], column[start], cells * pixel, counted, start, ln_kappa, area[j, i],
+        row[start],
+        column[start],
+        cells * pixel,
+        counted,
+        start,
+        ln_kappa,
+        area[j, i],
         light=light[j, i] if light is not None and light[j, i].any() else None,
-    )  # fmt: skip
+    )
 
 
 def fit_law(
@@ -294,9 +307,13 @@ def _least(data: BoxCounts, without: Law, weights: Floats) -> float:
 
 
 def _of_all_floors(
-    data: BoxCounts, floor: bool, dispersion: float | None, weights: Floats, begin: Law | None,
+    data: BoxCounts,
+    floor: bool,
+    dispersion: float | None,
+    weights: Floats,
+    begin: Law | None,
     hold: tuple[int, float] | None,
-) -> Law:  # fmt: skip
+) -> Law:
     """Fit with a floor of zero or more; and the dispersion, where it is not given."""
     found = _ascend(data, floor, dispersion or 0.0, weights, begin, hold)
     if dispersion is not None or not found.found:
@@ -430,9 +447,16 @@ def _ascend(
     if not length < 1e-6:
         return NO_LAW
     return Law(
-        float(theta[0]), float(theta[1]), float(theta[2]), phi, here.ln_likelihood, here.information, free, variance,
+        float(theta[0]),
+        float(theta[1]),
+        float(theta[2]),
+        phi,
+        here.ln_likelihood,
+        here.information,
+        free,
+        variance,
         float(theta[3]) if known > 3 else 0.0,
-    )  # fmt: skip
+    )
 
 
 def _step(

@@ -91,9 +91,16 @@ def shape_of(values: Floats, xi: Floats, eta: Floats, radius: float, rounds: int
 
 
 def beyond_radius(
-    xi: Floats, eta: Floats, area: Floats, count: Floats, kappa: Floats, ellipse: Ellipse, *,
-    draws: int = DRAWS, seed: int = SEED,
-) -> BeyondRadius:  # fmt: skip
+    xi: Floats,
+    eta: Floats,
+    area: Floats,
+    count: Floats,
+    kappa: Floats,
+    ellipse: Ellipse,
+    *,
+    draws: int = DRAWS,
+    seed: int = SEED,
+) -> BeyondRadius:
     """Correlate the residuals of counts and kappa from their elliptical averages.
 
     Parameters
@@ -139,9 +146,13 @@ def beyond_radius(
             turned.append(_correlation(residual[nearest[near]], (left_kappa * size)[near]))
     above = 1 + int((np.array(null) >= found).sum())
     return BeyondRadius(
-        found, float(np.mean(null)), float(np.std(null)), above / (draws + 1),
-        float(np.std(turned)) if turned else np.nan, ellipse,
-    )  # fmt: skip
+        found,
+        float(np.mean(null)),
+        float(np.std(null)),
+        above / (draws + 1),
+        float(np.std(turned)) if turned else np.nan,
+        ellipse,
+    )
 
 
 class _Average:

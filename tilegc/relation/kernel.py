@@ -37,7 +37,7 @@ class KernelStatistics:
 
 def cell_maps(
     cells: SkyCells, field: int, max_radius: float, inpainted: Floats, count: NDArray[np.int64] | None = None
-) -> CellMaps:  # fmt: skip
+) -> CellMaps:
     """Return one field's counts, area and kappa on coarse cells.
 
     Parameters
@@ -85,9 +85,14 @@ def cell_maps(
 
 
 def kernel_statistics(
-    cells: SkyCells, field: int, max_radius: float, side: float, inpainted: Floats, kernel: tuple[float, float],
+    cells: SkyCells,
+    field: int,
+    max_radius: float,
+    side: float,
+    inpainted: Floats,
+    kernel: tuple[float, float],
     recovery: Floats | None = None,
-) -> KernelStatistics:  # fmt: skip
+) -> KernelStatistics:
     """Return errors of the comparison, the best kernel, and the correlation beyond radius.
 
     Parameters
@@ -114,6 +119,7 @@ def kernel_statistics(
     area = data.box_area
     mean = data.powers(1.0)[0] / area if area.size else area
     return KernelStatistics(
-        likeness_errors(maps, *kernel), fit_kernel(maps, kernel),
+        likeness_errors(maps, *kernel),
+        fit_kernel(maps, kernel),
         beyond_radius(x, y, area, data.count, mean, ellipse),
-    )  # fmt: skip
+    )

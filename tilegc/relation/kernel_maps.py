@@ -264,9 +264,14 @@ def fit_kernel(maps: CellMaps, given: tuple[float, float]) -> KernelFit:
     count = parts.size
     spread = np.sqrt((count - 1) / count * ((np.array(folds) - np.mean(folds, axis=0)) ** 2).sum(axis=0))
     return KernelFit(
-        best[0], float(spread[0]), best[1], float(spread[1]), held_out(folds), held_out([given] * count),
+        best[0],
+        float(spread[0]),
+        best[1],
+        float(spread[1]),
+        held_out(folds),
+        held_out([given] * count),
         1.0 - _miss(rho(*best), kappa, everything) / total,
-    )  # fmt: skip
+    )
 
 
 def _sectors(maps: CellMaps) -> NDArray[np.int64]:
@@ -284,9 +289,7 @@ def _miss(rho: Floats, kappa: Floats, use: Bools) -> float:
     return float((a * a).sum()) - (float((a * b).sum()) ** 2 / power if power > 0 else 0.0)
 
 
-def _best(
-    rho: object, kappa: Floats, use: Bools, begin: tuple[float, float] | None
-) -> tuple[float, float]:  # fmt: skip
+def _best(rho: object, kappa: Floats, use: Bools, begin: tuple[float, float] | None) -> tuple[float, float]:
     """Return the alpha and softening of least squares."""
     assert callable(rho)
     if begin is None:
@@ -299,10 +302,16 @@ def _best(
         return _miss(rho(*_kernel(inside)), kappa, use) * (1.0 + float(((ln - inside) ** 2).sum()))
 
     found = minimize(
-        loss, np.log(begin), method="Nelder-Mead",
-        options={"xatol": 5e-3, "fatol": 0.0, "maxfev": 45, "initial_simplex": np.log(begin) + np.array(
-            [[0.0, 0.0], [0.1, 0.0], [0.0, 0.2]])},
-    )  # fmt: skip
+        loss,
+        np.log(begin),
+        method="Nelder-Mead",
+        options={
+            "xatol": 5e-3,
+            "fatol": 0.0,
+            "maxfev": 45,
+            "initial_simplex": np.log(begin) + np.array([[0.0, 0.0], [0.1, 0.0], [0.0, 0.2]]),
+        },
+    )
     return _kernel(np.clip(found.x, low, high))
 
 

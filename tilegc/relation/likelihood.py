@@ -182,9 +182,8 @@ def fit_counts(
     """
     data = box_counts(cells, side, max_radius, count=count, kept=kept, recovery=recovery, light=light)
     law = fit_law(data) if data.count.size else None
-    if (
-        law is not None and not _measured(law) and data.light is not None
-    ):  # too few sources for four parameters
+    # Too few sources for four parameters: fit again without the term for member galaxies.
+    if law is not None and not _measured(law) and data.light is not None:
         data, light = replace(data, light=None), None
         law = fit_law(data)
     light = None if data.light is None else light
@@ -197,10 +196,21 @@ def fit_counts(
     if not covariance[1, 1] > 0:  # a kappa that is the same everywhere: any power does as well
         return _nothing(data, area)
     result = CountsRelation(
-        law, covariance, hanging, np.full(law.free.size, np.nan), (np.nan, np.nan), (np.nan, np.nan), data.count.size,
-        int(data.count.sum()), area, effective / area, data.outer, None, None,
+        law,
+        covariance,
+        hanging,
+        np.full(law.free.size, np.nan),
+        (np.nan, np.nan),
+        (np.nan, np.nan),
+        data.count.size,
+        int(data.count.sum()),
+        area,
+        effective / area,
+        data.outer,
+        None,
+        None,
         np.nan if light is None else float(law.members * data.box_light.sum() / data.expected(law).sum()),
-    )  # fmt: skip
+    )
     if not thorough:
         return result
     resampled = bootstrap(data, law)
@@ -218,11 +228,14 @@ def fit_counts(
             cells.kappa, placed, area_of_cells, sources, use, law, boxes=again, light=light
         )
     return replace(
-        result, resampled=spread, c_interval=interval(data, law, C, covariance),
+        result,
+        resampled=spread,
+        c_interval=interval(data, law, C, covariance),
         floor_interval=interval(data, law, FLOOR, covariance, 2.0),
         members_interval=(np.nan, np.nan) if light is None else interval(data, law, MEMBERS, covariance, 2.0),
-        bias=None if found is None else binned_bias(cells, side, law, found, recovery, light), attenuation=flattened,
-    )  # fmt: skip
+        bias=None if found is None else binned_bias(cells, side, law, found, recovery, light),
+        attenuation=flattened,
+    )
 
 
 def _measured(law: Law) -> bool:
@@ -248,10 +261,20 @@ def _good_area(cells: SkyCells, max_radius: float, kept: NDArray[np.bool_] | Non
 def _nothing(data: BoxCounts, area: float) -> CountsRelation:
     none = Law(np.nan, np.nan, np.nan, np.nan, np.nan, np.full((3, 3), np.nan), np.zeros(3, np.bool_), np.nan)
     return CountsRelation(
-        none, np.full((3, 3), np.nan), Clumping(np.nan, np.nan, "exponential", np.nan), np.full(3, np.nan),
-        (np.nan, np.nan), (np.nan, np.nan), data.count.size, int(data.count.sum()), area,
-        float(data.area.sum()) / area if area else np.nan, data.outer, None, None,
-    )  # fmt: skip
+        none,
+        np.full((3, 3), np.nan),
+        Clumping(np.nan, np.nan, "exponential", np.nan),
+        np.full(3, np.nan),
+        (np.nan, np.nan),
+        (np.nan, np.nan),
+        data.count.size,
+        int(data.count.sum()),
+        area,
+        float(data.area.sum()) / area if area else np.nan,
+        data.outer,
+        None,
+        None,
+    )
 
 
 def box_counts(
@@ -275,9 +298,12 @@ def box_counts(
 
 
 def _cells(
-    cells: SkyCells, max_radius: float, count: NDArray[np.int64] | None, kept: NDArray[np.bool_] | None,
+    cells: SkyCells,
+    max_radius: float,
+    count: NDArray[np.int64] | None,
+    kept: NDArray[np.bool_] | None,
     recovery: Floats | None,
-) -> tuple[NDArray[np.bool_], Floats, Floats]:  # fmt: skip
+) -> tuple[NDArray[np.bool_], Floats, Floats]:
     """Return the cells that enter the fit, the effective area and the sources of all cells."""
     use = (cells.kept if kept is None else kept) & (cells.radius < max_radius)
     # A cell whose recovery is not known has no area, and its sources do not count.
@@ -287,9 +313,14 @@ def _cells(
 
 
 def _gathered(
-    cells: SkyCells, side: float, kappa: Floats, area: Floats, sources: Floats, use: NDArray[np.bool_],
+    cells: SkyCells,
+    side: float,
+    kappa: Floats,
+    area: Floats,
+    sources: Floats,
+    use: NDArray[np.bool_],
     light: Floats | None = None,
-) -> BoxCounts:  # fmt: skip
+) -> BoxCounts:
     pixel = cells.grid.pixel
     return gather(
         kappa,
@@ -344,15 +375,22 @@ def _outer(
     filled = weight > 0
     middle = np.bincount(ring, area[there] * ln_ratio, PARTS)[filled] / weight[filled]
     return OuterField(
-        density, max(scatter, counting) / total, np.log(level) - SLOPE[0] * middle, SLOPE[1] * middle,
+        density,
+        max(scatter, counting) / total,
+        np.log(level) - SLOPE[0] * middle,
+        SLOPE[1] * middle,
         weight[filled] / total,
-    )  # fmt: skip
+    )
 
 
 def binned_bias(
-    cells: SkyCells, side: float, law: Law, found: Boxes, recovery: Floats | None = None,
+    cells: SkyCells,
+    side: float,
+    law: Law,
+    found: Boxes,
+    recovery: Floats | None = None,
     light: Floats | None = None,
-) -> BinnedBias | None:  # fmt: skip
+) -> BinnedBias | None:
     """Simulate counts of the law in the recipe's own boxes, and fit their bins as the recipe does.
 
     The bins count what is recorded, so that what crowding hides is missing from the simulated counts too. None where
@@ -389,41 +427,62 @@ def describe(found: CountsRelation) -> dict[str, Any]:
     """Return what summary.json says of the likelihood's law; null stands for what could not be measured."""
     law, outer, flattened, bias = found.law, found.outer, found.attenuation, found.bias
     return {
-        "c": null(law.c), "c_err": null(found.c_err), "floor": null(law.floor), "floor_err": null(found.floor_err),
-        "a": null(law.a), "index": null(found.index), "index_err": null(found.index_err),
-        "amplitude": null(found.amplitude), "amplitude_err": null(found.amplitude_err),
+        "c": null(law.c),
+        "c_err": null(found.c_err),
+        "floor": null(law.floor),
+        "floor_err": null(found.floor_err),
+        "a": null(law.a),
+        "index": null(found.index),
+        "index_err": null(found.index_err),
+        "amplitude": null(found.amplitude),
+        "amplitude_err": null(found.amplitude_err),
         "covariance": _rows(found.covariance[:3, :3]) if law.found else None,
         "covariance_of": ["ln_a", "c", "floor"],
         "distribution": ("negative binomial" if law.dispersion else "poisson") if law.found else None,
-        "dispersion": null(law.dispersion), "ln_likelihood": null(law.ln_likelihood),
+        "dispersion": null(law.dispersion),
+        "ln_likelihood": null(law.ln_likelihood),
         "c_err_systematic": found.systematic and null(found.systematic.total),
-        "c_err_systematic_parts": found.systematic and {
-            part.name: null(getattr(found.systematic, part.name)) for part in fields(found.systematic)
-        },
-        "c_err_resampled": null(float(found.resampled[1])), "floor_err_resampled": null(float(found.resampled[2])),
+        "c_err_systematic_parts": found.systematic
+        and {part.name: null(getattr(found.systematic, part.name)) for part in fields(found.systematic)},
+        "c_err_resampled": null(float(found.resampled[1])),
+        "floor_err_resampled": null(float(found.resampled[2])),
         "c_interval": [null(end) for end in found.c_interval],
         "floor_interval_95": [null(end) for end in found.floor_interval],
         "clumping": {
-            "variance": null(found.clumping.variance), "length_arcsec": null(found.clumping.length),
+            "variance": null(found.clumping.variance),
+            "length_arcsec": null(found.clumping.length),
             "shape": found.clumping.shape,
         },
-        "n_boxes": found.n_boxes, "n_sources": found.n_sources, "area_arcsec2": found.area,
+        "n_boxes": found.n_boxes,
+        "n_sources": found.n_sources,
+        "area_arcsec2": found.area,
         "recovery": null(found.recovery),
         "outer": outer and {"n_per_arcsec2": outer.density, "err": outer.err},
-        "members": None if law.free.size < 4 else {
-            "g": null(law.members), "g_err": null(found.members_err),
-            "interval_95": [null(end) for end in found.members_interval], "share": null(found.share_of_members),
+        "members": None
+        if law.free.size < 4
+        else {
+            "g": null(law.members),
+            "g_err": null(found.members_err),
+            "interval_95": [null(end) for end in found.members_interval],
+            "share": null(found.share_of_members),
         },
-        "attenuation": flattened and {
-            "realisations": flattened.realisations, "kappa_rms": null(flattened.kappa_rms),
-            "ratio": null(flattened.ratio), "ratio_err": null(flattened.ratio_err),
-            "c_corrected": null(flattened.c_corrected), "c_scatter": null(flattened.c_scatter),
+        "attenuation": flattened
+        and {
+            "realisations": flattened.realisations,
+            "kappa_rms": null(flattened.kappa_rms),
+            "ratio": null(flattened.ratio),
+            "ratio_err": null(flattened.ratio_err),
+            "c_corrected": null(flattened.c_corrected),
+            "c_scatter": null(flattened.c_scatter),
         },
-        "binned": bias and {
-            "index_true": bias.index, "index_mean": bias.index_mean, "index_std": bias.index_std,
+        "binned": bias
+        and {
+            "index_true": bias.index,
+            "index_mean": bias.index_mean,
+            "index_std": bias.index_std,
             "mocks": bias.mocks,
         },
-    }  # fmt: skip
+    }
 
 
 def _rows(matrix: Floats) -> list[list[float | None]]:

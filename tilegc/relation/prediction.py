@@ -97,11 +97,13 @@ def predict_kappa(
     kappa = kappa_of(excess)
     least = np.where(np.isfinite(excess), np.maximum(excess, 1e-9), np.nan)
     with np.errstate(divide="ignore", invalid="ignore"):
-        slopes = np.stack([
-            -kappa / law.c,
-            np.where(kappa > 0, -kappa * np.log(np.maximum(kappa, 1e-300)) / law.c, 0.0),
-            -kappa / (law.c * least),
-        ])  # fmt: skip
+        slopes = np.stack(
+            [
+                -kappa / law.c,
+                np.where(kappa > 0, -kappa * np.log(np.maximum(kappa, 1e-300)) / law.c, 0.0),
+                -kappa / (law.c * least),
+            ]
+        )
         from_counts = np.where(excess > sigma, kappa * sigma / (law.c * least), kappa_of(excess + sigma))
     floor_err = math.sqrt(max(float(law.covariance[2, 2]), 0.0))
     slopes[2] = np.where(excess > floor_err, slopes[2], 0.0)

@@ -32,8 +32,12 @@ COVERED: Final = 0.9
 
 
 def rank_maps(
-    cells: SkyCells, kappa: Kappa, rivals: Mapping[str, Kappa], max_radius: float, recovery: Floats | None = None
-) -> Table:  # fmt: skip
+    cells: SkyCells,
+    kappa: Kappa,
+    rivals: Mapping[str, Kappa],
+    max_radius: float,
+    recovery: Floats | None = None,
+) -> Table:
     """Rank maps by the conditional likelihood of the sources' positions within `max_radius` arcsec.
 
     Parameters
@@ -90,22 +94,43 @@ def rank_maps(
     none = np.nan
     lines += [(-1, name, none, none, none, none, none, 0, 0.0, False) for name in maps if name not in found]
     names = (
-        "rank", "map", "ln_likelihood", "delta", "delta_err", "c", "uniform", "n_sources", "area_arcsec2",
+        "rank",
+        "map",
+        "ln_likelihood",
+        "delta",
+        "delta_err",
+        "c",
+        "uniform",
+        "n_sources",
+        "area_arcsec2",
         "c_at_bound",
-    )  # fmt: skip
+    )
     table = {name: np.array(column) for name, column in zip(names, zip(*lines, strict=True), strict=True)}
     table["map"] = table["map"].astype(object)
     return table
 
 
 def _row(
-    rank: int, name: str, one: MapLikelihood, own: MapLikelihood, count: Floats, area: float,
-) -> tuple[int, str, float, float, float, float, float, int, float, bool]:  # fmt: skip
+    rank: int,
+    name: str,
+    one: MapLikelihood,
+    own: MapLikelihood,
+    count: Floats,
+    area: float,
+) -> tuple[int, str, float, float, float, float, float, int, float, bool]:
     error = difference_error(one, own, count) if name != OWN else 0.0
     return (
-        rank, name, one.ln_likelihood, one.ln_likelihood - own.ln_likelihood, error, one.c, one.uniform,
-        int(count.sum()), area, one.at_bound,
-    )  # fmt: skip
+        rank,
+        name,
+        one.ln_likelihood,
+        one.ln_likelihood - own.ln_likelihood,
+        error,
+        one.c,
+        one.uniform,
+        int(count.sum()),
+        area,
+        one.at_bound,
+    )
 
 
 def _light(cells: SkyCells) -> Floats:

@@ -29,15 +29,29 @@ SIGNIFICANCES: Final = (5.0, 7.0, 10.0)
 
 
 SAMPLES: Final = (
-    "all", *(f"snr_{level:g}" for level in SIGNIFICANCES), "bright_half", "faint_half", "members_removed",
-    "members_kept", "crowding_kept", "no_outer_field",
-)  # fmt: skip
+    "all",
+    *(f"snr_{level:g}" for level in SIGNIFICANCES),
+    "bright_half",
+    "faint_half",
+    "members_removed",
+    "members_kept",
+    "crowding_kept",
+    "no_outer_field",
+)
 """Names of all samples, the run itself first."""
 
 
 OF_LAW: Final = (
-    "c", "c_err", "index", "index_err", "amplitude", "amplitude_err", "floor", "floor_err", "dispersion",
-)  # fmt: skip
+    "c",
+    "c_err",
+    "index",
+    "index_err",
+    "amplitude",
+    "amplitude_err",
+    "floor",
+    "floor_err",
+    "dispersion",
+)
 """Columns of the law of counts: NaN without the outer field where the run has none."""
 
 
@@ -127,8 +141,9 @@ def systematic_of(table: Table, found: Attenuation | None) -> Systematic:
     names = table["sample"].tolist()
     return systematic(
         dict(zip(names, table["c"].tolist(), strict=True)),
-        dict(zip(names, table["c_err_systematic"].tolist(), strict=True)), found,
-    )  # fmt: skip
+        dict(zip(names, table["c_err_systematic"].tolist(), strict=True)),
+        found,
+    )
 
 
 def sensitivity(
@@ -159,9 +174,13 @@ def _counts(
 
 
 def _row(
-    name: str, cells: SkyCells, settings: Settings, whole: int, brighter: NDArray[np.int64] | None = None,
+    name: str,
+    cells: SkyCells,
+    settings: Settings,
+    whole: int,
+    brighter: NDArray[np.int64] | None = None,
     within: NDArray[np.bool_] | None = None,
-) -> Row:  # fmt: skip
+) -> Row:
     binned = fit(boxes(cells, settings.box))
     recovery = None if settings.zones is None else of_cells(cells, settings.zones, brighter)
     kept = cells.kept if within is None else cells.kept & within
@@ -182,9 +201,21 @@ def _row(
     rho = next(kernel_sums(maps, iter([maps.counts]), *settings.kernel))
     alike = likeness(maps.kappa[maps.use], rho[maps.use])
     return {
-        "sample": name, "n_sources": found.n_sources, "area_arcsec2": found.area, "binned_index": binned.index,
-        "binned_index_err": binned.index_err, "c": found.law.c, "c_err": found.c_err, "index": found.index,
-        "index_err": found.index_err, "amplitude": found.amplitude, "amplitude_err": found.amplitude_err,
-        "floor": found.law.floor, "floor_err": found.floor_err, "dispersion": found.law.dispersion,
-        "beta": alike.beta, "pearson": alike.pearson, "spearman": alike.spearman,
-    }  # fmt: skip
+        "sample": name,
+        "n_sources": found.n_sources,
+        "area_arcsec2": found.area,
+        "binned_index": binned.index,
+        "binned_index_err": binned.index_err,
+        "c": found.law.c,
+        "c_err": found.c_err,
+        "index": found.index,
+        "index_err": found.index_err,
+        "amplitude": found.amplitude,
+        "amplitude_err": found.amplitude_err,
+        "floor": found.law.floor,
+        "floor_err": found.floor_err,
+        "dispersion": found.law.dispersion,
+        "beta": alike.beta,
+        "pearson": alike.pearson,
+        "spearman": alike.spearman,
+    }

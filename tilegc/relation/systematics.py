@@ -78,6 +78,9 @@ def systematic(c: Mapping[str, float], beyond: Mapping[str, float], found: Atten
     # Where the run itself leaves galaxies out, the law with them is what there is to compare.
     members = "members_kept" if c["members_removed"] == c["all"] else "members_removed"
     return Systematic(
-        lens, beyond[members], CROWDING_SHARE * abs(c["all"] - c["crowding_kept"]),
-        float(np.sqrt((known**2).mean())) if known.size else np.nan, beyond["no_outer_field"],
-    )  # fmt: skip
+        lens,
+        beyond[members],
+        CROWDING_SHARE * abs(c["all"] - c["crowding_kept"]),
+        float(np.sqrt((known**2).mean())) if known.size else np.nan,
+        beyond["no_outer_field"],
+    )

@@ -46,9 +46,13 @@ def arithmetic(material: Material, reason: str) -> list[Step]:
             "Lensing mass within 60 arcsec",
             Markup("⟨κ⟩ × Σ<sub>cr</sub> × π R²"),
             Markup("{} × {} {} kpc<sup>−2</sup> × π × ({} kpc)²").format(
-                power(mass["mean_kappa_within_60arcsec"]), power(mass["sigma_cr_msun_per_kpc2"], 4), SUN,
+                power(mass["mean_kappa_within_60arcsec"]),
+                power(mass["sigma_cr_msun_per_kpc2"], 4),
+                SUN,
                 plain(radius, 4),
-            ) if lens is not None else Markup(""),
+            )
+            if lens is not None
+            else Markup(""),
             _mass(lens, reason),
             f"R is 60 arcsec, at {plain(scale, 4)} kpc per arcsec. Mean κ and Σ refer to the same source redshift, on "
             "which their product does not depend.",
@@ -65,19 +69,23 @@ def arithmetic(material: Material, reason: str) -> list[Step]:
         Step(
             "Mass in globular clusters within 60 arcsec",
             Markup("{} × M<sub>lens</sub>").format(power(GC_TO_LENS, 2)),
-            Markup("{} × {} {}").format(power(GC_TO_LENS, 2), power(lens), SUN) if lens is not None else Markup(""),
+            Markup("{} × {} {}").format(power(GC_TO_LENS, 2), power(lens), SUN)
+            if lens is not None
+            else Markup(""),
             _mass(gc, reason),
             "The prediction from the mean ratio of nearby galaxies and clusters. It does not use the counts.",
         ),
         Step(
             "Mean mass of a globular cluster",
             Markup("M<sub>GC</sub> / N<sub>GC</sub>(&lt; 60 arcsec)"),
-            Markup("{} {} / {:,}").format(power(gc), SUN, inside) if gc is not None and inside else Markup(""),
+            Markup("{} {} / {:,}").format(power(gc), SUN, inside)
+            if gc is not None and inside
+            else Markup(""),
             _mass(mass["mean_gc_msun"], reason if gc is None else "no source within 60 arcsec"),
             "An upper limit, because globular clusters too faint to be counted share the same mass. Contamination acts "
             "in the opposite direction.",
         ),
-    ]  # fmt: skip
+    ]
 
 
 def _mass(value: float | None, reason: str) -> Markup:

@@ -14,11 +14,20 @@ VERDICTS: Final = ("wrong", "look", "ok", "unmeasured")
 """From the one that wants most attention to the one that wants least."""
 
 NAMES: Final = {
-    "scale": "pixel scale", "units": "AB zero point", "colours": "colours", "astrometry": "offset of bands",
-    "err": "noise over expected", "correlation": "correlated noise", "psf": "width of points (FWHM)",
-    "psf file": "sum of the PSF file", "cores": "core deficit of points", "weights": "depth, shallow over deep",
-    "centre": "centre to brightest galaxy", "kappa": "κ's peak to brightest galaxy", "orientation": "κ's orientation",
-}  # fmt: skip
+    "scale": "pixel scale",
+    "units": "AB zero point",
+    "colours": "colours",
+    "astrometry": "offset of bands",
+    "err": "noise over expected",
+    "correlation": "correlated noise",
+    "psf": "width of points (FWHM)",
+    "psf file": "sum of the PSF file",
+    "cores": "core deficit of points",
+    "weights": "depth, shallow over deep",
+    "centre": "centre to brightest galaxy",
+    "kappa": "κ's peak to brightest galaxy",
+    "orientation": "κ's orientation",
+}
 
 
 @dataclass(frozen=True)

@@ -103,9 +103,13 @@ def _sky_map(material: Material, values: Floats, title: str, unit: str) -> Figur
     figure, axes = style.map_panel(title, at.aspect)
     positive = values[np.isfinite(values) & (values > 0)]
     drawn = axes.imshow(
-        np.where(values > 0, values, np.nan), origin="lower", extent=material.extent,
-        norm=LogNorm(*decades(positive, 0.02)), cmap=style.colour_map("viridis", OFF), interpolation="nearest",
-    )  # fmt: skip
+        np.where(values > 0, values, np.nan),
+        origin="lower",
+        extent=material.extent,
+        norm=LogNorm(*decades(positive, 0.02)),
+        cmap=style.colour_map("viridis", OFF),
+        interpolation="nearest",
+    )
     handles = _contours(material, axes, np.isfinite(values))
     sky_axes(axes, at.bounds, float(material.summary["cluster"]["kpc_per_arcsec"]))
     style.colour_bar(figure, drawn, unit)
@@ -152,9 +156,13 @@ def histogram(material: Material) -> Drawing | None:
     high = 1.03 * float(np.percentile(np.concatenate([x, y]), 99.95))
     counts, *_ = np.histogram2d(y, x, BINS, ((low, high), (low, high)))
     drawn = axes.imshow(
-        np.where(counts > 0, counts, np.nan), origin="lower", extent=(low, high, low, high),
-        norm=LogNorm(1, max(float(counts.max()), 2.0)), cmap=style.colour_map("cividis_r"), interpolation="nearest",
-    )  # fmt: skip
+        np.where(counts > 0, counts, np.nan),
+        origin="lower",
+        extent=(low, high, low, high),
+        norm=LogNorm(1, max(float(counts.max()), 2.0)),
+        cmap=style.colour_map("cividis_r"),
+        interpolation="nearest",
+    )
     axes.plot([low, high], [low, high], color=style.VERMILLION, lw=1.4, ls=(0, (5, 2)))
     axes.set_xlabel("β ρ")
     axes.set_ylabel("κ")
@@ -170,10 +178,11 @@ def histogram(material: Material) -> Drawing | None:
         if summary.get(key) is not None
     ]
     return Drawing(
-        "comparison", figure,
+        "comparison",
+        figure,
         f"Cells of field {material.central} within {material.config.relation.max_radius:g} arcsec of the centre, "
         f"outside the edge: {', '.join(numbers)}. The factor β is the only fitted parameter.",
-    )  # fmt: skip
+    )
 
 
 def residual(material: Material) -> Drawing | None:
@@ -185,9 +194,14 @@ def residual(material: Material) -> Drawing | None:
     left = np.where(compared.use, compared.kappa - compared.scaled, np.nan)
     limit = max(float(np.percentile(np.abs(left[compared.use]), 99)), 1e-9)
     drawn = axes.imshow(
-        left, origin="lower", extent=material.extent, cmap=style.colour_map("RdBu_r", OFF), vmin=-limit, vmax=limit,
+        left,
+        origin="lower",
+        extent=material.extent,
+        cmap=style.colour_map("RdBu_r", OFF),
+        vmin=-limit,
+        vmax=limit,
         interpolation="nearest",
-    )  # fmt: skip
+    )
     radius = material.config.relation.max_radius
     west, east, south, north = material.places[material.central].bounds
     bounds = (

@@ -49,19 +49,29 @@ def _orders(material: Material) -> list[_Order]:
     central = (material.central,)
     others = [(name,) for name in material.fields if name != material.central]
     return [
-        _Order("central", maps.mosaic, central), _Order("central", maps.core),
-        _Order("central", maps.sources, central), _Order("central", maps.density, central),
+        _Order("central", maps.mosaic, central),
+        _Order("central", maps.core),
+        _Order("central", maps.sources, central),
+        _Order("central", maps.density, central),
         _Order("central", maps.errors, central),
         *(_Order("others", draw, name) for name in others for draw in (maps.mosaic, maps.sources)),
         *(_Order("masked", masked.against_radius, name) for name in (central, *others)),
-        _Order("psf", psf.images), _Order("noise", purity.purity), _Order("noise", purity.regularity),
-        _Order("relation", relation.diagram), _Order("relation", law.laws), _Order("relation", law.sensitivity),
+        _Order("psf", psf.images),
+        _Order("noise", purity.purity),
+        _Order("noise", purity.regularity),
+        _Order("relation", relation.diagram),
+        _Order("relation", law.laws),
+        _Order("relation", law.sensitivity),
         _Order("relation", law.ranking),
-        _Order("comparison", comparison.kernel_sum), _Order("comparison", comparison.convergence),
-        _Order("comparison", comparison.histogram), _Order("comparison", comparison.residual),
-        _Order("profiles", profiles.counts), _Order("profiles", profiles.shapes), _Order("profiles", radial.laws),
+        _Order("comparison", comparison.kernel_sum),
+        _Order("comparison", comparison.convergence),
+        _Order("comparison", comparison.histogram),
+        _Order("comparison", comparison.residual),
+        _Order("profiles", profiles.counts),
+        _Order("profiles", profiles.shapes),
+        _Order("profiles", radial.laws),
         _Order("profiles", radial.shapes),
-    ]  # fmt: skip
+    ]
 
 
 def _draw(material: Material, payload: tuple[int, _Order]) -> dict[int, Drawn] | None:

@@ -23,11 +23,14 @@ def draw(table: Mapping[str, np.ndarray]) -> Figure:
         Columns of `schema.STUDY_MASK`.
     """
     figure = Figure(figsize=(12.0, 5.6), dpi=style.DPI, facecolor="white", layout="constrained")
-    density, purity, profile = (style.dressed(axes, title) for axes, title in zip(
-        figure.subplots(1, 3),
-        ("Sources per arcsec²", "Purity", "Profile over that of the least growth"),
-        strict=True,
-    ))  # fmt: skip
+    density, purity, profile = (
+        style.dressed(axes, title)
+        for axes, title in zip(
+            figure.subplots(1, 3),
+            ("Sources per arcsec²", "Purity", "Profile over that of the least growth"),
+            strict=True,
+        )
+    )
     names = list(dict.fromkeys(table["field"].astype(str).tolist()))
     growths = np.unique(table["growth"])
     for number, name in enumerate(names):
@@ -35,9 +38,16 @@ def draw(table: Mapping[str, np.ndarray]) -> Figure:
         rows = (table["field"].astype(str) == name) & (table["annulus"] < 0)
         at = table["growth"][rows]
         density.errorbar(
-            at, table["n_per_arcsec2"][rows], yerr=table["n_err"][rows], marker=marker, ms=5, color=colour, lw=1.2,
-            capsize=2, label=f"field {name}",
-        )  # fmt: skip
+            at,
+            table["n_per_arcsec2"][rows],
+            yerr=table["n_err"][rows],
+            marker=marker,
+            ms=5,
+            color=colour,
+            lw=1.2,
+            capsize=2,
+            label=f"field {name}",
+        )
         for beside, (column, line, what) in enumerate(
             (("purity", "-", "noise"), ("purity_truth", "--", "truth"))
         ):
@@ -46,9 +56,17 @@ def draw(table: Mapping[str, np.ndarray]) -> Figure:
                 # of n sources found the impure ones scatter as a binomial; one at least is not known to be none
                 error = np.sqrt(np.maximum(pure * (1 - pure), (1 - 1 / n) / n) / n)
                 purity.errorbar(
-                    at + 0.06 * (2 * number + beside), pure, yerr=(error, np.minimum(error, 1 - pure)), ls=line,
-                    marker=marker, ms=5, color=colour, lw=1.2, capsize=2, label=f"field {name}, against {what}",
-                )  # fmt: skip
+                    at + 0.06 * (2 * number + beside),
+                    pure,
+                    yerr=(error, np.minimum(error, 1 - pure)),
+                    ls=line,
+                    marker=marker,
+                    ms=5,
+                    color=colour,
+                    lw=1.2,
+                    capsize=2,
+                    label=f"field {name}, against {what}",
+                )
         for shade, pixels in enumerate(growths):
             on = (table["field"].astype(str) == name) & (table["annulus"] >= 0) & (table["growth"] == pixels)
             least = (
@@ -65,9 +83,17 @@ def draw(table: Mapping[str, np.ndarray]) -> Figure:
                 )
                 # growths beside one another, else their errors lie on top of one another
                 profile.errorbar(
-                    middle * 1.015 ** (shade - growths.size / 2), ratio, yerr=error, marker=marker, ms=4, lw=1.1,
-                    elinewidth=0.8, capsize=1.5, color=SHADES[shade % len(SHADES)], label=f"{name}, {pixels:g} px",
-                )  # fmt: skip
+                    middle * 1.015 ** (shade - growths.size / 2),
+                    ratio,
+                    yerr=error,
+                    marker=marker,
+                    ms=4,
+                    lw=1.1,
+                    elinewidth=0.8,
+                    capsize=1.5,
+                    color=SHADES[shade % len(SHADES)],
+                    label=f"{name}, {pixels:g} px",
+                )
     profile.set_xscale("log")
     if profile.lines:
         style.plain_ticks(profile.xaxis)
@@ -79,9 +105,13 @@ def draw(table: Mapping[str, np.ndarray]) -> Figure:
         if axes.get_legend_handles_labels()[0]:
             # below its diagram, where it covers nothing
             axes.legend(
-                frameon=False, fontsize=style.SMALL - 1, labelcolor=style.INK, ncols=columns, loc="upper center",
+                frameon=False,
+                fontsize=style.SMALL - 1,
+                labelcolor=style.INK,
+                ncols=columns,
+                loc="upper center",
                 bbox_to_anchor=(0.5, -0.13),
-            )  # fmt: skip
+            )
     return figure
 
 

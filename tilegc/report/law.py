@@ -24,16 +24,27 @@ LEAST: Final = 3
 """Cells without which there is no figure, and sources that a bin must hold to be drawn."""
 
 MAPS: Final = {
-    "kappa": "this κ map", "uniform": "uniform", "rotated_90": "rotated by 90°", "rotated_180": "rotated by 180°",
-    "shifted_4": "shifted by 4 arcsec", "circularised": "circularised", "light": "light",
-}  # fmt: skip
+    "kappa": "this κ map",
+    "uniform": "uniform",
+    "rotated_90": "rotated by 90°",
+    "rotated_180": "rotated by 180°",
+    "shifted_4": "shifted by 4 arcsec",
+    "circularised": "circularised",
+    "light": "light",
+}
 
 SAMPLES: Final = {
-    "all": "all", "snr_5": "S/N ≥ 5", "snr_7": "S/N ≥ 7", "snr_10": "S/N ≥ 10", "bright_half": "bright half",
-    "faint_half": "faint half", "members_removed": "away from galaxies",
-    "members_kept": "law without a term for galaxies", "crowding_kept": "law without crowding correction",
+    "all": "all",
+    "snr_5": "S/N ≥ 5",
+    "snr_7": "S/N ≥ 7",
+    "snr_10": "S/N ≥ 10",
+    "bright_half": "bright half",
+    "faint_half": "faint half",
+    "members_removed": "away from galaxies",
+    "members_kept": "law without a term for galaxies",
+    "crowding_kept": "law without crowding correction",
     "no_outer_field": "law without the outer field",
-}  # fmt: skip
+}
 
 HELD: Final = (
     "*: the floor is at its bound, and errors assume that it stays there; a bar with an arrow is open-ended."
@@ -110,9 +121,15 @@ def _points(axes: Axes, kappa: Floats, count: Floats, area: Floats) -> None:
     middle = np.bincount(number, kappa * area, BINS)[:BINS]
     shown = total >= LEAST
     style.measured(
-        axes, middle[shown] / sky[shown], total[shown] / sky[shown], np.sqrt(total[shown]) / sky[shown],
-        color=style.INK, mfc="white", mew=1.2, label="counted where κ is the same",
-    )  # fmt: skip
+        axes,
+        middle[shown] / sky[shown],
+        total[shown] / sky[shown],
+        np.sqrt(total[shown]) / sky[shown],
+        color=style.INK,
+        mfc="white",
+        mew=1.2,
+        label="counted where κ is the same",
+    )
 
 
 def _band(found: Mapping[str, Any], kappa: Floats) -> tuple[Floats, Floats, Floats]:
@@ -152,19 +169,28 @@ def ranking(material: Material) -> Drawing | None:
     own = table["map"][shown].astype(str) == "kappa"
     for rows, colour, marker in ((own, style.VERMILLION, "D"), (~own, style.BLUE, "o")):
         axes.errorbar(
-            delta[rows], place[rows], xerr=error[rows], ls="", marker=marker, ms=6, color=colour, elinewidth=1.2,
-            capsize=2.5, zorder=4,
-        )  # fmt: skip
+            delta[rows],
+            place[rows],
+            xerr=error[rows],
+            ls="",
+            marker=marker,
+            ms=6,
+            color=colour,
+            elinewidth=1.2,
+            capsize=2.5,
+            zorder=4,
+        )
     axes.axvline(0.0, color=style.FAINT, lw=1.0, zorder=1)
     axes.set_yticks(place, names)
     axes.set_ylim(-0.7, len(names) - 0.3)
     axes.set_xlabel("ln L less that of this κ map")
     return Drawing(
-        "ranking", figure,
+        "ranking",
+        figure,
         "The likelihood of the sources' positions under other maps, each with the law that suits it best. Bars are "
         "one standard error if sources lie independently of one another; clustering makes them larger.",
         wide=True,
-    )  # fmt: skip
+    )
 
 
 def sensitivity(material: Material) -> Drawing | None:
@@ -189,16 +215,27 @@ def sensitivity(material: Material) -> Drawing | None:
     for key, shift, marker, colour, label in (
         ("index", 0.12, "D", style.VERMILLION, "likelihood, 1/c"),
         ("binned_index", -0.12, "o", style.BLUE, "binned in n"),
-    ):  # fmt: skip
+    ):
         there = np.isfinite(table[key])
         error = np.tile(np.nan_to_num(table[f"{key}_err"][there]), (2, 1))
         if key == "index":
             _open_ends(axes, material, table, held, place + shift, error)
         shown += [table[key][there] - error[0], table[key][there] + error[1]]
-        handles.append(axes.errorbar(
-            table[key][there], place[there] + shift, xerr=error, ls="", marker=marker, ms=6, color=colour,
-            elinewidth=1.2, capsize=2.5, label=label, zorder=4,
-        ))  # fmt: skip
+        handles.append(
+            axes.errorbar(
+                table[key][there],
+                place[there] + shift,
+                xerr=error,
+                ls="",
+                marker=marker,
+                ms=6,
+                color=colour,
+                elinewidth=1.2,
+                capsize=2.5,
+                label=label,
+                zorder=4,
+            )
+        )
     values = np.concatenate(shown)
     axes.set_xlim(max(values.min() - 0.05, -0.5), min(values.max() + 0.05, 2.5))
     axes.set_yticks(place, names)
@@ -206,11 +243,12 @@ def sensitivity(material: Material) -> Drawing | None:
     axes.set_xlabel("index b of κ = A nᵇ")
     style.legend(figure, handles)
     return Drawing(
-        "sensitivity", figure,
+        "sensitivity",
+        figure,
         "Both indices from brighter sources, from each half by brightness, and with discs around galaxies left out."
         + (f" {HELD}" if held.any() else ""),
         wide=True,
-    )  # fmt: skip
+    )
 
 
 def _label(name: object, held: bool) -> str:
@@ -219,9 +257,13 @@ def _label(name: object, held: bool) -> str:
 
 
 def _open_ends(
-    axes: Axes, material: Material, table: Mapping[str, NDArray[Any]], held: NDArray[np.bool_], place: Floats,
+    axes: Axes,
+    material: Material,
+    table: Mapping[str, NDArray[Any]],
+    held: NDArray[np.bool_],
+    place: Floats,
     error: Floats,
-) -> None:  # fmt: skip
+) -> None:
     """Put the profile's ends into the bar of the run's own index where its floor lies on its bound.
 
     `error` holds lower and upper lengths, (2, fitted sample); an end that was not found is an arrow.
@@ -257,16 +299,24 @@ def likelihood_rows(material: Material) -> list[list[Cell]]:
     if top is not None and found["floor_err"] is None:
         floor = Markup("{}, below {} (95 %)").format(floor, plain(top))
     rows: list[list[Cell]] = [
-        ["Power c", with_error(found["c"], found["c_err"]), "n = a κᶜ + f, summed over the cells of each box"],
+        [
+            "Power c",
+            with_error(found["c"], found["c_err"]),
+            "n = a κᶜ + f, summed over the cells of each box",
+        ],
         *_systematic(found),
         ["68 % of its profile", ends, "profile likelihood, for a floor at its bound"],
         ["Error from resampled blocks", _or_dash(found["c_err_resampled"]), "resampled blocks of 15 arcsec"],
         *_of_members(found.get("members")),
         ["Index b = 1/c", with_error(found["index"], found["index_err"]), "of κ = A nᵇ"],
-        ["Amplitude A", with_error(found["amplitude"], found["amplitude_err"]), "κ at one source per arcsec²"],
+        [
+            "Amplitude A",
+            with_error(found["amplitude"], found["amplitude_err"]),
+            "κ at one source per arcsec²",
+        ],
         ["Floor f", floor, "sources per arcsec² that do not follow κ"],
         ["Counts", str(found["distribution"]), f"variance μ + φ μ², φ = {plain(found['dispersion'])}"],
-    ]  # fmt: skip
+    ]
     if found["recovery"] is not None:
         seen = "mean fraction of sources not hidden by brighter neighbours; the law describes all sources"
         rows.append(["Recovery", plain(found["recovery"]), seen])
@@ -305,10 +355,15 @@ def ranking_rows(material: Material) -> list[list[Cell]]:
             rows.append([label, "–", "does not cover the sky", "", ""])
             continue
         own = str(name) == "kappa"
-        rows.append([
-            label, str(rank), "0" if own else error_text(float(delta), float(error)),
-            ("≥ " if bound else "") + plain(float(c), 2) if np.isfinite(c) else "–", f"{uniform:.2f}",
-        ])  # fmt: skip
+        rows.append(
+            [
+                label,
+                str(rank),
+                "0" if own else error_text(float(delta), float(error)),
+                ("≥ " if bound else "") + plain(float(c), 2) if np.isfinite(c) else "–",
+                f"{uniform:.2f}",
+            ]
+        )
     return rows
 
 
@@ -331,10 +386,16 @@ def sensitivity_rows(material: Material) -> list[list[Cell]]:
         *table.values(), strict=True
     ):
         held = bool(np.isfinite(index) and not np.isfinite(floor_err))
-        rows.append([
-            _label(sample, held), f"{n:,}", _with(binned, binned_err), _with(index, index_err),
-            _with(floor, floor_err), plain(float(pearson), 2) if np.isfinite(pearson) else "–",
-        ])  # fmt: skip
+        rows.append(
+            [
+                _label(sample, held),
+                f"{n:,}",
+                _with(binned, binned_err),
+                _with(index, index_err),
+                _with(floor, floor_err),
+                plain(float(pearson), 2) if np.isfinite(pearson) else "–",
+            ]
+        )
     return rows
 
 
@@ -372,9 +433,12 @@ def _systematic(found: Mapping[str, Any]) -> list[list[Cell]]:
     if found.get("c_err_systematic") is None:
         return []
     words = {
-        "lens_map": "lens map", "members": "galaxies' sources", "crowding": "crowding", "sources": "choice of sources",
+        "lens_map": "lens map",
+        "members": "galaxies' sources",
+        "crowding": "crowding",
+        "sources": "choice of sources",
         "outer_field": "outer field",
-    }  # fmt: skip
+    }
     known = [
         f"{words[name]} {value:.3f}"
         for name, value in found["c_err_systematic_parts"].items()

@@ -36,9 +36,15 @@ def mosaic(material: Material, field: str) -> Drawing:
     box = _covered(picture.values.shape, picture.factor)
     low, high = _range(picture.values)
     show(
-        axes, at, _stretch(picture.values, low, high), box, cmap=style.colour_map("gray_r"), vmin=0, vmax=1,
+        axes,
+        at,
+        _stretch(picture.values, low, high),
+        box,
+        cmap=style.colour_map("gray_r"),
+        vmin=0,
+        vmax=1,
         interpolation="nearest",
-    )  # fmt: skip
+    )
     used = _overlay(material, field, axes)
     xi, eta = material.points(material.catalogue, field)
     axes.plot(xi, eta, ls="", marker=".", ms=_dot(xi.size), mew=0, color=style.BLUE, alpha=0.7, zorder=5)
@@ -47,10 +53,11 @@ def mosaic(material: Material, field: str) -> Drawing:
     handles += [Patch(facecolor=style.BITS[bit][1], alpha=0.75, label=style.BITS[bit][0]) for bit in used]
     style.map_legend(figure, handles)
     return Drawing(
-        f"mosaic-{field}", figure,
+        f"mosaic-{field}",
+        figure,
         "Sum of the bands (grey, asinh stretch, averaged to the size of the page), with the catalogued sources "
         "and the mask: no peak is recorded under a coloured patch.",
-    )  # fmt: skip
+    )
 
 
 def core(material: Material) -> Drawing:
@@ -68,9 +75,15 @@ def core(material: Material) -> Drawing:
     keep = (threshold or 0.0) * material.config.detect.keep
     top = 2 * keep if keep > 0 else float(np.nanmax(np.abs(values), initial=1.0))
     drawn = show(
-        axes, at, values, box, cmap=style.colour_map("gray_r", "#c9ced4"), vmin=-top / 2, vmax=top,
+        axes,
+        at,
+        values,
+        box,
+        cmap=style.colour_map("gray_r", "#c9ced4"),
+        vmin=-top / 2,
+        vmax=top,
         interpolation="nearest",
-    )  # fmt: skip
+    )
     bits = [bit for bit in style.BITS if bit is not Bit.NO_DATA and (mask & bit.value).any()]
     show(axes, at, _tints(mask, bits, 0.35), box, interpolation="nearest")
     xi, eta = material.points(material.catalogue, field)
@@ -93,10 +106,11 @@ def core(material: Material) -> Drawing:
     )
     limit = f"; the faintest recorded peak has {keep:.3g} nJy" if keep else ""
     return Drawing(
-        "core", figure,
+        "core",
+        figure,
         f"The doubly filtered sum of the bands, pixel for pixel, in the {CORE:g} arcsec nearest to the cluster's "
         f"centre{limit}. Each circle is a catalogued source.",
-    )  # fmt: skip
+    )
 
 
 def sources(material: Material, field: str) -> Drawing:
@@ -128,11 +142,12 @@ def sources(material: Material, field: str) -> Drawing:
     sky_axes(axes, at.bounds, _kpc(material))
     style.map_legend(figure, handles)
     return Drawing(
-        f"sources-{field}", figure,
+        f"sources-{field}",
+        figure,
         "Catalogued sources, and where masks hide the sky those of one of the "
         f"{material.config.inpaint.realisations} random realisations that fill it at the local density. "
         "The edge of the field is masked but not filled.",
-    )  # fmt: skip
+    )
 
 
 def density(material: Material, field: str) -> Drawing | None:
@@ -147,16 +162,22 @@ def density(material: Material, field: str) -> Drawing | None:
     box = _covered(values.shape, picture.factor)
     low, high = decades(values[values > 0], 0.02)
     drawn = show(
-        axes, at, np.maximum(values, low), box,
-        norm=LogNorm(low, high), cmap=style.colour_map("viridis", "#e8eaed"), interpolation="nearest",
-    )  # fmt: skip
+        axes,
+        at,
+        np.maximum(values, low),
+        box,
+        norm=LogNorm(low, high),
+        cmap=style.colour_map("viridis", "#e8eaed"),
+        interpolation="nearest",
+    )
     sky_axes(axes, at.bounds, _kpc(material))
     style.colour_bar(figure, drawn, "sources per arcsec²")
     return Drawing(
-        f"density-{field}", figure,
+        f"density-{field}",
+        figure,
         "Catalogued sources per arcsec² of good area, smoothed with a Gaussian of 2 arcsec (wider where little "
         "area is left): the rate at which masks are filled. The edge is left out.",
-    )  # fmt: skip
+    )
 
 
 def errors(material: Material, field: str) -> Drawing | None:
@@ -174,16 +195,23 @@ def errors(material: Material, field: str) -> Drawing | None:
     figure, axes = style.map_panel(f"Field {field}: error of the density", at.aspect)
     low, high = (min(float(np.nanpercentile(share, part)), 100.0) for part in (1, 99))
     drawn = show(
-        axes, at, share, _covered(share.shape, picture.factor),
-        vmin=low, vmax=high, cmap=style.colour_map("cividis", "#e8eaed"), interpolation="nearest",
-    )  # fmt: skip
+        axes,
+        at,
+        share,
+        _covered(share.shape, picture.factor),
+        vmin=low,
+        vmax=high,
+        cmap=style.colour_map("cividis", "#e8eaed"),
+        interpolation="nearest",
+    )
     sky_axes(axes, at.bounds, _kpc(material))
     style.colour_bar(figure, drawn, "error of the density (per cent)")
     return Drawing(
-        f"density-error-{field}", figure,
+        f"density-error-{field}",
+        figure,
         "Poisson error of the density above, in per cent of it: large where sources are few or little good area is "
         "left. Neighbouring pixels share it.",
-    )  # fmt: skip
+    )
 
 
 def _kpc(material: Material) -> float:

@@ -21,8 +21,12 @@ MASKS: Final = (Bit.BRIGHT, Bit.EXTENDED, Bit.SPIKE, Bit.REGION, Bit.ARC)
 STACKED: Final = (*MASKS, Bit.EDGE)
 
 HEAD: Final = [
-    "field", "inside the edges (arcsec²)", *(style.BITS[bit][0] for bit in MASKS), "all masks", "good (arcsec²)",
-]  # fmt: skip
+    "field",
+    "inside the edges (arcsec²)",
+    *(style.BITS[bit][0] for bit in MASKS),
+    "all masks",
+    "good (arcsec²)",
+]
 
 GOOD: Final = "#eef0f2"
 INNERMOST: Final = 0.3
@@ -41,11 +45,15 @@ def area_rows(material: Material) -> list[list[str | Markup]]:
     for name, field in material.summary["fields"].items():
         found = field["masked"]
         good = field["good_area_arcsec2"]
-        rows.append([
-            name, plain(good + found["any"]["arcsec2"], 4),
-            *(share(found[_key(bit)]["fraction"], "no data") for bit in MASKS),
-            share(found["any"]["fraction"], "no data"), plain(good, 4),
-        ])  # fmt: skip
+        rows.append(
+            [
+                name,
+                plain(good + found["any"]["arcsec2"], 4),
+                *(share(found[_key(bit)]["fraction"], "no data") for bit in MASKS),
+                share(found["any"]["fraction"], "no data"),
+                plain(good, 4),
+            ]
+        )
     return rows
 
 
@@ -82,9 +90,10 @@ def against_radius(material: Material, field: str) -> Drawing | None:
     style.plain_ticks(axes.xaxis)
     style.legend(figure, handles, columns=7)
     return Drawing(
-        f"masked-{field}", figure,
+        f"masked-{field}",
+        figure,
         f"Fraction of field {field} that each mask removes, in annuli around the cluster centre. A pixel with several "
         "bits counts for the last of bright, extended, spike, region and arc; near missing data all count as edge. The "
         "outermost annulus is open-ended.",
         wide=True,
-    )  # fmt: skip
+    )

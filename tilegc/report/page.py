@@ -71,9 +71,12 @@ def page(material: Material, drawings: Mapping[str, Sequence[Drawn]]) -> str:
         By section.
     """
     environment = Environment(
-        loader=PackageLoader("tilegc.report", "."), autoescape=True, undefined=StrictUndefined,
-        trim_blocks=True, lstrip_blocks=True,
-    )  # fmt: skip
+        loader=PackageLoader("tilegc.report", "."),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
     summary = material.summary
     return environment.get_template("report.html.j2").render(
         cluster=material.config.cluster,
@@ -233,19 +236,24 @@ def _beyond(material: Material) -> Markup | None:
         "kernel that fits κ best has α = {} and s = {} arcsec. In sectors to which it was not fitted it explains {} of "
         "the variance of κ, and the default kernel {} (below zero: worse than a constant). "
     ).format(
-        with_error(found["beta"], found["beta_err"]), with_error(found["pearson"], found["pearson_err"]),
-        with_error(found["spearman"], found["spearman_err"]), with_error(kernel["alpha"], kernel["alpha_err"]),
-        with_error(kernel["softening_arcsec"], kernel["softening_err"]), plain(kernel["score_held_out"]),
+        with_error(found["beta"], found["beta_err"]),
+        with_error(found["pearson"], found["pearson_err"]),
+        with_error(found["spearman"], found["spearman_err"]),
+        with_error(kernel["alpha"], kernel["alpha_err"]),
+        with_error(kernel["softening_arcsec"], kernel["softening_err"]),
+        plain(kernel["score_held_out"]),
         plain(kernel["given_score_held_out"]),
-    )  # fmt: skip
+    )
     if beyond["correlation"] is None or beyond["null_std"] is None:
         return words
     return words + Markup(
         "After subtracting elliptical averages, counts and κ correlate with a coefficient of {}. Counts that only "
         "depend on radius would give {}, and reach the measured value by chance in {} of cases."
     ).format(
-        plain(beyond["correlation"], 2), with_error(beyond["null_mean"], beyond["null_std"]), share(beyond["p_value"])
-    )  # fmt: skip
+        plain(beyond["correlation"], 2),
+        with_error(beyond["null_mean"], beyond["null_std"]),
+        share(beyond["p_value"]),
+    )
 
 
 def _fields(material: Material) -> list[list[Cell]]:
@@ -253,13 +261,21 @@ def _fields(material: Material) -> list[list[Cell]]:
     for name, field in material.summary["fields"].items():
         noiseless = NO_GOOD if not field["good_area_arcsec2"] else "no noise"
         height, width = field["shape"]
-        rows.append([
-            name, f"{height} × {width}", plain(field["good_area_arcsec2"], 4),
-            share(field["masked_fraction"], "no data"), share(field["no_data_fraction"]),
-            with_power(field["sigma"], noiseless), with_power(field["threshold"], noiseless),
-            f"{field['n_candidates']:,}", f"{field['n_detected']:,}", f"{field['n_inpainted']:,.1f}",
-            _iterated(material, field["inpainting"]),
-        ])  # fmt: skip
+        rows.append(
+            [
+                name,
+                f"{height} × {width}",
+                plain(field["good_area_arcsec2"], 4),
+                share(field["masked_fraction"], "no data"),
+                share(field["no_data_fraction"]),
+                with_power(field["sigma"], noiseless),
+                with_power(field["threshold"], noiseless),
+                f"{field['n_candidates']:,}",
+                f"{field['n_detected']:,}",
+                f"{field['n_inpainted']:,.1f}",
+                _iterated(material, field["inpainting"]),
+            ]
+        )
     return rows
 
 
@@ -287,11 +303,16 @@ def _masks(material: Material) -> list[list[Cell]]:
 def _psfs(material: Material) -> list[list[Cell]]:
     """Return the PSF of every field's bands: where it comes from and how wide it is."""
     return [
-        [name, band, plain(found["fwhm_arcsec"], 3) if found["fwhm_arcsec"] else DASH, ORIGINS[found["origin"]],
-         f"{found['n_stars']:,}" if found["n_stars"] else DASH]
+        [
+            name,
+            band,
+            plain(found["fwhm_arcsec"], 3) if found["fwhm_arcsec"] else DASH,
+            ORIGINS[found["origin"]],
+            f"{found['n_stars']:,}" if found["n_stars"] else DASH,
+        ]
         for name, field in material.summary["fields"].items()
         for band, found in field["psf"].items()
-    ]  # fmt: skip
+    ]
 
 
 def _crowding(material: Material) -> str | None:

@@ -13,9 +13,12 @@ __all__ = ["add_blocks"]
 
 
 def add_blocks(
-    values: NDArray[np.floating], corner: tuple[int, int], factor: int, sums: NDArray[np.float64],
+    values: NDArray[np.floating],
+    corner: tuple[int, int],
+    factor: int,
+    sums: NDArray[np.float64],
     counts: NDArray[np.int64],
-) -> None:  # fmt: skip
+) -> None:
     """Add a window to the sums and counts of finite pixels in blocks of `factor` x `factor`, in place.
 
     Parameters
@@ -35,9 +38,13 @@ def add_blocks(
 
 @compiled
 def _add_blocks(
-    values: NDArray[np.floating], y0: int, x0: int, factor: int, sums: NDArray[np.float64],
+    values: NDArray[np.floating],
+    y0: int,
+    x0: int,
+    factor: int,
+    sums: NDArray[np.float64],
     counts: NDArray[np.int64],
-) -> None:  # fmt: skip
+) -> None:
     height, width = values.shape
     for y in range(height):
         line, total, count = values[y], sums[(y0 + y) // factor], counts[(y0 + y) // factor]

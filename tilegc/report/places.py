@@ -133,9 +133,12 @@ def show(axes: Axes, at: Place, values: np.ndarray, box: Box, **options: Any) ->
         Of `Axes.imshow`.
     """
     return axes.imshow(
-        values, origin="lower", extent=(box.x0 - 0.5, box.x1 - 0.5, box.y0 - 0.5, box.y1 - 0.5),
-        transform=Affine2D(at.matrix) + axes.transData, **options,
-    )  # fmt: skip
+        values,
+        origin="lower",
+        extent=(box.x0 - 0.5, box.x1 - 0.5, box.y0 - 0.5, box.y1 - 0.5),
+        transform=Affine2D(at.matrix) + axes.transData,
+        **options,
+    )
 
 
 def sky_axes(axes: Axes, bounds: tuple[float, float, float, float], kpc_per_arcsec: float) -> None:

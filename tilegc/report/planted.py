@@ -29,11 +29,14 @@ def planted_rows(material: Material) -> list[list[Cell]] | None:
     law = dict(zip(("amplitude", "index"), PLANTED_LAW, strict=True))
     return [
         [
-            name, with_error(relation.get(key), relation.get(f"{key}_err"), why),
-            with_error(truth[key], truth[f"{key}_err"], no_fit), f"{law[key]:g}", _apart(relation, truth, key),
+            name,
+            with_error(relation.get(key), relation.get(f"{key}_err"), why),
+            with_error(truth[key], truth[f"{key}_err"], no_fit),
+            f"{law[key]:g}",
+            _apart(relation, truth, key),
         ]
         for key, name in names.items()
-    ]  # fmt: skip
+    ]
 
 
 def limit(material: Material) -> Markup:
@@ -50,13 +53,28 @@ def shares(material: Material) -> list[list[Cell]]:
     none = "none above the limit" if not truth["n_planted"] else "too few"
     return [
         ["Planted above the limit", f"{truth['n_planted']:,}", "in the area that this run searched"],
-        ["Detected above the limit", f"{truth['n_found']:,}", "in the same area; some are not planted sources"],
-        ["Completeness", share(truth["completeness"], none), "for planted sources of at least twice the limit"],
-        ["Index, detected minus planted", with_error(truth["index_difference"], truth["index_difference_err"], none),
-         "with its error from the same resamples of the boxes"],
-        ["Purity", share(truth["purity"], none), "of the catalogue: on a planted source above a third of the limit"],
+        [
+            "Detected above the limit",
+            f"{truth['n_found']:,}",
+            "in the same area; some are not planted sources",
+        ],
+        [
+            "Completeness",
+            share(truth["completeness"], none),
+            "for planted sources of at least twice the limit",
+        ],
+        [
+            "Index, detected minus planted",
+            with_error(truth["index_difference"], truth["index_difference_err"], none),
+            "with its error from the same resamples of the boxes",
+        ],
+        [
+            "Purity",
+            share(truth["purity"], none),
+            "of the catalogue: on a planted source above a third of the limit",
+        ],
         ["Response", with_power(truth["response"], none), "peak of the detection map over total flux"],
-    ]  # fmt: skip
+    ]
 
 
 def _apart(found: Mapping[str, Any], planted: Mapping[str, Any], key: str) -> Cell:
@@ -86,7 +104,14 @@ def profile_rows(material: Material) -> list[list[Cell]]:
     for field, r_lo, r_hi, area, count, n, error in zip(*found.values(), strict=True):
         planted_count, planted_n = there.get((str(field), float(r_lo)), (0, 0.0))
         ratio = with_error(n / planted_n, error / planted_n) if planted_n and count else missing()
-        rows.append([
-            str(field), f"{r_lo:g}{DASH}{r_hi:g}", plain(area, 4), f"{count:,}", f"{planted_count:,}", ratio,
-        ])  # fmt: skip
+        rows.append(
+            [
+                str(field),
+                f"{r_lo:g}{DASH}{r_hi:g}",
+                plain(area, 4),
+                f"{count:,}",
+                f"{planted_count:,}",
+                ratio,
+            ]
+        )
     return rows

@@ -77,9 +77,17 @@ def counts(material: Material) -> Drawing | None:
         )  # points lost in the error of the contamination would only stretch the scale
         if above.any():
             handles += axes.plot(
-                middle[rows][above], corrected[above], ls="", marker=marker, ms=5.5, mfc="white", mec=colour, mew=1.2,
-                label=f"field {field}: less contamination", zorder=3,
-            )  # fmt: skip
+                middle[rows][above],
+                corrected[above],
+                ls="",
+                marker=marker,
+                ms=5.5,
+                mfc="white",
+                mec=colour,
+                mew=1.2,
+                label=f"field {field}: less contamination",
+                zorder=3,
+            )
             shown.append(corrected[above])
         if truth is not None:
             line, height = _planted(axes, truth["profile"], field, colour)
@@ -113,9 +121,16 @@ def _planted(axes: Axes, planted: dict[str, Any], field: str, colour: str) -> tu
     radius = np.sqrt(np.maximum(planted["r_lo"], INNERMOST) * np.array(planted["r_hi"], float))
     marker = "_" if rows.sum() == 1 else ""  # one annulus makes no line
     return axes.plot(
-        radius[rows], n[rows], color=colour, lw=1.3, marker=marker, ms=14, mew=1.6,
-        label=f"field {field}: planted", zorder=2,
-    ), n[rows]  # fmt: skip
+        radius[rows],
+        n[rows],
+        color=colour,
+        lw=1.3,
+        marker=marker,
+        ms=14,
+        mew=1.6,
+        label=f"field {field}: planted",
+        zorder=2,
+    ), n[rows]
 
 
 def _legend_by_field(figure: Figure, groups: list[list[Artist | Container]]) -> None:
@@ -167,9 +182,15 @@ def shapes(material: Material) -> Drawing | None:
         if error is not None:
             show &= values > error
             axes.errorbar(
-                middle[show], values[show], yerr=(np.minimum(error, 0.999 * values)[show], error[show]), ls="",
-                ecolor=colour, elinewidth=1.0, capsize=2, zorder=3,
-            )  # fmt: skip
+                middle[show],
+                values[show],
+                yerr=(np.minimum(error, 0.999 * values)[show], error[show]),
+                ls="",
+                ecolor=colour,
+                elinewidth=1.0,
+                capsize=2,
+                zorder=3,
+            )
         axes.plot(
             middle[show],
             values[show],
@@ -187,11 +208,12 @@ def shapes(material: Material) -> Drawing | None:
     style.plain_ticks(axes.yaxis)
     style.legend(figure, axes.get_legend_handles_labels()[0], columns=4)
     return Drawing(
-        "shapes", figure,
+        "shapes",
+        figure,
         f"Profiles of field {material.central}, each divided by its own value between {table['r_lo'][pivot]:g} and "
         f"{table['r_hi'][pivot]:g} arcsec. Light is the sum of the bands minus its outermost annulus.",
         wide=True,
-    )  # fmt: skip
+    )
 
 
 def _radii(axes: Axes, material: Material, middle: Floats) -> None:

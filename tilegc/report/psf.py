@@ -55,17 +55,25 @@ def images(material: Material) -> Drawing | None:
             side = values.shape[0] * scale / 2
             style.dressed(axes, band)
             shown = axes.imshow(
-                np.maximum(values, FAINTEST / 10), origin="lower", norm=norm, cmap=colours, interpolation="nearest",
+                np.maximum(values, FAINTEST / 10),
+                origin="lower",
+                norm=norm,
+                cmap=colours,
+                interpolation="nearest",
                 extent=(-side, side, -side, side),
-            )  # fmt: skip
+            )
             axes.set(xlim=(-min(side, REACH), min(side, REACH)), ylim=(-min(side, REACH), min(side, REACH)))
             stars = f"{found['n_stars']} stars" if found["origin"] == "stars" else found["origin"]
             axes.set_xlabel(stars, fontsize=style.SMALL)
             radius, mean = _profile(values)
             handles += profile.plot(
-                radius * scale, mean, color=LINES[number % len(LINES)], ls=("-", "--", "-.", ":")[number % 4], lw=1.4,
+                radius * scale,
+                mean,
+                color=LINES[number % len(LINES)],
+                ls=("-", "--", "-.", ":")[number % 4],
+                lw=1.4,
                 label=f"{band}: FWHM {found['fwhm_arcsec']:.3f}″" if found["fwhm_arcsec"] else band,
-            )  # fmt: skip
+            )
         for axes in panels[row, len(bands) : columns]:
             axes.set_axis_off()
         profile.set_yscale("log")

@@ -22,9 +22,16 @@ from tilegc.report.reading import Material, Table, rows_of
 __all__ = ["HEAD", "noise_rows", "purity", "regularity"]
 
 HEAD: Final = (
-    "field", "local noise (nJy/px)", "lowest to highest", "over ERR", "common to all bands", "T (S/N)", "chosen",
-    "purity of the catalogue", "regular pattern",
-)  # fmt: skip
+    "field",
+    "local noise (nJy/px)",
+    "lowest to highest",
+    "over ERR",
+    "common to all bands",
+    "T (S/N)",
+    "chosen",
+    "purity of the catalogue",
+    "regular pattern",
+)
 """Columns of the table of noise and threshold."""
 
 LAST: Final = 8.0
@@ -42,12 +49,19 @@ def noise_rows(material: Material) -> list[list[str | Markup]]:
     rows: list[list[str | Markup]] = []
     for name, field in material.summary["fields"].items():
         noise, low, high = (field[key] for key in ("local_noise", "local_noise_lo", "local_noise_hi"))
-        rows.append([
-            name, _number(noise, 3), missing() if low is None else f"{plain(low, 3)} {DASH} {plain(high, 3)}",
-            _number(field["noise_over_err"], 3), _number(field["common_noise"], 3), _number(field["threshold_snr"], 3),
-            "by its purity" if field["threshold_chosen"] else "given", share(field["purity"], "not known"),
-            _pattern(material, name),
-        ])  # fmt: skip
+        rows.append(
+            [
+                name,
+                _number(noise, 3),
+                missing() if low is None else f"{plain(low, 3)} {DASH} {plain(high, 3)}",
+                _number(field["noise_over_err"], 3),
+                _number(field["common_noise"], 3),
+                _number(field["threshold_snr"], 3),
+                "by its purity" if field["threshold_chosen"] else "given",
+                share(field["purity"], "not known"),
+                _pattern(material, name),
+            ]
+        )
     return rows
 
 
@@ -115,10 +129,19 @@ def purity(material: Material) -> Drawing | None:
         middle = (table["low"] + table["high"])[known] / 2
         handles.append(
             axes.errorbar(
-                middle, pure, yerr=error, ls="", marker=marker, ms=4.5, color=colour, elinewidth=1, capsize=1.5,
-                label=f"field {field}: in slices", zorder=3,
+                middle,
+                pure,
+                yerr=error,
+                ls="",
+                marker=marker,
+                ms=4.5,
+                color=colour,
+                elinewidth=1,
+                capsize=1.5,
+                label=f"field {field}: in slices",
+                zorder=3,
             )
-        )  # fmt: skip
+        )
         all_noise, all_found = (np.cumsum(table[key][::-1])[::-1] for key in ("noise", "found"))
         with np.errstate(invalid="ignore", divide="ignore"):
             above = np.where(all_found > 0, 1 - all_noise / all_found, np.nan)

@@ -59,19 +59,26 @@ def laws(material: Material) -> Drawing | None:
     axes.set_ylabel("sources per arcsec²")
     style.finish(figure, axes)
     return Drawing(
-        "laws", figure,
+        "laws",
+        figure,
         "Sources per arcsec² of good area in annuli over all fields, with Poisson errors. The curves are "
         "fitted to the positions of the individual sources, not to these points.",
         wide=True,
-    )  # fmt: skip
+    )
 
 
 def shapes(material: Material) -> Drawing | None:
     """Draw axis ratio and position angle of every tracer against radius; None where there are none."""
     table = rows_of(
-        material.run.shape, "tracer", "r_lo", "r_hi", "axis_ratio", "axis_ratio_err", "position_angle",
+        material.run.shape,
+        "tracer",
+        "r_lo",
+        "r_hi",
+        "axis_ratio",
+        "axis_ratio_err",
+        "position_angle",
         "position_angle_err",
-    )  # fmt: skip
+    )
     if not table["r_lo"].size:
         return None
     figure = Figure(figsize=(style.WIDE[0], 5.6), dpi=170, facecolor="white", layout="constrained")
@@ -86,9 +93,18 @@ def shapes(material: Material) -> Drawing | None:
                 values = middle + (values - middle + 90.0) % 180.0 - 90.0
             radius = np.sqrt(table["r_lo"][rows] * table["r_hi"][rows])
             axes.errorbar(
-                radius, values, yerr=np.where(np.isfinite(error), error, 0.0) if name == "sources" else None, ls=line,
-                lw=1.3, marker=marker, ms=5.5, color=colour, capsize=2, elinewidth=1.1, label=label,
-            )  # fmt: skip
+                radius,
+                values,
+                yerr=np.where(np.isfinite(error), error, 0.0) if name == "sources" else None,
+                ls=line,
+                lw=1.3,
+                marker=marker,
+                ms=5.5,
+                color=colour,
+                capsize=2,
+                elinewidth=1.1,
+                label=label,
+            )
     upper.set_ylim(0, 1.05)
     upper.set_ylabel("axis ratio", fontsize=style.TEXT)
     lower.set_ylabel("position angle (deg, E of N)", fontsize=style.TEXT)
@@ -100,11 +116,12 @@ def shapes(material: Material) -> Drawing | None:
         axes.tick_params(which="both", labelsize=style.SMALL, direction="in", top=True, right=True)
     style.legend(figure, upper.get_legend_handles_labels()[0], columns=4)
     return Drawing(
-        "shape", figure,
+        "shape",
+        figure,
         "Axis ratio and position angle of ellipses about the centre, fitted ring by ring together with the slope "
         "inside the ring. Sources have errors; maps have none of their own.",
         wide=True,
-    )  # fmt: skip
+    )
 
 
 def _middle(table: Table) -> float:
@@ -119,17 +136,33 @@ def law_rows(material: Material) -> list[list[Cell]]:
     rows: list[list[Cell]] = []
     for key, label in (("cored", "cored power law"), ("elliptical", "the same, elliptical")):
         law = found[key]
-        rows.append([
-            label, _exp(law, "ln_peak"), _exp(law, "ln_core"), _plain(law, "slope"), _plain(law, "floor"),
-            with_error(found["axis_ratio"], found["axis_ratio_err"]) if key == "elliptical" else Markup(DASH),
-            with_error(found["position_angle_deg"], found["position_angle_err_deg"]) if key == "elliptical"
-            else Markup(DASH),
-        ])  # fmt: skip
+        rows.append(
+            [
+                label,
+                _exp(law, "ln_peak"),
+                _exp(law, "ln_core"),
+                _plain(law, "slope"),
+                _plain(law, "floor"),
+                with_error(found["axis_ratio"], found["axis_ratio_err"])
+                if key == "elliptical"
+                else Markup(DASH),
+                with_error(found["position_angle_deg"], found["position_angle_err_deg"])
+                if key == "elliptical"
+                else Markup(DASH),
+            ]
+        )
     nfw = found["nfw"]
-    rows.append([
-        "NFW, projected", _exp(nfw, "ln_at_rs"), _exp(nfw, "ln_rs"), Markup(DASH), _plain(nfw, "floor"), Markup(DASH),
-        Markup(DASH),
-    ])  # fmt: skip
+    rows.append(
+        [
+            "NFW, projected",
+            _exp(nfw, "ln_at_rs"),
+            _exp(nfw, "ln_rs"),
+            Markup(DASH),
+            _plain(nfw, "floor"),
+            Markup(DASH),
+            Markup(DASH),
+        ]
+    )
     return rows
 
 
@@ -170,9 +203,15 @@ def contamination_rows(material: Material) -> list[list[Cell]]:
     rows: list[list[Cell]] = []
     for values in zip(*(table[name] for name in names), strict=True):
         component, n, n_err, kpc, kpc_err, factor, factor_err, how = values
-        rows.append([
-            str(component), str(how), _either(n, n_err), _either(kpc, kpc_err), _either(factor, factor_err),
-        ])  # fmt: skip
+        rows.append(
+            [
+                str(component),
+                str(how),
+                _either(n, n_err),
+                _either(kpc, kpc_err),
+                _either(factor, factor_err),
+            ]
+        )
     return rows
 
 

@@ -37,9 +37,16 @@ def diagram(material: Material) -> Drawing | None:
         return None
     figure, axes = style.log_panel("Sources and convergence")
     axes.plot(
-        n, kappa, ls="", marker=".", ms=float(np.clip(150 / np.sqrt(n.size), 3, 6)), mew=0,
-        color=style.FAINT, alpha=0.5, label=f"boxes of {found['box_arcsec']:g} × {found['box_arcsec']:g} arcsec",
-    )  # fmt: skip
+        n,
+        kappa,
+        ls="",
+        marker=".",
+        ms=float(np.clip(150 / np.sqrt(n.size), 3, 6)),
+        mew=0,
+        color=style.FAINT,
+        alpha=0.5,
+        label=f"boxes of {found['box_arcsec']:g} × {found['box_arcsec']:g} arcsec",
+    )
     _bins(axes, material.relation)
     span = np.geomspace(n.min() / 1.1, n.max() * 1.1, 50)
     binned = found["boxes"]  # not the headline's own: where that is the likelihood's, it has a floor
@@ -101,9 +108,21 @@ def _bins(axes: Axes, table: QTable) -> None:
         mean, spread = bins["kappa_mean"][rows], bins["kappa_std"][rows]
         # A bar that would reach zero has no lower end on a logarithmic scale: it leaves the frame.
         axes.errorbar(
-            bins["n_mean"][rows], mean, yerr=(np.minimum(spread, 0.999 * mean), spread), ls="", marker="o", ms=6.5,
-            mfc=face, mec=style.BLUE, mew=1.3, ecolor=style.BLUE, elinewidth=1.1, capsize=2.5, label=label, zorder=4,
-        )  # fmt: skip
+            bins["n_mean"][rows],
+            mean,
+            yerr=(np.minimum(spread, 0.999 * mean), spread),
+            ls="",
+            marker="o",
+            ms=6.5,
+            mfc=face,
+            mec=style.BLUE,
+            mew=1.3,
+            ecolor=style.BLUE,
+            elinewidth=1.1,
+            capsize=2.5,
+            label=label,
+            zorder=4,
+        )
 
 
 def _law(

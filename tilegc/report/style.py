@@ -95,8 +95,12 @@ TEXT: Final = 10.5
 SMALL: Final = 9.0
 """Sizes of letters, points."""
 _LETTERING: Final[dict[str, Any]] = {
-    "frameon": False, "fontsize": SMALL, "labelcolor": INK, "handletextpad": 0.5, "columnspacing": 1.3,
-}  # fmt: skip
+    "frameon": False,
+    "fontsize": SMALL,
+    "labelcolor": INK,
+    "handletextpad": 0.5,
+    "columnspacing": 1.3,
+}
 
 
 def panel(title: str, size: tuple[float, float] = WIDE) -> tuple[Figure, Axes]:
@@ -127,9 +131,14 @@ def measured(
     """Draw points with errors on a logarithmic axis, where an error below zero has no end."""
     options: dict[str, Any] = {"ls": "", "marker": "o", "ms": 5.5, "color": color, "zorder": 4} | more
     return axes.errorbar(
-        x, y, yerr=(np.minimum(error, 0.999 * y), error), **options,
-        elinewidth=1.1, capsize=2.5, label=label,
-    )  # fmt: skip
+        x,
+        y,
+        yerr=(np.minimum(error, 0.999 * y), error),
+        **options,
+        elinewidth=1.1,
+        capsize=2.5,
+        label=label,
+    )
 
 
 def finish(figure: Figure, axes: Axes, columns: int = 2) -> None:
@@ -174,7 +183,7 @@ def legend(figure: Figure, handles: Sequence[Artist | Container], columns: int =
     if handles:
         figure.legend(
             handles=handles, loc="outside lower center", ncols=min(columns, len(handles)), **_LETTERING
-        )  # fmt: skip
+        )
 
 
 def map_legend(figure: Figure, handles: Sequence[Artist]) -> None:
@@ -183,9 +192,14 @@ def map_legend(figure: Figure, handles: Sequence[Artist]) -> None:
         height = figure.get_size_inches()[1]
         top = 0.3 if len(figure.axes) > 1 else BOTTOM - 0.58
         figure.legend(
-            handles=handles, loc="upper center", bbox_to_anchor=(0.5, top / height), borderaxespad=0.0,
-            ncols=_columns([str(handle.get_label()) for handle in handles]), handlelength=1.7, **_LETTERING,
-        )  # fmt: skip
+            handles=handles,
+            loc="upper center",
+            bbox_to_anchor=(0.5, top / height),
+            borderaxespad=0.0,
+            ncols=_columns([str(handle.get_label()) for handle in handles]),
+            handlelength=1.7,
+            **_LETTERING,
+        )
 
 
 def _columns(labels: Sequence[str]) -> int:

@@ -237,9 +237,19 @@ def add_up(
     foreign = _foreign(n_pixels, context.names)
     n_good[foreign], n_inside[foreign] = 0, 0
     empty = SkyCells(
-        grid, j0, i0, context.names, np.array([field.source.pixel_area for field in context.fields]),
-        n_pixels, n_good, n_inside, np.zeros(shape, np.int64), light, rho, np.full(shape[1:], np.nan),
-    )  # fmt: skip
+        grid,
+        j0,
+        i0,
+        context.names,
+        np.array([field.source.pixel_area for field in context.fields]),
+        n_pixels,
+        n_good,
+        n_inside,
+        np.zeros(shape, np.int64),
+        light,
+        rho,
+        np.full(shape[1:], np.nan),
+    )
     n_gc = np.zeros(shape, np.int64)
     for index, name in enumerate(context.names):
         y, x = (sources[axis][sources["field"] == name] for axis in ("y_peak", "x_peak"))
@@ -270,10 +280,13 @@ def read_sky_cells(dataset: xr.Dataset) -> SkyCells:
     told = dataset.attrs
     names = ("n_pixels", "n_good", "n_inside", "n_gc", "light", "rho", "kappa")
     return SkyCells(
-        SkyGrid(told["ra"], told["dec"], told["cell_arcsec"]), int(told["j0"]), int(told["i0"]),
-        tuple(told["fields"]), np.array(told["pixel_area_arcsec2"], np.float64),
+        SkyGrid(told["ra"], told["dec"], told["cell_arcsec"]),
+        int(told["j0"]),
+        int(told["i0"]),
+        tuple(told["fields"]),
+        np.array(told["pixel_area_arcsec2"], np.float64),
         *(dataset[name].to_numpy() for name in names),
-    )  # fmt: skip
+    )
 
 
 def stored_cells(path: str) -> SkyCells:
@@ -293,8 +306,10 @@ def _foreign(n_pixels: np.ndarray, names: tuple[str, ...]) -> np.ndarray:
     if foreign.any():
         log.warning(
             "fields %s overlap on %d cells of the sky grid: each counts for the field with most pixels there; "
-            "the catalogue lists the sources of all", ", ".join(names), int(foreign.any(axis=0).sum()),
-        )  # fmt: skip
+            "the catalogue lists the sources of all",
+            ", ".join(names),
+            int(foreign.any(axis=0).sum()),
+        )
     return foreign
 
 

@@ -126,10 +126,14 @@ def _light_unit(common: _Common, payload: tuple[str, int]) -> tuple[TileCells, .
     mask, light = (store.read(field.store, array, core) for array in ("mask", "light"))
     seen = ((mask & np.uint8(Bit.NO_DATA)) == 0) & np.isfinite(light)
     sums = accumulate_cells(
-        common.numbers[name], of_field, core, common.pixel,
+        common.numbers[name],
+        of_field,
+        core,
+        common.pixel,
         mask=np.where(seen, np.uint8(0), np.uint8(Bit.NO_DATA)),
-        light=np.where(seen, light, np.float32(0)), rho=np.zeros(core.shape, np.float32),
-    )  # fmt: skip
+        light=np.where(seen, light, np.float32(0)),
+        rho=np.zeros(core.shape, np.float32),
+    )
     settled = settle_cells(sums, of_field, core, field.source.shape, common.pixel)
     return () if settled is None else (settled,)
 

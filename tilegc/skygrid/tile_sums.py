@@ -88,10 +88,17 @@ def settle_cells(
     light, rho = sums.light_sum(), sums.rho_sum()
     light[shared], rho[shared] = 0.0, 0.0
     return TileCells(
-        number, sums.origin,
-        sums.n_pixels.astype(np.int32), sums.n_good.astype(np.int32), sums.n_inside.astype(np.int32),
-        light, rho, at, sums.light.reshape(-1, exact.LIMBS)[at], sums.rho.reshape(-1, exact.LIMBS)[at],
-    )  # fmt: skip
+        number,
+        sums.origin,
+        sums.n_pixels.astype(np.int32),
+        sums.n_good.astype(np.int32),
+        sums.n_inside.astype(np.int32),
+        light,
+        rho,
+        at,
+        sums.light.reshape(-1, exact.LIMBS)[at],
+        sums.rho.reshape(-1, exact.LIMBS)[at],
+    )
 
 
 def _shared(
@@ -160,9 +167,16 @@ def _joined(a: TileCells, b: TileCells) -> TileCells:
     box = _around(a.box, b.box)
     n_pixels, n_good, n_inside, light, rho, cell, limbs = _added([a, b], box)
     return TileCells(
-        a.field, (box.y0, box.x0), n_pixels.astype(np.int32), n_good.astype(np.int32), n_inside.astype(np.int32),
-        light, rho, cell, *limbs,
-    )  # fmt: skip
+        a.field,
+        (box.y0, box.x0),
+        n_pixels.astype(np.int32),
+        n_good.astype(np.int32),
+        n_inside.astype(np.int32),
+        light,
+        rho,
+        cell,
+        *limbs,
+    )
 
 
 def add_tiles(

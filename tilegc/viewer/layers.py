@@ -88,10 +88,18 @@ def layers_of(run: Run, field: str) -> list[Layer]:
     for number, band in enumerate(source.band_names if source else ()):
         layers.append(
             Layer(
-                field=field, name=band, label=band, kind="band", ramp="grey", unit="nJy", shape=shape, store=path,
-                source=source, band=number,
+                field=field,
+                name=band,
+                label=band,
+                kind="band",
+                ramp="grey",
+                unit="nJy",
+                shape=shape,
+                store=path,
+                source=source,
+                band=number,
             )
-        )  # fmt: skip
+        )
     for name, ramp in MAPS:
         if name in present:
             kind = "detection" if name == "detection" else "map"

@@ -130,10 +130,15 @@ def _balance_unit(
     promised = _promised(window, cell.within(box), norms[task.field])
     n = at[0].size
     return {
-        "field": np.full(n, task.index), "row": np.full(n, task.row), "column": np.full(n, task.column),
-        "y": task.y, "x": task.x, "plus": responses, "all": detection[at].astype(np.float64),
+        "field": np.full(n, task.index),
+        "row": np.full(n, task.row),
+        "column": np.full(n, task.column),
+        "y": task.y,
+        "x": task.x,
+        "plus": responses,
+        "all": detection[at].astype(np.float64),
         "promised": np.full(n, promised),
-    }  # fmt: skip
+    }
 
 
 def _norms(params: FilterParams) -> tuple[float, ...]:

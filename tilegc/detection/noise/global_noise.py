@@ -87,9 +87,10 @@ def _deviations(context: Context, medians: dict[str, np.float32]) -> dict[str, n
     )
     prefixes = {name: median_prefixes(coarse[name]) for name in medians}
     fine = _count(
-        context, "deviation 2/2",
+        context,
+        "deviation 2/2",
         {name: _Question(name, centre, prefixes[name]) for name, centre in medians.items()},
-    )  # fmt: skip
+    )
     return {name: median_from(coarse[name], prefixes[name], fine[name]) for name in medians}
 
 

@@ -104,11 +104,17 @@ def local_noise(
     common = _common(context, null, cells)
     return {
         field.source.name: _assemble(
-            field.source.shape, null, cells, params[field.source.name], balanced[field.source.name],
-            common[field.source.name], noises[field.source.name].sigma, _joined(bins, index, field.source.shape),
+            field.source.shape,
+            null,
+            cells,
+            params[field.source.name],
+            balanced[field.source.name],
+            common[field.source.name],
+            noises[field.source.name].sigma,
+            _joined(bins, index, field.source.shape),
         )
         for index, field in enumerate(context.fields)
-    }  # fmt: skip
+    }
 
 
 def _limits(cells: Table, index: int, guess: NoiseMap, shape: tuple[int, int]) -> tuple[float, float]:
@@ -187,9 +193,15 @@ def _common(context: Context, null: Table | None, cells: Table) -> dict[str, flo
 
 
 def _assemble(
-    shape: tuple[int, int], null: Table | None, cells: Table, params: NullParams, balance: Balance,
-    common: float, sigma: float, bins: np.ndarray,
-) -> LocalNoise:  # fmt: skip
+    shape: tuple[int, int],
+    null: Table | None,
+    cells: Table,
+    params: NullParams,
+    balance: Balance,
+    common: float,
+    sigma: float,
+    bins: np.ndarray,
+) -> LocalNoise:
     """Put the noise map of one field together."""
     lattice = lattice_shape(shape)
     good = _on_lattice(cells, params.index, "good", shape)[..., None]

@@ -336,9 +336,11 @@ def spread(values: np.ndarray, tile: Tile) -> np.ndarray:
     for value, (row, column, _) in zip(values, within_cells(core, window), strict=True):
         cell = Box(row * LATTICE, column * LATTICE, (row + 1) * LATTICE, (column + 1) * LATTICE)
         reach = Box(
-            window.y0 if cell.y0 <= core.y0 else cell.y0, window.x0 if cell.x0 <= core.x0 else cell.x0,
-            window.y1 if cell.y1 >= core.y1 else cell.y1, window.x1 if cell.x1 >= core.x1 else cell.x1,
-        )  # fmt: skip
+            window.y0 if cell.y0 <= core.y0 else cell.y0,
+            window.x0 if cell.x0 <= core.x0 else cell.x0,
+            window.y1 if cell.y1 >= core.y1 else cell.y1,
+            window.x1 if cell.x1 >= core.x1 else cell.x1,
+        )
         spread_out[reach.within(window)] = value if value > 0 else np.nan
     return spread_out
 

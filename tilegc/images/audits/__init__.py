@@ -81,7 +81,12 @@ def rows(lines: Sequence[Line]) -> Iterator[dict[str, str | float | None]]:
     """Yield the lines as they stand in summary.json: null where there is no value."""
     for line in lines:
         yield {
-            "check": line.check, "field": line.field, "band": line.band,
-            "value": line.value if np.isfinite(line.value) else None, "unit": line.unit, "verdict": line.verdict,
-            "finding": line.finding, "remedy": line.remedy,
-        }  # fmt: skip
+            "check": line.check,
+            "field": line.field,
+            "band": line.band,
+            "value": line.value if np.isfinite(line.value) else None,
+            "unit": line.unit,
+            "verdict": line.verdict,
+            "finding": line.finding,
+            "remedy": line.remedy,
+        }

@@ -181,8 +181,10 @@ def _neighbours(level: Floats, blank: NDArray[np.bool_]) -> float:
     """Return the correlation of pixels with the next ones in their row and their column."""
     variance = float((level[blank].astype(np.float64) ** 2).mean())
     found = []
-    for here, there in (((slice(1, None), slice(None)), (slice(None, -1), slice(None))),
-                        ((slice(None), slice(1, None)), (slice(None), slice(None, -1)))):  # fmt: skip
+    for here, there in (
+        ((slice(1, None), slice(None)), (slice(None, -1), slice(None))),
+        ((slice(None), slice(1, None)), (slice(None), slice(None, -1))),
+    ):
         both = blank[here] & blank[there]
         found.append(float((level[here][both].astype(np.float64) * level[there][both]).mean()))
     return sum(found) / (2 * variance) if variance > 0 else float("nan")

@@ -146,9 +146,11 @@ def _round(source: FieldSource, centre: tuple[float, float]) -> list[Box]:
     reach = REACH / source.scale
     grid = TileGrid(source.shape, LATTICE)
     near = Box(
-        math.floor(centre[0] - reach), math.floor(centre[1] - reach),
-        math.ceil(centre[0] + reach), math.ceil(centre[1] + reach),
-    )  # fmt: skip
+        math.floor(centre[0] - reach),
+        math.floor(centre[1] - reach),
+        math.ceil(centre[0] + reach),
+        math.ceil(centre[1] + reach),
+    )
     return [tile.core for tile in grid.tiles() if tile.core.clip(near).size]
 
 
@@ -248,14 +250,21 @@ def _band(planes: Planes, number: int, given: tuple[str, ...], box: Box) -> _Ban
     rows = len(found["y"])
     middle = float(np.median(expected[valid]))
     noise = {
-        "pixel": measured.pixel, "boxes": measured.boxes, "neighbours": measured.neighbours,
-        "level": middle * measured.pixel, "patch": patch, "blank": measured.n_blank,
+        "pixel": measured.pixel,
+        "boxes": measured.boxes,
+        "neighbours": measured.neighbours,
+        "level": middle * measured.pixel,
+        "patch": patch,
+        "blank": measured.n_blank,
         **_repeats(sci, weighted=wht is not None),
-    }  # fmt: skip
+    }
     table = {
-        **found, "y": found["y"] + box.y0, "x": found["x"] + box.x0, "noise": np.full(rows, patch),
+        **found,
+        "y": found["y"] + box.y0,
+        "x": found["x"] + box.x0,
+        "noise": np.full(rows, patch),
         "band": np.full(rows, number),
-    }  # fmt: skip
+    }
     return _Band((noise, table, _weights(weight, valid)), relative, blank, middle)
 
 
@@ -322,13 +331,14 @@ def _sorted(source: FieldSource, found: Sequence[tuple[_Job, Any]]) -> Sample:
             weights[cell, number] = blocks
     tables.append({**empty(), "noise": np.zeros(0), "band": np.zeros(0, int), "cell": np.zeros(0, int)})
     noise_table: Table = {
-        "cell": np.array([row[0] for row in rows], int), "band": np.array([row[1] for row in rows], int),
+        "cell": np.array([row[0] for row in rows], int),
+        "band": np.array([row[1] for row in rows], int),
         "boxes": np.array([row[2]["boxes"] for row in rows]).reshape(len(rows), len(BOXES)),
         **{
             name: np.array([row[2][name] for row in rows], float)
             for name in ("pixel", "neighbours", "level", "patch", "blank", "shared", *REPEATS)
         },
-    }  # fmt: skip
+    }
     joined = {name: np.concatenate([table[name] for table in tables]) for name in tables[-1]}
     return Sample(
         len(cells), noise_table, joined, weights, _assembled([pair for pair in ours if pair[0].block])

@@ -111,9 +111,15 @@ def compact_sources(
             dip = 1 - given[near].mean(axis=(1, 2)) / round_it
     good = whole & (flux > 0)
     table: Table = {
-        "y": y + cy, "x": x + cx, "flux": flux, "snr": summed[y, x] / noise, "core": core, "weight_dip": dip,
-        "isolated": isolated, "profile": profile,
-    }  # fmt: skip
+        "y": y + cy,
+        "x": x + cx,
+        "flux": flux,
+        "snr": summed[y, x] / noise,
+        "core": core,
+        "weight_dip": dip,
+        "isolated": isolated,
+        "profile": profile,
+    }
     return {name: column[good] for name, column in table.items()}
 
 

@@ -33,10 +33,15 @@ CORE: Final = 4.0
 """... and the one within which they are not: the BCG's core is rounder than the halo."""
 
 TURNS: Final = (
-    "as it is", "turned by 90 deg", "turned by 180 deg", "turned by 270 deg",
-    "mirrored in east-west", "mirrored in east-west and turned by 90 deg",
-    "mirrored in north-south", "mirrored in east-west and turned by 270 deg",
-)  # fmt: skip
+    "as it is",
+    "turned by 90 deg",
+    "turned by 180 deg",
+    "turned by 270 deg",
+    "mirrored in east-west",
+    "mirrored in east-west and turned by 90 deg",
+    "mirrored in north-south",
+    "mirrored in east-west and turned by 270 deg",
+)
 
 Floats = NDArray[np.float64]
 
@@ -103,11 +108,16 @@ def lens_lines(
     apart = math.hypot(xi, eta)
     lines = [
         Line(
-            "centre", source.name, "", rounded(apart), "arcsec", verdict := judged(apart, 5.0, 15.0),
+            "centre",
+            source.name,
+            "",
+            rounded(apart),
+            "arcsec",
+            verdict := judged(apart, 5.0, 15.0),
             f"brightest extended light lies {_direction(xi, eta)} of the run file's centre",
             "" if verdict == "ok" else "check cluster.ra and cluster.dec: radii are taken from there",
         )
-    ]  # fmt: skip
+    ]
     if kappa is None:
         return lines
     axis = np.arange(-REACH, REACH + 0.25, 0.5)
@@ -126,11 +136,18 @@ def lens_lines(
     verdict = judged(offset, 4.0, 12.0)
     lines.append(
         Line(
-            "kappa", source.name, "", rounded(offset), "arcsec", verdict,
+            "kappa",
+            source.name,
+            "",
+            rounded(offset),
+            "arcsec",
+            verdict,
             f"the map peaks {_direction(peak[0] - xi, peak[1] - eta)} of the brightest extended light",
-            "" if verdict == "ok" else "check the map's WCS (CRPIX, CRVAL, frame) and that it is of this cluster",
+            ""
+            if verdict == "ok"
+            else "check the map's WCS (CRPIX, CRVAL, frame) and that it is of this cluster",
         )
-    )  # fmt: skip
+    )
     lines.append(_orientation(source, coarse, kappa, grid, peak, (xi, eta)))
     return lines
 
@@ -145,9 +162,13 @@ def _kappa_at(kappa: Kappa, grid: SkyGrid, xi: Floats, eta: Floats) -> Floats:
 
 
 def _orientation(
-    source: FieldSource, coarse: CoarseLight, kappa: Kappa, grid: SkyGrid,
-    peak: tuple[float, float], light: tuple[float, float],
-) -> Line:  # fmt: skip
+    source: FieldSource,
+    coarse: CoarseLight,
+    kappa: Kappa,
+    grid: SkyGrid,
+    peak: tuple[float, float],
+    light: tuple[float, float],
+) -> Line:
     """Compare the map's shape round its peak with that of the light round its own, turned and mirrored."""
     axis = np.arange(-SHAPE, SHAPE + 0.5, 1.0)
     xi, eta = np.meshgrid(axis, axis)
@@ -182,10 +203,15 @@ def _orientation(
     if verdict == "ok":
         return Line("orientation", source.name, "", rounded(here, 2), "", "ok", finding, "")
     return Line(
-        "orientation", source.name, "", rounded(here, 2), "", verdict,
+        "orientation",
+        source.name,
+        "",
+        rounded(here, 2),
+        "",
+        verdict,
         f"{finding}; it is {scores[best]:.2f} with the map {TURNS[best]}",
         "check the map's WCS: the signs and order of its CD matrix or CDELT and CTYPE",
-    )  # fmt: skip
+    )
 
 
 def _without_profile(values: Floats, radius: Floats) -> Floats:

@@ -76,9 +76,15 @@ def _scale(source: FieldSource, config: RunConfig) -> Line:
     exclusion, own = config.detect.exclusion_radius, config.usual_exclusion_radius
     if exclusion != own or (differences and config.filter.stages != usual):
         return Line(
-            "scale", source.name, "", rounded(source.scale, 5), "arcsec", "look",
-            f"{finding}; the run file sets its own", "make sure that they suit these pixels",
-        )  # fmt: skip
+            "scale",
+            source.name,
+            "",
+            rounded(source.scale, 5),
+            "arcsec",
+            "look",
+            f"{finding}; the run file sets its own",
+            "make sure that they suit these pixels",
+        )
     stages = ", ".join(f"[{rounded(narrow * ratio):g}, {rounded(wide * ratio):g}]" for narrow, wide in usual)
     remedy = (
         f"resample to {SCALE:g} arcsec, or set "
@@ -100,9 +106,15 @@ def _units(source: FieldSource) -> Iterator[Line]:
         finding = f"AB zero point; a count is {told.factor:.5g} nJy, from {told.origin}"
         if told.doubt:
             yield Line(
-                "units", source.name, band.name, rounded(zero_point, 5), "mag", "wrong", f"{finding}; {told.doubt}",
+                "units",
+                source.name,
+                band.name,
+                rounded(zero_point, 5),
+                "mag",
+                "wrong",
+                f"{finding}; {told.doubt}",
                 "find out which is right and correct the header, or leave BUNIT out of it and give zero_point",
-            )  # fmt: skip
+            )
         else:
             finding += f"; {told.note}" if told.note else ""
             yield Line("units", source.name, band.name, rounded(zero_point, 5), "mag", "ok", finding, "")
@@ -250,10 +262,12 @@ def _noise(source: FieldSource, sample: Sample) -> Iterator[Line]:
             f"measured noise over 1/sqrt({label})" if label == "wht" else "measured noise over err"
         ) + f": {ratio:.2f} in pixels, {wide:.2f} over areas; {found['level']:.3g} nJy a pixel{_told(found)}"
         remedy = (
-            "" if verdict == "ok"
+            ""
+            if verdict == "ok"
             else f"multiply {label} by {rounded(ratio if ratio > 1 else wide, 2):g}"
-            + ("^-2" if label == "wht" else "") + " before errors are taken from it; detection measures its own noise"
-        )  # fmt: skip
+            + ("^-2" if label == "wht" else "")
+            + " before errors are taken from it; detection measures its own noise"
+        )
         yield Line("err", source.name, band.name, rounded(ratio), "", verdict, finding, remedy)
 
 
@@ -273,11 +287,12 @@ def _correlation(source: FieldSource, sample: Sample) -> Iterator[Line]:
             f"next pixels correlate by {found['neighbours']:.2f}): the noise is of {widest:.1f} px{_told(found)}"
         )
         remedy = (
-            "" if verdict == "ok"
+            ""
+            if verdict == "ok"
             else "noise makes wider peaks: trust thresholds from the detection map, no S/N from err or wht alone"
             if verdict == "look"
             else "structure of several pixels is left in the background: subtract it (1/f stripes, sky) and start again"
-        )  # fmt: skip
+        )
         yield Line("correlation", source.name, band.name, rounded(four), "", verdict, finding, remedy)
 
 
@@ -311,13 +326,14 @@ def _weights(source: FieldSource, sample: Sample, *, local: bool) -> Iterator[Li
         if local and verdict == "wrong":
             verdict = "look"
         remedy = (
-            "" if verdict == "ok"
+            ""
+            if verdict == "ok"
             else "thresholds follow the noise, so the shallow parts are complete to brighter sources only: counts are "
             "compared above the common limit"
             if local
             else "one threshold does not suit all of the field: cut it along the step into fields of their own, "
             "or mask the shallow part"
-        )  # fmt: skip
+        )
         yield Line("weights", source.name, band.name, rounded(ratio), "", verdict, finding, remedy)
 
 
@@ -330,8 +346,13 @@ def _repeats(source: FieldSource, sample: Sample) -> Iterator[Line]:
             continue
         share = found.n_repeated / found.n
         yield Line(
-            "repeats", source.name, band.name, rounded(share), "", "look",
+            "repeats",
+            source.name,
+            band.name,
+            rounded(share),
+            "",
+            "look",
             f"{100 * share:.2g} % of the pixels looked at lie in regions of one exactly repeated value, and there are "
             "no weights; such regions are treated as no data",
             "give the band's weights (wht), or NaN where nothing was observed",
-        )  # fmt: skip
+        )

@@ -23,10 +23,27 @@ from tilegc.io.reading import reading
 __all__ = ["core_deficit", "cores", "expected_width", "point_elsewhere", "psf_files", "width", "widths"]
 
 FWHM: Final = {
-    "F070W": 0.029, "F090W": 0.033, "F115W": 0.040, "F140M": 0.048, "F150W": 0.050, "F162M": 0.055, "F182M": 0.062,
-    "F200W": 0.066, "F210M": 0.071, "F250M": 0.085, "F277W": 0.092, "F300M": 0.100, "F335M": 0.111, "F356W": 0.116,
-    "F360M": 0.120, "F410M": 0.137, "F430M": 0.145, "F444W": 0.145, "F460M": 0.155, "F480M": 0.164,
-}  # fmt: skip
+    "F070W": 0.029,
+    "F090W": 0.033,
+    "F115W": 0.040,
+    "F140M": 0.048,
+    "F150W": 0.050,
+    "F162M": 0.055,
+    "F182M": 0.062,
+    "F200W": 0.066,
+    "F210M": 0.071,
+    "F250M": 0.085,
+    "F277W": 0.092,
+    "F300M": 0.100,
+    "F335M": 0.111,
+    "F356W": 0.116,
+    "F360M": 0.120,
+    "F410M": 0.137,
+    "F430M": 0.145,
+    "F444W": 0.145,
+    "F460M": 0.155,
+    "F480M": 0.164,
+}
 """FWHM of NIRCam's PSF on its detectors, arcsec (STScI, JDox, "NIRCam point spread functions", empirical)."""
 
 SHORT, LONG = 0.0307, 0.0630
@@ -53,9 +70,12 @@ def _points(table: dict[str, NDArray[Any]]) -> NDArray[np.bool_]:
 def width(profiles: NDArray[np.float64]) -> float:
     """Return the FWHM, pixels, of the median of radial profiles (n, rings); NaN where it has none."""
     with np.errstate(all="ignore"):
-        middle = np.array([
-            float(np.median(ring[np.isfinite(ring)])) if np.isfinite(ring).any() else math.nan for ring in profiles.T
-        ])  # fmt: skip
+        middle = np.array(
+            [
+                float(np.median(ring[np.isfinite(ring)])) if np.isfinite(ring).any() else math.nan
+                for ring in profiles.T
+            ]
+        )
     known = np.isfinite(middle)
     if known.sum() < 3:
         return math.nan
@@ -223,9 +243,10 @@ def cores(source: FieldSource, sample: Sample) -> Iterator[Line]:
         if math.isfinite(dip):
             parts.append(f"the weight in bright cores is {_lower(dip)} than round them")
         remedy = (
-            "" if verdict == "ok"
+            ""
+            if verdict == "ok"
             else "outlier rejection eats cores: raise the pipeline's outlier_detection.snr and scale, and drizzle again"
-        )  # fmt: skip
+        )
         value = deficit if math.isfinite(deficit) else dip
         yield Line(
             "cores", source.name, band.name, round(value, 3) + 0.0, "", verdict, "; ".join(parts), remedy
