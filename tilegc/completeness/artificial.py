@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import zlib
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Final
 
@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from tilegc.completeness import recovery
 from tilegc.completeness.colours import Mixture, deconvolved, flat
 from tilegc.completeness.draw import CELL, Places, Population, Stars, draw, places
-from tilegc.completeness.injection import AREA, InjectParams, inject_pass, shares
+from tilegc.completeness.injection import AREA, InjectParams, TileShare, inject_pass, shares
 from tilegc.completeness.responses import Responses, responses
 from tilegc.config import DetectionConfig
 from tilegc.detection.peaks import at_least
@@ -21,6 +21,7 @@ from tilegc.detection.shape_ratios import ShapeTables
 from tilegc.detection.threshold import Selection, is_local
 from tilegc.engine import FieldTiles, run_pass
 from tilegc.filter.detection_map import FilterParams
+from tilegc.geometry import Tile
 from tilegc.images.psfs import BandPsf
 from tilegc.kernels.peaks import reach_of
 from tilegc.phases.context import Context
@@ -117,9 +118,12 @@ def prepare(
             limit, floor, reach_of(config.detect.exclusion_radius), config.recipe == "calibrated"
         )
         params = InjectParams(
-            filtering[name], answer, local.map if is_local(config) else None, limits,
+            filtering[name],
+            answer,
+            local.map if is_local(config) else None,
+            limits,
             recovery.Shapes(tables[name], config.detect.shape == "auto"),
-        )  # fmt: skip
+        )
         sources = _sources(selection, name, field.source.band_names, answer, limit, ranked=is_local(config))
         area, light = (_on_cells(cells, index, key, field) for key in ("area", "light"))
         counts = np.zeros(area.shape, np.int64)
@@ -131,11 +135,17 @@ def prepare(
         if not np.isfinite(typical) or not typical > 0:
             where = None
         total = float(answer.share.sum())
-        mixture, photons = _population(selection, name, field.source.band_names)
+        mixture, photons = _population(selection, field.source.band_names)
+        root = np.linalg.cholesky(mixture[2] + 1e-12 * np.eye(mixture[2].shape[-1])).astype(np.float64)
         population = Population(
-            _magnitude(typical / total) if where is not None else np.nan, TURNOVER[0] + distance_modulus, WIDTH,
-            answer.share, mixture[0], mixture[1], np.linalg.cholesky(mixture[2] + 1e-12 * np.eye(mixture[2].shape[-1])),
-        )  # fmt: skip
+            _magnitude(typical / total) if where is not None else np.nan,
+            TURNOVER[0] + distance_modulus,
+            WIDTH,
+            answer.share,
+            mixture[0],
+            mixture[1],
+            root,
+        )
         found[name] = Prepared(params, where, population, photons, sources, int(area.sum()))
     return found
 
@@ -158,9 +168,15 @@ def _on_cells(cells: Table, index: int, key: str, field: FieldTiles) -> Int64:
 
 
 def _sources(
-    selection: Selection, name: str, bands: tuple[str, ...], answer: Responses, limit: np.float32, *, ranked: bool
+    selection: Selection,
+    name: str,
+    bands: tuple[str, ...],
+    answer: Responses,
+    limit: np.float32,
+    *,
+    ranked: bool,
 ) -> tuple[Int64, Int64, Floats, NDArray[np.bool_]]:
-    """Return the peaks of a field above the limit: y, x, flux in the unit of the detection map, and which are listed."""
+    """Return a field's peaks above the limit: y, x, flux in the unit of the detection map, and which are listed."""
     table = selection.candidates
     rows = table["field"] == name
     rows &= table["snr" if ranked else "peak"].astype(np.float32) >= limit
@@ -174,13 +190,13 @@ def _sources(
     return table["y_peak"][rows].astype(np.int64), table["x_peak"][rows].astype(np.int64), flux, listed
 
 
-def _population(selection: Selection, name: str, bands: tuple[str, ...]) -> tuple[Mixture, Floats]:
-    """Return the colours of a field's sources, and the variance that their own photons add to their fluxes."""
+def _population(selection: Selection, bands: tuple[str, ...]) -> tuple[Mixture, Floats]:
+    """Return the colours of the sources of all fields, and the variance that their photons add to their fluxes."""
     table = selection.catalogue
     photons = np.zeros(len(bands))
     if not all(f"flux_{band}" in table for band in bands):
         return flat(len(bands) - 1), photons
-    rows = (table["field"] == name) & (table["flags"] == 0)
+    rows = table["flags"] == 0
     flux = np.stack([table[f"flux_{band}"][rows] for band in bands])
     error = np.stack([table[f"flux_err_{band}"][rows] for band in bands])
     with np.errstate(divide="ignore", invalid="ignore"):
@@ -193,16 +209,23 @@ def _population(selection: Selection, name: str, bands: tuple[str, ...]) -> tupl
             photons[b] = max(float(np.median(excess)), 0.0)
     some = (snr > COLOURED).all(axis=0)
     colours = (magnitude[:-1] - magnitude[-1])[:, some].T
-    covariance = np.repeat(noise[-1][some][:, None, None], len(bands) - 1, axis=1).repeat(len(bands) - 1, axis=2)
+    covariance = np.repeat(noise[-1][some][:, None, None], len(bands) - 1, axis=1).repeat(
+        len(bands) - 1, axis=2
+    )
     for b in range(len(bands) - 1):
         covariance[:, b, b] += noise[b][some]
     return deconvolved(colours, covariance), photons
 
 
 def inject(
-    context: Context, prepared: Mapping[str, Prepared], frame: ClusterFrame, *, stars: int | None, seed: int,
+    context: Context,
+    prepared: Mapping[str, Prepared],
+    frame: ClusterFrame,
+    *,
+    stars: int | None,
+    seed: int,
     first: Mapping[str, int] | None = None,
-) -> dict[str, FieldStars]:  # fmt: skip
+) -> dict[str, FieldStars]:
     """Put stars into every field, and return what became of them.
 
     Parameters
@@ -228,9 +251,10 @@ def inject(
         begin = (first or {}).get(name, 0)
         last = begin + round(wanted * one.where.draws)
         stream = zlib.crc32(name.encode())
-        drawn[name] = draw(
-            one.where, one.population, one.photons, seed=seed, stream=stream, first=begin, last=last
-        ), last
+        drawn[name] = (
+            draw(one.where, one.population, one.photons, seed=seed, stream=stream, first=begin, last=last),
+            last,
+        )
     searched = [field for field in context.fields if field.source.name in drawn]
     parts: dict[str, list[Table]] = {name: [] for name in drawn}
     for field in searched:
@@ -238,13 +262,21 @@ def inject(
         halo = one.params.halo
         own = shares(field.grid, drawn[name][0], _reference(one, drawn[name][0]), one.sources, halo)
         run_pass(
-            context.engine, inject_pass({name: one.params}, [field]), [field], {name: one.params},
-            gather=parts[name].append, own=lambda _, tile, own=own: own[tile.index],
-        )  # fmt: skip
+            context.engine,
+            inject_pass({name: one.params}, [field]),
+            [field],
+            {name: one.params},
+            gather=parts[name].append,
+            own=_own(own),
+        )
     return {
         field.source.name: _listed(field, drawn[field.source.name], parts[field.source.name], frame)
         for field in searched
     }
+
+
+def _own(shares_of: list[TileShare]) -> Callable[[FieldTiles, Tile], TileShare]:
+    return lambda _, tile: shares_of[tile.index]
 
 
 def _reference(one: Prepared, stars: Stars) -> Floats:
@@ -252,7 +284,9 @@ def _reference(one: Prepared, stars: Stars) -> Floats:
     return total
 
 
-def _listed(field: FieldTiles, drawn: tuple[Stars, int], parts: list[Table], frame: ClusterFrame) -> FieldStars:
+def _listed(
+    field: FieldTiles, drawn: tuple[Stars, int], parts: list[Table], frame: ClusterFrame
+) -> FieldStars:
     """Return the stars of a field in the order of their numbers."""
     stars, last = drawn
     found = stacked(parts)
@@ -265,10 +299,14 @@ def _listed(field: FieldTiles, drawn: tuple[Stars, int], parts: list[Table], fra
     area = field.source.pixel_area
     table = {
         **found,
-        "y_in": y, "x_in": x, "ra": ra, "dec": dec,
+        "y_in": y,
+        "x_in": x,
+        "ra": ra,
+        "dec": dec,
         "radius_arcsec": separation_arcsec(ra, dec, frame.ra, frame.dec),
-        "mag": stars.magnitude[rows], "mag_in": stars.magnitudes[:, rows],
+        "mag": stars.magnitude[rows],
+        "mag_in": stars.magnitudes[:, rows],
         "q": stars.position_density[rows] / area * stars.magnitude_density[rows],
         "recovered": found["verdict"] == recovery.FOUND,
-    }  # fmt: skip
+    }
     return FieldStars(table, last, field.source.band_names)

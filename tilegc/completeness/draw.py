@@ -171,9 +171,7 @@ def draw(
     flux = 10 ** (-0.4 * (magnitudes - 31.4))
     noise = ndtri(u[:, NUMBERS + bands :]).T
     flux = (flux + np.sqrt(photons[:, None] * flux) * noise).clip(0.0)
-    return Stars(
-        np.arange(first, last), y, x, magnitude, magnitudes, flux, where.density[cell], density
-    )
+    return Stars(np.arange(first, last), y, x, magnitude, magnitudes, flux, where.density[cell], density)
 
 
 def _magnitudes(population: Population, kind: Floats, u: Floats) -> tuple[Floats, Floats]:

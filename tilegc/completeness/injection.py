@@ -11,6 +11,7 @@ import xarray as xr
 from numpy.typing import NDArray
 
 from tilegc.completeness.draw import CELL, Stars
+from tilegc.completeness.near_gaps import add_normalised, kernel_images
 from tilegc.completeness.own_mask import REACH, masks_itself
 from tilegc.completeness.recovery import Limits, Shapes, Sky, recover
 from tilegc.completeness.responses import Responses
@@ -59,10 +60,11 @@ def _area_rule(window: xr.Dataset, tile: Tile, params: int) -> tuple[dict[str, A
 
 def _searched(mask: NDArray[np.uint8]) -> NDArray[np.bool_]:
     """Return where stars are put: on good pixels, and on pixels with data next to them."""
-    good = mask == 0
+    good: NDArray[np.bool_] = mask == 0
     if not good.any():
         return good
-    return grow(good, RIM) & ((mask & np.uint8(Bit.NO_DATA)) == 0)
+    searched: NDArray[np.bool_] = grow(good, RIM) & ((mask & np.uint8(Bit.NO_DATA)) == 0)
+    return searched
 
 
 AREA: Final = Pass("completeness: area", ("mask",), 4, (), _area_rule, concatenate, bytes_per_pixel=8.0)
@@ -108,7 +110,11 @@ class TileShare:
 
 
 def shares(
-    grid: TileGrid, stars: Stars, reference: Floats, sources: tuple[Int64, Int64, Floats, NDArray[np.bool_]], halo: int
+    grid: TileGrid,
+    stars: Stars,
+    reference: Floats,
+    sources: tuple[Int64, Int64, Floats, NDArray[np.bool_]],
+    halo: int,
 ) -> list[TileShare]:
     """Return what every tile of a field needs.
 
@@ -138,10 +144,17 @@ def shares(
             near[:] = False
         found.append(
             TileShare(
-                stars.number[part], stars.y[part], stars.x[part], stars.flux[:, part], reference[part],
-                y[near], x[near], flux[near], listed[near],
+                stars.number[part],
+                stars.y[part],
+                stars.x[part],
+                stars.flux[:, part],
+                reference[part],
+                y[near],
+                x[near],
+                flux[near],
+                listed[near],
             )
-        )  # fmt: skip
+        )
     return found
 
 
@@ -159,28 +172,47 @@ def _inject_rule(
     row, column, dy, dx = row[kept], column[kept], dy[kept], dx[kept]
     flux = np.ascontiguousarray(share.flux[:, kept])
     detection = window["detection"].values
-    noise = np.ones(detection.shape, np.float32) if field.noise is None else field.noise.on(window, tile.window)
+    noise = (
+        np.ones(detection.shape, np.float32) if field.noise is None else field.noise.on(window, tile.window)
+    )
     source = np.full(detection.shape, -1, np.int32)
     source[share.source_y - y0, share.source_x - x0] = np.arange(share.source_y.size)
     sky = Sky(
-        detection, noise, (mask == 0) & np.isfinite(detection), window["light"].values, source,
-        share.source_flux, share.listed,
-    )  # fmt: skip
+        detection,
+        noise,
+        (mask == 0) & np.isfinite(detection),
+        window["light"].values,
+        source,
+        share.source_flux,
+        share.listed,
+    )
     place = row, column, dy, dx
     which, patches = _patches(field, flags, place, flux)
     masked = _masked(field, window["light"].values, flags, place, flux)
     found = recover(
-        sky, field.limits, field.shapes, place, flux, share.reference[kept],
-        (field.responses.detection, field.responses.light), (which, patches), masked,
-    )  # fmt: skip
+        sky,
+        field.limits,
+        field.shapes,
+        place,
+        flux,
+        share.reference[kept],
+        (field.responses.detection, field.responses.light),
+        (which, patches),
+        field.responses.tail,
+        masked,
+    )
     peak = found["y"] >= 0
-    local = np.full(kept.size, np.nan)
-    local[peak] = noise[found["y"][peak], found["x"][peak]]
     return {}, {
-        "number": share.number[kept], "verdict": found["verdict"], "displaced": found["displaced"],
-        "y": np.where(peak, found["y"] + y0, -1), "x": np.where(peak, found["x"] + x0, -1),
-        "value": found["value"], "noise": local, "by_pixel": which >= 0, "good": mask[row, column] == 0,
-    }  # fmt: skip
+        "number": share.number[kept],
+        "verdict": found["verdict"],
+        "displaced": found["displaced"],
+        "y": np.where(peak, found["y"] + y0, -1),
+        "x": np.where(peak, found["x"] + x0, -1),
+        "value": found["value"],
+        "noise": noise[row, column],
+        "by_pixel": which >= 0,
+        "good": mask[row, column] == 0,
+    }
 
 
 def _patches(
@@ -198,23 +230,52 @@ def _patches(
     sums = np.pad(np.cumsum(np.cumsum(left_out, axis=0, dtype=np.int64), axis=1), ((1, 0), (1, 0)))
     low_y, low_x, side = row + 1, column + 1, 2 * radius + 1
     near = (
-        sums[low_y + side, low_x + side] - sums[low_y, low_x + side] - sums[low_y + side, low_x] + sums[low_y, low_x]
+        sums[low_y + side, low_x + side]
+        - sums[low_y, low_x + side]
+        - sums[low_y + side, low_x]
+        + sums[low_y, low_x]
     ) > 0
     which = np.full(row.size, -1, np.int64)
-    which[near] = np.arange(int(near.sum()))
-    patches = np.zeros((int(near.sum()), side, side))
+    rows = np.flatnonzero(near)
+    which[rows] = np.arange(rows.size)
+    patches = np.zeros((rows.size, side, side))
+    if not rows.size:
+        return which, patches
+    if field.filtering.matched:
+        narrow, wide, weight = kernel_images(field.filtering.matched)
+        pad = radius + wide.shape[-1] // 2
+        left_out = np.pad((flags & REST) != 0, pad, constant_values=True)
+        near_ones: list[Any] = [np.ascontiguousarray(one[rows]) for one in place]
+        arguments: list[Any] = [
+            *near_ones,
+            np.ascontiguousarray(flux[:, rows]),
+            left_out,
+            pad,
+            field.responses.light,
+            field.responses.sides,
+            narrow,
+            wide,
+            weight,
+            patches,
+        ]
+        add_normalised(*arguments)
+        return which, patches
     margin = radius + response_halo(field.filtering)
     stamp_radius = field.responses.psf_radius
     psfs = [SplinePsf(table, stamp_radius) for table in field.responses.light]
     height, width = flags.shape
-    for k, n in enumerate(np.flatnonzero(near)):
+    for k, n in enumerate(rows):
         top, left = max(row[n] - margin, 0), max(column[n] - margin, 0)
         part = flags[top : row[n] + margin + 1, left : column[n] + margin + 1]
         j, i = row[n] - top, column[n] - left
-        inside = np.s_[max(row[n] - radius, 0) - top : row[n] + radius + 1 - top,
-                       max(column[n] - radius, 0) - left : column[n] + radius + 1 - left]  # fmt: skip
-        to = np.s_[max(radius - row[n], 0) : side - max(row[n] + radius + 1 - height, 0),
-                   max(radius - column[n], 0) : side - max(column[n] + radius + 1 - width, 0)]  # fmt: skip
+        inside = np.s_[
+            max(row[n] - radius, 0) - top : row[n] + radius + 1 - top,
+            max(column[n] - radius, 0) - left : column[n] + radius + 1 - left,
+        ]
+        to = np.s_[
+            max(radius - row[n], 0) : side - max(row[n] + radius + 1 - height, 0),
+            max(radius - column[n], 0) : side - max(column[n] + radius + 1 - width, 0),
+        ]
         total = np.zeros(part.shape, np.float32)
         for band, psf in enumerate(psfs):
             image = np.zeros(part.shape, np.float32)
@@ -229,35 +290,53 @@ def _put(image: NDArray[np.float32], shape: Floats, j: int, i: int) -> None:
     reach = shape.shape[0] // 2
     top, left = max(j - reach, 0), max(i - reach, 0)
     bottom, right = min(j + reach + 1, image.shape[0]), min(i + reach + 1, image.shape[1])
-    image[top:bottom, left:right] += shape[top - j + reach : bottom - j + reach, left - i + reach : right - i + reach]
+    image[top:bottom, left:right] += shape[
+        top - j + reach : bottom - j + reach, left - i + reach : right - i + reach
+    ]
 
 
 def _masked(
-    field: InjectParams, light: NDArray[np.float32], flags: NDArray[np.uint8],
-    place: tuple[Int64, Int64, Floats, Floats], flux: Floats,
-) -> NDArray[np.bool_]:  # fmt: skip
+    field: InjectParams,
+    light: NDArray[np.float32],
+    flags: NDArray[np.uint8],
+    place: tuple[Int64, Int64, Floats, Floats],
+    flux: Floats,
+) -> NDArray[np.bool_]:
     """Return which stars are masked because of their own light."""
     masked = np.zeros(place[0].size, bool)
     filtering, tables = field.filtering, field.responses
     # Most stars are too faint to be masked wherever they lie: only the others are looked at.
     height = float(tables.first.max(initial=0.0))
-    able = flux.sum(axis=0) * height > 0.05 * min(filtering.bright, filtering.extended)
+    able = flux.sum(axis=0) * height > 0.1 * min(filtering.bright, filtering.extended)
     if not able.any():
         return masked
     valid = (flags & np.uint8(Bit.NO_DATA)) == 0
     first = difference(light, valid, *filtering.first)
     none = np.zeros((0, 0), np.float32)
     fine, coarse = (
-        (difference(light, valid, *pair) for pair in filtering.mid_scales) if tables.fine.size else (none, none)
+        (difference(light, valid, *pair) for pair in filtering.mid_scales)
+        if tables.fine.size
+        else (none, none)
     )
     rows = np.flatnonzero(able)
     verdict = np.zeros(rows.size, bool)
-    row, column, dy, dx = (one[rows] for one in place)
-    masks_itself(
-        row, column, dy, dx, np.ascontiguousarray(flux[:, rows]), first, fine, coarse, tables.first, tables.fine,
-        tables.coarse, (filtering.bright, filtering.extended, filtering.coarse), EXTENDED_AREA, ELONGATED_AREA,
-        ELONGATION, verdict,
-    )  # fmt: skip
+    few: list[Any] = [one[rows] for one in place]
+    arguments: list[Any] = [
+        *few,
+        np.ascontiguousarray(flux[:, rows]),
+        first,
+        fine,
+        coarse,
+        tables.first,
+        tables.fine,
+        tables.coarse,
+        (filtering.bright, filtering.extended, filtering.coarse),
+        EXTENDED_AREA,
+        ELONGATED_AREA,
+        ELONGATION,
+        verdict,
+    ]
+    masks_itself(*arguments)
     masked[rows] = verdict
     return masked
 

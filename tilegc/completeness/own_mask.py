@@ -25,16 +25,32 @@ Bool = NDArray[np.bool_]
 REACH: Final = 24
 """Pixels round a star in which an extended object is followed."""
 
+NEAR: Final = 7
+"""Pixels round a star in which it is followed first."""
+
 HEIGHT: Final = 2
 """Pixels round a star whose first difference of Gaussians it may raise above the limit of bright objects."""
 
 
 @compiled
 def masks_itself(
-    row: Int64, column: Int64, dy: Floats, dx: Floats, flux: Floats, first: Float32, fine: Float32, coarse: Float32,
-    first_tables: Floats, fine_tables: Floats, coarse_tables: Floats, limits: tuple[float, float, float],
-    area: int, long_area: int, elongation: float, masked: Bool,
-) -> None:  # fmt: skip
+    row: Int64,
+    column: Int64,
+    dy: Floats,
+    dx: Floats,
+    flux: Floats,
+    first: Float32,
+    fine: Float32,
+    coarse: Float32,
+    first_tables: Floats,
+    fine_tables: Floats,
+    coarse_tables: Floats,
+    limits: tuple[float, float, float],
+    area: int,
+    long_area: int,
+    elongation: float,
+    masked: Bool,
+) -> None:
     """Set which stars are masked because of their own light.
 
     Parameters
@@ -57,8 +73,7 @@ def masks_itself(
     bands = flux.shape[0]
     peak = np.empty((2 * HEIGHT + 1, 2 * HEIGHT + 1))
     total = np.empty((2 * HEIGHT + 1, 2 * HEIGHT + 1))
-    wide = np.empty((2 * REACH + 1, 2 * REACH + 1))
-    sums = np.zeros((2, 2 * REACH + 1, 2 * REACH + 1))
+    work, total_work = np.empty((2 * REACH + 1) ** 2), np.empty(2 * (2 * REACH + 1) ** 2)
     for n in range(row.size):
         total[:] = 0.0
         for b in range(bands):
@@ -69,30 +84,42 @@ def masks_itself(
             continue
         if fine.size == 0:
             continue
-        sums[:] = 0.0
+        # A star whose own pixel stays below both limits is in no object that they make.
+        at_fine, at_coarse = float(fine[row[n], column[n]]), float(coarse[row[n], column[n]])
         for b in range(bands):
             stamp(fine_tables[b], dy[n], dx[n], peak)
-            sums[0, 0, 0] += flux[b, n] * peak[HEIGHT, HEIGHT]
-        # A star that adds less than this of the limit joins nothing that is not there without it.
-        if sums[0, 0, 0] < 0.2 * limits[1]:
+            at_fine += flux[b, n] * peak[HEIGHT, HEIGHT]
+            stamp(coarse_tables[b], dy[n], dx[n], peak)
+            at_coarse += flux[b, n] * peak[HEIGHT, HEIGHT]
+        if not (at_fine >= limits[1] or at_coarse >= limits[2]):
             continue
-        sums[:] = 0.0
-        for b in range(bands):
-            for which in range(2):
-                _add(fine_tables[b] if which == 0 else coarse_tables[b], dy[n], dx[n], flux[b, n], wide, sums[which])
-        masked[n] = _joins(
-            fine, coarse, row[n], column[n], sums, limits[1], limits[2], area, long_area, elongation
-        )
+        # Most are small objects of their own, which a small patch holds.
+        for reach in (NEAR, REACH):
+            side = 2 * reach + 1
+            wide = work[: side * side].reshape(side, side)
+            sums = total_work[: 2 * side * side].reshape(2, side, side)
+            sums[:] = 0.0
+            for b in range(bands):
+                _add(fine_tables[b], dy[n], dx[n], flux[b, n], wide, sums[0])
+                _add(coarse_tables[b], dy[n], dx[n], flux[b, n], wide, sums[1])
+            answer = _joins(
+                fine, coarse, row[n], column[n], sums, limits[1], limits[2], area, long_area, elongation
+            )
+            if answer >= 0:
+                break
+        masked[n] = answer == 1
 
 
 @compiled
 def _add(table: Floats, dy: float, dx: float, flux: float, work: Floats, total: Floats) -> None:
-    """Add a star's share to a patch of `REACH`, of which the spline may cover a part alone."""
+    """Add a star's share to a patch, of which the spline may cover a part alone."""
     size = min(table.shape[2] - 2, work.shape[0])
-    part = np.empty((size, size))
+    part = work.ravel()[: size * size].reshape(size, size)
     stamp(table, dy, dx, part)
     first = (work.shape[0] - size) // 2
-    total[first : first + size, first : first + size] += flux * part
+    for j in range(size):
+        for i in range(size):
+            total[first + j, first + i] += flux * part[j, i]
 
 
 @compiled
@@ -108,10 +135,21 @@ def _exceeds(values: Float32, row: int, column: int, share: Floats, limit: float
 
 @compiled
 def _joins(
-    fine: Float32, coarse: Float32, row: int, column: int, share: Floats, limit: float, coarse_limit: float,
-    area: int, long_area: int, elongation: float,
-) -> bool:  # fmt: skip
-    """Return whether the connected pixels above the limits that hold the star's own are an extended object."""
+    fine: Float32,
+    coarse: Float32,
+    row: int,
+    column: int,
+    share: Floats,
+    limit: float,
+    coarse_limit: float,
+    area: int,
+    long_area: int,
+    elongation: float,
+) -> int:
+    """Return whether the connected pixels above the limits that hold the star's own are an extended object.
+
+    1: they are; 0: they are not; -1: they reach the border of the patch, and do not fill it: a larger one must tell.
+    """
     size = share.shape[1]
     reach = size // 2
     high = np.zeros((size, size), np.bool_)
@@ -123,15 +161,16 @@ def _joins(
                     fine[y, x] + share[0, j, i] >= limit or coarse[y, x] + share[1, j, i] >= coarse_limit
                 )
     if not high[reach, reach]:
-        return False
+        return 0
     line = np.empty(size * size, np.int64)
     line[0] = reach * size + reach
     high[reach, reach] = False
-    count, done = 1, 0
+    count, done, cut = 1, 0, False
     sy, sx, syy, sxx, syx = 0.0, 0.0, 0.0, 0.0, 0.0
     while done < count:
         j, i = line[done] // size, line[done] % size
         done += 1
+        cut |= min(j, i) == 0 or max(j, i) == size - 1
         sy, sx, syy, sxx, syx = sy + j, sx + i, syy + j * j, sxx + i * i, syx + j * i
         for v in range(max(j - 1, 0), min(j + 2, size)):
             for u in range(max(i - 1, 0), min(i + 2, size)):
@@ -140,12 +179,14 @@ def _joins(
                     line[count] = v * size + u
                     count += 1
     if count >= area:
-        return True
+        return 1
+    if cut and reach < REACH:
+        return -1
     if count < long_area:
-        return False
+        return 0
     # Axis ratio from the second moments, those of the pixels themselves included.
     yy = syy / count - (sy / count) ** 2 + 1 / 12
     xx = sxx / count - (sx / count) ** 2 + 1 / 12
     yx = syx / count - sy / count * sx / count
     half, apart = 0.5 * (yy + xx), np.sqrt(0.25 * (yy - xx) ** 2 + yx * yx)
-    return np.sqrt((half + apart) / max(half - apart, 1 / 12)) >= elongation
+    return 1 if np.sqrt((half + apart) / max(half - apart, 1 / 12)) >= elongation else 0

@@ -14,8 +14,10 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.ndimage import convolve1d
 from scipy.signal import convolve2d
 
+from tilegc.completeness.near_gaps import kernel_images
 from tilegc.filter.detection_map import FilterParams
 from tilegc.kernels.smoothing import Taps
 from tilegc.photometry.spline_psf import SplinePsf
@@ -39,18 +41,24 @@ class Responses:
     """Fine mid-scale map of the summed bands, which tells what is extended; empty where nothing is."""
     coarse: Floats
     """Coarse mid-scale map."""
+    sides: Floats
+    """The PSF convolved with the two kernels P and Q of the matched filter, each of unit sum, (2, band, s, s, m, m);
+    empty where the filter is another one."""
     share: Floats
     """Response of the detection map to a point of 1 nJy in each band on its peak, averaged over pixel phases."""
+    tail: Floats
+    """Largest response, on either sign, farther than 0, 1, ... pixels along y or x from a point of unit reference flux
+    in any one band."""
 
     @property
     def psf_radius(self) -> int:
         """Radius, pixels, of the star's light."""
-        return (self.light.shape[-1] - 3) // 2
+        return (int(self.light.shape[-1]) - 3) // 2
 
     @property
     def radius(self) -> int:
         """Radius, pixels, of the star's share in the detection map."""
-        return (self.detection.shape[-1] - 3) // 2
+        return (int(self.detection.shape[-1]) - 3) // 2
 
 
 def responses(filtering: FilterParams, psfs: Sequence[SplinePsf]) -> Responses:
@@ -64,21 +72,29 @@ def responses(filtering: FilterParams, psfs: Sequence[SplinePsf]) -> Responses:
         Of its bands, all of one radius.
     """
     first = _difference(filtering.first)
+    sides = np.zeros((2, 0, 1, 1, 0, 0))
     if filtering.matched:
+        narrow, wide, _ = kernel_images(filtering.matched)
+        reach = wide.shape[-1] // 2 - narrow.shape[-1] // 2
+        narrow = np.pad(narrow, [(0, 0), (reach, reach), (reach, reach)])
+        sides = np.stack([_tables(psfs, list(narrow)), _tables(psfs, list(wide))])
         kernels = [band.kernels.image() * band.weight for band in filtering.matched]
     else:
         kernels = [convolve2d(first, _difference(filtering.second))] * len(psfs)
-    middle = [_difference(pair) for pair in filtering.mid_scales] if math.isfinite(filtering.extended) else []
     detection = _tables(psfs, kernels)
-    empty = np.zeros((len(psfs), 1, 1, 0, 0))
-    fine, coarse = (_tables(psfs, [one] * len(psfs)) for one in middle) if middle else (empty, empty)
+    fine, coarse = np.zeros((2, len(psfs), 1, 1, 0, 0))
+    if math.isfinite(filtering.extended):
+        fine, coarse = (_smoothed(psfs, pair) for pair in filtering.mid_scales)
+    share = np.array([_height(table) for table in detection])
     return Responses(
         np.stack([psf.table for psf in psfs]),
         detection,
         _tables(psfs, [first] * len(psfs)),
         fine,
         coarse,
-        np.array([_height(table) for table in detection]),
+        sides,
+        share,
+        np.max([_tail(table) / height for table, height in zip(detection, share, strict=True)], axis=0),
     )
 
 
@@ -106,6 +122,30 @@ def _tables(psfs: Sequence[SplinePsf], kernels: Sequence[Floats]) -> Floats:
                 table[j, i] = convolve2d(psf.table[j, i], wide)
         found.append(table)
     return np.ascontiguousarray(np.stack(found))
+
+
+def _smoothed(psfs: Sequence[SplinePsf], pair: tuple[Taps, Taps]) -> Floats:
+    """Return what `_tables` gives for a difference of Gaussians, whose wide taps are better applied axis by axis."""
+    reach = max(len(taps) for taps in pair) - 1
+    tables = np.stack([psf.table for psf in psfs])
+    tables = np.pad(tables, [(0, 0)] * 3 + [(reach, reach)] * 2)
+    total = np.zeros_like(tables)
+    for half, sign in zip(pair, (1.0, -1.0), strict=True):
+        taps = np.array([*half[:0:-1], *half]) / (2 * sum(half) - half[0])
+        part = tables
+        for axis in (3, 4):
+            part = convolve1d(part, taps, axis=axis, mode="constant")
+        total += sign * part
+    return total
+
+
+def _tail(table: Floats) -> Floats:
+    """Return the largest value, on either sign, farther than every whole number of pixels along y or x."""
+    radius = (table.shape[-1] - 3) // 2
+    image = np.abs(SplinePsf(np.ascontiguousarray(table), radius).image())
+    offset = np.abs(np.arange(-radius, radius + 1))
+    apart = np.maximum(offset[:, None], offset)
+    return np.array([image[apart > k].max(initial=0.0) for k in range(radius + 1)])
 
 
 def _height(table: Floats, phases: int = 5) -> float:
