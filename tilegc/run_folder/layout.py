@@ -44,7 +44,16 @@ PRODUCTS: Final = (
 )
 """Files in the folder itself that the manifest has digests of; the page, figures and log promise nothing."""
 
-_TOP: Final = {*PRODUCTS, FILES.run, FILES.log, FILES.report, FILES.manifest, FILES.lock, FILES.heartbeat}
+_TOP: Final = {
+    *PRODUCTS,
+    FILES.manifest,
+    FILES.manifest_copy,
+    FILES.run,
+    FILES.log,
+    FILES.report,
+    FILES.lock,
+    FILES.heartbeat,
+}
 _PART: Final = re.compile(r"\.(?P<name>.+)\.[0-9a-f]{12}\.part")
 """A file that was being written beside its place when the process died."""
 _TOKEN: Final = re.compile(re.escape(HERE) + r"[0-9a-f]{16}(?:-[^/]*)?")

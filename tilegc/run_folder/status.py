@@ -189,7 +189,10 @@ def verify(path: str | Place) -> list[str]:
         return [f"{FILES.manifest}: the run is not finished, its state is {how.state}{why}"]
     before = found["products"]
     here = manifests.digests(folder, found["fields"])
-    problems = [f"{name}: is absent" for name in before if name not in here]
+    problems = []
+    if manifests.is_damaged(folder):
+        problems.append(f"{FILES.manifest}: damaged; copy {FILES.manifest_copy} over it")
+    problems += [f"{name}: is absent" for name in before if name not in here]
     problems += [f"{name}: has changed" for name in before if here.get(name, before[name]) != before[name]]
     problems += [f"{name}: was not there when the run ended" for name in here if name not in before]
     return problems
