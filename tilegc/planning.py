@@ -35,7 +35,7 @@ from tilegc.phases.context import BLOCK
 from tilegc.photometry.passes import EQUATIONS, FIRST, POSITIONS, REST
 from tilegc.places import Place, is_remote
 from tilegc.sizes import binary, decimal
-from tilegc.sky import SkyGrid, pixel_to_world, sample
+from tilegc.sky import SkyGrid, centre_outside, pixel_to_world, sample
 from tilegc.skygrid.cells import CELLS
 
 __all__ = ["Plan", "Step", "check", "plan"]
@@ -79,6 +79,8 @@ class Plan:
     """Of all fields."""
     refusals: tuple[str, ...]
     """Why it cannot run as it stands; empty: it can."""
+    notes: tuple[str, ...] = ()
+    """What may be a mistake although it can run."""
 
     @property
     def writing(self) -> dict[str, int]:
@@ -130,12 +132,14 @@ def plan(
         for name, memory in (("density", widest), ("rho", kernel), ("rho-scatter", blocky))
     ]
     disk = sum(_disk(config, source) for source in sources)
+    outside = centre_outside(config.cluster, sources)
     found = Plan(tuple(steps), disk, sum(source.box.size for source in sources), ())
     return Plan(
         found.steps,
         found.disk,
         found.pixels,
         tuple(_refusals(config, found, sources, directory, workers, local=local, limit=limit)),
+        () if outside is None else (f"cluster: {outside.text}; check cluster.ra and cluster.dec",),
     )
 
 

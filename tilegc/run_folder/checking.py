@@ -48,7 +48,7 @@ class Check:
             }
             if not asked:
                 return
-            found = manifests.digests(self._folder, self._fields, asked)
+            found = manifests.digests(self._folder, self._fields, asked, only=asked)
             wrong = [product for product, digest in asked.items() if found.get(product) != digest]
             if wrong:
                 how = "has changed since the run wrote it" if wrong[0] in found else "is missing"

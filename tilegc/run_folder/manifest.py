@@ -28,6 +28,7 @@ __all__ = [
     "MARKER",
     "Manifest",
     "changed_settings",
+    "digest",
     "digests",
     "environment",
     "fingerprint",
@@ -216,11 +217,10 @@ def _short(value: Any) -> str:
     return text if len(text) <= 60 else f"{text[:57]}..."
 
 
-def digests(folder: Place, fields: Iterable[str], only: Collection[str] | None = None) -> dict[str, str]:
+def digests(
+    folder: Place, fields: Iterable[str], files: Iterable[str] = (), *, only: Collection[str] | None = None
+) -> dict[str, str]:
     """Return the SHA-256 of every product that is present: files, and each array of the stores.
-
-    The digest of an array is that of its chunks' paths, lengths and bytes, so it shows whether the store on this
-    disk still is what was written.
 
     Parameters
     ----------
@@ -228,12 +228,21 @@ def digests(folder: Place, fields: Iterable[str], only: Collection[str] | None =
         Directory of the run.
     fields : iterable of str
         Names of its fields.
+    files : iterable of str
+        Further files, relative to the directory: the report's figures.
     only : collection of str, optional
         Products whose digest is wanted; all by default.
+
+    Returns
+    -------
+    dict of str to str
+        By product. The digest of an array is that of its chunks' paths, lengths and bytes, so it shows whether the
+        store on this disk still is what was written.
     """
     fields = list(fields)
     names = [*PRODUCTS, *(map_name(field, kind) for field in fields for kind in MAPS)]
     names += sorted(f"{FILES.psf}/{path.name}" for path in (folder / FILES.psf).glob("*.fits"))
+    names += files
     jobs: dict[str, tuple[Place, list[str]]] = {
         name: (folder / name, [])
         for name in names
@@ -243,16 +252,17 @@ def digests(folder: Place, fields: Iterable[str], only: Collection[str] | None =
         name = f"{FILES.store}/{field}.zarr"
         if only is not None and not any(one.startswith(name) for one in only):
             continue  # listing the files of a store takes a while
-        for array, files in arrays_of(folder / name).items():
+        for array, chunks in arrays_of(folder / name).items():
             product = f"{name}/{array}" if array else name
             root = folder / name / array if array else folder / name
+            inside = [chunk.removeprefix(f"{array}/") if array else chunk for chunk in chunks]
             if only is None or product in only:
-                jobs[product] = root, [file.removeprefix(f"{array}/") if array else file for file in files]
+                jobs[product] = root, inside
     with ThreadPoolExecutor(4) as pool:
-        return dict(zip(jobs, pool.map(lambda job: _digest(*job), jobs.values()), strict=True))
+        return dict(zip(jobs, pool.map(lambda job: digest(*job), jobs.values()), strict=True))
 
 
-def _digest(root: Place, names: list[str]) -> str:
+def digest(root: Place, names: Iterable[str] = ()) -> str:
     """Return the digest of a file, or of the named files below a folder."""
     total = hashlib.sha256()
     for name in names:

@@ -188,7 +188,8 @@ def verify(path: str | Place) -> list[str]:
         why = f" ({how.error})" if how.error else ""
         return [f"{FILES.manifest}: the run is not finished, its state is {how.state}{why}"]
     before = found["products"]
-    here = manifests.digests(folder, found["fields"])
+    beside = [name for name in (FILES.run, FILES.report, *found.get("files", ())) if name in before]
+    here = manifests.digests(folder, found["fields"], beside)
     problems = []
     if manifests.is_damaged(folder):
         problems.append(f"{FILES.manifest}: damaged; copy {FILES.manifest_copy} over it")
