@@ -62,7 +62,7 @@ from tilegc.relation import likelihood
 from tilegc.report import write_report
 from tilegc.run_folder import Run, RunFolder, beating, logged, marked, open_run
 from tilegc.schema import FILES
-from tilegc.sky import ClusterFrame, SkyGrid, cosmology, kpc_per_arcsec
+from tilegc.sky import ClusterFrame, SkyGrid
 from tilegc.skygrid import crowding, galaxies, galaxy_light
 from tilegc.skygrid.cells import add_up, field_of_centre
 from tilegc.skygrid.lens_models import kappa_peaks
@@ -325,9 +325,8 @@ def _relate(
             annuli, level, radii,
             contamination.budget(
                 cells, level, radii.cored, centre, thinned, compared.get("purity"),
-                kpc_per_arcsec(cosmology(config.cosmology), config.cluster.redshift),
             ),
-            masses.masses(config, inputs.kappa, counted),
+            masses.masses(config, inputs.kappa, counted, good_area),
             mass_table.mass_table(config, inputs.lens, mass_table.Counts(counted, good_area), level),
             None if inputs.lens is None else (inputs.lens, kappa_peaks(inputs.lens.kappa, grid)),
             found.get("planted"),
@@ -435,7 +434,8 @@ def plan(source: Source, directory: str | Place | None = None, *, workers: int |
     inputs = examine(config)
     inputs = replace(inputs, sources=ingest.measured(inputs.sources, config, RunFolder(path)))
     count = config.compute.workers if workers is None else workers
-    found = planning.plan(config, inputs.sources, path, os.cpu_count() or 1 if count is None else count)
+    processes = os.cpu_count() or 1 if count is None else count
+    found = planning.plan(config, inputs.sources, path, processes, limit=config.compute.memory)
     try:
         RunFolder(path).check()
     except RunFolderError as error:

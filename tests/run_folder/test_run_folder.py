@@ -19,6 +19,7 @@ from tilegc.errors import ConfigError, DiskFullError, InputError, RunFailedError
 from tilegc.geometry import Box
 from tilegc.io import store
 from tilegc.run_folder import Ledger, RunFolder, open_run, status, verify
+from tilegc.run_folder import manifest as manifests
 from tilegc.run_folder.layout import is_ours
 from tilegc.schema import ARRAYS
 
@@ -60,6 +61,7 @@ def write_products(folder: RunFolder) -> None:
         write_store(folder.store(field))
     folder.file("summary.json").write_text('{"n_detected": 3}')
     folder.file("log.txt").write_text("log")
+    folder.file("report.html").write_text("page")
     folder.claim([folder.figure("map.png")])
     folder.figure("map.png").parent.mkdir(exist_ok=True)
     folder.figure("map.png").write_text("png")
@@ -187,8 +189,8 @@ def test_resume_refuses_other_inputs_and_says_which(finished, inputs, said):
 
 
 def test_resume_refuses_another_schema(finished):
-    content = json.loads((finished / "manifest.json").read_bytes())
-    (finished / "manifest.json").write_text(json.dumps({**content, "schema": 0}))
+    content = manifests.read(finished)
+    manifests.write(finished, {**content, "schema": 0})
     with pytest.raises(RunFolderError, match="schema 0"), create(finished, resume=True):
         pass
     with pytest.raises(RunFolderError, match="schema 0"):
@@ -229,7 +231,7 @@ def test_overwrite_removes_what_is_ours_and_nothing_else(finished, tmp_path):
     assert (finished / "store/a.zarr/mask/c/0/0").exists()
     with create(finished, overwrite=True):
         left = {file.relative_to(finished).as_posix() for file in finished.rglob("*") if file.is_file()}
-        assert left == {*foreign, "manifest.json", "run.yaml", ".lock"}
+        assert left == {*foreign, "manifest.json", ".manifest.copy.json", "run.yaml", ".lock"}
         assert (finished / "empty").is_dir()
         assert (finished / "store/a.zarr/linked").is_symlink()
         assert not (finished / "store/a.zarr/detection").exists()
@@ -238,7 +240,8 @@ def test_overwrite_removes_what_is_ours_and_nothing_else(finished, tmp_path):
 
 def test_overwrite_of_an_untouched_run_leaves_nothing(finished):
     with create(finished, overwrite=True):
-        assert sorted(path.name for path in finished.iterdir()) == [".lock", "manifest.json", "run.yaml"]
+        left = sorted(path.name for path in finished.iterdir())
+        assert left == [".lock", ".manifest.copy.json", "manifest.json", "run.yaml"]
 
 
 @pytest.mark.parametrize("flags", [{"overwrite": True}, {"resume": True}], ids=["overwrite", "resume"])
@@ -478,7 +481,34 @@ def test_verify_finds_nothing_in_an_untouched_run(finished):
     assert verify(finished) == []
     assert status(finished).state == "done"
     (finished / "log.txt").write_text("more log")
+    assert verify(finished) == []
+
+
+def test_verify_looks_at_page_figures_and_run_file(finished):
+    (finished / "figures/map.png").write_text("cut off")
+    (finished / "report.html").write_text("edited")
+    (finished / "run.yaml").write_text("{}")
+    (finished / "figures/of-someone-else.png").write_text("not ours")
+    changed = ["figures/map.png: has changed", "report.html: has changed", "run.yaml: has changed"]
+    assert sorted(verify(finished)) == changed
+    (finished / "figures/map.png").unlink()
+    assert "figures/map.png: is absent" in verify(finished)
+
+
+def test_a_report_drawn_again_is_as_the_run_wrote_it(finished):
     (finished / "report.html").write_text("drawn again")
+    (finished / "figures/new.png").write_text("a figure that the run did not have")
+    RunFolder(finished).redrawn()
+    assert verify(finished) == []
+    (finished / "figures/new.png").write_text("changed")
+    assert verify(finished) == ["figures/new.png: has changed"]
+
+
+def test_verify_of_a_run_whose_manifest_has_no_figures(finished):
+    content = manifests.read(finished)
+    for name in ("figures/map.png", "report.html", "run.yaml"):
+        content["products"].pop(name)
+    manifests.write(finished, content)
     assert verify(finished) == []
 
 

@@ -40,6 +40,7 @@ from tilegc.radial.intensity import Fit
 from tilegc.radial.mass_table import Line
 from tilegc.radial.masses import Masses
 from tilegc.radial.profile import Contamination
+from tilegc.radial.published import is_as1063
 from tilegc.radial.radial_laws import Radial
 from tilegc.relation.boxes import Boxes, Comparison, Relation
 from tilegc.relation.kernel import KernelStatistics
@@ -178,9 +179,8 @@ def write_tables(context: Context, config: RunConfig, folder: RunFolder, results
     write_ecsv(folder.path / FILES.shape, SHAPE, results.radial.shapes, recipe)
     write_ecsv(folder.path / FILES.masses, MASSES, mass_table.as_table(results.mass_lines), recipe)
     kpc = kpc_per_arcsec(cosmology(config.cosmology), config.cluster.redshift)
-    write_ecsv(
-        folder.path / FILES.contamination, CONTAMINATION, contamination.as_table(results.budget, kpc), recipe
-    )
+    estimates = contamination.as_table(_estimates(config, results, kpc), kpc)
+    write_ecsv(folder.path / FILES.contamination, CONTAMINATION, estimates, recipe)
     purities = [results.selection.purities[name].table for name in context.names]
     write_ecsv(folder.path / FILES.purity, PURITY, _joined(purities), recipe)
     patterns = [results.selection.patterns[name].table for name in context.names]
@@ -325,7 +325,7 @@ def summarise(context: Context, config: RunConfig, results: Results) -> dict[str
             "r_lo_arcsec": _null(results.contamination.r_lo),
             "r_hi_arcsec": _null(results.contamination.r_hi),
         },
-        "contamination_budget": {one.name: _component(one, scale) for one in results.budget},
+        "contamination_budget": {one.name: _component(one, scale) for one in _estimates(config, results, scale)},
         "radial": {
             "cored": _law(results.radial.cored), "elliptical": _law(results.radial.elliptical),
             "nfw": _law(results.radial.nfw),
@@ -339,6 +339,7 @@ def summarise(context: Context, config: RunConfig, results: Results) -> dict[str
             "mean_kappa_within_60arcsec": _null(masses.mean_kappa),
             "lens_within_60arcsec_msun": _null(masses.lens),
             "n_gc_within_60arcsec": masses.n_gc_aperture,
+            "coverage_within_60arcsec": masses.coverage,
             "virial_from_counts_msun": _null(masses.virial_from_counts),
             "gc_total_from_ratio_msun": _null(masses.gc_from_ratio),
             "mean_gc_msun": _null(masses.mean_gc),
@@ -349,6 +350,7 @@ def summarise(context: Context, config: RunConfig, results: Results) -> dict[str
         "warnings": warnings.rows(
             (
                 *warnings.on_audit(results.audit),
+                *warnings.on_edges(config, {name: _edge_share(context, results, name) for name in context.names}),
                 *warnings.on_detection(
                     config,
                     results.noise,
@@ -397,6 +399,12 @@ def _field(context: Context, config: RunConfig, results: Results, index: int, na
     }
 
 
+def _edge_share(context: Context, results: Results, name: str) -> float | None:
+    """Return the share of a field's pixels with data that the edge mask takes."""
+    shares = masked_area.shares(results.masked[name], context.source(name).pixel_area)
+    return shares["edge"]["fraction"]
+
+
 def _photometry(context: Context, config: RunConfig, results: Results, name: str) -> dict[str, Any] | None:
     """Return the depth of every band of a field; None where photometry is off."""
     if config.photometry_settings is None:
@@ -424,6 +432,11 @@ def _limits(selection: Selection, name: str) -> dict[str, Any]:
         "purity": _null(float(known.mean()) if known.size else np.nan),
         "pattern_onset_snr": selection.patterns[name].onset or None,
     }
+
+
+def _estimates(config: RunConfig, results: Results, kpc: float) -> list[Component]:
+    """Return all estimates of the contamination, and what is published where the run is of that cluster."""
+    return [*results.budget, *([contamination.published(kpc)] if is_as1063(config) else [])]
 
 
 def _component(one: Component, kpc: float) -> dict[str, float | None]:

@@ -95,8 +95,13 @@ class RunFolder:
         if not path.is_dir():
             raise RunFolderError(f"{path}: is not a folder; choose another name with -o")
         found = manifests.read(path)
+        if overwrite and manifests.is_damaged(path):
+            raise RunFolderError(
+                f"{path / FILES.manifest}: damaged; nothing was changed. Copy {FILES.manifest_copy} over it, or choose "
+                "another directory with -o"
+            )
         if found is None:
-            parts = (FILES.lock, f".{FILES.manifest}.")
+            parts = (FILES.lock, f".{FILES.manifest}.", f".{FILES.manifest_copy}.")
             if all(entry.name.startswith(parts) for entry in path.iterdir()):
                 return False
             raise RunFolderError(
@@ -204,6 +209,17 @@ class RunFolder:
         self.manifest["files"] = sorted(names.union(self.manifest.get("files", ())))
         self._save()
 
+    def redrawn(self) -> None:
+        """Take the digests of page and figures again, of a finished run whose report was drawn again."""
+        found = manifests.read(self.path)
+        if found is None or found.get("state") != "done":
+            return
+        figures = [f"{FILES.figures}/{path.name}" for path in (self.path / FILES.figures).glob("*.png")]
+        claimed = sorted({*found.get("files", ()), *figures})
+        drawn = {name: manifests.digest(self.path / name) for name in (FILES.report, *claimed)}
+        self.manifest = {**found, "files": claimed, "products": {**found["products"], **drawn}}
+        self._save()
+
     def pause(self, until: str) -> None:
         """Record that the run stops here because it was asked to; `resume` continues it."""
         self.manifest["until"] = until
@@ -212,7 +228,8 @@ class RunFolder:
 
     def finish(self, timing: Mapping[str, float] | None = None) -> None:
         """Take the products' digests and call the run done."""
-        self.manifest["products"] = manifests.digests(self.path, self.manifest["fields"])
+        beside = [FILES.run, FILES.report, *self.manifest.get("files", ())]
+        self.manifest["products"] = manifests.digests(self.path, self.manifest["fields"], beside)
         self.manifest["timing"] = dict(timing or {})
         self.manifest["until"] = None
         self._end("done")
@@ -327,7 +344,7 @@ class RunFolder:
         # the ledger first: marks must not outlive what they stand for
         for segment in _segments(self.path):
             segment.unlink(missing_ok=True)
-        remove(self.path, fields, files, keep=[FILES.lock, FILES.manifest])
+        remove(self.path, fields, files, keep=[FILES.lock, FILES.manifest, FILES.manifest_copy])
 
     def _worth_keeping(self) -> bool:
         """Whether a planned pass is complete; without a plan, whether anything is."""
