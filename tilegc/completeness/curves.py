@@ -73,9 +73,9 @@ def curve(magnitude: Floats, recovered: Bool, weight: Floats) -> Curve:
         worth = total**2 / square
         # One star more of either kind keeps the error of 0 of n and n of n above 0.
         smooth = (share * worth + 1) / (worth + 2)
-        error = np.asarray(np.sqrt(smooth * (1 - smooth) / (worth + 2)), np.float64)
-    middle: Floats = (first + np.arange(bins) + 0.5) * STEP
-    return Curve(middle, count, np.asarray(share, np.float64), error)
+        error = np.sqrt(smooth * (1 - smooth) / (worth + 2))
+    middle = np.asarray((first + np.arange(bins) + 0.5) * STEP, np.float64)
+    return Curve(middle, count, share, error)
 
 
 def depths(found: Curve) -> dict[float, tuple[float, float]]:
