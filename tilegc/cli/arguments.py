@@ -14,6 +14,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "ClusterName",
+    "NoCheck",
     "Output",
     "Overwrite",
     "Resume",
@@ -71,6 +72,9 @@ TLSKey = Annotated[
 Resume = Annotated[bool, typer.Option("--resume", help="Continue an interrupted run.")]
 Overwrite = Annotated[
     bool, typer.Option("--overwrite", help="Delete the files of an earlier run and start over.")
+]
+NoCheck = Annotated[
+    bool, typer.Option("--no-check", help="Do not verify the checksums of the products.")
 ]
 
 

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from tilegc.cli.arguments import RunDir
+from tilegc.cli.arguments import NoCheck, RunDir
 from tilegc.cli.progress import pass_progress
 from tilegc.cli.tables import print_growth, print_status
 from tilegc.errors import ConfigError, RunFolderError
@@ -15,12 +15,12 @@ from tilegc.errors import ConfigError, RunFolderError
 __all__ = ["export", "predict", "report", "status", "study", "study_mask", "verify", "view"]
 
 
-def report(directory: RunDir) -> None:
+def report(directory: RunDir, no_check: NoCheck = False) -> None:
     """Draw the figures and the report of a finished run again."""
     from tilegc.report import write_report
     from tilegc.run_folder import RunFolder, open_run
 
-    run = open_run(directory)
+    run = open_run(directory, check=not no_check)
     try:
         path = write_report(run)
         RunFolder(run.path).redrawn()
@@ -39,6 +39,7 @@ def view(
     write_only: Annotated[
         bool, typer.Option("--write-only", help="Write the directory `view/` and stop.")
     ] = False,
+    no_check: NoCheck = False,
 ) -> None:
     """Show the images and sources of a run in a web browser."""
     import webbrowser
@@ -49,7 +50,7 @@ def view(
     from tilegc.run_folder import open_run
     from tilegc.schema import FILES
 
-    run = open_run(directory)
+    run = open_run(directory, check=not no_check)
     page = run.path / FILES.view / "index.html"
     if write_only or not page.exists():
         try:
@@ -96,16 +97,23 @@ def predict(
         typer.Option(metavar="Z", help="Source redshift of kappa; default: that of the calibration."),
     ] = None,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace an existing file.")] = False,
+    no_check: NoCheck = False,
 ) -> None:
     """Predict kappa for a cluster without a lens model. The law is taken from a run with one (--calibration)."""
     from tilegc.prediction import predict as make
+    from tilegc.run_folder import open_run
 
     path = output or directory.absolute().with_name(f"{directory.absolute().name}-kappa.fits")
     if path.exists() and not overwrite:
         raise RunFolderError(
             f"{path}: already exists; choose another file with -o, or replace it with --overwrite"
         )
-    prediction = make(directory, calibration, resolution=resolution, source_redshift=source_redshift)
+    prediction = make(
+        open_run(directory, check=not no_check),
+        open_run(calibration, check=not no_check),
+        resolution=resolution,
+        source_redshift=source_redshift,
+    )
     prediction.write(path)
     for warning in prediction.warnings:
         typer.echo(f"warning: {warning}", err=True)
@@ -130,6 +138,7 @@ def export(
         ),
     ] = None,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace an existing file.")] = False,
+    no_check: NoCheck = False,
 ) -> None:
     """Write the catalogue of a finished run in another format."""
     from tilegc.products.exporting import FORMATS
@@ -145,7 +154,7 @@ def export(
         raise RunFolderError(
             f"{path}: already exists; choose another file with -o, or replace it with --overwrite"
         )
-    write(open_run(directory), form, path)
+    write(open_run(directory, check=not no_check), form, path)
     typer.echo(path)
 
 
@@ -179,8 +188,10 @@ def study_mask(
     growth: Annotated[
         str, typer.Option("--growth", metavar="PX,...", help="Pixels by which to grow the mask.")
     ] = "0,1,2,4,8",
+    no_check: NoCheck = False,
 ) -> None:
     """Repeat counts, purity and density with a larger mask."""
+    from tilegc.run_folder import open_run
     from tilegc.study import mask_growth
 
     try:
@@ -189,5 +200,6 @@ def study_mask(
         raise ConfigError(
             f"--growth {growth}: expected numbers of pixels separated by commas, e.g. 0,1,2,4,8"
         ) from None
-    print_growth(mask_growth(directory, pixels, progress=pass_progress(lines=False)))
+    run = open_run(directory, check=not no_check)
+    print_growth(mask_growth(run, pixels, progress=pass_progress(lines=False)))
     typer.echo(f"wrote {directory}/study/mask.ecsv and mask.png")

@@ -20,6 +20,7 @@ from tilegc.cli.arguments import (
     certificates,
 )
 from tilegc.errors import ConfigError
+from tilegc.sizes import binary, decimal
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -163,7 +164,7 @@ def _print_plan(plan: SamplePlan) -> None:
 
     table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0))
     table.add_column("cluster", no_wrap=True)
-    for head in ("Mpix", "tiles", "CPU min", "worker GiB", "disk GB"):
+    for head in ("Mpix", "tiles", "CPU min", "worker", "disk"):
         table.add_column(head, justify="right", no_wrap=True)
     table.add_column("reason for refusal", overflow="fold")
     for cluster in plan.clusters:
@@ -175,8 +176,8 @@ def _print_plan(plan: SamplePlan) -> None:
             f"{cluster.pixels / 1e6:.1f}",
             str(cluster.tiles),
             f"{cluster.cpu_seconds / 60:.1f}",
-            f"{cluster.memory / 2**30:.2f}",
-            f"{cluster.disk / 1e9:.2f}",
+            binary(cluster.memory),
+            decimal(cluster.disk),
             "",
         )
     console = Console(highlight=False, width=None if sys.stdout.isatty() else 160)
@@ -185,7 +186,7 @@ def _print_plan(plan: SamplePlan) -> None:
     console.print(
         f"{len(runs)} of {len(plan.clusters)} clusters would run: {sum(run.tiles for run in runs)} tiles, "
         f"{sum(run.cpu_seconds for run in runs) / 3600:.2f} CPU hours, about {plan.wall_seconds / 60:.0f} min on "
-        f"{plan.workers} workers; {max((run.memory for run in runs), default=0) / 2**30:.2f} GiB per worker, "
-        f"{sum(run.disk for run in runs) / 1e9:.2f} GB of disk",
+        f"{plan.workers} workers; {binary(max((run.memory for run in runs), default=0))} per worker, "
+        f"{decimal(sum(run.disk for run in runs))} of disk",
         soft_wrap=True,
     )

@@ -6,6 +6,8 @@ import math
 import sys
 from typing import TYPE_CHECKING, Any
 
+from tilegc.sizes import binary, decimal
+
 if TYPE_CHECKING:
     from astropy.table import QTable
 
@@ -44,14 +46,12 @@ def print_plan(plan: Plan) -> None:
     table.add_column("memory per worker", justify="right")
     table.add_column("writes")
     for step in plan.steps:
-        table.add_row(
-            step.name, str(step.units), f"{step.memory / 2**30:.2f} GiB", "store" if step.writes else ""
-        )
+        table.add_row(step.name, str(step.units), binary(step.memory), "store" if step.writes else "")
     console = Console(highlight=False)
     console.print(table)
     console.print(
-        f"{plan.pixels / 1e6:.1f} Mpix in total; memory per worker up to {plan.memory / 2**30:.2f} GiB; "
-        f"disk space up to {plan.disk / 1e9:.2f} GB",
+        f"{plan.pixels / 1e6:.1f} Mpix in total; memory per worker up to {binary(plan.memory)}; "
+        f"disk space up to {decimal(plan.disk)}",
         soft_wrap=True,
     )
     for note in plan.notes:

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from tilegc.schema.arrays import ARRAYS, MAPS, SKY_GRID, Array
-from tilegc.schema.bits import MASK_MEANINGS, Bit, Flag
+from tilegc.schema.bits import MASK_MEANINGS, Bit, Flag, StarFlag
 from tilegc.schema.files import FILES, HERE, SKY_STORE, Files
 from tilegc.schema.tables import (
     AUDIT,
     CANDIDATES,
+    COMPLETENESS,
+    COMPLETENESS_COLUMNS,
     CONTAMINATION,
     INPAINTED,
     MASKED,
@@ -24,6 +26,7 @@ from tilegc.schema.tables import (
     STARS,
     STUDY_MASK,
     Column,
+    artificial_columns,
     photometry_columns,
 )
 from tilegc.schema.versions import SCHEMA_VERSION, VERSION
@@ -32,6 +35,8 @@ __all__ = [
     "ARRAYS",
     "AUDIT",
     "CANDIDATES",
+    "COMPLETENESS",
+    "COMPLETENESS_COLUMNS",
     "CONTAMINATION",
     "FILES",
     "HERE",
@@ -60,5 +65,7 @@ __all__ = [
     "Column",
     "Files",
     "Flag",
+    "StarFlag",
+    "artificial_columns",
     "photometry_columns",
 ]

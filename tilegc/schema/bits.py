@@ -1,11 +1,11 @@
-"""Bits of the mask, and of the photometric flags of a source."""
+"""Bits of the mask, and of the flags of sources and artificial stars."""
 
 from __future__ import annotations
 
 from enum import IntFlag
 from typing import Final
 
-__all__ = ["MASK_MEANINGS", "Bit", "Flag"]
+__all__ = ["MASK_MEANINGS", "Bit", "Flag", "StarFlag"]
 
 
 class Bit(IntFlag):
@@ -49,3 +49,22 @@ class Flag(IntFlag):
     """Its neighbours contribute more light to its stamp than the source itself."""
     POOR = 64
     """In some band chi is above 3: not a single point source."""
+
+
+class StarFlag(IntFlag):
+    """Bits of `flags` of an artificial star: whether it was recovered, and where it was placed."""
+
+    FAINT = 1
+    """There is no source above the limit at the position of the star."""
+    NO_POINT = 2
+    """Its peak is above the limit, but its shape is not that of a point source."""
+    BLENDED = 4
+    """The source at its position is a brighter neighbour."""
+    LIFTED = 8
+    """The source at its position is a brighter one that was below the limit without the star."""
+    BRIGHT = 16
+    """It is masked, because it is very bright or merged with a large object."""
+    ON_MASK = 32
+    """It was placed on a masked pixel next to good ones."""
+    NEAR_GAP = 64
+    """It is near pixels that the filter excludes."""

@@ -20,6 +20,7 @@ class Files:
 
     run: str = "run.yaml"
     manifest: str = "manifest.json"
+    manifest_copy: str = ".manifest.copy.json"
     summary: str = "summary.json"
     log: str = "log.txt"
     report: str = "report.html"
@@ -34,6 +35,7 @@ class Files:
     candidates: str = "candidates.parquet"
     inpainted: str = "inpainted.parquet"
     artificial: str = "artificial.parquet"
+    completeness: str = "completeness.ecsv"
     relation: str = "relation.ecsv"
     ranking: str = "ranking.ecsv"
     sensitivity: str = "sensitivity.ecsv"
