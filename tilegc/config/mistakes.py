@@ -66,7 +66,7 @@ def _mistake(detail: Any, *, brief: bool = False) -> str:
         hint = f"; did you mean {close[0]!r}?" if close else ""
         return f"{key}: unknown key{hint}" + ("" if brief else f" (valid: {', '.join(valid)})")
     if detail["type"] == "missing":
-        return f"{key}: missing, but required"
+        return f"{key}: required, but missing"
     message = shortened(str(detail["msg"]).removeprefix("Value error, "), 240)
     shown = "" if detail["type"] == "value_error" else f" (found {shortened(repr(detail['input']), 60)})"
     return f"{key}: {message}{shown}" if key else message
