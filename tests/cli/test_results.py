@@ -47,10 +47,7 @@ def test_the_law_of_counts():
     ]
     law |= {"floor_err": None, "c_interval": [1.25, None], "floor_interval_95": [-3.7, 9.0]}
     ((_, said),) = _likelihood(law | {"floor": -3.7})
-    assert (
-        "c = 1.400 (1.250 to -), b = 1/c = 0.714 (- to 0.800), floor -3.700 (at its bound; < 9.000"
-        in said
-    )
+    assert "c = 1.400 (1.250 to -), b = 1/c = 0.714 (- to 0.800), floor -3.700 (at its bound; < 9.000" in said
     assert _likelihood(None) == _likelihood({"c": None}) == []
 
 

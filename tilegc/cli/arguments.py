@@ -73,9 +73,7 @@ Resume = Annotated[bool, typer.Option("--resume", help="Continue an interrupted 
 Overwrite = Annotated[
     bool, typer.Option("--overwrite", help="Delete the files of an earlier run and start over.")
 ]
-NoCheck = Annotated[
-    bool, typer.Option("--no-check", help="Do not verify the checksums of the products.")
-]
+NoCheck = Annotated[bool, typer.Option("--no-check", help="Do not verify the checksums of the products.")]
 
 
 def certificates(ca: Path | None, cert: Path | None, key: Path | None) -> TLS | None:
