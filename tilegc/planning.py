@@ -18,6 +18,7 @@ from tilegc.io.fits import FieldSource
 from tilegc.phases.planned import MOST_CELLS, Planned, Step
 from tilegc.pipeline import PHASES, layout
 from tilegc.places import Place, is_remote
+from tilegc.sky import centre_outside
 
 __all__ = ["Plan", "Step", "check", "plan"]
 
@@ -37,6 +38,8 @@ class Plan:
     """Of all fields."""
     refusals: tuple[str, ...]
     """Why it cannot run as it stands; empty: it can."""
+    notes: tuple[str, ...] = ()
+    """What may be a mistake although it can run."""
 
     @property
     def writing(self) -> dict[str, int]:
@@ -80,7 +83,9 @@ def plan(
     pixels = sum(source.box.size for source in sources)
     draft = Plan(steps, sum(_disk(config, source) for source in sources), pixels, ())
     reasons = _refusals(planned, draft, directory, workers, local=local, limit=limit)
-    return replace(draft, refusals=tuple(reasons))
+    outside = centre_outside(config.cluster, sources)
+    notes = () if outside is None else (f"cluster: {outside.text}; check cluster.ra and cluster.dec",)
+    return replace(draft, refusals=tuple(reasons), notes=notes)
 
 
 def check(found: Plan) -> None:

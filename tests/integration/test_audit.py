@@ -217,6 +217,48 @@ def test_faults(fault, check, band, verdict, words, sound, tmp_path):
     assert sound[check, band].verdict == "ok"
 
 
+def no_errors(planes, _cards):
+    planes["F090W"]["ERR"][:] = 0
+
+
+def negative_weights(planes, _cards):
+    planes["F150W"]["WHT"][:256, :256] *= -1
+
+
+@pytest.mark.parametrize(
+    ("fault", "band", "share", "words"),
+    [
+        (no_errors, "F090W", 1.0, "error of zero at 100 % of the pixels"),
+        (negative_weights, "F150W", 0.25, "in rows 0 to 255 and columns 0 to 255"),
+    ],
+)
+def test_weights_and_errors_that_say_nothing(fault, band, share, words, sound, tmp_path, recwarn):
+    line = audited(tmp_path, fault)["useless", band]
+    assert line.verdict == "wrong"
+    assert line.value == pytest.approx(share)
+    assert words in line.finding
+    assert not any(check == "useless" for check, _ in sound)
+    assert not [one for one in recwarn if issubclass(one.category, RuntimeWarning)]
+
+
+def test_a_centre_outside_of_all_fields(tmp_path):
+    cluster = {"name": "hand", "redshift": 0.348, "ra": 342.19, "dec": -44.53}
+    found = audited(tmp_path, cluster=cluster)
+    line = found["outside", ""]
+    assert line.verdict == "wrong"
+    # The field is 15 arcsec wide about ra 342.18, and the centre 25.7 arcsec from there.
+    assert line.value == pytest.approx(0.01 * 3600 * math.cos(math.radians(44.53)) - 7.68, abs=0.1)
+    assert "from the nearest, a" in line.finding
+    assert ("centre", "") not in found
+    run_file = tmp_path / "run.yaml"
+    bands_ = {band: str(tmp_path / f"{band}.fits") for band in BANDS}
+    content = {"recipe": "diego2026", "cluster": cluster, "fields": [{"name": "a", "bands": bands_}]}
+    run_file.write_text(yaml.safe_dump(content))
+    planned = tilegc("plan", run_file)
+    assert planned.code == 0
+    assert "note: cluster: the centre of hand" in planned.out
+
+
 def crowd(planes, columns_: slice) -> None:
     """Add points so crowded that their wings meet, the same in all bands, in some columns."""
     draw = np.random.default_rng(8)

@@ -163,9 +163,10 @@ SUMMARY = {
         "sigma_cr_msun_per_kpc2": float,
         "lens_within_60arcsec_msun": float,
         "n_gc_within_60arcsec": int,
+        "coverage_within_60arcsec": float,
         "virial_from_counts_msun": float,
         "gc_total_from_ratio_msun": float,
-        "mean_gc_msun": float,
+        "mean_gc_msun": type(None),
     },
     "timing": {
         "ingest_s": float,
@@ -408,6 +409,15 @@ def test_summary(run):
     assert mass["virial_from_counts_msun"] == mass["n_gc_within_60arcsec"] * 5e9
     assert mass["gc_total_from_ratio_msun"] == pytest.approx(mass["lens_within_60arcsec_msun"] * 2.9e-5)
     assert mass["sigma_cr_msun_per_kpc2"] == pytest.approx(2.088e9, rel=1e-3)
+    # Too little of the aperture was searched for a mean mass.
+    sky = run.sky()
+    near = np.hypot(sky["eta"], sky["xi"]) < 60.0
+    good = (
+        (sky["n_good"] * xr.DataArray(sky.attrs["pixel_area_arcsec2"], dims="field")).sum("field").where(near)
+    )
+    share = float(good.sum()) / (math.pi * 60.0**2)
+    assert mass["coverage_within_60arcsec"] == pytest.approx(share, rel=0.05)
+    assert share < 0.8
     # where the two fields overlap, a place counts for the field with most pixels there
     sky, cell = run.sky(), run.sky().attrs["cell_arcsec"]
     owner = sky["n_pixels"].argmax("field").to_numpy()

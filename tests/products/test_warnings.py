@@ -82,3 +82,16 @@ def test_what_the_audit_calls_wrong():
         "text": "The audit calls weights wrong: F115W: steps by 3.",
         "remedy": "Cut it.",
     }
+
+
+@pytest.mark.parametrize(
+    ("share", "told"), [(0.2, False), (0.25, False), (0.26, True), (1.0, True), (None, False)]
+)
+def test_an_edge_mask_that_takes_much(share, told):
+    found = list(warnings.on_edges(config_of(), {"f": share}))
+    assert [one.code for one in found] == (["edge_mask_large"] if told else [])
+    if found:
+        assert found[0].field == "f"
+        assert f"{100 * share:.0f} %" in found[0].text
+        assert "6.6 arcsec" in found[0].text
+        assert "mask.edge" in found[0].remedy

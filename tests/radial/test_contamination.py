@@ -12,11 +12,12 @@ from astropy.io import fits
 from tests.radial.test_radial import table
 from tests.support.hand import AREA, flat_kappa, settings, sky
 from tilegc.io.divergence import half_divergence
-from tilegc.radial import contamination, mass_table
+from tilegc.radial import contamination, mass_table, masses
 from tilegc.radial.magnification import count_factor, magnification, shear
 from tilegc.radial.mass_table import Counts
 from tilegc.radial.profile import Contamination
 from tilegc.radial.profile_laws import fit_cored
+from tilegc.radial.published import is_as1063
 from tilegc.radial.radial_laws import sample_of
 from tilegc.skygrid.lens_models import LensModels
 
@@ -57,7 +58,7 @@ def test_budget():
     purity = np.array([1.0, 0.9, np.nan, 0.25])
     kappa = flat_kappa(np.full((300, 300), 0.3), 0.5)
     thinned = contamination.behind(kappa, cells.grid.ra, cells.grid.dec)
-    found = {one.name: one for one in contamination.budget(cells, level, floor, 0, thinned, purity, KPC)}
+    found = {one.name: one for one in contamination.budget(cells, level, floor, 0, thinned, purity)}
     area = (
         sum(cells.n_good[:, j, i].sum() for j, i in np.ndindex(60, 70) if cells.n_good[:, j, i].sum() >= 2)
         * AREA
@@ -77,7 +78,7 @@ def test_budget():
     assert behind.err == pytest.approx(math.hypot(control.err * behind.factor, control.n * behind.factor_err))
     # a sheet of 0.3 magnifies by 1 / 0.49; the sheet ends at 75 arcsec, and its edge shears
     assert behind.factor == pytest.approx(0.49**0.375, rel=0.05)
-    assert found["published for AS1063"].n == pytest.approx(0.3633, abs=1e-4)
+    assert contamination.published(KPC).n == pytest.approx(0.3633, abs=1e-4)
     written = contamination.as_table(list(found.values()), KPC)
     np.testing.assert_allclose(written["per_kpc2"] * KPC**2, written["per_arcsec2"])
     assert all(written["how"])
@@ -88,11 +89,11 @@ def test_budget_of_what_is_not_there():
     nothing = fit_cored(
         sample_of(sky((0, 0)), {"field": np.zeros(0, "U1"), "ra": np.zeros(0), "dec": np.zeros(0)})
     )
-    found = contamination.budget(cells, Contamination(*[np.nan] * 4), nothing, 0, None, None, KPC)
+    found = contamination.budget(cells, Contamination(*[np.nan] * 4), nothing, 0, None, None)
     for one in found[:3] + found[4:5]:
         assert math.isnan(one.n)
         assert one.how
-    assert found[-2].name == "background within 60 arcsec"
+    assert found[-1].name == "background within 60 arcsec"
 
 
 def models(scale=1.0, members=()):
@@ -111,7 +112,7 @@ def models(scale=1.0, members=()):
 
 def test_masses_line_by_line():
     lens = models(members=[models(scale).kappa for scale in (0.9, 1.0, 1.1)])
-    counts = Counts(np.array([1.0, 59.9, 60.0, 100.0]), 8000.0)
+    counts = Counts(np.array([1.0, 59.9, 60.0, 100.0]), 10_000.0)
     lines = {
         line.quantity: line
         for line in mass_table.mass_table(settings(), lens, counts, Contamination(1e-4, 2e-5, 1, 2))
@@ -132,8 +133,9 @@ def test_masses_line_by_line():
         assert lines[f"M_lens(<{radius:g} arcsec)"].err == pytest.approx(0.1 * mass, rel=1e-6)
     assert value["check: the same at D_LS/D_S = 1, ratio"] == pytest.approx(1.0, abs=1e-12)
     assert value["sources within 60 arcsec"] == 2
-    assert value["the same less contamination"] == pytest.approx(2 - 0.8)
-    assert lines["the same less contamination"].err == pytest.approx(math.sqrt(2 + 0.16**2))
+    assert value["the same less contamination"] == pytest.approx(2 - 1.0)
+    assert lines["the same less contamination"].err == pytest.approx(math.sqrt(2 + 0.2**2))
+    assert value["searched share of the 60 arcsec disc"] == pytest.approx(10_000 / (math.pi * 60**2))
     assert value["virial mass from counts"] == 4 * 5e9
     assert value["M_GC(<60 arcsec) from the mass ratio"] == pytest.approx(
         2.9e-5 * value["M_lens(<60 arcsec)"]
@@ -142,6 +144,40 @@ def test_masses_line_by_line():
         value["M_GC(<60 arcsec) from the mass ratio"] / 2
     )
     assert all(line.arithmetic for line in lines.values())
+
+
+@pytest.mark.parametrize(
+    ("more", "own"),
+    [
+        ({}, True),
+        ({"truth": "truth.parquet"}, False),
+        ({"cluster": {"name": "AS1063", "redshift": 0.348, "ra": 100.0, "dec": -44.53}}, False),
+        ({"cluster": {"name": "AS1063", "redshift": 0.5, "ra": 342.18322, "dec": -44.53091}}, False),
+    ],
+)
+def test_published_numbers_stand_beside_as1063_alone(more, own):
+    config = settings(convergence=None, **more)
+    assert is_as1063(config) is own
+    lines = mass_table.mass_table(config, None, Counts(np.zeros(0), 0.0), Contamination(*[np.nan] * 4))
+    assert any("published" in line.quantity for line in lines) is own
+    assert any("AS1063" in line.arithmetic for line in lines) is own
+
+
+@pytest.mark.parametrize(("area", "given"), [(0.79, False), (0.81, True), (1.001, True)])
+def test_a_mean_mass_needs_most_of_the_aperture(area, given):
+    good = area * math.pi * 60**2
+    found = masses.masses(settings(), models().kappa, np.array([1.0, 59.0, 70.0]), good)
+    assert found.coverage == pytest.approx(min(area, 1.0))
+    assert found.gc_from_ratio > 0
+    assert bool(np.isfinite(found.mean_gc)) is given
+    counts = Counts(np.array([1.0, 59.0, 70.0]), good)
+    lines = {
+        one.quantity: one
+        for one in mass_table.mass_table(settings(), models(), counts, Contamination(0.1, 0.1, 1, 2))
+    }
+    mean = lines["mean mass of a globular cluster"]
+    np.testing.assert_equal(mean.value, found.mean_gc)
+    assert f"{100 * min(area, 1):.0f} % of the aperture was searched" in mean.arithmetic
 
 
 def test_masses_without_a_map_or_beyond_it():

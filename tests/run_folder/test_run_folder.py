@@ -60,6 +60,7 @@ def write_products(folder: RunFolder) -> None:
         write_store(folder.store(field))
     folder.file("summary.json").write_text('{"n_detected": 3}')
     folder.file("log.txt").write_text("log")
+    folder.file("report.html").write_text("page")
     folder.claim([folder.figure("map.png")])
     folder.figure("map.png").parent.mkdir(exist_ok=True)
     folder.figure("map.png").write_text("png")
@@ -478,7 +479,34 @@ def test_verify_finds_nothing_in_an_untouched_run(finished):
     assert verify(finished) == []
     assert status(finished).state == "done"
     (finished / "log.txt").write_text("more log")
+    assert verify(finished) == []
+
+
+def test_verify_looks_at_page_figures_and_run_file(finished):
+    (finished / "figures/map.png").write_text("cut off")
+    (finished / "report.html").write_text("edited")
+    (finished / "run.yaml").write_text("{}")
+    (finished / "figures/of-someone-else.png").write_text("not ours")
+    changed = ["figures/map.png: has changed", "report.html: has changed", "run.yaml: has changed"]
+    assert sorted(verify(finished)) == changed
+    (finished / "figures/map.png").unlink()
+    assert "figures/map.png: is absent" in verify(finished)
+
+
+def test_a_report_drawn_again_is_as_the_run_wrote_it(finished):
     (finished / "report.html").write_text("drawn again")
+    (finished / "figures/new.png").write_text("a figure that the run did not have")
+    RunFolder(finished).redrawn()
+    assert verify(finished) == []
+    (finished / "figures/new.png").write_text("changed")
+    assert verify(finished) == ["figures/new.png: has changed"]
+
+
+def test_verify_of_a_run_whose_manifest_has_no_figures(finished):
+    content = json.loads((finished / "manifest.json").read_bytes())
+    for name in ("figures/map.png", "report.html", "run.yaml"):
+        content["products"].pop(name)
+    (finished / "manifest.json").write_text(json.dumps(content))
     assert verify(finished) == []
 
 

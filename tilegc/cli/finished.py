@@ -18,11 +18,12 @@ __all__ = ["export", "predict", "report", "status", "study", "study_mask", "veri
 def report(directory: RunDir) -> None:
     """Draw the figures and the page of a finished run again."""
     from tilegc.report import write_report  # noqa: PLC0415
-    from tilegc.run_folder import open_run  # noqa: PLC0415
+    from tilegc.run_folder import RunFolder, open_run  # noqa: PLC0415
 
     run = open_run(directory)
     try:
         path = write_report(run)
+        RunFolder(run.path).redrawn()
     except OSError as error:
         reason = error.strerror or str(error)
         raise RunFolderError(

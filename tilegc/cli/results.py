@@ -72,7 +72,14 @@ def _lines(summary: dict[str, Any], *, local: bool) -> list[tuple[str, str]]:
             )
         )
     if mass["lens_within_60arcsec_msun"] is not None:
-        lines.append(("mass (< 60 arcsec)", f"{mass['lens_within_60arcsec_msun']:.3g} Msun from lensing"))
+        lines.append(
+            (
+                "mass (< 60 arcsec)",
+                f"{mass['lens_within_60arcsec_msun']:.3g} Msun from lensing; "
+                f"{mass['n_gc_within_60arcsec']} sources in the {_percent(mass.get('coverage_within_60arcsec'))} of "
+                "this disc that was searched",
+            )
+        )
     truth = summary["truth"]
     if truth is not None:
         lines.append(
@@ -136,6 +143,10 @@ def _contamination(summary: dict[str, Any]) -> str:
         return f"{found['per_kpc2']:.4f} +- {_number(found['err'], '.4f')} per kpc^2"
     good = any(field["good_area_arcsec2"] > 0 for field in summary["fields"].values())
     return f"not measured ({'no annulus has 200 arcsec^2 of good area' if good else 'no good pixel'})"
+
+
+def _percent(value: float | None) -> str:
+    return "part" if value is None else f"{100 * value:.0f} %"
 
 
 def _part(value: float | None) -> str:

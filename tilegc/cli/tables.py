@@ -54,6 +54,8 @@ def print_plan(found: Plan) -> None:
         f"the run folder takes up to {found.disk / 1e9:.2f} GB",
         soft_wrap=True,
     )
+    for note in found.notes:
+        console.print(f"note: {note}", soft_wrap=True)
 
 
 def print_growth(found: QTable) -> None:

@@ -40,6 +40,7 @@ from tilegc.products.exporting import REGION_RADIUS, listed_columns
 from tilegc.radial import contamination, mass_table
 from tilegc.radial.contamination import Component
 from tilegc.radial.intensity import Fit
+from tilegc.radial.published import is_as1063
 from tilegc.radial.results import Profiled
 from tilegc.relation.boxes import Relation
 from tilegc.relation.kernel import KernelStatistics
@@ -126,12 +127,8 @@ def write_tables(context: Context, config: RunConfig, folder: RunFolder, results
     write_ecsv(folder.path / FILES.shape, SHAPE, results[Profiled].radial.shapes, recipe)
     write_ecsv(folder.path / FILES.masses, MASSES, mass_table.as_table(results[Profiled].mass_lines), recipe)
     kpc = kpc_per_arcsec(cosmology(config.cosmology), config.cluster.redshift)
-    write_ecsv(
-        folder.path / FILES.contamination,
-        CONTAMINATION,
-        contamination.as_table(results[Profiled].budget, kpc),
-        recipe,
-    )
+    estimates = contamination.as_table(_estimates(config, results, kpc), kpc)
+    write_ecsv(folder.path / FILES.contamination, CONTAMINATION, estimates, recipe)
     purities = [results[Measured].selection.purities[name].table for name in context.names]
     write_ecsv(folder.path / FILES.purity, PURITY, _joined(purities), recipe)
     patterns = [results[Measured].selection.patterns[name].table for name in context.names]
@@ -235,7 +232,7 @@ def summarise(
             "r_lo_arcsec": _null(results[Profiled].contamination.r_lo),
             "r_hi_arcsec": _null(results[Profiled].contamination.r_hi),
         },
-        "contamination_budget": {one.name: _component(one, scale) for one in results[Profiled].budget},
+        "contamination_budget": {one.name: _component(one, scale) for one in _estimates(config, results, scale)},
         "radial": {
             "cored": _law(results[Profiled].radial.cored), "elliptical": _law(results[Profiled].radial.elliptical),
             "nfw": _law(results[Profiled].radial.nfw),
@@ -249,6 +246,7 @@ def summarise(
             "mean_kappa_within_60arcsec": _null(masses.mean_kappa),
             "lens_within_60arcsec_msun": _null(masses.lens),
             "n_gc_within_60arcsec": masses.n_gc_aperture,
+            "coverage_within_60arcsec": masses.coverage,
             "virial_from_counts_msun": _null(masses.virial_from_counts),
             "gc_total_from_ratio_msun": _null(masses.gc_from_ratio),
             "mean_gc_msun": _null(masses.mean_gc),
@@ -259,6 +257,7 @@ def summarise(
         "warnings": warnings.rows(
             (
                 *warnings.on_audit(results[Audited].lines),
+                *warnings.on_edges(config, {name: _edge_share(context, results, name) for name in context.names}),
                 *warnings.on_detection(
                     config,
                     results[Detected].noises,
@@ -310,6 +309,12 @@ def _field(context: Context, config: RunConfig, results: Results, index: int, na
     }
 
 
+def _edge_share(context: Context, results: Results, name: str) -> float | None:
+    """Return the share of a field's pixels with data that the edge mask takes."""
+    shares = masked_area.shares(results[Masked].counts[name], context.source(name).pixel_area)
+    return shares["edge"]["fraction"]
+
+
 def _photometry(context: Context, config: RunConfig, results: Results, name: str) -> dict[str, Any] | None:
     """Return the depth of every band of a field; None where photometry is off."""
     if config.photometry_settings is None:
@@ -337,6 +342,12 @@ def _limits(selection: Selection, name: str) -> dict[str, Any]:
         "purity": _null(float(known.mean()) if known.size else np.nan),
         "pattern_onset_snr": selection.patterns[name].onset or None,
     }
+
+
+def _estimates(config: RunConfig, results: Results, kpc: float) -> list[Component]:
+    """Return all estimates of the contamination, and what is published where the run is of that cluster."""
+    published = [contamination.published(kpc)] if is_as1063(config) else []
+    return [*results[Profiled].budget, *published]
 
 
 def _component(one: Component, kpc: float) -> dict[str, float | None]:

@@ -17,13 +17,17 @@ from tilegc.detection.threshold import HIGHEST, Selection
 from tilegc.geometry import LATTICE
 from tilegc.images.audits import Line
 
-__all__ = ["RunWarning", "on_audit", "on_detection", "rows"]
+__all__ = ["RunWarning", "on_audit", "on_detection", "on_edges", "rows"]
 
 MOSTLY_NOISE = 0.5
 """Purity of a catalogue below which most of it is noise."""
 
 TOLERANCE = 0.005
 """By how much the purity of a catalogue may miss its target: its own error is about as large."""
+
+
+MOST_EDGE = 0.25
+"""Share of a field's pixels with data that its edge mask may take without a warning."""
 
 
 @dataclass(frozen=True)
@@ -52,6 +56,26 @@ def on_audit(lines: Sequence[Line]) -> Iterator[RunWarning]:
             band = f"{line.band}: " if line.band else ""
             text = f"The audit calls {line.check} wrong: {band}{line.finding}."
             yield RunWarning(f"audit_{line.check}", line.field, text, _sentence(line.remedy))
+
+
+def on_edges(config: RunConfig, shares: Mapping[str, float | None]) -> Iterator[RunWarning]:
+    """Yield the fields of which the edge mask takes a large part.
+
+    Parameters
+    ----------
+    config : RunConfig
+    shares : mapping
+        By field, share of the pixels with data that the edge mask takes; None where there are none.
+    """
+    for name, share in shares.items():
+        if share is not None and share > MOST_EDGE:
+            yield RunWarning(
+                "edge_mask_large",
+                name,
+                f"The edge mask of {config.mask.edge_arcsec:g} arcsec takes {100 * share:.0f} % of the pixels with "
+                "data.",
+                "Set mask.edge to fewer arcsec (1 is enough where the weights are right), or fill gaps in the mosaic.",
+            )
 
 
 def _sentence(words: str) -> str:

@@ -14,13 +14,11 @@ from tilegc.radial.intensity import BLOCK, Fit
 from tilegc.radial.magnification import SLOPE, SLOPE_ERR, count_factor, magnification
 from tilegc.radial.masses import APERTURE
 from tilegc.radial.profile import Contamination
+from tilegc.radial.published import CONTAMINATION_PER_KPC2
 from tilegc.skygrid.cell_sums import cell_of
 from tilegc.skygrid.cells import SkyCells
 
-__all__ = ["PUBLISHED_PER_KPC2", "Component", "as_table", "behind", "budget"]
-
-PUBLISHED_PER_KPC2 = 0.015
-"""Contamination of Diego et al. 2026, per kpc^2: a check of the arithmetic."""
+__all__ = ["Component", "as_table", "behind", "budget", "published"]
 
 STRONG = 5.0
 """Magnification near the core for which the thinning is quoted."""
@@ -48,7 +46,6 @@ def budget(
     centre: int,
     thinned: tuple[float, float] | None,
     purity: np.ndarray | None,
-    kpc: float,
 ) -> list[Component]:
     """Return every estimate of the contamination.
 
@@ -65,16 +62,24 @@ def budget(
         Of `behind`; None without a convergence map.
     purity : ndarray, optional
         Probability of each counted source to be no peak of noise; None where no null map was made.
-    kpc : float
-        kpc per arcsec.
     """
     area = float(cells.good_area.sum(axis=0)[cells.kept].sum())
     found = [_noise(purity, area), _outermost(outermost), _floor(floor), *_control(cells, centre)]
     base = next((one for one in found[:2:-1] if np.isfinite(one.n)), found[1])
-    found += [_strong(), _thinned(thinned, base)]
-    published = PUBLISHED_PER_KPC2 * kpc**2
-    how = f"{PUBLISHED_PER_KPC2:g} per kpc^2 x ({kpc:.4f} kpc per arcsec)^2, no measurement of this run"
-    return [*found, Component("published for AS1063", published, np.nan, np.nan, np.nan, how)]
+    return [*found, _strong(), _thinned(thinned, base)]
+
+
+def published(kpc: float) -> Component:
+    """Return the published contamination of Abell S1063, to stand beside that of a run of this cluster.
+
+    Parameters
+    ----------
+    kpc : float
+        kpc per arcsec.
+    """
+    n = CONTAMINATION_PER_KPC2 * kpc**2
+    how = f"{CONTAMINATION_PER_KPC2:g} per kpc^2 x ({kpc:.4f} kpc per arcsec)^2, no measurement of this run"
+    return Component("published for AS1063", n, np.nan, np.nan, np.nan, how)
 
 
 def _noise(purity: np.ndarray | None, area: float) -> Component:

@@ -12,8 +12,9 @@ from astropy import units
 from tilegc.config import RunConfig
 from tilegc.io.convergence import Kappa
 from tilegc.phases.partials import Table
-from tilegc.radial.masses import APERTURE, COVERED, GC_TO_LENS, VIRIAL_PER_GC
+from tilegc.radial.masses import APERTURE, COVERED, GC_TO_LENS, SEARCHED, VIRIAL_PER_GC, searched
 from tilegc.radial.profile import Contamination
+from tilegc.radial.published import GC_MASS, LENS_MASS, is_as1063
 from tilegc.sky import cosmology, kpc_per_arcsec, lens_scaling, mass_within, sigma_critical
 from tilegc.skygrid.lens_models import LensModels
 
@@ -21,9 +22,6 @@ __all__ = ["RADII", "Counts", "Line", "as_table", "mass_table"]
 
 RADII = (10.0, 30.0, 60.0, 100.0)
 """Radii of the lensing masses, arcsec."""
-
-PUBLISHED_LENS, PUBLISHED_GC = 4.23e14, 8.47e9
-"""Msun, AS1063 in Diego et al. 2026: the second is not the first times 2.9e-5."""
 
 
 @dataclass(frozen=True)
@@ -137,29 +135,42 @@ def mass_table(
             "Msun",
             f"{GC_TO_LENS:g} x {lens_mass:.4g} Msun" if with_lens else "no lensing mass",
         ),
-        Line(
-            "mean mass of a globular cluster",
-            gc / inside if inside else np.nan,
-            np.nan,
-            "Msun",
-            f"{gc:.4g} Msun / {inside}: an upper limit, fainter ones share the mass"
-            if with_lens and inside
-            else "no lensing mass, or no source",
-        ),
-        Line(
-            "check: published mass times 2.9e-5",
-            PUBLISHED_LENS * GC_TO_LENS,
-            np.nan,
-            "Msun",
-            f"{PUBLISHED_LENS:.4g} Msun x {GC_TO_LENS:g}, of AS1063; {PUBLISHED_GC:.4g} is printed",
-        ),
+        _mean_mass(gc, inside, searched(counts.area)),
     ]
+    if is_as1063(config):
+        lines.append(
+            Line(
+                "check: published mass times 2.9e-5",
+                LENS_MASS * GC_TO_LENS,
+                np.nan,
+                "Msun",
+                f"{LENS_MASS:.4g} Msun x {GC_TO_LENS:g}, of AS1063; {GC_MASS:.4g} is printed",
+            )
+        )
     return lines
+
+
+def _mean_mass(gc: float, inside: int, share: float) -> Line:
+    """Return the mean mass of a cluster; none where much of the aperture was not searched."""
+    name = "mean mass of a globular cluster"
+    if not (np.isfinite(gc) and inside):
+        return Line(name, np.nan, np.nan, "Msun", "no lensing mass, or no source")
+    if share < SEARCHED:
+        why = f"only {100 * share:.0f} % of the aperture was searched, {100 * SEARCHED:.0f} % are needed"
+        return Line(name, np.nan, np.nan, "Msun", why)
+    how = f"{gc:.4g} Msun / {inside}: an upper limit, fainter ones share the mass{_seen(share)}"
+    return Line(name, gc / inside, np.nan, "Msun", how)
+
+
+def _seen(share: float) -> str:
+    """Return the share of the aperture that was searched, as the end of a sentence."""
+    return f"; {100 * share:.0f} % of the aperture was searched"
 
 
 def _counted(counts: Counts, level: Contamination) -> list[Line]:
     total = counts.radius_arcsec.size
     inside = int((counts.radius_arcsec < APERTURE).sum())
+    share = searched(counts.area)
     net = inside - level.n * counts.area
     net_err = math.sqrt(inside + (level.err * counts.area) ** 2) if np.isfinite(level.err) else math.nan
     return [
@@ -171,7 +182,20 @@ def _counted(counts: Counts, level: Contamination) -> list[Line]:
             "Msun",
             f"{total} x {VIRIAL_PER_GC:g} Msun: a lower limit, the relation is for a complete population",
         ),
-        Line("sources within 60 arcsec", inside, math.sqrt(inside), "", "detected, not corrected"),
+        Line(
+            "searched share of the 60 arcsec disc",
+            share,
+            np.nan,
+            "",
+            f"{counts.area:.0f} arcsec^2 of good area / (pi x {APERTURE:g}^2 arcsec^2)",
+        ),
+        Line(
+            "sources within 60 arcsec",
+            inside,
+            math.sqrt(inside),
+            "",
+            f"detected, not corrected{_seen(share)}",
+        ),
         Line(
             "the same less contamination",
             net,

@@ -11,13 +11,16 @@ from tilegc.io.convergence import Kappa
 from tilegc.sky import cosmology, kpc_per_arcsec, lens_scaling, mass_within, sigma_critical
 from tilegc.skygrid.lens_models import APERTURE
 
-__all__ = ["APERTURE", "GC_TO_LENS", "VIRIAL_PER_GC", "Masses", "masses"]
+__all__ = ["APERTURE", "GC_TO_LENS", "SEARCHED", "VIRIAL_PER_GC", "Masses", "masses", "searched"]
 
 VIRIAL_PER_GC = 5e9
 """Virial mass per globular cluster, Msun (Burkert & Forbes 2020)."""
 
 COVERED = 0.99
 """Share of the aperture that a kappa map must cover for a mass."""
+
+SEARCHED = 0.8
+"""Share of the aperture that must have been searched for a mean mass of a cluster: fewer counts make it larger."""
 
 GC_TO_LENS = 2.9e-5
 """Mass in globular clusters over lensing mass (Harris et al. 2015)."""
@@ -34,18 +37,32 @@ class Masses:
     """Within the aperture."""
     n_gc_aperture: int
     """Catalogued sources within the aperture."""
+    coverage: float
+    """Share of the aperture's area that is good, so that sources could be recorded there."""
     virial_from_counts: float
     """Of all catalogued sources: a lower limit, as the relation counts a complete population."""
     gc_from_ratio: float
     mean_gc: float
+    """NaN also where less than `SEARCHED` of the aperture is good."""
 
 
-def masses(config: RunConfig, kappa: Kappa | None, radius_arcsec: np.ndarray) -> Masses:
-    """Return the masses that follow from a kappa map and from the catalogue's radii (arcsec)."""
+def masses(config: RunConfig, kappa: Kappa | None, radius_arcsec: np.ndarray, good_area: float) -> Masses:
+    """Return the masses that follow from a kappa map and from the catalogue.
+
+    Parameters
+    ----------
+    config : RunConfig
+    kappa : Kappa, optional
+    radius_arcsec : ndarray
+        Of the catalogue's sources.
+    good_area : float
+        Good area within the aperture, arcsec^2.
+    """
+    coverage = searched(good_area)
     inside = int((radius_arcsec < APERTURE).sum())
     virial = radius_arcsec.size * VIRIAL_PER_GC
     if config.convergence is None or kappa is None:
-        return Masses(np.nan, np.nan, np.nan, inside, virial, np.nan, np.nan)
+        return Masses(np.nan, np.nan, np.nan, inside, coverage, virial, np.nan, np.nan)
     cosmo = cosmology(config.cosmology)
     redshift = config.cluster.redshift
     scaling = lens_scaling(cosmo, redshift, config.convergence.reference_redshift)
@@ -55,4 +72,10 @@ def masses(config: RunConfig, kappa: Kappa | None, radius_arcsec: np.ndarray) ->
         mean = np.nan
     lens = mass_within(mean, APERTURE, kpc_per_arcsec(cosmo, redshift), sigma_cr)
     gc = lens * GC_TO_LENS
-    return Masses(sigma_cr, mean, lens, inside, virial, gc, gc / inside if inside else np.nan)
+    mean_gc = gc / inside if inside and coverage >= SEARCHED else np.nan
+    return Masses(sigma_cr, mean, lens, inside, coverage, virial, gc, mean_gc)
+
+
+def searched(good_area: float) -> float:
+    """Return the share of the aperture that a good area, arcsec^2, is: 1 at most, where cells overlap its rim."""
+    return min(good_area / (np.pi * APERTURE**2), 1.0)

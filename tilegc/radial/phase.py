@@ -12,7 +12,6 @@ from tilegc.phases.planned import Planned, Step
 from tilegc.radial import contamination, mass_table, masses, profile
 from tilegc.radial import radial_laws as laws
 from tilegc.radial.results import Profiled
-from tilegc.sky import cosmology, kpc_per_arcsec
 from tilegc.skygrid import crowding
 from tilegc.skygrid.cells import stored_cells
 from tilegc.skygrid.lens_models import LensModels, kappa_peaks
@@ -71,14 +70,13 @@ def profiled(
         sky.centre,
         thinned,
         sky.compared.get("purity"),
-        kpc_per_arcsec(cosmology(config.cosmology), config.cluster.redshift),
     )
     return Profiled(
         profile=annuli,
         contamination=level,
         radial=radial,
         budget=tuple(budget),
-        masses=masses.masses(config, kappa, counted),
+        masses=masses.masses(config, kappa, counted, good_area),
         mass_lines=tuple(mass_table.mass_table(config, lens, mass_table.Counts(counted, good_area), level)),
         peaks=() if kappa is None else tuple(kappa_peaks(kappa, cells.grid)),
     )

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Final
+from typing import Any, Final
 
 from markupsafe import Markup
 
@@ -81,11 +82,26 @@ def arithmetic(material: Material, reason: str) -> list[Step]:
             Markup("{} {} / {:,}").format(power(gc), SUN, inside)
             if gc is not None and inside
             else Markup(""),
-            _mass(mass["mean_gc_msun"], reason if gc is None else "no source within 60 arcsec"),
-            "An upper limit, because globular clusters too faint to be counted share the same mass. Contamination acts "
-            "in the opposite direction.",
+            _mass(mass["mean_gc_msun"], _no_mean(reason, mass)),
+            f"{_searched(mass)}An upper limit, because globular clusters too faint to be counted share the same "
+            "mass. Contamination acts in the opposite direction.",
         ),
     ]
+
+
+def _no_mean(reason: str, mass: Mapping[str, Any]) -> str:
+    """Return why there is no mean mass."""
+    if mass["gc_total_from_ratio_msun"] is None:
+        return reason
+    if not mass["n_gc_within_60arcsec"]:
+        return "no source within 60 arcsec"
+    return f"only {100 * mass['coverage_within_60arcsec']:.0f} % of the aperture was searched"
+
+
+def _searched(mass: Mapping[str, Any]) -> str:
+    """Return which part of the aperture was searched, as a sentence; empty for runs that do not say."""
+    coverage = mass.get("coverage_within_60arcsec")
+    return "" if coverage is None else f"{100 * coverage:.0f} % of the aperture was searched. "
 
 
 def _mass(value: float | None, reason: str) -> Markup:

@@ -174,7 +174,7 @@ def _found(material: Material) -> list[Row]:
             "Sources within 60 arcsec",
             f"{mass['n_gc_within_60arcsec']:,}",
             "",
-            "detected; not corrected for masks or completeness",
+            _counted_in(mass.get("coverage_within_60arcsec")),
         ),
         _row(
             "Virial mass from counts",
@@ -184,6 +184,12 @@ def _found(material: Material) -> list[Row]:
             "",
         ),
     ]
+
+
+def _counted_in(coverage: float | None) -> str:
+    """Return what the count within the aperture is of."""
+    seen = "" if coverage is None else f"{100 * coverage:.0f} % of the aperture was searched; "
+    return f"{seen}not corrected for masks or completeness"
 
 
 def _peak(lens: Mapping[str, Any] | None) -> list[Row]:

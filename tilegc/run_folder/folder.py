@@ -204,6 +204,17 @@ class RunFolder:
         self.manifest["files"] = sorted(names.union(self.manifest.get("files", ())))
         self._save()
 
+    def redrawn(self) -> None:
+        """Take the digests of page and figures again, of a finished run whose report was drawn again."""
+        found = manifests.read(self.path)
+        if found is None or found.get("state") != "done":
+            return
+        figures = [f"{FILES.figures}/{path.name}" for path in (self.path / FILES.figures).glob("*.png")]
+        claimed = sorted({*found.get("files", ()), *figures})
+        drawn = {name: manifests.digest(self.path / name) for name in (FILES.report, *claimed)}
+        self.manifest = {**found, "files": claimed, "products": {**found["products"], **drawn}}
+        self._save()
+
     def pause(self, until: str) -> None:
         """Record that the run stops here because it was asked to; `resume` continues it."""
         self.manifest["until"] = until
@@ -212,7 +223,8 @@ class RunFolder:
 
     def finish(self, timing: Mapping[str, float] | None = None) -> None:
         """Take the products' digests and call the run done."""
-        self.manifest["products"] = manifests.digests(self.path, self.manifest["fields"])
+        beside = [FILES.run, FILES.report, *self.manifest.get("files", ())]
+        self.manifest["products"] = manifests.digests(self.path, self.manifest["fields"], beside)
         self.manifest["timing"] = dict(timing or {})
         self.manifest["until"] = None
         self._end("done")

@@ -42,7 +42,9 @@ PRODUCTS: Final = (
     FILES.stars,
     FILES.audit,
 )
-"""Files in the folder itself that the manifest has digests of; the page, figures and log promise nothing."""
+"""Files in the folder itself whose bytes are those of any run with the same inputs and settings.
+
+The manifest has digests of run file, page and figures as well, although these promise nothing."""
 
 _TOP: Final = {*PRODUCTS, FILES.run, FILES.log, FILES.report, FILES.manifest, FILES.lock, FILES.heartbeat}
 _PART: Final = re.compile(r"\.(?P<name>.+)\.[0-9a-f]{12}\.part")

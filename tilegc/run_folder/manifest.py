@@ -26,6 +26,7 @@ __all__ = [
     "MARKER",
     "Manifest",
     "changed_settings",
+    "digest",
     "digests",
     "environment",
     "fingerprint",
@@ -150,8 +151,21 @@ def _short(value: Any) -> str:
     return text if len(text) <= 60 else f"{text[:57]}..."
 
 
-def digests(folder: Place, fields: Iterable[str]) -> dict[str, str]:
+def digests(folder: Place, fields: Iterable[str], files: Iterable[str] = ()) -> dict[str, str]:
     """Return the SHA-256 of every product that is there: files, and each array of the stores.
+
+    Parameters
+    ----------
+    folder : Place
+        Directory of the run.
+    fields : iterable of str
+        Names of its fields.
+    files : iterable of str
+        Further files, relative to the directory: the report's figures.
+
+    Returns
+    -------
+    dict of str to str
 
     An array's digest is that of its chunks' paths, lengths and bytes; it tells whether the store on this
     disk is still what was written.
@@ -159,21 +173,21 @@ def digests(folder: Place, fields: Iterable[str]) -> dict[str, str]:
     fields = list(fields)
     names = [*PRODUCTS, *(map_name(field, kind) for field in fields for kind in MAPS)]
     names += sorted(f"{FILES.psf}/{path.name}" for path in (folder / FILES.psf).glob("*.fits"))
+    names += files
     jobs: dict[str, tuple[Place, list[str]]] = {
         name: (folder / name, []) for name in names if (folder / name).is_file()
     }
     for field in (*fields, SKY_STORE):
         name = f"{FILES.store}/{field}.zarr"
-        for array, files in arrays_of(folder / name).items():
+        for array, chunks in arrays_of(folder / name).items():
             place = folder / name / array if array else folder / name
-            jobs[f"{name}/{array}" if array else name] = (
-                place, [file.removeprefix(f"{array}/") if array else file for file in files]
-            )  # fmt: skip
+            inside = [chunk.removeprefix(f"{array}/") if array else chunk for chunk in chunks]
+            jobs[f"{name}/{array}" if array else name] = place, inside
     with ThreadPoolExecutor(4) as pool:
-        return dict(zip(jobs, pool.map(lambda job: _digest(*job), jobs.values()), strict=True))
+        return dict(zip(jobs, pool.map(lambda job: digest(*job), jobs.values()), strict=True))
 
 
-def _digest(root: Place, names: list[str]) -> str:
+def digest(root: Place, names: Iterable[str] = ()) -> str:
     """Return the digest of a file, or of the named files below a folder."""
     total = hashlib.sha256()
     for name in names:

@@ -188,7 +188,8 @@ def verify(path: str | Place) -> list[str]:
         why = f" ({how.error})" if how.error else ""
         return [f"{FILES.manifest}: the run is not finished, its state is {how.state}{why}"]
     before = found["products"]
-    here = manifests.digests(folder, found["fields"])
+    beside = [name for name in (FILES.run, FILES.report, *found.get("files", ())) if name in before]
+    here = manifests.digests(folder, found["fields"], beside)
     problems = [f"{name}: is absent" for name in before if name not in here]
     problems += [f"{name}: has changed" for name in before if here.get(name, before[name]) != before[name]]
     problems += [f"{name}: was not there when the run ended" for name in here if name not in before]

@@ -5,6 +5,8 @@ from __future__ import annotations
 from tilegc.sky.angles import separation_arcsec
 from tilegc.sky.astrometry import (
     Footprint,
+    Outside,
+    centre_outside,
     check_centre,
     header_text,
     pixel_area,
@@ -21,7 +23,9 @@ from tilegc.sky.lensing import cosmology, kpc_per_arcsec, lens_scaling, mass_wit
 __all__ = [
     "ClusterFrame",
     "Footprint",
+    "Outside",
     "SkyGrid",
+    "centre_outside",
     "check_centre",
     "cosmology",
     "header_text",

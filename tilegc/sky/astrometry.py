@@ -10,6 +10,7 @@ import threading
 import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
 from typing import Final, Protocol
 
 import numpy as np
@@ -25,6 +26,8 @@ from tilegc.sky.angles import ARCSEC, Floats, separation_arcsec, turned
 
 __all__ = [
     "Footprint",
+    "Outside",
+    "centre_outside",
     "check_centre",
     "header_text",
     "pixel_area",
@@ -330,6 +333,39 @@ def check_centre(cluster: config.Cluster, fields: Sequence[Footprint]) -> None:
         f"cluster: the centre of {cluster.name} (ra {cluster.ra:g}, dec {cluster.dec:g}) is "
         f"{distance:.2f} deg from the nearest field, {name!r} (ra {ra:.4f}, dec {dec:.4f}): "
         "correct cluster.ra and cluster.dec, in degrees, ICRS"
+    )
+
+
+@dataclass(frozen=True)
+class Outside:
+    """A cluster's centre that lies in no field."""
+
+    arcsec: float
+    """Distance to the nearest field."""
+    text: str
+    """The same in words."""
+
+
+def centre_outside(cluster: config.Cluster, fields: Sequence[Footprint]) -> Outside | None:
+    """Return how far a cluster's centre lies from the nearest field; None where one of them holds it.
+
+    Parameters
+    ----------
+    cluster : tilegc.config.Cluster
+    fields : sequence
+        Anything with `name`, `wcs` (header text) and `shape`.
+    """
+    for field in fields:
+        y, x = (float(value) for value in world_to_pixel(field.wcs, cluster.ra, cluster.dec))
+        if -0.5 <= y < field.shape[0] - 0.5 and -0.5 <= x < field.shape[1] - 0.5:
+            return None
+    if not fields:
+        return None
+    distance, name = min((_nearest(field, cluster.ra, cluster.dec)[0], field.name) for field in fields)
+    return Outside(
+        3600.0 * distance,
+        f"the centre of {cluster.name} (ra {cluster.ra:g}, dec {cluster.dec:g}) lies outside of all fields, "
+        f"{3600.0 * distance:.0f} arcsec from the nearest, {name}",
     )
 
 

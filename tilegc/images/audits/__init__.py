@@ -14,11 +14,11 @@ from tilegc.config import RunConfig
 from tilegc.engine import Engine
 from tilegc.images.audits.cells import sample
 from tilegc.images.audits.lens import lens_lines
-from tilegc.images.audits.line import Line
+from tilegc.images.audits.line import Line, rounded
 from tilegc.images.audits.lines import field_lines
 from tilegc.io.convergence import Kappa
 from tilegc.io.fits import FieldSource
-from tilegc.sky import world_to_pixel
+from tilegc.sky import centre_outside, world_to_pixel
 
 __all__ = ["Line", "audit", "columns", "rows"]
 
@@ -53,6 +53,8 @@ def audit(
     ]
     if centre is not None:
         lines += lens_lines(config.cluster, centre[0], samples[centre[0].name].light, kappa)
+    else:
+        lines += _outside(config, sources)
     return tuple(lines)
 
 
@@ -66,6 +68,23 @@ def _field_of_centre(
         if -0.5 <= y < height - 0.5 and -0.5 <= x < width - 0.5:
             return source, y, x
     return None
+
+
+def _outside(config: RunConfig, sources: Sequence[FieldSource]) -> Iterator[Line]:
+    """Say that the cluster's centre lies in none of the fields."""
+    found = centre_outside(config.cluster, sources)
+    if found is not None:
+        yield Line(
+            "outside",
+            "",
+            "",
+            rounded(found.arcsec),
+            "arcsec",
+            "wrong",
+            found.text,
+            "check cluster.ra and cluster.dec; if the fields are meant to lie beside the cluster, the middle of its "
+            "profile, the lensing comparison and the counts within 60 arcsec are not covered",
+        )
 
 
 def columns(lines: Sequence[Line]) -> dict[str, np.ndarray]:

@@ -18,6 +18,7 @@ from tilegc.engine import Engine, Unit
 from tilegc.geometry import LATTICE, Box, TileGrid
 from tilegc.images.audits.blank_sky import BOXES, background, blank_sky, box_sum, mad, scatter, shared_light
 from tilegc.images.audits.compact_sources import compact_sources, empty
+from tilegc.images.audits.useless import Counts, useless_pixels
 from tilegc.io import store as stores
 from tilegc.io.fits import FieldSource, row_bands
 from tilegc.kernels.repeats import texture
@@ -75,6 +76,8 @@ class Sample:
     weights: NDArray[np.float64]
     """Medians of the weight in blocks, (cell, band, rows, columns); NaN without data; empty without weights."""
     light: CoarseLight | None
+    useless: Mapping[int, Sequence[tuple[int, Counts]]]
+    """By band, what `useless_pixels` found in every cell."""
 
 
 @dataclass(frozen=True)
@@ -184,7 +187,18 @@ def _measure(common: Mapping[str, FieldSource], job: _Job) -> list[tuple[_Job, A
     given = [band.given for band in source.bands]
     measured = [_band(planes, number, given[number], job.box) for number in range(len(given))]
     _compare([one for one in measured if one is not None])
-    return [(bare, [None if one is None else one.told for one in measured])]
+    useless = [
+        useless_pixels(
+            planes["sci"][number],
+            planes["wht"][number] if "wht" in given[number] else None,
+            planes["err"][number] if "err" in given[number] else None,
+            job.box,
+        )
+        for number in range(len(given))
+    ]
+    return [
+        (bare, [(None if one is None else one.told, bad) for one, bad in zip(measured, useless, strict=True)])
+    ]
 
 
 def _join(a: list[Any], b: list[Any]) -> list[Any]:
@@ -318,14 +332,16 @@ def _sorted(source: FieldSource, found: Sequence[tuple[_Job, Any]]) -> Sample:
     cells = [(job, bands) for job, bands in ours if not job.block]
     rows: list[tuple[int, int, dict[str, Any]]] = []
     tables: list[Table] = []
+    useless: dict[int, list[tuple[int, Counts]]] = {}
     weights = np.full(
         (len(cells), len(source.bands), LATTICE // WEIGHT_BLOCK, LATTICE // WEIGHT_BLOCK), np.nan
     )
     for cell, (_, bands) in enumerate(cells):
-        for number, measured in enumerate(bands):
-            if measured is None:
+        for number, (told, bad) in enumerate(bands):
+            useless.setdefault(number, []).append(bad)
+            if told is None:
                 continue
-            noise, table, blocks = measured
+            noise, table, blocks = told
             rows.append((cell, number, noise))
             tables.append({**table, "cell": np.full(len(table["y"]), cell)})
             weights[cell, number] = blocks
@@ -341,7 +357,12 @@ def _sorted(source: FieldSource, found: Sequence[tuple[_Job, Any]]) -> Sample:
     }
     joined = {name: np.concatenate([table[name] for table in tables]) for name in tables[-1]}
     return Sample(
-        len(cells), noise_table, joined, weights, _assembled([pair for pair in ours if pair[0].block])
+        len(cells),
+        noise_table,
+        joined,
+        weights,
+        _assembled([pair for pair in ours if pair[0].block]),
+        useless,
     )
 
 

@@ -18,6 +18,7 @@ from tilegc.images.audits.cells import WEIGHT_BLOCK, Sample
 from tilegc.images.audits.line import Line, Verdict, judged, rounded, too_little
 from tilegc.images.audits.pairs import common, of_band, richest_band
 from tilegc.images.audits.points import cores, psf_files, widths
+from tilegc.images.audits.useless import useless_lines
 from tilegc.io.fits import FieldSource
 from tilegc.io.units import AB_ZERO_POINT_NJY
 from tilegc.kernels.repeats import joined
@@ -52,6 +53,7 @@ def field_lines(
         *cores(source, sample),
         *_weights(source, sample, local=config.local_threshold),
         *_repeats(source, sample),
+        *useless_lines(source, sample.useless),
     ]
     return lines
 
