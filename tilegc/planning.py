@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import math
-import os
 import shutil
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
+from distributed.system import MEMORY_LIMIT
 
 from tilegc.config import RunConfig
 from tilegc.density.multilevel import kernel_tables
@@ -18,6 +18,7 @@ from tilegc.io.fits import FieldSource
 from tilegc.phases.planned import MOST_CELLS, Planned, Step
 from tilegc.pipeline import PHASES, layout
 from tilegc.places import Place, is_remote
+from tilegc.sizes import binary, decimal
 from tilegc.sky import centre_outside
 
 __all__ = ["Plan", "Step", "check", "plan"]
@@ -25,6 +26,10 @@ __all__ = ["Plan", "Step", "check", "plan"]
 WORKER_BASE = 528 * 2**20
 """Memory of a worker before it does anything: the libraries and their compiled kernels, and what it keeps of freed
 windows."""
+
+
+MOST_TILES = 1_000_000
+"""Tiles of all fields: the driver and the ledger hold an entry of each, several hundred bytes, for every pass."""
 
 
 @dataclass(frozen=True)
@@ -74,7 +79,7 @@ def plan(
     local
         Whether they run on this machine, whose memory they share.
     limit
-        Memory that a worker elsewhere may take, bytes, where that is known.
+        Memory that a worker may take, bytes, where that is known.
     """
     planned = Planned(config=config, sources=tuple(sources))
     steps = tuple(
@@ -117,6 +122,12 @@ def _refusals(
             kernel_tables(source.shape, source.scale, config.density.alpha, config.density.softening)
         except ValueError as error:
             reasons.append(f"field {source.name!r}: {error}")
+    tiles = sum(map(len, planned.tiles.values()))
+    if tiles > MOST_TILES:
+        reasons.append(
+            f"tiles.size: with {config.tiles.size} pixels the fields have {tiles:,} tiles, at most {MOST_TILES:,} are "
+            "possible; choose a larger tiles.size"
+        )
     cells, in_boxes = planned.sky_cells
     if not cells <= MOST_CELLS:  # NaN: a field beyond 90 deg from the centre
         reasons.append(
@@ -130,26 +141,25 @@ def _refusals(
         )
     if local:
         reasons += _memory(found, max(workers, 1))
-    elif limit is not None:
-        reasons += _memory_elsewhere(found, limit)
+    if limit is not None:
+        reasons += _memory_of_each(found, limit)
     free = _free(directory)
     if found.disk > free:
         reasons.append(
-            f"{directory}: the run takes up to {found.disk / 1e9:.1f} GB of disk, {free / 1e9:.1f} GB are free there: "
-            "free some or give another folder with -o"
+            f"{directory}: the run needs up to {decimal(found.disk)} of disk space, but only {decimal(free)} are free "
+            "there: free some space or choose another directory with -o"
         )
     return reasons
 
 
-def _memory_elsewhere(found: Plan, limit: int) -> list[str]:
-    """Say which pass does not fit into one worker, if any."""
+def _memory_of_each(found: Plan, limit: int) -> list[str]:
+    """Return why the limit of a worker is too low for the most demanding pass, if it is."""
     worst = max(found.steps, key=lambda step: step.memory)
     if worst.memory <= limit:
         return []
     return [
-        f"pass {worst.name}: a worker needs {worst.memory / 2**30:.1f} GiB, the smallest may "
-        f"take {limit / 2**30:.1f}: give more (compute.memory, or --memory-limit where it is started), or a smaller "
-        "tiles.size"
+        f"pass {worst.name}: a worker needs {binary(worst.memory)}, but the smallest may use only {binary(limit)}: "
+        "raise the limit (compute.memory, or --memory-limit where the worker is started) or choose a smaller tiles.size"
     ]
 
 
@@ -165,7 +175,7 @@ def _free(directory: Place) -> float:
 
 def _memory(found: Plan, workers: int) -> list[str]:
     """Say which pass does not fit into this machine's memory with so many workers, if any."""
-    there = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    there = MEMORY_LIMIT  # of this machine, or of the container or job that this process is confined to
     worst, need = None, 0
     for step in found.steps:
         at_a_time = min(workers, step.units)
@@ -175,6 +185,6 @@ def _memory(found: Plan, workers: int) -> list[str]:
     if worst is None:
         return []
     return [
-        f"pass {worst.name}: {workers} workers need {need / 2**30:.1f} GiB together, this machine has "
-        f"{there / 2**30:.1f}: give a smaller tiles.size or fewer --workers"
+        f"pass {worst.name}: {workers} workers together need {binary(need)}, but this machine has {binary(there)}: "
+        "choose a smaller tiles.size or fewer --workers"
     ]

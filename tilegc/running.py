@@ -232,7 +232,8 @@ def plan(source: Source, directory: str | Place | None = None, *, workers: int |
     inputs = examine(config)
     inputs = replace(inputs, sources=ingest.measured(inputs.sources, config, RunFolder(path)))
     count = config.compute.workers if workers is None else workers
-    found = planning.plan(config, inputs.sources, path, os.cpu_count() or 1 if count is None else count)
+    processes = os.cpu_count() or 1 if count is None else count
+    found = planning.plan(config, inputs.sources, path, processes, limit=config.compute.memory)
     try:
         RunFolder(path).check()
     except RunFolderError as error:

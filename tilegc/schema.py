@@ -559,6 +559,7 @@ class Files:
 
     run: str = "run.yaml"
     manifest: str = "manifest.json"
+    manifest_copy: str = ".manifest.copy.json"
     summary: str = "summary.json"
     log: str = "log.txt"
     report: str = "report.html"

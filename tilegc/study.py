@@ -86,7 +86,7 @@ def _add(a: _Partial, b: _Partial) -> _Partial:
 
 
 def mask_growth(
-    directory: str | Place,
+    directory: str | Place | Run,
     growth: tuple[float, ...] = GROWTH,
     *,
     tile: int | None = None,
@@ -96,8 +96,9 @@ def mask_growth(
 
     Parameters
     ----------
-    directory : path
-        The run's folder. `study/mask.ecsv` and `study/mask.png` are written there, and are the run's own from then on.
+    directory : path or Run
+        The run or its folder. `study/mask.ecsv` and `study/mask.png` are written there, and are the run's own from
+        then on.
     growth : tuple of float
         Pixels by which bits 4, 8, 16, 32 and 64 are grown.
     tile : int, optional
@@ -121,7 +122,7 @@ def mask_growth(
         raise ConfigError(
             f"--growth {','.join(f'{pixels:g}' for pixels in growth)}: give pixels from 0 to {MOST:g}, each once"
         )
-    run = open_run(directory)
+    run = directory if isinstance(directory, Run) else open_run(directory)
     if run.manifest.get("state") != "done":
         raise RunFolderError(
             f"{run.path}: its run is not finished (state: {run.manifest.get('state')}); "

@@ -10,10 +10,11 @@ from tests.support import oracle
 from tilegc.detection import purity, threshold
 from tilegc.detection.noise import global_noise as noise
 from tilegc.detection.noise import local_noise
-from tilegc.detection.noise.null_maps import FLOOR, SLICES, sign_patterns
+from tilegc.detection.noise.null_maps import FLOOR, SLICES, _about_bright, sign_patterns
 from tilegc.filter import detection_map
 from tilegc.mask import mask_map as mask
 from tilegc.mask.mask_map import Regions
+from tilegc.schema import Bit
 
 SHAPE = (420, 530)
 COLOURS = np.array([0.6, 0.8, 0.95, 1.0])
@@ -122,3 +123,16 @@ def test_a_field_without_data_is_empty(tmp_path):
     found = threshold.survey(context, config, local)
     assert not found["y"].size
     assert not purity.purity(context, config.detect.exclusion_radius, found, local)["f"].table["zone"].size
+
+
+def test_null_peaks_keep_away_from_bright_light():
+    """24 px from a very bright pixel and 12 px from any above 25 times the noise, whatever else is masked."""
+    ratio = np.zeros((80, 90), np.float32)
+    ratio[20, 15] = 26.0
+    ratio[60, 15] = 24.0
+    mask = np.zeros(ratio.shape, np.uint8)
+    mask[40, 60] = Bit.BRIGHT | Bit.EXTENDED
+    mask[10, 80] = Bit.SPIKE
+    y, x = np.indices(ratio.shape)
+    wanted = (np.hypot(y - 20, x - 15) <= 12) | (np.hypot(y - 40, x - 60) <= 24)
+    np.testing.assert_array_equal(_about_bright(ratio, mask), wanted)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from scipy.optimize import minimize
@@ -117,6 +119,24 @@ def test_zones_have_their_own_counts():
     np.testing.assert_allclose(
         purities(measured, noise, [0, 0], [5, 2 * LATTICE + 5], np.array([2.6, 2.6])), [0.8, 0.2]
     )
+
+
+def test_a_zone_without_empty_sky_takes_the_rate_of_the_field():
+    """The shallow class has 100 pixels of empty sky, with two peaks too many, and must not be judged by these."""
+    noise = noise_of([[1.0]], 0, 0, np.zeros((1, 1, len(SLICES)), int))
+    good, away = np.array([[[0, 30_000, 10_000]]]), np.array([[[0, 20_000, 100]]])
+    peaks = np.zeros((1, 1, 3, len(SLICES)), int)
+    peaks[0, 0, 1, 0], peaks[0, 0, 2, 12] = 60, 2
+    counts = NullCounts(good, away, peaks, 1, FLOOR, (0.5, 1.5), np.ones((1, 1)))
+    noise = replace(noise, counts=counts, quantiles=np.array([[[1.0, 2.0]]]))
+    found = peaks_at(noise, np.full(20, 3), np.full(20, 4), np.full(20, 7.0))
+    found["noise"] = np.full(20, 2.0)
+    measured = stage._of_field("f", found, noise, 0, AREA)
+    shallow = measured.table["zone"] == 2
+    expected = measured.table["n_noise"][shallow]
+    assert expected[0] == pytest.approx(60 / 20_100 * 10_000)
+    # Two of 100 pixels would have made 200.
+    assert expected[12:].sum() < 0.01
 
 
 def test_one_band_knows_nothing_below_its_floor():

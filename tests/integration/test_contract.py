@@ -191,6 +191,7 @@ ARRAYS = {
 TOP = {
     "run.yaml",
     "manifest.json",
+    ".manifest.copy.json",
     "summary.json",
     "log.txt",
     "report.html",

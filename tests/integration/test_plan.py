@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import subprocess
 import sys
 
@@ -10,10 +11,14 @@ import yaml
 from astropy.io import fits
 
 from tests.support import mock
+from tests.support.command import tilegc
+from tilegc import config as run_config
 from tilegc import planning, running
 from tilegc.config import RunConfig
 from tilegc.errors import ResourceError
-from tilegc.io.fits import BandSource, FieldSource
+from tilegc.io import reading_cost
+from tilegc.io.fits import BandSource, FieldSource, read_window
+from tilegc.io.probe import probe_field
 from tilegc.io.psf import write_psf
 from tilegc.kernels.psf_model import model
 
@@ -228,3 +233,67 @@ def test_a_sky_grid_too_large_is_refused(tmp_path):
 
 def test_a_field_on_the_other_side_of_the_sky_is_refused(tmp_path):
     assert planned(tmp_path, centres=(150.0, 250.0))
+
+
+def test_too_many_tiles_are_refused(tmp_path):
+    [line] = planned(tmp_path, shape=(2000, 2000), tiles={"size": 1})
+    assert line.startswith("tiles.size: with 1 pixels the fields have 4,000,000 tiles")
+    assert planned(tmp_path, shape=(2000, 2000), tiles={"size": 2}) == ()
+
+
+@pytest.mark.parametrize("workers", [0, 1])
+def test_a_limit_below_the_plan_is_refused_on_every_kind_of_workers(tmp_path, workers):
+    run_file = mock.write_inputs(tmp_path, compute={"memory": "200 MiB"})
+    for command in ("plan", "run"):
+        found = tilegc(command, run_file, "--workers", workers)
+        assert found.code == 2
+        assert found.err.count("\n") == 1
+        assert re.search(r"a worker needs \d+\.\d MiB, but the smallest may use only 200.0 MiB", found.err)
+    assert sorted(path.name for path in tmp_path.iterdir() if path.is_dir()) == []
+
+
+def test_a_window_that_is_timed_is_never_larger_than_a_tile_of_ordinary_size(tmp_path, monkeypatch):
+    """With `tiles: 20000` the plan itself took gigabytes."""
+    source = probe_field(run_config.load(mock.write_inputs(tmp_path)).fields[0])
+    read = []
+    monkeypatch.setattr(reading_cost, "LARGEST", 16)
+    monkeypatch.setattr(
+        reading_cost, "read_window", lambda plane, box: read.append(box) or read_window(plane, box)
+    )
+    assert reading_cost.reading_cost(source, 20000) is not None
+    assert {max(box.shape) for box in read if box.shape[1] <= 16} == {16}
+    assert max(box.shape[0] for box in read) <= reading_cost.ROWS
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("tile", [1, 2048, 20000])
+def test_planning_stays_small_whatever_the_mosaic(tmp_path, tile):
+    """A mosaic of 20,000 x 20,000 pixels and a mask of the same size: under 500 MB and a few seconds of CPU."""
+    side = 20000
+    cards = {"SIMPLE": True, "BITPIX": -32, "NAXIS": 2, "NAXIS1": side, "NAXIS2": side}
+    cards |= {"BUNIT": "10.0*nanoJansky", "CTYPE1": "RA---TAN", "CTYPE2": "DEC--TAN", "RADESYS": "ICRS"}
+    cards |= {"CRVAL1": 150.0, "CRVAL2": 0.0, "CRPIX1": side / 2, "CRPIX2": side / 2}
+    cards |= {"CDELT1": -0.03 / 3600, "CDELT2": 0.03 / 3600}
+    for name in ("image.fits", "mask.fits"):
+        head = fits.Header(cards).tostring().encode()
+        with (tmp_path / name).open("wb") as stream:
+            stream.write(head)
+            stream.truncate(len(head) + -(-4 * side * side // 2880) * 2880)  # holes read as zeros
+    (tmp_path / "run.yaml").write_text(
+        "recipe: calibrated\ncluster: {name: c, redshift: 0.3, ra: 150.0, dec: 0.0}\n"
+        f"fields: [{{name: a, bands: {{F090W: image.fits}}, masks: [mask.fits]}}]\ntiles: {{size: {tile}}}\n"
+    )
+    code = (
+        "import resource, runpy, sys\n"
+        "sys.argv = ['tilegc', 'plan', sys.argv[1]]\n"
+        "try:\n    runpy.run_module('tilegc', run_name='__main__')\n"
+        "finally:\n    use = resource.getrusage(resource.RUSAGE_SELF)\n"
+        "    print('USED', use.ru_maxrss * 1024, use.ru_utime + use.ru_stime)\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code, tmp_path / "run.yaml"], capture_output=True, text=True, check=False
+    )
+    assert done.returncode in {0, 2}
+    memory, seconds = map(float, done.stdout.split("USED")[1].split())
+    assert memory < 500e6
+    assert seconds < 30.0, "10 s on a quiet machine; what it took was 150"

@@ -19,6 +19,7 @@ from tilegc.errors import ConfigError, DiskFullError, InputError, RunFailedError
 from tilegc.geometry import Box
 from tilegc.io import store
 from tilegc.run_folder import Ledger, RunFolder, open_run, status, verify
+from tilegc.run_folder import manifest as manifests
 from tilegc.run_folder.layout import is_ours
 from tilegc.schema import ARRAYS
 
@@ -188,8 +189,8 @@ def test_resume_refuses_other_inputs_and_says_which(finished, inputs, said):
 
 
 def test_resume_refuses_another_schema(finished):
-    content = json.loads((finished / "manifest.json").read_bytes())
-    (finished / "manifest.json").write_text(json.dumps({**content, "schema": 0}))
+    content = manifests.read(finished)
+    manifests.write(finished, {**content, "schema": 0})
     with pytest.raises(RunFolderError, match="schema 0"), create(finished, resume=True):
         pass
     with pytest.raises(RunFolderError, match="schema 0"):
@@ -230,7 +231,7 @@ def test_overwrite_removes_what_is_ours_and_nothing_else(finished, tmp_path):
     assert (finished / "store/a.zarr/mask/c/0/0").exists()
     with create(finished, overwrite=True):
         left = {file.relative_to(finished).as_posix() for file in finished.rglob("*") if file.is_file()}
-        assert left == {*foreign, "manifest.json", "run.yaml", ".lock"}
+        assert left == {*foreign, "manifest.json", ".manifest.copy.json", "run.yaml", ".lock"}
         assert (finished / "empty").is_dir()
         assert (finished / "store/a.zarr/linked").is_symlink()
         assert not (finished / "store/a.zarr/detection").exists()
@@ -239,7 +240,8 @@ def test_overwrite_removes_what_is_ours_and_nothing_else(finished, tmp_path):
 
 def test_overwrite_of_an_untouched_run_leaves_nothing(finished):
     with create(finished, overwrite=True):
-        assert sorted(path.name for path in finished.iterdir()) == [".lock", "manifest.json", "run.yaml"]
+        left = sorted(path.name for path in finished.iterdir())
+        assert left == [".lock", ".manifest.copy.json", "manifest.json", "run.yaml"]
 
 
 @pytest.mark.parametrize("flags", [{"overwrite": True}, {"resume": True}], ids=["overwrite", "resume"])
@@ -503,10 +505,10 @@ def test_a_report_drawn_again_is_as_the_run_wrote_it(finished):
 
 
 def test_verify_of_a_run_whose_manifest_has_no_figures(finished):
-    content = json.loads((finished / "manifest.json").read_bytes())
+    content = manifests.read(finished)
     for name in ("figures/map.png", "report.html", "run.yaml"):
         content["products"].pop(name)
-    (finished / "manifest.json").write_text(json.dumps(content))
+    manifests.write(finished, content)
     assert verify(finished) == []
 
 

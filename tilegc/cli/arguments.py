@@ -14,6 +14,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "ClusterName",
+    "NoCheck",
     "Output",
     "Overwrite",
     "Resume",
@@ -66,6 +67,9 @@ TLSKey = Annotated[Path | None, typer.Option("--tls-key", metavar="PEM", help="I
 Resume = Annotated[bool, typer.Option("--resume", help="Go on where an earlier start of the same run ended.")]
 Overwrite = Annotated[
     bool, typer.Option("--overwrite", help="Remove what an earlier run wrote there, and start anew.")
+]
+NoCheck = Annotated[
+    bool, typer.Option("--no-check", help="Read products without comparing them with their digests.")
 ]
 
 

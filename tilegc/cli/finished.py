@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from tilegc.cli.arguments import RunDir
+from tilegc.cli.arguments import NoCheck, RunDir
 from tilegc.cli.progress import pass_progress
 from tilegc.cli.tables import print_growth, print_status
 from tilegc.errors import ConfigError, RunFolderError
@@ -15,12 +15,12 @@ from tilegc.errors import ConfigError, RunFolderError
 __all__ = ["export", "predict", "report", "status", "study", "study_mask", "verify", "view"]
 
 
-def report(directory: RunDir) -> None:
+def report(directory: RunDir, no_check: NoCheck = False) -> None:
     """Draw the figures and the page of a finished run again."""
     from tilegc.report import write_report  # noqa: PLC0415
     from tilegc.run_folder import RunFolder, open_run  # noqa: PLC0415
 
-    run = open_run(directory)
+    run = open_run(directory, check=not no_check)
     try:
         path = write_report(run)
         RunFolder(run.path).redrawn()
@@ -39,6 +39,7 @@ def view(
     write_only: Annotated[
         bool, typer.Option("--write-only", help="Write the folder `view/` and stop.")
     ] = False,
+    no_check: NoCheck = False,
 ) -> None:
     """Look at the images and sources of a run in a web browser."""
     import webbrowser  # noqa: PLC0415
@@ -49,7 +50,7 @@ def view(
     from tilegc.run_folder import open_run  # noqa: PLC0415
     from tilegc.schema import FILES  # noqa: PLC0415
 
-    run = open_run(directory)
+    run = open_run(directory, check=not no_check)
     page = run.path / FILES.view / "index.html"
     if write_only or not page.exists():
         try:
@@ -90,14 +91,21 @@ def predict(
         float | None, typer.Option(metavar="Z", help="For which kappa is given; default: the calibration's.")
     ] = None,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace a file that is there.")] = False,
+    no_check: NoCheck = False,
 ) -> None:
     """Predict kappa without a lens model. The calibration is that of a run with one."""
     from tilegc.prediction import predict as make  # noqa: PLC0415
+    from tilegc.run_folder import open_run  # noqa: PLC0415
 
     path = output or directory.absolute().with_name(f"{directory.absolute().name}-kappa.fits")
     if path.exists() and not overwrite:
         raise RunFolderError(f"{path}: exists; name another file with -o or set --overwrite")
-    found = make(directory, calibration, resolution=resolution, source_redshift=source_redshift)
+    found = make(
+        open_run(directory, check=not no_check),
+        open_run(calibration, check=not no_check),
+        resolution=resolution,
+        source_redshift=source_redshift,
+    )
     found.write(path)
     for warning in found.warnings:
         typer.echo(f"warning: {warning}", err=True)
@@ -119,6 +127,7 @@ def export(
         ),
     ] = None,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace an existing file.")] = False,
+    no_check: NoCheck = False,
 ) -> None:
     """Write the catalogue of a finished run in another format."""
     from tilegc.products.exporting import FORMATS  # noqa: PLC0415
@@ -132,7 +141,7 @@ def export(
     path = output or folder.with_name(f"{folder.name}-{kind}.{FORMATS[form][0]}")
     if path.exists() and not overwrite:
         raise RunFolderError(f"{path}: exists; name another file with -o or set --overwrite")
-    write(open_run(directory), form, path)
+    write(open_run(directory, check=not no_check), form, path)
     typer.echo(path)
 
 
@@ -166,13 +175,16 @@ def study_mask(
     growth: Annotated[
         str, typer.Option("--growth", metavar="PX,...", help="Pixels by which its masks are grown.")
     ] = "0,1,2,4,8",
+    no_check: NoCheck = False,
 ) -> None:
     """Count sources, purity and density of a finished run again with its mask grown."""
+    from tilegc.run_folder import open_run  # noqa: PLC0415
     from tilegc.study import mask_growth  # noqa: PLC0415
 
     try:
         pixels = tuple(float(part) for part in growth.split(","))
     except ValueError:
         raise ConfigError(f"--growth {growth}: give pixels with commas between, e.g. 0,1,2,4,8") from None
-    print_growth(mask_growth(directory, pixels, progress=pass_progress(lines=False)))
+    run = open_run(directory, check=not no_check)
+    print_growth(mask_growth(run, pixels, progress=pass_progress(lines=False)))
     typer.echo(f"{directory}/study: mask.ecsv, mask.png")

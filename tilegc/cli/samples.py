@@ -19,6 +19,7 @@ from tilegc.cli.arguments import (
     certificates,
 )
 from tilegc.errors import ConfigError
+from tilegc.sizes import binary, decimal
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -163,7 +164,7 @@ def _print_plan(found: SamplePlan) -> None:
 
     table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0))
     table.add_column("cluster", no_wrap=True)
-    for head in ("Mpix", "tiles", "CPU min", "worker GiB", "disk GB"):
+    for head in ("Mpix", "tiles", "CPU min", "worker", "disk"):
         table.add_column(head, justify="right", no_wrap=True)
     table.add_column("refused because", overflow="fold")
     for one in found.clusters:
@@ -175,8 +176,8 @@ def _print_plan(found: SamplePlan) -> None:
             f"{one.pixels / 1e6:.1f}",
             str(one.tiles),
             f"{one.cpu_seconds / 60:.1f}",
-            f"{one.memory / 2**30:.2f}",
-            f"{one.disk / 1e9:.2f}",
+            binary(one.memory),
+            decimal(one.disk),
             "",
         )
     console = Console(highlight=False, width=None if sys.stdout.isatty() else 160)
@@ -185,7 +186,7 @@ def _print_plan(found: SamplePlan) -> None:
     console.print(
         f"{len(runs)} of {len(found.clusters)} clusters would run: {sum(one.tiles for one in runs)} tiles, "
         f"{sum(one.cpu_seconds for one in runs) / 3600:.2f} CPU hours, about {found.wall_seconds / 60:.0f} min on "
-        f"{found.workers} workers; {max((one.memory for one in runs), default=0) / 2**30:.2f} GiB a worker, "
-        f"{sum(one.disk for one in runs) / 1e9:.2f} GB of disk",
+        f"{found.workers} workers; {binary(max((one.memory for one in runs), default=0))} a worker, "
+        f"{decimal(sum(one.disk for one in runs))} of disk",
         soft_wrap=True,
     )

@@ -6,6 +6,8 @@ import math
 import sys
 from typing import TYPE_CHECKING, Any
 
+from tilegc.sizes import binary, decimal
+
 if TYPE_CHECKING:
     from astropy.table import QTable
 
@@ -44,14 +46,12 @@ def print_plan(found: Plan) -> None:
     table.add_column("memory of a worker", justify="right")
     table.add_column("writes")
     for step in found.steps:
-        table.add_row(
-            step.name, str(step.units), f"{step.memory / 2**30:.2f} GiB", "store" if step.writes else ""
-        )
+        table.add_row(step.name, str(step.units), binary(step.memory), "store" if step.writes else "")
     console = Console(highlight=False)
     console.print(table)
     console.print(
-        f"{found.pixels / 1e6:.1f} Mpix in all; a worker needs up to {found.memory / 2**30:.2f} GiB; "
-        f"the run folder takes up to {found.disk / 1e9:.2f} GB",
+        f"{found.pixels / 1e6:.1f} Mpix in all; a worker needs up to {binary(found.memory)}; "
+        f"the run folder takes up to {decimal(found.disk)}",
         soft_wrap=True,
     )
     for note in found.notes:

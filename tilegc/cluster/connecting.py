@@ -110,7 +110,7 @@ def workers_for(
             wanted = Wanted(cluster, count or 1, memory, compute)
             found = jobs(wanted, security, beside or Path.cwd(), tell)
         elif count == 0:
-            yield Workers(None)
+            yield Workers(None, memory=compute.memory)
             return
         else:
             found = local(count or CPU_COUNT, compute, security_for(tls, encrypt=bool(compute.encrypt)))

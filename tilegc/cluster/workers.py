@@ -62,9 +62,9 @@ class Workers:
 
     @property
     def memory_limit(self) -> int | None:
-        """Bytes that the smallest of them may take; None where nobody knows, or they share this machine's."""
-        if self.client is None or self.local:
-            return None
+        """Bytes that the smallest of them may take; None where nobody knows."""
+        if self.client is None:
+            return self.memory
         limits = [int(worker.get("memory_limit") or 0) for worker in described(self.client).values()]
         known = [limit for limit in (*limits, self.memory or 0) if limit]
         return min(known, default=None)

@@ -23,6 +23,9 @@ __all__ = ["STEP", "ZONES", "Purity", "lowest_limit", "purity", "purity_of", "ri
 BY_CHANCE = 3.0
 """Null peaks beyond a Gaussian's tail that are no proof of a heavier one: a residue of a source may be among them."""
 
+ENOUGH = 30
+"""Null peaks without which a zone has no rate of its own."""
+
 SCARCE = 10.0
 """Null peaks in a slice below which they are too few to be a rate."""
 
@@ -190,12 +193,15 @@ def _of_field(name: str, peaks: Table, noise: LocalNoise, disc: int, pixel_area:
     curves = {}
     for zone in np.unique(zones[counts.good > 0]).tolist():
         inside = zones == zone
-        null = counts.peaks[inside]
+        # In units of the noise, peaks are about as frequent everywhere: a zone with next to no empty sky of its
+        # own, as the light of galaxies is, takes the rate of the field.
+        pooled = counts.limits is not None and counts.peaks[inside].sum() < ENOUGH
+        telling = np.ones_like(inside) if pooled else inside
         noisy, error = _expected(
             here[inside],
             counts.good[inside],
-            counts.away[inside],
-            null,
+            counts.away[telling],
+            counts.peaks[telling],
             counts.draws,
             disc,
             smooth=counts.limits is not None,

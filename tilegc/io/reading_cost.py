@@ -24,6 +24,9 @@ __all__ = ["ReadingCost", "reading_cost"]
 ROWS: Final = 256
 """Rows of the piece of an ingest that is measured."""
 
+LARGEST: Final = 2048
+"""Side of the largest window that is measured: a pixel of a larger one costs the same, and takes memory and time."""
+
 REPEATS: Final = 3
 """Measurements of which the least counts: what else a machine does only ever adds."""
 
@@ -60,6 +63,7 @@ def reading_cost(source: FieldSource, tile: int) -> ReadingCost | None:
     # The dearest kind decides: files of one field are mostly of one kind.
     plane = next((plane for plane in planes if plane.kind == "rice"), planes[0])
     height, width = plane.shape
+    tile = min(tile, LARGEST)
     y0, x0 = max((height - tile) // 2, 0), max((width - tile) // 2, 0)
     window = Box(y0, x0, y0 + tile, x0 + tile).clip(plane.box)
     rows = Box(y0, 0, y0 + ROWS, width).clip(plane.box)

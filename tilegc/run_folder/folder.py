@@ -95,8 +95,13 @@ class RunFolder:
         if not path.is_dir():
             raise RunFolderError(f"{path}: is not a folder; choose another name with -o")
         found = manifests.read(path)
+        if overwrite and manifests.is_damaged(path):
+            raise RunFolderError(
+                f"{path / FILES.manifest}: damaged; nothing was changed. Copy {FILES.manifest_copy} over it, or choose "
+                "another directory with -o"
+            )
         if found is None:
-            parts = (FILES.lock, f".{FILES.manifest}.")
+            parts = (FILES.lock, f".{FILES.manifest}.", f".{FILES.manifest_copy}.")
             if all(entry.name.startswith(parts) for entry in path.iterdir()):
                 return False
             raise RunFolderError(
@@ -339,7 +344,7 @@ class RunFolder:
         # the ledger first: marks must not outlive what they stand for
         for segment in _segments(self.path):
             segment.unlink(missing_ok=True)
-        remove(self.path, fields, files, keep=[FILES.lock, FILES.manifest])
+        remove(self.path, fields, files, keep=[FILES.lock, FILES.manifest, FILES.manifest_copy])
 
     def _worth_keeping(self) -> bool:
         """Whether a planned pass is complete; without a plan, whether anything is."""

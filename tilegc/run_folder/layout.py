@@ -46,7 +46,16 @@ PRODUCTS: Final = (
 
 The manifest has digests of run file, page and figures as well, although these promise nothing."""
 
-_TOP: Final = {*PRODUCTS, FILES.run, FILES.log, FILES.report, FILES.manifest, FILES.lock, FILES.heartbeat}
+_TOP: Final = {
+    *PRODUCTS,
+    FILES.manifest,
+    FILES.manifest_copy,
+    FILES.run,
+    FILES.log,
+    FILES.report,
+    FILES.lock,
+    FILES.heartbeat,
+}
 _PART: Final = re.compile(r"\.(?P<name>.+)\.[0-9a-f]{12}\.part")
 """A file that was being written beside its place when the process died."""
 _TOKEN: Final = re.compile(re.escape(HERE) + r"[0-9a-f]{16}(?:-[^/]*)?")

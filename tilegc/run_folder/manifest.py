@@ -6,9 +6,11 @@ import datetime as dt
 import hashlib
 import importlib.metadata
 import json
+import logging
 import platform
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
+from enum import Enum
 from pathlib import Path
 from typing import Any, Final
 
@@ -30,6 +32,7 @@ __all__ = [
     "digests",
     "environment",
     "fingerprint",
+    "is_damaged",
     "now",
     "read",
     "version",
@@ -37,9 +40,13 @@ __all__ = [
     "write_in_place",
 ]
 
+log = logging.getLogger("tilegc.run_folder")
+
 Manifest = dict[str, Any]
 MARKER: Final = "tilegc"
 """The key by which a folder is known as a run's; its value is the version that wrote it."""
+DIGEST: Final = "digest"
+"""The key of the SHA-256 of all other entries."""
 
 _LIBRARIES: Final = (
     "astropy",
@@ -96,37 +103,96 @@ def fingerprint(config: RunConfig, inputs: Mapping[str, str]) -> str:
 
 
 def read(folder: Place) -> Manifest | None:
-    """Return the manifest of a run's folder; None where there is none that bears our marker.
+    """Return the manifest of a run's folder, or its second copy if it is damaged itself.
+
+    Returns
+    -------
+    dict or None
+        None if the folder holds no manifest that bears our marker.
 
     Raises
     ------
     RunFolderError
-        If it is there and cannot be read.
+        If it cannot be read, or if it is damaged and so is its copy.
     """
-    path = folder / FILES.manifest
+    found = _load(folder / FILES.manifest)
+    if isinstance(found, dict):
+        return found
+    copy = _load(folder / FILES.manifest_copy)
+    if isinstance(copy, dict):
+        log.warning("%s: damaged; its copy %s is used", folder / FILES.manifest, FILES.manifest_copy)
+        return copy
+    if found is _State.ABSENT and copy is _State.ABSENT:
+        return None
+    if _State.DAMAGED in {found, copy} and (copy is not _State.ABSENT or _looks_like_a_run(folder)):
+        raise RunFolderError(
+            f"{folder / FILES.manifest}: damaged, and so is its copy; nothing was changed. Restore the file from a "
+            "backup, or move the directory away and run again"
+        )
+    return None
+
+
+def is_damaged(folder: Place) -> bool:
+    """Whether the manifest of a run's folder is not what was written, while its copy may be."""
+    found = _load(folder / FILES.manifest)
+    if isinstance(found, dict):
+        return False
+    return _load(folder / FILES.manifest_copy) is not _State.ABSENT or (
+        found is _State.DAMAGED and _looks_like_a_run(folder)
+    )
+
+
+class _State(Enum):
+    """What stands in place of a manifest."""
+
+    ABSENT = "absent"
+    FOREIGN = "foreign"
+    """JSON without our marker."""
+    DAMAGED = "damaged"
+
+
+def _load(path: Place) -> Manifest | _State:
+    """Return what a manifest holds if its digest is right; one of an earlier version may have none."""
     try:
         content = json.loads(path.read_bytes())
     except (FileNotFoundError, NotADirectoryError):
-        return None
+        return _State.ABSENT
     except OSError as error:
         raise RunFolderError(f"{path}: cannot be read ({error.strerror})") from None
-    except ValueError:
-        return None
-    return content if isinstance(content, dict) and MARKER in content else None
+    except (ValueError, RecursionError):
+        return _State.DAMAGED
+    if not isinstance(content, dict) or MARKER not in content:
+        return _State.FOREIGN
+    digest = content.pop(DIGEST, None)
+    return content if digest is None or digest == _own_digest(content) else _State.DAMAGED
+
+
+def _looks_like_a_run(folder: Place) -> bool:
+    return (folder / FILES.lock).exists() or (folder / FILES.ledger).exists()
+
+
+def _own_digest(manifest: Manifest) -> str:
+    return hashlib.sha256(json.dumps(manifest, sort_keys=True).encode()).hexdigest()
 
 
 def write(folder: Place, manifest: Manifest) -> None:
-    """Write it whole or not at all."""
-    text = json.dumps(manifest, indent=2, allow_nan=False, ensure_ascii=False)
-    write_bytes(folder / FILES.manifest, f"{text}\n".encode())
+    """Write it and its copy, each whole or not at all."""
+    content = _encoded(manifest)
+    write_bytes(folder / FILES.manifest, content)
+    write_bytes(folder / FILES.manifest_copy, content)
 
 
 def write_in_place(folder: Path, manifest: Manifest) -> None:
     """Write it over the old one, which takes no new space on a full disk; a crash meanwhile would leave it torn."""
-    text = json.dumps(manifest, indent=2, allow_nan=False, ensure_ascii=False)
+    content = _encoded(manifest)
     with (folder / FILES.manifest).open("r+b") as stream:
-        stream.write(f"{text}\n".encode())
+        stream.write(content)
         stream.truncate()
+
+
+def _encoded(manifest: Manifest) -> bytes:
+    whole = {**manifest, DIGEST: _own_digest(manifest)}
+    return (json.dumps(whole, indent=2, allow_nan=False, ensure_ascii=False) + "\n").encode()
 
 
 def changed_settings(before: Any, after: Any, key: str = "") -> list[str]:
@@ -151,8 +217,10 @@ def _short(value: Any) -> str:
     return text if len(text) <= 60 else f"{text[:57]}..."
 
 
-def digests(folder: Place, fields: Iterable[str], files: Iterable[str] = ()) -> dict[str, str]:
-    """Return the SHA-256 of every product that is there: files, and each array of the stores.
+def digests(
+    folder: Place, fields: Iterable[str], files: Iterable[str] = (), *, only: Collection[str] | None = None
+) -> dict[str, str]:
+    """Return the SHA-256 of every product that is present: files, and each array of the stores.
 
     Parameters
     ----------
@@ -162,27 +230,34 @@ def digests(folder: Place, fields: Iterable[str], files: Iterable[str] = ()) -> 
         Names of its fields.
     files : iterable of str
         Further files, relative to the directory: the report's figures.
+    only : collection of str, optional
+        Products whose digest is wanted; all by default.
 
     Returns
     -------
     dict of str to str
-
-    An array's digest is that of its chunks' paths, lengths and bytes; it tells whether the store on this
-    disk is still what was written.
+        By product. The digest of an array is that of its chunks' paths, lengths and bytes, so it shows whether the
+        store on this disk still is what was written.
     """
     fields = list(fields)
     names = [*PRODUCTS, *(map_name(field, kind) for field in fields for kind in MAPS)]
     names += sorted(f"{FILES.psf}/{path.name}" for path in (folder / FILES.psf).glob("*.fits"))
     names += files
     jobs: dict[str, tuple[Place, list[str]]] = {
-        name: (folder / name, []) for name in names if (folder / name).is_file()
+        name: (folder / name, [])
+        for name in names
+        if (only is None or name in only) and (folder / name).is_file()
     }
     for field in (*fields, SKY_STORE):
         name = f"{FILES.store}/{field}.zarr"
+        if only is not None and not any(one.startswith(name) for one in only):
+            continue  # listing the files of a store takes a while
         for array, chunks in arrays_of(folder / name).items():
-            place = folder / name / array if array else folder / name
+            product = f"{name}/{array}" if array else name
+            root = folder / name / array if array else folder / name
             inside = [chunk.removeprefix(f"{array}/") if array else chunk for chunk in chunks]
-            jobs[f"{name}/{array}" if array else name] = place, inside
+            if only is None or product in only:
+                jobs[product] = root, inside
     with ThreadPoolExecutor(4) as pool:
         return dict(zip(jobs, pool.map(lambda job: digest(*job), jobs.values()), strict=True))
 

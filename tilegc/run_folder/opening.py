@@ -15,6 +15,7 @@ from tilegc.config import RunConfig
 from tilegc.errors import ConfigError, RunFolderError
 from tilegc.geometry import Box
 from tilegc.places import Place, patient
+from tilegc.run_folder.checking import Check
 from tilegc.run_folder.layout import MAPS, map_name
 from tilegc.run_folder.status import require
 from tilegc.schema import FILES, SCHEMA_VERSION, SKY_STORE
@@ -38,6 +39,8 @@ class Run:
     """The resolved run file."""
     manifest: Mapping[str, Any] = field(repr=False)
     """Versions, inputs, digests."""
+    check: Check = field(repr=False, compare=False)
+    """Compares what is read with the digests."""
 
     @property
     def fields(self) -> tuple[str, ...]:
@@ -153,7 +156,9 @@ class Run:
         """Return a window of a map of a field, which the run wrote: faster than through `field`."""
         from tilegc.io import store  # noqa: PLC0415  (only who reads pixels pays)
 
-        return store.read(str(self._there(f"{FILES.store}/{self._known(name)}.zarr")), array, box)
+        path = f"{FILES.store}/{self._known(name)}.zarr"
+        self.check.require(f"{path}/{array}")
+        return store.read(str(self._exists(path)), array, box)
 
     def sky(self) -> xr.Dataset:
         """Return the sky grid: counts, areas, light and rho at (field, eta, xi), kappa at (eta, xi), lazily."""
@@ -163,7 +168,8 @@ class Run:
         """Return a field's celestial WCS."""
         from tilegc.sky import wcs_from_text  # noqa: PLC0415  (astropy.wcs takes a while to import)
 
-        text: str = _open(self._there(f"{FILES.store}/{self._known(name)}.zarr")).attrs["wcs"]
+        path = self._exists(f"{FILES.store}/{self._known(name)}.zarr")
+        text: str = _open(path).attrs["wcs"]
         return wcs_from_text(text)
 
     def map_path(self, name: str, kind: str) -> Place:
@@ -178,6 +184,12 @@ class Run:
         return name
 
     def _there(self, relative: str) -> Place:
+        """Return the path of a product, or of a store, that is as the run wrote it."""
+        path = self._exists(relative)
+        self.check.require(relative)
+        return path
+
+    def _exists(self, relative: str) -> Place:
         path = self.path / relative
         if not path.exists():
             raise RunFolderError(
@@ -187,13 +199,16 @@ class Run:
         return path
 
 
-def open_run(path: str | Place) -> Run:
+def open_run(path: str | Place, *, check: bool = True) -> Run:
     """Open the directory of a run, finished or not.
 
     Parameters
     ----------
     path : str or Place
         Directory of the run, as given to `tilegc run -o`.
+    check : bool
+        Compare every product of a finished run with its digest in the manifest when it is first read, which takes
+        about as long as reading it.
 
     Returns
     -------
@@ -203,7 +218,8 @@ def open_run(path: str | Place) -> Run:
     Raises
     ------
     RunFolderError
-        If the directory contains no run, or one with another schema.
+        If the directory contains no run, one with another schema, or one whose manifest is damaged. Reading a product
+        that has changed since the run wrote it raises one, too.
     """
     folder, found = require(path)
     if found.get("schema") != SCHEMA_VERSION:
@@ -215,7 +231,9 @@ def open_run(path: str | Place) -> Run:
         config = run_file.resolve(found["config"], source=str(folder / FILES.manifest))
     except (ConfigError, KeyError) as error:
         raise RunFolderError(f"{folder / FILES.manifest}: damaged ({error})") from None
-    return Run(folder, config, found)
+    # While a run is going on, or goes on with its writing, its digests are those of an earlier time.
+    trusted = not check or found.get("state") != "done"
+    return Run(folder, config, found, Check(folder, found["fields"], {} if trusted else found["products"]))
 
 
 def _open(path: str | Place, **options: Any) -> xr.Dataset:

@@ -190,7 +190,10 @@ def verify(path: str | Place) -> list[str]:
     before = found["products"]
     beside = [name for name in (FILES.run, FILES.report, *found.get("files", ())) if name in before]
     here = manifests.digests(folder, found["fields"], beside)
-    problems = [f"{name}: is absent" for name in before if name not in here]
+    problems = []
+    if manifests.is_damaged(folder):
+        problems.append(f"{FILES.manifest}: damaged; copy {FILES.manifest_copy} over it")
+    problems += [f"{name}: is absent" for name in before if name not in here]
     problems += [f"{name}: has changed" for name in before if here.get(name, before[name]) != before[name]]
     problems += [f"{name}: was not there when the run ended" for name in here if name not in before]
     return problems

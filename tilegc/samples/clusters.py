@@ -8,6 +8,7 @@ from typing import Any, Final
 
 import numpy as np
 
+from tilegc.errors import RunFolderError
 from tilegc.io.tables import write_parquet
 from tilegc.places import Place
 from tilegc.run_folder import open_run
@@ -18,7 +19,7 @@ __all__ = ["CLUSTERS", "write_clusters"]
 
 CLUSTERS: Final = (
     Column("name", "string", "", "name of the cluster, and of its run's folder"),
-    Column("state", "string", "", "done, failed, refused, ...: the numbers are of done runs alone"),
+    Column("state", "string", "", "done, failed, refused, damaged, ...: the numbers are of done runs alone"),
     Column("message", "string", "", "why a run failed or was refused"),
     Column("recipe", "string", "", "recipe of the run"),
     Column("ra", "float64", "deg", "right ascension of the centre, ICRS"),
@@ -88,8 +89,11 @@ def _row(home: Place, status: ClusterStatus) -> dict[str, Any]:
     row: dict[str, Any] = {"name": status.name, "state": status.state}
     if status.state != "done":
         return {**row, "message": status.doing}
-    run = open_run(home / status.name)
-    summary = run.summary
+    try:
+        run = open_run(home / status.name)
+        summary = run.summary
+    except RunFolderError as error:
+        return {**row, "state": "damaged", "message": str(error)}
     row |= {
         "ra": run.config.cluster.ra,
         "dec": run.config.cluster.dec,

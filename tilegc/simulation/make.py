@@ -34,6 +34,7 @@ from tilegc.simulation.presets import BANDS, Preset, before_optics, find_preset
 from tilegc.simulation.products import kappa_map, run_file, truth_table
 from tilegc.simulation.psf import MODELS, BandPSF, model_psf, read_psf
 from tilegc.simulation.scene import Scene
+from tilegc.sizes import decimal
 
 __all__ = ["simulate"]
 
@@ -152,7 +153,7 @@ def simulate(
     need, free = disk_bytes(layout, frames, len(names), noise=uneven), free_bytes(folder)
     if need > free:
         raise ResourceError(
-            f"{folder}: the mosaics need {need / 1e9:.1f} GB, {free / 1e9:.1f} GB are free;"
+            f"{folder}: the mosaics need {decimal(need)}, {decimal(free)} are free;"
             " choose a smaller size or another disk"
         )
 

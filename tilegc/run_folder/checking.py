@@ -1,0 +1,68 @@
+"""Products are compared with the manifest's digests when they are read, each of them once."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from tilegc.errors import RunFolderError
+from tilegc.places import Place
+from tilegc.run_folder import manifest as manifests
+
+__all__ = ["Check"]
+
+
+class Check:
+    """Compares products of a finished run with their digests; what was compared before is taken as it is.
+
+    Parameters
+    ----------
+    folder : Place
+        Directory of the run.
+    fields : iterable of str
+        Names of its fields.
+    products : mapping
+        SHA-256 of every product, by its path relative to the folder; empty: nothing is compared.
+    """
+
+    def __init__(self, folder: Place, fields: Iterable[str], products: Mapping[str, str]) -> None:
+        self._folder = folder
+        self._fields = tuple(fields)
+        self._left = dict(products)
+        self._lock = threading.Lock()
+
+    def require(self, *names: str) -> None:
+        """Compare the named products, or all arrays of the named stores.
+
+        Raises
+        ------
+        RunFolderError
+            If one is absent or not as the run wrote it.
+        """
+        with self._lock:
+            asked = {
+                product: digest
+                for product, digest in self._left.items()
+                if any(product == name or product.startswith(f"{name}/") for name in names)
+            }
+            if not asked:
+                return
+            found = manifests.digests(self._folder, self._fields, asked, only=asked)
+            wrong = [product for product, digest in asked.items() if found.get(product) != digest]
+            if wrong:
+                how = "has changed since the run wrote it" if wrong[0] in found else "is missing"
+                raise RunFolderError(
+                    f"{self._folder / wrong[0]}: {how}; `tilegc verify {self._folder}` lists all such files, --resume "
+                    "writes tables and maps again, and --no-check reads them as they are"
+                )
+            for product in asked:
+                del self._left[product]
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Return what other processes need: locks cannot be sent."""
+        return {"_folder": self._folder, "_fields": self._fields, "_left": self._left}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        self.__dict__.update(state)
+        self._lock = threading.Lock()
