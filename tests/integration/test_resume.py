@@ -447,6 +447,24 @@ def test_other_inputs_are_refused(name, run_file, finished, tmp_path):
         path.write_bytes(content)
 
 
+def test_inputs_that_moved_are_the_same_inputs(run_file, undisturbed, tmp_path, monkeypatch):
+    """A run that was interrupted goes on with copies of its inputs, elsewhere, and gives the same bytes."""
+    with monkeypatch.context() as patch:
+        interrupt_units(patch, "mask", 2, Power())
+        with pytest.raises(Power):
+            running.run(run_file, tmp_path / "run", workers=0)
+    elsewhere = shutil.copytree(run_file.parent, tmp_path / "elsewhere")
+    counts = counted_units(monkeypatch)
+    moved = (tmp_path / "run").rename(tmp_path / "moved")
+    run = running.run(elsewhere / run_file.name, moved, workers=0, resume=True)
+    assert "ingest" not in counts
+    assert "filter" not in counts
+    mock.assert_same(run, undisturbed)
+    assert set(run.manifest["inputs"]) == {
+        name.replace(str(run_file.parent), str(elsewhere)) for name in undisturbed.manifest["inputs"]
+    }
+
+
 def test_touched_inputs_are_the_same_inputs(run_file, undisturbed, finished):
     os.utime(run_file.parent / "kappa.fits")
     mock.assert_same(running.run(run_file, finished, workers=0, resume=True), undisturbed)

@@ -28,6 +28,13 @@ from tilegc.cli.tables import print_audit, print_plan
 __all__ = ["audit", "detect", "ingest", "plan", "run"]
 
 
+def _refuse_mistakes(run_file: Path) -> None:
+    """Read the run file before anything of the chain is imported, which takes seconds: a typo is answered at once."""
+    from tilegc import config  # noqa: PLC0415
+
+    config.load(run_file)
+
+
 def ingest(
     run_file: RunFile,
     output: Output = None,
@@ -39,6 +46,7 @@ def ingest(
     tls_key: TLSKey = None,
 ) -> None:
     """Write the Zarr stores alone."""
+    _refuse_mistakes(run_file)
     from tilegc import running  # noqa: PLC0415
 
     directory = output or running.default_directory(run_file)
@@ -57,6 +65,7 @@ def ingest(
 
 def plan(run_file: RunFile, output: Output = None, workers: Workers = None) -> None:
     """Say what a run will take, or why it is refused. Nothing is computed."""
+    _refuse_mistakes(run_file)
     from tilegc import running  # noqa: PLC0415
 
     found = running.plan(run_file, output or running.default_directory(run_file), workers=workers)
@@ -72,6 +81,7 @@ def audit(
     as_json: Annotated[bool, typer.Option("--json", help="Print the lines as JSON.")] = False,
 ) -> None:
     """Look at the images and the map before a run. Each line: value, verdict, what to do."""
+    _refuse_mistakes(run_file)
     from tilegc import running  # noqa: PLC0415
     from tilegc.images.audits import rows  # noqa: PLC0415
 
@@ -104,11 +114,14 @@ def run(
     ] = None,
 ) -> None:
     """Run the whole chain, from images to report. On the way: masks, catalogue, maps, relations."""
-    from tilegc import config, running  # noqa: PLC0415
+    from tilegc import config  # noqa: PLC0415
 
     if show_config:
         typer.echo(config.dump(config.load(run_file)), nl=False)
         return
+    _refuse_mistakes(run_file)
+    from tilegc import running  # noqa: PLC0415
+
     found = running.run(
         run_file,
         output,
@@ -142,6 +155,7 @@ def detect(
     overwrite: Overwrite = False,
 ) -> None:
     """Run the chain up to the catalogue. `tilegc run --resume` continues to the rest."""
+    _refuse_mistakes(run_file)
     from tilegc import running  # noqa: PLC0415
 
     found = running.detect(
