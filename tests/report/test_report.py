@@ -854,7 +854,7 @@ def test_law_has_its_whole_error_in_one_sentence(full: FakeRun, tmp_path: Path) 
 
 
 def test_page_says_where_no_pattern_could_be_looked_for(full: FakeRun, tmp_path: Path) -> None:
-    assert "up to S/N 3.5; not searched at 6–8 (under 50 sources a slice)" in outline(full).text
+    assert "up to S/N 3.5; not searched at 6–8 (fewer than 50 sources per slice)" in outline(full).text
     calm = fake_run(tmp_path / "calm")
     calm.pattern["false_alarm"] = np.tile([np.nan, np.nan, 0.4, 0.7, np.nan, np.nan, np.nan, 0.3], 2)
     for field in calm.summary["fields"].values():

@@ -167,9 +167,12 @@ def status(directory: RunDir) -> None:
 
 def verify(directory: RunDir) -> None:
     """Check that the files of a finished run are unchanged."""
+    from tilegc.run_folder import strangers
     from tilegc.run_folder import verify as check
 
     problems = check(directory)
+    for name in strangers(directory):
+        typer.echo(f"{name}: not part of the run")
     for problem in problems:
         typer.echo(f"tilegc: {problem}", err=True)
     if problems:

@@ -20,11 +20,11 @@ def demo(
     workers: Workers = None,
 ) -> None:
     """Simulate a small cluster and analyse it. Prints the main results and the path of the report."""
-    from tilegc import pipeline
+    from tilegc import running
     from tilegc.simulation import simulate as write
 
     run_file = write(directory, preset="small", overwrite=_is_mock(directory), progress=SimulationBar())
-    results = pipeline.run(
+    results = running.run(
         run_file, directory / "run", workers=workers, overwrite=True, progress=pass_progress(), tell=tell
     )
     print_results(results)

@@ -28,6 +28,13 @@ from tilegc.cli.tables import print_audit, print_plan
 __all__ = ["audit", "detect", "ingest", "plan", "run"]
 
 
+def _refuse_mistakes(run_file: str) -> None:
+    """Validate the run file first: importing the analysis takes seconds, but a mistake is reported at once."""
+    from tilegc import config
+
+    config.load(run_file)
+
+
 def ingest(
     run_file: RunFile,
     output: Output = None,
@@ -39,10 +46,11 @@ def ingest(
     tls_key: TLSKey = None,
 ) -> None:
     """Convert the images to Zarr stores, and stop."""
-    from tilegc import pipeline
+    _refuse_mistakes(run_file)
+    from tilegc import running
 
-    directory = output or pipeline.default_directory(run_file)
-    stores = pipeline.ingest_only(
+    directory = output or running.default_directory(run_file)
+    stores = running.ingest_only(
         run_file,
         directory,
         workers=workers,
@@ -57,9 +65,10 @@ def ingest(
 
 def plan(run_file: RunFile, output: Output = None, workers: Workers = None) -> None:
     """Print the tiles, memory and disk space of a run. Nothing is computed; if the run would be refused, say why."""
-    from tilegc import pipeline
+    _refuse_mistakes(run_file)
+    from tilegc import running
 
-    run_plan = pipeline.plan(run_file, output or pipeline.default_directory(run_file), workers=workers)
+    run_plan = running.plan(run_file, output or running.default_directory(run_file), workers=workers)
     print_plan(run_plan)
     if run_plan.refusals:
         for reason in run_plan.refusals:
@@ -72,10 +81,11 @@ def audit(
     as_json: Annotated[bool, typer.Option("--json", help="Print the result as JSON.")] = False,
 ) -> None:
     """Check the images and the convergence map before a run. Each check gives a value, a verdict, and what to do."""
-    from tilegc import pipeline
+    _refuse_mistakes(run_file)
+    from tilegc import running
     from tilegc.images.audits import rows
 
-    lines = list(rows(pipeline.audit(run_file, progress=pass_progress(lines=False))))
+    lines = list(rows(running.audit(run_file, progress=pass_progress(lines=False))))
     if as_json:
         typer.echo(json.dumps({"audit": lines}, indent=2, allow_nan=False))
     else:
@@ -108,12 +118,15 @@ def run(
     ] = None,
 ) -> None:
     """Run the whole analysis, from images to report. It makes masks, catalogue, density maps, relations and masses."""
-    from tilegc import config, pipeline
+    from tilegc import config
 
     if show_config:
         typer.echo(config.dump(config.load(run_file)), nl=False)
         return
-    results = pipeline.run(
+    _refuse_mistakes(run_file)
+    from tilegc import running
+
+    results = running.run(
         run_file,
         output,
         workers=workers,
@@ -146,9 +159,10 @@ def detect(
     overwrite: Overwrite = False,
 ) -> None:
     """Make the catalogue, with masks and detection maps, and stop. Continue with `tilegc run --resume`."""
-    from tilegc import pipeline
+    _refuse_mistakes(run_file)
+    from tilegc import running
 
-    results = pipeline.detect(
+    results = running.detect(
         run_file,
         output,
         workers=workers,

@@ -58,7 +58,9 @@ def _distinct(details: Any) -> list[Any]:
 
 def _mistake(detail: Any, *, brief: bool = False) -> str:
     """Return one of pydantic's errors as text: the key, the mistake, and the remedy."""
-    place = [part for part in detail["loc"] if not _is_branch(part)]
+    # For these errors the last part of the location is the key itself, whatever it looks like.
+    last = len(detail["loc"]) if detail["type"] in {"extra_forbidden", "missing"} else 0
+    place = [part for number, part in enumerate(detail["loc"], 1) if number == last or not _is_branch(part)]
     key = shortened(".".join(str(part) for part in place), 100)
     if detail["type"] == "extra_forbidden":
         valid = _valid_keys(place[:-1])
