@@ -286,14 +286,15 @@ def _relate(
         annuli = {**annuli, "crowding": crowding.of_profile(context.names, zones, annuli)}
         discs = galaxies.galaxy_discs(cells, config.relation.max_radius)
         # What the likelihoods count; the profile, the boxes and the maps count all sky.
-        counting = cells.kept & ~discs if config.relation.galaxy_discs == "auto" else cells.kept
+        beyond = cells.kept & (cells.radius >= config.relation.min_radius)
+        counting = beyond & ~discs if config.relation.galaxy_discs == "auto" else beyond
         light = None
         if inputs.kappa and config.relation.galaxy_light == "auto":
             reach = config.relation.max_radius
             light = galaxy_light.galaxy_light(
                 galaxy_light.whole_light(context, cells, reach), cells, detected.stars, reach
             )
-        in_law = counting if light is None else cells.kept
+        in_law = counting if light is None else beyond
         if inputs.kappa:
             reach = config.relation.max_radius
             remarks.on_outer_field(likelihood.too_small_outer(cells, reach, in_law, recovery))

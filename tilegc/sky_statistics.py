@@ -19,6 +19,7 @@ from tilegc.radial import radial_laws as radial
 from tilegc.relation import boxes as relation
 from tilegc.relation import likelihood, sensitivity
 from tilegc.relation.kernel import kernel_statistics
+from tilegc.relation.lens_families import lens_families
 from tilegc.relation.ranking import rank_maps
 from tilegc.skygrid.cells import SkyCells, stored_cells
 from tilegc.skygrid.lens_models import LensModels, realisations
@@ -101,7 +102,11 @@ def side_by_side(
     table = sensitivity.as_table([found[name] for name in sensitivity.SAMPLES])
     counts = found["counts"]
     found["sensitivity"] = table
-    found["counts"] = replace(counts, systematic=sensitivity.systematic_of(table, counts.attenuation))
+    families = found["families"]
+    parts = sensitivity.systematic_of(table, counts.attenuation)
+    if families is not None:
+        parts = replace(parts, lens_family=families.c_err)
+    found["counts"] = replace(counts, systematic=parts, families=families)
     return found
 
 
@@ -113,7 +118,7 @@ def _settings(config: RunConfig, cells: SkyCells, sources: Sources, frame: Frame
     left_out = config.relation.galaxy_discs == "auto" and frame.light is None
     return sensitivity.Settings(
         frame.centre, config.relation.box, config.relation.max_radius, (config.density.alpha, config.density.softening),
-        drawn, frame.discs, left_out, frame.zones, frame.light,
+        drawn, frame.discs, left_out, frame.zones, frame.light, config.relation.min_radius,
     )  # fmt: skip
 
 
@@ -131,6 +136,17 @@ def _of_lens(
         "kernel": Call(
             kernel_statistics, Shared("cells"), frame.centre, reach, side, settings.inpainted, settings.kernel,
             Shared("within"),
+        ),
+        "families": Call(
+            lens_families,
+            Shared("cells"),
+            side,
+            reach,
+            kept=frame.in_law,
+            recovery=Shared("recovery"),
+            light=frame.light,
+            alternatives=lens.alternatives,
+            assumed_rms=config.convergence.family_rms if config.convergence else 0.0,
         ),
         "ranking": Call(rank_maps, Shared("cells"), lens.kappa, lens.rivals, reach, Shared("within")),
     }  # fmt: skip
