@@ -15,6 +15,8 @@ __all__ = [
     "ARRAYS",
     "AUDIT",
     "CANDIDATES",
+    "COMPLETENESS",
+    "COMPLETENESS_COLUMNS",
     "CONTAMINATION",
     "FILES",
     "HERE",
@@ -43,6 +45,8 @@ __all__ = [
     "Column",
     "Files",
     "Flag",
+    "StarFlag",
+    "artificial_columns",
     "photometry_columns",
 ]
 
@@ -101,6 +105,25 @@ class Flag(IntFlag):
     """Its neighbours bring more light into its stamp than itself."""
     POOR = 64
     """In some band chi is above 3: no single point."""
+
+
+class StarFlag(IntFlag):
+    """Bits of `flags` of an artificial star: what became of it, and where it was put."""
+
+    FAINT = 1
+    """No source above the limit lies at the star."""
+    NO_POINT = 2
+    """Its peak is above the limit, and its shape not a point's."""
+    BLENDED = 4
+    """The source at the star is that of a brighter neighbour."""
+    LIFTED = 8
+    """The source at the star is a brighter one that was below the limit without it."""
+    BRIGHT = 16
+    """It is so bright, or joined to something so large, that it is masked."""
+    ON_MASK = 32
+    """It was put on a masked pixel next to good ones."""
+    NEAR_GAP = 64
+    """Pixels that the filter leaves out lie near."""
 
 
 @dataclass(frozen=True)
@@ -191,6 +214,85 @@ def photometry_columns(bands: Sequence[str], apertures: Sequence[float]) -> tupl
         Column("flags", "int32", "", "bits of tilegc.schema.Flag"),
     )
 
+
+COMPLETENESS_COLUMNS: Final = (
+    Column(
+        "p_recovery",
+        "float64",
+        "",
+        "share of artificial stars like this source that the run finds; NaN: none",
+    ),
+    Column("p_point", "float64", "", "share of those with a peak above the limit whose shape is a point's"),
+)
+"""Columns that artificial stars add to candidates and catalogue."""
+
+
+def artificial_columns(bands: Sequence[str]) -> tuple[Column, ...]:
+    """Return the columns of artificial.parquet.
+
+    Parameters
+    ----------
+    bands : sequence of str
+        Names of the bands of all fields; a field that lacks one has NaN there.
+    """
+    return (
+        Column("id", "int64", "", "number of the draw in the field; draws on masked pixels leave gaps"),
+        Column("field", "string", "", "name of the field"),
+        Column("y", "float64", "pix", "row of the star, 0-based, integers at pixel centres"),
+        Column("x", "float64", "pix", "column of the star, 0-based"),
+        Column("ra", "float64", "deg", "right ascension of the star, ICRS"),
+        Column("dec", "float64", "deg", "declination of the star, ICRS"),
+        Column("radius_arcsec", "float64", "arcsec", "distance from the cluster's centre"),
+        Column(
+            "mag_in",
+            "float64",
+            "mag",
+            "AB magnitude of the flat spectrum that raises the detection map as much",
+        ),
+        Column(
+            "mag_out", "float64", "mag", "the same from the detection map's peak; NaN where there is none"
+        ),
+        *(Column(f"mag_in_{band}", "float64", "mag", "AB magnitude of the star") for band in bands),
+        Column(
+            "q",
+            "float64",
+            "arcsec-2 mag-1",
+            "density of the draw, of unit sum over the field's searched area",
+        ),
+        Column(
+            "noise",
+            "float64",
+            "nJy",
+            "noise at the star, nJy per pixel; 1 where peaks are compared without it",
+        ),
+        Column("recovered", "bool", "", "whether the run would have found it"),
+        Column("displaced", "int32", "", "sources of the catalogue that it takes away"),
+        Column("kind", "string", "", "what was put in: point"),
+        Column("psf", "string", "", "PSF that it was made with: model"),
+        Column("flags", "int32", "", "bits of tilegc.schema.StarFlag"),
+    )
+
+
+COMPLETENESS: Final = (
+    Column("field", "string", "", "name of the field"),
+    Column(
+        "band", "string", "", "name of the band; detection: the flat spectrum that raises its map as much"
+    ),
+    Column("zone", "int64", "", "zone of noise: 0 deep, 1 usual, 2 shallow; -1: all"),
+    Column("r_lo", "float64", "arcsec", "inner radius"),
+    Column("r_hi", "float64", "arcsec", "outer radius; infinite: the whole field"),
+    Column("n_stars", "int64", "", "artificial stars"),
+    Column(
+        "m50", "float64", "mag", "AB magnitude at which half of the sources are found; NaN: never or always"
+    ),
+    Column("m50_err", "float64", "mag", "its error, from the number of stars"),
+    Column("m80", "float64", "mag", "the same for four of five"),
+    Column("m80_err", "float64", "mag", "its error"),
+    Column("m90", "float64", "mag", "the same for nine of ten"),
+    Column("m90_err", "float64", "mag", "its error"),
+    Column("p_bright", "float64", "", "completeness of the brightest magnitude of the stars"),
+)
+"""Columns of completeness.ecsv."""
 
 INPAINTED: Final = (
     Column("realisation", "int32", "", "number of the realisation, from 0"),
@@ -574,6 +676,7 @@ class Files:
     candidates: str = "candidates.parquet"
     inpainted: str = "inpainted.parquet"
     artificial: str = "artificial.parquet"
+    completeness: str = "completeness.ecsv"
     relation: str = "relation.ecsv"
     ranking: str = "ranking.ecsv"
     sensitivity: str = "sensitivity.ecsv"

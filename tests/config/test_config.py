@@ -60,6 +60,8 @@ def test_defaults_are_the_recipes():
             r"recipes: unknown key; did you mean 'recipe'\? \(valid: recipe, cluster, .*compute\)",
         ),
         ({"zzz": 1}, r"zzz: unknown key \(valid: recipe, "),
+        ({"x[": 1}, r"x\[: unknown key \(valid: recipe, "),
+        ({"float": 1}, r"float: unknown key"),
         ({"cluster__z": 1}, r"cluster\.z: unknown key.*\(valid: name, redshift, ra, dec\)"),
         ({"cluster__redshift": None}, r"cluster\.redshift: required"),
         ({"cluster__redshift": 0}, r"cluster\.redshift: .*greater than 0 \(found 0\)"),

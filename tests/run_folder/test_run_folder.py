@@ -18,7 +18,7 @@ from tilegc import run_folder
 from tilegc.errors import ConfigError, DiskFullError, InputError, RunFailedError, RunFolderError
 from tilegc.geometry import Box
 from tilegc.io import store
-from tilegc.run_folder import Ledger, RunFolder, open_run, status, verify
+from tilegc.run_folder import Ledger, RunFolder, open_run, status, strangers, verify
 from tilegc.run_folder import manifest as manifests
 from tilegc.run_folder.layout import is_ours
 from tilegc.schema import ARRAYS
@@ -158,6 +158,81 @@ def test_resume_goes_on_with_the_ledger(tmp_path):
     with create(path, resume=True) as folder:
         assert folder.ledger.done("ingest") == {"a/0"}
         assert status(path).error is None
+
+
+MOVED = {f"/elsewhere/{name.removeprefix('/data/')}": digest for name, digest in INPUTS.items()}
+
+
+def moved():
+    bands = [
+        {"name": "a", "bands": {"F090W": "/elsewhere/a.fits"}},
+        {"name": "b", "store": "/data/b.zarr"},
+    ]
+    return settings(fields=bands)
+
+
+def test_inputs_that_moved_are_the_same_inputs(finished):
+    marks = listing(finished / "ledger")
+    with create(finished, moved(), inputs=MOVED, resume=True) as folder:
+        assert folder.ledger.done("ingest") == {"a/0", "b/0"}
+        folder.finish()
+    assert listing(finished / "ledger") == marks
+    run = open_run(finished)
+    assert run.manifest["inputs"] == MOVED
+    assert run.config.fields[0].bands["F090W"].sci == "/elsewhere/a.fits"
+    assert run_file.load(finished / "run.yaml") == moved()
+    with create(finished, resume=True) as folder:
+        assert folder.manifest["inputs"] == INPUTS
+
+
+@pytest.mark.parametrize(
+    ("inputs", "said"),
+    [
+        (
+            {**MOVED, "/elsewhere/a.fits": "other"},
+            r"fields\[0\].bands.F090W.*/data/a.fits.*now .*/elsewhere/a.fits",
+        ),
+        ({"/elsewhere/a.fits": INPUTS["/data/a.fits"]}, r"/data/kappa.fits \(no longer read\)"),
+        ({**MOVED, "/elsewhere/more.reg": "1"}, r"/elsewhere/more.reg \(new\)"),
+    ],
+)
+def test_inputs_that_moved_and_changed_are_refused(finished, inputs, said):
+    before = listing(finished)
+    with pytest.raises(RunFolderError, match=said), create(finished, moved(), inputs=inputs, resume=True):
+        pass
+    assert listing(finished) == before
+
+
+def test_inputs_that_changed_places_are_refused(tmp_path):
+    """The same files with the same contents in all, but the bands are exchanged."""
+    fields = [{"name": "a", "bands": {"F090W": "/data/a.fits", "F200W": "/data/b.fits"}}]
+    inputs = {"/data/a.fits": "1", "/data/b.fits": "2"}
+    with create(tmp_path / "run", settings(fields=fields), inputs=inputs) as folder:
+        folder.ledger.mark("ingest", ["a/0"])
+    exchanged = {"/data/a.fits": "2", "/data/b.fits": "1"}
+    again = create(tmp_path / "run", settings(fields=fields), inputs=exchanged, resume=True)
+    with pytest.raises(RunFolderError, match=r"inputs have changed.*/data/a.fits, /data/b.fits"), again:
+        pass
+
+
+def test_what_a_killed_run_was_writing_is_removed_on_resume_and_named_before(finished):
+    left = [
+        ".here-0123456789abcdef",
+        ".here-0123456789abcdef-node7-1234",
+        ".summary.json.0123456789ab.part",
+        "maps/.a_rho.fits.0123456789ab.part",
+        "ledger/.filter.0123456789ab.part",
+        f"store/a.zarr/mask/c/0/0.{'0' * 32}.partial",
+    ]
+    mine = ["notes.txt", "maps/.mine.0123456789ab.part", "store/a.zarr/mask/c/notes"]
+    for name in (*left, *mine):
+        (finished / name).write_text("x")
+    assert strangers(finished) == sorted([*left, *mine])
+    assert verify(finished) == []
+    with create(finished, resume=True) as folder:
+        folder.finish()
+    assert strangers(finished) == sorted(mine)
+    assert all((finished / name).exists() for name in mine)
 
 
 def test_resume_refuses_other_settings_and_says_which(finished):

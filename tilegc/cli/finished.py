@@ -154,9 +154,12 @@ def status(directory: RunDir) -> None:
 
 def verify(directory: RunDir) -> None:
     """Compare a finished run's files with the digests it wrote."""
+    from tilegc.run_folder import strangers  # noqa: PLC0415
     from tilegc.run_folder import verify as look  # noqa: PLC0415
 
     problems = look(directory)
+    for name in strangers(directory):
+        typer.echo(f"{name}: does not belong to the run")
     for problem in problems:
         typer.echo(f"tilegc: {problem}", err=True)
     if problems:

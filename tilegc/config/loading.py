@@ -388,7 +388,16 @@ def _distinct(details: Any) -> list[Any]:
 
 def _mistake(detail: Any, *, brief: bool = False) -> str:
     """Return one of pydantic's errors as text: the key, what is wrong, what to do."""
-    place = [part for part in detail["loc"] if not _is_branch(part)]
+    whole = detail["loc"]
+    is_key = detail["type"] in {
+        "extra_forbidden",
+        "missing",
+    }  # then the last part is one, whatever it looks like
+    place = [
+        part
+        for number, part in enumerate(whole, 1)
+        if (is_key and number == len(whole)) or not _is_branch(part)
+    ]
     key = shortened(".".join(str(part) for part in place), 100)
     if detail["type"] == "extra_forbidden":
         valid = _valid_keys(place[:-1])

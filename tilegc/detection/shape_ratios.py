@@ -23,7 +23,7 @@ from numpy.typing import NDArray
 from tilegc.kernels.compiled import PLAIN, compiled
 from tilegc.kernels.psf import Psf, resampled
 
-__all__ = ["REACH", "ShapeTables", "measure", "shape_tables"]
+__all__ = ["REACH", "ShapeTables", "measure", "shape_tables", "shapes_at"]
 
 Floats = NDArray[np.float64]
 Float32 = NDArray[np.float32]
@@ -137,7 +137,7 @@ def measure(light: Float32, y: Int64, x: Int64, tables: ShapeTables) -> tuple[Fl
         NaN where the sum that stands for the flux is not above 0.
     """
     found = np.empty((3, y.size), np.float32)
-    _measure(
+    shapes_at(
         np.require(light, np.float32, PLAIN),
         np.asarray(y, np.int64),
         np.asarray(x, np.int64),
@@ -153,7 +153,7 @@ def measure(light: Float32, y: Int64, x: Int64, tables: ShapeTables) -> tuple[Fl
 
 
 @compiled
-def _measure(
+def shapes_at(
     light: Float32,
     rows: Int64,
     columns: Int64,
@@ -165,6 +165,7 @@ def _measure(
     line: float,
     found: Float32,
 ) -> None:
+    """Do the work of `measure` in compiled code; `found`, (3, n) float32, is changed in place."""
     ny, nx = light.shape
     side = flux.shape[0]
     reach = side // 2

@@ -22,7 +22,7 @@ from numpy.typing import ArrayLike, NDArray
 from tilegc.kernels.compiled import PLAIN, compiled
 from tilegc.kernels.order import ordered_keys
 
-__all__ = ["Peaks", "classify", "local_maxima", "settle"]
+__all__ = ["Peaks", "classify", "local_maxima", "reach_of", "settle"]
 
 Float32 = NDArray[np.float32]
 Int64 = NDArray[np.int64]
@@ -88,7 +88,7 @@ def classify(
     if values.ndim != 2 or values.shape != allowed.shape:
         raise ValueError(f"values {values.shape} and allowed {allowed.shape} must be 2-D and of one shape")
     values = np.require(values, np.float32, PLAIN)
-    reach = _reach(radius)
+    reach = reach_of(radius)
     candidates = _candidates(values, np.require(allowed, np.bool_, PLAIN), np.float32(threshold))
     bright = values.ravel()[candidates]
     state = np.zeros(values.shape, np.uint8)
@@ -183,7 +183,7 @@ def settle(y: ArrayLike, x: ArrayLike, value: ArrayLike, decided: ArrayLike, rad
     turn = np.concatenate([np.flatnonzero(certain), doubtful[_brightest_first(values[raster][doubtful])]])
     starts = np.searchsorted(rows, np.arange(rows[-1] + 2))
     state = np.where(certain, _SELECTED, 0).astype(np.uint8)
-    _blank(turn, rows, columns, starts, _reach(radius), state)
+    _blank(turn, rows, columns, starts, reach_of(radius), state)
     peaks = np.empty(len(rows), np.bool_)
     peaks[raster] = state == _SELECTED
     return peaks
@@ -198,7 +198,7 @@ def _brightest_first(values: Float32) -> Int64:
     return (keys & np.uint64(0xFFFFFFFF)).astype(np.int64)
 
 
-def _reach(radius: float) -> Int64:
+def reach_of(radius: float) -> Int64:
     """Return, for every distance in y from 0, the distance in x to which a peak blanks."""
     if not (math.isfinite(radius) and radius >= 0):
         raise ValueError(f"the exclusion radius must be finite and not negative, got {radius!r}")

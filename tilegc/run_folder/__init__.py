@@ -8,7 +8,7 @@ from tilegc.run_folder.layout import MAPS, PRODUCTS
 from tilegc.run_folder.ledger import Ledger
 from tilegc.run_folder.log import logged
 from tilegc.run_folder.opening import Run, open_run
-from tilegc.run_folder.status import PassStatus, Status, status, verify
+from tilegc.run_folder.status import PassStatus, Status, status, strangers, verify
 from tilegc.run_folder.token import Token, marked
 
 __all__ = [
@@ -26,5 +26,6 @@ __all__ = [
     "marked",
     "open_run",
     "status",
+    "strangers",
     "verify",
 ]

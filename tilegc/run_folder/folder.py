@@ -16,10 +16,11 @@ from tilegc.io.atomic import write_bytes
 from tilegc.places import Place, files_below, is_remote, place, reach
 from tilegc.redaction import redact, redacted
 from tilegc.run_folder import manifest as manifests
-from tilegc.run_folder.layout import links_in, map_name, psf_name, remove
+from tilegc.run_folder.layout import links_in, map_name, psf_name, remove, remove_leftovers
 from tilegc.run_folder.ledger import SEGMENT, Ledger
 from tilegc.run_folder.lock import is_held, lock
 from tilegc.run_folder.manifest import Manifest
+from tilegc.run_folder.resuming import not_as_left, require_same
 from tilegc.schema import FILES, SCHEMA_VERSION, SKY_STORE
 
 __all__ = ["RunFolder"]
@@ -263,30 +264,21 @@ class RunFolder:
     def _go_on(self, config: RunConfig, inputs: Mapping[str, str]) -> None:
         found = manifests.read(self.path)
         assert found is not None
-        if found.get("schema") != SCHEMA_VERSION:
-            raise RunFolderError(
-                f"{self.path}: its run has schema {found.get('schema')}, this tilegc writes "
-                f"{SCHEMA_VERSION}; begin anew with --overwrite, or in another folder"
-            )
-        if found["config_digest"] != run_file.digest(config):
-            changed = manifests.changed_settings(found["config"], run_file.settings(config))
-            raise RunFolderError(
-                f"{self.path}: settings have changed since its run began: {'; '.join(changed[:5])}; "
-                "give the old ones, or begin anew with --overwrite or in another folder"
-            )
-        before = found["inputs"]
-        odd = [f"{name} (no longer read)" for name in before if name not in inputs]
-        odd += [f"{name} (new)" for name in inputs if name not in before]
-        odd += [name for name in inputs if before.get(name, inputs[name]) != inputs[name]]
-        if odd:
-            raise RunFolderError(_changed_inputs(self.path, odd))
-        self._require_unspoilt(found)
+        settings = run_file.settings(config)
+        require_same(self.path, found, settings, inputs)
+        left = remove_leftovers(self.path, found["fields"], found.get("files", ()))
+        if left:
+            log.info("%s: removed %d unfinished files of a run that was killed", self.path, len(left))
         here = manifests.environment()
         if found["environment"] != here:
             odd = manifests.changed_settings(found["environment"], here)
             log.warning("%s: goes on with other libraries or another CPU: %s", self.path, "; ".join(odd))
         self.manifest = {**found, "state": "running", "error": None, "ended": None, "until": None}
+        # Of paths that have changed, the new ones are those to read from. The fingerprint of the marks stays.
+        self.manifest |= {"config": settings, "inputs": dict(inputs)}
+        self.manifest["config_digest"] = run_file.digest(config)
         self._save()
+        write_bytes(self.path / FILES.run, run_file.dump(config).encode())
         self.ledger = Ledger(self.path / FILES.ledger, found["fingerprint"])
 
     def require_stores(self, tell: Callable[[str], None] | None = None) -> None:
@@ -308,7 +300,7 @@ class RunFolder:
             f"{FILES.store}/{name}.zarr" for name in self.manifest["fields"] if not self.store(name).is_dir()
         ]
         if self.ledger.passes and gone:
-            raise RunFolderError(_not_as_left(self.path, [f"{name} (absent)" for name in gone]))
+            raise RunFolderError(not_as_left(self.path, [f"{name} (absent)" for name in gone]))
         begun = time.monotonic()
         wrong = self.ledger.drop_damaged()
         seconds = time.monotonic() - begun
@@ -321,19 +313,6 @@ class RunFolder:
             tell(
                 f"damaged since the run was interrupted: {first[0]} {first[1]}{more}; these tiles are done again"
             )
-
-    def _require_unspoilt(self, found: Manifest) -> None:
-        """Refuse to go on with a finished run whose stores are not as it wrote them."""
-        here = manifests.digests(self.path, found["fields"]) if found["products"] else {}
-        changed = [
-            name
-            for name, digest in found["products"].items()
-            if name.startswith(f"{FILES.store}/")
-            and not name.startswith(f"{FILES.store}/{SKY_STORE}.")
-            and here.get(name) != digest
-        ]
-        if changed:
-            raise RunFolderError(_not_as_left(self.path, changed))
 
     def _clear(self) -> None:
         """Remove what a run left here; a crash on the way leaves a folder that is still known as ours."""
@@ -394,15 +373,3 @@ def _make(path: Place) -> list[Path]:
             f"{path}: cannot be made ({error.strerror}); choose another folder with -o"
         ) from None
     return absent
-
-
-def _not_as_left(path: Place, names: list[str]) -> str:
-    return f"{path}: not as its run left it: {', '.join(names[:5])}; begin anew with --overwrite"
-
-
-def _changed_inputs(path: Place, names: list[str]) -> str:
-    more = f" and {len(names) - 5} more" if len(names) > 5 else ""
-    return (
-        f"{path}: inputs have changed since its run began: {', '.join(names[:5])}{more}; "
-        "begin anew with --overwrite, or in another folder"
-    )

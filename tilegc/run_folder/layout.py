@@ -16,7 +16,19 @@ from tilegc.places import Place, files_below, is_remote
 from tilegc.run_folder.ledger import SEGMENT
 from tilegc.schema import ARRAYS, FILES, HERE, MAPS, SKY_STORE
 
-__all__ = ["MAPS", "PRODUCTS", "arrays_of", "is_ours", "links_in", "map_name", "psf_name", "remove"]
+__all__ = [
+    "MAPS",
+    "PRODUCTS",
+    "arrays_of",
+    "foreign",
+    "is_leftover",
+    "is_ours",
+    "links_in",
+    "map_name",
+    "psf_name",
+    "remove",
+    "remove_leftovers",
+]
 
 PRODUCTS: Final = (
     FILES.summary,
@@ -58,6 +70,8 @@ _TOP: Final = {
 }
 _PART: Final = re.compile(r"\.(?P<name>.+)\.[0-9a-f]{12}\.part")
 """A file that was being written beside its place when the process died."""
+_PARTIAL: Final = re.compile(r".+\.[0-9a-f]{32}\.partial")
+"""The same, of Zarr."""
 _TOKEN: Final = re.compile(re.escape(HERE) + r"[0-9a-f]{16}(?:-[^/]*)?")
 """What `place` writes; it stays where the process was killed."""
 _ZARR: Final = re.compile(
@@ -112,6 +126,37 @@ def is_ours(relative: str, fields: Iterable[str], claimed: Iterable[str] = ()) -
         store, _, inside = relative.removeprefix(f"{FILES.store}/").partition("/")
         return store in {f"{field}.zarr" for field in (*fields, SKY_STORE)} and bool(_ZARR.fullmatch(inside))
     return False
+
+
+def is_leftover(relative: str) -> bool:
+    """Whether a path is that of a file that exists only while it is written, or while a run goes on.
+
+    Parameters
+    ----------
+    relative : str
+        Path relative to the directory of a run, parts joined by "/".
+    """
+    name = relative.rpartition("/")[2]
+    return bool(_PART.fullmatch(name) or _TOKEN.fullmatch(relative) or _PARTIAL.fullmatch(name))
+
+
+def remove_leftovers(root: Place, fields: Iterable[str], claimed: Iterable[str]) -> list[str]:
+    """Remove what a killed run was writing; return the paths, relative to `root`. Nobody may work there meanwhile."""
+    fields, claimed = list(fields), set(claimed)
+    gone = [name for name in _files(root) if is_leftover(name) and is_ours(name, fields, claimed)]
+    for name in gone:
+        (root / name).unlink(missing_ok=True)
+    return gone
+
+
+def foreign(root: Place, fields: Iterable[str], claimed: Iterable[str]) -> list[str]:
+    """Return the files in the directory of a run that no run writes, or that a killed one left, sorted."""
+    fields, claimed = list(fields), set(claimed)
+    return sorted(name for name in _files(root) if is_leftover(name) or not is_ours(name, fields, claimed))
+
+
+def _files(root: Place) -> Iterator[str]:
+    yield from files_below(root) if is_remote(root) else _below(root)
 
 
 def walk(root: Path) -> Iterator[tuple[str, list[str], list[str]]]:

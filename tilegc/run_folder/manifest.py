@@ -32,6 +32,7 @@ __all__ = [
     "digests",
     "environment",
     "fingerprint",
+    "identity",
     "is_damaged",
     "now",
     "read",
@@ -100,6 +101,32 @@ def fingerprint(config: RunConfig, inputs: Mapping[str, str]) -> str:
     """Return the digest of settings, inputs and schema that stands in every segment of the ledger."""
     content = json.dumps([SCHEMA_VERSION, run_file.digest(config), sorted(inputs.items())])
     return hashlib.sha256(content.encode()).hexdigest()
+
+
+def identity(settings: Any, inputs: Mapping[str, str]) -> Any:
+    """Return settings with the content of every input in the place of its path.
+
+    Files may move between two starts of a run, or be copied to another machine. What makes them the same is what they
+    hold.
+
+    Parameters
+    ----------
+    settings : JSON value
+        Of a resolved run file, or part of it.
+    inputs : mapping
+        Digest of every input, by path; a directory stands for all inputs below it.
+    """
+    if isinstance(settings, dict):
+        return {key: identity(value, inputs) for key, value in settings.items()}
+    if isinstance(settings, list):
+        return [identity(value, inputs) for value in settings]
+    if not isinstance(settings, str) or not settings:
+        return settings
+    if settings in inputs:
+        return f"content {inputs[settings]}"
+    root = settings.rstrip("/") + "/"
+    below = {path.removeprefix(root): digest for path, digest in inputs.items() if path.startswith(root)}
+    return f"content {json.dumps(below, sort_keys=True)}" if below else settings
 
 
 def read(folder: Place) -> Manifest | None:

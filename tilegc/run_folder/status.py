@@ -10,12 +10,13 @@ from tilegc.places import Place, place, reach
 from tilegc.run_folder import heartbeat as heartbeats
 from tilegc.run_folder import manifest as manifests
 from tilegc.run_folder.heartbeat import Heartbeat
+from tilegc.run_folder.layout import foreign
 from tilegc.run_folder.ledger import Ledger
 from tilegc.run_folder.lock import is_held
 from tilegc.run_folder.manifest import Manifest
 from tilegc.schema import FILES
 
-__all__ = ["PassStatus", "Status", "require", "status", "verify"]
+__all__ = ["PassStatus", "Status", "require", "status", "strangers", "verify"]
 
 
 @dataclass(frozen=True)
@@ -162,6 +163,25 @@ def status(path: str | Place) -> Status:
         products=len(found.get("products", {})),
         until=found.get("until") if state == "stopped" else None,
     )
+
+
+def strangers(path: str | Place) -> list[str]:
+    """Return the files in the directory of a run that do not belong to it, relative to it, sorted.
+
+    These are files that no run writes, and, of a run that is not going on, those that a killed process left unfinished.
+
+    Parameters
+    ----------
+    path : str or Place
+        Directory of the run.
+
+    Raises
+    ------
+    RunFolderError
+        If the directory contains no run.
+    """
+    folder, found = require(path)
+    return foreign(folder, found["fields"], found.get("files", ()))
 
 
 def verify(path: str | Place) -> list[str]:

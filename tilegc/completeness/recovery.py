@@ -1,0 +1,180 @@
+"""Whether a run would have found a star that it did not see: the rules of detection, applied to one star at a time.
+
+The detection filter is linear, so the star's response is added to the detection map in a small window, and the rules
+that made the catalogue are applied there again: local maxima, blanking, threshold, masks, shapes. Stars are added one
+at a time to the sky as it is, so they never crowd one another.
+
+The catalogues with and without the star are then compared. A source of the new catalogue has exactly one parent, the
+brightest of what contributes to it; otherwise a star would count as recovered whenever it falls on a source that is
+there anyway, and the completeness of a crowded field would come out too high:
+
+- a new source within `MATCH` pixels of the star: recovered, unless a fainter candidate stood there that is brighter
+  than the star, and that the star merely lifted above the limit;
+- an old source there, which stays or moves: recovered only if the star is the brighter of the two; the old source then
+  counts as displaced;
+- every other source that vanishes is displaced.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from tilegc.completeness.star_by_star import BLENDED, BRIGHT, FAINT, FOUND, LIFTED, MATCH, NO_POINT, judge_all
+from tilegc.detection.shape_ratios import ShapeTables
+from tilegc.kernels.compiled import PLAIN
+
+__all__ = [
+    "BLENDED",
+    "BRIGHT",
+    "FAINT",
+    "FOUND",
+    "LIFTED",
+    "MATCH",
+    "NO_POINT",
+    "Limits",
+    "Shapes",
+    "Sky",
+    "recover",
+]
+
+Floats = NDArray[np.float64]
+Float32 = NDArray[np.float32]
+Int32 = NDArray[np.int32]
+Int64 = NDArray[np.int64]
+Bool = NDArray[np.bool_]
+
+NOTHING: Final = 0.005
+"""Share of the limit that a change in the detection map may have without being looked at."""
+
+LEAST: Final = 8
+"""Pixels round a star that are looked at, however faint it is."""
+
+
+@dataclass(frozen=True)
+class Limits:
+    """When a peak is a source of the catalogue."""
+
+    limit: np.float32
+    """Least value of a catalogued peak, in signal-to-noise or in nJy per pixel."""
+    floor: np.float32
+    """Least value of a peak that may be lifted above it."""
+    reach: Int64
+    """By distance in y, the distance in x to which a peak blanks, pixels."""
+    maxima: bool
+    """Whether only local maxima may be peaks."""
+
+
+@dataclass(frozen=True)
+class Shapes:
+    """How shapes decide."""
+
+    tables: ShapeTables
+    decide: bool
+    """Whether only points are catalogued."""
+
+
+@dataclass(frozen=True)
+class Sky:
+    """A window of a field as it is without the star."""
+
+    detection: Float32
+    """nJy per pixel, (ny, nx); NaN where nothing was filtered."""
+    noise: Float32
+    """What values of the detection map are divided by to be compared with the limit; 1 where they are not."""
+    allowed: Bool
+    """Where a peak may be recorded."""
+    light: Float32
+    """Summed bands, nJy per pixel."""
+    source: Int32
+    """At the pixel of every peak above the limit its place in `flux` and `listed`; -1 elsewhere."""
+    flux: Floats
+    """Of these peaks, nJy, in the unit of the detection map."""
+    listed: Bool
+    """Whether they are in the catalogue."""
+
+
+def recover(
+    sky: Sky,
+    limits: Limits,
+    shapes: Shapes,
+    place: tuple[Int64, Int64, Floats, Floats],
+    flux: Floats,
+    reference: Floats,
+    tables: tuple[Floats, Floats],
+    patches: tuple[Int64, Floats],
+    tail: Floats,
+    masked: Bool,
+) -> dict[str, NDArray[Any]]:
+    """Return what becomes of every star.
+
+    Parameters
+    ----------
+    sky : Sky
+        Right, as a run made it, within the responses' radius and a few pixels more of every star.
+    limits : Limits
+    shapes : Shapes
+    place : row, column, dy, dx
+        Of the stars: pixels of the window, and offsets from their centres within ±0.5.
+    flux : (band, n) float64
+        nJy.
+    reference : (n,) float64
+        Flux in the unit of the detection map, nJy.
+    tables : (band, s, s, m, m) float64, twice
+        `Responses.detection` and `Responses.light`.
+    patches : (n,) int64, (k, p, p) float64
+        Which of the patches is a star's response, where it was computed pixel by pixel; -1: it is the table's.
+    tail : (radius + 1,) float64
+        Of `Responses`.
+    masked : (n,) bool
+        Stars that will be masked (`tilegc.completeness.own_mask`).
+
+    Returns
+    -------
+    dict
+        By star: verdict (int32), displaced (int32), y, x (int64, the peak in the window, -1: none) and value (float64,
+        of the detection map there).
+    """
+    n = reference.size
+    found: dict[str, NDArray[Any]] = {
+        "verdict": np.full(n, FAINT, np.int32),
+        "displaced": np.zeros(n, np.int32),
+        "y": np.full(n, -1, np.int64),
+        "x": np.full(n, -1, np.int64),
+        "value": np.full(n, np.nan),
+    }
+    row, column, _, _ = place
+    # Beyond some pixels a faint star changes nothing that counts; where the noise is not known, nothing is found.
+    level = np.nan_to_num(np.float64(limits.limit) * sky.noise[row, column])
+    wanted = (reference[:, None] * tail[None, LEAST:] > NOTHING * level[:, None]).sum(axis=1) + LEAST
+    radius = np.where(patches[0] >= 0, tail.size - 1, np.minimum(wanted, tail.size - 1)).astype(np.int64)
+    shape = shapes.tables
+    weights = (shape.flux, shape.wide, shape.ratio, shape.height, shape.strips, shape.line)
+    maps: list[Any] = [np.require(one, requirements=PLAIN) for one in vars(sky).values()]
+    arguments: list[Any] = [
+        *maps,
+        *place,
+        flux,
+        reference,
+        radius,
+        *tables,
+        *patches,
+        masked,
+        limits.limit,
+        limits.floor,
+        limits.reach,
+        limits.maxima,
+        shapes.decide,
+        weights,
+        shape.line_noise,
+        found["verdict"],
+        found["displaced"],
+        found["y"],
+        found["x"],
+        found["value"],
+    ]
+    judge_all(*arguments)
+    return found
