@@ -15,6 +15,7 @@ from tilegc.relation.boxes import Boxes
 from tilegc.relation.clumping import Clumping, clumping, sandwich
 from tilegc.relation.counts import NO_LAW, BoxCounts, Law, OuterField
 from tilegc.relation.counts_law import LARGEST_LN_A, fit_law
+from tilegc.relation.families import Families
 from tilegc.relation.intervals import FLOOR, MEMBERS, C, interval
 from tilegc.relation.resampling import bootstrap
 from tilegc.relation.sky_counts import box_counts, gathered, used_area, used_cells
@@ -55,7 +56,9 @@ class CountsRelation:
     members_interval: tuple[float, float] = (np.nan, np.nan)
     """95 % interval of g from the profile likelihood; its lower end may be 0."""
     systematic: Systematic | None = None
-    """Systematic error of c, from other samples and range maps; None if not measured."""
+    """Systematic error of c, from other samples, range maps and other families of lens models; None if not measured."""
+    families: Families | None = None
+    """The law with lens models of other families; None if not measured."""
 
     @property
     def index(self) -> float:
@@ -66,6 +69,19 @@ class CountsRelation:
     def index_err(self) -> float:
         """Standard deviation of b."""
         return self.c_err / self.law.c**2
+
+    @property
+    def index_err_total(self) -> float:
+        """Standard deviation of b including all known systematic errors; NaN if none is known.
+
+        Between families of lens models c may differ by a factor, so b is compared rather than c.
+        """
+        if self.systematic is None or not np.isfinite(self.systematic.total):
+            return np.nan
+        rest = replace(self.systematic, lens_family=np.nan).total
+        family = np.nan if self.families is None else self.families.index_err
+        parts = [self.index_err, rest / self.law.c**2, family]
+        return float(np.sqrt(np.nansum(np.square(parts))))
 
     @property
     def c_err(self) -> float:
@@ -248,6 +264,8 @@ def describe(found: CountsRelation) -> dict[str, Any]:
         "c_err_systematic": found.systematic and null(found.systematic.total),
         "c_err_systematic_parts": found.systematic
         and {part.name: null(getattr(found.systematic, part.name)) for part in fields(found.systematic)},
+        "c_err_systematic_largest": found.systematic and found.systematic.largest,
+        "lens_families": found.families and found.families.described(),
         "c_err_resampled": null(float(found.resampled[1])),
         "floor_err_resampled": null(float(found.resampled[2])),
         "c_interval": [null(end) for end in found.c_interval],

@@ -76,6 +76,8 @@ class Settings:
     """Area in arcsec^2 around a source in which no fainter one is detected, by field; None for no crowding."""
     light: Floats | None = None
     """Light of galaxies if the law of the run has a term for it, (eta, xi)."""
+    min_radius: float = 0.0
+    """Radius in arcsec within which cells do not enter the law."""
 
 
 def sample_row(
@@ -185,7 +187,9 @@ def _row(
 ) -> Row:
     binned = fit(boxes(cells, settings.box))
     recovery = None if settings.zones is None else of_cells(cells, settings.zones, brighter)
-    kept = cells.kept if within is None else cells.kept & within
+    kept = cells.kept & (cells.radius >= settings.min_radius)
+    if within is not None:
+        kept = kept & within
     if settings.left_out:
         kept = kept & ~settings.discs
     found = fit_counts(

@@ -8,7 +8,7 @@ the full one: without systematic effects their powers would differ by chance, wi
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from typing import Final
 
 import numpy as np
@@ -41,11 +41,20 @@ class Systematic:
     """Limits and halves by brightness."""
     outer_field: float
     """The law without the prior of the outer field on the floor; NaN if there is no outer field."""
+    lens_family: float = np.nan
+    """The law with lens models of other families, or the published difference between families."""
+
+    @property
+    def largest(self) -> str | None:
+        """Name of the largest term; None if none is known."""
+        parts = {part.name: getattr(self, part.name) for part in fields(self)}
+        known = {name: value for name, value in parts.items() if np.isfinite(value)}
+        return max(known, key=lambda name: known[name], default=None)
 
     @property
     def total(self) -> float:
         """Quadratic sum of all known terms; NaN if none is known."""
-        parts = np.array([self.lens_map, self.members, self.crowding, self.sources, self.outer_field])
+        parts = np.array([getattr(self, part.name) for part in fields(self)])
         return float(np.sqrt(np.nansum(parts**2))) if np.isfinite(parts).any() else np.nan
 
 

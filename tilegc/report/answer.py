@@ -11,6 +11,7 @@ from markupsafe import Markup
 
 from tilegc.report.arithmetic import SUN
 from tilegc.report.audit import audit_rows
+from tilegc.report.families import largest
 from tilegc.report.numbers import plain, share, with_error, with_power
 from tilegc.report.reading import Material
 
@@ -117,8 +118,12 @@ def _law(relation: Mapping[str, Any] | None) -> list[Markup]:
     if relation.get("method") == "likelihood" and systematic is not None:
         error = systematic * relation["index"] ** 2
         total = relation.get("index_err_total") or math.hypot(relation["index_err"], error)
-        value = Markup("<b>{}</b> (statistical) ± {} (systematic), ± {} in total").format(
-            index, plain(error, 2), plain(total, 2)
+        # Families of lens models are compared in b, so the total may exceed what the error of c implies.
+        error = math.sqrt(max(total**2 - relation["index_err"] ** 2, 0.0)) or error
+        term = largest(fit)
+        most = "" if term is None else f"; the largest part is {term}"
+        value = Markup("<b>{}</b> (statistical) ± {} (systematic{}), ± {} in total").format(
+            index, plain(error, 2), most, plain(total, 2)
         )
     else:
         value = Markup("<b>{}</b> (statistical error only)").format(index)
