@@ -90,6 +90,13 @@ def predict(
     source_redshift: Annotated[
         float | None, typer.Option(metavar="Z", help="For which kappa is given; default: the calibration's.")
     ] = None,
+    extrapolate: Annotated[
+        bool,
+        typer.Option(
+            "--extrapolate",
+            help="Predict although the run is shallower, or of other bands or another recipe.",
+        ),
+    ] = False,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace a file that is there.")] = False,
     no_check: NoCheck = False,
 ) -> None:
@@ -105,6 +112,7 @@ def predict(
         open_run(calibration, check=not no_check),
         resolution=resolution,
         source_redshift=source_redshift,
+        extrapolate=extrapolate,
     )
     found.write(path)
     for warning in found.warnings:
