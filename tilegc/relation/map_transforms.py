@@ -1,4 +1,4 @@
-"""Maps made of a map, that a true map should beat: turned, shifted, made round."""
+"""Maps made of a map, that a true map should beat: turned, mirrored, shifted, made round."""
 
 from __future__ import annotations
 
@@ -35,6 +35,8 @@ def transforms(
         "uniform": np.ones(xi.shape),
         "rotated_90": at(eta, -xi),
         "rotated_180": at(-xi, -eta),
+        "mirrored": at(-xi, eta),
+        "transposed": at(eta, xi),
         f"shifted_{SHIFT:g}": at(xi - SHIFT, eta),
         "circularised": circularised(at(xi, eta), xi, eta, pixel),
     }
