@@ -108,7 +108,7 @@ def on_ranking(ranking: Mapping[str, np.ndarray]) -> Iterator[RunWarning]:
                 "",
                 f"The positions of the sources prefer the convergence map {TURNED[name]}: ln L is higher by {gain:.0f} "
                 f"+- {error:.0f}.",
-                "Check the map's WCS: the signs and order of its CD matrix or CDELT and CTYPE, and the order of its axes.",
+                "Check the map's WCS: the signs of its CD matrix or CDELT, and the order of its axes.",
             )
             return
 
