@@ -147,6 +147,7 @@ def run(
             marked(folder.path, inputs.files(config)) as token,
         ):
             found.admit(token)
+            folder.worked_by(found.differences)
             folder.require_stores(tell)
             told = Told(progress or Silent(), heart)
             engine = for_client(
