@@ -116,7 +116,7 @@ def _forked(work: Callable[[], int], said: Path) -> int:
 def _run(run_file: Path, folder: Path, *flags: str) -> int:
     with (
         patching.patch.object(os, "fsync", _fsync),
-        patching.patch("tilegc.pipeline.write_report", lambda *_: None),
+        patching.patch("tilegc.report.phase.write_report", lambda *_: None),
     ):
         found = tilegc("run", run_file, "-o", folder, "--workers", 0, *flags)
     os.write(2, found.err.encode())

@@ -17,8 +17,10 @@ from astropy.io import fits
 
 from tests.support import mock
 from tests.support.command import listing, tilegc
-from tilegc import __version__, config, open_run, pipeline
+from tilegc import __version__, config, open_run
+from tilegc.density import phase as density_phase
 from tilegc.io.tables import read_ecsv
+from tilegc.schema import FILES
 
 COMMANDS = (
     "demo",
@@ -122,6 +124,33 @@ def test_start_up_imports_no_library(arguments):
     assert done.stdout
 
 
+def test_a_mistake_in_a_run_file_is_answered_before_the_chain_is_imported(tmp_path):
+    run_file = tmp_path / "run.yaml"
+    run_file.write_text("recipee: calibrated\n", encoding="utf-8")
+    script = (
+        "import sys\n"
+        f"sys.argv = ['tilegc', sys.argv[1], {str(run_file)!r}]\n"
+        "from tilegc.cli import main\n"
+        "try:\n    main()\n"
+        "except SystemExit as end:\n    assert end.code == 2\n"
+        "heavy = {'distributed', 'astropy', 'numba', 'scipy', 'xarray', 'zarr', 'pyarrow'}\n"
+        "sys.exit(' '.join(heavy & set(sys.modules)) or 0)\n"
+    )
+    for command in ("run", "plan", "audit", "detect", "ingest"):
+        done = subprocess.run(
+            [sys.executable, "-c", script, command], capture_output=True, text=True, check=False
+        )
+        assert done.returncode == 0, f"{command} imported {done.stderr}"
+        assert "did you mean 'recipe'?" in done.stderr
+
+
+def test_the_chain_imports_neither_statistics_nor_signal_of_scipy():
+    """Together they cost every process of a run half a second."""
+    code = "import sys, tilegc.pipeline; print(sorted({'scipy.signal', 'scipy.stats'} & set(sys.modules)))"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout == "[]\n"
+
+
 def test_in_a_shell():
     """The module runs; without a terminal nothing is coloured; start-up does not import the world."""
     done = subprocess.run(
@@ -172,7 +201,8 @@ def test_study_mask(run, tmp_path):
         assert (np.diff(rows["area_arcsec2"].value) < 0).all()
     after = {name: content for name, content in listing(folder).items() if not name.startswith("study")}
     for listed in (before, after):
-        listed.pop("manifest.json")  # names what the study wrote
+        for name in (FILES.manifest, FILES.manifest_copy):  # they name what the study wrote
+            listed.pop(name)
     assert after == before
     again = tilegc("study", "mask", folder, "--growth", "0,nonsense")
     assert again.code == 2
@@ -292,7 +322,7 @@ def test_a_bug_is_one_line_too(run_file, tmp_path, monkeypatch):
     def broken(*_args, **_kwargs):
         raise ZeroDivisionError("division by zero")
 
-    monkeypatch.setattr(pipeline.rho, "rho", broken)
+    monkeypatch.setattr(density_phase.rho, "rho", broken)
     found = tilegc("run", run_file, "-o", tmp_path / "run", "--workers", 0)
     assert found.code == 1
     assert re.search(r"ZeroDivisionError.*log\.txt", found.err.splitlines()[-1])

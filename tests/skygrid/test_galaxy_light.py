@@ -4,6 +4,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from scipy.signal import fftconvolve
 
 from tests.support import counts
 from tilegc.relation.clumping import clumping, sandwich
@@ -12,7 +13,7 @@ from tilegc.relation.intervals import MEMBERS, interval
 from tilegc.relation.likelihood import describe, fit_counts
 from tilegc.sky import SkyGrid
 from tilegc.skygrid.cells import SkyCells
-from tilegc.skygrid.galaxy_light import galaxies, galaxy_light
+from tilegc.skygrid.galaxy_light import _convolved, galaxies, galaxy_light
 
 LAW, PIXEL = counts.LAWS["0.7"], 0.6
 PLACE = counts.sky(PIXEL)
@@ -157,3 +158,11 @@ def test_the_law_of_a_run_has_the_term():
     none = fit_counts(cells, 3.0, 60.0, light=0 * light, thorough=False)
     assert none.law == plain.law or none.law.c == plain.law.c
     assert describe(none)["members"] is None
+
+
+@pytest.mark.parametrize("shape", [(200, 181), (31, 77), (5, 6)])
+@pytest.mark.parametrize("side", [3, 61])
+def test_convolution_gives_the_floats_of_scipy(shape, side) -> None:
+    random = np.random.default_rng(side)
+    image, kernel = random.random(shape), random.random((side, side))
+    assert np.array_equal(_convolved(image, kernel), fftconvolve(image, kernel, mode="same"))

@@ -28,6 +28,13 @@ from tilegc.cli.tables import print_audit, print_plan
 __all__ = ["audit", "detect", "ingest", "plan", "run"]
 
 
+def _refuse_mistakes(run_file: str) -> None:
+    """Read the run file before anything of the chain is imported, which takes seconds: a typo is answered at once."""
+    from tilegc import config  # noqa: PLC0415
+
+    config.load(run_file)
+
+
 def ingest(
     run_file: RunFile,
     output: Output = None,
@@ -39,10 +46,11 @@ def ingest(
     tls_key: TLSKey = None,
 ) -> None:
     """Write the Zarr stores alone."""
-    from tilegc import pipeline  # noqa: PLC0415
+    _refuse_mistakes(run_file)
+    from tilegc import running  # noqa: PLC0415
 
-    directory = output or pipeline.default_directory(run_file)
-    stores = pipeline.ingest_only(
+    directory = output or running.default_directory(run_file)
+    stores = running.ingest_only(
         run_file,
         directory,
         workers=workers,
@@ -57,9 +65,10 @@ def ingest(
 
 def plan(run_file: RunFile, output: Output = None, workers: Workers = None) -> None:
     """Say what a run will take, or why it is refused. Nothing is computed."""
-    from tilegc import pipeline  # noqa: PLC0415
+    _refuse_mistakes(run_file)
+    from tilegc import running  # noqa: PLC0415
 
-    found = pipeline.plan(run_file, output or pipeline.default_directory(run_file), workers=workers)
+    found = running.plan(run_file, output or running.default_directory(run_file), workers=workers)
     print_plan(found)
     if found.refusals:
         for reason in found.refusals:
@@ -72,10 +81,11 @@ def audit(
     as_json: Annotated[bool, typer.Option("--json", help="Print the lines as JSON.")] = False,
 ) -> None:
     """Look at the images and the map before a run. Each line: value, verdict, what to do."""
-    from tilegc import pipeline  # noqa: PLC0415
+    _refuse_mistakes(run_file)
+    from tilegc import running  # noqa: PLC0415
     from tilegc.images.audits import rows  # noqa: PLC0415
 
-    lines = list(rows(pipeline.audit(run_file, progress=pass_progress(lines=False))))
+    lines = list(rows(running.audit(run_file, progress=pass_progress(lines=False))))
     if as_json:
         typer.echo(json.dumps({"audit": lines}, indent=2, allow_nan=False))
     else:
@@ -104,12 +114,15 @@ def run(
     ] = None,
 ) -> None:
     """Run the whole chain, from images to report. On the way: masks, catalogue, maps, relations."""
-    from tilegc import config, pipeline  # noqa: PLC0415
+    from tilegc import config  # noqa: PLC0415
 
     if show_config:
         typer.echo(config.dump(config.load(run_file)), nl=False)
         return
-    found = pipeline.run(
+    _refuse_mistakes(run_file)
+    from tilegc import running  # noqa: PLC0415
+
+    found = running.run(
         run_file,
         output,
         workers=workers,
@@ -142,9 +155,10 @@ def detect(
     overwrite: Overwrite = False,
 ) -> None:
     """Run the chain up to the catalogue. `tilegc run --resume` continues to the rest."""
-    from tilegc import pipeline  # noqa: PLC0415
+    _refuse_mistakes(run_file)
+    from tilegc import running  # noqa: PLC0415
 
-    found = pipeline.detect(
+    found = running.detect(
         run_file,
         output,
         workers=workers,

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from tilegc.report import style
 from tilegc.report.drawing import Drawing
+from tilegc.report.families import PARTS
 from tilegc.report.numbers import DASH, error_text, plain, with_error
 from tilegc.report.reading import Material, rows_of
 
@@ -19,6 +20,9 @@ __all__ = ["laws", "likelihood_rows", "ranking", "ranking_rows", "sensitivity", 
 
 BINS: Final = 14
 """Bins in ln kappa, for the eye: no law is fitted to them."""
+
+WIDEST: Final = 20.0
+"""Half width, in ln n, at which the band of a law is cut off."""
 
 LEAST: Final = 3
 """Cells without which there is no figure, and sources that a bin must hold to be drawn."""
@@ -149,6 +153,8 @@ def _binned(axes: Axes, boxes: Mapping[str, float], kappa: Floats) -> None:
     spread = np.hypot(
         (boxes["amplitude_err"] or 0.0) / a / b, (boxes["index_err"] or 0.0) / b * np.abs(np.log(n))
     )
+    # A slope that is hardly known has a band beyond any axis, and beyond the floats.
+    spread = np.minimum(spread, WIDEST)
     label = f"binned in n: b = {error_text(b, boxes['index_err'])}"
     axes.plot(kappa, n, color=style.BLUE, lw=1.6, ls=(0, (5, 2)), label=label, zorder=5)
     axes.fill_between(
@@ -432,15 +438,8 @@ def _systematic(found: Mapping[str, Any]) -> list[list[Cell]]:
     """Return the line of the systematic part of c's error."""
     if found.get("c_err_systematic") is None:
         return []
-    words = {
-        "lens_map": "lens map",
-        "members": "galaxies' sources",
-        "crowding": "crowding",
-        "sources": "choice of sources",
-        "outer_field": "outer field",
-    }
     known = [
-        f"{words[name]} {value:.3f}"
+        f"{PARTS[name]} {value:.3f}"
         for name, value in found["c_err_systematic_parts"].items()
         if value is not None
     ]
@@ -449,5 +448,26 @@ def _systematic(found: Mapping[str, Any]) -> list[list[Cell]]:
             "Systematic error of c",
             plain(found["c_err_systematic"]),
             ", ".join(known) + "; not in the error above",
+        ],
+        *_families(found.get("lens_families")),
+    ]
+
+
+def _families(found: Mapping[str, Any] | None) -> list[list[Cell]]:
+    """Return a line for every family of lens models, or one that says that their scatter is assumed."""
+    if not found:
+        return []
+    if found["guess"]:
+        words = (
+            "assumed, as there is one lens model: published models of one cluster differ by "
+            f"{found['ln_kappa_rms']:.2f} in ln κ; give others as convergence.alternatives"
+        )
+        return [["Scatter of b between families", _or_dash(found["index_err"]), words]]
+    return [
+        [
+            f"Index b with {one['name']}",
+            _or_dash(one["index"]),
+            f"same sources and cells; ln κ differs by {plain(one['ln_kappa_rms'], 2)}",
         ]
+        for one in found["families"][1:]
     ]
