@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import gzip
 import os
 import shutil
@@ -239,7 +240,8 @@ def _settings(draw: np.random.Generator, folder: Path) -> None:
 
 
 def _value(draw: np.random.Generator) -> Any:
-    return _text(draw) if draw.random() < 0.4 else _VALUES[int(draw.integers(len(_VALUES)))]
+    # A copy: what is put into a tree may itself be changed later.
+    return _text(draw) if draw.random() < 0.4 else copy.deepcopy(_VALUES[int(draw.integers(len(_VALUES)))])
 
 
 def _text(draw: np.random.Generator) -> str:
