@@ -46,6 +46,9 @@ FLOOR: Final = 2.5
 CORE: Final = 10.0
 """Radius, arcsec, about the cluster's centre in which a part of the stars is put."""
 
+TRUSTED: Final = 0.5
+"""Share of its peak that a source's fitted flux must reach to count as its flux."""
+
 COLOURED: Final = 15.0
 """Signal-to-noise in every band from which sources tell the population's colours."""
 
@@ -185,7 +188,8 @@ def _sources(
         fitted = sum(
             share * table[f"flux_{band}"][rows] for share, band in zip(answer.share, bands, strict=True)
         )
-        flux = np.where(np.isfinite(fitted), fitted, flux)
+        # Of two sources too close to be told apart the fit may give one next to nothing, or less: its peak stands then.
+        flux = np.where(fitted >= TRUSTED * flux, fitted, flux)
     listed = np.isin(table["id"][rows], selection.catalogue["id"])
     return table["y_peak"][rows].astype(np.int64), table["x_peak"][rows].astype(np.int64), flux, listed
 
