@@ -92,6 +92,8 @@ def prepare(
     tables: Mapping[str, ShapeTables],
     frame: ClusterFrame,
     distance_modulus: float = 0.0,
+    *,
+    flat_colours: bool = False,
 ) -> dict[str, Prepared]:
     """Return, by field, what its stars are drawn from and judged by.
 
@@ -106,6 +108,8 @@ def prepare(
     frame : ClusterFrame
     distance_modulus : float
         Of the cluster, less that of the redshift for which `TURNOVER` is given.
+    flat_colours : bool
+        Whether the stars have the same flux in every band; else they have the colours of the sources.
     """
     cells = run_pass(context.engine, AREA, context.fields, {name: k for k, name in enumerate(context.names)})
     found = {}
@@ -139,6 +143,8 @@ def prepare(
             where = None
         total = float(answer.share.sum())
         mixture, photons = _population(selection, field.source.band_names)
+        if flat_colours:
+            mixture = flat(len(field.source.band_names) - 1)
         root = np.linalg.cholesky(mixture[2] + 1e-12 * np.eye(mixture[2].shape[-1])).astype(np.float64)
         population = Population(
             _magnitude(typical / total) if where is not None else np.nan,
@@ -267,7 +273,7 @@ def inject(
         own = shares(field.grid, drawn[name][0], _reference(one, drawn[name][0]), one.sources, halo)
         run_pass(
             context.engine,
-            inject_pass({name: one.params}, [field]),
+            inject_pass({name: one.params}),
             [field],
             {name: one.params},
             gather=parts[name].append,

@@ -3,6 +3,7 @@
 All values are frozen. `load` reads a YAML file, `resolve` a mapping; both raise `ConfigError` with one line.
 """
 
+from tilegc.config.completeness import Completeness
 from tilegc.config.compute import Compute, Jobs, Kubernetes
 from tilegc.config.inputs import (
     Band,
@@ -36,6 +37,7 @@ __all__ = [
     "Band",
     "Cluster",
     "Comparison",
+    "Completeness",
     "Compute",
     "Convergence",
     "Cosmology",

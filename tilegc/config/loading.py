@@ -388,7 +388,10 @@ def _distinct(details: Any) -> list[Any]:
 def _mistake(detail: Any, *, brief: bool = False) -> str:
     """Return one of pydantic's errors as text: the key, what is wrong, what to do."""
     whole = detail["loc"]
-    is_key = detail["type"] in {"extra_forbidden", "missing"}  # then the last part is one, whatever it looks like
+    is_key = detail["type"] in {
+        "extra_forbidden",
+        "missing",
+    }  # then the last part is one, whatever it looks like
     place = [
         part
         for number, part in enumerate(whole, 1)
