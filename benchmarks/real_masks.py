@@ -22,7 +22,7 @@ from scipy.spatial import distance_matrix
 from scipy.stats import poisson
 
 import tilegc
-from tilegc.detection.in_memory import Detections
+from tilegc.in_memory import Detections
 from tilegc.schema import Bit
 
 __all__ = [

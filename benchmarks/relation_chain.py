@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 
 from benchmarks.planted import fluxes, kinds, law_of
-from tilegc import pipeline
+from tilegc import running
 from tilegc.io.tables import read_parquet
 from tilegc.simulation import simulate
 from tilegc.skygrid.cells import read_sky_cells
@@ -23,7 +23,7 @@ def measure(preset: str, seed: int, workers: int, place: Path) -> dict[str, floa
     """Simulate one cluster, run the chain, and return both laws."""
     folder = place / f"{preset}-{seed}"
     simulate(folder, preset=preset, seed=seed)
-    run = pipeline.run(folder / "run.yaml", folder / "run", workers=workers)
+    run = running.run(folder / "run.yaml", folder / "run", workers=workers)
     relation, truth = run.summary["relation"], run.summary["truth"]
     law = relation["likelihood"]
     ranking = {str(row["map"]): int(row["rank"]) for row in run.ranking}

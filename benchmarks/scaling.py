@@ -25,7 +25,7 @@ import psutil
 
 from benchmarks.command_line import Parser, at_least, existing_file, said
 from benchmarks.size import cpu, workers
-from tilegc import pipeline
+from tilegc import running
 from tilegc.cluster import connect
 from tilegc.engine import DaskEngine, Unit, for_client
 from tilegc.engine.futures import run_length
@@ -131,7 +131,7 @@ def real(run_file: Path, counts: list[int]) -> None:
         spent, before, theirs = Spent(), cpu([psutil.Process()]), []
         begun = time.perf_counter()
         with watched(spent, theirs):
-            pipeline.run(run_file, folder / "run", workers=count)
+            running.run(run_file, folder / "run", workers=count)
         wall, mine = time.perf_counter() - begun, cpu([psutil.Process()]) - before
         found = digest(folder / "run")
         first = first or found

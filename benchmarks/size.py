@@ -24,7 +24,7 @@ from rich.table import Table
 
 from benchmarks.command_line import Parser, at_least, existing_file, existing_folder, said
 from benchmarks.measure import console, environment
-from tilegc import pipeline
+from tilegc import running
 from tilegc.engine import RichProgress
 
 SCALE = 0.03
@@ -186,7 +186,7 @@ def peak(pid: int) -> float:
 def watched(run_file: Path, folder: Path, count: int) -> list[Taken]:
     """Run the chain; return its passes."""
     watch = Watch()
-    pipeline.run(run_file, folder, workers=count, progress=watch)
+    running.run(run_file, folder, workers=count, progress=watch)
     watch.close()
     return watch.passes
 

@@ -69,33 +69,33 @@ if TYPE_CHECKING:
     from tilegc import lazy
     from tilegc.catalogue import CatalogueProfile, profile_of
     from tilegc.config import RunConfig, load, resolve
-    from tilegc.detection.in_memory import Detections, detect_in
-    from tilegc.pipeline import audit, detect, plan, run
+    from tilegc.in_memory import Detections, detect_in
     from tilegc.planning import Plan
     from tilegc.prediction import Prediction, predict
     from tilegc.run_folder import Run, open_run
     from tilegc.run_folder.status import Status, status, verify
+    from tilegc.running import audit, detect, plan, run
     from tilegc.samples import survey
     from tilegc.simulation import simulate
 
 _MODULES = {
     "CatalogueProfile": "tilegc.catalogue",
-    "Detections": "tilegc.detection.in_memory",
+    "Detections": "tilegc.in_memory",
     "Plan": "tilegc.planning",
     "Prediction": "tilegc.prediction",
     "Run": "tilegc.run_folder",
     "RunConfig": "tilegc.config",
     "Status": "tilegc.run_folder",
-    "audit": "tilegc.pipeline",
-    "detect": "tilegc.pipeline",
-    "detect_in": "tilegc.detection.in_memory",
+    "audit": "tilegc.running",
+    "detect": "tilegc.running",
+    "detect_in": "tilegc.in_memory",
     "load": "tilegc.config",
     "open_run": "tilegc.run_folder",
-    "plan": "tilegc.pipeline",
+    "plan": "tilegc.running",
     "predict": "tilegc.prediction",
     "profile_of": "tilegc.catalogue",
     "resolve": "tilegc.config",
-    "run": "tilegc.pipeline",
+    "run": "tilegc.running",
     "simulate": "tilegc.simulation",
     "status": "tilegc.run_folder",
     "survey": "tilegc.samples",

@@ -8,23 +8,25 @@ the counts with and without them.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
 from astropy.table import QTable
 from scipy.spatial import cKDTree
 
-from tilegc.engine import FieldTiles
+from tilegc.config import RunConfig
 from tilegc.errors import InputError
 from tilegc.io import store
 from tilegc.io.tables import read_parquet
 from tilegc.kernels.peaks import settle
+from tilegc.phases.context import Context
 from tilegc.radial.profile import profile
 from tilegc.relation.boxes import Relation, boxes, fit, index_difference
 from tilegc.skygrid.cells import SkyCells
+from tilegc.skygrid.results import Gridded
 
-__all__ = ["COMPACT", "Planted", "on_planted", "planted", "planted_in_fields", "read_truth"]
+__all__ = ["COMPACT", "Planted", "compared", "on_planted", "planted", "read_truth"]
 
 COMPACT = ("gc", "member_gc", "background_point", "background_extended")
 """Kinds of planted objects that a catalogue of point sources is meant to hold, or cannot tell from such."""
@@ -156,13 +158,35 @@ def planted(
     )
 
 
-def planted_in_fields(
-    truth: QTable, cells: SkyCells, catalogue: Table, keep_limit: float, edges: tuple[float, ...], box: float,
-    exclusion: float, fields: Sequence[FieldTiles],
-) -> Planted:  # fmt: skip
-    """Return what `planted` does, with the good pixels read from the fields' stores."""
-    good = {field.source.name: store.read(field.store, "mask", field.grid.field) == 0 for field in fields}
-    return planted(truth, cells, catalogue, keep_limit, edges, box, exclusion, good)
+def compared(
+    context: Context,
+    config: RunConfig,
+    sky: Gridded,
+    catalogue: Table,
+    truth: QTable | None,
+    edges: tuple[float, ...],
+) -> Planted | None:
+    """Compare a run with what was planted, on the good pixels of its fields; None without a truth table.
+
+    Parameters
+    ----------
+    context : Context
+    config : RunConfig
+    sky : Gridded
+    catalogue : table
+        Columns of `schema.CANDIDATES`.
+    truth : QTable or None
+        Of `tilegc simulate`.
+    edges : tuple of float
+        Edges of the profile's annuli, arcsec.
+    """
+    if truth is None:
+        return None
+    good = {
+        field.source.name: store.read(field.store, "mask", field.grid.field) == 0 for field in context.fields
+    }
+    exclusion = config.detect.exclusion_radius
+    return planted(truth, sky.cells, catalogue, sky.limit, edges, config.relation.box, exclusion, good)
 
 
 def on_planted(truth: QTable, catalogue: Table, flux_limit: float) -> np.ndarray:

@@ -14,7 +14,7 @@ from benchmarks.detection import table as table_of
 from benchmarks.purity import BINS, COMPACT, RESOLVED, Counts, count, of_field
 from benchmarks.recipes import RECIPES, configured, find
 from tests.support import mock
-from tilegc import pipeline
+from tilegc import running
 from tilegc.simulation import simulate
 
 
@@ -116,7 +116,7 @@ def test_rows_of_a_field():
 def test_the_benchmark_finds_what_a_run_finds(by, tmp_path, monkeypatch):
     mock.no_report(monkeypatch)
     config = configured(simulate(tmp_path / "sky", preset="tiny", size=(256, 200)), RECIPES[by])
-    run = pipeline.run(config, tmp_path / "run", workers=0)
+    run = running.run(config, tmp_path / "run", workers=0)
     found = find(config, tmp_path)
     assert len(run.catalogue) > 50
     for name in run.fields:

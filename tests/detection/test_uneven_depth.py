@@ -5,8 +5,9 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from tilegc import in_memory
 from tilegc.config import resolve
-from tilegc.detection import in_memory, shapes, threshold
+from tilegc.detection import shapes, threshold
 from tilegc.detection.noise import global_noise, local_noise
 from tilegc.engine import FieldTiles
 from tilegc.filter import detection_map

@@ -10,9 +10,10 @@ from astropy.io import fits
 
 from tests.support import mock
 from tests.support.command import tilegc
-from tilegc import pipeline
+from tilegc import running
 from tilegc.errors import InputChangedError, RunFolderError
 from tilegc.places import opened, unwatch, watch
+from tilegc.report import phase as report_phase
 from tilegc.run_folder import status
 
 pytestmark = pytest.mark.usefixtures("no_report")
@@ -61,13 +62,13 @@ def test_a_mosaic_that_changes_before_it_is_read_again(change, workers, tmp_path
     path = tmp_path / "in" / "a_f090w_i2d.fits"
     progress = At("filter", lambda: change(path))
     with pytest.raises(InputChangedError, match=rf"^{path}: .*changed") as caught:
-        pipeline.run(run_file, tmp_path / "run", workers=workers, progress=progress)
+        running.run(run_file, tmp_path / "run", workers=workers, progress=progress)
     assert caught.value.exit_code == 1
     assert "\n" not in str(caught.value)
     how = status(tmp_path / "run")
     assert (how.state, str(path) in how.error) == ("failed", True)
     with pytest.raises(RunFolderError, match="inputs have changed"):
-        pipeline.run(run_file, tmp_path / "run", workers=0, resume=True)
+        running.run(run_file, tmp_path / "run", workers=0, resume=True)
 
 
 @pytest.mark.parametrize("name", ["kappa.fits", "b_f150w_i2d.fits"])
@@ -75,7 +76,7 @@ def test_an_input_that_changes_after_its_last_reading(name, tmp_path, monkeypatc
     """Nothing opens it any more: the digests at the end tell."""
     run_file = mock.write_inputs(tmp_path / "in")
     path = tmp_path / "in" / name
-    ordinary = pipeline.write_report
+    ordinary = report_phase.write_report
 
     def report(*arguments):
         content = bytearray(path.read_bytes())
@@ -83,7 +84,7 @@ def test_an_input_that_changes_after_its_last_reading(name, tmp_path, monkeypatc
         path.write_bytes(content)
         return ordinary(*arguments)
 
-    monkeypatch.setattr(pipeline, "write_report", report)
+    monkeypatch.setattr(report_phase, "write_report", report)
     outcome = tilegc("run", run_file, "-o", tmp_path / "run", "--workers", "0")
     assert outcome.code == 1
     assert outcome.err.startswith(f"tilegc: {path}: ")

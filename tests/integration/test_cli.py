@@ -17,7 +17,8 @@ from astropy.io import fits
 
 from tests.support import mock
 from tests.support.command import listing, tilegc
-from tilegc import __version__, config, open_run, pipeline
+from tilegc import __version__, config, open_run
+from tilegc.density import phase as density_phase
 from tilegc.io.tables import read_ecsv
 from tilegc.schema import FILES
 
@@ -321,7 +322,7 @@ def test_a_bug_is_one_line_too(run_file, tmp_path, monkeypatch):
     def broken(*_args, **_kwargs):
         raise ZeroDivisionError("division by zero")
 
-    monkeypatch.setattr(pipeline.rho, "rho", broken)
+    monkeypatch.setattr(density_phase.rho, "rho", broken)
     found = tilegc("run", run_file, "-o", tmp_path / "run", "--workers", 0)
     assert found.code == 1
     assert re.search(r"ZeroDivisionError.*log\.txt", found.err.splitlines()[-1])

@@ -17,7 +17,7 @@ from regions import Regions
 
 from tests.support import mock
 from tests.support.command import tilegc
-from tilegc import open_run, pipeline
+from tilegc import open_run, running
 from tilegc.sky import SkyGrid
 
 CANDIDATES = {
@@ -234,6 +234,10 @@ def run(run_file):
     found = tilegc("run", run_file, "--workers", 0)
     assert found.code == 0, found
     return open_run(run_file.with_name("run-run"))
+
+
+def test_the_plan_names_the_passes_of_the_log(run_file, run):
+    assert mock.logged_passes(run) == mock.planned_passes(run_file)
 
 
 def check_tree(content, tree, *, null, place="summary"):
@@ -514,7 +518,7 @@ def test_what_promises_nothing_is_still_told(run):
         manifest["products"]
     )
     assert all(len(digest) == 64 for digest in manifest["products"].values())
-    again = pipeline.plan(run.path / "run.yaml", run.path.with_name("elsewhere"))
+    again = running.plan(run.path / "run.yaml", run.path.with_name("elsewhere"))
     assert again.refusals == ()
 
 

@@ -14,9 +14,9 @@ from scipy.spatial.distance import cdist
 
 import tilegc
 from tests.support import mock
-from tilegc import pipeline
-from tilegc.detection.in_memory import SKY, Detections
+from tilegc import running
 from tilegc.errors import InputError
+from tilegc.in_memory import SKY, Detections
 from tilegc.io import store
 from tilegc.schema import FILES
 
@@ -38,7 +38,7 @@ def test_the_bytes_of_a_run_with_one_tile(
     content["photometry"] = "off"  # detect_in ends at the peaks
     content.pop("convergence")
     path.write_text(yaml.safe_dump(content))
-    run = pipeline.run(path, workers=0)
+    run = running.run(path, workers=0)
     data = run.field("a").load()
     scale = store.attributes(str(run.path / FILES.store / "a.zarr"))["pixel_scale_arcsec"]
     sections = {name: content[name] for name in ("mask", "filter", "detect") if name in content}

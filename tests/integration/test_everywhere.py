@@ -30,7 +30,7 @@ from tests.integration.test_object_store import BUCKET, KEY, SECRET, get_session
 from tests.support import mock
 from tests.support import slurm as slurms
 from tests.support.certificates import authority
-from tilegc import pipeline
+from tilegc import running
 from tilegc.places import files_below, place
 from tilegc.simulation import simulate
 
@@ -52,7 +52,7 @@ def alone(run_file: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     whole = mock.edited(run_file, "whole.yaml", {"tiles.size": 4096})
     return told(
         "one process, whole fields",
-        pipeline.run(whole, tmp_path_factory.mktemp("alone") / "run", workers=0).path,
+        running.run(whole, tmp_path_factory.mktemp("alone") / "run", workers=0).path,
     )
 
 
@@ -67,7 +67,7 @@ def told(where: str, run: Path) -> Path:
 
 def test_local(run_file, alone, tmp_path):
     mock.assert_same(
-        told("two local workers", pipeline.run(run_file, tmp_path / "run", workers=2).path), alone
+        told("two local workers", running.run(run_file, tmp_path / "run", workers=2).path), alone
     )
 
 
@@ -86,7 +86,7 @@ def test_slurm(run_file, alone, tmp_path, monkeypatch):
     with slurms.running(tmp_path / "state") as slurm:
         for name, value in slurm.environment.items():
             monkeypatch.setenv(name, value)
-        run = pipeline.run(elsewhere, tmp_path / "run", cluster_name="slurm").path
+        run = running.run(elsewhere, tmp_path / "run", cluster_name="slurm").path
     mock.assert_same(told("two jobs of SLURM", run), alone)
 
 
@@ -119,7 +119,7 @@ def test_tls(run_file, alone, tmp_path):
         address = scheduler_file(listed)
         for number in range(2):
             start(*WORKER, address, "--nthreads", "1", *options, log=tmp_path / f"worker{number}.log")
-        run = pipeline.run(run_file, tmp_path / "run", scheduler=address, tls=files(ours)).path
+        run = running.run(run_file, tmp_path / "run", scheduler=address, tls=files(ours)).path
     mock.assert_same(told("two workers on TLS", run), alone)
 
 
@@ -140,7 +140,7 @@ def test_object_store(run_file, alone, tmp_path, monkeypatch):
         for path in run_file.parent.iterdir():
             if path.is_file():
                 place(f"s3://{BUCKET}/in/{path.name}").write_bytes(path.read_bytes())
-        pipeline.run(f"s3://{BUCKET}/in/{run_file.name}", f"s3://{BUCKET}/run", workers=2)
+        running.run(f"s3://{BUCKET}/in/{run_file.name}", f"s3://{BUCKET}/run", workers=2)
         for name in files_below(place(f"s3://{BUCKET}/run")):
             (tmp_path / "run" / name).parent.mkdir(parents=True, exist_ok=True)
             (tmp_path / "run" / name).write_bytes(place(f"s3://{BUCKET}/run/{name}").read_bytes())

@@ -9,7 +9,7 @@ import pytest
 import xarray as xr
 
 from tests.support import mock, oracle
-from tilegc import lazy, pipeline
+from tilegc import lazy, running
 from tilegc.config import Filter, Mask, resolve
 from tilegc.errors import ConfigError
 
@@ -22,7 +22,7 @@ def run(tmp_path_factory):
     run_file = mock.write_inputs(folder, ingest="always", tiles={"size": 37})
     with pytest.MonkeyPatch.context() as patch:
         mock.no_report(patch)
-        return pipeline.run(run_file, workers=0)
+        return running.run(run_file, workers=0)
 
 
 def same(ours: xr.DataArray, theirs: np.ndarray) -> None:

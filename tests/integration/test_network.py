@@ -17,7 +17,7 @@ import pytest
 from tests.support import mock
 from tests.support.certificates import authority
 from tests.support.command import tilegc
-from tilegc import pipeline
+from tilegc import running
 from tilegc.cluster import TLS, workers_for
 from tilegc.engine import DaskEngine, Unit
 from tilegc.errors import InputError
@@ -77,7 +77,7 @@ WORKER = (sys.executable, "-m", "distributed.cli.dask_worker")
 def test_tls_gives_the_same_bytes_and_refuses_strangers(tmp_path, capfd):
     ours, foreign = (authority(tmp_path / name, "127.0.0.1") for name in ("ours", "foreign"))
     run_file = mock.write_inputs(tmp_path / "in", tiles={"size": 40})
-    expected = pipeline.run(run_file, tmp_path / "alone", workers=0)
+    expected = running.run(run_file, tmp_path / "alone", workers=0)
     options = (
         "--protocol",
         "tls",
@@ -107,7 +107,7 @@ def test_tls_gives_the_same_bytes_and_refuses_strangers(tmp_path, capfd):
         assert address.startswith("tls://")
         start(*WORKER, address, "--nthreads", "1", *options, log=tmp_path / "worker.log")
         page = tmp_path / "page.html"
-        found = pipeline.run(
+        found = running.run(
             run_file, tmp_path / "run", scheduler=str(place), tls=files(ours), performance_report=page
         )
         mock.assert_same(found, expected)
@@ -261,7 +261,7 @@ RESTARTED = 'while :; do "$@"; sleep 1; done'
 )
 def test_a_link_that_fails(network, tmp_path, fault):
     run_file = mock.write_inputs(tmp_path / "in", tiles={"size": 12})
-    expected = pipeline.run(run_file, tmp_path / "alone", workers=0)
+    expected = running.run(run_file, tmp_path / "alone", workers=0)
     timeouts = {
         "DASK_DISTRIBUTED__COMM__TIMEOUTS__TCP": "12s",
         "DASK_DISTRIBUTED__COMM__TIMEOUTS__CONNECT": "12s",
@@ -336,7 +336,7 @@ def test_a_link_that_fails(network, tmp_path, fault):
 def test_counters_are_on_the_metrics_page(tmp_path):
     run_file = mock.write_inputs(tmp_path / "in", tiles={"size": 48})
     with workers_for(workers=1) as found:
-        pipeline.run(run_file, tmp_path / "run", scheduler=found.client.scheduler.address)
+        running.run(run_file, tmp_path / "run", scheduler=found.client.scheduler.address)
 
         def fails_once(folder, payload):
             if payload == 1 and not (folder / "failed").exists():

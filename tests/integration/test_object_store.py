@@ -19,7 +19,7 @@ import pytest
 
 from tests.support import ceph, mock
 from tests.support.command import tilegc
-from tilegc import pipeline
+from tilegc import running
 from tilegc.errors import InputError, RunFolderError
 from tilegc.io.fits import read_window
 from tilegc.io.probe import probe_field
@@ -138,7 +138,7 @@ def run_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def reference(run_file: Path, tmp_path_factory: pytest.TempPathFactory):
-    return pipeline.run(run_file, tmp_path_factory.mktemp("reference") / "run", workers=0)
+    return running.run(run_file, tmp_path_factory.mktemp("reference") / "run", workers=0)
 
 
 @pytest.fixture(scope="module")
@@ -159,7 +159,7 @@ def copy_run(source: str, target: str) -> None:
 
 def test_everything_in_the_store_is_the_same_bytes_as_on_disk(uploaded, reference, tmp_path, monkeypatch):
     monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
-    found = pipeline.run(uploaded, f"s3://{BUCKET}/all", workers=0)
+    found = running.run(uploaded, f"s3://{BUCKET}/all", workers=0)
     here, there = mock.products(reference), mock.products(found)
     assert sorted(here) == sorted(there)
     assert [name for name in here if here[name] != there[name]] == []
@@ -188,9 +188,9 @@ def test_start_rules_hold_in_the_store(uploaded, reference):
     kept = place(f"{target}/notes.txt")
     kept.write_bytes(b"mine")
     with pytest.raises(RunFolderError, match="give --resume to go on with it, or --overwrite"):
-        pipeline.run(uploaded, target, workers=0)
-    assert pipeline.run(uploaded, target, workers=0, resume=True).summary["n_detected"] > 0
-    found = pipeline.run(uploaded, target, workers=0, overwrite=True)
+        running.run(uploaded, target, workers=0)
+    assert running.run(uploaded, target, workers=0, resume=True).summary["n_detected"] > 0
+    found = running.run(uploaded, target, workers=0, overwrite=True)
     assert kept.read_bytes() == b"mine"
     assert mock.products(found) == mock.products(reference)
     chunk = next(name for name in files_below(place(target)) if name.startswith("store/a.zarr/rho/c/"))
@@ -348,7 +348,7 @@ def drops_out(gate: Gate, uploaded: str, reference, seconds: float) -> None:
 
     thread = threading.Thread(target=drop)
     thread.start()
-    found = pipeline.run(uploaded, target, workers=0)
+    found = running.run(uploaded, target, workers=0)
     thread.join()
     assert seen == [("running", True)]
     assert not place(f"{target}/{FILES.heartbeat}").exists()

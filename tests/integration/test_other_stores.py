@@ -11,7 +11,7 @@ import pytest
 
 from tests.support import emulators, mock
 from tests.support.command import tilegc
-from tilegc import pipeline
+from tilegc import running
 from tilegc.places import create, files_below, place
 from tilegc.run_folder import open_run, verify
 
@@ -48,7 +48,7 @@ def uploaded(root: str, run_file: Path) -> str:
 
 @pytest.fixture(scope="module")
 def reference(run_file: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return pipeline.run(run_file, tmp_path_factory.mktemp("reference") / "run", workers=0).path
+    return running.run(run_file, tmp_path_factory.mktemp("reference") / "run", workers=0).path
 
 
 def test_marks_are_put_only_where_none_is(root):

@@ -7,17 +7,20 @@ import subprocess
 import sys
 
 import pytest
+import yaml
 from astropy.io import fits
 
 from tests.support import mock
 from tests.support.command import tilegc
 from tilegc import config as run_config
-from tilegc import planning
+from tilegc import planning, running
 from tilegc.config import RunConfig
 from tilegc.errors import ResourceError
 from tilegc.io import reading_cost
 from tilegc.io.fits import BandSource, FieldSource, read_window
 from tilegc.io.probe import probe_field
+from tilegc.io.psf import write_psf
+from tilegc.kernels.psf_model import model
 
 MEASURE = """
 import sys
@@ -97,13 +100,72 @@ def test_the_planned_memory_holds(tmp_path, name):
 
 
 def test_a_plan_that_does_not_fit_is_refused():
-    step = planning.Step("filter", 1000, 2**40, writes=True)
+    step = planning.Step(name="filter", over="tiles", units=1000, memory=2**40)
     reasons = planning._memory(planning.Plan((step,), 0, 0, ()), workers=4)
     assert len(reasons) == 1
     assert "filter" in reasons[0]
     assert "tiles.size" in reasons[0]
     with pytest.raises(ResourceError, match="rho"):
         planning.check(planning.Plan((step,), 0, 0, ("rho does not fit",)))
+
+
+def bare(folder):
+    """Replace the mosaics by ones that have neither errors nor weights."""
+    for path in folder.glob("*_i2d.fits"):
+        with fits.open(path) as planes:
+            science = fits.HDUList([planes[0].copy(), planes["SCI"].copy()])
+        science.writeto(path, overwrite=True)
+
+
+def with_psfs(run_file):
+    """Give every band a PSF, so that no stars are looked for."""
+    content = yaml.safe_load(run_file.read_text())
+    for name in mock.BANDS:
+        found = model(name, mock.SCALE, 10)
+        write_psf(
+            run_file.with_name(f"{name}.fits"), found, band=name, scale=mock.SCALE, origin="model", n_stars=0
+        )
+        for field in content["fields"]:
+            field["bands"][name] = {"sci": field["bands"][name], "psf": f"{name}.fits"}
+    run_file.write_text(yaml.safe_dump(content))
+
+
+@pytest.mark.parametrize(
+    ("case", "changes", "expected"),
+    [
+        ("bare", {}, {"repeated values": True, "band noise": False, "photometry: sky": False}),
+        ("bare", {"recipe": "calibrated"}, {"repeated values": True, "stars": True, "ridges": True}),
+        (
+            "weighted",
+            {"photometry": {}, "mask.spikes": "auto"},
+            {"repeated values": False, "bright stars": True},
+        ),
+        (
+            "weighted",
+            {"recipe": "calibrated", "fields.1": None},
+            {"photometry: residuals": True, "stars": True},
+        ),
+        ("weighted", {"recipe": "calibrated", "photometry": "off"}, {"photometry: sky": False}),
+        (
+            "psfs",
+            {"recipe": "calibrated", "mask.extended": "off"},
+            {"stars": False, "mid-scale noise": False},
+        ),
+        ("gzip", {"outputs": []}, {"ingest": True, "maps": False}),
+    ],
+)
+def test_the_plan_names_the_passes_of_the_log(case, changes, expected, tmp_path):
+    """Of runs up to the catalogue; `tests/property/test_same_bytes.py` and others hold whole runs to the same."""
+    run_file = mock.write_inputs(tmp_path / "in", container="grizli-gz" if case == "gzip" else "i2d")
+    if case == "bare":
+        bare(run_file.parent)
+    if case == "psfs":
+        with_psfs(run_file)
+    run_file = mock.edited(run_file, "changed.yaml", changes)
+    run = running.run(run_file, tmp_path / "run", workers=0, until="catalogue")
+    logged = mock.logged_passes(run)
+    assert logged == mock.planned_passes(run_file, until="catalogue")
+    assert {name: name in logged for name in expected} == expected
 
 
 def planned(folder, centres=(150.0,), shape=(800, 1200), **settings):

@@ -17,7 +17,7 @@ import yaml
 from tests.integration.test_image import image  # noqa: F401  (a fixture)
 from tests.support import kube as kubernetes
 from tests.support import mock
-from tilegc import pipeline
+from tilegc import running
 from tilegc.simulation import simulate
 
 pytestmark = [
@@ -92,7 +92,7 @@ def mosaics(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def reference(mosaics: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return pipeline.run(mosaics, tmp_path_factory.mktemp("reference") / "run", workers=0).path
+    return running.run(mosaics, tmp_path_factory.mktemp("reference") / "run", workers=0).path
 
 
 @pytest.fixture(scope="module")

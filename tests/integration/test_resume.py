@@ -18,7 +18,7 @@ from astropy.io import fits
 import tilegc as package
 from tests.support import mock
 from tests.support.command import listing, tilegc
-from tilegc import pipeline
+from tilegc import running
 from tilegc.engine.serial import SerialEngine
 from tilegc.errors import ConfigError, RunFolderError, TilesFailedError
 from tilegc.io import atomic
@@ -44,7 +44,7 @@ def run_file(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def undisturbed(run_file, tmp_path_factory):
-    return pipeline.run(run_file, tmp_path_factory.mktemp("undisturbed") / "run", workers=0)
+    return running.run(run_file, tmp_path_factory.mktemp("undisturbed") / "run", workers=0)
 
 
 @pytest.fixture
@@ -97,13 +97,13 @@ def test_interrupted_in_a_pass(name, run_file, undisturbed, tmp_path, monkeypatc
     """Ctrl-C in the second unit; what was marked is not done again."""
     with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
         interrupt_units(patch, name, 1, KeyboardInterrupt())
-        pipeline.run(run_file, tmp_path / "run", workers=0)
+        running.run(run_file, tmp_path / "run", workers=0)
     found = status(tmp_path / "run")
     assert (found.state, found.alive) == ("stopped", False)
     before = {step.name: step.done for step in found.passes}
     with monkeypatch.context() as patch:
         counts = counted_units(patch)
-        run = pipeline.run(run_file, tmp_path / "run", workers=0, resume=True)
+        run = running.run(run_file, tmp_path / "run", workers=0, resume=True)
     mock.assert_same(run, undisturbed)
     totals = {step.name: step.total for step in found.passes}
     for step in PASSES:
@@ -126,7 +126,7 @@ def calibrated(run_file, tmp_path_factory):
         "convergence": None,
     }
     changed = mock.edited(run_file, "calibrated.yaml", changes)
-    return changed, pipeline.run(changed, tmp_path_factory.mktemp("calibrated") / "run", workers=0)
+    return changed, running.run(changed, tmp_path_factory.mktemp("calibrated") / "run", workers=0)
 
 
 @pytest.mark.parametrize(
@@ -155,11 +155,11 @@ def test_the_calibrated_recipe_interrupted_in_a_pass(name, calibrated, tmp_path,
     after = 0 if name == "balance" else 1  # one unit in all
     with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
         interrupt_units(patch, name, after, KeyboardInterrupt())
-        pipeline.run(run_file, tmp_path / "run", workers=0)
+        running.run(run_file, tmp_path / "run", workers=0)
     marked = {step.name: step.done for step in status(tmp_path / "run").passes}
     with monkeypatch.context() as patch:
         counts = counted_units(patch)
-        run = pipeline.run(run_file, tmp_path / "run", workers=0, resume=True)
+        run = running.run(run_file, tmp_path / "run", workers=0, resume=True)
     mock.assert_same(run, undisturbed)
     assert len(counts.get("ingest", ())) == 0 < marked["ingest"]
     for found in (run.path / "psf").iterdir():
@@ -186,9 +186,9 @@ def test_killed_between_a_payload_and_its_mark(name, run_file, undisturbed, tmp_
 
     with monkeypatch.context() as patch, pytest.raises(Power):
         patch.setattr(Ledger, "mark", no_mark)
-        pipeline.run(run_file, tmp_path / "run", workers=0)
+        running.run(run_file, tmp_path / "run", workers=0)
     assert {step.name: step.done for step in status(tmp_path / "run").passes}[name] == 0
-    mock.assert_same(pipeline.run(run_file, tmp_path / "run", workers=0, resume=True), undisturbed)
+    mock.assert_same(running.run(run_file, tmp_path / "run", workers=0, resume=True), undisturbed)
 
 
 @pytest.mark.parametrize(
@@ -211,9 +211,9 @@ def test_killed_while_a_file_is_written(name, run_file, undisturbed, tmp_path, m
 
     with monkeypatch.context() as patch, pytest.raises(Power):
         patch.setattr(atomic.os, "replace", pull_the_plug)
-        pipeline.run(run_file, tmp_path / "run", workers=0)
+        running.run(run_file, tmp_path / "run", workers=0)
     assert not [path for path in (tmp_path / "run").rglob("*") if name in path.name]
-    mock.assert_same(pipeline.run(run_file, tmp_path / "run", workers=0, resume=True), undisturbed)
+    mock.assert_same(running.run(run_file, tmp_path / "run", workers=0, resume=True), undisturbed)
 
 
 def test_tiles_that_fail(run_file, undisturbed, tmp_path, monkeypatch):
@@ -242,8 +242,8 @@ def test_tiles_that_fail(run_file, undisturbed, tmp_path, monkeypatch):
     assert {step.name: (step.done, step.total) for step in looked.passes}["filter"] == (17, 18)
     with pytest.raises(TilesFailedError), monkeypatch.context() as patch:
         patch.setattr(SerialEngine, "_do", do)
-        pipeline.run(run_file, tmp_path / "run", workers=0, resume=True)
-    mock.assert_same(pipeline.run(run_file, tmp_path / "run", workers=0, resume=True), undisturbed)
+        running.run(run_file, tmp_path / "run", workers=0, resume=True)
+    mock.assert_same(running.run(run_file, tmp_path / "run", workers=0, resume=True), undisturbed)
 
 
 def test_interrupted_again_and_again(run_file, undisturbed, tmp_path, monkeypatch):
@@ -261,7 +261,7 @@ def test_interrupted_again_and_again(run_file, undisturbed, tmp_path, monkeypatc
         with monkeypatch.context() as patch:
             patch.setattr(SerialEngine, "_do", do)
             try:
-                run = pipeline.run(run_file, tmp_path / "run", workers=0, resume=True)
+                run = running.run(run_file, tmp_path / "run", workers=0, resume=True)
             except KeyboardInterrupt:
                 continue
         break
@@ -321,7 +321,7 @@ def test_kill_9(workers, name, slow_file, undisturbed, tmp_path):
     assert refused.code == 2
     assert "--resume" in refused.err
     assert "--overwrite" in refused.err
-    mock.assert_same(pipeline.run(slow_file, tmp_path / "run", workers=0, resume=True), undisturbed)
+    mock.assert_same(running.run(slow_file, tmp_path / "run", workers=0, resume=True), undisturbed)
     left = [path.name for path in (tmp_path / "run").rglob("*") if path.name.endswith((".part", ".partial"))]
     assert left == []
 
@@ -336,7 +336,7 @@ def test_ctrl_c(workers, slow_file, undisturbed, tmp_path):
     assert err.splitlines()[-1] == "tilegc: interrupted; go on with --resume"
     assert "Traceback" not in err
     assert status(tmp_path / "run").state == "stopped"
-    mock.assert_same(pipeline.run(slow_file, tmp_path / "run", workers=0, resume=True), undisturbed)
+    mock.assert_same(running.run(slow_file, tmp_path / "run", workers=0, resume=True), undisturbed)
 
 
 @pytest.mark.parametrize(
@@ -371,7 +371,7 @@ def test_sigterm_and_sighup_leave_the_folder_in_order(number, workers, slow_file
 def test_a_second_start_without_a_flag_names_both(run_file, finished):
     before = listing(finished)
     with pytest.raises(RunFolderError, match=r"state: done.*--resume.*--overwrite"):
-        pipeline.run(run_file, finished, workers=0)
+        running.run(run_file, finished, workers=0)
     assert listing(finished) == before
 
 
@@ -384,13 +384,13 @@ def test_flags_on_what_is_hardly_a_run(there, flag, run_file, undisturbed, tmp_p
     elif there == "begun":
         with monkeypatch.context() as patch, pytest.raises(Power):
             interrupt_units(patch, "ingest", 0, Power())
-            pipeline.run(run_file, folder, workers=0)
-    mock.assert_same(pipeline.run(run_file, folder, workers=0, **{flag: True}), undisturbed)
+            running.run(run_file, folder, workers=0)
+    mock.assert_same(running.run(run_file, folder, workers=0, **{flag: True}), undisturbed)
 
 
 def test_resume_of_a_finished_run(run_file, undisturbed, finished, monkeypatch):
     counts = counted_units(monkeypatch)
-    run = pipeline.run(run_file, finished, workers=0, resume=True)
+    run = running.run(run_file, finished, workers=0, resume=True)
     mock.assert_same(run, undisturbed)
     assert not set(PASSES) & set(counts)
     assert run.manifest["state"] == "done"
@@ -403,7 +403,7 @@ def test_resume_of_a_finished_run(run_file, undisturbed, finished, monkeypatch):
 def test_resume_makes_good_what_was_deleted(run_file, undisturbed, finished):
     (finished / FILES.catalogue).unlink()
     shutil.rmtree(finished / FILES.maps)
-    mock.assert_same(pipeline.run(run_file, finished, workers=0, resume=True), undisturbed)
+    mock.assert_same(running.run(run_file, finished, workers=0, resume=True), undisturbed)
 
 
 @pytest.mark.parametrize(
@@ -420,7 +420,7 @@ def test_other_settings_are_refused(changes, said, run_file, finished):
     changed = mock.edited(run_file, "changed.yaml", changes)
     before = listing(finished)
     with pytest.raises(RunFolderError, match=rf"settings have changed.*{said}.*--overwrite"):
-        pipeline.run(changed, finished, workers=0, resume=True)
+        running.run(changed, finished, workers=0, resume=True)
     assert listing(finished) == before
 
 
@@ -441,7 +441,7 @@ def test_other_inputs_are_refused(name, run_file, finished, tmp_path):
         assert path.read_bytes() != content
         before = listing(finished)
         with pytest.raises(RunFolderError, match=rf"inputs have changed.*{name}.*--overwrite"):
-            pipeline.run(run_file, finished, workers=0, resume=True)
+            running.run(run_file, finished, workers=0, resume=True)
         assert listing(finished) == before
     finally:
         path.write_bytes(content)
@@ -452,11 +452,11 @@ def test_inputs_that_moved_are_the_same_inputs(run_file, undisturbed, tmp_path, 
     with monkeypatch.context() as patch:
         interrupt_units(patch, "mask", 2, Power())
         with pytest.raises(Power):
-            pipeline.run(run_file, tmp_path / "run", workers=0)
+            running.run(run_file, tmp_path / "run", workers=0)
     elsewhere = shutil.copytree(run_file.parent, tmp_path / "elsewhere")
     counts = counted_units(monkeypatch)
     moved = (tmp_path / "run").rename(tmp_path / "moved")
-    run = pipeline.run(elsewhere / run_file.name, moved, workers=0, resume=True)
+    run = running.run(elsewhere / run_file.name, moved, workers=0, resume=True)
     assert "ingest" not in counts
     assert "filter" not in counts
     mock.assert_same(run, undisturbed)
@@ -467,7 +467,7 @@ def test_inputs_that_moved_are_the_same_inputs(run_file, undisturbed, tmp_path, 
 
 def test_touched_inputs_are_the_same_inputs(run_file, undisturbed, finished):
     os.utime(run_file.parent / "kappa.fits")
-    mock.assert_same(pipeline.run(run_file, finished, workers=0, resume=True), undisturbed)
+    mock.assert_same(running.run(run_file, finished, workers=0, resume=True), undisturbed)
 
 
 def test_overwrite_keeps_what_is_not_ours(run_file, undisturbed, finished):
@@ -476,7 +476,7 @@ def test_overwrite_keeps_what_is_not_ours(run_file, undisturbed, finished):
         (finished / name).parent.mkdir(parents=True, exist_ok=True)
         (finished / name).write_text("mine")
     changed = mock.edited(run_file, "overwrite.yaml", {"fields.1": None, "tiles.size": 50})
-    run = pipeline.run(changed, finished, workers=0, overwrite=True)
+    run = running.run(changed, finished, workers=0, overwrite=True)
     assert run.fields == ("a",)
     assert not (finished / "store" / "b.zarr").exists()
     assert not (finished / "maps" / "b_rho.fits").exists()
@@ -484,12 +484,12 @@ def test_overwrite_keeps_what_is_not_ours(run_file, undisturbed, finished):
         assert (finished / name).read_text() == "mine"
     shutil.rmtree(finished / "store" / "other.zarr")
     (finished / "maps" / "mine.fits").unlink()
-    mock.assert_same(pipeline.run(run_file, finished, workers=0, overwrite=True), undisturbed)
+    mock.assert_same(running.run(run_file, finished, workers=0, overwrite=True), undisturbed)
 
 
 def test_resume_and_overwrite_exclude_each_other(run_file, finished):
     with pytest.raises(ConfigError, match="--resume and --overwrite"):
-        pipeline.run(run_file, finished, workers=0, resume=True, overwrite=True)
+        running.run(run_file, finished, workers=0, resume=True, overwrite=True)
 
 
 # --- verify -------------------------------------------------------------------------------------------------
@@ -553,5 +553,5 @@ def test_a_store_that_is_not_as_it_was_left_is_refused(finished, run_file, damag
         shutil.rmtree(finished / "store")
     manifest = (finished / "manifest.json").read_bytes()
     with pytest.raises(RunFolderError, match=r"not as its run left it: store/a\.zarr.*--overwrite"):
-        pipeline.run(run_file, finished, workers=0, resume=True)
+        running.run(run_file, finished, workers=0, resume=True)
     assert (finished / "manifest.json").read_bytes() == manifest

@@ -17,7 +17,7 @@ from tests.support import mock
 from tests.support import slurm as slurms
 from tests.support.command import tilegc
 from tests.support.sockets import exposed, listening
-from tilegc import pipeline
+from tilegc import running
 from tilegc.cluster import ONE_THREAD, workers_for
 from tilegc.config import Compute
 from tilegc.engine import Unit, for_client
@@ -115,7 +115,7 @@ def test_a_job_cancelled_in_the_middle_is_replaced_and_the_bytes_are_those_of_on
 ):
     """The mock cluster `tiny`, or a part of it, through two jobs, driver and workers on TLS, and through none."""
     run_file = simulate(tmp_path / "sim", preset="tiny", size=size)
-    expected = pipeline.run(run_file, tmp_path / "alone", workers=0)
+    expected = running.run(run_file, tmp_path / "alone", workers=0)
     content = yaml.safe_load(run_file.read_text())
     content["compute"] = {"workers": 2, "memory": "1 GiB", "jobs": JOBS}
     content["tiles"] = {"size": min(size) // 4}
@@ -128,7 +128,7 @@ def test_a_job_cancelled_in_the_middle_is_replaced_and_the_bytes_are_those_of_on
         cancelled.append(min(slurm.jobs(), key=int))
         slurm("scancel", cancelled[0])
 
-    found = pipeline.run(elsewhere, tmp_path / "run", cluster_name="slurm", progress=Once(12, cancel))
+    found = running.run(elsewhere, tmp_path / "run", cluster_name="slurm", progress=Once(12, cancel))
     mock.assert_same(found, expected)
     assert cancelled
     end = time.monotonic() + 10
@@ -225,7 +225,7 @@ def test_one_allocation_for_everything(slurm, tmp_path, monkeypatch):
     """`deploy/slurm/tilegc.sbatch` on both nodes; a worker that is killed is started again."""
     script = Path(__file__).resolve().parents[2] / "deploy" / "slurm" / "tilegc.sbatch"
     run_file = mock.write_inputs(tmp_path / "in", tiles={"size": 24})
-    expected = pipeline.run(run_file, tmp_path / "alone", workers=0)
+    expected = running.run(run_file, tmp_path / "alone", workers=0)
     monkeypatch.setenv("TILEGC_PYTHON", sys.executable)
     monkeypatch.setenv("TILEGC_INTERFACE", "lo")
     slurm(

@@ -8,7 +8,7 @@ import pytest
 
 from tests.support import mock
 from tests.support.sockets import exposed, listening
-from tilegc import pipeline
+from tilegc import running
 from tilegc.cluster import workers_for
 from tilegc.config import Compute
 
@@ -46,7 +46,7 @@ def test_a_socket_on_every_interface_is_noticed():
 
 def test_every_process_of_a_run_listens_on_loopback_alone(tmp_path):
     lister = Lister()
-    pipeline.run(mock.write_inputs(tmp_path / "in"), tmp_path / "run", workers=2, progress=lister)
+    running.run(mock.write_inputs(tmp_path / "in"), tmp_path / "run", workers=2, progress=lister)
     assert len(lister.processes) >= 3, "driver and two workers were looked at"
     assert not exposed(lister.seen)
 

@@ -3,7 +3,7 @@
 import numpy as np
 from numba import njit
 
-from tilegc import pipeline
+from tilegc import running
 from tilegc.cluster import connect
 from tilegc.engine import seconds_compiled
 from tilegc.kernels.compiled import compile_seconds
@@ -34,8 +34,8 @@ def test_workers_count_too() -> None:
 
 def test_the_user_is_told_once_it_matters() -> None:
     told: list[str] = []
-    pipeline._say_compiled(0.4, told.append)
+    running._say_compiled(0.4, told.append)
     assert told == []
-    pipeline._say_compiled(24.6, told.append)
+    running._say_compiled(24.6, told.append)
     assert told == ["kernels compiled: 25 s of work in this run, none in the next ones of this installation"]
-    pipeline._say_compiled(24.6, None)
+    running._say_compiled(24.6, None)

@@ -9,7 +9,7 @@ import pytest
 from astropy.io import fits
 
 from tests.support import mock
-from tilegc import pipeline
+from tilegc import running
 from tilegc.config import FieldInput, load
 from tilegc.errors import InputError
 from tilegc.io.hdus import open_bytes
@@ -47,7 +47,7 @@ def test_the_log_names_them(run_file, tmp_path, caplog, monkeypatch):
     (run_file.parent / "away.reg").write_text(f'fk5\ncircle({mock.RA},{mock.DEC + 1},2")\n')
     changed = mock.edited(run_file, "away.yaml", {"fields.0.masks": ["arc.reg", "away.reg"]})
     with caplog.at_level(logging.WARNING, logger="tilegc"):
-        run = pipeline.run(changed, tmp_path / "run", workers=0)
+        run = running.run(changed, tmp_path / "run", workers=0)
     said = [record.getMessage() for record in caplog.records if "masks no pixel" in record.getMessage()]
     assert len(said) == 1
     assert "field a: " in said[0]

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from tests.support import mock
-from tilegc import pipeline
+from tilegc import running
 from tilegc.config import resolve
 from tilegc.errors import ConfigError
 from tilegc.photometry.catalogue import stamp_radius, typical_depth
@@ -22,7 +22,7 @@ def run(tmp_path_factory: pytest.TempPathFactory, no_report: None) -> Run:
     run_file = mock.write_inputs(folder)
     changes = {"recipe": "calibrated", "detect.threshold": {"sigma": 2.5}, "photometry": {"apertures": [1.0]}}
     changed = mock.edited(run_file, "calibrated.yaml", changes)
-    return pipeline.run(changed, folder / "run", workers=0)
+    return running.run(changed, folder / "run", workers=0)
 
 
 def test_every_candidate_has_its_columns(run):

@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import ndimage
 
-from tilegc.detection import in_memory as detection
+from tilegc import in_memory as detection
 from tilegc.phases.context import Context
 from tilegc.schema import Bit
 

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from tests.support import mock
-from tilegc import pipeline
+from tilegc import running
 from tilegc.engine.serial import SerialEngine
 from tilegc.io.payload import damaged, recording
 from tilegc.run_folder import Ledger, verify
@@ -72,7 +72,7 @@ def run_file(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def undisturbed(run_file, tmp_path_factory):
-    return pipeline.run(run_file, tmp_path_factory.mktemp("undisturbed") / "run", workers=0)
+    return running.run(run_file, tmp_path_factory.mktemp("undisturbed") / "run", workers=0)
 
 
 @pytest.fixture(scope="module")
@@ -82,7 +82,7 @@ def interrupted(run_file, tmp_path_factory):
     with pytest.MonkeyPatch.context() as patch:
         stopping(patch, "sky-grid")
         with pytest.raises(Power):
-            pipeline.run(run_file, folder, workers=0)
+            running.run(run_file, folder, workers=0)
     return folder
 
 
@@ -145,7 +145,7 @@ def test_a_file_where_none_was_is_noticed(tmp_path):
 
 def resumed(folder, run_file):
     lines: list[str] = []
-    found = pipeline.run(run_file, folder, workers=0, resume=True, tell=lines.append)
+    found = running.run(run_file, folder, workers=0, resume=True, tell=lines.append)
     return found, [line for line in lines if line.startswith("damaged since")]
 
 
@@ -211,7 +211,7 @@ def test_a_power_failure_drops_what_was_not_flushed(
     with monkeypatch.context() as patch:
         stopping(patch, name, after)
         with pytest.raises(Power):
-            pipeline.run(run_file, folder, workers=0)
+            running.run(run_file, folder, workers=0)
     lost = [
         path
         for path in sorted(folder.rglob("*"))

@@ -16,7 +16,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from tests.support import mock
-from tilegc import pipeline, schema
+from tilegc import running, schema
 from tilegc.cluster import connect
 from tilegc.engine.serial import SerialEngine
 from tilegc.simulation import simulate
@@ -35,7 +35,7 @@ def run_file(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def reference(run_file, tmp_path_factory):
-    return pipeline.run(run_file, tmp_path_factory.mktemp("reference") / "run", workers=0)
+    return running.run(run_file, tmp_path_factory.mktemp("reference") / "run", workers=0)
 
 
 @pytest.fixture(scope="module")
@@ -78,9 +78,15 @@ def test_the_reference_holds_something_of_everything(reference):
     assert np.isfinite(reference.field("a").rho.values).any()
 
 
+def test_the_plan_names_the_passes_of_the_log(run_file, reference):
+    assert mock.logged_passes(reference) == [
+        name for name in mock.planned_passes(run_file) if name != "figures"
+    ]
+
+
 def test_a_changed_setting_changes_the_products(run_file, reference, tmp_path):
     """The comparison can fail: another seed moves the inpainted sources, and nothing of the catalogue."""
-    other = pipeline.run(mock.edited(run_file, "seed.yaml", {"inpaint.seed": 8}), tmp_path / "run", workers=0)
+    other = running.run(mock.edited(run_file, "seed.yaml", {"inpaint.seed": 8}), tmp_path / "run", workers=0)
     ours, theirs = mock.products(other), mock.products(reference)
     assert ours["inpainted.parquet"] != theirs["inpainted.parquet"]
     assert ours["maps/a_rho.fits"] != theirs["maps/a_rho.fits"]
@@ -94,7 +100,7 @@ def test_tile_size(size, run_file, reference, tmp_path):
     """Ragged, one tile of one field only, smaller than the halo; on a lattice of its own or not."""
     assert (min(mock.SHAPES["b"]) < 96 and size < HALO) or size >= 64
     changed = mock.edited(run_file, f"tiles{size}.yaml", {"tiles.size": size})
-    mock.assert_same(pipeline.run(changed, tmp_path / "run", workers=0), reference)
+    mock.assert_same(running.run(changed, tmp_path / "run", workers=0), reference)
 
 
 @pytest.fixture(scope="module")
@@ -102,16 +108,19 @@ def calibrated(tmp_path_factory, run_file):
     """The other recipe, with what it chooses itself: local noise, purity, threshold."""
     changes = {"recipe": "calibrated", "detect.threshold": "auto", "detect.purity": 0.9}
     changed = mock.edited(run_file, "calibrated.yaml", changes)
-    return changed, pipeline.run(changed, tmp_path_factory.mktemp("calibrated") / "run", workers=0)
+    return changed, running.run(changed, tmp_path_factory.mktemp("calibrated") / "run", workers=0)
 
 
 def test_tile_size_of_the_calibrated_recipe(calibrated, tmp_path):
     run_file, expected = calibrated
+    assert mock.logged_passes(expected) == [
+        name for name in mock.planned_passes(run_file) if name != "figures"
+    ]
     chosen = {name: field["threshold_chosen"] for name, field in expected.summary["fields"].items()}
     assert any(chosen.values())
     assert np.isfinite(expected.candidates["purity"]).any()
     changed = mock.edited(run_file, "calibrated33.yaml", {"tiles.size": 33})
-    run = pipeline.run(changed, tmp_path / "run", workers=0)
+    run = running.run(changed, tmp_path / "run", workers=0)
     mock.assert_same(run, expected)
     for found in (run.path / "psf").iterdir():
         assert found.read_bytes() == (expected.path / "psf" / found.name).read_bytes()
@@ -127,7 +136,7 @@ def test_the_calibrated_recipe_in_other_ways(size, how, calibrated, threads, pro
     changed = mock.edited(run_file, f"calibrated{size}.yaml", {"tiles.size": size})
     where = {"threads": threads, "processes": processes.scheduler.address}
     keywords = {"workers": 0} if how == "serial" else {"scheduler": where[how]}
-    run = pipeline.run(changed, tmp_path / "run", **keywords)
+    run = running.run(changed, tmp_path / "run", **keywords)
     mock.assert_same(run, expected)
     for found in (run.path / "psf").iterdir():
         assert found.read_bytes() == (expected.path / "psf" / found.name).read_bytes()
@@ -139,7 +148,7 @@ def test_the_calibrated_recipe_in_other_ways(size, how, calibrated, threads, pro
 def test_any_tile_size(size, workers, run_file, reference, threads, tmp_path_factory):
     changed = mock.edited(run_file, f"tiles{size}.yaml", {"tiles.size": size})
     how = {"workers": 0} if workers == 0 else {"scheduler": threads}
-    mock.assert_same(pipeline.run(changed, tmp_path_factory.mktemp("any") / "run", **how), reference)
+    mock.assert_same(running.run(changed, tmp_path_factory.mktemp("any") / "run", **how), reference)
 
 
 def test_every_estimator(run_file, tmp_path):
@@ -150,20 +159,20 @@ def test_every_estimator(run_file, tmp_path):
         "density.neighbours": 5,
         "outputs": list(schema.MAPS),
     }
-    whole = pipeline.run(mock.edited(run_file, "all.yaml", asked), tmp_path / "whole", workers=0)
+    whole = running.run(mock.edited(run_file, "all.yaml", asked), tmp_path / "whole", workers=0)
     steps = [field["inpainting"] for field in whole.summary["fields"].values()]
     assert all(1 <= step["iterations"] <= 4 and step["last_change"] < 0.1 for step in steps)
     for name in schema.MAPS:
         assert np.isfinite(whole.field("a")[name].values).any(), name
         assert whole.map_path("a", name).exists()
     changed = mock.edited(run_file, "cut.yaml", {**asked, "tiles.size": 37})
-    mock.assert_same(pipeline.run(changed, tmp_path / "run", workers=0), whole)
+    mock.assert_same(running.run(changed, tmp_path / "run", workers=0), whole)
 
 
 def test_fewer_maps_change_nothing_else(run_file, reference, tmp_path):
     """What no FITS image is asked of is still in the store, where later stages read it."""
     changed = mock.edited(run_file, "fewer.yaml", {"outputs": ["rho"], "tiles.size": 50})
-    run = pipeline.run(changed, tmp_path / "run", workers=0)
+    run = running.run(changed, tmp_path / "run", workers=0)
     ours, theirs = mock.products(run), mock.products(reference)
     maps = {"maps/a_rho.fits", "maps/b_rho.fits"}
     assert {name for name in ours if name.startswith("maps/")} == maps
@@ -176,44 +185,44 @@ def test_fewer_maps_change_nothing_else(run_file, reference, tmp_path):
 
 def test_threads(run_file, reference, threads, tmp_path):
     changed = mock.edited(run_file, "threads.yaml", {"tiles.size": 33})
-    mock.assert_same(pipeline.run(changed, tmp_path / "run", scheduler=threads), reference)
+    mock.assert_same(running.run(changed, tmp_path / "run", scheduler=threads), reference)
 
 
 def test_processes(run_file, reference, processes, tmp_path):
     """By the address of a scheduler whose workers are processes; the ingest is theirs too."""
     changed = mock.edited(run_file, "processes.yaml", {"tiles.size": 33, "ingest": "always"})
     address = processes.scheduler.address
-    mock.assert_same(pipeline.run(changed, tmp_path / "run", scheduler=address), reference)
+    mock.assert_same(running.run(changed, tmp_path / "run", scheduler=address), reference)
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("workers", [1, 2, 3])
 def test_own_workers(workers, run_file, reference, tmp_path):
     changed = mock.edited(run_file, f"own{workers}.yaml", {"tiles.size": 40})
-    mock.assert_same(pipeline.run(changed, tmp_path / "run", workers=workers), reference)
+    mock.assert_same(running.run(changed, tmp_path / "run", workers=workers), reference)
 
 
 @pytest.mark.parametrize("mode", ["never", "always"])
 def test_ingest(mode, run_file, reference, tmp_path):
     changed = mock.edited(run_file, f"{mode}.yaml", {"ingest": mode, "tiles.size": 48})
-    run = pipeline.run(changed, tmp_path / "run", workers=0)
+    run = running.run(changed, tmp_path / "run", workers=0)
     assert ("sci" in run.field("a")) is (mode == "always")
     mock.assert_same(run, reference)
 
 
 def test_an_earlier_ingest(run_file, reference, tmp_path):
     """`store:` instead of bands, as `tilegc ingest` left it."""
-    stores = pipeline.ingest_only(run_file, tmp_path / "earlier", workers=0)
+    stores = running.ingest_only(run_file, tmp_path / "earlier", workers=0)
     fields = {f"fields.{number}.store": str(path) for number, path in enumerate(stores)}
     bands = {f"fields.{number}.bands": None for number in range(len(stores))}
     changed = mock.edited(run_file, "store.yaml", {**fields, **bands, "tiles.size": 50})
-    mock.assert_same(pipeline.run(changed, tmp_path / "run", workers=0), reference)
+    mock.assert_same(running.run(changed, tmp_path / "run", workers=0), reference)
 
 
 def test_tile_compressed_files(reference, tmp_path):
     """The same pixels in RICE-style containers: everything but the header cards of the container."""
     run_file = mock.write_inputs(tmp_path / "rice", container="rice")
-    run = pipeline.run(mock.edited(run_file, "r.yaml", {"tiles.size": 48}), tmp_path / "run", workers=0)
+    run = running.run(mock.edited(run_file, "r.yaml", {"tiles.size": 48}), tmp_path / "run", workers=0)
     mock.assert_same(run, reference)
 
 
@@ -221,9 +230,9 @@ def test_gzipped_files(tmp_path):
     """grizli's layout: gzipped files go through an ingest, plain ones are read in windows."""
     plain = mock.write_inputs(tmp_path / "plain", container="grizli", ingest="never")
     gzipped = mock.write_inputs(tmp_path / "gz", container="grizli-gz", tiles={"size": 48})
-    run = pipeline.run(gzipped, tmp_path / "gz-run", workers=0)
+    run = running.run(gzipped, tmp_path / "gz-run", workers=0)
     assert "sci" in run.field("a")
-    mock.assert_same(run, pipeline.run(plain, tmp_path / "plain-run", workers=0))
+    mock.assert_same(run, running.run(plain, tmp_path / "plain-run", workers=0))
 
 
 def test_tiles_in_another_order(run_file, reference, tmp_path, monkeypatch):
@@ -247,7 +256,7 @@ def test_tiles_in_another_order(run_file, reference, tmp_path, monkeypatch):
         lambda self, name, function, units, **rest: run_all(self, name, function, units[::-1], **rest),
     )
     changed = mock.edited(run_file, "order.yaml", {"tiles.size": 33})
-    mock.assert_same(pipeline.run(changed, tmp_path / "run", workers=0), reference)
+    mock.assert_same(running.run(changed, tmp_path / "run", workers=0), reference)
     assert len(failed) > 20
 
 
@@ -256,10 +265,10 @@ def test_a_simulated_cluster(processes, tmp_path):
     """Four bands, bright stars, a truth table: one tile in this process, many on workers."""
     run_file = simulate(tmp_path / "sim", preset="tiny", size=(240, 180))
     one = mock.edited(run_file, "one.yaml", {"tiles.size": 1000, "ingest": "always"})
-    expected = pipeline.run(one, tmp_path / "one", workers=0)
+    expected = running.run(one, tmp_path / "one", workers=0)
     assert expected.summary["truth"]["completeness"] > 0.5
     many = mock.edited(run_file, "many.yaml", {"tiles.size": 71})
-    mock.assert_same(pipeline.run(many, tmp_path / "many", scheduler=processes.scheduler.address), expected)
+    mock.assert_same(running.run(many, tmp_path / "many", scheduler=processes.scheduler.address), expected)
 
 
 def test_products_name_no_tile_no_path_and_no_time(run_file, reference, tmp_path):

@@ -8,11 +8,11 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from tilegc.products.remarks import on_outer_field
 
 from tests.support import counts
 from tests.support.hand import AREA, each_cell, sky
 from tilegc.geometry import Box
-from tilegc.products.remarks import on_outer_field
 from tilegc.relation.boxes import boxes
 from tilegc.relation.likelihood import SLOPE, box_counts, describe, fit_counts, too_small_outer
 from tilegc.sky import SkyGrid

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import math
+import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -16,7 +17,11 @@ import xarray as xr
 import yaml
 from astropy.io import fits
 
-from tilegc import pipeline
+from tilegc.config import load
+from tilegc.inputs import examine
+from tilegc.phases.planned import Planned
+from tilegc.pipeline import phases_until
+from tilegc.report import phase as report_phase
 from tilegc.run_folder import Run
 from tilegc.schema import FILES
 
@@ -207,7 +212,22 @@ def edited(path: Path, to: str, changes: Mapping[str, Any]) -> Path:
 
 def no_report(monkeypatch: Any) -> None:
     """Leave out figures and page, which promise no bytes and take most of a small run's time."""
-    monkeypatch.setattr(pipeline, "write_report", lambda *_: None)
+    monkeypatch.setattr(report_phase, "write_report", lambda *_: None)
+
+
+def logged_passes(run: Run | Path) -> list[str]:
+    """Return the names of the passes of a run, in the order in which its log first has them."""
+    folder = run.path if isinstance(run, Run) else run
+    lines = re.findall(r"INFO +(.+): \d+ of \d+ units", (folder / FILES.log).read_text())
+    return list(dict.fromkeys(lines))
+
+
+def planned_passes(run_file: Path, until: str | None = None) -> list[str]:
+    """Return the names of the passes that a plan says a run always has."""
+    config = load(run_file)
+    planned = Planned(config=config, sources=examine(config).sources)
+    steps = (step for phase in phases_until(until) for step in phase.passes(planned))
+    return [step.name for step in steps if not step.rarely]
 
 
 def products(run: Run | Path) -> dict[str, bytes]:

@@ -22,11 +22,11 @@ def demo(
     workers: Workers = None,
 ) -> None:
     """Simulate a small cluster and run the chain on it. With two modules; says what was found."""
-    from tilegc import pipeline  # noqa: PLC0415
+    from tilegc import running  # noqa: PLC0415
     from tilegc.simulation import simulate as write  # noqa: PLC0415
 
     run_file = write(directory, preset="small", overwrite=_is_mock(directory), progress=SimulationBar())
-    found = pipeline.run(
+    found = running.run(
         run_file, directory / "run", workers=workers, overwrite=True, progress=pass_progress(), tell=tell
     )
     print_found(found)

@@ -47,10 +47,10 @@ def ingest(
 ) -> None:
     """Write the Zarr stores alone."""
     _refuse_mistakes(run_file)
-    from tilegc import pipeline  # noqa: PLC0415
+    from tilegc import running  # noqa: PLC0415
 
-    directory = output or pipeline.default_directory(run_file)
-    stores = pipeline.ingest_only(
+    directory = output or running.default_directory(run_file)
+    stores = running.ingest_only(
         run_file,
         directory,
         workers=workers,
@@ -66,9 +66,9 @@ def ingest(
 def plan(run_file: RunFile, output: Output = None, workers: Workers = None) -> None:
     """Say what a run will take, or why it is refused. Nothing is computed."""
     _refuse_mistakes(run_file)
-    from tilegc import pipeline  # noqa: PLC0415
+    from tilegc import running  # noqa: PLC0415
 
-    found = pipeline.plan(run_file, output or pipeline.default_directory(run_file), workers=workers)
+    found = running.plan(run_file, output or running.default_directory(run_file), workers=workers)
     print_plan(found)
     if found.refusals:
         for reason in found.refusals:
@@ -82,10 +82,10 @@ def audit(
 ) -> None:
     """Look at the images and the map before a run. Each line: value, verdict, what to do."""
     _refuse_mistakes(run_file)
-    from tilegc import pipeline  # noqa: PLC0415
+    from tilegc import running  # noqa: PLC0415
     from tilegc.images.audits import rows  # noqa: PLC0415
 
-    lines = list(rows(pipeline.audit(run_file, progress=pass_progress(lines=False))))
+    lines = list(rows(running.audit(run_file, progress=pass_progress(lines=False))))
     if as_json:
         typer.echo(json.dumps({"audit": lines}, indent=2, allow_nan=False))
     else:
@@ -120,9 +120,9 @@ def run(
         typer.echo(config.dump(config.load(run_file)), nl=False)
         return
     _refuse_mistakes(run_file)
-    from tilegc import pipeline  # noqa: PLC0415
+    from tilegc import running  # noqa: PLC0415
 
-    found = pipeline.run(
+    found = running.run(
         run_file,
         output,
         workers=workers,
@@ -156,9 +156,9 @@ def detect(
 ) -> None:
     """Run the chain up to the catalogue. `tilegc run --resume` continues to the rest."""
     _refuse_mistakes(run_file)
-    from tilegc import pipeline  # noqa: PLC0415
+    from tilegc import running  # noqa: PLC0415
 
-    found = pipeline.detect(
+    found = running.detect(
         run_file,
         output,
         workers=workers,

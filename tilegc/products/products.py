@@ -4,23 +4,23 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-import xarray as xr
 
 from tilegc.config import RunConfig
 from tilegc.density.density_map import resolutions
-from tilegc.density.trend import Convergence
-from tilegc.detection.noise.global_noise import Noise
+from tilegc.density.results import Mapped
+from tilegc.detection.results import Detected
 from tilegc.detection.shapes import POINT
 from tilegc.detection.threshold import Selection
 from tilegc.engine import FieldTiles, Unit
+from tilegc.filter.results import Filtered
 from tilegc.geometry import Box
 from tilegc.images import audits as audit
-from tilegc.images.psfs import BandPsf
+from tilegc.images.results import Audited
 from tilegc.io import store
 from tilegc.io.atomic import write_bytes
 from tilegc.io.exports import write_fits_table, write_short, write_votable
@@ -28,8 +28,11 @@ from tilegc.io.maps import write_map
 from tilegc.io.psf import write_psf
 from tilegc.io.tables import write_ecsv, write_parquet, write_regions
 from tilegc.mask import masked_area
+from tilegc.mask.results import Masked
 from tilegc.phases.context import Context
+from tilegc.phases.phase import Results
 from tilegc.photometry.catalogue import band_names, typical_depth
+from tilegc.photometry.results import Measured
 from tilegc.places import Place
 from tilegc.planted import Planted
 from tilegc.products import warnings
@@ -37,14 +40,12 @@ from tilegc.products.exporting import REGION_RADIUS, listed_columns
 from tilegc.radial import contamination, mass_table
 from tilegc.radial.contamination import Component
 from tilegc.radial.intensity import Fit
-from tilegc.radial.mass_table import Line
-from tilegc.radial.masses import Masses
-from tilegc.radial.profile import Contamination
 from tilegc.radial.published import is_as1063
-from tilegc.radial.radial_laws import Radial
-from tilegc.relation.boxes import Boxes, Comparison, Relation
+from tilegc.radial.results import Profiled
+from tilegc.relation.boxes import Relation
 from tilegc.relation.kernel import KernelStatistics
 from tilegc.relation.likelihood import CountsRelation, describe
+from tilegc.relation.results import Related
 from tilegc.run_folder import RunFolder
 from tilegc.schema import (
     ARRAYS,
@@ -63,21 +64,18 @@ from tilegc.schema import (
     SCHEMA_VERSION,
     SENSITIVITY,
     SHAPE,
-    SKY_GRID,
     STARS,
     VERSION,
 )
 from tilegc.sky import cosmology, kpc_per_arcsec
-from tilegc.skygrid.cells import SkyCells
 from tilegc.skygrid.lens_models import LensModels, Peak
+from tilegc.skygrid.results import Gridded
 
 __all__ = [
-    "Results",
     "summarise",
     "write_catalogue",
     "write_maps",
     "write_noise",
-    "write_sky_grid",
     "write_summary",
     "write_tables",
 ]
@@ -86,58 +84,7 @@ __all__ = [
 ROWS = 512
 """Rows of a map that are held at a time."""
 
-BOX = ("xi", "eta", "area", "count", "kappa")
-
 Table = dict[str, np.ndarray]
-
-
-@dataclass(frozen=True)
-class Results:
-    """What a run found, in the driver's memory."""
-
-    noise: Mapping[str, Noise]
-    selection: Selection
-    inpainted: Table
-    convergence: Mapping[str, Convergence]
-    """Of the inpainting, by field."""
-    cells: SkyCells
-    relation: Relation | None
-    """None without a kappa map."""
-    counts: CountsRelation | None
-    """The likelihood of counts given kappa; None without a kappa map."""
-    comparison: Comparison | None
-    kernel: KernelStatistics | None
-    """Errors of the comparison and the best kernel; None without a kappa map."""
-    ranking: Table | None
-    sensitivity: Table | None
-    profile: Table
-    contamination: Contamination
-    radial: Radial
-    budget: list[Component]
-    masses: Masses
-    mass_lines: list[Line]
-    lens: tuple[LensModels, list[Peak]] | None
-    planted: Planted | None
-    """None unless the run file names a truth table."""
-    audit: tuple[audit.Line, ...]
-    psfs: Mapping[str, tuple[BandPsf, ...]]
-    """Of every field's bands: what shapes, and the calibrated filter, are measured with."""
-    masked: Mapping[str, np.ndarray]
-    """By field, pixels by annulus and value of the mask, int64 (annulus, 256)."""
-    masked_edges: np.ndarray
-    """Edges of these annuli, arcsec."""
-    stars: Table
-    """Columns of `schema.STARS`: what is masked for the wings of bright stars."""
-
-    @property
-    def candidates(self) -> Table:
-        """The peaks >= T."""
-        return self.selection.candidates
-
-    @property
-    def catalogue(self) -> Table:
-        """The sources: the peaks >= keep x T."""
-        return self.selection.catalogue
 
 
 def write_catalogue(context: Context, config: RunConfig, folder: RunFolder, selection: Selection) -> None:
@@ -158,38 +105,39 @@ def write_catalogue(context: Context, config: RunConfig, folder: RunFolder, sele
 def write_tables(context: Context, config: RunConfig, folder: RunFolder, results: Results) -> None:
     """Write catalogue, candidates, inpainted, relation and profile."""
     recipe = {"recipe": config.recipe}
-    write_catalogue(context, config, folder, results.selection)
-    drawn = {column.name: results.inpainted[column.name] for column in INPAINTED}
+    write_catalogue(context, config, folder, results[Measured].selection)
+    drawn = {column.name: results[Mapped].inpainted[column.name] for column in INPAINTED}
     write_parquet(folder.path / FILES.inpainted, INPAINTED, drawn, recipe)
-    bins = results.relation.bins if results.relation else {column.name: np.zeros(0) for column in RELATION}
-    write_ecsv(folder.path / FILES.relation, RELATION, bins, recipe)
+    related = results.get(Related)
     for path, columns, table in (
-        (FILES.ranking, RANKING, results.ranking), (FILES.sensitivity, SENSITIVITY, results.sensitivity),
-    ):  # fmt: skip
+        (FILES.relation, RELATION, None if related is None else related.binned.bins),
+        (FILES.ranking, RANKING, None if related is None else related.ranking),
+        (FILES.sensitivity, SENSITIVITY, None if related is None else related.sensitivity),
+    ):
         empty = {column.name: np.zeros(0) for column in columns}
         write_ecsv(folder.path / path, columns, empty if table is None else table, recipe)
-    write_ecsv(folder.path / FILES.profile, PROFILE, results.profile, recipe)
-    for name, bands in results.psfs.items():
+    write_ecsv(folder.path / FILES.profile, PROFILE, results[Profiled].profile, recipe)
+    for name, bands in results[Filtered].psfs.items():
         for found in bands:
             write_psf(
                 folder.psf(name, found.band), found.psf, band=found.band, scale=context.source(name).scale,
                 origin=found.origin, n_stars=found.n_stars,
             )  # fmt: skip
-    write_ecsv(folder.path / FILES.radial, RADIAL, results.radial.annuli, recipe)
-    write_ecsv(folder.path / FILES.shape, SHAPE, results.radial.shapes, recipe)
-    write_ecsv(folder.path / FILES.masses, MASSES, mass_table.as_table(results.mass_lines), recipe)
+    write_ecsv(folder.path / FILES.radial, RADIAL, results[Profiled].radial.annuli, recipe)
+    write_ecsv(folder.path / FILES.shape, SHAPE, results[Profiled].radial.shapes, recipe)
+    write_ecsv(folder.path / FILES.masses, MASSES, mass_table.as_table(results[Profiled].mass_lines), recipe)
     kpc = kpc_per_arcsec(cosmology(config.cosmology), config.cluster.redshift)
     estimates = contamination.as_table(_estimates(config, results, kpc), kpc)
     write_ecsv(folder.path / FILES.contamination, CONTAMINATION, estimates, recipe)
-    purities = [results.selection.purities[name].table for name in context.names]
+    purities = [results[Measured].selection.purities[name].table for name in context.names]
     write_ecsv(folder.path / FILES.purity, PURITY, _joined(purities), recipe)
-    patterns = [results.selection.patterns[name].table for name in context.names]
+    patterns = [results[Measured].selection.patterns[name].table for name in context.names]
     write_ecsv(folder.path / FILES.pattern, PATTERN, _joined(patterns), recipe)
     pixel_area = {name: context.source(name).pixel_area for name in context.names}
-    masked = masked_area.by_radius(results.masked, results.masked_edges, pixel_area)
+    masked = masked_area.by_radius(results[Masked].counts, results[Masked].edges, pixel_area)
     write_ecsv(folder.path / FILES.masked, MASKED, masked, recipe)
-    write_ecsv(folder.path / FILES.stars, STARS, results.stars, recipe)
-    write_ecsv(folder.path / FILES.audit, AUDIT, audit.columns(results.audit), recipe)
+    write_ecsv(folder.path / FILES.stars, STARS, results[Masked].stars, recipe)
+    write_ecsv(folder.path / FILES.audit, AUDIT, audit.columns(results[Audited].lines), recipe)
 
 
 def _joined(tables: list[Table]) -> Table:
@@ -200,7 +148,7 @@ def _joined(tables: list[Table]) -> Table:
 def write_noise(context: Context, results: Results) -> None:
     """Write the local noise of every field into its store."""
     for field in context.fields:
-        local = results.selection.local[field.source.name]
+        local = results[Measured].selection.local[field.source.name]
         store.write(field.store, "noise", Box(0, 0, *local.values.shape), local.values)
         if local.map.expected:
             store.write(field.store, "noise_factor", Box(0, 0, *local.map.lattice.shape), local.map.lattice)
@@ -250,55 +198,14 @@ def _map_unit(common: None, task: _Map) -> None:  # noqa: ARG001
     )  # fmt: skip
 
 
-def write_sky_grid(
-    recipe: str, path: str, cells: SkyCells, boxes: Boxes | None, recovery: np.ndarray, counting: np.ndarray,
-    light: np.ndarray | None,
-) -> None:  # fmt: skip
-    """Write the sky grid, and the boxes of the relation, as store/sky-grid.zarr; coordinates are arcsec.
-
-    Parameters
-    ----------
-    recipe, path : str
-        Recipe of the run; path of the store.
-    cells : SkyCells
-    boxes : Boxes, optional
-        None without a convergence map.
-    recovery : ndarray
-        Share of sources that is seen, (eta, xi); NaN where it is not known.
-    counting : ndarray of bool
-        Cells that the likelihoods of positions count, and the law without galaxies' light, (eta, xi).
-    light : ndarray, optional
-        Of galaxies, (eta, xi); None where the law has no term for it.
-    """
-    in_boxes = {} if boxes is None else {f"box_{name}": getattr(boxes, name) for name in BOX}
-    values = {
-        array.name: getattr(cells, array.name, np.zeros(0, array.dtype)) for array in SKY_GRID
-    } | in_boxes
-    light = np.zeros(cells.kappa.shape) if light is None else light
-    values |= {"recovery": recovery, "in_law": counting, "galaxy_light": light}
-    dataset = xr.Dataset(
-        {
-            array.name: (array.dims, values[array.name], {"units": array.unit, "long_name": array.meaning})
-            for array in SKY_GRID
-        },
-        coords={
-            "eta": ("eta", cells.eta, {"units": "arcsec"}),
-            "xi": ("xi", cells.xi, {"units": "arcsec"}),
-        },
-        attrs={
-            "schema": SCHEMA_VERSION, "recipe": recipe, "fields": list(cells.fields),
-            "pixel_area_arcsec2": cells.pixel_area.tolist(), "cell_arcsec": cells.grid.pixel,
-            "j0": cells.j0, "i0": cells.i0, "ra": cells.grid.ra, "dec": cells.grid.dec,
-        },
-    )  # fmt: skip
-    store.write_dataset(path, dataset)
-
-
-def summarise(context: Context, config: RunConfig, results: Results) -> dict[str, Any]:
+def summarise(
+    context: Context, config: RunConfig, lens: LensModels | None, results: Results
+) -> dict[str, Any]:
     """Return the content of summary.json, but for `timing`; null stands for what could not be measured."""
-    cells = results.cells
+    cells = results[Gridded].cells
     scale = kpc_per_arcsec(cosmology(config.cosmology), config.cluster.redshift)
-    relation, comparison, masses = results.relation, results.comparison, results.masses
+    related, masses = results.get(Related), results[Profiled].masses
+    comparison = related and related.comparison
     realisations = config.inpaint.realisations
     return {
         "schema": SCHEMA_VERSION,
@@ -309,30 +216,30 @@ def summarise(context: Context, config: RunConfig, results: Results) -> dict[str
             name: _field(context, config, results, index, name)
             for index, name in enumerate(context.names)
         },
-        "n_detected": len(results.catalogue["y_peak"]),
-        "n_inpainted": len(results.inpainted["y"]) / realisations,
-        "relation": relation and results.counts and _relation(config, relation, results.counts),
+        "n_detected": len(results[Measured].selection.catalogue["y_peak"]),
+        "n_inpainted": len(results[Mapped].inpainted["y"]) / realisations,
+        "relation": related and _relation(config, related.binned, related.counts),
         "comparison": comparison and {
             "beta": _null(comparison.beta),
             "pearson": _null(comparison.pearson),
             "spearman": _null(comparison.spearman),
             "residual_rms": _null(comparison.residual_rms),
-            **(_kernel(results.kernel) if results.kernel else {}),
+            **(_kernel(related.kernel) if related else {}),
         },
         "contamination": {
-            "per_kpc2": _null(results.contamination.n / scale**2),
-            "err": _null(results.contamination.err / scale**2),
-            "r_lo_arcsec": _null(results.contamination.r_lo),
-            "r_hi_arcsec": _null(results.contamination.r_hi),
+            "per_kpc2": _null(results[Profiled].contamination.n / scale**2),
+            "err": _null(results[Profiled].contamination.err / scale**2),
+            "r_lo_arcsec": _null(results[Profiled].contamination.r_lo),
+            "r_hi_arcsec": _null(results[Profiled].contamination.r_hi),
         },
         "contamination_budget": {one.name: _component(one, scale) for one in _estimates(config, results, scale)},
         "radial": {
-            "cored": _law(results.radial.cored), "elliptical": _law(results.radial.elliptical),
-            "nfw": _law(results.radial.nfw),
-            "axis_ratio": _null(results.radial.shape.axis_ratio),
-            "axis_ratio_err": _null(results.radial.shape.axis_ratio_err),
-            "position_angle_deg": _null(results.radial.shape.position_angle),
-            "position_angle_err_deg": _null(results.radial.shape.position_angle_err),
+            "cored": _law(results[Profiled].radial.cored), "elliptical": _law(results[Profiled].radial.elliptical),
+            "nfw": _law(results[Profiled].radial.nfw),
+            "axis_ratio": _null(results[Profiled].radial.shape.axis_ratio),
+            "axis_ratio_err": _null(results[Profiled].radial.shape.axis_ratio_err),
+            "position_angle_deg": _null(results[Profiled].radial.shape.position_angle),
+            "position_angle_err_deg": _null(results[Profiled].radial.shape.position_angle_err),
         },
         "mass": {
             "sigma_cr_msun_per_kpc2": _null(masses.sigma_cr),
@@ -344,17 +251,17 @@ def summarise(context: Context, config: RunConfig, results: Results) -> dict[str
             "gc_total_from_ratio_msun": _null(masses.gc_from_ratio),
             "mean_gc_msun": _null(masses.mean_gc),
         },
-        "lens": results.lens and _lens(*results.lens),
-        "truth": results.planted and _planted(results.planted),
-        "audit": list(audit.rows(results.audit)),
+        "lens": lens and _lens(lens, results[Profiled].peaks),
+        "truth": _planted(results[Planted]) if Planted in results else None,
+        "audit": list(audit.rows(results[Audited].lines)),
         "warnings": warnings.rows(
             (
-                *warnings.on_audit(results.audit),
+                *warnings.on_audit(results[Audited].lines),
                 *warnings.on_edges(config, {name: _edge_share(context, results, name) for name in context.names}),
                 *warnings.on_detection(
                     config,
-                    results.noise,
-                    results.selection,
+                    results[Detected].noises,
+                    results[Measured].selection,
                     {one.source.name: one.source.band_names for one in context.fields},
                 ),
             )
@@ -364,7 +271,7 @@ def summarise(context: Context, config: RunConfig, results: Results) -> dict[str
 
 
 def _field(context: Context, config: RunConfig, results: Results, index: int, name: str) -> dict[str, Any]:
-    source, cells, noise = context.source(name), results.cells, results.noise[name]
+    source, cells, noise = context.source(name), results[Gridded].cells, results[Detected].noises[name]
     n_pixels = source.shape[0] * source.shape[1]
     with_data = int(cells.n_pixels[index].sum())
     return {
@@ -373,35 +280,38 @@ def _field(context: Context, config: RunConfig, results: Results, index: int, na
         # Of the pixels with data; null where there are none.
         "masked_fraction": 1 - noise.n_good / with_data if with_data else None,
         "no_data_fraction": 1 - with_data / n_pixels,
-        "masked": masked_area.shares(results.masked[name], source.pixel_area),
+        "masked": masked_area.shares(results[Masked].counts[name], source.pixel_area),
         "sigma": _null(noise.sigma),
-        "threshold": _null(results.selection.typical[name]),
+        "threshold": _null(results[Measured].selection.typical[name]),
         "psf": {
             band.band: {
                 "fwhm_arcsec": _null(band.psf.fwhm * source.scale),
                 "origin": band.origin,
                 "n_stars": band.n_stars,
             }
-            for band in results.psfs[name]
+            for band in results[Filtered].psfs[name]
         },
         "n_not_points": int(
-            ((results.candidates["field"] == name) & (results.candidates["shape"] != POINT)).sum()
+            (
+                (results[Measured].selection.candidates["field"] == name)
+                & (results[Measured].selection.candidates["shape"] != POINT)
+            ).sum()
         ),
-        "n_candidates": int((results.candidates["field"] == name).sum()),
-        "n_detected": int((results.catalogue["field"] == name).sum()),
-        "n_inpainted": int((results.inpainted["field"] == name).sum()) / config.inpaint.realisations,
+        "n_candidates": int((results[Measured].selection.candidates["field"] == name).sum()),
+        "n_detected": int((results[Measured].selection.catalogue["field"] == name).sum()),
+        "n_inpainted": int((results[Mapped].inpainted["field"] == name).sum()) / config.inpaint.realisations,
         "inpainting": {
-            "iterations": results.convergence[name].iterations,
-            "last_change": _null(results.convergence[name].change),
+            "iterations": results[Mapped].convergence[name].iterations,
+            "last_change": _null(results[Mapped].convergence[name].change),
         },
         "photometry": _photometry(context, config, results, name),
-        **_limits(results.selection, name),
+        **_limits(results[Measured].selection, name),
     }
 
 
 def _edge_share(context: Context, results: Results, name: str) -> float | None:
     """Return the share of a field's pixels with data that the edge mask takes."""
-    shares = masked_area.shares(results.masked[name], context.source(name).pixel_area)
+    shares = masked_area.shares(results[Masked].counts[name], context.source(name).pixel_area)
     return shares["edge"]["fraction"]
 
 
@@ -409,7 +319,7 @@ def _photometry(context: Context, config: RunConfig, results: Results, name: str
     """Return the depth of every band of a field; None where photometry is off."""
     if config.photometry_settings is None:
         return None
-    depth = typical_depth(results.candidates, name, context.source(name).band_names)
+    depth = typical_depth(results[Measured].selection.candidates, name, context.source(name).band_names)
     return {band: {"mag_5sigma": _null(value)} for band, value in depth.items()}
 
 
@@ -436,7 +346,8 @@ def _limits(selection: Selection, name: str) -> dict[str, Any]:
 
 def _estimates(config: RunConfig, results: Results, kpc: float) -> list[Component]:
     """Return all estimates of the contamination, and what is published where the run is of that cluster."""
-    return [*results.budget, *([contamination.published(kpc)] if is_as1063(config) else [])]
+    published = [contamination.published(kpc)] if is_as1063(config) else []
+    return [*results[Profiled].budget, *published]
 
 
 def _component(one: Component, kpc: float) -> dict[str, float | None]:
@@ -496,7 +407,7 @@ def _kernel(found: KernelStatistics) -> dict[str, Any]:
     }  # fmt: skip
 
 
-def _lens(models: LensModels, peaks: list[Peak]) -> dict[str, Any]:
+def _lens(models: LensModels, peaks: Sequence[Peak]) -> dict[str, Any]:
     first = peaks[0] if peaks else None
     return {
         "scaling_in": models.kappa.scaling_in,

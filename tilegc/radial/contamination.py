@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -177,7 +178,7 @@ def _thinned(thinned: tuple[float, float] | None, base: Component) -> Component:
     return Component(name, n, err, factor, error, how)
 
 
-def as_table(found: list[Component], kpc: float) -> Table:
+def as_table(found: Sequence[Component], kpc: float) -> Table:
     """Return the columns of `schema.CONTAMINATION`."""
     n, err = (np.array([getattr(one, name) for one in found], np.float64) for name in ("n", "err"))
     return {

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -223,7 +224,7 @@ def _means(config: RunConfig, lens: LensModels) -> list[tuple[float, float, floa
     return list(zip(RADII, of(lens.kappa), scatter.tolist(), strict=True))
 
 
-def as_table(lines: list[Line]) -> Table:
+def as_table(lines: Sequence[Line]) -> Table:
     """Return the columns of `schema.MASSES`."""
     return {
         "quantity": np.array([line.quantity for line in lines]),

@@ -9,11 +9,9 @@ import numpy as np
 from tilegc.config import RunConfig
 from tilegc.io.convergence import Kappa
 from tilegc.sky import cosmology, kpc_per_arcsec, lens_scaling, mass_within, sigma_critical
+from tilegc.skygrid.lens_models import APERTURE
 
 __all__ = ["APERTURE", "GC_TO_LENS", "SEARCHED", "VIRIAL_PER_GC", "Masses", "masses", "searched"]
-
-APERTURE = 60.0
-"""Radius, arcsec, of the aperture masses."""
 
 VIRIAL_PER_GC = 5e9
 """Virial mass per globular cluster, Msun (Burkert & Forbes 2020)."""

@@ -20,6 +20,9 @@ __all__ = ["laws", "likelihood_rows", "ranking", "ranking_rows", "sensitivity", 
 BINS: Final = 14
 """Bins in ln kappa, for the eye: no law is fitted to them."""
 
+WIDEST: Final = 20.0
+"""Half width, in ln n, at which the band of a law is cut off."""
+
 LEAST: Final = 3
 """Cells without which there is no figure, and sources that a bin must hold to be drawn."""
 
@@ -149,6 +152,8 @@ def _binned(axes: Axes, boxes: Mapping[str, float], kappa: Floats) -> None:
     spread = np.hypot(
         (boxes["amplitude_err"] or 0.0) / a / b, (boxes["index_err"] or 0.0) / b * np.abs(np.log(n))
     )
+    # A slope that is hardly known has a band beyond any axis, and beyond the floats.
+    spread = np.minimum(spread, WIDEST)
     label = f"binned in n: b = {error_text(b, boxes['index_err'])}"
     axes.plot(kappa, n, color=style.BLUE, lw=1.6, ls=(0, (5, 2)), label=label, zorder=5)
     axes.fill_between(

@@ -247,13 +247,13 @@ def _ended(process: BaseProcess, receiver: Connection) -> tuple[str, str]:
 
 def _drive(told: _Drive, sender: Any) -> None:
     """Run one cluster in this process and say how it ended."""
-    from tilegc import pipeline  # noqa: PLC0415
+    from tilegc import running  # noqa: PLC0415
 
     # Each run has a log of its own; a library's remarks do not belong on the survey's terminal.
     logging.lastResort = None
     warnings.simplefilter("ignore")
     try:
-        pipeline.run(
+        running.run(
             told.config,
             told.directory,
             workers=told.workers,

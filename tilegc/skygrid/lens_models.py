@@ -19,7 +19,18 @@ from tilegc.skygrid.maxima import local_maxima
 if TYPE_CHECKING:
     from astropy.cosmology import FlatLambdaCDM
 
-__all__ = ["LensModels", "Peak", "Realisations", "find_lens_models", "kappa_peaks", "realisations"]
+__all__ = [
+    "APERTURE",
+    "LensModels",
+    "Peak",
+    "Realisations",
+    "find_lens_models",
+    "kappa_peaks",
+    "realisations",
+]
+
+APERTURE = 60.0
+"""Radius, arcsec, of the aperture masses, out to which the realisations of a lens model are read."""
 
 PEAK_RADIUS = 60.0
 """Distance from the centre, arcsec, within which peaks of kappa are looked for."""

@@ -83,10 +83,8 @@ def balances(context: Context, sources: Table, params: Mapping[str, FilterParams
             units.append(Unit(key, LATTICE * LATTICE, task))
     norms = {name: _norms(filtering) for name, filtering in params.items()}
     common = ({field.source.name: field for field in context.fields}, dict(params), norms)
-    found: Table | None = (
-        context.engine.run("balance", _balance_unit, units, common=common, combine=concatenate)
-        if units
-        else None
+    found: Table | None = context.engine.run(
+        "balance", _balance_unit, units, common=common, combine=concatenate
     )
     return {
         field.source.name: _balance(found, index, len(field.source.bands))

@@ -1,7 +1,7 @@
-"""Detection in plain arrays, for cutouts and mosaics without a WCS: the run's own stages, bands in, tables out.
+"""Detection in plain arrays, for cutouts and mosaics without a WCS: bands in, tables out.
 
 The arrays are put into a store of their own in a temporary folder, under a made-up tangent plane, and go through the
-stages of `tilegc.pipeline` from the filter to the catalogue; what depends on the sky is left out of the result.
+phases `tilegc.pipeline.DETECTION`, as those of a run do; what depends on the sky is left out of the result.
 """
 
 from __future__ import annotations
@@ -15,19 +15,17 @@ import numpy as np
 import numpy.typing as npt
 
 from tilegc.config import DetectionConfig, detection_settings
-from tilegc.detection import shapes, threshold
-from tilegc.detection.noise import global_noise as noise
-from tilegc.detection.noise import local_noise
+from tilegc.detection.results import Detected
 from tilegc.engine import FieldTiles
 from tilegc.errors import InputError
-from tilegc.filter import detection_map
 from tilegc.geometry import TileGrid
-from tilegc.images import psfs as psf
 from tilegc.io import store
 from tilegc.io.fits import BandSource, FieldSource
-from tilegc.mask import mask_map as mask
+from tilegc.jobs import DetectionJob
 from tilegc.mask.mask_map import Regions
 from tilegc.phases.context import Context, arrays
+from tilegc.phases.phase import Results, carry_out
+from tilegc.pipeline import DETECTION
 
 __all__ = ["Detections", "detect_in"]
 
@@ -114,7 +112,7 @@ def detect_in(
     sci, planes = _checked(bands, {"err": err or {}, "wht": wht or {}}, scale)
     config = _config(recipe, sections)
     with tempfile.TemporaryDirectory(prefix="tilegc-") as folder:
-        tiles = _stored(recipe, sci, planes, float(scale), Path(folder))
+        tiles = _stored(config, sci, planes, float(scale), Path(folder))
         return _detected(Context(fields=(tiles,)), config)
 
 
@@ -163,7 +161,7 @@ def _config(recipe: str, sections: Mapping[str, object]) -> DetectionConfig:
 
 
 def _stored(
-    recipe: str,
+    config: DetectionConfig,
     sci: dict[str, np.ndarray],
     planes: Mapping[str, dict[str, np.ndarray]],
     scale: float,
@@ -190,7 +188,7 @@ def _stored(
         store=path,
     )
     grid = TileGrid((rows, columns), tile)
-    wanted = arrays((*tables, *detection_map.maps_of(recipe), *mask.MASKS, *local_noise.maps_of(recipe)))
+    wanted = arrays((*tables, *(name for phase in DETECTION for name in phase.arrays(config))))
     store.create(path, wanted, shape=(rows, columns), bands=source.band_names, shard=tile, attrs={})
     for kind, images in tables.items():
         for number, name in enumerate(sci):
@@ -218,27 +216,21 @@ def _tangent_plane(rows: int, columns: int, scale: float) -> str:
 
 
 def _detected(context: Context, config: DetectionConfig) -> Detections:
-    """Take the arrays through the stages, in the run's order."""
-    tiles = context.fields[0]
-    psfs = psf.field_psfs(context, config.recipe, {})
-    filtering = detection_map.detection_map(context, config, psfs if config.recipe == "calibrated" else None)
-    mask.mask(context, config, {FIELD: Regions((), ())}, psfs)
-    noises = noise.noise(context)
-    local = local_noise.local_noise(context, config.detect.exclusion_radius, noises, filtering)
-    tables = shapes.field_tables(psfs)
-    selection = threshold.select(context, config, noises, local, tables, frame=None)
-    selection = shapes.judged(context, config.detect, selection, tables)
+    """Take the arrays through the phases of a run that need no sky."""
+    job = DetectionJob(config=config, regions={FIELD: Regions((), ())}, psfs={})
+    results = carry_out(DETECTION, job, Results(context))
+    found, tiles = results[Detected], context.fields[0]
     detection, bits, light = (
         store.read(tiles.store, name, tiles.source.box) for name in ("detection", "mask", "light")
     )
     return Detections(
-        _without_sky(selection.catalogue),
-        _without_sky(selection.candidates),
+        _without_sky(found.selection.catalogue),
+        _without_sky(found.selection.candidates),
         detection,
         bits,
         light,
-        noises[FIELD].sigma,
-        selection.thresholds[FIELD].value,
+        found.noises[FIELD].sigma,
+        found.selection.thresholds[FIELD].value,
     )
 
 

@@ -1,0 +1,41 @@
+"""The phase `photometry`: positions and fluxes of all candidates at once."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+
+from tilegc.config import RunConfig
+from tilegc.detection.results import Detected
+from tilegc.images.psfs import BandPsf
+from tilegc.phases.context import Context
+from tilegc.phases.planned import Planned, Step
+from tilegc.photometry.catalogue import photometry
+from tilegc.photometry.passes import EQUATIONS, FIRST, POSITIONS, REST
+from tilegc.photometry.results import Measured
+from tilegc.sky import ClusterFrame
+
+__all__ = ["measured", "passes"]
+
+
+def passes(planned: Planned) -> Iterator[Step]:
+    """State the passes, which are repeated field by field and round by round."""
+    if planned.config.photometry_settings is None:
+        return
+    for step, gives in (
+        (FIRST, "normal equations of sources and sky; the driver solves them"),
+        (POSITIONS, "positions and their errors"),
+        (EQUATIONS, "normal equations of sources at their new positions"),
+        (REST, "residuals, apertures and noise of fluxes"),
+    ):
+        yield planned.over_tiles(step, gives)
+
+
+def measured(
+    context: Context,
+    config: RunConfig,
+    frame: ClusterFrame,
+    found: Detected,
+    psfs: Mapping[str, tuple[BandPsf, ...]],
+) -> Measured:
+    """Measure all candidates, where the run file asks for it."""
+    return Measured(selection=photometry(context, config.photometry_settings, frame, found.selection, psfs))

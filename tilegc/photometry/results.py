@@ -1,0 +1,27 @@
+"""What the phase `photometry` finds."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from tilegc.detection.threshold import Selection
+from tilegc.phases.partials import Table
+
+__all__ = ["Measured"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Measured:
+    """Candidates and catalogue with positions and fluxes; as they were detected where photometry is off."""
+
+    selection: Selection
+
+    @property
+    def candidates(self) -> Table:
+        """The peaks >= T: columns of `schema.CANDIDATES`, and those of photometry."""
+        return self.selection.candidates
+
+    @property
+    def catalogue(self) -> Table:
+        """The sources: the peaks >= keep x T."""
+        return self.selection.catalogue

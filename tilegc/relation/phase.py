@@ -1,0 +1,160 @@
+"""The phase `relation`: n against kappa, and rho against kappa (algorithm.md, sections 10 and 11)."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterator, Mapping
+from dataclasses import replace
+
+import numpy as np
+
+from tilegc.config import RunConfig
+from tilegc.detection.noise.global_noise import Noise
+from tilegc.detection.shapes import eligible
+from tilegc.engine import Call, Shared, Stored, bounded, together
+from tilegc.phases.context import Context
+from tilegc.phases.partials import Table
+from tilegc.phases.planned import Planned, Step
+from tilegc.relation.boxes import boxes, compare, fit
+from tilegc.relation.kernel import kernel_statistics
+from tilegc.relation.likelihood import OUTER_AREA, CountsRelation, fit_counts, too_small_outer
+from tilegc.relation.products import write_sky_grid
+from tilegc.relation.ranking import rank_maps
+from tilegc.relation.results import Related
+from tilegc.relation.sensitivity import SAMPLES, Settings, as_table, sample_row, systematic_of
+from tilegc.skygrid.cells import stored_cells
+from tilegc.skygrid.lens_models import LensModels
+from tilegc.skygrid.results import Gridded
+
+__all__ = ["passes", "related"]
+
+log = logging.getLogger("tilegc")
+
+
+def passes(planned: Planned) -> Iterator[Step]:
+    """State the one pass: independent measurements, in parallel on this machine's workers."""
+    if planned.config.convergence is not None:
+        yield planned.over_sky(
+            "relation", 3 + len(SAMPLES), "law of counts, kernel, ranking of maps, and the law from samples"
+        )
+
+
+def related(
+    context: Context,
+    config: RunConfig,
+    sky: Gridded,
+    lens: LensModels | None,
+    candidates: Table,
+    inpainted: Table,
+    noises: Mapping[str, Noise],
+    sky_store: str,
+) -> Related | None:
+    """Write the sky grid into its store, and measure how sources follow the convergence.
+
+    Parameters
+    ----------
+    context : Context
+    config : RunConfig
+    sky : Gridded
+    lens : LensModels or None
+    candidates : table
+        Columns of `schema.CANDIDATES`.
+    inpainted : table
+        Columns of `schema.INPAINTED`.
+    noises : mapping
+        Global noise, by field.
+    sky_store : str
+        Path of the store of the sky grid, which workers read it from.
+
+    Returns
+    -------
+    Related or None
+        None without a convergence map.
+    """
+    reach, side = config.relation.max_radius, config.relation.box
+    in_boxes = None if lens is None else boxes(sky.cells, side)
+    write_sky_grid(config.recipe, sky_store, sky, in_boxes)
+    if lens is None or in_boxes is None:
+        return None
+    sigma = {name: one.sigma for name, one in noises.items()}
+    _remark(too_small_outer(sky.cells, reach, sky.in_law, sky.recovery))
+    chosen = eligible(config.detect, candidates)
+    settings = _settings(config, sky, inpainted)
+    shared = {
+        "cells": Stored(sky.cells, stored_cells, sky_store),
+        "range_maps": sky.range_maps,
+        "settings": settings,
+        "recovery": sky.recovery,
+        "within": np.where(sky.counting, sky.recovery, np.nan),
+        "candidates": {name: chosen[name] for name in ("field", "ra", "dec", "peak")},
+    }
+    # The longest first, so that no worker is left with it at the end.
+    calls = {
+        "counts": Call(
+            fit_counts,
+            Shared("cells"),
+            side,
+            reach,
+            found=in_boxes,
+            ensemble=Shared("range_maps"),
+            kept=sky.in_law,
+            recovery=Shared("recovery"),
+            light=sky.light,
+        ),
+        "kernel": Call(
+            kernel_statistics,
+            Shared("cells"),
+            sky.centre,
+            reach,
+            side,
+            settings.inpainted,
+            settings.kernel,
+            Shared("within"),
+        ),
+        "ranking": Call(rank_maps, Shared("cells"), lens.kappa, lens.rivals, reach, Shared("within")),
+    }
+    for name in SAMPLES:
+        calls[name] = Call(
+            sample_row, name, Shared("cells"), Shared("candidates"), sigma, sky.limit, Shared("settings")
+        )
+    answers = together(bounded(context.near, sky.cells.nbytes), "relation", calls, shared)
+    sensitivity = as_table([answers[name] for name in SAMPLES])
+    counts: CountsRelation = answers["counts"]
+    return Related(
+        boxes=in_boxes,
+        binned=fit(in_boxes),
+        counts=replace(counts, systematic=systematic_of(sensitivity, counts.attenuation)),
+        comparison=compare(sky.cells, sky.centre, reach),
+        kernel=answers["kernel"],
+        ranking=answers["ranking"],
+        sensitivity=sensitivity,
+    )
+
+
+def _settings(config: RunConfig, sky: Gridded, inpainted: Table) -> Settings:
+    """Return what the relation is measured with, the same for all samples."""
+    hidden = inpainted["field"] == sky.cells.fields[sky.centre]
+    drawn = sky.cells.count(inpainted["ra"][hidden], inpainted["dec"][hidden])
+    return Settings(
+        sky.centre,
+        config.relation.box,
+        config.relation.max_radius,
+        (config.density.alpha, config.density.softening),
+        drawn / config.inpaint.realisations,
+        sky.discs,
+        config.relation.galaxy_discs == "auto" and sky.light is None,
+        sky.zones,
+        sky.light,
+    )
+
+
+def _remark(small: tuple[float, tuple[str, ...]] | None) -> None:
+    """Log where the sky far from the centre is too small to measure the law's floor."""
+    if small is not None:
+        area, names = small
+        log.info(
+            "field %s: %.0f of %g arcsec^2 needed far from the centre, no prior on the law's floor",
+            ", ".join(names),
+            area,
+            OUTER_AREA,
+        )

@@ -1,0 +1,315 @@
+"""Start a run: workers, folder, lock, log and digests round the phases of `tilegc.pipeline`."""
+
+from __future__ import annotations
+
+import logging
+import os
+import time
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager
+from dataclasses import replace
+from pathlib import Path
+from typing import Any, Literal
+
+from tilegc import config as run_file
+from tilegc import planning
+from tilegc.cluster import TLS, workers_for
+from tilegc.config import RunConfig
+from tilegc.engine import Progress, SerialEngine, Silent, Told, for_client, seconds_compiled
+from tilegc.errors import ConfigError, InputError, RunFolderError
+from tilegc.images import ingest
+from tilegc.images.audits import Line
+from tilegc.images.audits import audit as audited
+from tilegc.inputs import examine
+from tilegc.jobs import Job
+from tilegc.phases.phase import Phase, Results, carry_out
+from tilegc.pipeline import phases_until
+from tilegc.places import Place, is_remote, is_url, place
+from tilegc.planning import Plan
+from tilegc.products.products import write_summary
+from tilegc.products.results import Written
+from tilegc.radial.phase import edges_of
+from tilegc.run_folder import Run, RunFolder, beating, logged, marked, open_run
+from tilegc.schema import FILES
+from tilegc.sky import ClusterFrame, SkyGrid
+
+__all__ = ["audit", "default_directory", "detect", "ingest_only", "plan", "run"]
+
+log = logging.getLogger("tilegc")
+
+Source = RunConfig | str | Place
+"""A run file: its path, or what `tilegc.config.load` or `resolve` made of it."""
+
+
+def run(
+    source: Source,
+    directory: str | Place | None = None,
+    *,
+    workers: int | None = None,
+    scheduler: str | None = None,
+    cluster_name: str | None = None,
+    tls: TLS | None = None,
+    resume: bool = False,
+    overwrite: bool = False,
+    performance_report: str | Path | None = None,
+    progress: Progress | None = None,
+    tell: Callable[[str], None] | None = None,
+    until: Literal["catalogue"] | None = None,
+) -> Run:
+    """Run the whole chain, or the part of it up to the catalogue, and return what it found.
+
+    Parameters
+    ----------
+    source : path or RunConfig
+        The run file.
+    directory : path, optional
+        Folder of the run; `<run file's stem>-run` beside the run file by default.
+    workers : int, optional
+        Processes of one thread each; one a core by default; 0: all in this process.
+    scheduler : str, optional
+        Address of a Dask scheduler that runs already, or the .json file that it wrote.
+    cluster_name : str, optional
+        Kind of workers to start: one of `tilegc.cluster.NAMES`.
+    tls : TLS, optional
+        Certificates; by default those that Dask's config names.
+    resume, overwrite : bool
+        Go on with, or replace, what stands in the folder.
+    performance_report : path, optional
+        Where to write Dask's page about the run: one HTML file that needs no network.
+    progress, tell : optional
+        Who is told how far a pass is, and lines for the user.
+    until : {"catalogue"}, optional
+        Stop once the catalogue, the mask and the detection map are written; `resume` continues from there, to the same
+        bytes as one run without a stop.
+
+    Returns
+    -------
+    Run
+        As `tilegc.open_run(directory)` gives it.
+
+    Raises
+    ------
+    InputError
+        For anything wrong with the run file or what it names; nothing is written then.
+    RunFailedError
+        If the run began and could not end; what was finished is kept for `resume`.
+    """
+    begun = time.perf_counter()
+    config = source if isinstance(source, RunConfig) else run_file.load(source)
+    path = place(directory) if directory is not None else default_directory(source)
+    folder = RunFolder(path)
+    folder.check(resume=resume, overwrite=overwrite)
+    inputs = examine(config)
+    inputs = replace(inputs, sources=ingest.measured(inputs.sources, config, folder, resume=resume))
+    need = planning.plan(config, inputs.sources, path, 1, local=False).memory
+    with workers_for(
+        workers=workers,
+        scheduler=scheduler,
+        cluster=cluster_name,
+        compute=config.compute,
+        tls=tls,
+        need=need,
+        beside=None if is_remote(path) else path.parent,
+        tell=tell,
+    ) as pool:
+        expected = planning.plan(
+            config, inputs.sources, path, pool.threads, local=pool.local, limit=pool.memory_limit
+        )
+        planning.check(expected)
+        digests = inputs.digests(config)
+        begin = folder.create(
+            config, inputs=digests, plan=expected.writing, resume=resume, overwrite=overwrite
+        )
+        with (
+            begin,
+            logged(folder.path / FILES.log),
+            beating(folder.path) as heart,
+            marked(folder.path, inputs.files(config)) as token,
+        ):
+            pool.admit(token)
+            folder.require_stores(tell)
+            told = Told(progress or Silent(), heart)
+            engine = for_client(
+                pool.client, told, patience=pool.patience, shortage=pool.shortage, fitness=token
+            )
+            if tell is not None and engine.dashboard is not None:
+                tell(f"dashboard: {engine.dashboard}")
+            job = Job(
+                config=config,
+                regions=inputs.regions,
+                psfs=inputs.psfs,
+                frame=ClusterFrame.of(config.cluster, config.cosmology),
+                grid=SkyGrid(config.cluster.ra, config.cluster.dec, config.comparison.pixel),
+                edges=edges_of(config),
+                inputs=inputs,
+                digests=digests,
+                folder=folder,
+                engine=engine,
+                near=engine if pool.local else SerialEngine(told),
+            )
+            before = seconds_compiled(pool.client)
+            with pool.performance_report(performance_report):
+                results = carry_out(phases_until(until), job, Results(), _timing(job.timing))
+            job.timing["total_s"] = round(time.perf_counter() - begun, 3)
+            if written := results.get(Written):
+                write_summary(folder.path / FILES.summary, {**written.summary, "timing": job.timing})
+            _say_compiled(seconds_compiled(pool.client) - before, tell)
+            inputs.require_unchanged(config, digests)
+            if until is None:
+                folder.finish(job.timing)
+            else:
+                folder.pause(until)
+    return open_run(path)
+
+
+def detect(source: Source, directory: str | Place | None = None, **options: Any) -> Run:
+    """Run the chain up to the catalogue: FITS to candidates, catalogue, mask and detection map, and nothing after.
+
+    Parameters
+    ----------
+    source : path or RunConfig
+        The run file.
+    directory : path, optional
+        Folder of the run; `<run file's stem>-run` beside the run file by default.
+    **options
+        As `run` takes them.
+
+    Returns
+    -------
+    Run
+        Its catalogue and candidates are there; `run(..., resume=True)` continues to the rest.
+    """
+    return run(source, directory, until="catalogue", **options)
+
+
+def _say_compiled(seconds: float, tell: Callable[[str], None] | None) -> None:
+    """Say what compiling has cost, if it was anything that a user may have waited for."""
+    if seconds >= 1.0:
+        line = f"kernels compiled: {seconds:.0f} s of work in this run, none in the next ones of this installation"
+        log.info("%s", line)
+        if tell is not None:
+            tell(line)
+
+
+def _timing(timing: dict[str, float]) -> Callable[[Phase[Any, Any]], AbstractContextManager[None]]:
+    """Return what adds the time of each phase to its key of `timing`, and logs it."""
+
+    @contextmanager
+    def timed(phase: Phase[Any, Any]) -> Iterator[None]:
+        begun = time.perf_counter()
+        yield
+        seconds = time.perf_counter() - begun
+        timing[phase.timing] = round(timing.get(phase.timing, 0.0) + seconds, 3)
+        log.info("phase %s: %.1f s", phase.name, seconds)
+
+    return timed
+
+
+def plan(source: Source, directory: str | Place | None = None, *, workers: int | None = None) -> Plan:
+    """Estimate what a run needs, and what would be refused, without computing anything.
+
+    Parameters
+    ----------
+    source : path or RunConfig
+        The run file.
+    directory : path, optional
+        Directory of the run; `<name of the run file>-run` beside the run file by default.
+    workers : int, optional
+        Number of processes; one per core by default, 0 for this process alone.
+
+    Returns
+    -------
+    Plan
+        Tiles, passes, memory in bytes, disk space in bytes, and reasons to refuse the run.
+
+    Raises
+    ------
+    InputError
+        For anything wrong with the run file or what it names.
+    """
+    config = source if isinstance(source, RunConfig) else run_file.load(source)
+    path = place(directory) if directory is not None else default_directory(source)
+    inputs = examine(config)
+    inputs = replace(inputs, sources=ingest.measured(inputs.sources, config, RunFolder(path)))
+    count = config.compute.workers if workers is None else workers
+    processes = os.cpu_count() or 1 if count is None else count
+    found = planning.plan(config, inputs.sources, path, processes, limit=config.compute.memory)
+    try:
+        RunFolder(path).check()
+    except RunFolderError as error:
+        return replace(found, refusals=(str(error), *found.refusals))
+    return found
+
+
+def audit(source: Source, *, progress: Progress | None = None) -> tuple[Line, ...]:
+    """Check the images and the convergence map of a run file, in this process, without writing anything.
+
+    Parameters
+    ----------
+    source : path or RunConfig
+        The run file.
+    progress : Progress, optional
+        Receives the progress of each pass.
+
+    Returns
+    -------
+    tuple of Line
+        One line per check with its value, verdict and remedy, the same as in a run.
+
+    Raises
+    ------
+    InputError
+        For anything wrong with the run file or what it names.
+    """
+    config = source if isinstance(source, RunConfig) else run_file.load(source)
+    inputs = examine(config)
+    return audited(config, inputs.sources, inputs.kappa, SerialEngine(progress))
+
+
+def ingest_only(
+    source: Source,
+    directory: str | Place | None = None,
+    *,
+    workers: int | None = None,
+    scheduler: str | None = None,
+    cluster_name: str | None = None,
+    tls: TLS | None = None,
+    progress: Progress | None = None,
+    tell: Callable[[str], None] | None = None,
+) -> list[Place]:
+    """Write the Zarr stores of all fields into a run's folder, and return their paths.
+
+    A later run uses them through `store:` in its run file.
+    """
+    config = source if isinstance(source, RunConfig) else run_file.load(source)
+    path = place(directory) if directory is not None else default_directory(source)
+    folder = RunFolder(path)
+    folder.check()
+    inputs = examine(config)
+    with workers_for(
+        workers=workers,
+        scheduler=scheduler,
+        cluster=cluster_name,
+        compute=config.compute,
+        tls=tls,
+        beside=None if is_remote(path) else path.parent,
+        tell=tell,
+    ) as pool:
+        digests = inputs.digests(config)
+        with folder.create(config, inputs=digests), marked(folder.path, inputs.files(config)) as token:
+            pool.admit(token)
+            engine = for_client(
+                pool.client, progress, patience=pool.patience, shortage=pool.shortage, fitness=token
+            )
+            sources = ingest.ingest(inputs.sources, "always", folder, digests, engine)
+    return [place(source.store) for source in sources if source.store is not None]
+
+
+def default_directory(source: Source) -> Place:
+    """Return where a run goes if nothing is said: `<run file's stem>-run` beside the run file."""
+    if isinstance(source, RunConfig):
+        raise InputError("a run file given as a value has no place of its own: give a directory")
+    path = place(source) if is_url(source) else Path(str(source))
+    if not path.name:
+        raise ConfigError("no run file is named: give its path")
+    return path.with_name(f"{path.stem}-run")

@@ -1,0 +1,90 @@
+"""The phase `sky grid`: all fields on one grid on the sky (algorithm.md, section 9)."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import replace
+
+from tilegc.config import RunConfig
+from tilegc.detection.threshold import Selection
+from tilegc.filter.detection_map import EXPECTED
+from tilegc.images.psfs import BandPsf
+from tilegc.phases.context import Context
+from tilegc.phases.partials import Table
+from tilegc.phases.planned import Planned, Step
+from tilegc.sky import SkyGrid
+from tilegc.skygrid import crowding
+from tilegc.skygrid.cells import CELLS, add_up, field_of_centre
+from tilegc.skygrid.galaxies import galaxy_discs
+from tilegc.skygrid.galaxy_light import galaxy_light, whole_light
+from tilegc.skygrid.lens_models import APERTURE, LensModels, realisations
+from tilegc.skygrid.results import Gridded
+
+__all__ = ["gridded", "passes"]
+
+
+def passes(planned: Planned) -> Iterator[Step]:
+    """State the passes: sums over cells, and once more of all light near the centre."""
+    config = planned.config
+    step = CELLS if config.recipe == "diego2026" else replace(CELLS, reads=(*CELLS.reads, EXPECTED))
+    yield planned.over_tiles(step, "exact sums per cell of the sky grid")
+    if config.convergence is not None and config.relation.galaxy_light == "auto":
+        yield planned.by_tile(
+            "galaxy-light",
+            lambda source, grid: CELLS.window_bytes(source.name, grid),
+            reads=("mask", "light"),
+            gives="the same sums of all light near the centre",
+        )
+
+
+def gridded(
+    context: Context,
+    config: RunConfig,
+    grid: SkyGrid,
+    selection: Selection,
+    psfs: Mapping[str, tuple[BandPsf, ...]],
+    stars: Table,
+    lens: LensModels | None,
+) -> Gridded:
+    """Add up all fields on the sky grid, and say which sources and cells count.
+
+    Parameters
+    ----------
+    context : Context
+    config : RunConfig
+    grid : SkyGrid
+    selection : Selection
+        Candidates and catalogue.
+    psfs : mapping
+        PSFs of the bands, by field.
+    stars : table
+        Bright stars, whose light is no galaxy's.
+    lens : LensModels or None
+    """
+    kappa = None if lens is None else lens.kappa
+    common = selection.common(config.detect.keep)
+    compared = common.sources(selection.catalogue)
+    cells = add_up(context, grid, config.relation.box, compared, kappa, common.complete)
+    zones = crowding.zones(context, config, psfs)
+    reach = config.relation.max_radius
+    discs = galaxy_discs(cells, reach)
+    counting = cells.kept & ~discs if config.relation.galaxy_discs == "auto" else cells.kept
+    light = None
+    if lens is not None and config.relation.galaxy_light == "auto":
+        light = galaxy_light(whole_light(context, cells, reach), cells, stars, reach)
+    range_maps = None
+    if lens is not None and lens.ensemble is not None:
+        range_maps = realisations(cells, lens.ensemble, max(reach, APERTURE))
+    return Gridded(
+        cells=cells,
+        limit=common.limit,
+        compared=compared,
+        centre=field_of_centre(context.fields, config.cluster),
+        zones=zones,
+        recovery=crowding.of_cells(cells, zones),
+        discs=discs,
+        counting=counting,
+        in_law=counting if light is None else cells.kept,
+        light=light,
+        range_maps=range_maps,
+    )
