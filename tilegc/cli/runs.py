@@ -28,7 +28,7 @@ from tilegc.cli.tables import print_audit, print_plan
 __all__ = ["audit", "detect", "ingest", "plan", "run"]
 
 
-def _refuse_mistakes(run_file: Path) -> None:
+def _refuse_mistakes(run_file: str) -> None:
     """Read the run file before anything of the chain is imported, which takes seconds: a typo is answered at once."""
     from tilegc import config  # noqa: PLC0415
 

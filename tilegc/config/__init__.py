@@ -6,6 +6,7 @@ All values are frozen. `load` reads a YAML file, `resolve` a mapping; both raise
 from tilegc.config.completeness import Completeness
 from tilegc.config.compute import Compute, Jobs, Kubernetes
 from tilegc.config.inputs import (
+    Alternative,
     Band,
     Cluster,
     Convergence,
@@ -34,6 +35,7 @@ from tilegc.config.steps import (
 )
 
 __all__ = [
+    "Alternative",
     "Band",
     "Cluster",
     "Comparison",

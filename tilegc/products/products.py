@@ -405,10 +405,15 @@ def _relation(config: RunConfig, binned: Relation, counts: CountsRelation) -> di
     bins = {
         name: _null(getattr(binned, name)) for name in ("amplitude", "amplitude_err", "index", "index_err")
     }
+    total = _null(counts.index_err_total) if method == "likelihood" else None
     return {
-        "method": method, **law, "box_arcsec": config.relation.box, "boxes": bins,
+        "method": method,
+        **law,
+        "index_err_total": total,
+        "box_arcsec": config.relation.box,
+        "boxes": bins,
         "likelihood": describe(counts),
-    }  # fmt: skip
+    }
 
 
 def _kernel(found: KernelStatistics) -> dict[str, Any]:
