@@ -14,7 +14,8 @@ from tests.support import counts
 from tests.support.hand import AREA, each_cell, sky
 from tilegc.geometry import Box
 from tilegc.relation.boxes import boxes
-from tilegc.relation.likelihood import SLOPE, box_counts, describe, fit_counts, too_small_outer
+from tilegc.relation.likelihood import describe, fit_counts
+from tilegc.relation.sky_counts import SLOPE, box_counts, too_small_outer
 from tilegc.sky import SkyGrid
 from tilegc.skygrid.cells import SkyCells
 from tilegc.skygrid.lens_models import Realisations

@@ -19,11 +19,12 @@ from tilegc.relation.boxes import boxes, compare, fit
 from tilegc.relation.families import Families
 from tilegc.relation.kernel import kernel_statistics
 from tilegc.relation.lens_families import lens_families
-from tilegc.relation.likelihood import OUTER_AREA, CountsRelation, fit_counts, too_small_outer
+from tilegc.relation.likelihood import CountsRelation, fit_counts
 from tilegc.relation.products import write_sky_grid
 from tilegc.relation.ranking import rank_maps
 from tilegc.relation.results import Related
 from tilegc.relation.sensitivity import SAMPLES, Settings, as_table, sample_row, systematic_of
+from tilegc.relation.sky_counts import OUTER_AREA, too_small_outer
 from tilegc.skygrid.cells import stored_cells
 from tilegc.skygrid.lens_models import LensModels
 from tilegc.skygrid.results import Gridded
