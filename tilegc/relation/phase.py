@@ -170,11 +170,11 @@ def _settings(config: RunConfig, sky: Gridded, inpainted: Table) -> Settings:
 
 
 def _remark(small: tuple[float, tuple[str, ...]] | None) -> None:
-    """Log where the sky far from the centre is too small to measure the law's floor."""
+    """Log a message if the sky far from the centre is too small to constrain the floor of the law."""
     if small is not None:
         area, names = small
         log.info(
-            "field %s: %.0f of %g arcsec^2 needed far from the centre, no prior on the law's floor",
+            "field %s: the outer field has %.0f arcsec^2 of good area, fewer than %g: no prior on the law's floor",
             ", ".join(names),
             area,
             OUTER_AREA,
