@@ -267,6 +267,7 @@ def summarise(
         "warnings": warnings.rows(
             (
                 *warnings.on_audit(results[Audited].lines),
+                *(warnings.on_ranking(related.ranking) if related else ()),
                 *warnings.on_edges(config, {name: _edge_share(context, results, name) for name in context.names}),
                 *warnings.on_detection(
                     config,
