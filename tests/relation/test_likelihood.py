@@ -15,7 +15,6 @@ from tilegc.geometry import Box
 from tilegc.relation import phase
 from tilegc.relation.boxes import boxes
 from tilegc.relation.likelihood import describe, fit_counts
-from tilegc.relation.phase import _remark as on_outer_field
 from tilegc.relation.sky_counts import SLOPE, box_counts, too_small_outer
 from tilegc.sky import SkyGrid
 from tilegc.skygrid.cells import SkyCells
