@@ -66,7 +66,7 @@ def test_the_headline_is_the_likelihood_s_where_it_found_a_law(monkeypatch, inde
     monkeypatch.setattr(products, "describe", lambda _: {})
     config = SimpleNamespace(relation=SimpleNamespace(box=3.0))
     laws = [
-        SimpleNamespace(amplitude=0.4, amplitude_err=0.1, index=value, index_err=0.1)
+        SimpleNamespace(amplitude=0.4, amplitude_err=0.1, index=value, index_err=0.1, index_err_total=np.nan)
         for value in (0.8, index)
     ]
     found = products._relation(config, *laws)

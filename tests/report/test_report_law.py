@@ -9,7 +9,7 @@ import pytest
 from astropy.table import QTable
 
 from tests.report.test_report import LIKELIHOOD
-from tilegc.report import law_tables
+from tilegc.report import law, law_tables
 
 
 def material(floor_err, interval):
