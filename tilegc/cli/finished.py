@@ -181,8 +181,8 @@ def study_mask(
     no_check: NoCheck = False,
 ) -> None:
     """Count sources, purity and density of a finished run again with its mask grown."""
+    from tilegc.grown_masks import mask_growth  # noqa: PLC0415
     from tilegc.run_folder import open_run  # noqa: PLC0415
-    from tilegc.study import mask_growth  # noqa: PLC0415
 
     try:
         pixels = tuple(float(part) for part in growth.split(","))
