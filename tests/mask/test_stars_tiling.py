@@ -16,8 +16,9 @@ from tilegc.images.psfs import BandPsf
 from tilegc.io import store
 from tilegc.kernels.psf import quantised
 from tilegc.mask import mask_map as mask
+from tilegc.mask.bright_stars import _apart, star_middles
 from tilegc.mask.mask_map import Regions
-from tilegc.mask.wings import REACH, STEPS, wings
+from tilegc.mask.wings import REACH, STEPS, ring_shares, rings, star_flux, wings
 from tilegc.schema import STARS, Bit
 
 SCALE = 1.0
@@ -133,3 +134,38 @@ def test_without_spikes_there_are_no_stars():
         assert not (store.read(field.store, "mask", field.source.box) & Bit.SPIKE).any()
     assert list(stars) == [column.name for column in STARS]
     assert not any(column.size for column in stars.values())
+
+
+def damaged(core, size=160):
+    """A star at (80, 83) whose saturated core is zero or negative, a galaxy's bright middle 14 px off, and noise."""
+    sci = scene(3, (size, size), [(80, 83)], -1.0)
+    y, x = np.indices((size, size))
+    sci[0] += (3000 * np.exp(-((y - 80) ** 2 + (x - 97) ** 2) / 8)).astype(np.float32)
+    sci[0][np.hypot(y - 80, x - 83) <= 2] = core
+    return sci
+
+
+@pytest.mark.parametrize("core", [0.0, -500.0, np.nan])
+def test_damaged_cores_belong_to_their_star(core):
+    """What pipelines write in a saturated core does not keep its star from being one."""
+    light = damaged(core)[0]
+    whole, tried = star_middles(light, (80, 87), 24)
+    assert tried[0] == (80, 83)
+    y, x = np.indices(light.shape)
+    np.testing.assert_array_equal(np.isnan(whole), np.hypot(y - 80, x - 83) <= 2)
+    shares = ring_shares(PROFILE)
+    assert star_flux(rings(whole, *tried[0]), shares) == pytest.approx(3e6, rel=0.3)
+
+
+def test_a_star_beside_something_bright_is_found_at_its_own_middle():
+    """The middle of all that is bright is 5 px off; what is dark is only noise, and no core."""
+    light = scene(3, (160, 160), [(80, 83)], -1.0)[0]
+    same, tried = star_middles(light, (78, 88), 24)
+    np.testing.assert_array_equal(same, light)
+    assert np.hypot(*np.subtract(tried[0], (80, 83))) <= 3
+    assert tried[1] == (78, 88)
+
+
+def test_beads_lead_to_their_star_only_once():
+    y, x = np.array([50, 53, 90, 50]), np.array([50, 54, 50, 57])
+    np.testing.assert_array_equal(_apart(y, x), [True, False, True, True])
