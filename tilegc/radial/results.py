@@ -10,7 +10,7 @@ from tilegc.radial.mass_table import Line
 from tilegc.radial.masses import Masses
 from tilegc.radial.profile import Contamination
 from tilegc.radial.radial_laws import Radial
-from tilegc.skygrid.lens_models import Peak
+from tilegc.skygrid.lens_models import LensModels, Peak
 
 __all__ = ["Profiled"]
 
@@ -30,5 +30,7 @@ class Profiled:
     masses: Masses
     mass_lines: tuple[Line, ...]
     """Masses with their arithmetic."""
+    lens: LensModels | None
+    """The lens models that entered; None without a convergence map."""
     peaks: tuple[Peak, ...]
-    """Maxima of kappa, highest first; empty without a convergence map."""
+    """Maxima of kappa, highest first."""
