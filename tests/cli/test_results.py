@@ -68,7 +68,7 @@ def test_a_local_limit_is_a_multiple_of_local_noise():
 def test_the_headline_is_the_likelihood_s_where_it_found_a_law(monkeypatch, index):
     monkeypatch.setattr(products, "describe", lambda _: {})
     binned, counts = (
-        SimpleNamespace(amplitude=0.4, amplitude_err=0.1, index=value, index_err=0.1)
+        SimpleNamespace(amplitude=0.4, amplitude_err=0.1, index=value, index_err=0.1, index_err_total=0.2)
         for value in (0.8, index)
     )
     found = products._law(SimpleNamespace(binned=binned, counts=counts), 3.0)

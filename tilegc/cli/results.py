@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import TYPE_CHECKING, Any
 
 import typer
@@ -60,6 +61,7 @@ def _lines(summary: dict[str, Any], *, local: bool) -> list[tuple[str, str]]:
     lines.append(("contamination", _contamination(summary)))
     if relation is not None:
         lines.append(("kappa = A n^b", f"{_power(relation)}, {METHODS[relation['method']]}"))
+        lines += _whole_error(relation)
         lines += _likelihood(relation.get("likelihood"))
         if relation["method"] == "likelihood":
             lines.append(("in boxes", f"{_power(relation['boxes'])}, binned in the counted n"))
@@ -99,6 +101,24 @@ def _power(law: dict[str, Any]) -> str:
         f"A = {_number(law['amplitude'], '.3f')} +- {_number(law['amplitude_err'], '.3f')}, "
         f"b = {_number(law['index'], '.3f')} +- {_number(law['index_err'], '.3f')}"
     )
+
+
+def _whole_error(relation: dict[str, Any]) -> list[tuple[str, str]]:
+    """Return the index with its statistical and its systematic error; nothing where the latter is not known."""
+    total = relation.get("index_err_total")
+    if total is None or relation["index_err"] is None:
+        return []
+    from tilegc.report.families import largest  # noqa: PLC0415
+
+    systematic = math.sqrt(max(total**2 - relation["index_err"] ** 2, 0.0))
+    most = largest(relation["likelihood"])
+    return [
+        (
+            "error of b",
+            f"{relation['index_err']:.3f} statistical, {systematic:.3f} systematic, {total:.3f} in total"
+            + (f"; largest part: {most}" if most else ""),
+        )
+    ]
 
 
 def _likelihood(found: dict[str, Any] | None) -> list[tuple[str, str]]:

@@ -5,6 +5,7 @@ All values are frozen. `load` reads a YAML file, `resolve` a mapping; both raise
 
 from tilegc.config.compute import Compute, Jobs, Kubernetes
 from tilegc.config.inputs import (
+    Alternative,
     Band,
     Cluster,
     Convergence,
@@ -33,6 +34,7 @@ from tilegc.config.steps import (
 )
 
 __all__ = [
+    "Alternative",
     "Band",
     "Cluster",
     "Comparison",

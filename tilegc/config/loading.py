@@ -340,13 +340,14 @@ def _placed(given: Map, place: Callable[[str | None], str | None]) -> Map:
     def pair(value: Deflection) -> Deflection:
         return value.model_copy(update={"x": place(value.x), "y": place(value.y)})
 
-    update: dict[str, object] = {"path": place(given.path)}
+    update: dict[str, object] = {"path": place(given.path), "par": place(given.par)}
     if given.deflection is not None:
         update["deflection"] = pair(given.deflection)
     if isinstance(given, Convergence):
         wide = given.ensemble
         update["ensemble"] = pair(wide) if isinstance(wide, Deflection) else place(wide)
         update["compare"] = tuple(_placed(rival, place) for rival in given.compare)
+        update["alternatives"] = tuple(_placed(one, place) for one in given.alternatives)
     return given.model_copy(update=update)
 
 

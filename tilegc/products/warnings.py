@@ -74,7 +74,7 @@ def on_edges(config: RunConfig, shares: Mapping[str, float | None]) -> Iterator[
                 name,
                 f"The edge mask of {config.mask.edge_arcsec:g} arcsec takes {100 * share:.0f} % of the pixels with "
                 "data.",
-                "Set mask.edge to fewer arcsec (1 is enough where the weights are right), or fill gaps in the mosaic.",
+                "Set mask.edge to fewer arcsec where the weights are right up to the edge, or fill gaps in the mosaic.",
             )
 
 

@@ -18,6 +18,7 @@ from tilegc.relation.attenuation import Attenuation, attenuation
 from tilegc.relation.boxes import Boxes, binned_law
 from tilegc.relation.clumping import Clumping, clumping, sandwich
 from tilegc.relation.counts_law import LARGEST_LN_A, BoxCounts, Law, OuterField, fit_law, gather
+from tilegc.relation.families import Families
 from tilegc.relation.intervals import FLOOR, MEMBERS, C, interval
 from tilegc.relation.resampling import block_numbers, bootstrap
 from tilegc.relation.systematics import Systematic
@@ -97,7 +98,9 @@ class CountsRelation:
     members_interval: tuple[float, float] = (np.nan, np.nan)
     """Of g: 95 %, profile likelihood; its lower end may be 0."""
     systematic: Systematic | None = None
-    """Of c, from other samples and range maps; None: not measured."""
+    """Of c, from other samples, range maps and lens models of other families; None: not measured."""
+    families: Families | None = None
+    """The law with lens models of other families; None: not measured."""
 
     @property
     def index(self) -> float:
@@ -108,6 +111,19 @@ class CountsRelation:
     def index_err(self) -> float:
         """Standard deviation of b."""
         return self.c_err / self.law.c**2
+
+    @property
+    def index_err_total(self) -> float:
+        """Standard deviation of b with all systematic errors that are known; NaN where none is.
+
+        Between families of lens models c may differ by a factor, so that their b are compared, not their c.
+        """
+        if self.systematic is None or not np.isfinite(self.systematic.total):
+            return np.nan
+        rest = replace(self.systematic, lens_family=np.nan).total
+        family = np.nan if self.families is None else self.families.index_err
+        parts = [self.index_err, rest / self.law.c**2, family]
+        return float(np.sqrt(np.nansum(np.square(parts))))
 
     @property
     def c_err(self) -> float:
@@ -444,6 +460,8 @@ def describe(found: CountsRelation) -> dict[str, Any]:
         "c_err_systematic": found.systematic and null(found.systematic.total),
         "c_err_systematic_parts": found.systematic
         and {part.name: null(getattr(found.systematic, part.name)) for part in fields(found.systematic)},
+        "c_err_systematic_largest": found.systematic and found.systematic.largest,
+        "lens_families": found.families and found.families.described(),
         "c_err_resampled": null(float(found.resampled[1])),
         "floor_err_resampled": null(float(found.resampled[2])),
         "c_interval": [null(end) for end in found.c_interval],

@@ -18,7 +18,9 @@ from tilegc.phases.phase import Phase
 from tilegc.phases.planned import Planned, Step
 from tilegc.relation import products
 from tilegc.relation.boxes import boxes, compare, fit
+from tilegc.relation.families import Families
 from tilegc.relation.kernel import kernel_statistics
+from tilegc.relation.lens_families import lens_families
 from tilegc.relation.likelihood import OUTER_AREA, CountsRelation, fit_counts, too_small_outer
 from tilegc.relation.ranking import rank_maps
 from tilegc.relation.results import Related
@@ -36,7 +38,9 @@ def passes(planned: Planned) -> Iterator[Step]:
     """State the one pass: independent measurements, in parallel on this machine's workers."""
     if planned.config.convergence is not None:
         yield planned.over_sky(
-            "relation", 3 + len(SAMPLES), "law of counts, kernel, ranking of maps, and the law from samples"
+            "relation",
+            4 + len(SAMPLES),
+            "law of counts, families, kernel, ranking of maps, and the law from samples",
         )
 
 
@@ -112,6 +116,17 @@ def related(
             settings.kernel,
             Shared("within"),
         ),
+        "families": Call(
+            lens_families,
+            Shared("cells"),
+            side,
+            reach,
+            kept=sky.in_law,
+            recovery=Shared("recovery"),
+            light=sky.light,
+            alternatives=lens.alternatives,
+            assumed_rms=config.convergence.family_rms if config.convergence else 0.0,
+        ),
         "ranking": Call(rank_maps, Shared("cells"), lens.kappa, lens.rivals, reach, Shared("within")),
     }
     for name in SAMPLES:
@@ -121,10 +136,14 @@ def related(
     answers = together(bounded(context.near, sky.cells.nbytes), "relation", calls, shared)
     sensitivity = as_table([answers[name] for name in SAMPLES])
     counts: CountsRelation = answers["counts"]
+    families: Families | None = answers["families"]
+    parts = systematic_of(sensitivity, counts.attenuation)
+    if families is not None:
+        parts = replace(parts, lens_family=families.c_err)
     return Related(
         boxes=in_boxes,
         binned=fit(in_boxes),
-        counts=replace(counts, systematic=systematic_of(sensitivity, counts.attenuation)),
+        counts=replace(counts, systematic=parts, families=families),
         comparison=compare(sky.cells, sky.centre, reach),
         kernel=answers["kernel"],
         ranking=answers["ranking"],
@@ -146,6 +165,7 @@ def _settings(config: RunConfig, sky: Gridded, inpainted: Table) -> Settings:
         config.relation.galaxy_discs == "auto" and sky.light is None,
         sky.zones,
         sky.light,
+        config.relation.min_radius,
     )
 
 

@@ -96,6 +96,7 @@ def _law(found: Related, box: float) -> dict[str, Any]:
     return {
         "method": method,
         **{name: null(getattr(headline, name)) for name in names},
+        "index_err_total": null(found.counts.index_err_total) if measured else None,
         "box_arcsec": box,
         "boxes": {name: null(getattr(found.binned, name)) for name in names},
         "likelihood": describe(found.counts),

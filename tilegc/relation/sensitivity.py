@@ -75,6 +75,8 @@ class Settings:
     """Area round a source in which no fainter one is seen, arcsec^2, by field; None: crowding hides nothing."""
     light: Floats | None = None
     """Of galaxies, where the run's law has a term for it, (eta, xi)."""
+    min_radius: float = 0.0
+    """Radius within which the law does not count, arcsec."""
 
 
 def sample_row(
@@ -183,7 +185,9 @@ def _row(
 ) -> Row:
     binned = fit(boxes(cells, settings.box))
     recovery = None if settings.zones is None else of_cells(cells, settings.zones, brighter)
-    kept = cells.kept if within is None else cells.kept & within
+    kept = cells.kept & (cells.radius >= settings.min_radius)
+    if within is not None:
+        kept = kept & within
     if settings.left_out:
         kept = kept & ~settings.discs
     found = fit_counts(

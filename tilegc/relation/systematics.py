@@ -8,7 +8,7 @@ Econometrica 46, 1251). What a difference has beyond that is systematic.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from typing import Final
 
 import numpy as np
@@ -41,11 +41,20 @@ class Systematic:
     """Limits and halves by brightness."""
     outer_field: float
     """The law without the outer field's prior on the floor; NaN where it has none."""
+    lens_family: float = np.nan
+    """The law with lens models of other families, or with the published difference between families."""
+
+    @property
+    def largest(self) -> str | None:
+        """Name of the largest part; None where none is known."""
+        parts = {part.name: getattr(self, part.name) for part in fields(self)}
+        known = {name: value for name, value in parts.items() if np.isfinite(value)}
+        return max(known, key=lambda name: known[name], default=None)
 
     @property
     def total(self) -> float:
         """All that are known, in quadrature; NaN where none is."""
-        parts = np.array([self.lens_map, self.members, self.crowding, self.sources, self.outer_field])
+        parts = np.array([getattr(self, part.name) for part in fields(self)])
         return float(np.sqrt(np.nansum(parts**2))) if np.isfinite(parts).any() else np.nan
 
 

@@ -11,6 +11,7 @@ from markupsafe import Markup
 
 from tilegc.report.arithmetic import SUN
 from tilegc.report.audit import audit_rows
+from tilegc.report.families import largest
 from tilegc.report.numbers import plain, share, with_error, with_power
 from tilegc.report.reading import Material
 
@@ -115,8 +116,12 @@ def _law(relation: Mapping[str, Any] | None) -> list[Markup]:
     if relation.get("method") == "likelihood" and systematic is not None:
         error = systematic * relation["index"] ** 2
         total = relation.get("index_err_total") or math.hypot(relation["index_err"], error)
-        whole = Markup("<b>{}</b> (statistical) ± {} (systematic), ± {} in total").format(
-            index, plain(error, 2), plain(total, 2)
+        # The parts may be larger together than what c tells: between families b is compared itself.
+        error = math.sqrt(max(total**2 - relation["index_err"] ** 2, 0.0)) or error
+        term = largest(fit)
+        most = "" if term is None else f"; the largest part is {term}"
+        whole = Markup("<b>{}</b> (statistical) ± {} (systematic{}), ± {} in total").format(
+            index, plain(error, 2), most, plain(total, 2)
         )
     else:
         whole = Markup("<b>{}</b> (statistical error only)").format(index)

@@ -10,7 +10,19 @@ from dataclasses import dataclass
 from typing import Final
 
 from tilegc.engine import Engine, Unit, bounded
-from tilegc.report import comparison, law, maps, masked, profiles, psf, purity, radial, relation, style
+from tilegc.report import (
+    comparison,
+    families,
+    law,
+    maps,
+    masked,
+    profiles,
+    psf,
+    purity,
+    radial,
+    relation,
+    style,
+)
 from tilegc.report.drawing import Drawing, Drawn
 from tilegc.report.reading import Material
 
@@ -61,6 +73,7 @@ def _orders(material: Material) -> list[_Order]:
         _Order("noise", purity.regularity),
         _Order("relation", relation.diagram),
         _Order("relation", law.laws),
+        _Order("relation", families.families),
         _Order("relation", law.sensitivity),
         _Order("relation", law.ranking),
         _Order("comparison", comparison.kernel_sum),

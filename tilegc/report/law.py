@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from tilegc.report import style
 from tilegc.report.drawing import Drawing
+from tilegc.report.families import PARTS
 from tilegc.report.numbers import DASH, error_text, plain, with_error
 from tilegc.report.reading import Material, rows_of
 
@@ -437,15 +438,8 @@ def _systematic(found: Mapping[str, Any]) -> list[list[Cell]]:
     """Return the line of the systematic part of c's error."""
     if found.get("c_err_systematic") is None:
         return []
-    words = {
-        "lens_map": "lens map",
-        "members": "galaxies' sources",
-        "crowding": "crowding",
-        "sources": "choice of sources",
-        "outer_field": "outer field",
-    }
     known = [
-        f"{words[name]} {value:.3f}"
+        f"{PARTS[name]} {value:.3f}"
         for name, value in found["c_err_systematic_parts"].items()
         if value is not None
     ]
@@ -454,5 +448,26 @@ def _systematic(found: Mapping[str, Any]) -> list[list[Cell]]:
             "Systematic error of c",
             plain(found["c_err_systematic"]),
             ", ".join(known) + "; not in the error above",
+        ],
+        *_families(found.get("lens_families")),
+    ]
+
+
+def _families(found: Mapping[str, Any] | None) -> list[list[Cell]]:
+    """Return a line for every family of lens models, or one that says that their scatter is assumed."""
+    if not found:
+        return []
+    if found["guess"]:
+        words = (
+            "assumed, as there is one lens model: published models of one cluster differ by "
+            f"{found['ln_kappa_rms']:.2f} in ln κ; give others as convergence.alternatives"
+        )
+        return [["Scatter of b between families", _or_dash(found["index_err"]), words]]
+    return [
+        [
+            f"Index b with {one['name']}",
+            _or_dash(one["index"]),
+            f"same sources and cells; ln κ differs by {plain(one['ln_kappa_rms'], 2)}",
         ]
+        for one in found["families"][1:]
     ]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -50,6 +50,8 @@ class LensModels:
     ensemble: Ensemble | None
     rivals: Mapping[str, Kappa]
     """Maps of `convergence.compare`, by name."""
+    alternatives: Mapping[str, Kappa] = field(default_factory=dict)
+    """Models of other families, `convergence.alternatives`, by name."""
 
     @property
     def scaling(self) -> float:
@@ -83,7 +85,7 @@ class Peak:
 
 
 def find_lens_models(config: RunConfig, cosmo: FlatLambdaCDM) -> LensModels | None:
-    """Read the kappa map, its rivals and, once each, its realisations; None without `convergence`.
+    """Read the kappa map, its rivals, other families and, once each, its realisations; None without `convergence`.
 
     Raises
     ------
@@ -101,7 +103,13 @@ def find_lens_models(config: RunConfig, cosmo: FlatLambdaCDM) -> LensModels | No
         )
         for number, rival in enumerate(conf.compare)
     }
-    return LensModels(kappa, find_ensemble(conf, cosmo, redshift), rivals)
+    alternatives = {
+        one.name: read_convergence(
+            one, cosmo, redshift, conf.reference_redshift, f"convergence.alternatives.{number}"
+        )
+        for number, one in enumerate(conf.alternatives)
+    }
+    return LensModels(kappa, find_ensemble(conf, cosmo, redshift), rivals, alternatives)
 
 
 def realisations(cells: SkyCells, ensemble: Ensemble, max_radius: float) -> Realisations:
