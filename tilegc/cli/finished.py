@@ -182,12 +182,10 @@ def study_mask(
 ) -> None:
     """Count sources, purity and density of a finished run again with its mask grown."""
     from tilegc.grown_masks import mask_growth  # noqa: PLC0415
-    from tilegc.run_folder import open_run  # noqa: PLC0415
 
     try:
         pixels = tuple(float(part) for part in growth.split(","))
     except ValueError:
         raise ConfigError(f"--growth {growth}: give pixels with commas between, e.g. 0,1,2,4,8") from None
-    run = open_run(directory, check=not no_check)
-    print_growth(mask_growth(run, pixels, progress=pass_progress(lines=False)))
+    print_growth(mask_growth(directory, pixels, check=not no_check, progress=pass_progress(lines=False)))
     typer.echo(f"{directory}/study: mask.ecsv, mask.png")
