@@ -52,7 +52,7 @@ def test_defaults_are_the_recipes():
 @pytest.mark.parametrize(
     ("changes", "said"),
     [
-        ({"recipe": None}, "recipe: required, and missing"),
+        ({"recipe": None}, "recipe: required, but missing"),
         ({"recipe": "best"}, "recipe: recipe 'best' does not exist: give diego2026 or calibrated"),
         ({"recipe": "seed"}, "recipe: the recipe 'seed' is now called 'diego2026'; change this line"),
         (

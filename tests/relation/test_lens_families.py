@@ -13,7 +13,8 @@ from tilegc.io.convergence import read_convergence
 from tilegc.relation.clumping import Clumping
 from tilegc.relation.counts_law import fit_law
 from tilegc.relation.lens_families import LENGTH, _field, lens_families
-from tilegc.relation.likelihood import CountsRelation, box_counts, fit_counts
+from tilegc.relation.likelihood import CountsRelation, fit_counts
+from tilegc.relation.sky_counts import box_counts
 from tilegc.relation.systematics import Systematic
 from tilegc.sky import SkyGrid, cosmology
 from tilegc.skygrid.cells import SkyCells

@@ -17,7 +17,8 @@ from astropy.table import QTable
 from tilegc import cli, config, prediction
 from tilegc.errors import ConfigError, RunFolderError
 from tilegc.io.convergence import read_convergence
-from tilegc.relation.counts_law import fit_law, gather
+from tilegc.relation.counts import gather
+from tilegc.relation.counts_law import fit_law
 from tilegc.relation.prediction import KappaLaw, predict_kappa, smooth_counts
 from tilegc.run_folder import Run
 from tilegc.sky import SkyGrid, cosmology

@@ -1,6 +1,7 @@
-"""The run file: what a user writes, checked, with every default filled in.
+"""The run file: read, validated, and completed with defaults.
 
-All values are frozen. `load` reads a YAML file, `resolve` a mapping; both raise `ConfigError` with one line.
+All settings are immutable. `load` reads a YAML file and `resolve` a mapping; both raise `ConfigError` with a one-line
+message.
 """
 
 from tilegc.config.compute import Compute, Jobs, Kubernetes

@@ -26,7 +26,7 @@ from tilegc.config.values import Section
 from tilegc.errors import shortened
 from tilegc.schema import MAPS
 
-__all__ = ["DetectionConfig", "RunConfig"]
+__all__ = ["DetectionConfig", "RunConfig", "section_order"]
 
 RECIPES: Mapping[str, Mapping[str, Mapping[str, object]]] = {
     "diego2026": {},
@@ -161,3 +161,11 @@ class RunConfig(DetectionConfig):
                 f"comparison.pixel ({self.comparison.pixel:g})"
             )
         return self
+
+
+def section_order() -> list[str]:
+    """Return the sections of a run file in the order of the chain; pydantic lists inherited ones first."""
+    shared = list(DetectionConfig.model_fields)
+    own = [name for name in RunConfig.model_fields if name not in shared]
+    at = own.index("tiles") + 1
+    return [*shared[:1], *own[:at], *shared[1:], *own[at:]]

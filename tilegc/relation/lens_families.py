@@ -18,9 +18,10 @@ from numpy.typing import NDArray
 from scipy.ndimage import gaussian_filter
 
 from tilegc.io.convergence import Kappa
-from tilegc.relation.counts_law import Law, fit_law
+from tilegc.relation.counts import Law
+from tilegc.relation.counts_law import fit_law
 from tilegc.relation.families import Families, Family
-from tilegc.relation.likelihood import box_counts
+from tilegc.relation.sky_counts import box_counts
 from tilegc.skygrid.cells import SkyCells
 
 __all__ = ["LENGTH", "OWN", "lens_families"]

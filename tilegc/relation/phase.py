@@ -21,10 +21,11 @@ from tilegc.relation.boxes import boxes, compare, fit
 from tilegc.relation.families import Families
 from tilegc.relation.kernel import kernel_statistics
 from tilegc.relation.lens_families import lens_families
-from tilegc.relation.likelihood import OUTER_AREA, CountsRelation, fit_counts, too_small_outer
+from tilegc.relation.likelihood import CountsRelation, fit_counts
 from tilegc.relation.ranking import rank_maps
 from tilegc.relation.results import Related
 from tilegc.relation.sensitivity import SAMPLES, Settings, as_table, sample_row, systematic_of
+from tilegc.relation.sky_counts import OUTER_AREA, too_small_outer
 from tilegc.skygrid.cells import stored_cells
 from tilegc.skygrid.lens_models import LensModels
 from tilegc.skygrid.results import Gridded
@@ -170,11 +171,11 @@ def _settings(config: RunConfig, sky: Gridded, inpainted: Table) -> Settings:
 
 
 def _remark(small: tuple[float, tuple[str, ...]] | None) -> None:
-    """Log where the sky far from the centre is too small to measure the law's floor."""
+    """Log a message if the sky far from the centre is too small to constrain the floor of the law."""
     if small is not None:
         area, names = small
         log.info(
-            "field %s: %.0f of %g arcsec^2 needed far from the centre, no prior on the law's floor",
+            "field %s: the outer field has %.0f arcsec^2 of good area, fewer than %g: no prior on the law's floor",
             ", ".join(names),
             area,
             OUTER_AREA,
