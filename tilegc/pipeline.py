@@ -12,6 +12,7 @@ from __future__ import annotations
 
 from typing import Final
 
+from tilegc.completeness.phase import COMPLETENESS, completed
 from tilegc.config import DetectionConfig, RunConfig
 from tilegc.density.phase import DENSITY, mapped
 from tilegc.density.results import Mapped
@@ -59,6 +60,9 @@ CATALOGUE: Final[tuple[Phase[Job, RunConfig], ...]] = (
     *DETECTION,
     PHOTOMETRY.by(
         lambda job, got: measured(got[Context], job.config, job.frame, got[Detected], got[Filtered].psfs)
+    ),
+    COMPLETENESS.by(
+        lambda job, got: completed(got[Context], job.config, job.frame, got[Measured], got[Filtered])
     ),
 )
 """Those that make the catalogue: `run(until="catalogue")` stops after them."""

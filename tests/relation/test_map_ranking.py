@@ -97,6 +97,8 @@ def test_transforms():
     turned = np.rot90(grid)
     assert np.allclose(made["rotated_90"], turned) or np.allclose(made["rotated_90"], np.rot90(grid, 3))
     np.testing.assert_allclose(made["rotated_180"], np.rot90(grid, 2))
+    np.testing.assert_allclose(made["mirrored"], grid[:, ::-1])
+    np.testing.assert_allclose(made["transposed"], grid.T)
     np.testing.assert_allclose(made["shifted_4"][:, 4:], grid[:, :-4])
     radius = np.hypot(xi, eta)
     smooth = circularised(1 / (5 + radius), xi, eta, 1.0)
@@ -190,6 +192,8 @@ def test_the_ranking_of_a_run():
         "uniform",
         "rotated_90",
         "rotated_180",
+        "mirrored",
+        "transposed",
         "shifted_4",
         "circularised",
         "light",

@@ -12,7 +12,7 @@ from typer.exceptions import TyperException
 from tilegc.cli import finished, installation, mocks, runs, samples
 from tilegc.cli.signals import answered
 from tilegc.cli.streams import redacting_streams
-from tilegc.errors import TileGCError, disk_full, shortened
+from tilegc.errors import TileGCError, disk_failed, shortened
 
 __all__ = ["app", "main"]
 
@@ -99,13 +99,13 @@ def _run(signals: list[int]) -> None:
     except (typer.Abort, KeyboardInterrupt):
         code = INTERRUPTED
     except Exception as error:
-        full = disk_full(error)
-        if full is not None:
-            print(f"tilegc: {full}", file=sys.stderr)
-            sys.exit(full.exit_code)
+        failed = disk_failed(error)
+        if failed is not None:
+            print(f"tilegc: {shortened(failed, LONGEST)}", file=sys.stderr)
+            sys.exit(failed.exit_code)
         if "TILEGC_DEBUG" in os.environ:
             raise
-        text = " ".join(f"{type(error).__name__}: {error}".split())
+        text = shortened(f"{type(error).__name__}: {error}", LONGEST - 120)
         print(
             f"tilegc: unexpected error ({text}); see log.txt in the run directory, "
             "or set TILEGC_DEBUG=1 for a traceback",

@@ -96,6 +96,13 @@ def predict(
         float | None,
         typer.Option(metavar="Z", help="Source redshift of kappa; default: that of the calibration."),
     ] = None,
+    extrapolate: Annotated[
+        bool,
+        typer.Option(
+            "--extrapolate",
+            help="Predict although the run is shallower, or of other bands or another recipe.",
+        ),
+    ] = False,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace an existing file.")] = False,
     no_check: NoCheck = False,
 ) -> None:
@@ -113,6 +120,7 @@ def predict(
         open_run(calibration, check=not no_check),
         resolution=resolution,
         source_redshift=source_redshift,
+        extrapolate=extrapolate,
     )
     prediction.write(path)
     for warning in prediction.warnings:

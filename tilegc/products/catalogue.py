@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from tilegc.completeness.results import Completed
 from tilegc.detection.shapes import POINT
 from tilegc.io.exports import write_fits_table, write_short, write_votable
 from tilegc.io.tables import write_regions
@@ -17,10 +18,14 @@ __all__ = ["summarise", "write"]
 
 def write(out: Output, results: Results) -> None:
     """Write candidates and catalogue, the latter in every format."""
-    found, settings = results[Measured], out.config.photometry_settings
-    listed = listed_columns(band_names(out.context), None if settings is None else settings.apertures)
-    out.parquet(FILES.candidates, listed, found.candidates)
-    catalogue = found.catalogue
+    found, stars = results[Measured], results.get(Completed)
+    candidates, catalogue = found.candidates, found.catalogue
+    if stars is not None:
+        candidates, catalogue = stars.joined(candidates), stars.joined(catalogue)
+    settings = out.config.photometry_settings
+    apertures = None if settings is None else settings.apertures
+    listed = listed_columns(band_names(out.context), apertures, stars=stars is not None)
+    out.parquet(FILES.candidates, listed, candidates)
     out.parquet(FILES.catalogue, listed, catalogue)
     out.ecsv(FILES.catalogue_ecsv, listed, catalogue)
     for name, writer in (

@@ -15,6 +15,7 @@ from tilegc.phases.output import Output, Part
 from tilegc.phases.phase import Results
 from tilegc.places import Place
 from tilegc.products import warnings
+from tilegc.relation.results import Related
 from tilegc.schema import SCHEMA_VERSION, VERSION
 
 __all__ = ["FIELD_KEYS", "RUN_KEYS", "summary_of", "write_summary"]
@@ -55,6 +56,7 @@ FIELD_KEYS: Final = (
     "n_detected",
     "n_inpainted",
     "inpainting",
+    "depth",
     "photometry",
     "local_noise",
     "local_noise_lo",
@@ -111,6 +113,7 @@ def _ordered(values: Mapping[str, Any], keys: tuple[str, ...]) -> dict[str, Any]
 
 def _warnings(out: Output, results: Results) -> list[dict[str, str]]:
     """Return what makes inputs or results doubtful."""
+    related = results.get(Related)
     lines, found, counts = results[Audited].lines, results[Detected], results[Masked].counts
     edges = {
         name: masked_area.shares(counts[name], out.context.source(name).pixel_area)["edge"]["fraction"]
@@ -120,6 +123,7 @@ def _warnings(out: Output, results: Results) -> list[dict[str, str]]:
     return warnings.rows(
         (
             *warnings.on_audit(lines),
+            *(warnings.on_ranking(related.ranking) if related else ()),
             *warnings.on_edges(out.config, edges),
             *warnings.on_detection(out.config, found.noises, found.selection, bands),
         )
