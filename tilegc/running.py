@@ -26,8 +26,8 @@ from tilegc.phases.phase import Phase, Results, carry_out
 from tilegc.pipeline import phases_until
 from tilegc.places import Place, is_remote, is_url, place
 from tilegc.planning import Plan
-from tilegc.products.products import write_summary
 from tilegc.products.results import Written
+from tilegc.products.summary import write_summary
 from tilegc.radial.phase import edges_of
 from tilegc.run_folder import Run, RunFolder, beating, logged, marked, open_run
 from tilegc.schema import FILES
@@ -147,6 +147,7 @@ def run(
                 folder=folder,
                 engine=engine,
                 near=engine if pool.local else SerialEngine(told),
+                until=until,
             )
             before = seconds_compiled(pool.client)
             with pool.performance_report(performance_report):

@@ -212,7 +212,7 @@ def test_a_kernel_too_steep_is_refused(tmp_path):
     assert planned(tmp_path) == ()
     assert planned(tmp_path, density={"alpha": 4.0}) == ()
     [line] = planned(tmp_path, density={"alpha": 16.0})
-    assert line.startswith("field 'f0': density: (0.9 + d)^-16 is too steep")
+    assert line.startswith("field 'f0': density: (d + 0.9)^-16 is too steep")
     assert "smaller alpha or a larger softening" in line
     assert len(planned(tmp_path, density={"alpha": 300.0})) == 1
     assert len(planned(tmp_path, centres=(150.0, 150.02), density={"alpha": 20.0})) == 2

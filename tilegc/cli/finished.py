@@ -96,6 +96,13 @@ def predict(
         float | None,
         typer.Option(metavar="Z", help="Source redshift of kappa; default: that of the calibration."),
     ] = None,
+    extrapolate: Annotated[
+        bool,
+        typer.Option(
+            "--extrapolate",
+            help="Predict although the run is shallower, or of other bands or another recipe.",
+        ),
+    ] = False,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace an existing file.")] = False,
     no_check: NoCheck = False,
 ) -> None:
@@ -113,6 +120,7 @@ def predict(
         open_run(calibration, check=not no_check),
         resolution=resolution,
         source_redshift=source_redshift,
+        extrapolate=extrapolate,
     )
     prediction.write(path)
     for warning in prediction.warnings:
@@ -194,8 +202,7 @@ def study_mask(
     no_check: NoCheck = False,
 ) -> None:
     """Repeat counts, purity and density with a larger mask."""
-    from tilegc.run_folder import open_run
-    from tilegc.study import mask_growth
+    from tilegc.grown_masks import mask_growth
 
     try:
         pixels = tuple(float(part) for part in growth.split(","))
@@ -203,6 +210,5 @@ def study_mask(
         raise ConfigError(
             f"--growth {growth}: expected numbers of pixels separated by commas, e.g. 0,1,2,4,8"
         ) from None
-    run = open_run(directory, check=not no_check)
-    print_growth(mask_growth(run, pixels, progress=pass_progress(lines=False)))
+    print_growth(mask_growth(directory, pixels, check=not no_check, progress=pass_progress(lines=False)))
     typer.echo(f"wrote {directory}/study/mask.ecsv and mask.png")

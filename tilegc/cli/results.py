@@ -54,6 +54,7 @@ def _lines(summary: dict[str, Any], *, local: bool) -> list[tuple[str, str]]:
                 f"{field['good_area_arcsec2']:.0f} arcsec^2 good, {_limit(field, local=local)}",
             )
         )
+        lines += _complete(name, field.get("depth"))
         lines += _depth(name, field.get("photometry"))
     lines.append(
         ("sources", f"{summary['n_detected']} detected, {summary['n_inpainted']:.1f} inpainted under masks")
@@ -137,6 +138,13 @@ def _likelihood(law: dict[str, Any] | None) -> list[tuple[str, str]]:
         index = f"b = 1/c = {law['index']:.3f} ({_number(ends[0], '.3f')} to {_number(ends[1], '.3f')})"
         floor += f" (at its bound; < {_number(law['floor_interval_95'][1], '.3f')} at 95 %)"
     return [("n = a kappa^c + f", f"{power}, {index}, {floor} per arcsec^2")]
+
+
+def _complete(name: str, bands: dict[str, Any] | None) -> list[tuple[str, str]]:
+    """Return the magnitudes at which half of the point sources of a field are found; nothing without stars."""
+    known = {band: found["m50"] for band, found in (bands or {}).items()}
+    texts = [f"{band} {value:.2f}" for band, value in known.items() if value is not None]
+    return [(f"50 % complete {name}", f"{', '.join(texts)} mag (AB, artificial stars)")] if texts else []
 
 
 def _depth(name: str, bands: dict[str, Any] | None) -> list[tuple[str, str]]:

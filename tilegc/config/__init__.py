@@ -4,6 +4,7 @@ All settings are immutable. `load` reads a YAML file and `resolve` a mapping; bo
 message.
 """
 
+from tilegc.config.completeness import Completeness
 from tilegc.config.compute import Compute, Jobs, Kubernetes
 from tilegc.config.inputs import (
     Alternative,
@@ -39,6 +40,7 @@ __all__ = [
     "Band",
     "Cluster",
     "Comparison",
+    "Completeness",
     "Compute",
     "Convergence",
     "Cosmology",

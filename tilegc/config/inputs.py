@@ -179,6 +179,8 @@ class LensMap(Section):
     source_redshift: Positive | None = None
     lens_scaling: Positive | None = None
     """D_LS/D_S of the map; 1 for the Hubble Frontier Fields' maps."""
+    weak_lensing: bool = False
+    """Whether the map is of weak lensing: its noise makes negative values, which elsewhere are a fault."""
 
     @model_validator(mode="before")
     @classmethod

@@ -7,6 +7,7 @@ from typing import Annotated, Literal, Self
 
 from pydantic import Field, field_validator, model_validator
 
+from tilegc.config.completeness import Completeness, CompletenessSwitch
 from tilegc.config.compute import Compute
 from tilegc.config.inputs import Cluster, Convergence, Cosmology, FieldInput
 from tilegc.config.photometry import Photometry, PhotometrySwitch
@@ -104,6 +105,7 @@ class RunConfig(DetectionConfig):
     ingest: Literal["never", "always", "auto"] = "auto"
     tiles: Tiles = Tiles()
     photometry: PhotometrySwitch = "auto"
+    completeness: CompletenessSwitch = "auto"
     density: Density = Density()
     inpaint: Inpaint = Inpaint()
     comparison: Comparison = Comparison()
@@ -136,6 +138,13 @@ class RunConfig(DetectionConfig):
         if self.photometry == "auto":
             return None if self.recipe == "diego2026" else Photometry()
         return None if self.photometry == "off" else self.photometry
+
+    @property
+    def completeness_settings(self) -> Completeness | None:
+        """Settings of the artificial stars; None where they are off (auto: off for diego2026, on for calibrated)."""
+        if self.completeness == "auto":
+            return None if self.recipe == "diego2026" else Completeness()
+        return None if self.completeness == "off" else self.completeness
 
     @property
     def inpaint_iterations(self) -> int:

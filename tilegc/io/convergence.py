@@ -221,7 +221,7 @@ def read_convergence(
 def _kappa_image(conf: config.LensMap) -> LensImage:
     assert conf.path is not None
     image = read_image(conf.path, conf)
-    refuse_other_quantities(image)
+    refuse_other_quantities(image, weak_lensing=conf.weak_lensing)
     return image
 
 

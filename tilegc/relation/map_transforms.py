@@ -1,4 +1,4 @@
-"""Maps derived from a map that the true map should outperform: rotated, shifted, made circular."""
+"""Maps derived from a map that the true map should outperform: rotated, mirrored, shifted, made circular."""
 
 from __future__ import annotations
 
@@ -35,6 +35,8 @@ def transforms(
         "uniform": np.ones(xi.shape),
         "rotated_90": at(eta, -xi),
         "rotated_180": at(-xi, -eta),
+        "mirrored": at(-xi, eta),
+        "transposed": at(eta, xi),
         f"shifted_{SHIFT:g}": at(xi - SHIFT, eta),
         "circularised": circularised(at(xi, eta), xi, eta, pixel),
     }

@@ -27,6 +27,7 @@ NAMES: Final = {
     "centre": "centre to brightest galaxy",
     "kappa": "κ peak to brightest galaxy",
     "orientation": "κ's orientation",
+    "level": "level of κ",
     "outside": "centre outside of all fields",
     "repeats": "repeated values",
     "useless": "useless weights or errors",

@@ -32,6 +32,8 @@ MAPS: Final = {
     "uniform": "uniform",
     "rotated_90": "rotated by 90°",
     "rotated_180": "rotated by 180°",
+    "mirrored": "mirrored east-west",
+    "transposed": "east and north exchanged",
     "shifted_4": "shifted by 4 arcsec",
     "circularised": "circularised",
     "light": "light",

@@ -36,6 +36,7 @@ STAGES: Final = {
     "audit_s": "audit",
     "mask_s": "masks",
     "detect_s": "filter and peaks",
+    "completeness_s": "artificial stars",
     "density_s": "density and inpainting",
     "compare_s": "sky grid, relation and profiles",
     "report_s": "figures and report",
