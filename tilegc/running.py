@@ -100,7 +100,6 @@ def run(
     folder = RunFolder(path)
     folder.check(resume=resume, overwrite=overwrite)
     inputs = examine(config)
-    inputs = replace(inputs, sources=ingest.measured(inputs.sources, config, folder, resume=resume))
     need = planning.plan(config, inputs.sources, path, 1, local=False).memory
     with workers_for(
         workers=workers,
@@ -232,7 +231,6 @@ def plan(source: Source, directory: str | Place | None = None, *, workers: int |
     config = source if isinstance(source, RunConfig) else run_file.load(source)
     path = place(directory) if directory is not None else default_directory(source)
     inputs = examine(config)
-    inputs = replace(inputs, sources=ingest.measured(inputs.sources, config, RunFolder(path)))
     count = config.compute.workers if workers is None else workers
     processes = os.cpu_count() or 1 if count is None else count
     found = planning.plan(config, inputs.sources, path, processes, limit=config.compute.memory)
