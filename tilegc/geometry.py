@@ -9,10 +9,13 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Final
 
-__all__ = ["LATTICE", "Box", "Tile", "TileGrid", "blocks", "inner_chunk", "spread_blocks"]
+__all__ = ["LATTICE", "PATCH", "Box", "Tile", "TileGrid", "blocks", "inner_chunk", "spread_blocks"]
 
 LATTICE: Final = 256
 """Side of the lattice's cells, pixels from (0, 0): local noise and blocks belong to them, never to tiles."""
+
+PATCH: Final = 64
+"""Side of the patches in which confusion is measured, pixels from (0, 0): a lattice's cell holds 16."""
 
 
 @dataclass(frozen=True, order=True)

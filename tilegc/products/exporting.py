@@ -13,7 +13,7 @@ from tilegc.io import exports
 from tilegc.io.tables import write_ecsv, write_parquet, write_regions
 from tilegc.places import Place
 from tilegc.run_folder import Run
-from tilegc.schema import CANDIDATES, Column, photometry_columns
+from tilegc.schema import CANDIDATES, SURROUNDINGS, Column, photometry_columns
 
 __all__ = ["FORMATS", "REGION_RADIUS", "export", "listed_columns"]
 
@@ -41,7 +41,9 @@ FORMATS: Final[Mapping[str, tuple[str, Writer]]] = {
 """Formats of `tilegc export`, each with its file's ending and who writes it."""
 
 
-def listed_columns(bands: tuple[str, ...], apertures: tuple[float, ...] | None) -> tuple[Column, ...]:
+def listed_columns(
+    bands: tuple[str, ...], apertures: tuple[float, ...] | None, recipe: str
+) -> tuple[Column, ...]:
     """Return the columns of candidates and catalogue.
 
     Parameters
@@ -50,8 +52,11 @@ def listed_columns(bands: tuple[str, ...], apertures: tuple[float, ...] | None) 
         Of all fields, in run-file order.
     apertures : tuple of float, optional
         Radii, arcsec; None where photometry is off.
+    recipe : str
+        That of the run.
     """
-    return CANDIDATES if apertures is None else (*CANDIDATES, *photometry_columns(bands, apertures))
+    measured = () if apertures is None else photometry_columns(bands, apertures)
+    return (*CANDIDATES, *(SURROUNDINGS if recipe == "calibrated" else ()), *measured)
 
 
 def export(run: Run, form: str, path: Path | Place) -> None:
@@ -74,7 +79,7 @@ def export(run: Run, form: str, path: Path | Place) -> None:
     table = run.catalogue
     settings = run.config.photometry_settings
     bands = tuple(name.removeprefix("flux_err_") for name in table.colnames if name.startswith("flux_err_"))
-    columns = listed_columns(bands, None if settings is None else settings.apertures)
+    columns = listed_columns(bands, None if settings is None else settings.apertures, run.config.recipe)
     data = {
         column.name: np.asarray(getattr(table[column.name], "value", table[column.name]))
         for column in columns

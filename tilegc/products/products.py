@@ -91,7 +91,8 @@ def write_catalogue(context: Context, config: RunConfig, folder: RunFolder, sele
     """Write candidates and catalogue, the latter in every format."""
     recipe, catalogue = {"recipe": config.recipe}, selection.catalogue
     settings = config.photometry_settings
-    listed = listed_columns(band_names(context), None if settings is None else settings.apertures)
+    apertures = None if settings is None else settings.apertures
+    listed = listed_columns(band_names(context), apertures, config.recipe)
     write_parquet(folder.path / FILES.candidates, listed, selection.candidates, recipe)
     write_parquet(folder.path / FILES.catalogue, listed, catalogue, recipe)
     write_ecsv(folder.path / FILES.catalogue_ecsv, listed, catalogue, recipe)
@@ -152,6 +153,9 @@ def write_noise(context: Context, results: Results) -> None:
         store.write(field.store, "noise", Box(0, 0, *local.values.shape), local.values)
         if local.map.expected:
             store.write(field.store, "noise_factor", Box(0, 0, *local.map.lattice.shape), local.map.lattice)
+        if field.source.name in (found := results[Measured].selection.surroundings):
+            patches = found[field.source.name].confusion
+            store.write(field.store, "confusion", Box(0, 0, *patches.shape), patches)
 
 
 @dataclass(frozen=True)
