@@ -6,12 +6,13 @@ READY  := $(VENV)/.ready
 
 COVERAGE := build/coverage
 
-.PHONY: help venv demo check test test-full kube lint bench lock clean
+.PHONY: help venv demo check test test-full fuzz kube lint bench lock clean
 help:
 	@echo "make demo       simulate a small cluster, analyse it, and print the path of the report"
 	@echo "make check      before every commit: lint, types, layers and the fast tests (under 90 seconds)"
 	@echo "make test       what CI runs: all tests but the slow ones; coverage in $(COVERAGE)"
 	@echo "make test-full  the slow tests as well"
+	@echo "make fuzz       20,000 damaged inputs through the command line, 500 of them as processes (about an hour)"
 	@echo "make kube       deploy/kubernetes on real pods: TILEGC_KUBECONFIG or TILEGC_KUBE_BIN (tests/support/kube.py)"
 	@echo "make lint       ruff, mypy --strict, import-linter"
 	@echo "make bench      benchmarks against named peers: table, JSON in benchmarks/results, docs/figures/benchmarks.png"
@@ -36,14 +37,20 @@ lint: venv
 check: lint
 	$(BIN)/python -m pytest -q -m "not slow and not long" -n 2 --dist loadfile
 
-# The report is kept as XML and as a table of all modules; kernels that Numba compiles are not counted.
+# Coverage is that of the packages' own tests, without whole runs; kernels that Numba compiles are not counted. Whole
+# runs follow even where one of these tests fails.
 test: lint
 	@mkdir -p $(COVERAGE)
-	$(BIN)/python -m pytest -m "not slow" -n 2 --dist loadfile \
-		--cov --cov-report=xml:$(COVERAGE)/coverage.xml --cov-report=html:$(COVERAGE)/html --cov-report=term
+	@$(BIN)/python -m pytest -m "not slow" -n 2 --dist loadfile --ignore=tests/integration --ignore=tests/property \
+		--cov --cov-report=xml:$(COVERAGE)/coverage.xml --cov-report=html:$(COVERAGE)/html --cov-report=term; \
+	packages=$$?; \
+	$(BIN)/python -m pytest -m "not slow" -n 2 --dist loadfile tests/integration tests/property && exit $$packages
 
 test-full: lint
 	$(BIN)/python -m pytest
+
+fuzz: venv
+	$(BIN)/python -m tests.fuzz.harness --cases 20000 --processes 500
 
 kube: venv
 	@$(BIN)/python -c 'import sys; from tests.support import kube; sys.exit(kube.missing() and f"make kube: {kube.missing()}")'

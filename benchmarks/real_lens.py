@@ -24,7 +24,7 @@ from benchmarks.planted import fluxes, kinds, law_of
 from tilegc import config
 from tilegc.io.convergence import read_convergence
 from tilegc.io.tables import read_parquet
-from tilegc.radial.profile_laws import fit_cored, shape_of
+from tilegc.radial.profile_laws import fit_cored, fitted_shape
 from tilegc.radial.radial_laws import sample_of
 from tilegc.schema import FILES
 from tilegc.simulation import simulate
@@ -122,7 +122,7 @@ def main(kappa: str, folder: str, seed: int = 2, ends: str = "") -> None:
     own, theirs = (fit_cored(sample_of(cells, one), elliptical=True) for one in (catalogue(run), alike))
     for name in ("ln_core", "slope"):
         line(f"profile of the found: {name}", own[name], own.robust_error(name), theirs[name])
-    shape, true_shape = shape_of(own), shape_of(theirs)
+    shape, true_shape = fitted_shape(own), fitted_shape(theirs)
     line("its axis ratio", shape.axis_ratio, shape.axis_ratio_err, true_shape.axis_ratio)
     line("its position angle", shape.position_angle, shape.position_angle_err, true_shape.position_angle)
     declared = config.Convergence(path=kappa, lens_scaling=1.0)

@@ -28,7 +28,7 @@ from benchmarks.size import cpu, workers
 from tilegc import running
 from tilegc.cluster import connect
 from tilegc.engine import DaskEngine, Unit, for_client
-from tilegc.engine.futures import run_length
+from tilegc.engine.tasks import run_length
 from tilegc.geometry import TileGrid
 
 WORKERS = (1, 2, 4, 8)

@@ -1,4 +1,4 @@
-"""`python -m tilegc`."""
+"""Entry point of `python -m tilegc`."""
 
 from tilegc.cli import main
 

@@ -14,7 +14,7 @@ from scipy.spatial import ConvexHull
 
 from tilegc.errors import ConfigError
 from tilegc.radial.intensity import Fit, Sample
-from tilegc.radial.profile_laws import Shape, fit_cored, shape_of
+from tilegc.radial.profile_laws import Shape, fit_cored, fitted_shape
 from tilegc.relation.prediction import Smoothed, smooth_counts
 from tilegc.sky import SkyGrid
 
@@ -134,7 +134,7 @@ def profile_of(
         smooth_counts(count, area, resolution / cell),
         fit_cored(sample),
         elliptical,
-        shape_of(elliptical) if whole else Shape(*[np.nan] * 4),
+        fitted_shape(elliptical) if whole else Shape(*[np.nan] * 4),
         float(area.sum()),
     )
 

@@ -23,6 +23,7 @@ __all__ = [
     "TileGCError",
     "TilesFailedError",
     "UnitError",
+    "disk_failed",
     "disk_full",
     "one_line",
     "shortened",
@@ -98,6 +99,17 @@ def disk_full(error: BaseException) -> DiskFullError | None:
         return None
     place = error.filename2 or error.filename or "the run folder's disk"
     return DiskFullError(f"{place}: {error.strerror}; free some space and rerun with --resume")
+
+
+def disk_failed(error: BaseException) -> RunFailedError | None:
+    """Return what to raise in place of an error that says that a disk is full or fails; None for any other error."""
+    full = disk_full(error)
+    if full is not None or not isinstance(error, OSError) or error.errno not in {errno.EIO, errno.EROFS}:
+        return full
+    place = error.filename2 or error.filename or "the run folder's disk"
+    return RunFailedError(
+        f"{place}: {error.strerror}; the disk or its connection failed: check it, then rerun with --resume"
+    )
 
 
 def one_line(text: object) -> str:

@@ -1,6 +1,6 @@
 """Boxes, tiles and lattices: values without I/O.
 
-All boxes are half-open and in pixels, ordered (y, x), 0-based, as NumPy's indices are.
+All boxes are half-open, in pixels, ordered (y, x) and 0-based, like NumPy indices.
 """
 
 from __future__ import annotations
@@ -12,7 +12,8 @@ from typing import Final
 __all__ = ["LATTICE", "PATCH", "Box", "Tile", "TileGrid", "blocks", "inner_chunk", "spread_blocks"]
 
 LATTICE: Final = 256
-"""Side of the lattice's cells, pixels from (0, 0): local noise and blocks belong to them, never to tiles."""
+"""Side of a lattice cell in pixels, counted from (0, 0). Local noise and blocks refer to these cells, never to
+tiles."""
 
 PATCH: Final = 64
 """Side of the patches in which confusion is measured, pixels from (0, 0): a lattice's cell holds 16."""
@@ -43,11 +44,11 @@ class Box:
         return slice(self.y0, self.y1), slice(self.x0, self.x1)
 
     def grow(self, margin: int) -> Box:
-        """Return the box with `margin` pixels more on every side."""
+        """Return the box extended by `margin` pixels on every side."""
         return Box(self.y0 - margin, self.x0 - margin, self.y1 + margin, self.x1 + margin)
 
     def clip(self, other: Box) -> Box:
-        """Return the part inside `other`; of size 0 where there is none."""
+        """Return the part inside `other`; its size is 0 if there is none."""
         y0, x0 = max(self.y0, other.y0), max(self.x0, other.x0)
         return Box(y0, x0, max(y0, min(self.y1, other.y1)), max(x0, min(self.x1, other.x1)))
 
@@ -58,10 +59,10 @@ class Box:
 
 @dataclass(frozen=True)
 class Tile:
-    """A core, owned by this tile alone, and the window that is read for it."""
+    """The core, owned by this tile alone, and the window that is read for it."""
 
     index: int
-    """Position in the grid, row by row from 0."""
+    """Index in the grid, row by row from 0."""
     core: Box
     window: Box
     """The core with its halo, clipped to the field."""
@@ -69,7 +70,7 @@ class Tile:
 
     @property
     def core_in_window(self) -> tuple[slice, slice]:
-        """Index of the core in the window's arrays."""
+        """Index of the core in the arrays of the window."""
         return self.core.within(self.window)
 
     @property
@@ -82,7 +83,7 @@ class Tile:
 
 @dataclass(frozen=True)
 class TileGrid:
-    """A field of `shape` pixels cut into cores of `size` x `size` (the last ones ragged)."""
+    """A field of `shape` pixels, divided into cores of `size` x `size` pixels (those at the end may be smaller)."""
 
     shape: tuple[int, int]
     size: int
@@ -106,7 +107,7 @@ class TileGrid:
         return rows * columns
 
     def tile(self, index: int, halo: int = 0) -> Tile:
-        """Return the tile with this index and a halo of `halo` pixels."""
+        """Return the tile with this index, with a halo of `halo` pixels."""
         row, column = divmod(index, self.counts[1])
         y0, x0 = row * self.size, column * self.size
         core = Box(y0, x0, y0 + self.size, x0 + self.size).clip(self.field)
@@ -118,7 +119,7 @@ class TileGrid:
 
 
 def blocks(box: Box, side: int = LATTICE) -> Iterator[tuple[tuple[int, int], Box]]:
-    """Yield (row, column) and the part inside `box` of every lattice cell that meets it."""
+    """Yield (row, column) and the part inside `box` of every lattice cell that overlaps it."""
     for row in range(box.y0 // side, -(-box.y1 // side)):
         for column in range(box.x0 // side, -(-box.x1 // side)):
             cell = Box(row * side, column * side, (row + 1) * side, (column + 1) * side)
@@ -126,15 +127,15 @@ def blocks(box: Box, side: int = LATTICE) -> Iterator[tuple[tuple[int, int], Box
 
 
 def spread_blocks(box: Box, most: int) -> list[Box]:
-    """Return at most `most` cells of the lattice, spread evenly over those that touch a box, in their order."""
+    """Return at most `most` lattice cells, spread evenly over those that overlap a box, in their order."""
     cells = [cell for _, cell in blocks(box)]
     count = min(most, len(cells))
     return [cells[(2 * k + 1) * len(cells) // (2 * count)] for k in range(count)]
 
 
 def inner_chunk(shard: int) -> int:
-    """Return the side of the chunks inside a shard: its largest divisor in 64..256, else the shard itself.
+    """Return the side of the chunks inside a shard: its largest divisor from 64 to 256, or else the shard itself.
 
-    Zarr refuses chunks that do not divide their shard.
+    Zarr requires that chunks divide their shard.
     """
     return next((side for side in range(min(256, shard), 63, -1) if shard % side == 0), shard)

@@ -52,7 +52,8 @@ class Inputs:
         paths |= {config.truth} if config.truth else set()
         if config.convergence is not None and self.lens is not None:
             paths |= set(config.convergence.paths)
-            paths |= {path for rival in config.convergence.compare for path in rival.paths}
+            others = (*config.convergence.compare, *config.convergence.alternatives)
+            paths |= {path for other in others for path in other.paths}
             paths |= set(self.lens.ensemble.paths) if self.lens.ensemble else set()
         return paths
 
@@ -104,8 +105,8 @@ def examine(config: RunConfig) -> Inputs:
         lens = find_lens_models(config, cosmology(config.cosmology))
     if lens is not None:
         check_overlap(lens.kappa, sources)
-        for rival in lens.rivals.values():
-            check_overlap(rival, sources)
+        for other in (*lens.rivals.values(), *lens.alternatives.values()):
+            check_overlap(other, sources)
     truth = None if config.truth is None else read_truth(config.truth)
     return Inputs(sources, regions, psfs, lens, truth)
 

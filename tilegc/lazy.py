@@ -1,7 +1,7 @@
-"""The chain's rules on dask-backed xarray objects, for notebooks and for pipelines of one's own.
+"""Detection rules for dask-backed xarray objects, for notebooks and custom pipelines.
 
-The same pure rules that a run applies to windows from its store are applied here to blocks with
-`dask.array.map_overlap`; the results are the same bytes.
+The rules that a run applies to windows from its store are applied here to blocks with `dask.array.map_overlap`; the
+results are the same bytes.
 """
 
 from __future__ import annotations

@@ -13,6 +13,7 @@ from __future__ import annotations
 from typing import Final
 
 from tilegc import planted
+from tilegc.completeness import phase as completeness
 from tilegc.config import DetectionConfig, RunConfig
 from tilegc.density import phase as density
 from tilegc.density.results import Mapped
@@ -87,6 +88,14 @@ PHASES: Final[tuple[Phase[Job, RunConfig], ...]] = (
         passes=photometry.passes,
         run=lambda job, got: photometry.measured(
             got[Context], job.config, job.frame, got[Detected], got[Filtered].psfs
+        ),
+    ),
+    Phase(
+        name="completeness",
+        timing="completeness_s",
+        passes=completeness.passes,
+        run=lambda job, got: completeness.completed(
+            got[Context], job.config, job.frame, got[Measured], got[Filtered]
         ),
     ),
     Phase(

@@ -39,6 +39,9 @@ Z_APART = 0.05
 DEPTH_APART = 0.02
 """Part by which limits may differ unnoticed."""
 
+SHALLOWER = 0.1
+"""Part by which the limit of a run may lie above that of its calibration before it is refused."""
+
 
 @dataclass(frozen=True, eq=False)
 class Prediction:
@@ -62,6 +65,8 @@ class Prediction:
     method: str
     """likelihood or boxes."""
     warnings: tuple[str, ...]
+    wrong: tuple[str, ...] = ()
+    """Those of the warnings that are refused unless `extrapolate` is set: the law is not for this run."""
 
     def write(self, path: str | Path) -> Path:
         """Write kappa, its error, the law's part of it, n and the extrapolated cells as one FITS file, east left."""
@@ -76,6 +81,7 @@ class Prediction:
             "DLSDS": (self.scaling, "D_LS/D_S of it"),
             "LAW": (self.method, "how the calibration was fitted"),
             "SCATTER": (self.scatter, "counting errors are widened by this"),
+            "LAWFITS": (not self.wrong, "F: the law is not for this run, see COMMENT"),
         }
         planes = (
             ("KAPPA", self.kappa, "convergence predicted from counts"),
@@ -92,6 +98,8 @@ class Prediction:
             hdu.header["EXTNAME"] = (name, meaning)
             for key, card in told.items():
                 hdu.header[key] = card
+            for reason in self.wrong:
+                hdu.header.add_comment(f"Wrong with this prediction: {_ascii(reason)}")
             hdus.append(hdu)
         content = io.BytesIO()
         hdus.writeto(content)
@@ -100,9 +108,13 @@ class Prediction:
 
 
 def predict(
-    run: str | Path | Run, calibration: str | Path | Run, *, resolution: float = RESOLUTION,
+    run: str | Path | Run,
+    calibration: str | Path | Run,
+    *,
+    resolution: float = RESOLUTION,
     source_redshift: float | None = None,
-) -> Prediction:  # fmt: skip
+    extrapolate: bool = False,
+) -> Prediction:
     """Predict the convergence of one run's cluster from the relation of another's.
 
     Parameters
@@ -115,6 +127,9 @@ def predict(
         Sigma of the Gaussian under which sources are counted, arcsec.
     source_redshift : float, optional
         Source redshift of the predicted kappa; by default the calibration's reference redshift.
+    extrapolate : bool
+        Predict although the run is shallower than its calibration, or has other bands, another filter or another
+        recipe; the FITS header then says so.
 
     Returns
     -------
@@ -124,7 +139,8 @@ def predict(
     Raises
     ------
     RunFolderError, ConfigError
-        If either is no finished run, the calibration has no relation, or a number makes no sense.
+        If either is no finished run, the calibration has no relation, a number makes no sense, or the calibration is
+        not for a run like this and `extrapolate` is not set.
     """
     if not resolution > 0:
         raise ConfigError(f"--resolution {resolution:g}: a smoothing length above 0 arcsec is meant")
@@ -137,8 +153,14 @@ def predict(
     reference = known.config.convergence.reference_redshift
     source = reference if source_redshift is None else source_redshift
     stretch, rescale, scaling = _between(target, known, reference, source)
-    cells = read_sky_cells(target.sky().load())
     limit, warnings = _limit(target, known)
+    wrong = [*_shallower(target, known), *_other_data(target, known)]
+    if wrong and not extrapolate:
+        raise ConfigError(
+            f"{target.path}: the law of {known.path} is not for it: {'; '.join(wrong)}; calibrate with a run like it, "
+            "or set --extrapolate"
+        )
+    cells = read_sky_cells(target.sky().load())
     # The likelihood's law is of the sources that there are, the bins' of those that are seen.
     seen = _smoothed(target, cells, limit, resolution)
     counts = _smoothed(target, cells, limit, resolution, _share(target)) if method == "likelihood" else seen
@@ -147,7 +169,7 @@ def predict(
     error = np.hypot(scatter * np.sqrt(np.maximum(error**2 - law_error**2, 0.0)), law_error)
     equivalent = stretch * (seen.n - law.floor) + law.floor
     beyond = (equivalent > n_range[1]) | (equivalent < n_range[0])
-    warnings += _differences(target, known)
+    warnings += _redshifts(target, known) + [reason for reason in wrong if reason not in warnings]
     if method == "likelihood":
         warnings += _at_bound(known)
     there = np.isfinite(kappa)
@@ -164,9 +186,19 @@ def predict(
             f"calibration was measured at ({n_range[0]:.3g}): kappa there is extrapolated"
         )
     return Prediction(
-        kappa, error, scatter, law_error, counts.n, beyond & there, cells.grid.wcs(cells.i0, cells.j0), source, scaling,
-        method, tuple(warnings),
-    )  # fmt: skip
+        kappa,
+        error,
+        scatter,
+        law_error,
+        counts.n,
+        beyond & there,
+        cells.grid.wcs(cells.i0, cells.j0),
+        source,
+        scaling,
+        method,
+        tuple(warnings),
+        tuple(wrong),
+    )
 
 
 def _law(known: Run) -> tuple[KappaLaw, str, tuple[float, float]]:
@@ -260,20 +292,36 @@ def _scatter(known: Run, law: KappaLaw, resolution: float, share: np.ndarray | f
     return max(float(np.sqrt((pull**2).mean())), 1.0) if pull.size else 1.0
 
 
-def _limit(target: Run, known: Run) -> tuple[float, list[str]]:
-    """Return the limit, nJy per pixel, above which the target's sources are counted, and what is wrong with it."""
+def _dimmer(target: Run, known: Run) -> float:
+    """Return the flux in the target, over that in the calibration, of one luminosity."""
     here, there = cosmology(target.config.cosmology), cosmology(known.config.cosmology)
     far = there.luminosity_distance(known.config.cluster.redshift).to_value(units.Mpc)
     near = here.luminosity_distance(target.config.cluster.redshift).to_value(units.Mpc)
-    equal, own = _own_limit(known) * float(far / near) ** 2, _own_limit(target)
+    return float(far / near) ** 2
+
+
+def _limit(target: Run, known: Run) -> tuple[float, list[str]]:
+    """Return the limit, nJy per pixel, above which the target's sources are counted, and what is wrong with it."""
+    equal, own = _own_limit(known) * _dimmer(target, known), _own_limit(target)
     if not np.isfinite(own):
         return own, [f"{target.path}: no field of it has a limit, nothing was counted: there is no kappa"]
     if own > equal * (1 + DEPTH_APART):
-        return own, [
-            f"{target.path}: its limit is {own / equal:.2f} times that of the calibration at one "
-            "luminosity: fewer clusters are seen for one kappa, and kappa comes out too low"
-        ]
+        return own, [_too_shallow(own / equal)]
     return max(equal, own), []
+
+
+def _shallower(target: Run, known: Run) -> list[str]:
+    """Say that the target is much shallower than its calibration, if it is."""
+    own = _own_limit(target)
+    ratio = own / (_own_limit(known) * _dimmer(target, known))
+    return [_too_shallow(ratio)] if np.isfinite(ratio) and ratio > 1 + SHALLOWER else []
+
+
+def _too_shallow(ratio: float) -> str:
+    return (
+        f"its limit is {ratio:.2f} times that of the calibration at one luminosity: fewer clusters are seen for one "
+        "kappa, and kappa comes out too low"
+    )
 
 
 def _smoothed(
@@ -289,23 +337,41 @@ def _smoothed(
     return smooth_counts(count, area, resolution / cells.grid.pixel)
 
 
-def _differences(target: Run, known: Run) -> list[str]:
-    """Name what makes the law of one no law of the other."""
-    found = []
+def _redshifts(target: Run, known: Run) -> list[str]:
+    """Say that the two clusters lie at different redshifts, if they do."""
     z, z_known = target.config.cluster.redshift, known.config.cluster.redshift
-    if abs(z - z_known) > Z_APART:
-        found.append(
-            f"the calibration is at z = {z_known:g}, this cluster at {z:g}: numbers and masses are scaled, the "
-            "law's own change is not known"
-        )
+    if abs(z - z_known) <= Z_APART:
+        return []
+    return [
+        f"the calibration is at z = {z_known:g}, this cluster at {z:g}: numbers and masses are scaled, the "
+        "law's own change is not known"
+    ]
+
+
+def _other_data(target: Run, known: Run) -> list[str]:
+    """Name what makes the law of one no law of the other: recipe, filter and bands."""
+    found = []
     if target.config.recipe != known.config.recipe:
         found.append(f"recipes differ ({target.config.recipe}, calibration {known.config.recipe})")
     if target.config.filter != known.config.filter:
         found.append("filters differ: limits are not those of one another")
-
-    def bands(run: Run) -> set[tuple[str, ...]]:
-        return {tuple(str(band) for band in run.field(name)["band"].to_numpy()) for name in run.fields}
-
-    if bands(target) != bands(known):
-        found.append("bands differ: limits are not those of one another")
+    bands, known_bands = _bands(target), _bands(known)
+    if bands != known_bands:
+        found.append(
+            f"bands differ ({_listed(bands)}, calibration {_listed(known_bands)}): limits are not those of one another"
+        )
     return found
+
+
+def _bands(run: Run) -> set[tuple[str, ...]]:
+    """Return the bands of a run's fields."""
+    return {tuple(str(band) for band in run.field(name)["band"].to_numpy()) for name in run.fields}
+
+
+def _listed(bands: set[tuple[str, ...]]) -> str:
+    return " or ".join("+".join(one) for one in sorted(bands))
+
+
+def _ascii(text: str) -> str:
+    """Return text as FITS headers can hold it."""
+    return text.encode("ascii", errors="replace").decode()

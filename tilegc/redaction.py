@@ -1,8 +1,8 @@
-"""Credentials taken out of everything that a person, a log or a file gets to see.
+"""Removal of credentials from everything that a person, a log or a file receives.
 
-Mosaics may lie at URLs that carry a password (`https://user:password@host/...`) or a signature that works like one
-(presigned S3 URLs, Azure's shared access signatures).  A run's folder and its report are meant to be passed on, so
-no output may repeat them.  Every output goes through `redact`: error messages, the log, the run file's copy, the
+Mosaics may be at URLs that contain a password (`https://user:password@host/...`) or a signature that serves as one
+(presigned S3 URLs, shared access signatures of Azure). Run directories and reports are meant to be shared, so no
+output may repeat them. Every output passes through `redact`: error messages, the log, the copy of the run file, the
 manifest and the report.
 """
 
@@ -15,7 +15,7 @@ from typing import Final, TypeVar
 __all__ = ["HIDDEN", "redact", "redacted"]
 
 HIDDEN: Final = "***"
-"""What stands in place of a secret."""
+"""Replacement of a secret."""
 
 _URL: Final = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*://[^\s'\"<>`]+")
 # A password may itself hold "@" or "/", so everything up to the last "@" goes once a colon shows that there is one;
@@ -27,39 +27,39 @@ _TELLING: Final = re.compile(
     r"|signature|token|secret|passw|credential|authori[sz]ation|session|policy|api-?key|access-?key|accesskeyid",
     re.IGNORECASE,
 )
-"""Names of query parameters that stand for a secret, or for a part of one."""
+"""Names of query parameters that contain a secret, or part of one."""
 _LONG: Final = re.compile(r"[A-Za-z0-9+/=_%-]{40,}")
-"""A parameter's value of this form is more likely a signature than the name of a file, which has a dot."""
+"""A value of this form is more likely a signature than the name of a file, which contains a dot."""
 _ASSIGNED: Final = re.compile(
     r"(?P<name>[\w.-]{0,40}(?:secret|passw(?:or)?d|token|signature|credential|authorization|access[_-]?key|api[_-]?key|"
     r"account[_-]?key|connection[_-]?string)[\w.-]*)"
     r"(?P<sign>[\"']?\s*(?:=|:\s)\s*[\"']?(?:(?:Bearer|Basic|AWS4-HMAC-SHA256)\s+)?)(?P<value>[^\s\"',;&]{8,})",
     re.IGNORECASE,
 )
-"""`SECRET_KEY=...` or `Authorization: Bearer ...`, as clients of object stores quote them in their errors."""
+"""Matches `SECRET_KEY=...` or `Authorization: Bearer ...`, as quoted by clients of object stores in their errors."""
 _VARIABLE: Final = re.compile(
     r"SECRET|PASSW|TOKEN|SIGNATURE|CREDENTIAL|(?:ACCESS|ACCOUNT|API|STORAGE)_KEY|CONNECTION_STRING"
 )
 _LEAST: Final = 8
-"""Characters of the shortest value of an environment variable that is looked for."""
+"""Minimum length of a value of an environment variable to be searched for."""
 
 Value = TypeVar("Value")
 
 
 def redact(text: str) -> str:
-    """Return a text without the credentials in it.
+    """Return a text without credentials.
 
     Parameters
     ----------
     text : str
-        Any length, any number of lines.
+        Text of any length and any number of lines.
 
     Returns
     -------
     str
-        The text, with HIDDEN in place of user and password in URLs, of query parameters that sign or authorise,
-        of values assigned to names such as `secret_key`, and of values of this process's environment variables
-        whose names say that they are secret.
+        The text, with HIDDEN in place of user and password in URLs, of query parameters that sign or authorise, of
+        values assigned to names such as `secret_key`, and of the values of environment variables of this process
+        whose names indicate a secret.
     """
     for secret in _of_environment():
         text = text.replace(secret, HIDDEN)
@@ -69,9 +69,9 @@ def redact(text: str) -> str:
 
 
 def redacted(value: Value) -> Value:
-    """Return a copy of nested dicts, lists and tuples with every text in them redacted, keys included.
+    """Return a copy of nested dicts, lists and tuples with every text redacted, including keys.
 
-    Keys that become equal stay apart: the second one gets "#2" at its end.
+    If two keys become equal, "#2" is appended to the second one.
     """
     if isinstance(value, str):
         return redact(value)  # type: ignore[return-value]
@@ -111,7 +111,7 @@ def _redact_assigned(match: re.Match[str]) -> str:
 
 
 def _of_environment() -> list[str]:
-    """Return the secrets of this process's environment, longest first: one may be a part of another."""
+    """Return the secrets in the environment of this process, longest first, because one may be part of another."""
     found = {
         value
         for name, value in os.environ.items()

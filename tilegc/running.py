@@ -127,6 +127,7 @@ def run(
             marked(folder.path, inputs.files(config)) as token,
         ):
             pool.admit(token)
+            folder.worked_by(pool.differences)
             folder.require_stores(tell)
             told = Told(progress or Silent(), heart)
             engine = for_client(

@@ -1,7 +1,8 @@
-"""What a finished run would have found under a larger mask: counts, purity and profile against its growth.
+"""Results of a finished run with a larger mask: counts, purity and profile as a function of the growth.
 
-If detections beside the mask were false, growing it would lower the density, and what the grown rim held would
-exceed what the annuli round it hold. The catalogue stays as it is; only the area in which it counts shrinks.
+If detections next to the mask were false, growing the mask would lower the density, and the removed rim would contain
+more sources than expected from the annuli around it. The catalogue is unchanged; only the area in which it is counted
+shrinks.
 """
 
 from __future__ import annotations
@@ -32,13 +33,13 @@ from tilegc.sky import SkyGrid, header_text, mesh
 __all__ = ["GROWTH", "mask_growth"]
 
 GROWTH: Final = (0.0, 1.0, 2.0, 4.0, 8.0)
-"""Pixels by which the masks are grown by default."""
+"""Default growths of the masks in pixels."""
 
 MOST: Final = 256.0
-"""Pixels of the largest growth: the halo of a tile."""
+"""Maximum growth in pixels: the halo of a tile."""
 
 GROWN: Final = np.uint8(Bit.BRIGHT | Bit.EXTENDED | Bit.SPIKE | Bit.REGION | Bit.ARC)
-"""Bits that are grown; edges and missing data stay as they are."""
+"""Mask bits that are grown; edges and missing data are not."""
 
 TABLE: Final = "mask.ecsv"
 FIGURE: Final = "mask.png"
@@ -48,7 +49,7 @@ Table = dict[str, np.ndarray]
 
 @dataclass(frozen=True)
 class _Field:
-    """What every tile of a field needs; arrays of the sources are in the catalogue's order."""
+    """Data needed by every tile of a field; arrays of sources are in the order of the catalogue."""
 
     store: str
     mesh: Mesh
@@ -61,13 +62,13 @@ class _Field:
 @dataclass(frozen=True)
 class _Partial:
     good: np.ndarray
-    """Good pixels by growth and annulus, int64."""
+    """Number of good pixels by growth and annulus, int64."""
     kept: np.ndarray
-    """Sources on good pixels, int64 (growth, source): 1, or 0 also where another tile owns the pixel."""
+    """Whether each source is on a good pixel, int64 (growth, source); also 0 if another tile owns the pixel."""
 
 
 def _tile(common: _Field, tile: Tile) -> _Partial:
-    """Grow the mask in one tile's window, and count in its core."""
+    """Grow the mask in the window of one tile, and count in its core."""
     window = store.read(common.store, "mask", tile.window)
     core = window[tile.core_in_window]
     y, x = common.y - tile.core.y0, common.x - tile.core.x0
@@ -92,45 +93,45 @@ def mask_growth(
     tile: int | None = None,
     progress: Progress | None = None,
 ) -> QTable:
-    """Count a finished run's sources and good area again, with its mask grown.
+    """Count the sources and the good area of a finished run again, with its mask grown.
 
     Parameters
     ----------
     directory : path or Run
-        The run or its folder. `study/mask.ecsv` and `study/mask.png` are written there, and are the run's own from
-        then on.
+        The run or its directory. `study/mask.ecsv` and `study/mask.png` are written there and become part of the run.
     growth : tuple of float
         Pixels by which bits 4, 8, 16, 32 and 64 are grown.
     tile : int, optional
-        Side of the tiles, of no influence on what is found; the run's own by default.
+        Side of the tiles, which does not affect the result; by default that of the run.
     progress : Progress, optional
+        Display of the progress.
 
     Returns
     -------
     QTable
-        Columns of `schema.STUDY_MASK`: a field and growth as a whole (annulus -1), then by annuli.
+        Columns of `schema.STUDY_MASK`: for each field and growth the total (annulus -1), then the annuli.
 
     Raises
     ------
     ConfigError
         If a growth is negative, too large or given twice.
     RunFolderError
-        If the run is not finished, or the folder cannot be written.
+        If the run is not finished, or the directory cannot be written.
     """
-    asked = tuple(sorted(set(growth)))
-    if not asked or len(asked) != len(growth) or not all(0 <= pixels <= MOST for pixels in asked):
+    growths = tuple(sorted(set(growth)))
+    if not growths or len(growths) != len(growth) or not all(0 <= pixels <= MOST for pixels in growths):
         raise ConfigError(
             f"--growth {','.join(f'{pixels:g}' for pixels in growth)}: give pixels from 0 to {MOST:g}, each once"
         )
     run = directory if isinstance(directory, Run) else open_run(directory)
     if run.manifest.get("state") != "done":
         raise RunFolderError(
-            f"{run.path}: its run is not finished (state: {run.manifest.get('state')}); "
+            f"{run.path}: the run is not finished (state: {run.manifest.get('state')}); "
             "finish it with `tilegc run ... --resume`"
         )
     edges = annuli(run.config.profile.edges or EDGES)
     grid = SkyGrid(run.config.cluster.ra, run.config.cluster.dec, run.config.comparison.pixel)
-    parts = [_of_field(run, name, asked, edges, grid, tile, progress) for name in run.fields]
+    parts = [_of_field(run, name, growths, edges, grid, tile, progress) for name in run.fields]
     table = {key: np.concatenate([part[key] for part in parts]) for key in parts[0]}
     _write(run, table)
     return read_ecsv(run.path / FILES.study / TABLE)
@@ -192,15 +193,16 @@ def _table(
     purity: np.ndarray,
     real: np.ndarray,
 ) -> Table:
-    """Put one field's counts into rows.
+    """Convert the counts of one field to rows.
 
     Parameters
     ----------
     area : (growth, annulus) float64
-        Good area, arcsec^2.
+        Good area in arcsec^2.
     kept : (growth, source) bool
+        Whether each source is on a good pixel.
     annulus, purity, real : (source,)
-        Annulus of each source, its purity against noise, and 1 where it lies on a planted one; NaN: not known.
+        Annulus of each source, its purity against noise, and 1 if it is a planted source; NaN if unknown.
     """
     n_annuli = len(edges) + 1
     low, high = np.concatenate([[0.0], edges]), np.concatenate([edges, [np.inf]])
@@ -243,7 +245,7 @@ def _mean(values: np.ndarray) -> float:
 
 
 def _write(run: Run, table: Table) -> None:
-    """Write table and figure, listed in the manifest as the run's own."""
+    """Write table and figure, and record them in the manifest."""
     from tilegc.report import style  # noqa: PLC0415  (matplotlib, which only the figure needs)
     from tilegc.report.growth import draw  # noqa: PLC0415
 
@@ -255,4 +257,4 @@ def _write(run: Run, table: Table) -> None:
         write_bytes(folder / FIGURE, style.png(draw(table)))
     except OSError as error:
         reason = error.strerror or str(error)
-        raise RunFolderError(f"{folder}: cannot be written ({reason}); make the folder writable") from None
+        raise RunFolderError(f"{folder}: cannot be written ({reason}); make the directory writable") from None

@@ -47,10 +47,7 @@ def test_the_law_of_counts():
     ]
     law |= {"floor_err": None, "c_interval": [1.25, None], "floor_interval_95": [-3.7, 9.0]}
     ((_, said),) = _likelihood(law | {"floor": -3.7})
-    assert (
-        "c = 1.400 (1.250 to -), b = 1/c = 0.714 (- to 0.800), floor -3.700 (on its bound; up to 9.000"
-        in said
-    )
+    assert "c = 1.400 (1.250 to -), b = 1/c = 0.714 (- to 0.800), floor -3.700 (at its bound; < 9.000" in said
     assert _likelihood(None) == _likelihood({"c": None}) == []
 
 
@@ -59,7 +56,7 @@ def test_a_local_limit_is_a_multiple_of_local_noise():
     assert _limit(field, local=False) == "T = 0.2100 nJy"
     assert _limit(field, local=True) == "T = 2.05 x local noise (0.2100 nJy at its median)"
     for local in (True, False):
-        assert "nothing to measure noise on" in _limit(
+        assert "no good pixels to measure the noise on" in _limit(
             {"threshold": None, "threshold_snr": None}, local=local
         )
 

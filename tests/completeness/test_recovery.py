@@ -47,7 +47,7 @@ class Field:
         share = self.params.responses.share
         reference = (share[:, None] * stars.flux).sum(axis=0)
         own = shares(grid, stars, reference, self.sources, halo)
-        rule = inject_pass({"f": self.params}, []).rule
+        rule = inject_pass({"f": self.params}).rule
         parts = []
         for tile in grid.tiles(halo):
             rows, columns = tile.window.slices

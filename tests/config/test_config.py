@@ -52,7 +52,7 @@ def test_defaults_are_the_recipes():
 @pytest.mark.parametrize(
     ("changes", "said"),
     [
-        ({"recipe": None}, "recipe: required, and missing"),
+        ({"recipe": None}, "recipe: required, but missing"),
         ({"recipe": "best"}, "recipe: recipe 'best' does not exist: give diego2026 or calibrated"),
         ({"recipe": "seed"}, "recipe: the recipe 'seed' is now called 'diego2026'; change this line"),
         (
@@ -107,7 +107,24 @@ def test_defaults_are_the_recipes():
             {"fields": [{"name": "a", "store": "s", "mask": []}]},
             r"fields\.0\.mask: unknown key; did you mean 'masks'",
         ),
-        ({"convergence": {"source_redshift": 3}}, r"convergence: path: missing; give a path or deflection"),
+        ({"convergence": {"source_redshift": 3}}, r"convergence: path: missing; give a path, deflection"),
+        ({"convergence": {"path": "k", "par": "p"}}, r"convergence: give path or par, not both"),
+        ({"convergence": {"par": "p", "lens_scaling": 1}}, r"convergence: par needs no source_redshift"),
+        (
+            {
+                "convergence": {
+                    "par": "p",
+                    "alternatives": [{"name": "x", "par": "q"}, {"name": "x", "par": "r"}],
+                }
+            },
+            r"convergence: alternatives: duplicate name 'x'",
+        ),
+        (
+            {"convergence": {"par": "p", "alternatives": [{"par": "q"}]}},
+            r"convergence\.alternatives\.0\.name",
+        ),
+        ({"convergence": {"par": "p", "family_rms": -0.1}}, r"convergence\.family_rms"),
+        ({"relation__min_radius": 58.0}, r"relation: min_radius \(58\) leaves less than a box"),
         (
             {"convergence": {"path": "k", "source_redshift": 3, "lens_scaling": 1}},
             r"convergence: give source_redshift or lens_scaling, not both",
@@ -236,7 +253,11 @@ def test_paths_are_absolute_against_the_run_file(tmp_path, monkeypatch):
             },
             {"name": "b", "store": "other/store/a.zarr"},
         ],
-        convergence={"path": "https://example.org/kappa.fits", "lens_scaling": 1},
+        convergence={
+            "path": "https://example.org/kappa.fits",
+            "lens_scaling": 1,
+            "alternatives": [{"name": "cats", "par": "lens/best.par"}],
+        },
         truth="~/truth.parquet",
     )
     (tmp_path / "deep" / "run.yaml").write_text(yaml.safe_dump(content))
@@ -249,6 +270,7 @@ def test_paths_are_absolute_against_the_run_file(tmp_path, monkeypatch):
     assert found.fields[0].masks == (str(tmp_path / "deep" / "m.reg"),)
     assert found.fields[1].store == str(tmp_path / "deep" / "other/store/a.zarr")
     assert found.convergence.path == "https://example.org/kappa.fits"
+    assert found.convergence.alternatives[0].par == str(tmp_path / "deep" / "lens" / "best.par")
     assert found.truth == str(Path("~/truth.parquet").expanduser())
 
 

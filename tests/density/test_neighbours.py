@@ -61,7 +61,7 @@ def test_a_uniform_sky_is_unbiased_and_its_error_is_its_scatter():
 
 
 def test_too_near_a_neighbour_is_refused():
-    with pytest.raises(ValueError, match="3rd"):
+    with pytest.raises(ValueError, match="must be 3 or more"):
         neighbour_density(
             Box(0, 0, 2, 2),
             Box(0, 0, 2, 2),

@@ -148,7 +148,7 @@ def test_nothing_selected_gives_no_rows():
 def test_an_impossible_rate_is_named(rate):
     rates = np.ones((4, 4))
     rates[1, 2] = rate
-    with pytest.raises(ValueError, match=r"\(11, 22\).*it must be 0 to 500"):
+    with pytest.raises(ValueError, match=r"\(11, 22\).*between 0 and 500"):
         draw(rates, y0=10, x0=20)
     with pytest.raises(ValueError, match=r"\(11, 22\)"):
         draw_sources(rates, np.ones((4, 4), bool), seed=1, stream=1, realisations=2, y0=10, x0=20)

@@ -113,7 +113,7 @@ def test_lattices_of_half_the_step_hold_the_same_sums(seed, degree):
 
 
 def test_what_would_not_be_exact_is_refused():
-    with pytest.raises(ValueError, match="must be odd"):
+    with pytest.raises(ValueError, match="must be 0 or odd"):
         weights(4, 2)
     with pytest.raises(ValueError, match="step 1"):
         weights(4, 0)

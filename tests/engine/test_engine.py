@@ -15,7 +15,7 @@ from rich.console import Console
 
 from tilegc.engine import FieldTiles, Pass, RichProgress, SerialEngine, Unit, run_pass
 from tilegc.engine import work as work_module
-from tilegc.engine.futures import run_length
+from tilegc.engine.tasks import run_length
 from tilegc.errors import DiskFullError, InputError, TilesFailedError, UnitError
 from tilegc.geometry import Box, Tile, TileGrid
 from tilegc.io import store

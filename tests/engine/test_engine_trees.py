@@ -246,7 +246,7 @@ def test_gathering_joins_nothing_on_the_workers(client, monkeypatch):
     assert len(submitted) == 101  # and the job itself
 
 
-@pytest.mark.timeout(30)
+@pytest.mark.timeout(300)
 def test_results_that_leave_with_the_last_worker(monkeypatch):
     """They had ended and were waiting to be taken: who waits for them looks whether anybody can still give them."""
     monkeypatch.setattr(futures, "POLL_SECONDS", 0.2)

@@ -22,6 +22,7 @@ from tilegc.config import Cluster, resolve
 from tilegc.images.audits import Line, columns
 from tilegc.images.audits.cells import CoarseLight, block_side, sampled_cells
 from tilegc.images.audits.lens import brightest, lens_lines
+from tilegc.images.audits.lens_level import level_line
 from tilegc.images.audits.line import judged
 from tilegc.images.audits.points import expected_width
 from tilegc.io.fits import BandSource, FieldSource
@@ -464,6 +465,41 @@ def test_a_centre_beside_the_galaxy():
     assert found["centre"].value == pytest.approx(17.3, abs=0.8)
     assert "east" in found["centre"].finding
     assert found["kappa"].verdict == "ok"
+
+
+def level(values, *, weak_lensing=False) -> Line:
+    return level_line(CLUSTER, flat_kappa(values, 0.5), weak_lensing=weak_lensing)
+
+
+@pytest.mark.parametrize(
+    ("change", "verdict"),
+    [
+        (lambda values: values, "ok"),
+        (lambda values: values - values.mean(), "wrong"),
+        (lambda values: values - np.quantile(values, 0.2), "wrong"),
+        (lambda values: values - np.quantile(values, 0.02), "look"),
+        (lambda values: np.where(values < 0.1, np.nan, values), "ok"),
+        (lambda values: values * np.nan, "unmeasured"),
+    ],
+)
+def test_the_level_of_kappa(change, verdict):
+    values = change(kappa().values)
+    line = level(values)
+    assert line.verdict == verdict
+    if verdict in {"look", "wrong"}:
+        share = 100 * (values < 0).mean()
+        assert float(line.finding.partition(" %")[0]) == pytest.approx(share, rel=0.01)
+        assert "weak_lensing" in line.remedy
+        declared = level(values, weak_lensing=True)
+        assert declared.verdict == "ok"
+        assert "declared" in declared.finding
+
+
+def test_the_outskirts_of_kappa_are_those_far_from_the_cluster():
+    y, x = np.indices((121, 121)) - 60.0
+    far = np.hypot(y, x) > np.quantile(np.hypot(y, x), 0.76)
+    line = level(np.where(far, 0.2, 1.0))
+    assert line.value == pytest.approx(0.2, abs=0.05)
 
 
 @pytest.mark.parametrize("angle", [125.0, -35.0])  # turned by 90 deg; mirrored

@@ -187,7 +187,7 @@ def test_study_mask(run, tmp_path):
     before = listing(folder)
     found = tilegc("study", "mask", folder, "--growth", "0,2,5")
     assert (found.code, found.err) == (0, ""), found
-    assert f"{folder}/study: mask.ecsv, mask.png" in found.out
+    assert f"{folder}/study/mask.ecsv and mask.png" in found.out
     assert (folder / "study" / "mask.png").read_bytes()[:8] == b"\x89PNG\r\n\x1a\n"
     table = read_ecsv(str(folder / "study" / "mask.ecsv"))
     whole = table[table["annulus"] < 0]
@@ -235,7 +235,7 @@ def test_plan(run_file, run):
     assert listing(run_file.parent) == before
     tiles = 3 * 3 + 2 * 2  # 96 x 88 and 80 x 72 pixels in tiles of 40
     assert re.search(rf"^filter +{tiles} .*GiB.*store", found.out, re.MULTILINE)
-    assert re.search(r"in all; .*GiB.*GB", found.out)
+    assert re.search(r"in total; .*GiB.*GB", found.out)
     planned = {
         name: int(count) for name, count in re.findall(r"^(\S+) +(\d+) .*store *$", found.out, re.MULTILINE)
     }
@@ -280,7 +280,7 @@ def test_status_and_verify(run):
     assert re.search(r"^filter +13 +13$", found.out, re.MULTILINE)
     found = tilegc("verify", run.path)
     assert found.code == 0
-    assert "every product is as the run wrote it" in found.out
+    assert "all products are unchanged" in found.out
     assert found.err == ""
 
 

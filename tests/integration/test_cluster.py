@@ -18,12 +18,13 @@ import psutil
 import pytest
 
 from tests.support.certificates import authority
-from tilegc.cluster import ONE_THREAD, TLS, Workers, connect, workers_for
+from tilegc import config as run_file
+from tilegc.cluster import ONE_THREAD, TLS, Workers, connect, workers, workers_for
 from tilegc.cluster.asking import ask, is_gone
 from tilegc.cluster.workers import require_same_software
 from tilegc.engine import DaskEngine, SerialEngine, Unit, for_client
 from tilegc.errors import ConfigError, InputError, RunFailedError, TilesFailedError, UnitError
-from tilegc.run_folder import Ledger, marked
+from tilegc.run_folder import Ledger, RunFolder, marked, open_run
 
 cloudpickle.register_pickle_by_value(sys.modules[__name__])
 
@@ -231,6 +232,32 @@ def test_a_worker_that_hangs_is_named_and_one_that_leaves_is_no_obstacle(tmp_pat
         assert is_gone(answers[held])
         assert answers[other] == "stays"
         assert not is_gone(answers[other])
+
+
+@pytest.mark.parametrize("package", ["tilegc", "python", "numpy", "numba", "llvmlite", "distributed"])
+def test_a_worker_with_other_arithmetic_is_refused(client, monkeypatch, package):
+    theirs = {**workers._software(), package: "0.0.1"}
+    monkeypatch.setattr("tilegc.cluster.workers.ask", lambda *_: {"tcp://w:1": theirs})
+    with pytest.raises(InputError, match=rf"^there: worker tcp://w:1 has {package} 0.0.1, this process has"):
+        require_same_software(client, "there")
+
+
+def test_what_else_differs_is_named_in_the_manifest(client, monkeypatch, tmp_path):
+    theirs = {**workers._software(), "scipy": "0.0.1", "CPU features": "SSE2"}
+    monkeypatch.setattr("tilegc.cluster.workers.ask", lambda *_: {"tcp://w:1": theirs})
+    [line] = require_same_software(client, "there")
+    assert line.startswith("worker tcp://w:1: scipy 0.0.1 (here ")
+    assert "CPU features SSE2 (here " in line
+    config = run_file.resolve(
+        {
+            "recipe": "diego2026",
+            "cluster": {"name": "X", "redshift": 0.3, "ra": 10.0, "dec": -5.0},
+            "fields": [{"name": "a", "bands": {"F090W": "/data/a.fits"}}],
+        }
+    )
+    with RunFolder(tmp_path / "run").create(config, inputs={}) as folder:
+        folder.worked_by((line,))
+    assert open_run(tmp_path / "run").manifest["workers"] == [line]
 
 
 def test_a_worker_without_tilegc_is_named(client, monkeypatch):

@@ -238,6 +238,22 @@ def test_pods_have_no_privileges() -> None:
             assert mounted <= {volume["name"] for volume in pod["volumes"]}, name
 
 
+def test_pods_reach_only_what_a_run_needs() -> None:
+    """Egress is limited to names, the own pods and TLS: never the metadata service, which answers at port 80."""
+    policies = [
+        policy
+        for policy in documents((KUBERNETES / "base/networkpolicy.yaml").read_text(encoding="utf-8"))
+        if "Egress" in policy["spec"]["policyTypes"]
+    ]
+    assert len(policies) == 1
+    spec = policies[0]["spec"]
+    assert spec["podSelector"]["matchLabels"] == {"app.kubernetes.io/name": "tilegc"}
+    own, *others = spec["egress"]
+    assert own == {"to": [{"podSelector": {"matchLabels": {"app.kubernetes.io/name": "tilegc"}}}]}
+    ports = {(port["protocol"], port["port"]) for rule in others for port in rule["ports"]}
+    assert ports == {("UDP", 53), ("TCP", 53), ("TCP", 443), ("TCP", 6443)}
+
+
 def test_programs_are_named_in_full() -> None:
     """The operator's defaults call dask-scheduler and dask-worker, which distributed no longer installs."""
     for name, pod in all_pods():

@@ -254,7 +254,7 @@ RESTARTED = 'while :; do "$@"; sleep 1; done'
 @pytest.mark.parametrize(
     "fault",
     [
-        "3 s",
+        pytest.param("3 s", marks=pytest.mark.slow),
         pytest.param("past the timeout", marks=pytest.mark.slow),
         pytest.param("slow link", marks=pytest.mark.slow),
     ],

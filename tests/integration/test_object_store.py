@@ -170,6 +170,7 @@ def test_everything_in_the_store_is_the_same_bytes_as_on_disk(uploaded, referenc
     assert list(tmp_path.iterdir()) == []  # nothing is left in the scratch folder
 
 
+@pytest.mark.slow
 def test_processes_of_a_cluster_write_to_the_store(uploaded, reference):
     done = tilegc("run", uploaded, "-o", f"s3://{BUCKET}/two", "--workers", 1)
     assert (done.code, done.err) == (0, "")
@@ -322,6 +323,7 @@ def test_without_credentials_there_is_one_line(uploaded, tmp_path, monkeypatch):
     assert "cannot be reached (Unable to locate credentials)" in done.err
 
 
+@pytest.mark.slow
 def test_a_store_that_drops_out_for_three_seconds(gate, uploaded, reference):
     drops_out(gate, uploaded, reference, 3.0)
 

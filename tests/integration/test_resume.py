@@ -333,7 +333,7 @@ def test_ctrl_c(workers, slow_file, undisturbed, tmp_path):
         os.killpg(process.pid, signal.SIGINT)  # as a terminal does: to the workers too
         _, err = process.communicate(timeout=60)
     assert process.returncode == 130
-    assert err.splitlines()[-1] == "tilegc: interrupted; go on with --resume"
+    assert err.splitlines()[-1] == "tilegc: interrupted; continue with --resume"
     assert "Traceback" not in err
     assert status(tmp_path / "run").state == "stopped"
     mock.assert_same(running.run(slow_file, tmp_path / "run", workers=0, resume=True), undisturbed)
@@ -356,7 +356,7 @@ def test_sigterm_and_sighup_leave_the_folder_in_order(number, workers, slow_file
         _, err = process.communicate(timeout=60)
     assert time.monotonic() - begun < 30, "SLURM and Kubernetes kill after 30 s"
     assert process.returncode == 128 + getattr(signal, number)
-    assert err.splitlines()[-1] == "tilegc: interrupted; go on with --resume"
+    assert err.splitlines()[-1] == "tilegc: interrupted; continue with --resume"
     assert "Traceback" not in err
     found = status(tmp_path / "run")
     assert (found.state, found.alive) == ("stopped", False)
@@ -533,7 +533,7 @@ def test_a_report_that_cannot_be_written(finished):
     found = tilegc("report", finished)
     assert found.code == 2
     assert found.err.count("\n") == 1
-    assert f"tilegc: {finished}: its report cannot be written" in found.err
+    assert f"tilegc: {finished}: cannot write the report" in found.err
 
 
 @pytest.mark.parametrize("damage", ["a chunk is gone", "a byte has changed", "the stores are gone"])

@@ -142,6 +142,7 @@ def test_a_job_cancelled_in_the_middle_is_replaced_and_the_bytes_are_those_of_on
     assert not list((tmp_path / "run").glob(".here-*"))
 
 
+@pytest.mark.slow
 def test_a_job_of_two_workers_knows_its_settings_and_comes_back(slurm, tmp_path, monkeypatch):
     """All workers are lost at once; dask-jobqueue by itself never replaces a job of several workers."""
     monkeypatch.setenv("DASK_DISTRIBUTED__COMM__TIMEOUTS__TCP", "17s")

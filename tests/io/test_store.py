@@ -287,3 +287,16 @@ def test_stores_that_are_none_get_their_line(tmp_path, build, pattern):
     assert path in line
     assert "field f" in line
     assert "\n" not in line
+
+
+def test_names_of_bands_that_a_killed_process_left_empty_are_written(tmp_path):
+    path = str(tmp_path / "f.zarr")
+    [mask] = [array for array in schema.ARRAYS if array.name == "mask"]
+    options = {"shape": (8, 12), "shard": 8, "attrs": {}}
+    store.create(path, [mask], bands=["F090W", "F200W"], **options)
+    for chunk in (tmp_path / "f.zarr" / "band" / "c").iterdir():
+        chunk.unlink()
+    with pytest.raises(RunFolderError, match="other bands"):
+        store.create(path, [mask], bands=["F090W"], **options)
+    store.create(path, [mask], bands=["F090W", "F200W"], **options)
+    assert list(zarr.open_array(path, path="band", mode="r")[:]) == ["F090W", "F200W"]

@@ -133,9 +133,9 @@ def test_zero_has_one_sign():
     [
         ([0, 1], [1.0, np.nan], "finite"),
         ([0, 1], [np.inf, 1.0], "finite"),
-        ([0, 2], [1.0, 1.0], "outside of 0 to 1"),
-        ([-1, 0], [1.0, 1.0], "outside of 0 to 1"),
-        ([0], [1.0, 1.0], "one length"),
+        ([0, 2], [1.0, 1.0], "outside the range 0 to 1"),
+        ([-1, 0], [1.0, 1.0], "outside the range 0 to 1"),
+        ([0], [1.0, 1.0], "equal length"),
     ],
 )
 def test_bad_input_changes_nothing(cell, values, message):

@@ -115,10 +115,10 @@ def test_the_radius_is_needed_and_enough():
 
 def test_what_makes_no_sense_is_refused():
     mask = np.zeros((3, 3), bool)
-    with pytest.raises(ValueError, match="square must be 1 or more"):
+    with pytest.raises(ValueError, match="square must be at least 1"):
         edge(mask, 0, 4, CLOSED)
-    with pytest.raises(ValueError, match="reach2 0 or more"):
+    with pytest.raises(ValueError, match="reach2 at least 0"):
         edge(mask, 1, -1, CLOSED)
     for radius in (-1.0, math.nan, math.inf):
-        with pytest.raises(ValueError, match="radius must be 0 or more"):
+        with pytest.raises(ValueError, match="radius must be finite"):
             grow(mask, radius)

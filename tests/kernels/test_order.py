@@ -147,7 +147,7 @@ def test_keys_sort_as_values_do(values):
 
 
 def test_shapes_must_agree():
-    with pytest.raises(ValueError, match="one shape"):
+    with pytest.raises(ValueError, match="same shape"):
         histogram(np.zeros(3, np.float32), np.ones(4, bool))
 
 

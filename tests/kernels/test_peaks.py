@@ -183,7 +183,7 @@ def test_radius_must_make_sense(radius):
 
 
 def test_shapes_must_agree():
-    with pytest.raises(ValueError, match="one shape"):
+    with pytest.raises(ValueError, match="same shape"):
         single(np.zeros((3, 4)), np.ones((4, 3), bool))
 
 
@@ -214,9 +214,9 @@ def test_settle_nothing():
 
 
 def test_settle_refuses_nonsense():
-    with pytest.raises(ValueError, match="stands twice"):
+    with pytest.raises(ValueError, match="occurs twice"):
         settle([1, 1], [2, 2], [1.0, 2.0], [True, False], 3.0)
-    with pytest.raises(ValueError, match="one length"):
+    with pytest.raises(ValueError, match="equal length"):
         settle([1, 1], [2], [1.0, 2.0], [True, False], 3.0)
 
 

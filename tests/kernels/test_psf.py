@@ -168,7 +168,7 @@ def test_files_that_are_no_fits(tmp_path, content):
 def test_the_centroid_is_not_drawn_by_a_neighbour():
     image = gaussian((41, 41), (20.3, 19.8), 0.03) + 0.5 * gaussian((41, 41), (31, 30), 0.03)
     assert centroid(image, 4.0) == pytest.approx((20.3, 19.8), abs=0.02)
-    with pytest.raises(ValueError, match="holds light"):
+    with pytest.raises(ValueError, match="positive sum"):
         on_pixels(-image, (20, 20), 1.0, 5)
 
 

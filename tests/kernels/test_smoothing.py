@@ -212,7 +212,7 @@ def test_layouts_are_of_no_influence():
 
 
 def test_shapes_must_agree():
-    with pytest.raises(ValueError, match="one shape"):
+    with pytest.raises(ValueError, match="same shape"):
         smooth(np.ones((3, 4), np.float32), np.ones((4, 3), bool), gaussian_taps(1.0))
     with pytest.raises(ValueError, match="2-D"):
         smooth(np.ones(3, np.float32), np.ones(3, bool), gaussian_taps(1.0))

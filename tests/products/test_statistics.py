@@ -305,6 +305,8 @@ def test_profile_takes_annuli_that_are_large_enough():
 
 
 RADII = np.array([0.0, 59.999, 60.001, 100.0])
+SEEN = 11_000.0
+"""Good area within 60 arcsec, arcsec^2: nearly all of it."""
 
 
 def test_masses_by_hand():
@@ -319,7 +321,7 @@ def test_masses_by_hand():
     scaling = 1 - comoving(0.348) / comoving(3.0)
     sigma_cr = c**2 / (4 * math.pi * G * lens * scaling) * kpc**2 / Msun
     within = sigma_cr * 0.4 * math.pi * (60 / 3600 * math.pi / 180 * lens / kpc) ** 2
-    found = masses(settings(), flat_kappa(np.full((151, 151), 0.4)), RADII)
+    found = masses(settings(), flat_kappa(np.full((151, 151), 0.4)), RADII, SEEN)
     assert found.sigma_cr == pytest.approx(sigma_cr, rel=1e-5)
     assert found.sigma_cr == pytest.approx(2.088e9, rel=1e-3)
     assert found.mean_kappa == pytest.approx(0.4, rel=1e-12)
@@ -328,9 +330,9 @@ def test_masses_by_hand():
     assert found.virial_from_counts == 4 * 5e9
     assert found.gc_from_ratio == pytest.approx(found.lens * 2.9e-5, rel=1e-12)
     assert found.mean_gc == pytest.approx(found.lens * 2.9e-5 / 2, rel=1e-12)
-    assert np.isnan(masses(settings(), flat_kappa(np.full((151, 151), 0.4)), RADII[2:]).mean_gc)
-    assert np.isnan(masses(settings(), None, RADII).lens)
-    assert masses(settings(convergence=None), None, RADII).virial_from_counts == 4 * 5e9
+    assert np.isnan(masses(settings(), flat_kappa(np.full((151, 151), 0.4)), RADII[2:], SEEN).mean_gc)
+    assert np.isnan(masses(settings(), None, RADII, SEEN).lens)
+    assert masses(settings(convergence=None), None, RADII, SEEN).virial_from_counts == 4 * 5e9
 
 
 @pytest.mark.parametrize(("missing", "enough"), [(0.0095, True), (0.0105, False)])
@@ -339,7 +341,7 @@ def test_a_mass_needs_the_whole_aperture(missing, enough):
     inside = np.argwhere(np.hypot(*np.indices(values.shape) - 150) * 0.5 <= 59)
     lost = inside[: round(missing * math.pi * 60**2 / 0.25)]
     values[lost[:, 0], lost[:, 1]] = np.nan
-    found = masses(settings(), flat_kappa(values, 0.5), RADII)
+    found = masses(settings(), flat_kappa(values, 0.5), RADII, SEEN)
     derived = [found.mean_kappa, found.lens, found.gc_from_ratio, found.mean_gc]
     assert np.isfinite(derived).all() == enough
     assert np.isnan(derived).all() != enough

@@ -95,3 +95,26 @@ def test_an_edge_mask_that_takes_much(share, told):
         assert f"{100 * share:.0f} %" in found[0].text
         assert "6.6 arcsec" in found[0].text
         assert "mask.edge" in found[0].remedy
+
+
+@pytest.mark.parametrize(
+    ("name", "gain", "error", "told"),
+    [
+        ("mirrored", 40.0, 8.0, True),
+        ("transposed", 9.0, 1.0, True),
+        ("rotated_90", 30.0, 9.0, False),
+        ("rotated_180", 7.0, 0.5, False),
+        ("rotated_180", -40.0, 5.0, False),
+        ("circularised", 40.0, 5.0, False),
+        ("mirrored", np.nan, np.nan, False),
+    ],
+)
+def test_a_map_that_sources_prefer_turned(name, gain, error, told):
+    ranking = {
+        "map": np.array([name, "kappa"], object),
+        "delta": np.array([gain, 0.0]),
+        "delta_err": np.array([error, 0.0]),
+    }
+    found = list(warnings.on_ranking(ranking))
+    assert [one.code for one in found] == (["kappa_turned"] if told else [])
+    assert all("WCS" in one.remedy for one in found)

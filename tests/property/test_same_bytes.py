@@ -286,6 +286,7 @@ def test_products_name_no_tile_no_path_and_no_time(run_file, reference, tmp_path
         "audit_s",
         "mask_s",
         "detect_s",
+        "completeness_s",
         "density_s",
         "compare_s",
         "report_s",

@@ -12,8 +12,8 @@ from scipy import integrate, optimize
 
 from tests.support.hand import AREA, each_cell, mean, sky
 from tilegc.geometry import Box
+from tilegc.radial.contamination import Contamination
 from tilegc.radial.intensity import Fit, Sample, fit
-from tilegc.radial.profile import Contamination
 from tilegc.radial.profile_laws import (
     _cored_model,
     cored,
@@ -21,8 +21,8 @@ from tilegc.radial.profile_laws import (
     fit_cored,
     fit_nfw,
     fit_ring,
+    fitted_shape,
     nfw_surface_density,
-    shape_of,
 )
 from tilegc.radial.radial_laws import LAWS, MAPS, _gathered, fitted, radial, sample_of, shapes_of_map
 from tilegc.skygrid.lens_models import Realisations
@@ -122,8 +122,8 @@ def test_robust_errors_see_clumps():
 def test_shapes(q, angle):
     e, turn = (1 - q) / (1 + q), math.radians(angle)
     sample = draw(7, law(e * math.cos(2 * turn), e * math.sin(2 * turn)))
-    found = shape_of(fit_cored(sample, elliptical=True))
-    ring = shape_of(fit_ring(sample, 12.0, 35.0, 0.4))
+    found = fitted_shape(fit_cored(sample, elliptical=True))
+    ring = fitted_shape(fit_ring(sample, 12.0, 35.0, 0.4))
     for shape in (found, ring):
         assert abs(shape.axis_ratio - q) < 4 * shape.axis_ratio_err
         assert abs((shape.position_angle - angle + 90) % 180 - 90) < 4 * shape.position_angle_err

@@ -13,7 +13,8 @@ from scipy.optimize import minimize
 from tests.support import counts
 from tilegc.relation.attenuation import attenuation
 from tilegc.relation.clumping import LENGTHS, REACH, Clumping, _widened, clumping, sandwich
-from tilegc.relation.counts_law import LEAST_LN_KAPPA, BoxCounts, OuterField, fit_law, gather, least_floor
+from tilegc.relation.counts import LEAST_LN_KAPPA, BoxCounts, OuterField, gather
+from tilegc.relation.counts_law import fit_law, least_floor
 from tilegc.relation.intervals import FLOOR, C, interval
 from tilegc.relation.resampling import block_numbers, block_weights, bootstrap
 

@@ -13,7 +13,7 @@ from tests.relation.test_likelihood import cluster
 from tests.support import counts
 from tests.support.hand import DEC, RA
 from tilegc.relation.boxes import boxes, fit
-from tilegc.relation.ellipses import Ellipse, beyond_radius, shape_of
+from tilegc.relation.ellipses import Ellipse, beyond_radius, moment_ellipse
 from tilegc.relation.kernel import cell_maps, kernel_statistics
 from tilegc.relation.kernel_maps import (
     CellMaps,
@@ -128,12 +128,12 @@ def test_shape_of_an_ellipse():
     xi, eta = np.meshgrid(along, along)
     true = Ellipse(0.6, 40.0)
     values = (1 + (true.polar(xi, eta)[0] / 10) ** 2) ** -0.7
-    found = shape_of(values, xi, eta, 50.0)
+    found = moment_ellipse(values, xi, eta, 50.0)
     assert found.axis_ratio == pytest.approx(0.6, abs=0.03)
     assert found.position_angle == pytest.approx(40.0, abs=2.0)
     m = true.polar(xi, eta)[0]
     assert (m < 30).sum() == pytest.approx(math.pi * 900, rel=0.01)
-    assert shape_of(np.full(xi.shape, np.nan), xi, eta, 50.0) == Ellipse(1.0, 0.0)
+    assert moment_ellipse(np.full(xi.shape, np.nan), xi, eta, 50.0) == Ellipse(1.0, 0.0)
 
 
 def test_what_radius_does_not_explain():
@@ -142,7 +142,7 @@ def test_what_radius_does_not_explain():
     data = counts.in_boxes(place, counts.draw_counts(place, counts.LAWS["0.7"], counts.FLOOR, 0.0, draw))
     xi, eta = (data.column + 0.5) * 3.0, (data.row + 0.5) * 3.0
     kappa = data.powers(1.0)[0] / data.box_area
-    ellipse = shape_of(np.where(place.use, place.kappa, np.nan), place.xi, place.eta, 50.0)
+    ellipse = moment_ellipse(np.where(place.use, place.kappa, np.nan), place.xi, place.eta, 50.0)
     found = beyond_radius(xi, eta, data.box_area, data.count, kappa, ellipse, draws=100)
     assert found.p_value < 0.02
     assert found.correlation > found.null_mean + 5 * found.null_std

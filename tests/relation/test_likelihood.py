@@ -8,13 +8,14 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from tilegc.products.remarks import on_outer_field
 
 from tests.support import counts
 from tests.support.hand import AREA, each_cell, sky
 from tilegc.geometry import Box
+from tilegc.relation import phase
 from tilegc.relation.boxes import boxes
-from tilegc.relation.likelihood import SLOPE, box_counts, describe, fit_counts, too_small_outer
+from tilegc.relation.likelihood import describe, fit_counts
+from tilegc.relation.sky_counts import SLOPE, box_counts, too_small_outer
 from tilegc.sky import SkyGrid
 from tilegc.skygrid.cells import SkyCells
 from tilegc.skygrid.lens_models import Realisations
@@ -92,14 +93,11 @@ def test_an_outer_field_that_is_too_small_is_said(caplog):
     assert 0 < area < 200
     assert names == tuple(name for k, name in enumerate(cells.fields) if cells.n_good[k][far].any())
     with caplog.at_level("INFO", "tilegc"):
-        on_outer_field((area, names))
-        on_outer_field(too_small_outer(cells, 9.0, cells.kept, everywhere))  # large enough
-        on_outer_field(too_small_outer(cells, 900.0, cells.kept, everywhere))  # none at all
-    (said,) = caplog.messages
-    assert (
-        said == f"field {', '.join(names)}: {area:.0f} of 200 arcsec^2 needed far from the centre, "
-        "no prior on the law's floor"
-    )
+        phase._remark((area, names))
+        phase._remark(too_small_outer(cells, 9.0, cells.kept, everywhere))  # large enough
+        phase._remark(too_small_outer(cells, 900.0, cells.kept, everywhere))  # none at all
+    (message,) = caplog.messages
+    assert message.startswith(f"field {', '.join(names)}: the outer field has {area:.0f} arcsec^2")
 
 
 def cluster(seed=1, floor=counts.FLOOR) -> SkyCells:

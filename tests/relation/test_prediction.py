@@ -17,9 +17,11 @@ from astropy.table import QTable
 from tilegc import cli, config, prediction
 from tilegc.errors import ConfigError, RunFolderError
 from tilegc.io.convergence import read_convergence
-from tilegc.relation.counts_law import fit_law, gather
+from tilegc.relation.counts import gather
+from tilegc.relation.counts_law import fit_law
 from tilegc.relation.prediction import KappaLaw, predict_kappa, smooth_counts
 from tilegc.run_folder import Run
+from tilegc.run_folder.checking import Check
 from tilegc.sky import SkyGrid, cosmology
 
 LAW = KappaLaw(math.log(4.0), 1.4, 0.3, np.diag([0.02, 0.03, 0.04]) ** 2)
@@ -162,7 +164,7 @@ def folder(
         "fields": [{"name": "a", "bands": {"F": "a.fits"}}],
         "convergence": {"path": "k.fits", "source_redshift": 3.0} if relation else None,
     }
-    made = Run(path, config.resolve(run), {})
+    made = Run(path, config.resolve(run), {}, Check(path, (), {}))
     told = {"sky": lambda _: data, "catalogue": catalogue, "relation": bins}
     band = SimpleNamespace(to_numpy=lambda: np.array(bands, np.dtypes.StringDType()))
     stand_ins[path] = {**told, "field": lambda _, __: {"band": band}}
@@ -200,6 +202,8 @@ def test_a_cluster_without_a_map_gets_one(tmp_path):
         assert [hdu.name for hdu in hdus] == ["KAPPA", "ERROR", "LAWERR", "DENSITY", "EXTRAPOL"]
         assert hdus[0].header["ZSOURCE"] == 3.0
         assert hdus[0].header["CDELT1"] < 0
+        assert hdus[0].header["LAWFITS"] is True
+        assert "COMMENT" not in hdus[0].header
         assert not any(key in hdus[0].header for key in ("DATE", "DATE-OBS", "CHECKSUM"))
     # what was written is a kappa map for anybody's run, at its place on the sky
     back = read_convergence(
@@ -240,14 +244,28 @@ def test_what_goes_beyond_the_calibration_is_said(tmp_path):
     known, kappa, *_ = folder(tmp_path / "known", seed=1)
     more = {"kappa": 2.5 * kappa, "redshift": 0.5, "bands": ("F9",)}
     dense, *_ = folder(tmp_path / "dense", relation=False, **more)
-    found = prediction.predict(dense, known)
+    with pytest.raises(ConfigError, match=r"bands differ \(F9, calibration F.*set --extrapolate"):
+        prediction.predict(dense, known)
+    found = prediction.predict(dense, known, extrapolate=True)
     text = " | ".join(found.warnings)
     assert "more sources per arcsec^2 than the calibration was measured at (9)" in text
     assert "z = 0.348, this cluster at 0.5" in text
     assert "bands differ" in text
     assert found.extrapolated[100, 50]
     shallow, *_ = folder(tmp_path / "shallow", threshold=0.14, relation=False)
-    assert "its limit is 2.00 times" in prediction.predict(shallow, known).warnings[0]
+    with pytest.raises(ConfigError, match=r"its limit is 2\.00 times"):
+        prediction.predict(shallow, known)
+    told = prediction.predict(shallow, known, extrapolate=True)
+    assert told.wrong == told.warnings[:1]
+    assert "its limit is 2.00 times" in told.wrong[0]
+    with fits.open(told.write(tmp_path / "shallow.fits")) as hdus:
+        for hdu in hdus:
+            assert hdu.header["LAWFITS"] is False
+            assert "its limit is 2.00 times" in "".join(hdu.header["COMMENT"])
+    # A limit that differs by little is said, not refused.
+    close, *_ = folder(tmp_path / "close", threshold=0.07 * 1.05, relation=False)
+    assert "its limit is 1.05 times" in prediction.predict(close, known).warnings[0]
+    assert prediction.predict(close, known).wrong == ()
     # a deeper one is cut at the calibration's limit: a tenth of its sources are fainter
     deep, *_ = folder(tmp_path / "deep", threshold=0.05, relation=False)
     higher, *_ = folder(tmp_path / "higher", threshold=0.1)

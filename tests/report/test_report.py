@@ -854,16 +854,16 @@ def test_law_has_its_whole_error_in_one_sentence(full: FakeRun, tmp_path: Path) 
 
 
 def test_page_says_where_no_pattern_could_be_looked_for(full: FakeRun, tmp_path: Path) -> None:
-    assert "up to S/N 3.5; not looked for at 6–8 (under 50 sources a slice)" in outline(full).text
+    assert "up to S/N 3.5; not searched at 6–8 (fewer than 50 sources per slice)" in outline(full).text
     calm = fake_run(tmp_path / "calm")
     calm.pattern["false_alarm"] = np.tile([np.nan, np.nan, 0.4, 0.7, np.nan, np.nan, np.nan, 0.3], 2)
     for field in calm.summary["fields"].values():
         field["pattern_onset_snr"] = None
     write_report(calm)
-    assert "none from S/N 3.5 to 8; not looked for at 2.5–3.5, 4.5–6" in outline(calm).text
+    assert "none from S/N 3.5 to 8; not searched at 2.5–3.5, 4.5–6" in outline(calm).text
     empty = fake_run(tmp_path / "empty", empty=True)
     write_report(empty)
-    assert "not looked for: under 50 sources in every slice of S/N" in outline(empty).text
+    assert "not searched: fewer than 50 sources in every slice of S/N" in outline(empty).text
 
 
 def test_page_says_what_t_is(full: FakeRun, tmp_path: Path, monkeypatch) -> None:

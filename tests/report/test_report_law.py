@@ -62,7 +62,7 @@ def test_a_floor_of_its_own_has_plain_bars():
     ("ratio", "corrected", "value", "says"),
     [
         (0.951, 1.452, "1.45", "5 range maps of the lens model recover a fraction 0.951 of c"),
-        (0.14, None, "–", "too uncertain to correct with"),
+        (0.14, None, "–", "too uncertain for a correction"),
         (None, None, "–", "only 5 range maps of the lens model give a law"),
     ],
 )

@@ -88,9 +88,9 @@ def test_a_table_is_a_sample(folder, form):
     [
         ("", "list of clusters"),
         ("clusters: []", "list of clusters"),
-        ("clusters: [{run: a.yaml}]", r"clusters\.0: give a mapping with a name"),
-        ("clusters: [{name: a/b}]", "cannot name a folder"),
-        ("clusters: [{name: ..}]", "cannot name a folder"),
+        ("clusters: [{run: a.yaml}]", r"clusters\.0: expected a mapping with a name"),
+        ("clusters: [{name: a/b}]", "cannot be a directory name"),
+        ("clusters: [{name: ..}]", "cannot be a directory name"),
         ("clusters: [{name: a}, {name: a}]", "duplicate name 'a'"),
         ("clusters: [{name: a}]\nextra: 1", "unknown key 'extra'"),
         ("clusters: [{name: a}]\ndefaults: [1]", "defaults"),

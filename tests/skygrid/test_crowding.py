@@ -13,8 +13,9 @@ from scipy.integrate import quad
 from tests.support import counts
 from tests.support.hand import sky
 from tilegc.relation.boxes import boxes, fit
-from tilegc.relation.likelihood import box_counts, fit_counts
+from tilegc.relation.likelihood import fit_counts
 from tilegc.relation.sensitivity import Settings, sensitivity
+from tilegc.relation.sky_counts import box_counts
 from tilegc.sky import SkyGrid
 from tilegc.skygrid.cells import SkyCells
 from tilegc.skygrid.crowding import WIDTH, free, of_cells, zone

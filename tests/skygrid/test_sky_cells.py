@@ -129,9 +129,9 @@ def test_a_tile_without_data_adds_nothing():
 def test_what_makes_no_sense_is_refused():
     mesh, box = linear(), Box(0, 0, 3, 4)
     mask, values = np.zeros(box.shape, np.uint8), np.ones(box.shape, np.float32)
-    with pytest.raises(ValueError, match="reaches beyond"):
+    with pytest.raises(ValueError, match="extends beyond"):
         offsets(mesh, Box(0, 0, 193, 10))
-    with pytest.raises(ValueError, match="reaches beyond"):
+    with pytest.raises(ValueError, match="extends beyond"):
         cells(mesh, Box(-1, 0, 3, 3), 0.3)
     with pytest.raises(ValueError, match="for a box"):
         accumulate_cells(0, mesh, box, 0.3, mask=mask, light=values[:2], rho=values)

@@ -107,7 +107,7 @@ def test_two_tiles_that_round_one_cell_are_found_out():
     with pytest.raises(RuntimeError, match="two tiles"):
         join_cells((alone,), (alone,))
     shared = settle_cells(sums, mesh, core, (80, 80), 0.3)
-    with pytest.raises(RuntimeError, match="others share"):
+    with pytest.raises(RuntimeError, match="of a shared cell"):
         add_tiles([alone, shared], alone.box)
 
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 from scipy.ndimage import gaussian_filter
 
-from tilegc.relation.counts_law import BoxCounts, OuterField, gather
+from tilegc.relation.counts import BoxCounts, OuterField, gather
 from tilegc.simulation.mass import AnalyticMass, Clump
 
 RADIUS = 60.0

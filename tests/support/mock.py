@@ -234,6 +234,8 @@ def products(run: Run | Path) -> dict[str, bytes]:
     """Return the bytes of every product whose bytes are promised, by name (algorithm.md, section 14)."""
     folder = run.path if isinstance(run, Run) else run
     found = {name: (folder / name).read_bytes() for name in PRODUCTS}
+    stars = (FILES.artificial, FILES.completeness)
+    found |= {name: (folder / name).read_bytes() for name in stars if (folder / name).exists()}
     maps = sorted(
         (folder / FILES.maps).iterdir(), key=lambda path: path.name
     )  # of an object store: in any order

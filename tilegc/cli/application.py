@@ -1,4 +1,4 @@
-"""The application: every command under its name, and how it ends."""
+"""The command-line application: all commands, and the exit code of each outcome."""
 
 from __future__ import annotations
 
@@ -12,15 +12,15 @@ from typer.exceptions import TyperException
 from tilegc.cli import finished, installation, mocks, runs, samples
 from tilegc.cli.signals import answered
 from tilegc.cli.streams import redacting_streams
-from tilegc.errors import TileGCError, disk_full, shortened
+from tilegc.errors import TileGCError, disk_failed, shortened
 
 __all__ = ["app", "main"]
 
 INTERRUPTED = 130
-"""Exit code after Ctrl-C: 128 and the signal's number, as shells have it."""
+"""Exit code after Ctrl-C: 128 plus the number of the signal, the convention of shells."""
 
 LONGEST = 480
-"""Characters of the longest error message: paths and values from files can be of any length."""
+"""Maximum length of an error message in characters: it may quote a path or a value of any length."""
 
 HELP_OPTIONS = {"help_option_names": ["-h", "--help"]}
 
@@ -36,7 +36,7 @@ app = typer.Typer(
 
 def _version(value: bool) -> None:
     if value:
-        from tilegc import __version__  # noqa: PLC0415  (kept out of start-up)
+        from tilegc import __version__
 
         typer.echo(f"tilegc {__version__}")
         raise typer.Exit
@@ -79,7 +79,7 @@ app.add_typer(_study, name="study")
 
 
 def main() -> None:
-    """Run the command line; errors of ours are one line on stderr."""
+    """Run the command line. The package's own errors become one line on stderr and an exit code."""
     with answered() as signals, redacting_streams():
         _run(signals)
 
@@ -99,20 +99,21 @@ def _run(signals: list[int]) -> None:
     except (typer.Abort, KeyboardInterrupt):
         code = INTERRUPTED
     except Exception as error:
-        full = disk_full(error)
-        if full is not None:
-            print(f"tilegc: {full}", file=sys.stderr)
-            sys.exit(full.exit_code)
+        failed = disk_failed(error)
+        if failed is not None:
+            print(f"tilegc: {shortened(failed, LONGEST)}", file=sys.stderr)
+            sys.exit(failed.exit_code)
         if "TILEGC_DEBUG" in os.environ:
             raise
-        text = " ".join(f"{type(error).__name__}: {error}".split())
+        text = shortened(f"{type(error).__name__}: {error}", LONGEST - 120)
         print(
-            f"tilegc: failed unexpectedly ({text}); a run's log.txt tells more, as does TILEGC_DEBUG=1",
+            f"tilegc: unexpected error ({text}); see log.txt in the run directory, "
+            "or set TILEGC_DEBUG=1 for a traceback",
             file=sys.stderr,
         )
         sys.exit(1)
-    if code == INTERRUPTED:  # typer catches Ctrl-C itself, and returns this
-        print("tilegc: interrupted; go on with --resume", file=sys.stderr)
+    if code == INTERRUPTED:  # typer catches Ctrl-C itself and returns this code
+        print("tilegc: interrupted; continue with --resume", file=sys.stderr)
         if signals:
             code = 128 + signals[0]
     sys.exit(code if isinstance(code, int) else 0)

@@ -1,4 +1,4 @@
-"""Arguments and options that several commands have."""
+"""Arguments and options shared by several commands."""
 
 from __future__ import annotations
 
@@ -28,12 +28,15 @@ __all__ = [
     "certificates",
 ]
 
-RunFile = Annotated[str, typer.Argument(metavar="RUN.yaml", help="The run file: a path or a URL.")]
-RunDir = Annotated[str, typer.Argument(metavar="DIR", help="Folder of a run: a path or a URL.")]
+RunFile = Annotated[str, typer.Argument(metavar="RUN.yaml", help="Run file (path or URL).")]
+RunDir = Annotated[str, typer.Argument(metavar="DIR", help="Run directory (path or URL).")]
 Output = Annotated[
     str | None,
     typer.Option(
-        "--output", "-o", metavar="DIR", help="Folder of the run, or URL; default: <run file>-run beside it."
+        "--output",
+        "-o",
+        metavar="DIR",
+        help="Run directory (path or URL); default: <run file>-run, beside the run file.",
     ),
 ]
 Workers = Annotated[
@@ -41,7 +44,7 @@ Workers = Annotated[
     typer.Option(
         "--workers",
         min=0,
-        help="Processes of one thread each; default: one a core; 0: none, all in this process.",
+        help="Number of single-threaded worker processes; default: one per core; 0 = run in this process.",
     ),
 ]
 Scheduler = Annotated[
@@ -49,36 +52,38 @@ Scheduler = Annotated[
     typer.Option(
         "--scheduler",
         metavar="ADDRESS",
-        help="A Dask scheduler: tcp://host:8786, or its .json file.",
+        help="Use a running Dask scheduler, tcp://host:8786 or a scheduler file (.json).",
     ),
 ]
 ClusterName = Annotated[
     str | None,
-    typer.Option(
-        "--cluster", metavar="NAME", help="Start workers of this kind: local, slurm, pbs, lsf or kubernetes."
-    ),
+    typer.Option("--cluster", metavar="NAME", help="Start workers on: local, slurm, pbs, lsf or kubernetes."),
 ]
 TLSAuthority = Annotated[
     Path | None,
-    typer.Option("--tls-ca", metavar="PEM", help="Certificate of the authority that all must be signed by."),
+    typer.Option(
+        "--tls-ca", metavar="PEM", help="Certificate of the authority that signed all certificates."
+    ),
 ]
-TLSCertificate = Annotated[Path | None, typer.Option("--tls-cert", metavar="PEM", help="Our certificate.")]
-TLSKey = Annotated[Path | None, typer.Option("--tls-key", metavar="PEM", help="Its key.")]
-Resume = Annotated[bool, typer.Option("--resume", help="Go on where an earlier start of the same run ended.")]
+TLSCertificate = Annotated[Path | None, typer.Option("--tls-cert", metavar="PEM", help="Client certificate.")]
+TLSKey = Annotated[
+    Path | None, typer.Option("--tls-key", metavar="PEM", help="Key of the client certificate.")
+]
+Resume = Annotated[bool, typer.Option("--resume", help="Continue an interrupted run.")]
 Overwrite = Annotated[
-    bool, typer.Option("--overwrite", help="Remove what an earlier run wrote there, and start anew.")
+    bool, typer.Option("--overwrite", help="Delete the files of an earlier run and start over.")
 ]
-NoCheck = Annotated[
-    bool, typer.Option("--no-check", help="Read products without comparing them with their digests.")
-]
+NoCheck = Annotated[bool, typer.Option("--no-check", help="Do not verify the checksums of the products.")]
 
 
 def certificates(ca: Path | None, cert: Path | None, key: Path | None) -> TLS | None:
-    """Return the three files, or None where none is given."""
+    """Return the three files, or None if none of them is given."""
     if ca is None and cert is None and key is None:
         return None
     if ca is None or cert is None or key is None:
-        raise ConfigError("--tls-ca, --tls-cert and --tls-key: give all three, or name them in Dask's config")
-    from tilegc.cluster import TLS  # noqa: PLC0415
+        raise ConfigError(
+            "--tls-ca, --tls-cert and --tls-key belong together: give all three, or set them in Dask's configuration"
+        )
+    from tilegc.cluster import TLS
 
     return TLS(str(ca), str(cert), str(key))

@@ -1,4 +1,4 @@
-"""Commands about the folder of a run: `status`, `verify`, `report`, `export`, `predict`, `study`."""
+"""Commands that take a run directory: `status`, `verify`, `report`, `view`, `export`, `predict` and `study`."""
 
 from __future__ import annotations
 
@@ -16,9 +16,9 @@ __all__ = ["export", "predict", "report", "status", "study", "study_mask", "veri
 
 
 def report(directory: RunDir, no_check: NoCheck = False) -> None:
-    """Draw the figures and the page of a finished run again."""
-    from tilegc.report import write_report  # noqa: PLC0415
-    from tilegc.run_folder import RunFolder, open_run  # noqa: PLC0415
+    """Draw the figures and the report of a finished run again."""
+    from tilegc.report import write_report
+    from tilegc.run_folder import RunFolder, open_run
 
     run = open_run(directory, check=not no_check)
     try:
@@ -27,28 +27,28 @@ def report(directory: RunDir, no_check: NoCheck = False) -> None:
     except OSError as error:
         reason = error.strerror or str(error)
         raise RunFolderError(
-            f"{run.path}: its report cannot be written ({reason}); make the folder writable"
+            f"{run.path}: cannot write the report ({reason}); make the directory writable"
         ) from None
     typer.echo(path)
 
 
 def view(
     directory: RunDir,
-    port: Annotated[int, typer.Option(min=0, max=65535, help="Port on this machine; 0: any free one.")] = 0,
+    port: Annotated[int, typer.Option(min=0, max=65535, help="Local port; 0 = any free port.")] = 0,
     browser: Annotated[bool, typer.Option("--browser/--no-browser", help="Open a web browser.")] = True,
     write_only: Annotated[
-        bool, typer.Option("--write-only", help="Write the folder `view/` and stop.")
+        bool, typer.Option("--write-only", help="Write the directory `view/` and stop.")
     ] = False,
     no_check: NoCheck = False,
 ) -> None:
-    """Look at the images and sources of a run in a web browser."""
-    import webbrowser  # noqa: PLC0415
+    """Show the images and sources of a run in a web browser."""
+    import webbrowser
 
-    from tilegc import viewer  # noqa: PLC0415
-    from tilegc.engine import SerialEngine  # noqa: PLC0415
-    from tilegc.places import is_remote  # noqa: PLC0415
-    from tilegc.run_folder import open_run  # noqa: PLC0415
-    from tilegc.schema import FILES  # noqa: PLC0415
+    from tilegc import viewer
+    from tilegc.engine import SerialEngine
+    from tilegc.places import is_remote
+    from tilegc.run_folder import open_run
+    from tilegc.schema import FILES
 
     run = open_run(directory, check=not no_check)
     page = run.path / FILES.view / "index.html"
@@ -58,14 +58,14 @@ def view(
         except OSError as error:
             reason = error.strerror or str(error)
             raise RunFolderError(
-                f"{page.parent}: the viewer cannot be written ({reason}); make the folder writable"
+                f"{page.parent}: cannot write the viewer ({reason}); make the directory writable"
             ) from None
     if write_only or is_remote(page):
         typer.echo(page)
         return
 
     def ready(address: str) -> None:
-        typer.echo(f"{address} shows {run.path}; end with Ctrl-C")
+        typer.echo(f"Showing {run.path} at {address}; stop with Ctrl-C")
         if browser:
             webbrowser.open(address)
 
@@ -73,41 +73,57 @@ def view(
 
 
 def predict(
-    directory: Annotated[Path, typer.Argument(metavar="RUN_DIR", help="Folder of a finished run.")],
+    directory: Annotated[Path, typer.Argument(metavar="RUN_DIR", help="Directory of a finished run.")],
     calibration: Annotated[
         Path,
-        typer.Option("--calibration", metavar="OTHER_RUN_DIR", help="Folder of a run with a lens model."),
+        typer.Option(
+            "--calibration", metavar="OTHER_RUN_DIR", help="Directory of a finished run with a lens model."
+        ),
     ],
     output: Annotated[
         Path | None,
         typer.Option(
-            "--output", "-o", metavar="FITS", help="File to write; default: <RUN_DIR>-kappa.fits beside it."
+            "--output",
+            "-o",
+            metavar="FITS",
+            help="File to write; default: <RUN_DIR>-kappa.fits, beside the run.",
         ),
     ] = None,
     resolution: Annotated[
-        float, typer.Option(metavar="ARCSEC", help="Sigma under which sources are counted.")
+        float, typer.Option(metavar="ARCSEC", help="Sigma of the Gaussian that smooths the counts.")
     ] = 3.0,
     source_redshift: Annotated[
-        float | None, typer.Option(metavar="Z", help="For which kappa is given; default: the calibration's.")
+        float | None,
+        typer.Option(metavar="Z", help="Source redshift of kappa; default: that of the calibration."),
     ] = None,
-    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace a file that is there.")] = False,
+    extrapolate: Annotated[
+        bool,
+        typer.Option(
+            "--extrapolate",
+            help="Predict although the run is shallower, or of other bands or another recipe.",
+        ),
+    ] = False,
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace an existing file.")] = False,
     no_check: NoCheck = False,
 ) -> None:
-    """Predict kappa without a lens model. The calibration is that of a run with one."""
-    from tilegc.prediction import predict as make  # noqa: PLC0415
-    from tilegc.run_folder import open_run  # noqa: PLC0415
+    """Predict kappa for a cluster without a lens model. The law is taken from a run with one (--calibration)."""
+    from tilegc.prediction import predict as make
+    from tilegc.run_folder import open_run
 
     path = output or directory.absolute().with_name(f"{directory.absolute().name}-kappa.fits")
     if path.exists() and not overwrite:
-        raise RunFolderError(f"{path}: exists; name another file with -o or set --overwrite")
-    found = make(
+        raise RunFolderError(
+            f"{path}: already exists; choose another file with -o, or replace it with --overwrite"
+        )
+    prediction = make(
         open_run(directory, check=not no_check),
         open_run(calibration, check=not no_check),
         resolution=resolution,
         source_redshift=source_redshift,
+        extrapolate=extrapolate,
     )
-    found.write(path)
-    for warning in found.warnings:
+    prediction.write(path)
+    for warning in prediction.warnings:
         typer.echo(f"warning: {warning}", err=True)
     typer.echo(path)
 
@@ -115,7 +131,10 @@ def predict(
 def export(
     directory: RunDir,
     form: Annotated[
-        str, typer.Argument(metavar="FORMAT", help="vot, fits, ecsv, parquet, reg or gc (a short table).")
+        str,
+        typer.Argument(
+            metavar="FORMAT", help="Output format: vot, fits, ecsv, parquet, reg (DS9) or gc (short table)."
+        ),
     ],
     output: Annotated[
         Path | None,
@@ -123,52 +142,54 @@ def export(
             "--output",
             "-o",
             metavar="FILE",
-            help="File to write; default: <RUN_DIR>-catalogue.FORMAT beside it.",
+            help="File to write; default: <RUN_DIR>-catalogue.FORMAT, beside the run.",
         ),
     ] = None,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace an existing file.")] = False,
     no_check: NoCheck = False,
 ) -> None:
     """Write the catalogue of a finished run in another format."""
-    from tilegc.products.exporting import FORMATS  # noqa: PLC0415
-    from tilegc.products.exporting import export as write  # noqa: PLC0415
-    from tilegc.run_folder import open_run  # noqa: PLC0415
+    from tilegc.products.exporting import FORMATS
+    from tilegc.products.exporting import export as write
+    from tilegc.run_folder import open_run
 
     if form not in FORMATS:
-        raise ConfigError(f"export: format {form!r} does not exist; choose {', '.join(FORMATS)}")
+        raise ConfigError(f"export: unknown format {form!r}; choose one of {', '.join(FORMATS)}")
     folder = Path(str(directory)).absolute()
     kind = "gc" if form == "gc" else "catalogue"
     path = output or folder.with_name(f"{folder.name}-{kind}.{FORMATS[form][0]}")
     if path.exists() and not overwrite:
-        raise RunFolderError(f"{path}: exists; name another file with -o or set --overwrite")
+        raise RunFolderError(
+            f"{path}: already exists; choose another file with -o, or replace it with --overwrite"
+        )
     write(open_run(directory, check=not no_check), form, path)
     typer.echo(path)
 
 
 def status(directory: RunDir) -> None:
-    """Say how far a run is."""
-    from tilegc.run_folder import status as look  # noqa: PLC0415
+    """Show the progress of a run."""
+    from tilegc.run_folder import status as read_status
 
-    print_status(look(directory))
+    print_status(read_status(directory))
 
 
 def verify(directory: RunDir) -> None:
-    """Compare a finished run's files with the digests it wrote."""
-    from tilegc.run_folder import strangers  # noqa: PLC0415
-    from tilegc.run_folder import verify as look  # noqa: PLC0415
+    """Check that the files of a finished run are unchanged."""
+    from tilegc.run_folder import strangers
+    from tilegc.run_folder import verify as check
 
-    problems = look(directory)
+    problems = check(directory)
     for name in strangers(directory):
-        typer.echo(f"{name}: does not belong to the run")
+        typer.echo(f"{name}: not part of the run")
     for problem in problems:
         typer.echo(f"tilegc: {problem}", err=True)
     if problems:
         raise typer.Exit(1)
-    typer.echo(f"{directory}: every product is as the run wrote it")
+    typer.echo(f"{directory}: all products are unchanged")
 
 
 def study(context: typer.Context) -> None:
-    """Repeat a finished run's counts with other choices."""
+    """Repeat the measurements of a finished run with other settings."""
     if context.invoked_subcommand is None:
         typer.echo(context.get_help())
 
@@ -176,18 +197,20 @@ def study(context: typer.Context) -> None:
 def study_mask(
     directory: RunDir,
     growth: Annotated[
-        str, typer.Option("--growth", metavar="PX,...", help="Pixels by which its masks are grown.")
+        str, typer.Option("--growth", metavar="PX,...", help="Pixels by which to grow the mask.")
     ] = "0,1,2,4,8",
     no_check: NoCheck = False,
 ) -> None:
-    """Count sources, purity and density of a finished run again with its mask grown."""
-    from tilegc.run_folder import open_run  # noqa: PLC0415
-    from tilegc.study import mask_growth  # noqa: PLC0415
+    """Repeat counts, purity and density with a larger mask."""
+    from tilegc.run_folder import open_run
+    from tilegc.study import mask_growth
 
     try:
         pixels = tuple(float(part) for part in growth.split(","))
     except ValueError:
-        raise ConfigError(f"--growth {growth}: give pixels with commas between, e.g. 0,1,2,4,8") from None
+        raise ConfigError(
+            f"--growth {growth}: expected numbers of pixels separated by commas, e.g. 0,1,2,4,8"
+        ) from None
     run = open_run(directory, check=not no_check)
     print_growth(mask_growth(run, pixels, progress=pass_progress(lines=False)))
-    typer.echo(f"{directory}/study: mask.ecsv, mask.png")
+    typer.echo(f"wrote {directory}/study/mask.ecsv and mask.png")

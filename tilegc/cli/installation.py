@@ -1,4 +1,4 @@
-"""`tilegc doctor`: whether the installation and the workers do."""
+"""`tilegc doctor`: check the installation and the workers."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ def doctor(
         str | None,
         typer.Argument(
             metavar="[RUN.yaml]",
-            help="Its compute: section says what to start; beside it, runs lie. A path or a URL.",
+            help="Run file (path or URL): start workers as in its compute section, and check its directory.",
         ),
     ] = None,
     cluster: ClusterName = None,
@@ -25,10 +25,10 @@ def doctor(
     tls_cert: TLSCertificate = None,
     tls_key: TLSKey = None,
 ) -> None:
-    """Say what of the installation works. With --cluster or --scheduler: whether workers there do."""
-    from tilegc import config  # noqa: PLC0415
-    from tilegc import doctor as examination  # noqa: PLC0415
-    from tilegc.places import parent  # noqa: PLC0415
+    """Check the installation. With --cluster or --scheduler, check the workers there."""
+    from tilegc import config
+    from tilegc import doctor as examination
+    from tilegc.places import parent
 
     if cluster is None and scheduler is None:
         raise typer.Exit(examination.report(typer.echo))

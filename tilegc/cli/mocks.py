@@ -1,4 +1,4 @@
-"""Commands that make a mock cluster: `demo`, `simulate`."""
+"""Commands that simulate a cluster: `demo` and `simulate`."""
 
 from __future__ import annotations
 
@@ -9,72 +9,76 @@ import typer
 
 from tilegc.cli.arguments import Workers
 from tilegc.cli.progress import SimulationBar, pass_progress, tell
-from tilegc.cli.results import print_found
+from tilegc.cli.results import print_results
 from tilegc.errors import ConfigError
 
 __all__ = ["demo", "simulate"]
 
 
 def demo(
-    directory: Annotated[Path, typer.Argument(metavar="[DIR]", help="Where to; default: demo.")] = Path(
-        "demo"
-    ),
+    directory: Annotated[Path, typer.Argument(metavar="[DIR]", help="Directory to write.")] = Path("demo"),
     workers: Workers = None,
 ) -> None:
-    """Simulate a small cluster and run the chain on it. With two modules; says what was found."""
-    from tilegc import running  # noqa: PLC0415
-    from tilegc.simulation import simulate as write  # noqa: PLC0415
+    """Simulate a small cluster and analyse it. Prints the main results and the path of the report."""
+    from tilegc import running
+    from tilegc.simulation import simulate as write
 
     run_file = write(directory, preset="small", overwrite=_is_mock(directory), progress=SimulationBar())
-    found = running.run(
+    results = running.run(
         run_file, directory / "run", workers=workers, overwrite=True, progress=pass_progress(), tell=tell
     )
-    print_found(found)
+    print_results(results)
 
 
 def simulate(
-    directory: Annotated[Path, typer.Argument(metavar="DIR", help="Where to write.")],
-    preset: Annotated[str, typer.Option(help="tiny, small, as1063 or steps.")] = "small",
+    directory: Annotated[Path, typer.Argument(metavar="DIR", help="Directory to write.")],
+    preset: Annotated[
+        str, typer.Option(help="Simulated cluster: tiny, small, as1063, or steps (uneven depth).")
+    ] = "small",
     seed: Annotated[int, typer.Option(min=0, help="Seed of all random numbers.")] = 1,
     size: Annotated[
-        str | None, typer.Option(metavar="N[,M]", help="Pixels a side of module A (and B); any size.")
+        str | None, typer.Option(metavar="N[,M]", help="Side of module A (and of module B) in pixels.")
     ] = None,
-    layout: Annotated[str, typer.Option(help="i2d (as the JWST pipeline's) or grizli (10 nJy, gz).")] = "i2d",
+    layout: Annotated[
+        str, typer.Option(help="File layout: i2d (JWST pipeline) or grizli (units of 10 nJy, gzip).")
+    ] = "i2d",
     kappa: Annotated[
-        Path | None, typer.Option(help="Plant over this kappa FITS instead of the model's.")
+        Path | None,
+        typer.Option(help="Plant the sources over this convergence map (FITS) instead of the model's."),
     ] = None,
     kappa_source_redshift: Annotated[
-        float | None, typer.Option(help="Source redshift to which it is scaled.")
+        float | None, typer.Option(help="Source redshift to which that map is scaled.")
     ] = None,
     kappa_lens_scaling: Annotated[
-        float | None, typer.Option(help="D_LS/D_S to which it is scaled (HFF: 1).")
+        float | None, typer.Option(help="D_LS/D_S to which that map is scaled (Frontier Fields: 1).")
     ] = None,
     psf: Annotated[
         list[str] | None,
         typer.Option(
             metavar="MODEL|BAND=FITS",
-            help="optical (default: rings and spikes), round (Gaussians), or a band's PSF; may be repeated.",
+            help="PSF: optical (default, with rings and spikes), round (Gaussians), or the file of one band; "
+            "may be repeated.",
         ),
     ] = None,
     steps: Annotated[
         float | None,
-        typer.Option(help="Largest step in noise across the fields, with wedges, strips and dead columns."),
+        typer.Option(help="Largest ratio of noise levels in a field; adds wedges, strips and dead columns."),
     ] = None,
-    stripes: Annotated[float | None, typer.Option(help="Rms of 1/f stripes, in units of the noise.")] = None,
-    wisps: Annotated[float | None, typer.Option(help="Peak of wisps, in units of the noise.")] = None,
+    stripes: Annotated[float | None, typer.Option(help="Rms of 1/f stripes in units of the noise.")] = None,
+    wisps: Annotated[float | None, typer.Option(help="Peak of the wisps in units of the noise.")] = None,
     oversubtraction: Annotated[
-        float | None, typer.Option(help="Share of the intracluster light that is subtracted too much.")
+        float | None, typer.Option(help="Fraction of the intracluster light removed with the sky.")
     ] = None,
     cores: Annotated[
-        str | None, typer.Option(help="What saturated cores hold: nan, zero or negative.")
+        str | None, typer.Option(help="Pixel values in saturated cores: nan, zero or negative.")
     ] = None,
     overwrite: Annotated[
         bool, typer.Option("--overwrite", help="Replace the files of an earlier simulation.")
     ] = False,
 ) -> None:
-    """Write the mosaics of a mock cluster. With kappa.fits, truth.parquet and run.yaml, ready for `run`."""
-    from tilegc.simulation import simulate as write  # noqa: PLC0415
-    from tilegc.simulation.psf import MODELS  # noqa: PLC0415
+    """Simulate the mosaics of a cluster. Also writes kappa.fits, truth.parquet, and run.yaml for `tilegc run`."""
+    from tilegc.simulation import simulate as write
+    from tilegc.simulation.psf import MODELS
 
     run_file = write(
         directory,
@@ -95,11 +99,11 @@ def simulate(
         overwrite=overwrite,
         progress=SimulationBar(),
     )
-    typer.echo(f"run it with: tilegc run {run_file}")
+    typer.echo(f"analyse it with: tilegc run {run_file}")
 
 
 def _is_mock(directory: Path) -> bool:
-    """Whether a folder holds a simulation of ours, which the next one may replace."""
+    """Return whether the directory contains an earlier simulation, which may be replaced."""
     try:
         return (
             (directory / "run.yaml")
@@ -111,7 +115,7 @@ def _is_mock(directory: Path) -> bool:
 
 
 def _sizes(text: str | None) -> tuple[int, int] | int | None:
-    """Read "N" or "N,M"."""
+    """Parse "N" or "N,M"."""
     if text is None:
         return None
     try:
@@ -119,14 +123,14 @@ def _sizes(text: str | None) -> tuple[int, int] | int | None:
     except ValueError:
         numbers = []
     if len(numbers) not in {1, 2}:
-        raise ConfigError(f"--size {text}: give one number of pixels, or two with a comma between")
+        raise ConfigError(f"--size {text}: expected one number of pixels, or two separated by a comma")
     return numbers[0] if len(numbers) == 1 else (numbers[0], numbers[1])
 
 
 def _pairs(texts: list[str]) -> dict[str, str] | None:
-    """Read BAND=FITS."""
+    """Parse a list of BAND=FITS."""
     pairs = [text.partition("=") for text in texts]
     wrong = [text for text, (band, _, path) in zip(texts, pairs, strict=True) if not (band and path)]
     if wrong:
-        raise ConfigError(f"--psf {wrong[0]}: give optical, round or BAND=FILE, e.g. F090W=psf.fits")
+        raise ConfigError(f"--psf {wrong[0]}: expected optical, round or BAND=FILE, e.g. F090W=psf.fits")
     return {band: path for band, _, path in pairs} or None

@@ -1,4 +1,4 @@
-"""What moves while a command works."""
+"""Progress bars and lines while a command works."""
 
 from __future__ import annotations
 
@@ -14,34 +14,35 @@ __all__ = ["SimulationBar", "pass_progress", "tell"]
 
 
 def pass_progress(*, lines: bool = True) -> Progress:
-    """Return what shows the passes: bars on a terminal; elsewhere a line each, or nothing."""
-    from rich.console import Console  # noqa: PLC0415
+    """Return the display of passes: bars on a terminal; elsewhere one line per pass, or nothing."""
+    from rich.console import Console
 
-    from tilegc.engine import RichProgress, Silent  # noqa: PLC0415
+    from tilegc.engine import RichProgress, Silent
 
     if not (lines or sys.stderr.isatty()):
         return Silent()
-    # Bars belong to a terminal; in a log stderr is for errors alone, and a pass's line goes with the results.
+    # Bars are drawn on stderr of a terminal. In a batch log stderr is reserved for errors, so the lines of the
+    # passes go to stdout, with the results.
     return RichProgress(Console(stderr=sys.stderr.isatty(), highlight=False))
 
 
 def tell(line: str) -> None:
-    """Print a line for the user."""
+    """Print one line for the user."""
     typer.echo(line)
 
 
 class SimulationBar:
-    """Shows how far a simulation is, on a terminal."""
+    """Progress bar of a simulation, shown on a terminal."""
 
     def __init__(self) -> None:
-        from rich.console import Console  # noqa: PLC0415
-        from rich.progress import Progress as Bars  # noqa: PLC0415
+        from rich.console import Console
+        from rich.progress import Progress as Bars
 
         self._bars = Bars(console=Console(stderr=True), transient=True)
         self._task: Any = None
 
     def __call__(self, done: int, total: int, label: str) -> None:
-        """Move it."""
+        """Set the bar to `done` of `total`; it disappears when the two are equal."""
         if self._task is None:
             self._bars.start()
             self._task = self._bars.add_task("simulate", total=total)

@@ -1,7 +1,8 @@
-"""What a run found, in a few lines."""
+"""The main results of a run in a few lines."""
 
 from __future__ import annotations
 
+import math
 from typing import TYPE_CHECKING, Any
 
 import typer
@@ -11,32 +12,32 @@ from tilegc.schema import METHODS
 if TYPE_CHECKING:
     from tilegc.run_folder import Run
 
-__all__ = ["print_catalogue", "print_found"]
+__all__ = ["print_catalogue", "print_results"]
 
 
-def print_catalogue(found: Run) -> None:
-    """Print how many sources each field has, and where the catalogue is."""
-    candidates, catalogue = (list(table["field"]) for table in (found.candidates, found.catalogue))
-    for name in found.fields:
+def print_catalogue(run: Run) -> None:
+    """Print the number of sources of each field and the path of the catalogue."""
+    candidates, catalogue = (list(table["field"]) for table in (run.candidates, run.catalogue))
+    for name in run.fields:
         typer.echo(f"field {name}    {catalogue.count(name)} sources ({candidates.count(name)} candidates)")
-    typer.echo(f"catalogue  {found.path / 'catalogue.parquet'}")
+    typer.echo(f"catalogue  {run.path / 'catalogue.parquet'}")
 
 
-def print_found(found: Run) -> None:
-    """Print what a run found, and where its report is."""
-    lines = _lines(found.summary, local=found.config.local_threshold)
+def print_results(run: Run) -> None:
+    """Print the main results of a run, its warnings, and the path of its report."""
+    lines = _lines(run.summary, local=run.config.local_threshold)
     width = max(len(name) for name, _ in lines)
     for name, value in lines:
         typer.echo(f"{name:<{width}}  {value}")
-    typer.echo(f"{'report':<{width}}  {found.path / 'report.html'}")
-    for warning in found.summary.get("warnings", []):
+    typer.echo(f"{'report':<{width}}  {run.path / 'report.html'}")
+    for warning in run.summary.get("warnings", []):
         where = f"field {warning['field']}: " if warning["field"] else ""
         remedy = f" {warning['remedy']}" if warning["remedy"] else ""
         typer.echo(f"warning: {where}{warning['text']}{remedy}")
 
 
 def _lines(summary: dict[str, Any], *, local: bool) -> list[tuple[str, str]]:
-    """Return the main results as pairs of a name and a text with its unit; `local`: T is a signal-to-noise."""
+    """Return the main results as pairs of a name and a text with units; if `local`, T is a signal-to-noise ratio."""
     cluster, relation, comparison = summary["cluster"], summary["relation"], summary["comparison"]
     mass = summary["mass"]
     lines = [
@@ -53,6 +54,7 @@ def _lines(summary: dict[str, Any], *, local: bool) -> list[tuple[str, str]]:
                 f"{field['good_area_arcsec2']:.0f} arcsec^2 good, {_limit(field, local=local)}",
             )
         )
+        lines += _complete(name, field.get("depth"))
         lines += _depth(name, field.get("photometry"))
     lines.append(
         ("sources", f"{summary['n_detected']} detected, {summary['n_inpainted']:.1f} inpainted under masks")
@@ -60,9 +62,10 @@ def _lines(summary: dict[str, Any], *, local: bool) -> list[tuple[str, str]]:
     lines.append(("contamination", _contamination(summary)))
     if relation is not None:
         lines.append(("kappa = A n^b", f"{_power(relation)}, {METHODS[relation['method']]}"))
+        lines += _whole_error(relation)
         lines += _likelihood(relation.get("likelihood"))
         if relation["method"] == "likelihood":
-            lines.append(("in boxes", f"{_power(relation['boxes'])}, binned in the counted n"))
+            lines.append(("from boxes", f"{_power(relation['boxes'])}, binned by observed n"))
     if comparison is not None:
         lines.append(
             (
@@ -101,35 +104,60 @@ def _power(law: dict[str, Any]) -> str:
     )
 
 
-def _likelihood(found: dict[str, Any] | None) -> list[tuple[str, str]]:
-    """Return the line of the law of counts; at a bound its interval stands for its error."""
-    if not found or found["c"] is None:
+def _whole_error(relation: dict[str, Any]) -> list[tuple[str, str]]:
+    """Return the index with its statistical and systematic errors; empty if the latter is unknown."""
+    total = relation.get("index_err_total")
+    if total is None or relation["index_err"] is None:
         return []
-    low, high = found["c_interval"]
-    power = f"c = {found['c']:.3f} +- {_number(found['c_err'], '.3f')}"
-    index = f"b = 1/c = {_number(found['index'], '.3f')} +- {_number(found['index_err'], '.3f')}"
-    floor = f"floor {found['floor']:.3f}"
-    if found["floor_err"] is not None:
-        floor += f" +- {found['floor_err']:.3f}"
+    from tilegc.report.families import largest
+
+    systematic = math.sqrt(max(total**2 - relation["index_err"] ** 2, 0.0))
+    most = largest(relation["likelihood"])
+    return [
+        (
+            "error of b",
+            f"{relation['index_err']:.3f} statistical, {systematic:.3f} systematic, {total:.3f} in total"
+            + (f"; largest part: {most}" if most else ""),
+        )
+    ]
+
+
+def _likelihood(law: dict[str, Any] | None) -> list[tuple[str, str]]:
+    """Return the line of the law of counts. If the floor is at its bound, print intervals instead of errors."""
+    if not law or law["c"] is None:
+        return []
+    low, high = law["c_interval"]
+    power = f"c = {law['c']:.3f} +- {_number(law['c_err'], '.3f')}"
+    index = f"b = 1/c = {_number(law['index'], '.3f')} +- {_number(law['index_err'], '.3f')}"
+    floor = f"floor {law['floor']:.3f}"
+    if law["floor_err"] is not None:
+        floor += f" +- {law['floor_err']:.3f}"
     else:
-        power = f"c = {found['c']:.3f} ({_number(low, '.3f')} to {_number(high, '.3f')})"
+        power = f"c = {law['c']:.3f} ({_number(low, '.3f')} to {_number(high, '.3f')})"
         ends = [None if end is None else 1 / end for end in (high, low)]
-        index = f"b = 1/c = {found['index']:.3f} ({_number(ends[0], '.3f')} to {_number(ends[1], '.3f')})"
-        floor += f" (on its bound; up to {_number(found['floor_interval_95'][1], '.3f')}, 95 %)"
+        index = f"b = 1/c = {law['index']:.3f} ({_number(ends[0], '.3f')} to {_number(ends[1], '.3f')})"
+        floor += f" (at its bound; < {_number(law['floor_interval_95'][1], '.3f')} at 95 %)"
     return [("n = a kappa^c + f", f"{power}, {index}, {floor} per arcsec^2")]
 
 
+def _complete(name: str, bands: dict[str, Any] | None) -> list[tuple[str, str]]:
+    """Return the magnitudes at which half of the point sources of a field are found; nothing without stars."""
+    known = {band: found["m50"] for band, found in (bands or {}).items()}
+    texts = [f"{band} {value:.2f}" for band, value in known.items() if value is not None]
+    return [(f"50 % complete {name}", f"{', '.join(texts)} mag (AB, artificial stars)")] if texts else []
+
+
 def _depth(name: str, bands: dict[str, Any] | None) -> list[tuple[str, str]]:
-    """Return the depth of a field in magnitudes; nothing where photometry is off or no band tells."""
-    known = {band: found["mag_5sigma"] for band, found in (bands or {}).items()}
+    """Return the depth of a field in magnitudes; empty without photometry or if no band has a depth."""
+    known = {band: photometry["mag_5sigma"] for band, photometry in (bands or {}).items()}
     texts = [f"{band} {value:.2f}" for band, value in known.items() if value is not None]
     return [(f"depth {name}", f"{', '.join(texts)} mag (AB, 5 sigma, point sources)")] if texts else []
 
 
 def _limit(field: dict[str, Any], *, local: bool) -> str:
-    """Return T: in nJy per pixel, or as signal-to-noise and what that is at the median local noise."""
+    """Return the threshold T in nJy per pixel, or as a signal-to-noise ratio with its value at the median noise."""
     if field["threshold"] is None:
-        return "no T: nothing to measure noise on"
+        return "no threshold: no good pixels to measure the noise on"
     limit = f"{field['threshold']:.4f} nJy"
     words = (
         f"T = {field['threshold_snr']:.2f} x local noise ({limit} at its median)" if local else f"T = {limit}"
@@ -138,11 +166,11 @@ def _limit(field: dict[str, Any], *, local: bool) -> str:
 
 
 def _contamination(summary: dict[str, Any]) -> str:
-    found = summary["contamination"]
-    if found["per_kpc2"] is not None:
-        return f"{found['per_kpc2']:.4f} +- {_number(found['err'], '.4f')} per kpc^2"
+    contamination = summary["contamination"]
+    if contamination["per_kpc2"] is not None:
+        return f"{contamination['per_kpc2']:.4f} +- {_number(contamination['err'], '.4f')} per kpc^2"
     good = any(field["good_area_arcsec2"] > 0 for field in summary["fields"].values())
-    return f"not measured ({'no annulus has 200 arcsec^2 of good area' if good else 'no good pixel'})"
+    return f"not measured ({'no annulus has 200 arcsec^2 of good area' if good else 'no good pixels'})"
 
 
 def _percent(value: float | None) -> str:
@@ -150,7 +178,7 @@ def _percent(value: float | None) -> str:
 
 
 def _part(value: float | None) -> str:
-    """Return a share with two digits, with more where it would be read as 1 and is not.
+    """Return a fraction with two decimals, or with more if a value below 1 would be rounded to 1.
 
     >>> _part(0.9962), _part(1.0), _part(0.51)
     ('0.996', '1.00', '0.51')

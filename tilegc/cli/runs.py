@@ -1,4 +1,4 @@
-"""Commands about a run file: `ingest`, `plan`, `audit`, `run`."""
+"""Commands that take a run file: `ingest`, `plan`, `audit`, `run` and `detect`."""
 
 from __future__ import annotations
 
@@ -22,15 +22,15 @@ from tilegc.cli.arguments import (
     certificates,
 )
 from tilegc.cli.progress import pass_progress, tell
-from tilegc.cli.results import print_catalogue, print_found
+from tilegc.cli.results import print_catalogue, print_results
 from tilegc.cli.tables import print_audit, print_plan
 
 __all__ = ["audit", "detect", "ingest", "plan", "run"]
 
 
 def _refuse_mistakes(run_file: str) -> None:
-    """Read the run file before anything of the chain is imported, which takes seconds: a typo is answered at once."""
-    from tilegc import config  # noqa: PLC0415
+    """Validate the run file first: importing the analysis takes seconds, but a mistake is reported at once."""
+    from tilegc import config
 
     config.load(run_file)
 
@@ -45,9 +45,9 @@ def ingest(
     tls_cert: TLSCertificate = None,
     tls_key: TLSKey = None,
 ) -> None:
-    """Write the Zarr stores alone."""
+    """Convert the images to Zarr stores, and stop."""
     _refuse_mistakes(run_file)
-    from tilegc import running  # noqa: PLC0415
+    from tilegc import running
 
     directory = output or running.default_directory(run_file)
     stores = running.ingest_only(
@@ -64,26 +64,26 @@ def ingest(
 
 
 def plan(run_file: RunFile, output: Output = None, workers: Workers = None) -> None:
-    """Say what a run will take, or why it is refused. Nothing is computed."""
+    """Print the tiles, memory and disk space of a run. Nothing is computed; if the run would be refused, say why."""
     _refuse_mistakes(run_file)
-    from tilegc import running  # noqa: PLC0415
+    from tilegc import running
 
-    found = running.plan(run_file, output or running.default_directory(run_file), workers=workers)
-    print_plan(found)
-    if found.refusals:
-        for reason in found.refusals:
+    run_plan = running.plan(run_file, output or running.default_directory(run_file), workers=workers)
+    print_plan(run_plan)
+    if run_plan.refusals:
+        for reason in run_plan.refusals:
             typer.echo(f"tilegc: {reason}", err=True)
         raise typer.Exit(2)
 
 
 def audit(
     run_file: RunFile,
-    as_json: Annotated[bool, typer.Option("--json", help="Print the lines as JSON.")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Print the result as JSON.")] = False,
 ) -> None:
-    """Look at the images and the map before a run. Each line: value, verdict, what to do."""
+    """Check the images and the convergence map before a run. Each check gives a value, a verdict, and what to do."""
     _refuse_mistakes(run_file)
-    from tilegc import running  # noqa: PLC0415
-    from tilegc.images.audits import rows  # noqa: PLC0415
+    from tilegc import running
+    from tilegc.images.audits import rows
 
     lines = list(rows(running.audit(run_file, progress=pass_progress(lines=False))))
     if as_json:
@@ -105,24 +105,28 @@ def run(
     overwrite: Overwrite = False,
     performance_report: Annotated[
         Path | None,
-        typer.Option("--performance-report", metavar="FILE", help="Write Dask's page about the run, HTML."),
+        typer.Option(
+            "--performance-report", metavar="FILE", help="Write the Dask performance report (HTML)."
+        ),
     ] = None,
-    show_config: Annotated[bool, typer.Option("--show-config", help="Print the resolved run file.")] = False,
+    show_config: Annotated[
+        bool, typer.Option("--show-config", help="Print every setting, defaults included, and stop.")
+    ] = False,
     until: Annotated[
         Literal["catalogue"] | None,
-        typer.Option("--until", help="Stop there: catalogue. --resume continues."),
+        typer.Option("--until", help="Stop after the catalogue; continue later with --resume."),
     ] = None,
 ) -> None:
-    """Run the whole chain, from images to report. On the way: masks, catalogue, maps, relations."""
-    from tilegc import config  # noqa: PLC0415
+    """Run the whole analysis, from images to report. It makes masks, catalogue, density maps, relations and masses."""
+    from tilegc import config
 
     if show_config:
         typer.echo(config.dump(config.load(run_file)), nl=False)
         return
     _refuse_mistakes(run_file)
-    from tilegc import running  # noqa: PLC0415
+    from tilegc import running
 
-    found = running.run(
+    results = running.run(
         run_file,
         output,
         workers=workers,
@@ -137,9 +141,9 @@ def run(
         until=until,
     )
     if until is None:
-        print_found(found)
+        print_results(results)
     else:
-        print_catalogue(found)
+        print_catalogue(results)
 
 
 def detect(
@@ -154,11 +158,11 @@ def detect(
     resume: Resume = False,
     overwrite: Overwrite = False,
 ) -> None:
-    """Run the chain up to the catalogue. `tilegc run --resume` continues to the rest."""
+    """Make the catalogue, with masks and detection maps, and stop. Continue with `tilegc run --resume`."""
     _refuse_mistakes(run_file)
-    from tilegc import running  # noqa: PLC0415
+    from tilegc import running
 
-    found = running.detect(
+    results = running.detect(
         run_file,
         output,
         workers=workers,
@@ -170,4 +174,4 @@ def detect(
         progress=pass_progress(),
         tell=tell,
     )
-    print_catalogue(found)
+    print_catalogue(results)

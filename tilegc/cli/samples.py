@@ -1,8 +1,9 @@
-"""The command about many clusters: `survey`."""
+"""The command that runs many clusters: `survey`."""
 
 from __future__ import annotations
 
 import sys
+from collections import Counter
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Annotated, Self
 
@@ -36,13 +37,14 @@ def survey(
         list[str],
         typer.Argument(
             metavar="SAMPLE | plan SAMPLE | status DIR",
-            help="The sample file (YAML, CSV, ECSV, VOTable or Parquet), or what to say of a sample.",
+            help="Run the clusters of a sample file (YAML, CSV, ECSV, VOTable or Parquet), plan the run, or show "
+            "its progress.",
         ),
     ],
     output: Annotated[
         str | None,
         typer.Option(
-            "--output", "-o", metavar="DIR", help="Folder of the sample; default: <sample file>-runs."
+            "--output", "-o", metavar="DIR", help="Directory for all runs; default: <sample file>-runs."
         ),
     ] = None,
     workers: Workers = None,
@@ -51,29 +53,27 @@ def survey(
     tls_cert: TLSCertificate = None,
     tls_key: TLSKey = None,
     drivers: Annotated[
-        int | None, typer.Option(min=1, help="Clusters in flight; default: one more than workers.")
+        int | None, typer.Option(min=1, help="Clusters processed at the same time; default: workers + 1.")
     ] = None,
     resume: Resume = False,
     overwrite: Overwrite = False,
-    only: Annotated[str, typer.Option(metavar="NAME,...", help="Run these clusters alone.")] = "",
-    retry_failed: Annotated[
-        bool, typer.Option("--retry-failed", help="Run the clusters again that failed.")
-    ] = False,
+    only: Annotated[str, typer.Option(metavar="NAME,...", help="Run only these clusters.")] = "",
+    retry_failed: Annotated[bool, typer.Option("--retry-failed", help="Run failed clusters again.")] = False,
 ) -> None:
-    """Run many clusters: every one an ordinary run, all of them on the same workers."""
-    from tilegc import samples  # noqa: PLC0415
-    from tilegc.samples.sample import default_output  # noqa: PLC0415
+    """Run a sample of clusters on the same workers. Each cluster is an ordinary run."""
+    from tilegc import samples
+    from tilegc.samples.sample import default_output
 
-    asked, path = (words[0], words[1]) if len(words) == 2 else ("run", words[0])
-    if len(words) > 2 or asked not in {"run", "plan", "status"}:
-        raise ConfigError(f"survey {' '.join(words)}: give SAMPLE, plan SAMPLE or status DIR")
-    if asked == "status":
+    action, path = (words[0], words[1]) if len(words) == 2 else ("run", words[0])
+    if len(words) > 2 or action not in {"run", "plan", "status"}:
+        raise ConfigError(f"survey {' '.join(words)}: expected SAMPLE, plan SAMPLE or status DIR")
+    if action == "status":
         _print_status(samples.sample_status(path))
         return
     sample = samples.load_sample(path)
     folder = output or default_output(path)
-    if asked == "plan":
-        from tilegc.places import place  # noqa: PLC0415
+    if action == "plan":
+        from tilegc.places import place
 
         _print_plan(samples.plan_sample(sample, place(folder), workers if workers is not None else _cores()))
         return
@@ -91,27 +91,29 @@ def survey(
             retry_failed=retry_failed,
             watch=live.show,
         )
-    bad = [one for one in outcomes if one.state in {"failed", "refused"}]
-    done = sum(one.state == "done" for one in outcomes)
-    typer.echo(f"{done} of {len(outcomes)} clusters done; the table of all is {folder}/clusters.parquet")
-    for one in bad:
-        typer.echo(f"tilegc: {one.name}: {one.state}: {one.message}", err=True)
+    bad = [outcome for outcome in outcomes if outcome.state in {"failed", "refused"}]
+    done = sum(outcome.state == "done" for outcome in outcomes)
+    typer.echo(
+        f"{done} of {len(outcomes)} clusters done; results of all clusters in {folder}/clusters.parquet"
+    )
+    for outcome in bad:
+        typer.echo(f"tilegc: {outcome.name}: {outcome.state}: {outcome.message}", err=True)
     if bad:
-        raise typer.Exit(3 if done else 2 if all(one.state == "refused" for one in bad) else 1)
+        raise typer.Exit(3 if done else 2 if all(outcome.state == "refused" for outcome in bad) else 1)
 
 
 def _cores() -> int:
-    from dask.system import CPU_COUNT  # noqa: PLC0415
+    from dask.system import CPU_COUNT
 
     return int(CPU_COUNT)
 
 
 class _Live:
-    """A table that follows the clusters on a terminal; elsewhere a line for each one that ends."""
+    """Live table of all clusters on a terminal; elsewhere one line for each cluster that finishes."""
 
     def __init__(self) -> None:
-        from rich.console import Console  # noqa: PLC0415
-        from rich.live import Live  # noqa: PLC0415
+        from rich.console import Console
+        from rich.live import Live
 
         self.live = Live(console=Console(stderr=True), transient=True) if sys.stderr.isatty() else None
         self.states: dict[str, str] = {}
@@ -126,67 +128,65 @@ class _Live:
             self.live.stop()
 
     def show(self, statuses: Sequence[ClusterStatus]) -> None:
-        """Show how far all clusters are."""
+        """Show the state of all clusters."""
         if self.live is not None:
             self.live.update(_table(statuses))
             return
-        for one in statuses:
-            if one.state == "done" and self.states.get(one.name) != "done":
-                typer.echo(f"{one.name}: done")
-            self.states[one.name] = one.state
+        for cluster in statuses:
+            if cluster.state == "done" and self.states.get(cluster.name) != "done":
+                typer.echo(f"{cluster.name}: done")
+            self.states[cluster.name] = cluster.state
 
 
 def _table(statuses: Sequence[ClusterStatus]) -> Table:
-    from rich.table import Table  # noqa: PLC0415
-    from rich.text import Text  # noqa: PLC0415
+    from rich.table import Table
+    from rich.text import Text
 
     table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0))
-    for head in ("cluster", "state", "what it does, or why it ended"):
+    for head in ("cluster", "state", "progress or reason"):
         table.add_column(head, overflow="fold")
-    for one in statuses:
-        table.add_row(one.name, Text(one.state, style=COLOURS.get(one.state, "")), one.doing)
+    for cluster in statuses:
+        table.add_row(cluster.name, Text(cluster.state, style=COLOURS.get(cluster.state, "")), cluster.doing)
     return table
 
 
 def _print_status(statuses: Sequence[ClusterStatus]) -> None:
-    from rich.console import Console  # noqa: PLC0415
+    from rich.console import Console
 
     Console(highlight=False).print(_table(statuses))
-    counted = {one.state: 0 for one in statuses}
-    for one in statuses:
-        counted[one.state] += 1
-    typer.echo(", ".join(f"{count} {state}" for state, count in counted.items()))
+    counts = Counter(cluster.state for cluster in statuses)
+    typer.echo(", ".join(f"{count} {state}" for state, count in counts.items()))
 
 
-def _print_plan(found: SamplePlan) -> None:
-    from rich.console import Console  # noqa: PLC0415
-    from rich.table import Table  # noqa: PLC0415
+def _print_plan(plan: SamplePlan) -> None:
+    from rich.console import Console
+    from rich.table import Table
 
     table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0))
     table.add_column("cluster", no_wrap=True)
     for head in ("Mpix", "tiles", "CPU min", "worker", "disk"):
         table.add_column(head, justify="right", no_wrap=True)
-    table.add_column("refused because", overflow="fold")
-    for one in found.clusters:
-        if one.refusal is not None:
-            table.add_row(one.name, "", "", "", "", "", one.refusal)
+    table.add_column("reason for refusal", overflow="fold")
+    for cluster in plan.clusters:
+        if cluster.refusal is not None:
+            table.add_row(cluster.name, "", "", "", "", "", cluster.refusal)
             continue
         table.add_row(
-            one.name,
-            f"{one.pixels / 1e6:.1f}",
-            str(one.tiles),
-            f"{one.cpu_seconds / 60:.1f}",
-            binary(one.memory),
-            decimal(one.disk),
+            cluster.name,
+            f"{cluster.pixels / 1e6:.1f}",
+            str(cluster.tiles),
+            f"{cluster.cpu_seconds / 60:.1f}",
+            binary(cluster.memory),
+            decimal(cluster.disk),
             "",
         )
     console = Console(highlight=False, width=None if sys.stdout.isatty() else 160)
     console.print(table)
-    runs = found.runs
+    runs = plan.runs
     console.print(
-        f"{len(runs)} of {len(found.clusters)} clusters would run: {sum(one.tiles for one in runs)} tiles, "
-        f"{sum(one.cpu_seconds for one in runs) / 3600:.2f} CPU hours, about {found.wall_seconds / 60:.0f} min on "
-        f"{found.workers} workers; {binary(max((one.memory for one in runs), default=0))} a worker, "
-        f"{decimal(sum(one.disk for one in runs))} of disk",
+        f"{len(runs)} of {len(plan.clusters)} clusters would run: {sum(run.tiles for run in runs)} tiles, "
+        f"{sum(run.cpu_seconds for run in runs) / 3600:.2f} CPU hours, about {plan.wall_seconds / 60:.0f} min on "
+        f"{plan.workers} workers; {binary(max((run.memory for run in runs), default=0))} per worker, "
+        f"{decimal(sum(run.disk for run in runs))} of disk",
         soft_wrap=True,
     )

@@ -1,6 +1,7 @@
-"""Signals that end a process politely are answered as Ctrl-C is: the run's folder is left in order.
+"""SIGTERM and SIGHUP are handled like Ctrl-C, so that the run directory is left in order.
 
-`scancel`, a preempted job and the end of a pod send SIGTERM, and kill some 30 s later; a closed terminal sends SIGHUP.
+`scancel`, the preemption of a job and the end of a pod send SIGTERM and kill the process some 30 s later; closing the
+terminal sends SIGHUP.
 """
 
 from __future__ import annotations
@@ -18,24 +19,25 @@ __all__ = ["answered"]
 
 @contextmanager
 def answered() -> Iterator[list[int]]:
-    """Turn SIGTERM and SIGHUP into SIGINT as long as the context lasts.
+    """Turn SIGTERM and SIGHUP into SIGINT while the context is active.
 
-    SIGINT's own handler then decides, which holds it back where it would do harm.  A signal that is ignored
-    (`nohup`) stays so.
+    The handler of SIGINT then decides what to do; it postpones the interrupt where that would do harm. A signal that
+    is ignored, as under `nohup`, remains ignored.
 
     Yields
     ------
     list of int
-        Receives the numbers of the signals that came.
+        Receives the number of every signal that arrives.
     """
-    came: list[int] = []
+    received: list[int] = []
 
     def answer(number: int, _frame: FrameType | None) -> None:
-        first = not came
-        came.append(number)
+        first = not received
+        received.append(number)
         # Schedulers repeat the signal; acting on the second one would interrupt the orderly exit.
         if first:
-            # Looked up, not imported: most commands never load the engine, and a handler must not begin to.
+            # Look the module up instead of importing it: most commands never load the engine, and a signal handler
+            # must not start to import it.
             engine = sys.modules.get("tilegc.engine.interrupt")
             if engine is not None:
                 engine.hurry()
@@ -47,7 +49,7 @@ def answered() -> Iterator[list[int]]:
             if signal.getsignal(number) == signal.SIG_DFL:
                 before[number] = signal.signal(number, answer)
     try:
-        yield came
+        yield received
     finally:
-        for each, handler in before.items():
-            signal.signal(each, handler)
+        for handled, previous in before.items():
+            signal.signal(handled, previous)

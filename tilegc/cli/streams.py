@@ -1,4 +1,4 @@
-"""The terminal's two streams, which never show credentials."""
+"""Standard output and standard error without credentials."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ __all__ = ["redacting_streams"]
 
 
 class _Redacting:
-    """A text stream that takes credentials out of what is written; all else is the stream's own."""
+    """Text stream that removes credentials from everything written to it and forwards all other calls."""
 
     def __init__(self, stream: Any) -> None:
         self._stream = stream
@@ -23,7 +23,7 @@ class _Redacting:
         return getattr(self._stream, name)
 
     def write(self, text: str) -> int:
-        """Write a text without its credentials."""
+        """Write `text` with its credentials removed."""
         try:
             self._stream.write(redact(text))
         except OSError as error:
@@ -33,7 +33,7 @@ class _Redacting:
         return len(text)
 
     def flush(self) -> None:
-        """Pass on what is held back."""
+        """Flush the underlying stream; a closed terminal is no error."""
         try:
             self._stream.flush()
         except OSError as error:
@@ -43,7 +43,7 @@ class _Redacting:
 
 @contextmanager
 def redacting_streams() -> Iterator[None]:
-    """Put `sys.stdout` and `sys.stderr` behind a filter for credentials as long as the context lasts."""
+    """Filter credentials out of `sys.stdout` and `sys.stderr` while the context is active."""
     before = sys.stdout, sys.stderr
     sys.stdout, sys.stderr = (_Redacting(stream) for stream in before)
     try:

@@ -1,4 +1,4 @@
-"""Tables on the terminal."""
+"""Tables printed on the terminal."""
 
 from __future__ import annotations
 
@@ -17,51 +17,51 @@ if TYPE_CHECKING:
 __all__ = ["print_audit", "print_growth", "print_plan", "print_status"]
 
 
-def print_status(found: Status) -> None:
-    """Print how far a run is, pass by pass."""
-    from rich.console import Console  # noqa: PLC0415
-    from rich.table import Table  # noqa: PLC0415
+def print_status(status: Status) -> None:
+    """Print the progress of a run, pass by pass."""
+    from rich.console import Console
+    from rich.table import Table
 
     console = Console(highlight=False)
-    for line in found.lines():
+    for line in status.lines():
         console.print(line, soft_wrap=True)
     table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0))
     table.add_column("pass", no_wrap=True)
     table.add_column("done", justify="right")
     table.add_column("of", justify="right")
-    for step in found.passes:
+    for step in status.passes:
         table.add_row(step.name, str(step.done), "?" if step.total is None else str(step.total))
     console.print(table)
-    console.print(f"{found.products} products" if found.products else "no products yet")
+    console.print(f"{status.products} products" if status.products else "no products yet")
 
 
-def print_plan(found: Plan) -> None:
-    """Print tiles and memory of every pass, and what all take."""
-    from rich.console import Console  # noqa: PLC0415
-    from rich.table import Table  # noqa: PLC0415
+def print_plan(plan: Plan) -> None:
+    """Print tiles and memory of every pass, and the totals."""
+    from rich.console import Console
+    from rich.table import Table
 
     table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0))
     table.add_column("pass", no_wrap=True)
     table.add_column("tiles", justify="right")
-    table.add_column("memory of a worker", justify="right")
+    table.add_column("memory per worker", justify="right")
     table.add_column("writes")
-    for step in found.steps:
+    for step in plan.steps:
         table.add_row(step.name, str(step.units), binary(step.memory), "store" if step.writes else "")
     console = Console(highlight=False)
     console.print(table)
     console.print(
-        f"{found.pixels / 1e6:.1f} Mpix in all; a worker needs up to {binary(found.memory)}; "
-        f"the run folder takes up to {decimal(found.disk)}",
+        f"{plan.pixels / 1e6:.1f} Mpix in total; memory per worker up to {binary(plan.memory)}; "
+        f"disk space up to {decimal(plan.disk)}",
         soft_wrap=True,
     )
-    for note in found.notes:
+    for note in plan.notes:
         console.print(f"note: {note}", soft_wrap=True)
 
 
-def print_growth(found: QTable) -> None:
-    """Print what a grown mask leaves, field by field."""
-    from rich.console import Console  # noqa: PLC0415
-    from rich.table import Table  # noqa: PLC0415
+def print_growth(growth: QTable) -> None:
+    """Print the counts that remain under a grown mask, field by field."""
+    from rich.console import Console
+    from rich.table import Table
 
     table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0))
     heads = (
@@ -70,15 +70,15 @@ def print_growth(found: QTable) -> None:
         "sources",
         "per arcsec^2",
         "purity",
-        "on planted",
-        "in the rim",
-        "expected",
+        "purity (truth)",
+        "in added rim",
+        "expected there",
     )
     table.add_column("field", no_wrap=True)
     for head in heads:
         table.add_column(head, justify="right", no_wrap=True)
-    for row in found[found["annulus"] < 0]:
-        value = {name: getattr(row[name], "value", row[name]) for name in found.colnames}
+    for row in growth[growth["annulus"] < 0]:
+        value = {name: getattr(row[name], "value", row[name]) for name in growth.colnames}
         pure, planted = (
             "-" if math.isnan(value[name]) else f"{value[name]:.4f}" for name in ("purity", "purity_truth")
         )
@@ -97,26 +97,26 @@ def print_growth(found: QTable) -> None:
 
 
 def print_audit(lines: list[dict[str, Any]]) -> None:
-    """Print what was looked at, with verdicts and remedies."""
-    from rich.console import Console  # noqa: PLC0415
-    from rich.table import Table  # noqa: PLC0415
-    from rich.text import Text  # noqa: PLC0415
+    """Print the checks of the audit with their verdicts and remedies."""
+    from rich.console import Console
+    from rich.table import Table
+    from rich.text import Text
 
-    from tilegc.report.audit import audit_rows, counted  # noqa: PLC0415
+    from tilegc.report.audit import audit_rows, counted
 
     console = Console(highlight=False, width=None if sys.stdout.isatty() else 160)
     table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0))
     table.add_column("field", no_wrap=True)
     table.add_column("check", no_wrap=True)
     table.add_column("verdict", no_wrap=True)
-    table.add_column("value, by band", ratio=2)
-    table.add_column("what it is, and what to do", ratio=3)
+    table.add_column("value by band", ratio=2)
+    table.add_column("explanation and remedy", ratio=3)
     colours = {"ok": "green", "look": "yellow", "wrong": "bold red", "unmeasured": "dim"}
     for row in audit_rows(lines):
-        said = Text(row.finding)
+        explanation = Text(row.finding)
         for remedy in row.remedies:
-            said.append(f"\n-> {remedy}", style="bold")
+            explanation.append(f"\n-> {remedy}", style="bold")
         verdict = Text(row.verdict, style=colours[row.verdict])
-        table.add_row(row.field, row.name, verdict, Text(row.values), said)
+        table.add_row(row.field, row.name, verdict, Text(row.values), explanation)
     console.print(table)
     console.print(counted(lines))

@@ -68,9 +68,9 @@ def remote(place: str, compute: Compute, security: Security | None = None) -> It
             raise InputError(
                 f"{name}: it has no workers; start some with `dask worker {address} --nthreads 1`"
             ) from None
-        require_same_software(client, name)
+        differences = require_same_software(client, name)
         log.info("scheduler at %s, dashboard at %s", address, client.dashboard_link)
-        yield Workers(client, name, local=False, patience=compute.patience or 60.0)
+        yield Workers(client, name, local=False, patience=compute.patience or 60.0, differences=differences)
 
 
 @contextlib.contextmanager

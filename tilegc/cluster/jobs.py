@@ -114,14 +114,20 @@ def jobs(
         cluster.adapt(minimum=whole, maximum=whole)
         client = stack.enter_context(Client(cluster, set_as_default=False))
         _first_worker(client, cluster, name, logs, tell)
-        require_same_software(client, name)
+        differences = require_same_software(client, name)
         log.info(
             "%s: scheduler at %s, dashboard at %s", system, cluster.scheduler_address, client.dashboard_link
         )
         yield Workers(
-            client, name, local=False, patience=compute.patience or math.inf, expected=whole, memory=wanted.memory,
+            client,
+            name,
+            local=False,
+            patience=compute.patience or math.inf,
+            expected=whole,
+            memory=wanted.memory,
+            differences=differences,
             shortage=cluster.shortage,
-        )  # fmt: skip
+        )
 
 
 def job_options(wanted: Wanted) -> dict[str, Any]:

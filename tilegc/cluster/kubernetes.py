@@ -72,10 +72,16 @@ def pods(workers: int, memory: int, compute: Compute) -> Iterator[Workers]:
             raise InputError(
                 f"{name}: {type(error).__name__}: {one_line(error)}; `kubectl get daskclusters,pods` tells more"
             ) from None
-        require_same_software(client, name)
+        differences = require_same_software(client, name)
         log.info("kubernetes: %s, dashboard at %s", spec["metadata"]["name"], client.dashboard_link)
         yield Workers(
-            client, name, local=False, patience=compute.patience or 600.0, expected=workers, memory=memory
+            client,
+            name,
+            local=False,
+            patience=compute.patience or 600.0,
+            expected=workers,
+            memory=memory,
+            differences=differences,
         )
 
 

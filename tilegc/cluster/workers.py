@@ -22,8 +22,10 @@ __all__ = ["Workers", "no_shortage", "require_same_software"]
 
 log = logging.getLogger("tilegc.cluster")
 
-LIBRARIES = ("numpy", "numba", "scipy", "astropy", "zarr", "numcodecs")
-"""Libraries whose version may decide a last bit."""
+ARITHMETIC = ("numpy", "numba", "llvmlite")
+"""Libraries that compute pixels on workers: another version may change a last bit, and with it every product."""
+LIBRARIES = ("scipy", "astropy", "zarr", "numcodecs")
+"""Libraries that workers use for bookkeeping, and for what does not reach a product's bytes."""
 PROTOCOL = ("dask", "distributed", "cloudpickle", "msgpack")
 """Libraries that driver, scheduler and workers talk with."""
 
@@ -49,6 +51,8 @@ class Workers:
     """How many there will be, threads in all, where more are still to come."""
     memory: int | None = None
     """Bytes that each may take, where that is known before the first has come."""
+    differences: tuple[str, ...] = ()
+    """What their software or processors have that differs from this process, a line for every worker."""
     shortage: Callable[[], str | None] = field(default=no_shortage)
     """Why no more of them will come; None as long as some may."""
 
@@ -131,24 +135,31 @@ def label(worker: Mapping[str, Any], address: str) -> str:
     return address if name == address else f"{name} ({address})"
 
 
-def require_same_software(client: Client, name: str) -> None:
-    """Check that the workers have this tilegc and a Python and Dask that talk to this one; log what else differs.
+def require_same_software(client: Client, name: str) -> tuple[str, ...]:
+    """Require that the workers have this tilegc, this Python, and the same versions of what talks and computes.
+
+    Returns
+    -------
+    tuple of str
+        What else differs, a line for every worker: other libraries, or features of the processor, on which the last
+        digits of some columns may depend. The manifest lists them.
 
     Raises
     ------
     InputError
-        If they do not.
+        If a worker cannot be asked, or has other software.
     """
     mine = _software()
     others = _answers(client, _software, name)
     names = described(client)
+    found = []
     for address, theirs in others.items():
         who = label(names.get(address, {}), address)
         if isinstance(theirs, Exception):  # whatever the import there raises
             raise InputError(
                 f"{name}: worker {who} cannot import tilegc ({one_line(theirs)}); install it there"
             )
-        for package in ("tilegc", "python", *PROTOCOL):
+        for package in ("tilegc", "python", *PROTOCOL, *ARITHMETIC):
             if theirs[package] != mine[package]:
                 raise InputError(
                     f"{name}: worker {who} has {package} {theirs[package]}, this process has {mine[package]}; "
@@ -156,7 +167,9 @@ def require_same_software(client: Client, name: str) -> None:
                 )
         odd = [f"{key} {theirs[key]} (here {mine[key]})" for key in mine if theirs[key] != mine[key]]
         if odd:
+            found.append(f"worker {who}: {', '.join(odd)}")
             log.warning("worker %s differs, last digits may too: %s", who, ", ".join(odd))
+    return tuple(found)
 
 
 def _answers(client: Client, function: Callable[[], Any], name: str) -> dict[str, Any]:
@@ -182,7 +195,7 @@ def _software() -> dict[str, str]:
     from tilegc.run_folder.manifest import environment  # noqa: PLC0415  (on the worker)
 
     found = {"tilegc": VERSION, "python": ".".join(platform.python_version_tuple()[:2])}
-    for package in (*PROTOCOL, *LIBRARIES):
+    for package in (*PROTOCOL, *ARITHMETIC, *LIBRARIES):
         try:
             found[package] = importlib.metadata.version(package)
         except importlib.metadata.PackageNotFoundError:

@@ -46,6 +46,9 @@ FLOOR: Final = 2.5
 CORE: Final = 10.0
 """Radius, arcsec, about the cluster's centre in which a part of the stars is put."""
 
+TRUSTED: Final = 0.5
+"""Share of its peak that a source's fitted flux must reach to count as its flux."""
+
 COLOURED: Final = 15.0
 """Signal-to-noise in every band from which sources tell the population's colours."""
 
@@ -89,6 +92,8 @@ def prepare(
     tables: Mapping[str, ShapeTables],
     frame: ClusterFrame,
     distance_modulus: float = 0.0,
+    *,
+    flat_colours: bool = False,
 ) -> dict[str, Prepared]:
     """Return, by field, what its stars are drawn from and judged by.
 
@@ -103,6 +108,8 @@ def prepare(
     frame : ClusterFrame
     distance_modulus : float
         Of the cluster, less that of the redshift for which `TURNOVER` is given.
+    flat_colours : bool
+        Whether the stars have the same flux in every band; else they have the colours of the sources.
     """
     cells = run_pass(context.engine, AREA, context.fields, {name: k for k, name in enumerate(context.names)})
     found = {}
@@ -136,6 +143,8 @@ def prepare(
             where = None
         total = float(answer.share.sum())
         mixture, photons = _population(selection, field.source.band_names)
+        if flat_colours:
+            mixture = flat(len(field.source.band_names) - 1)
         root = np.linalg.cholesky(mixture[2] + 1e-12 * np.eye(mixture[2].shape[-1])).astype(np.float64)
         population = Population(
             _magnitude(typical / total) if where is not None else np.nan,
@@ -185,7 +194,8 @@ def _sources(
         fitted = sum(
             share * table[f"flux_{band}"][rows] for share, band in zip(answer.share, bands, strict=True)
         )
-        flux = np.where(np.isfinite(fitted), fitted, flux)
+        # Of two sources too close to be told apart the fit may give one next to nothing, or less: its peak stands then.
+        flux = np.where(fitted >= TRUSTED * flux, fitted, flux)
     listed = np.isin(table["id"][rows], selection.catalogue["id"])
     return table["y_peak"][rows].astype(np.int64), table["x_peak"][rows].astype(np.int64), flux, listed
 
@@ -263,7 +273,7 @@ def inject(
         own = shares(field.grid, drawn[name][0], _reference(one, drawn[name][0]), one.sources, halo)
         run_pass(
             context.engine,
-            inject_pass({name: one.params}, [field]),
+            inject_pass({name: one.params}),
             [field],
             {name: one.params},
             gather=parts[name].append,

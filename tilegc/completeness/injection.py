@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import math
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -16,8 +17,8 @@ from tilegc.completeness.own_mask import REACH, masks_itself
 from tilegc.completeness.recovery import Limits, Shapes, Sky, recover
 from tilegc.completeness.responses import Responses
 from tilegc.detection.noise.noise_map import NoiseMap
-from tilegc.engine import FieldTiles, Pass
-from tilegc.filter.detection_map import FilterParams, band_response, response_halo
+from tilegc.engine import Pass
+from tilegc.filter.detection_map import EXPECTED, FilterParams, band_response, response_halo
 from tilegc.geometry import Tile, TileGrid, blocks
 from tilegc.kernels.masks import grow
 from tilegc.kernels.smoothing import difference, difference_radius
@@ -26,7 +27,7 @@ from tilegc.phases.partials import Table, concatenate
 from tilegc.photometry.spline_psf import SplinePsf
 from tilegc.schema import Bit
 
-__all__ = ["AREA", "InjectParams", "TileShare", "inject_pass", "shares"]
+__all__ = ["AREA", "InjectParams", "TileShare", "halo_of", "inject_pass", "shares", "stars_pass"]
 
 Floats = NDArray[np.float64]
 Int64 = NDArray[np.int64]
@@ -84,10 +85,23 @@ class InjectParams:
     @property
     def halo(self) -> int:
         """Pixels round a core that the stars in it look at."""
-        reach = self.responses.radius + response_halo(self.filtering) + FAR
-        if not self.responses.fine.size:
-            return reach
-        return max(reach, REACH + max(difference_radius(*taps) for taps in self.filtering.mid_scales))
+        return halo_of(self.filtering, self.responses.psf_radius)
+
+
+def halo_of(filtering: FilterParams, psf_radius: int) -> int:
+    """Return how many pixels round a core the stars in it look at.
+
+    Parameters
+    ----------
+    filtering : FilterParams
+        Of the field.
+    psf_radius : int
+        Radius of the stars' light, pixels.
+    """
+    reach = psf_radius + 2 * response_halo(filtering) + FAR
+    if not math.isfinite(filtering.extended):
+        return reach
+    return max(reach, REACH + max(difference_radius(*taps) for taps in filtering.mid_scales))
 
 
 @dataclass(frozen=True)
@@ -341,9 +355,15 @@ def _masked(
     return masked
 
 
-def inject_pass(params: Mapping[str, InjectParams], fields: Sequence[FieldTiles]) -> Pass:
+def inject_pass(params: Mapping[str, InjectParams]) -> Pass:
     """Return the pass that puts stars into fields with these parameters."""
     noise = next(iter(params.values())).noise
-    reads = ("detection", "mask", "light", "flags", *(() if noise is None else noise.reads))
-    halo = {field.source.name: params[field.source.name].halo for field in fields}
+    return stars_pass(
+        {name: one.halo for name, one in params.items()}, expected=noise is not None and noise.expected
+    )
+
+
+def stars_pass(halo: Mapping[str, int], *, expected: bool) -> Pass:
+    """Return the pass that puts stars into fields with these halos; `expected`: it reads the expected noise."""
+    reads = ("detection", "mask", "light", "flags", *((EXPECTED,) if expected else ()))
     return Pass("completeness: stars", reads, halo, (), _inject_rule, bytes_per_pixel=60.0)

@@ -1,10 +1,13 @@
-"""The run file: what a user writes, checked, with every default filled in.
+"""The run file: read, validated, and completed with defaults.
 
-All values are frozen. `load` reads a YAML file, `resolve` a mapping; both raise `ConfigError` with one line.
+All settings are immutable. `load` reads a YAML file and `resolve` a mapping; both raise `ConfigError` with a one-line
+message.
 """
 
+from tilegc.config.completeness import Completeness
 from tilegc.config.compute import Compute, Jobs, Kubernetes
 from tilegc.config.inputs import (
+    Alternative,
     Band,
     Cluster,
     Convergence,
@@ -33,9 +36,11 @@ from tilegc.config.steps import (
 )
 
 __all__ = [
+    "Alternative",
     "Band",
     "Cluster",
     "Comparison",
+    "Completeness",
     "Compute",
     "Convergence",
     "Cosmology",

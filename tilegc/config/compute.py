@@ -1,4 +1,4 @@
-"""Where the work is done: workers, their memory, batch jobs and pods."""
+"""The section `compute`: workers, their memory, batch jobs and pods."""
 
 from __future__ import annotations
 
@@ -12,55 +12,56 @@ __all__ = ["Compute", "Jobs", "Kubernetes"]
 
 
 class Jobs(Section):
-    """The batch jobs of `--cluster slurm`, `pbs` and `lsf`; what is not given comes from Dask's `jobqueue`."""
+    """Batch jobs of `--cluster slurm`, `pbs` and `lsf`; settings that are missing here come from Dask's `jobqueue`."""
 
     queue: str | None = None
-    """Partition or queue."""
+    """Partition or queue of the jobs."""
     account: str | None = None
     walltime: Seconds | None = None
-    """Of one job; YAML reads 01:30:00 as text or as seconds, both are right."""
+    """Wall time of a job; YAML reads 01:30:00 as text or as seconds, and both work."""
     lifetime: Seconds | None = None
-    """After how long a worker leaves by itself, its results handed over; by default shortly before the wall time."""
+    """A worker leaves after this time and hands over its results; by default shortly before the wall time."""
     workers_per_job: Annotated[int, BeforeValidator(whole), Field(ge=1, le=1024)] | None = None
     interface: str | None = None
     """Network interface of scheduler and workers, e.g. ib0."""
     python: str | None = None
-    """Python of the workers; by default the one that runs now."""
+    """Python interpreter of the workers; by default the current one."""
     directives: Texts = ()
-    """Further lines of the job script's header, e.g. --constraint=skylake."""
+    """Additional lines for the header of the job script, e.g. --constraint=skylake."""
     prologue: Texts = ()
     """Shell commands before the worker starts, e.g. module load python."""
 
 
 class Kubernetes(Section):
-    """The pods of `--cluster kubernetes`."""
+    """Pods of `--cluster kubernetes`."""
 
     manifest: str | None = None
-    """A DaskCluster of your own (deploy/kubernetes/cluster/cluster.yaml is one); its name and size are set."""
+    """A DaskCluster manifest of your own, such as deploy/kubernetes/cluster/cluster.yaml; name and size are set by
+    tilegc."""
     image: str | None = None
-    """Image of pods without a manifest: they see no volume, so that data must lie in an object store."""
+    """Image of the pods if there is no manifest. They mount no volume, so data must be in an object store."""
     namespace: str | None = None
 
     @model_validator(mode="after")
     def _one(self) -> Self:
         if self.manifest is not None and self.image is not None:
-            raise ValueError("give manifest or image, not both: a manifest names its image")
+            raise ValueError("give manifest or image, not both: a manifest names its own image")
         return self
 
 
 class Compute(Section):
-    """Where the work is done: of no influence on any result, and free to change on --resume."""
+    """Where the work is done. Nothing here affects a result, and all of it may change with --resume."""
 
     workers: Annotated[int, BeforeValidator(whole), Field(ge=0, le=100_000)] | None = None
-    """Processes of one thread each, in all; --workers wins."""
+    """Total number of single-threaded worker processes; --workers takes precedence."""
     memory: Memory | None = None
-    """Of one worker, bytes; locally up to nearly the whole machine, in jobs and pods what the plan needs."""
+    """Memory per worker in bytes; by default nearly all of the machine, or in jobs and pods what the plan requires."""
     scratch: str | None = None
-    """The workers' own fast disk; variables such as $TMPDIR are theirs."""
+    """Fast local disk of the workers; variables such as $TMPDIR are expanded on the worker."""
     patience: Seconds | None = None
-    """How long a run goes on waiting when there is no worker at all."""
+    """How long a run waits when there are no workers."""
     encrypt: bool | None = None
-    """Whether driver, scheduler and workers talk TLS with certificates made for this run (jobs: yes)."""
+    """Whether driver, scheduler and workers use TLS with certificates made for this run (default for batch jobs)."""
     jobs: Jobs = Jobs()
     kubernetes: Kubernetes = Kubernetes()
 
@@ -68,5 +69,5 @@ class Compute(Section):
     @classmethod
     def _count(cls, value: object) -> object:
         if isinstance(value, bool):
-            raise ValueError("a number of workers is meant")  # noqa: TRY004  (pydantic wants ValueError)
+            raise ValueError("expected a number of workers")  # noqa: TRY004  (pydantic requires ValueError)
         return value

@@ -1,4 +1,4 @@
-"""Positions on the sky as people write them: degrees, or sexagesimal."""
+"""Coordinates in the formats people use: degrees, or sexagesimal."""
 
 from __future__ import annotations
 
@@ -17,15 +17,15 @@ _SIXTIES = re.compile(
 
 
 def right_ascension(value: object) -> object:
-    """Return degrees of a right ascension: a number is degrees, sexagesimal text is hours.
+    """Return a right ascension in degrees: a number is in degrees, sexagesimal text in hours.
 
-    Run files are read so that an unquoted 22:48:43.97 stays text. Other YAML 1.1 readers make 22 x 3600 + 48 x 60 +
-    43.97 of it, which from 1:00:00 on is told from degrees by its size.
+    Our YAML loader keeps an unquoted 22:48:43.97 as text. Other YAML 1.1 readers turn it into 22 x 3600 + 48 x 60 +
+    43.97, which from 1:00:00 on is distinguished from degrees by its size.
 
     Raises
     ------
     ValueError
-        Minutes or seconds of 60 or more.
+        If minutes or seconds are 60 or more.
     """
     if isinstance(value, int | float) and not isinstance(value, bool) and 3600 <= value < 86_400:
         return float(value) / 240.0
@@ -37,14 +37,15 @@ def right_ascension(value: object) -> object:
 
 
 def declination(value: object) -> object:
-    """Return degrees of a declination: a number, or degrees, minutes and seconds.
+    """Return a declination in degrees, from a number or from degrees, minutes and seconds.
 
-    As with right ascensions, the number that a YAML 1.1 reader makes of -44:31:51 is told by its size: arcseconds.
+    As with right ascensions, the number that a YAML 1.1 reader makes of -44:31:51 is recognised by its size as
+    arcseconds.
 
     Raises
     ------
     ValueError
-        Minutes or seconds of 60 or more.
+        If minutes or seconds are 60 or more.
     """
     if isinstance(value, int | float) and not isinstance(value, bool) and 3600 <= abs(value) <= 324_000:
         return float(value) / 3600.0
@@ -53,12 +54,12 @@ def declination(value: object) -> object:
 
 
 def both_coordinates(value: object) -> tuple[str, str]:
-    """Return right ascension and declination of a position in one text, as astropy's SkyCoord prints it.
+    """Return right ascension and declination from one text, as printed by astropy's SkyCoord.
 
     Raises
     ------
     ValueError
-        If it is not a text, or does not hold two coordinates.
+        If it is not a text, or does not contain two coordinates.
     """
     if not isinstance(value, str):
         raise ValueError("give the centre as text in quotes, e.g. '22:48:43.97 -44:31:51'")  # noqa: TRY004
@@ -77,12 +78,12 @@ def both_coordinates(value: object) -> tuple[str, str]:
 
 
 def _sexagesimal(value: object) -> float | None:
-    """Return hours or degrees of a sexagesimal text; None if it is something else.
+    """Return the hours or degrees of a sexagesimal text; None for anything else.
 
     Raises
     ------
     ValueError
-        Minutes or seconds of 60 or more.
+        If minutes or seconds are 60 or more.
     """
     match = _SIXTIES.fullmatch(value.strip()) if isinstance(value, str) and len(value) < 80 else None
     if match is None:

@@ -13,6 +13,7 @@ from tilegc.errors import shortened
 from tilegc.schema import SKY_STORE
 
 __all__ = [
+    "Alternative",
     "Band",
     "Cluster",
     "Convergence",
@@ -160,10 +161,17 @@ class Origin(Section):
 
 
 class LensMap(Section):
-    """A kappa map, or the deflections of one, and the source distance to which it is scaled: never guessed."""
+    """A kappa map, the deflections of one, or a Lenstool model, and the source distance to which a map is scaled.
+
+    That distance is never guessed; a model is evaluated for any.
+    """
 
     path: str | None = Field(default=None, min_length=1)
     deflection: Deflection | None = None
+    par: str | None = Field(default=None, min_length=1)
+    """Lenstool's parameter file of the best fit (best.par)."""
+    frame: Literal["icrs", "fk5"] = "icrs"
+    """Frame of the positions in `par`, which does not name it; the two differ by some 0.02 arcsec."""
     plane: Annotated[int, BeforeValidator(whole), Field(ge=1)] | None = None
     """Plane of a cube that holds kappa, from 1 (GLAFIC writes several quantities into one)."""
     origin: Origin | None = None
@@ -171,20 +179,26 @@ class LensMap(Section):
     source_redshift: Positive | None = None
     lens_scaling: Positive | None = None
     """D_LS/D_S of the map; 1 for the Hubble Frontier Fields' maps."""
+    weak_lensing: bool = False
+    """Whether the map is of weak lensing: its noise makes negative values, which elsewhere are a fault."""
 
     @model_validator(mode="before")
     @classmethod
     def _one_map(cls, value: object) -> object:
         if isinstance(value, Mapping):
-            given = [key for key in ("path", "deflection") if value.get(key) is not None]
-            if len(given) == 2:
-                raise ValueError("give path or deflection, not both")
+            given = [key for key in ("path", "deflection", "par") if value.get(key) is not None]
+            if len(given) > 1:
+                raise ValueError(f"give {' or '.join(given)}, not {'both' if len(given) == 2 else 'all'}")
         return value
 
     @model_validator(mode="after")
     def _scaling(self) -> Self:
-        if self.path is None and self.deflection is None:
-            raise ValueError("path: missing; give a path or deflection: {x: , y: }")
+        if self.path is None and self.deflection is None and self.par is None:
+            raise ValueError("path: missing; give a path, deflection: {x: , y: }, or par")
+        if self.par is not None and (self.source_redshift, self.lens_scaling) != (None, None):
+            raise ValueError(
+                "par needs no source_redshift and no lens_scaling: a model is evaluated for any source"
+            )
         if self.source_redshift is not None and self.lens_scaling is not None:
             raise ValueError("give source_redshift or lens_scaling, not both")
         return self
@@ -194,11 +208,17 @@ class LensMap(Section):
         """The files that it names."""
         if self.deflection is not None:
             return (self.deflection.x, self.deflection.y)
-        return () if self.path is None else (self.path,)
+        return tuple(path for path in (self.path, self.par) if path is not None)
 
 
 class Rival(LensMap):
     """Another map of the same mass, to be ranked against the others."""
+
+    name: str = Field(min_length=1)
+
+
+class Alternative(LensMap):
+    """A lens model of another family (free-form, parametric, light traces mass): the law is fitted with each."""
 
     name: str = Field(min_length=1)
 
@@ -210,11 +230,16 @@ class Convergence(LensMap):
     ensemble: str | Deflection | None = None
     """Pattern of range maps, `*map###*`: kappa, or x and y deflections; scaled as the map itself."""
     compare: tuple[Rival, ...] = ()
+    alternatives: tuple[Alternative, ...] = ()
+    """Models of other families: the scatter of the law between them is part of its systematic error."""
+    family_rms: Annotated[float, BeforeValidator(number), Field(ge=0, le=2)] = 0.3
+    """Difference of ln kappa between families, rms, that is assumed where there are no alternatives; 0: none."""
 
     @model_validator(mode="after")
     def _distinct(self) -> Self:
-        names = [rival.name for rival in self.compare]
-        twice = sorted({name for name in names if names.count(name) > 1})
-        if twice:
-            raise ValueError(f"compare: duplicate name {shortened(repr(twice[0]), 60)}")
+        for key, maps in (("compare", self.compare), ("alternatives", self.alternatives)):
+            names = [one.name for one in maps]
+            twice = sorted({name for name in names if names.count(name) > 1})
+            if twice:
+                raise ValueError(f"{key}: duplicate name {shortened(repr(twice[0]), 60)}")
         return self

@@ -14,7 +14,7 @@ __all__ = ["Photometry", "PhotometrySwitch"]
 
 
 class Photometry(Section):
-    """PSF photometry of all candidates: radii, arcsec, of the apertures that are measured beside it."""
+    """PSF photometry of all candidates, with aperture photometry at the given radii in arcsec."""
 
     apertures: Annotated[tuple[Positive, ...], Field(max_length=9)] = (0.1, 0.2, 0.3)
 
@@ -25,7 +25,7 @@ class Photometry(Section):
             raise ValueError("apertures must be radii in arcsec, each larger than the one before")
         if value and value[-1] > 1:
             raise ValueError(
-                f"an aperture of {value[-1]:g} arcsec holds many sources; give radii up to 1 arcsec"
+                f"an aperture of {value[-1]:g} arcsec contains many sources; give radii up to 1 arcsec"
             )
         return value
 
@@ -36,9 +36,9 @@ def _section(value: object) -> object:
     if isinstance(value, Mapping):
         return Photometry(**value)
     if value not in ("off", "auto") and not isinstance(value, Photometry):
-        raise ValueError("give off, auto or {apertures: [radii in arcsec]}")
+        raise ValueError("expected off, auto, or {apertures: [radii in arcsec]}")
     return value
 
 
 PhotometrySwitch = Annotated[Photometry | Literal["off", "auto"], BeforeValidator(_section)]
-"""auto: on for `recipe: calibrated`, off for `recipe: diego2026`."""
+"""Photometry of a run; auto is on for `recipe: calibrated` and off for `recipe: diego2026`."""

@@ -7,6 +7,7 @@ from typing import Annotated, Literal, Self
 
 from pydantic import Field, field_validator, model_validator
 
+from tilegc.config.completeness import Completeness, CompletenessSwitch
 from tilegc.config.compute import Compute
 from tilegc.config.inputs import Cluster, Convergence, Cosmology, FieldInput
 from tilegc.config.photometry import Photometry, PhotometrySwitch
@@ -26,7 +27,7 @@ from tilegc.config.values import Section
 from tilegc.errors import shortened
 from tilegc.schema import MAPS
 
-__all__ = ["DetectionConfig", "RunConfig"]
+__all__ = ["DetectionConfig", "RunConfig", "section_order"]
 
 RECIPES: Mapping[str, Mapping[str, Mapping[str, object]]] = {
     "diego2026": {},
@@ -104,6 +105,7 @@ class RunConfig(DetectionConfig):
     ingest: Literal["never", "always", "auto"] = "auto"
     tiles: Tiles = Tiles()
     photometry: PhotometrySwitch = "auto"
+    completeness: CompletenessSwitch = "auto"
     density: Density = Density()
     inpaint: Inpaint = Inpaint()
     comparison: Comparison = Comparison()
@@ -138,6 +140,13 @@ class RunConfig(DetectionConfig):
         return None if self.photometry == "off" else self.photometry
 
     @property
+    def completeness_settings(self) -> Completeness | None:
+        """Settings of the artificial stars; None where they are off (auto: off for diego2026, on for calibrated)."""
+        if self.completeness == "auto":
+            return None if self.recipe == "diego2026" else Completeness()
+        return None if self.completeness == "off" else self.completeness
+
+    @property
     def inpaint_iterations(self) -> int:
         """Most fits of the radial trend (auto: none for diego2026, 10 for calibrated)."""
         if self.inpaint.iterations == "auto":
@@ -161,3 +170,11 @@ class RunConfig(DetectionConfig):
                 f"comparison.pixel ({self.comparison.pixel:g})"
             )
         return self
+
+
+def section_order() -> list[str]:
+    """Return the sections of a run file in the order of the chain; pydantic lists inherited ones first."""
+    shared = list(DetectionConfig.model_fields)
+    own = [name for name in RunConfig.model_fields if name not in shared]
+    at = own.index("tiles") + 1
+    return [*shared[:1], *own[:at], *shared[1:], *own[at:]]

@@ -195,6 +195,8 @@ class Relation(Section):
 
     box: Annotated[Positive, Field(le=300)] = 3.0
     max_radius: Positive = 60.0
+    min_radius: Annotated[float, BeforeValidator(number), Field(ge=0, allow_inf_nan=False)] = 0.0
+    """Radius, arcsec, within which the law does not count: the central galaxy's stars are part of kappa there."""
     galaxy_discs: Annotated[Literal["off", "auto"], BeforeValidator(toggle)] = "auto"
     galaxy_light: Annotated[Literal["off", "auto"], BeforeValidator(toggle)] = "auto"
 
@@ -204,6 +206,10 @@ class Relation(Section):
             raise ValueError(
                 f"max_radius ({self.max_radius:g}) is smaller than box ({self.box:g}): "
                 "give a radius that holds boxes, arcsec"
+            )
+        if self.max_radius - self.min_radius < self.box:
+            raise ValueError(
+                f"min_radius ({self.min_radius:g}) leaves less than a box inside max_radius ({self.max_radius:g})"
             )
         return self
 

@@ -1,4 +1,4 @@
-"""Kinds of values in a run file, each with what people write for it."""
+"""Types of values in a run file, with the notations they accept."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ __all__ = [
 
 
 class Section(BaseModel):
-    """A part of the run file: frozen, and strict about its keys."""
+    """A section of the run file: immutable, with unknown keys refused."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
@@ -36,7 +36,7 @@ NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.+-]{0,63}")
 
 
 def number(value: object) -> object:
-    """Accept numeric text where a number is meant (PyYAML reads `2e-2` as text) and refuse booleans."""
+    """Accept a number, or text that is one (PyYAML reads `2e-2` as text); refuse booleans."""
     if isinstance(value, bool):
         raise ValueError("expected a number, not true or false")  # noqa: TRY004  (pydantic wants ValueError)
     if isinstance(value, str):
@@ -50,7 +50,7 @@ def number(value: object) -> object:
 
 
 def whole(value: object) -> object:
-    """Take a number without a fraction as a whole one: 2e3 is 2000."""
+    """Convert a number without fraction to an integer: 2e3 is 2000."""
     given = number(value)
     if isinstance(given, float) and given.is_integer():
         return int(given)
@@ -58,7 +58,7 @@ def whole(value: object) -> object:
 
 
 def switch(value: object) -> object:
-    """Read `off`, which YAML gives as False; `on` is no setting."""
+    """Accept off (which YAML reads as False), auto or a number; `on` is not a setting."""
     if value is False:
         return "off"
     if value is True:
@@ -74,7 +74,7 @@ def switch(value: object) -> object:
 
 
 def toggle(value: object) -> object:
-    """Read `off`, which YAML gives as False, of what is off or auto; it takes no number."""
+    """Accept off (which YAML reads as False) or auto, but no number."""
     if value is False:
         return "off"
     if not isinstance(value, str) or value not in {"off", "auto"}:
@@ -91,7 +91,7 @@ Switch = Annotated[
 
 
 def _bytes(value: object) -> object:
-    """Accept memory as people write it: "4 GiB", "512MB", or a number of bytes."""
+    """Accept memory as "4 GiB", "512MB", or a number of bytes."""
     if isinstance(value, bool):
         raise ValueError("give memory as 4 GiB")  # noqa: TRY004  (pydantic wants ValueError)
     if not isinstance(value, str):
@@ -109,7 +109,7 @@ def _bytes(value: object) -> object:
 
 
 def _seconds(value: object) -> object:
-    """Accept a time as seconds, as minutes:seconds or hours:minutes:seconds, or as days-hours:minutes:seconds."""
+    """Accept a duration in seconds, minutes:seconds, hours:minutes:seconds, or days-hours:minutes:seconds."""
     if not isinstance(value, str) or ":" not in value:
         return number(value)
     match = re.fullmatch(r"(?:(\d+)-)?(?:(\d+):)?(\d+):(\d+)", value.strip())

@@ -1,1 +1,1 @@
-"""Density of sources, what the masks hide of them, and the kernel sum rho."""
+"""Density maps of the sources, inpainting of masked areas, and the kernel sum rho (algorithm.md, sections 7 and 8)."""

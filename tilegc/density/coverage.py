@@ -1,8 +1,8 @@
-"""What good pixels and sources leave on the lattices of the wide Gaussians, and the density that comes of it.
+"""Lattices of good pixels and sources for wide Gaussians, and the density computed from them.
 
-Gaussians of 2 to 16 arcsec look much further than a tile: they are convolved on coarse lattices of the whole
-field (`tilegc.density.local_density`). Good pixels are spread onto them tile by tile and added up exactly; the
-sources by the driver. A tile then reads the nodes round it.
+Gaussians of 2 to 16 arcsec extend far beyond a tile, so they are convolved on coarse lattices of the whole field
+(`tilegc.density.local_density`). The good pixels are spread onto the lattices tile by tile, with exact integer sums
+that do not depend on the tiling; the driver adds the sources. Each tile then reads the nodes around it.
 """
 
 from __future__ import annotations
@@ -26,10 +26,10 @@ from tilegc.phases.partials import Table
 __all__ = ["COVERAGE", "Gaussians", "cover", "detected", "estimate", "place"]
 
 Gaussians = Mapping[str, tuple[Width, ...]]
-"""Of each field, in the order in which they are tried."""
+"""The Gaussians of each field, in the order in which they are tried."""
 
 Sums = tuple[tuple[Box, np.ndarray], ...]
-"""Of each width: nodes, and what good pixels left on them, int64."""
+"""For each Gaussian: the box of its nodes, and the good pixels spread onto them (int64)."""
 
 
 @dataclass(frozen=True)
@@ -40,9 +40,9 @@ class _CoverageParams:
 
 
 def detected(catalogue: Table, name: str) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Return the peak pixels' y and x and the weights of a field's detected sources, by y, then x.
+    """Return the peak pixels y, x and the weights of the detected sources of a field, sorted by y, then x.
 
-    The weight is 1 / `p_recovery` where the catalogue has that column, else 1.
+    The weight is 1 / `p_recovery` if the catalogue has that column, otherwise 1.
     """
     rows = np.flatnonzero(catalogue["field"] == name)
     rows = rows[np.lexsort((catalogue["x_peak"][rows], catalogue["y_peak"][rows]))]
@@ -53,7 +53,7 @@ def detected(catalogue: Table, name: str) -> tuple[np.ndarray, np.ndarray, np.nd
 
 
 def place(field: FieldTiles, gaussians: tuple[Width, ...], catalogue: Table, kind: str) -> None:
-    """Put the sources of a field on its lattices, as `<kind>_counts_<n>` and, where they differ, their squares."""
+    """Write the sources of a field to its lattices: sums of weights, `<kind>_counts_<n>`, and `<kind>_squares_<n>`."""
     y, x, weight = detected(catalogue, field.source.name)
     for number, width in enumerate(gaussians):
         nodes = touched(field.grid.field, width.step, width.degree)
@@ -66,17 +66,17 @@ def place(field: FieldTiles, gaussians: tuple[Width, ...], catalogue: Table, kin
 def cover(
     context: Context, gaussians: Gaussians, kind: str, trends: Mapping[str, Trend | None] | None = None
 ) -> None:
-    """Put the good pixels of all fields on their lattices, as `<kind>_good_<n>`; times a trend, where there is one."""
+    """Write the good pixels of all fields, multiplied by any trend, to their lattices, as `<kind>_good_<n>`."""
     params = {
         name: _CoverageParams(name, gaussians[name], trends[name] if trends else None)
         for name in context.names
     }
     covered = {field.source.name: _nothing(field, gaussians[field.source.name]) for field in context.fields}
 
-    def add(found: tuple[str, Sums]) -> None:
-        name, sums = found
-        for (whole, total), (nodes, values) in zip(covered[name], sums, strict=True):
-            total[nodes.within(whole)] += values
+    def add(partial: tuple[str, Sums]) -> None:
+        name, sums = partial
+        for (field_nodes, total), (nodes, values) in zip(covered[name], sums, strict=True):
+            total[nodes.within(field_nodes)] += values
 
     run_pass(context.engine, COVERAGE, context.fields, params, gather=add)
     for field in context.fields:
@@ -89,7 +89,7 @@ def cover(
 def estimate(
     field: FieldTiles, core: Box, gaussians: tuple[Width, ...], kind: str, trend: Trend | None = None
 ) -> Estimate:
-    """Return the density of a box of pixels from what lies on the lattices of its field."""
+    """Return the density in a box of pixels, from the lattices of its field."""
 
     def read(name: str, number: int, nodes: Box) -> np.ndarray:
         return lattices.take_lattice(field.store, f"{name}_{number}", nodes)
@@ -102,7 +102,7 @@ def estimate(
 def _coverage_rule(
     window: xr.Dataset, tile: Tile, params: _CoverageParams
 ) -> tuple[dict[str, np.ndarray], tuple[str, Sums]]:
-    """Spread the good pixels of a core."""
+    """Spread the good pixels of a tile's core onto the lattices."""
     values = (window["mask"].values == 0).astype(np.uint16)
     if params.trend is not None:
         values *= trend_at(params.trend, tile.core)
@@ -111,9 +111,9 @@ def _coverage_rule(
 
 
 def _nothing(field: FieldTiles, gaussians: tuple[Width, ...]) -> Sums:
-    """Return all nodes of a field, with nothing left on them yet."""
+    """Return all nodes of a field, each with a sum of zero."""
     nodes = [touched(field.grid.field, width.step, width.degree) for width in gaussians]
-    return tuple((whole, np.zeros(whole.shape, np.int64)) for whole in nodes)
+    return tuple((box, np.zeros(box.shape, np.int64)) for box in nodes)
 
 
 COVERAGE = Pass("coverage", ("mask",), 0, (), _coverage_rule, bytes_per_pixel=16.0)

@@ -1,8 +1,8 @@
-"""Density of detected sources, per arcsec^2, at the mosaic's own pixels (algorithm.md, section 7).
+"""Maps of the density of detected sources per arcsec^2, on the pixel grid of the mosaic (algorithm.md, section 7).
 
-The local density feeds the inpainting: a Gaussian of 2 arcsec, wider where little area is left. Beside it, where the
-run file asks for them, a Gaussian of one stated width, and the density by the distance to the k-th neighbour. Each
-is divided by its good area and has a map of its Poisson error.
+The local density, from which masked areas are inpainted, is smoothed with a Gaussian of 2 arcsec, or a wider one
+where little good area is left. On request there are two more maps: a Gaussian of fixed width, and the density from
+the distance to the k-th neighbour. Each map is divided by its good area and comes with a map of its Poisson error.
 """
 
 from __future__ import annotations
@@ -28,20 +28,20 @@ from tilegc.phases.partials import Table
 __all__ = ["DENSITY_SIGMA", "NEIGHBOUR_RADIUS", "arrays_of", "density", "resolutions", "tile_bytes"]
 
 DENSITY_SIGMA = 2.0
-"""Width, arcsec, of the Gaussian of the local density."""
+"""Sigma of the Gaussian of the local density in arcsec."""
 
 NEIGHBOUR_RADIUS = 10.0
-"""Largest distance, arcsec, at which the k-th neighbour is looked for."""
+"""Maximum distance in arcsec of the k-th neighbour."""
 
 BYTES_PER_PIXEL = 90.0
-"""Peak memory of a tile of the density."""
+"""Peak memory of a density tile in bytes per pixel."""
 
 LATTICE_BYTES = 16 * 2**20
-"""Nodes round a tile: its lattices reach 100 nodes beyond it."""
+"""Memory in bytes of the lattice nodes around a tile: they extend 100 nodes beyond it."""
 
 
 def arrays_of(config: RunConfig) -> tuple[str, ...]:
-    """Return the arrays that this stage writes."""
+    """Return the names of the arrays that this phase writes."""
     names = ["density", "density_error", "coverage"]
     if config.density.gaussian is not None:
         names += ["density_gaussian", "density_gaussian_error"]
@@ -51,7 +51,7 @@ def arrays_of(config: RunConfig) -> tuple[str, ...]:
 
 
 def tile_bytes(grid: TileGrid, scale: float, config: Density) -> int:
-    """Return the peak memory of a tile, bytes."""
+    """Return the peak memory of a tile in bytes."""
     halo = 0 if config.neighbours is None else _largest(scale) + STEP
     return (
         int(BYTES_PER_PIXEL * grid.tile(0).core.size + 12.0 * grid.tile(0, halo).window.size) + LATTICE_BYTES
@@ -64,12 +64,12 @@ class _Common:
     config: Density
     gaussians: Gaussians
     wide: Gaussians
-    """Of the Gaussian of one width; empty where none is asked for."""
+    """The Gaussian of fixed width; empty if not requested."""
     trends: Mapping[str, Trend | None]
 
 
 def density(context: Context, run: RunConfig, catalogue: Table) -> dict[str, Convergence]:
-    """Write the density maps of every field; return how the iteration of the inpainting ended, by field."""
+    """Write the density maps of every field, and return how the iterated inpainting of each field converged."""
     config = run.density
     scales = {field.source.name: field.source.scale for field in context.fields}
     gaussians = {name: widths(DENSITY_SIGMA / scale) for name, scale in scales.items()}
@@ -103,17 +103,17 @@ def density(context: Context, run: RunConfig, catalogue: Table) -> dict[str, Con
 
 
 def resolutions(config: RunConfig) -> dict[str, str]:
-    """Say of each map of densities what its resolution is, arcsec."""
+    """Return a description of the resolution (arcsec) of each density map."""
     wider = f"Gaussian sigma {DENSITY_SIGMA:g}; 4, 8, 16 where coverage < 0.2"
-    found = {"density": wider, "density_error": wider, "coverage": wider}
+    text = {"density": wider, "density_error": wider, "coverage": wider}
     if config.density.gaussian is not None:
         fixed = f"Gaussian sigma {config.density.gaussian:g}"
-        found |= {"density_gaussian": fixed, "density_gaussian_error": fixed}
+        text |= {"density_gaussian": fixed, "density_gaussian_error": fixed}
     if config.density.neighbours is not None:
         nearest = f"distance of neighbour {config.density.neighbours}, at most {NEIGHBOUR_RADIUS:g}"
-        found |= {"density_adaptive": nearest, "density_adaptive_error": nearest}
+        text |= {"density_adaptive": nearest, "density_adaptive_error": nearest}
     kernel = f"({config.density.softening:g} + d)^-{config.density.alpha:g}"
-    return found | {"rho": kernel, "rho_error": kernel, "rho_scatter": f"{kernel}, on blocks of 8 px"}
+    return text | {"rho": kernel, "rho_error": kernel, "rho_scatter": f"{kernel}, on blocks of 8 px"}
 
 
 def _largest(scale: float) -> int:
@@ -126,10 +126,10 @@ def _density_unit(common: _Common, payload: tuple[str, int]) -> None:
     field = common.fields[name]
     core = field.grid.tile(index).core
     mask = store.read(field.store, "mask", core)
-    found = estimate(field, core, common.gaussians[name], "density", common.trends[name])
-    # Where sources are inpainted the density is needed, in a saturated core as well.
+    local = estimate(field, core, common.gaussians[name], "density", common.trends[name])
+    # A saturated core has no data, but sources are inpainted there, which needs a density.
     blank = no_data(mask) & ~hidden(mask)
-    maps = {"density": found.density, "density_error": found.error, "coverage": found.coverage}
+    maps = {"density": local.density, "density_error": local.error, "coverage": local.coverage}
     if common.wide:
         fixed = estimate(field, core, common.wide[name], "gaussian")
         maps |= {"density_gaussian": fixed.density, "density_gaussian_error": fixed.error}

@@ -1,4 +1,4 @@
-"""Sources where masks hide the sky: an ensemble of Poisson draws at the local density (algorithm.md, section 8)."""
+"""Inpainting of masked areas: an ensemble of Poisson draws at the local density (algorithm.md, section 8)."""
 
 from __future__ import annotations
 
@@ -21,15 +21,16 @@ __all__ = ["INPAINT", "hidden", "inpaint", "no_data"]
 
 
 def no_data(mask: np.ndarray) -> np.ndarray:
-    """Return where there are no data."""
+    """Return the pixels without data."""
     missing: np.ndarray = (mask & np.uint8(Bit.NO_DATA)) != 0
     return missing
 
 
 def hidden(mask: np.ndarray) -> np.ndarray:
-    """Return where sources are inpainted: masked for what lies on the sky, not for want of data or near an edge.
+    """Return the pixels where sources are inpainted: masked for an object, but neither near an edge nor without data.
 
-    A saturated core has no data, but a star does: inside a bright mask or a spike it is masked like the rest.
+    A saturated core has no data because of its star: inside a bright-star mask or a spike it is inpainted like the
+    rest of the mask.
     """
     on_sky = np.uint8(Bit.BRIGHT | Bit.EXTENDED | Bit.SPIKE | Bit.REGION | Bit.ARC)
     star = np.uint8(Bit.BRIGHT | Bit.SPIKE)
@@ -39,9 +40,9 @@ def hidden(mask: np.ndarray) -> np.ndarray:
 
 
 def inpaint(context: Context, config: Inpaint) -> Table:
-    """Draw the sources that the masks hide: the columns of `schema.INPAINTED`, by realisation, field, y, x.
+    """Draw the sources hidden by the masks: the columns of `schema.INPAINTED`, sorted by realisation, field, y, x.
 
-    A further column, `coverage`, is the good fraction from which their density was taken.
+    An additional column, `coverage`, is the smoothed good fraction on which the local density is based.
     """
     params = {
         field.source.name: _InpaintParams(
@@ -56,7 +57,7 @@ def inpaint(context: Context, config: Inpaint) -> Table:
     parts: list[Table] = []
     run_pass(context.engine, INPAINT, context.fields, params, gather=parts.append)
     drawn = stacked(parts)
-    assert drawn is not None  # every tile gives a table, if an empty one
+    assert drawn is not None  # every tile returns a table, possibly an empty one
     order = np.lexsort((drawn["x"], drawn["y"], drawn["field"], drawn["realisation"]))
     table = {name: column[order] for name, column in drawn.items()}
     ra, dec = np.zeros(order.size), np.zeros(order.size)

@@ -1,10 +1,11 @@
-"""Counts into a local density with its error: wide normalised Gaussians at every pixel (algorithm.md, section 7).
+"""Local density of counts and its error: normalised convolution with wide Gaussians (algorithm.md, section 7).
 
-density = (G_s * N) / (area of a pixel x G_s * good), G_s a Gaussian of sigma s, doubled up to three times where
-G_s * good < 0.2. A Gaussian of many pixels is smooth, so it is convolved on a lattice with a node at every s / 8 to
-s / 4 pixels, and at least every 32nd, to and from which cubic B-splines lead (`tilegc.density.splines`); below 8
-pixels the lattice is that of the pixels. The lattice belongs to absolute pixels and every sum has one order: the same
-bits in any window.
+density = (G_s * N) / (pixel area x G_s * good), where G_s is a Gaussian of standard deviation s, which is doubled up
+to three times where G_s * good < 0.2. A wide Gaussian is smooth, so it is convolved on a lattice with a node every s
+/ 8 to s / 4 pixels, and at least every 32 pixels; cubic B-splines transfer values from pixels to nodes and back
+(`tilegc.density.splines`). Below a width of 8 pixels the lattice is the pixel grid itself. Nodes are counted from
+pixel (0, 0) of the field and every sum is evaluated in a fixed order, so the result is the same to the bit in any
+window.
 """
 
 from __future__ import annotations
@@ -36,69 +37,70 @@ __all__ = [
 
 Float64 = NDArray[np.float64]
 Read = Callable[[int, Box], Float64]
-"""`read(number of the width, nodes) -> what lies on these nodes`, 0 outside of the field."""
+"""`read(index of the width, nodes)` returns the values on these nodes, 0 outside the field."""
 
 
 @dataclass(frozen=True)
 class Sources:
-    """What lies on the lattices of a field."""
+    """Values on the lattices of a field."""
 
     good: Read
-    """Of the good pixels."""
+    """Reads the sums over good pixels."""
     counts: Read
-    """Of the sources' weights."""
+    """Reads the sums of the weights of the sources."""
     squares: Read
-    """Of the squares of these."""
+    """Reads the sums of the squared weights."""
 
 
 SCALES: Final = (1, 2, 4, 8)
-"""Factors of sigma that are tried in turn (2, 4, 8, 16 arcsec)."""
+"""Factors of sigma, tried in this order (2, 4, 8, 16 arcsec)."""
 
 LEAST_COVERAGE: Final = 0.2
-"""Below this smoothed good fraction a pixel takes the next scale."""
+"""Where the smoothed good fraction is below this value, the next wider Gaussian is used."""
 
 NO_COVERAGE: Final = 1e-8
-"""Smoothed good fraction, at the largest scale, that is none: 5.7 sigma and more from any good pixel."""
+"""At the largest scale, a smoothed good fraction below this counts as zero: any good pixel is at least 5.7 sigma
+away."""
 
 TAIL: Final = 6.5
-"""Sigmas at which a Gaussian is cut off."""
+"""Truncation radius of a Gaussian in sigmas."""
 
 COARSEST: Final = 32
-"""Largest step, pixels."""
+"""Maximum spacing of the nodes in pixels."""
 
 
 @dataclass(frozen=True, eq=False)
 class Width:
-    """One Gaussian and its lattice; made by the driver, since it needs exp."""
+    """A Gaussian and its lattice. The driver makes it, because exp may differ between CPUs in the last bit."""
 
     sigma: float
-    """Pixels."""
+    """Standard deviation in pixels."""
     step: int
-    """Pixels between nodes."""
+    """Spacing of the nodes in pixels."""
     degree: int
-    """Of the splines; 0 where the nodes are the pixels."""
+    """Degree of the splines; 0 if the nodes are the pixels."""
     taps: Float64
-    """(r + 1,): the convolution along one axis, from the centre outwards; the image of a Gaussian of unit sum."""
+    """(r + 1,): taps of the convolution along one axis, from the centre outwards; together a Gaussian of unit sum."""
     squared: Float64
-    """The same for the square of the Gaussian: what the variance of a Poisson field is weighted with."""
+    """The same for the squared Gaussian, which gives the variance of a Poisson field."""
 
     @property
     def radius(self) -> int:
-        """Nodes to which the convolution looks."""
+        """Radius of the convolution in nodes."""
         return max(len(self.taps), len(self.squared)) - 1
 
     def nodes(self, box: Box) -> Box:
-        """Return the nodes that a box of pixels needs."""
+        """Return the nodes needed for a box of pixels."""
         return touched(box, self.step, self.degree).grow(self.radius)
 
 
 def widths(sigma_px: float) -> tuple[Width, ...]:
-    """Return the Gaussians of `SCALES` for a standard deviation in pixels, above 0 (the recipe: 2 arcsec)."""
+    """Return the Gaussians of `SCALES` for a standard deviation in pixels, above 0 (2 arcsec in the recipe)."""
     return tuple(_width(factor * sigma_px) for factor in SCALES)
 
 
 def one_width(sigma_px: float) -> tuple[Width, ...]:
-    """Return a single Gaussian: the estimator of one stated width."""
+    """Return a single Gaussian, for a density map of fixed width."""
     return (_width(sigma_px),)
 
 
@@ -115,17 +117,17 @@ def _width(sigma: float) -> Width:
 
 
 def _lattice_taps(sigma: float, step: int) -> Float64:
-    """Return the taps that, between cubic splines on both sides, make a Gaussian of unit sum over pixels.
+    """Return the taps that, between cubic splines on both sides, give a Gaussian of unit sum over pixels.
 
-    The best ones for these splines (Hockney & Eastwood 1988, section 8.3.3): transform of the Gaussian times
-    that of the spline squared, over the square of the spline's sum over aliases.
+    These are the optimal taps for given splines (Hockney & Eastwood 1988, section 8.3.3): the transform of the
+    Gaussian times that of the squared spline, divided by the square of the spline's sum over aliases.
     """
     wide = sigma / step
     radius = math.ceil(TAIL * wide)
     side = 2 ** math.ceil(math.log2(4 * radius + 32))
     frequency = np.fft.fftfreq(side)
     aliases = frequency[:, None] + np.arange(-4, 5)
-    spline = np.sinc(aliases) ** 8  # of the spline, squared
+    spline = np.sinc(aliases) ** 8  # transform of the squared spline
     gaussian = np.exp(-2.0 * (np.pi * wide * aliases) ** 2) / step
     taps = np.fft.ifft((gaussian * spline).sum(axis=1) / spline.sum(axis=1) ** 2).real
     return np.ascontiguousarray(taps[: radius + 1])
@@ -133,14 +135,14 @@ def _lattice_taps(sigma: float, step: int) -> Float64:
 
 @dataclass(frozen=True, eq=False)
 class Estimate:
-    """A density at every pixel of a box, float64."""
+    """Density at every pixel of a box, float64."""
 
     density: Float64
     """Sources per arcsec^2 of good area; 0 where no good area is within reach of even the widest Gaussian."""
     error: Float64
-    """Its standard deviation in Poisson fields of which these sources are one."""
+    """Standard deviation of the density if the sources are a Poisson process."""
     coverage: Float64
-    """Smoothed good fraction by which it was divided."""
+    """Smoothed good fraction by which the counts were divided."""
 
 
 def density_window(
@@ -150,25 +152,26 @@ def density_window(
     pixel_area: float,
     trend: tuple[NDArray[np.integer], Read] | None = None,
 ) -> Estimate:
-    """Return density, its Poisson error and its divisor at every pixel of a box.
+    """Return the density, its Poisson error and the smoothed good fraction at every pixel of a box.
 
     Parameters
     ----------
     box : Box
         Pixels of the field.
     lattices : tuple of Width
-        Tried in turn.
+        Gaussians, in the order in which they are tried.
     sources : Sources
-        What lies on the lattices.
+        Values on the lattices.
     pixel_area : float
-        arcsec^2.
+        Area of a pixel in arcsec^2.
     trend : tuple, optional
-        A trend t > 0 on the pixels of the box, and what `t x good` leaves on the lattices: the density is then
-        t (G * N) / (area of a pixel x G * (t good)), without bias where the truth is t times a constant.
+        A trend t > 0 on the pixels of the box, and a function that reads the lattice sums of `t x good`. The density
+        is then t (G * N) / (pixel area x G * (t good)), which is unbiased if the true density is proportional to t.
 
     Returns
     -------
     Estimate
+        Density, error and coverage.
     """
     density, error, used = np.zeros(box.shape), np.zeros(box.shape), np.zeros(box.shape)
     missing = np.ones(box.shape, np.bool_)
@@ -184,15 +187,15 @@ def density_window(
 
         coverage = smooth(sources.good, width.taps)
         least = NO_COVERAGE if number == len(lattices) - 1 else LEAST_COVERAGE
-        here = missing & (coverage >= least)
-        if here.any():
-            used[here] = coverage[here]
-            area = pixel_area * coverage[here]
+        resolved = missing & (coverage >= least)
+        if resolved.any():
+            used[resolved] = coverage[resolved]
+            area = pixel_area * coverage[resolved]
             if trend is not None:
-                area = pixel_area * smooth(trend[1], width.taps)[here] / trend[0][here]
-            density[here] = smooth(sources.counts, width.taps)[here] / area
-            error[here] = np.sqrt(smooth(sources.squares, width.squared)[here]) / area
-            missing &= ~here
+                area = pixel_area * smooth(trend[1], width.taps)[resolved] / trend[0][resolved]
+            density[resolved] = smooth(sources.counts, width.taps)[resolved] / area
+            error[resolved] = np.sqrt(smooth(sources.squares, width.squared)[resolved]) / area
+            missing &= ~resolved
         if not missing.any():
             break
     return Estimate(density, error, used)
@@ -201,18 +204,18 @@ def density_window(
 def local_density(
     counts: NDArray[np.floating], good: NDArray[np.bool_], pixel_area: float, sigma_px: float
 ) -> Float64:
-    """Return the surface density of sources near every pixel of an image in memory.
+    """Return the local surface density of sources at every pixel of an image in memory.
 
     Parameters
     ----------
     counts : (ny, nx) float
-        Detected sources per pixel, only on good pixels.
+        Detected sources per pixel; 0 outside good pixels.
     good : (ny, nx) bool
-        Where a source could be recorded; outside of the image nothing is good.
+        Pixels where a source could be recorded; nothing outside the image is good.
     pixel_area : float
-        arcsec^2 per pixel.
+        Area of a pixel in arcsec^2.
     sigma_px : float
-        Standard deviation in pixels, above 0 (the recipe: 2 arcsec).
+        Standard deviation of the Gaussian in pixels, above 0 (2 arcsec in the recipe).
 
     Returns
     -------
@@ -225,10 +228,10 @@ def local_density(
 
     def of_good(number: int, nodes: Box) -> Float64:
         width = lattices[number]
-        whole, sums = spread_image(good, box, width.step, width.degree)
-        part = nodes.clip(whole)
+        all_nodes, sums = spread_image(good, box, width.step, width.degree)
+        part = nodes.clip(all_nodes)
         out = np.zeros(nodes.shape)
-        out[part.within(nodes)] = sums[part.within(whole)] / norm(width.step, width.degree) ** 2
+        out[part.within(nodes)] = sums[part.within(all_nodes)] / norm(width.step, width.degree) ** 2
         return out
 
     def of_counts(number: int, nodes: Box) -> Float64:
@@ -238,7 +241,7 @@ def local_density(
 
 
 def _separable(values: Float64, half: Float64, margin: int) -> Float64:
-    """Convolve along both axes with symmetric taps; the result lacks `margin` nodes on every side."""
+    """Convolve along both axes with symmetric taps; the result is smaller by `margin` nodes on every side."""
     first = np.empty((values.shape[0], values.shape[1] - 2 * margin))
     _along_x(values, half, margin, first)
     out = np.empty((values.shape[0] - 2 * margin, first.shape[1]))
@@ -246,6 +249,9 @@ def _separable(values: Float64, half: Float64, margin: int) -> Float64:
     return out
 
 
+# Taps are applied from the centre outwards in symmetric pairs, one tap at a time over the whole row: the inner loop
+# has no dependence between its iterations, so that the compiler vectorises it, and the order of the sum at each node
+# is the same in every window.
 @compiled
 def _along_x(values: Float64, half: Float64, margin: int, out: Float64) -> None:
     for y in range(out.shape[0]):

@@ -1,23 +1,23 @@
-"""The kernel sum rho at every pixel of a field of any size: near part and smooth rest (algorithm.md, section 7).
+"""The kernel sum rho at every pixel of a field of any size, by multilevel summation (algorithm.md, section 7).
 
-rho = sum over sources of W(d), W(d) = (softening + d)^-alpha, and every source reaches every pixel. W is taken
-apart by distance (multilevel summation: Skeel, Tezcan & Hardy 2002; Hardy et al. 2015):
+rho is the sum over sources of W(d) = (softening + d)^-alpha, and every source contributes to every pixel. W is split
+by distance (multilevel summation: Skeel, Tezcan & Hardy 2002; Hardy et al. 2015):
 
     W = (W - W_1) + (W_1 - W_2) + (W_2 - W_3) + ... + W_L
 
-where W_l is W itself from the distance a_l = 48, 96, 192, ... pixels on, and within it a polynomial in d^2 that
-continues W smoothly. The first part ends at 48 pixels and is added source by source, from a table over the whole
-numbers d^2. Every other part ends at 2 a_l and is smooth on the scale of a_l: it is convolved on a lattice with a
-node at every a_l / 6 pixels, to and from which B-splines of degree 5 lead. The cost of each lattice is a
-quarter of that of the one below. (Kernels steeper than the recipe's take 64, 96 or 128 pixels for 48.)
+W_l equals W beyond the distance a_l = 48, 96, 192, ... pixels, and within it a polynomial in d^2 that continues W
+smoothly. The first term vanishes beyond 48 pixels and is summed source by source, from a table over the integers d^2.
+Every other term vanishes beyond 2 a_l and is smooth on the scale of a_l: it is convolved on a lattice with a node
+every a_l / 6 pixels, with B-splines of degree 5 to and from the pixels. Each lattice costs a quarter of the one
+below. (Kernels steeper than that of the recipe start at 64, 96 or 128 pixels instead of 48.)
 
-The two finest lattices are worked off where they are needed, in a window of `Tables.reach` pixels round a tile;
-the coarser ones, one node in 1024 pixels and fewer, for the whole field once. Lattices belong to absolute pixels, and
-every sum runs in the order of the points: the same bits in any window. Only + - * touch a value outside of the
-tables.
+The two finest lattices are computed per tile, from the points within `Tables.reach` pixels of it; the coarser ones,
+with one node per 1024 pixels or fewer, once for the whole field. Nodes are counted from pixel (0, 0) of the field,
+and every sum runs in the order of the points, so that a pixel has the same bits in any window. Outside the tables,
+which the driver computes, only + - * are used, because pow differs between CPUs in the last bit.
 
-What the splitting costs is measured for one source (`worst_error`), and no field does worse than its worst
-pair of pixels, since all terms are positive.
+The error of the splitting is measured for a single source (`worst_error`). All terms are positive, so no field has a
+larger relative error than a single source at its worst distance.
 """
 
 from __future__ import annotations
@@ -51,41 +51,41 @@ Int64 = NDArray[np.int64]
 Index = NDArray[np.integer]
 
 STEP: Final = 8
-"""Pixels between the nodes of the finest lattice."""
+"""Spacing of the nodes of the finest lattice in pixels."""
 
 RATIOS: Final = (4, 6, 8, 12, 16)
-"""Steps of a lattice at which its part of the kernel begins to be W itself: the least that holds the error."""
+"""Candidates for a_l in steps of its lattice; the smallest that achieves the required accuracy is used."""
 
 DEGREE: Final = 5
-"""Of the splines."""
+"""Degree of the splines."""
 
 ORDER: Final = 5
-"""Derivatives, by d^2, in which W_l continues W: the polynomial's degree."""
+"""Degree of the polynomial in d^2 that continues W within a_l."""
 
 TAIL: Final = 4
-"""Steps beyond 2 a_l at which a lattice's kernel, sharpened for the splines, is cut off."""
+"""The kernel of a lattice, sharpened to compensate for the splines, is truncated this many steps beyond 2 a_l."""
 
 LOCAL: Final = 2
-"""Lattices that are worked off in a tile's window."""
+"""Number of lattices computed per tile."""
 
 LARGEST_ERROR: Final = 1.5e-4
-"""Of the value of one source at any distance along a row; in other directions it is up to twice as large."""
+"""Relative error of a single source at any distance along a row; in other directions it is up to twice as large."""
 
 
 @dataclass(frozen=True)
 class Kernel:
-    """W(d) = (softening + sqrt(d^2 + core^2))^-alpha, and the pixels on which it is summed."""
+    """W(d) = (softening + sqrt(d^2 + core^2))^-alpha, and the pixel scale on which it is summed."""
 
     scale: float
     """Arcsec per pixel."""
     alpha: float
     softening: float
-    """Arcsec."""
+    """Softening length in arcsec."""
     core: float = 0.0
-    """Arcsec."""
+    """Core radius in arcsec."""
 
     def at(self, d2: NDArray[np.floating] | Int64) -> Float64:
-        """Return W over d^2, pixels^2."""
+        """Return W at the squared distances d2 in pixels^2."""
         distance = self.scale * np.sqrt(np.asarray(d2, np.float64) + (self.core / self.scale) ** 2)
         values: Float64 = (self.softening + distance) ** -self.alpha
         return values
@@ -93,25 +93,25 @@ class Kernel:
 
 @dataclass(frozen=True, eq=False)
 class Tables:
-    """What the driver works out for one kernel, scale and shape of field."""
+    """Tables for one kernel, pixel scale and shape of field; computed by the driver."""
 
     ratio: int
-    """Of `RATIOS`."""
+    """One of `RATIOS`."""
     near: Float64
-    """(R + 1, 2 R + 1): W - W_1 at |dy|, dx + R pixels from a source, R = 48 for the recipe."""
+    """(R + 1, 2 R + 1): W - W_1 at |dy| and dx + R pixels from a source; R = 48 in the recipe."""
     widest: Int64
-    """(R + 1,): largest |dx| of each row."""
+    """(R + 1,): largest |dx| in each row."""
     kernels: tuple[Float64, ...]
-    """Of each lattice, finest first: (2 r + 1, 2 r + 1), 0 outside of a disc."""
+    """Kernel of each lattice, finest first: (2 r + 1, 2 r + 1), 0 outside a disc."""
 
     @property
     def levels(self) -> int:
-        """How many lattices there are."""
+        """Number of lattices."""
         return len(self.kernels)
 
     @property
     def reach(self) -> int:
-        """Pixels round a box from which points enter `rho` other than through the coarse lattices."""
+        """Distance in pixels up to which points enter `rho` directly rather than through the coarse lattices."""
         step: int = STEP << (LOCAL - 1)
         return step * (2 * self.ratio + TAIL + DEGREE + 2)
 
@@ -125,9 +125,9 @@ def kernel_tables(
     core: float = 0.0,
     error: float = LARGEST_ERROR,
 ) -> Tables:
-    """Work out the tables of W(d) = (softening + d)^-alpha; they need pow, so the driver makes them.
+    """Compute the tables of W(d) = (softening + sqrt(d^2 + core^2))^-alpha.
 
-    With a `core`, (softening + sqrt(d^2 + core^2))^-alpha.
+    They need pow, whose last bit differs between CPUs, so the driver computes them for all workers.
 
     Parameters
     ----------
@@ -136,31 +136,31 @@ def kernel_tables(
     scale : float
         Arcsec per pixel.
     alpha, softening : float
-        Steepness, and softening length in arcsec, both above 0.
+        Slope, and softening length in arcsec, both above 0.
     core : float
-        arcsec, 0 or more.
+        Core radius in arcsec, 0 or more.
     error : float
-        Largest relative error of one source along a row.
+        Largest relative error of a single source along a row.
 
     Raises
     ------
     ValueError
-        If the kernel is so steep that the error cannot be held.
+        If the kernel is too steep to achieve this accuracy.
     """
     kernel = Kernel(scale, alpha, softening, core)
     ratio = next((ratio for ratio in RATIOS if worst_error(shape, kernel, ratio) <= error), None)
     if ratio is None:
         raise ValueError(
-            f"density: ({softening:g} + d)^-{alpha:g} is too steep to be summed over {shape[0]} x {shape[1]} pixels "
-            f"of {scale:g} arcsec to {error:g} of its value: give a smaller alpha or a larger softening"
+            f"density: (d + {softening:g})^-{alpha:g} is too steep to be summed over {shape[0]} x {shape[1]} pixels "
+            f"of {scale:g} arcsec with a relative error of {error:g}; choose a smaller alpha or a larger softening"
         )
     return _tables(shape, kernel, ratio)
 
 
 def _tables(shape: tuple[int, int], kernel: Kernel, ratio: int) -> Tables:
     cut = ratio * STEP
-    whole = np.arange(cut * cut + 1)
-    by_d2 = kernel.at(whole) - _smooth(whole, kernel, cut)
+    integers = np.arange(cut * cut + 1)
+    by_d2 = kernel.at(integers) - _smooth(integers, kernel, cut)
     d2 = np.arange(cut + 1)[:, None] ** 2 + np.arange(-cut, cut + 1)[None, :] ** 2
     near = np.where(d2 < cut * cut, by_d2[np.minimum(d2, cut * cut)], 0.0)
     widest = np.array([math.isqrt(max(cut * cut - 1 - dy * dy, 0)) for dy in range(cut + 1)])
@@ -172,7 +172,7 @@ def _tables(shape: tuple[int, int], kernel: Kernel, ratio: int) -> Tables:
 
 
 def _smooth(d2: NDArray[np.floating] | Int64, kernel: Kernel, cut: float) -> Float64:
-    """Return W_l over d^2 (pixels^2): W from d = cut on, its Taylor series in d^2 within."""
+    """Return W_l at squared distances d2 (pixels^2): W beyond d = cut, and its Taylor series in d^2 within."""
     n = ORDER + 1
     soft, core = kernel.softening / kernel.scale, kernel.core / kernel.scale
     edge = math.hypot(cut, core)
@@ -193,12 +193,12 @@ def _smooth(d2: NDArray[np.floating] | Int64, kernel: Kernel, cut: float) -> Flo
 
 
 def _lattice_kernel(level: int, last: bool, shape: tuple[int, int], kernel: Kernel, ratio: int) -> Float64:
-    """Return the part of the kernel that a lattice carries, sharpened for the splines on both sides."""
+    """Return the part of the kernel that belongs to a lattice, sharpened to compensate for the two splines."""
     step = STEP * 2**level
     nodes = touched(Box(0, 0, *shape), step, DEGREE)
     radius = max(nodes.shape) - 1 if last else 2 * ratio + TAIL
     cut = float(ratio * step)
-    # Wide enough that what the sharpening makes of the rim does not come round.
+    # The transform is periodic: make it wide enough that the sharpened rim does not wrap around into the kernel.
     side = 2 ** math.ceil(math.log2(2 * (radius + 2 * ratio + 16)))
     along = np.minimum(np.arange(side), side - np.arange(side)) * float(step)
     d2 = along[:, None] ** 2 + along[None, :] ** 2
@@ -206,7 +206,9 @@ def _lattice_kernel(level: int, last: bool, shape: tuple[int, int], kernel: Kern
     if not last:
         values = values - _smooth(d2, kernel, 2 * cut)
     angle = 2 * np.pi * np.arange(side) / side
-    spline = (66 + 52 * np.cos(angle) + 2 * np.cos(2 * angle)) / 120  # degree 5 at the nodes, transformed
+    spline = (
+        66 + 52 * np.cos(angle) + 2 * np.cos(2 * angle)
+    ) / 120  # transform of the degree-5 spline at the nodes
     sharp = np.fft.fft2(values) / (spline[:, None] * spline[None, :]) ** 2
     values = np.fft.ifft2(sharp).real
     index = np.arange(-radius, radius + 1)
@@ -217,28 +219,30 @@ def _lattice_kernel(level: int, last: bool, shape: tuple[int, int], kernel: Kern
 
 
 def coarse_nodes(box: Box) -> Box:
-    """Return the nodes of the coarse lattice, at every 32nd pixel, that `rho` needs for a box of pixels."""
+    """Return the nodes of the coarse lattice, one every 32 pixels, that `rho` needs for a box of pixels."""
     return touched(box, STEP * 2**LOCAL, DEGREE)
 
 
 def far(y: Index, x: Index, weight: Float64, shape: tuple[int, int], tables: Tables) -> tuple[Box, Float64]:
-    """Return what the coarse lattices give, as coefficients on the finest of them, for a whole field.
+    """Return the sum of all coarse lattices of a field, as spline coefficients on the finest of them.
 
     Parameters
     ----------
     y, x : (n,) int
         Pixels of the points.
     weight : (n,) float64
-        What each counts.
+        Weight of each point.
     shape : tuple of int
-        Of the field.
+        Rows and columns of the field.
     tables : Tables
+        Tables of the kernel.
 
     Returns
     -------
     nodes : Box
         `coarse_nodes` of the field.
     coefficients : float64 of the box's shape
+        Spline coefficients on these nodes.
     """
     field = Box(0, 0, *shape)
     boxes = [touched(field, STEP * 2**level, DEGREE) for level in range(tables.levels)]
@@ -248,11 +252,11 @@ def far(y: Index, x: Index, weight: Float64, shape: tuple[int, int], tables: Tab
     total = np.zeros((0, 0))
     for level in reversed(range(LOCAL, tables.levels)):
         kernel = tables.kernels[level]
-        here = np.empty(boxes[level].shape)
-        _convolve(np.pad(charges[level - LOCAL], len(kernel) // 2), kernel, here)
+        part = np.empty(boxes[level].shape)
+        _convolve(np.pad(charges[level - LOCAL], len(kernel) // 2), kernel, part)
         if level < tables.levels - 1:
-            here += refine(total, boxes[level + 1], boxes[level], DEGREE)
-        total = here
+            part += refine(total, boxes[level + 1], boxes[level], DEGREE)
+        total = part
     return boxes[LOCAL], total
 
 
@@ -266,37 +270,37 @@ def rho(
     y, x : (n,) int
         Pixels of all points within `tables.reach` of the box, in an order that does not depend on the box.
     weight : (n,) float64
-        What each counts.
+        Weight of each point.
     box : Box
         Pixels of the field.
     tables : Tables
-        Of the field.
-    coarse : float64
-        Of the shape of `nodes`: coefficients that `far` gave.
+        Tables for the whole field.
+    coarse : float64 of the shape of `nodes`
+        Coefficients from `far`.
     nodes : Box
-        Nodes at every 32nd pixel, among them the `coarse_nodes` of the box.
+        Nodes of the lattice with one node every 32 pixels; must contain `coarse_nodes` of the box.
 
     Returns
     -------
     float64 of the box's shape
-        arcsec^-alpha.
+        Kernel sum in arcsec^-alpha.
     """
     total, above = coarse, nodes
     for level in reversed(range(LOCAL)):
         step, kernel = STEP * 2**level, tables.kernels[level]
-        here = touched(box, step, DEGREE)
-        charges = spread(y, x, weight, step, DEGREE, here.grow(len(kernel) // 2))
-        part = np.empty(here.shape)
+        level_nodes = touched(box, step, DEGREE)
+        charges = spread(y, x, weight, step, DEGREE, level_nodes.grow(len(kernel) // 2))
+        part = np.empty(level_nodes.shape)
         _convolve(charges, kernel, part)
-        part += refine(total, above, here, DEGREE)
-        total, above = part, here
+        part += refine(total, above, level_nodes, DEGREE)
+        total, above = part, level_nodes
     values = interpolate(total, above, box, STEP, DEGREE)
     near(y, x, weight, box, tables, values)
     return values
 
 
 def near(y: Index, x: Index, weight: Float64, box: Box, tables: Tables, out: Float64) -> None:
-    """Add the near part of every point to the pixels of a box, in place, in the order of the points."""
+    """Add the near part of every point to the pixels of a box, in place and in the order of the points."""
     _near(
         np.require(y, np.int64, PLAIN),
         np.require(x, np.int64, PLAIN),
@@ -310,7 +314,7 @@ def near(y: Index, x: Index, weight: Float64, box: Box, tables: Tables, out: Flo
 
 
 def kernel_sum(counts: NDArray[np.floating], scale: float, alpha: float, softening: float) -> Float64:
-    """Return rho = W * N of an image in memory, with W(d) = (softening + d)^-alpha: Diego et al. 2026, eq. 2.
+    """Return rho = W * N of an image in memory, with W(d) = (softening + d)^-alpha (Diego et al. 2026, eq. 2).
 
     Parameters
     ----------
@@ -319,17 +323,17 @@ def kernel_sum(counts: NDArray[np.floating], scale: float, alpha: float, softeni
     scale : float
         Arcsec per pixel.
     alpha, softening : float
-        Steepness and softening length in arcsec, both above 0 (the recipe: 1.6, 0.9).
+        Slope, and softening length in arcsec, both above 0 (1.6 and 0.9 in the recipe).
 
     Returns
     -------
     (ny, nx) float64
-        arcsec^-alpha; within 1e-3 of the direct sum at every pixel, and within 1e-4 rms.
+        Kernel sum in arcsec^-alpha; within 1e-3 of the direct sum at every pixel, and within 1e-4 rms.
 
     Raises
     ------
     ValueError
-        If the kernel is so steep that this cannot be held.
+        If the kernel is too steep to achieve this accuracy.
     """
     tables = kernel_tables(counts.shape, scale, alpha, softening)
     y, x = np.nonzero(counts)
@@ -339,9 +343,10 @@ def kernel_sum(counts: NDArray[np.floating], scale: float, alpha: float, softeni
 
 
 def worst_error(shape: tuple[int, int], kernel: Kernel, ratio: int) -> float:
-    """Return the largest relative error of one source at any distance within a field, tried along a row.
+    """Return the largest relative error of a single source at any distance within a field, measured along a row.
 
-    Every source adds a positive part, so no sum has a larger one, but for the direction; `ratio` is one of `RATIOS`.
+    All contributions are positive, so the relative error of a sum is no larger, except for the dependence on
+    direction. `ratio` is one of `RATIOS`.
     """
     length = max(math.ceil(math.hypot(*shape)), 2)
     worst = 0.0
@@ -350,15 +355,17 @@ def worst_error(shape: tuple[int, int], kernel: Kernel, ratio: int) -> float:
         for x in range(min(STEP // 2 + 1, length)):
             point = np.array([0]), np.array([x]), np.ones(1)
             nodes, coarse = far(*point, (1, length), tables)
-            found = rho(*point, Box(0, 0, 1, length), tables, coarse, nodes)[0]
+            approximate = rho(*point, Box(0, 0, 1, length), tables, coarse, nodes)[0]
             exact = kernel.at((np.arange(length) - x) ** 2)
-            worst = max(worst, float(np.nan_to_num(np.abs(found / exact - 1), nan=np.inf).max()))
+            worst = max(worst, float(np.nan_to_num(np.abs(approximate / exact - 1), nan=np.inf).max()))
     return worst
 
 
+# The taps form the outer loops and the pixels of a row the innermost one: it runs over contiguous memory without
+# dependences and is vectorised, and each pixel still sums its taps in one order.
 @compiled
 def _convolve(charges: Float64, kernel: Float64, out: Float64) -> None:
-    """Convolve; `charges` reaches beyond `out` by the kernel's radius on every side."""
+    """Convolve `charges`, which extends beyond `out` by the radius of the kernel on every side."""
     side = kernel.shape[0]
     for y in range(out.shape[0]):
         row = out[y]

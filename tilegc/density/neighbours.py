@@ -1,9 +1,10 @@
-"""Density by the distance to the k-th nearest source: narrow where sources are dense, wide where they are few.
+"""Density from the distance to the k-th nearest source: finer resolution where sources are denser.
 
-At every `STEP`-th pixel of the field, counted from pixel (0, 0): the sources nearer than the k-th, over the good area
-within its distance (unbiased for a Poisson field, with a relative scatter of (k - 2)^-1/2); where fewer than k lie
-within the largest radius, all of them over the good area there. Between these pixels the map is bilinear. Areas and
-distances are compared as whole numbers. Radius: the largest radius, and `STEP`.
+It is measured at every `STEP`-th pixel of the field, counted from pixel (0, 0), and interpolated bilinearly between.
+The estimate is the number of sources nearer than the k-th divided by the good area within its distance, which is
+unbiased for a Poisson field, with a relative scatter of (k - 2)^-1/2. Where fewer than k sources lie within the
+maximum radius, all of them are divided by the good area within that radius. Areas and squared distances are integers,
+so that comparisons are exact. Radius: the maximum radius plus `STEP`.
 """
 
 from __future__ import annotations
@@ -23,7 +24,7 @@ Float64 = NDArray[np.float64]
 Int64 = NDArray[np.int64]
 
 STEP: Final = 8
-"""Pixels between the places where the density is measured."""
+"""Spacing in pixels of the positions where the density is measured."""
 
 
 def neighbour_density(
@@ -37,34 +38,39 @@ def neighbour_density(
     largest: int,
     pixel_area: float,
 ) -> tuple[Float64, Float64]:
-    """Return density and its error at every pixel of a box.
+    """Return the density and its error at every pixel of a box.
 
     Parameters
     ----------
     box : Box
         Pixels of the field.
     window : Box
-        `box` grown by `largest` and `STEP` pixels, cut off at the field's border.
+        `box` grown by `largest` and `STEP` pixels, clipped to the field.
     good : bool of the window's shape
-        Where a source could be recorded.
+        Pixels where a source could be recorded.
     y, x : (n,) int
         Pixels of all sources in the window.
     weight : (n,) float64
-        What each counts.
+        Weight of each source.
     k : int
-        Number of the neighbour, 3 or more.
+        Rank of the neighbour, 3 or more.
     largest : int
-        Largest radius, pixels.
+        Maximum radius in pixels.
     pixel_area : float
-        arcsec^2.
+        Area of a pixel in arcsec^2.
 
     Returns
     -------
     density, error : float64 of the box's shape
-        Sources per arcsec^2 of good area; NaN where there is none within the largest radius.
+        Sources per arcsec^2 of good area; NaN where there is no good area within the maximum radius.
+
+    Raises
+    ------
+    ValueError
+        If k is below 3.
     """
     if k < 3:
-        raise ValueError(f"the neighbour must be the 3rd or a later one, got {k}")
+        raise ValueError(f"density.neighbours must be 3 or more, got {k}")
     sums = np.zeros((window.shape[0], window.shape[1] + 1), np.int64)
     np.cumsum(good, axis=1, out=sums[:, 1:])
     order = np.lexsort((x, y))
@@ -112,18 +118,18 @@ def _measure(
         first, last = np.searchsorted(y, cy - largest), np.searchsorted(y, cy + largest + 1)
         for i in range(density.shape[1]):
             cx = (i0 + i) * STEP
-            found = 0
+            neighbours = 0
             for n in range(first, last):
                 d2 = (y[n] - cy) ** 2 + (x[n] - cx) ** 2
-                if d2 <= limit and (found < k or d2 < nearest[k - 1]):
-                    at = found if found < k else k - 1
+                if d2 <= limit and (neighbours < k or d2 < nearest[k - 1]):
+                    at = neighbours if neighbours < k else k - 1
                     while at > 0 and nearest[at - 1] > d2:
                         nearest[at] = nearest[at - 1]
                         at -= 1
                     nearest[at] = d2
-                    found = min(found + 1, k)
-            # strictly nearer than the k-th; all of them where there are fewer
-            radius2 = nearest[k - 1] if found == k else limit + 1
+                    neighbours = min(neighbours + 1, k)
+            # Count the sources strictly nearer than the k-th; if there are fewer than k, count all of them.
+            radius2 = nearest[k - 1] if neighbours == k else limit + 1
             number, squares = 0.0, 0.0
             for n in range(first, last):
                 if (y[n] - cy) ** 2 + (x[n] - cx) ** 2 < radius2:

@@ -1,9 +1,8 @@
 """Random numbers that belong to a pixel, not to the order in which pixels are visited (algorithm.md, section 8).
 
-A number is a hash of (seed, stream, realisation, y, x): any tile, in any order, on any machine draws the same
-one.  The hash is splitmix64 (Steele, Lea & Flood 2014), keyed afresh for every value that goes in; Poisson
-numbers come from it by inversion.  Only integer operations and + - * / are used, never the C library's exp,
-whose last bit differs between processors.
+A number is a hash of (seed, stream, realisation, y, x), so any tile, in any order and on any machine, draws the same
+one. The hash is splitmix64 (Steele, Lea & Flood 2014), keyed again for each value; Poisson numbers are obtained by
+inversion. Only integer operations and + - * / are used: the last bit of exp in the C library differs between CPUs.
 """
 
 from __future__ import annotations
@@ -18,7 +17,7 @@ from tilegc.kernels.compiled import compiled
 __all__ = ["LARGEST_RATE", "draw_counts", "draw_sources", "poisson", "uniform"]
 
 LARGEST_RATE: Final = 500.0
-"""Largest mean of a Poisson number: exp(-rate) must not underflow.  (A crowded pixel's mean is 0.01.)"""
+"""Largest mean of a Poisson number: exp(-rate) must not underflow. (The mean of a crowded pixel is 0.01.)"""
 
 GOLDEN: Final = np.uint64(0x9E3779B97F4A7C15)
 FIRST: Final = np.uint64(0xBF58476D1CE4E5B9)
@@ -27,12 +26,12 @@ S30, S27, S31, S12 = np.uint64(30), np.uint64(27), np.uint64(31), np.uint64(12)
 
 LN2: Final = 0.6931471805599453
 TERMS: Final = 18
-"""Terms of exp's series on [0, ln 2]: the first one left out is below 1e-18."""
+"""Number of terms of the series of exp on [0, ln 2]: the first omitted term is below 1e-18."""
 
 
 @compiled
 def _key(key: np.uint64, value: int) -> np.uint64:
-    """Return splitmix64's next state-to-output step, with `value` counted along its sequence from `key`."""
+    """Return output number `value` of the splitmix64 sequence that starts at `key`."""
     state = key + GOLDEN * (np.uint64(value) + np.uint64(1))
     state = (state ^ (state >> S30)) * FIRST
     state = (state ^ (state >> S27)) * SECOND
@@ -46,7 +45,7 @@ def uniform(seed: int, stream: int, realisation: int, y: int, x: int) -> float:
     Parameters
     ----------
     seed, stream, realisation, y, x : int
-        0 or more, below 2^63; `stream` keeps fields apart: the CRC-32 of the field's name.
+        From 0 to 2^63 - 1. `stream` distinguishes fields: it is the CRC-32 of the field's name.
 
     Returns
     -------
@@ -63,9 +62,9 @@ def _unit(key: np.uint64) -> float:
 
 @compiled
 def _exp_minus(rate: float) -> float:
-    """Return exp(-rate) for 0 <= rate <= 500, to 2e-16 x (1 + rate), from + - * / alone."""
+    """Return exp(-rate) for 0 <= rate <= 500, with a relative error of 2e-16 x (1 + rate), from + - * / alone."""
     halvings = int(rate / LN2)
-    rest = halvings * LN2 - rate  # in (-ln 2, 0], but for rounding
+    rest = halvings * LN2 - rate  # in (-ln 2, 0], up to rounding
     result = 1.0
     for n in range(TERMS, 0, -1):
         result = 1.0 + result * rest / n
@@ -88,9 +87,9 @@ def poisson(rate: float, u: float) -> int:
     Returns
     -------
     int
-        0 or more; it never falls as `u` or `rate` grows, but for rounding.
+        0 or more; non-decreasing in `u` and `rate`, up to rounding.
     """
-    if u <= 1.0 - rate:  # exp(-rate) is larger: by far the most pixels
+    if u <= 1.0 - rate:  # exp(-rate) > 1 - rate: a shortcut that settles nearly all pixels
         return 0
     probability = _exp_minus(rate)
     total = probability
@@ -99,7 +98,7 @@ def poisson(rate: float, u: float) -> int:
         k += 1
         probability *= rate / k
         if k > rate and total + probability == total:
-            break  # the sum has ended below u by rounding
+            break  # by rounding, the sum stops increasing below u
         total += probability
     return k
 
@@ -121,16 +120,16 @@ def draw_counts(
     rate : (ny, nx) float64
         Expected sources per pixel, 0 to `LARGEST_RATE` where selected.
     select : (ny, nx) bool
-        Where to draw.
+        Pixels on which to draw.
     seed, stream, realisation : int
-        Of `uniform`.
+        Arguments of `uniform`.
     y0, x0 : int
-        Field coordinates of the window's first pixel.
+        Field coordinates of the first pixel of the window.
 
     Returns
     -------
     (ny, nx) int32
-        0 where not selected.
+        Counts; 0 where not selected.
 
     Raises
     ------
@@ -154,14 +153,14 @@ def draw_sources(
     y0: int,
     x0: int,
 ) -> tuple[NDArray[np.int32], NDArray[np.int32], NDArray[np.int32]]:
-    """Return the sources of an ensemble of realisations 0, 1, ... `realisations` - 1, one row a source.
+    """Return the sources of realisations 0, 1, ..., `realisations` - 1, one row per source.
 
-    The same numbers as those of `draw_counts` for each realisation: a pixel with a count of k gives k rows.
+    The counts are those of `draw_counts` for each realisation: a pixel with a count of k gives k rows.
 
     Returns
     -------
     realisation, y, x : (n,) int32
-        In this order of sorting; y and x in the field.
+        Sorted in this order; y and x are field coordinates.
 
     Raises
     ------
@@ -192,7 +191,7 @@ def _draw(
     xs: NDArray[np.int64],
     drawing: tuple[int, int, int],
 ) -> NDArray[np.int32]:
-    """Return the (n,) counts of pixels (ys, xs) of the field; `drawing`: seed, stream, realisation."""
+    """Return the (n,) counts of the pixels (ys, xs) of the field; `drawing` is (seed, stream, realisation)."""
     base = _key(_key(_key(np.uint64(0), drawing[0]), drawing[1]), drawing[2])
     counts = np.empty(rates.size, np.int32)
     for n in range(rates.size):
@@ -205,6 +204,6 @@ def _check(rate: NDArray[np.float64], select: NDArray[np.bool_], y0: int, x0: in
     if wrong.any():
         y, x = np.argwhere(wrong)[0]
         raise ValueError(
-            f"Poisson draws: the rate at pixel (y, x) = ({y0 + y}, {x0 + x}) is {rate[y, x]:g}, "
-            f"it must be 0 to {LARGEST_RATE:g} sources per pixel: look at the density map there"
+            f"Poisson draws: the rate at pixel (y, x) = ({y0 + y}, {x0 + x}) is {rate[y, x]:g}, but it must be "
+            f"between 0 and {LARGEST_RATE:g} sources per pixel; check the density map there"
         )

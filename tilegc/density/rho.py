@@ -19,29 +19,30 @@ from tilegc.phases.partials import Table
 __all__ = ["MAPS", "drawn_variance", "error_tables", "rho", "tile_bytes"]
 
 MAPS = ("rho", "rho_error")
-"""Arrays that this stage writes."""
+"""Arrays that this phase writes."""
 
 COLUMNS = ("weight", "direct", "spread")
-"""What a point has: its weight in rho, and its two parts in the variance."""
+"""Values of each point: its weight in rho, and the two terms of its variance."""
 
 SPREAD = 1.1
-"""Core of the kernel by which inpainting adds to the variance, in sigmas of the density: a source seen is felt by
-what is drawn all round it. Chosen for the scatter of an ensemble (`tests/density/test_rho_error.py`)."""
+"""Core radius of the kernel by which inpainting contributes to the variance, in sigmas of the smoothed density: a
+detected source affects the draws all around it. Tuned to the scatter of an ensemble
+(`tests/density/test_rho_error.py`)."""
 
 ERROR = 1e-2
-"""To which the error's own kernel is summed."""
+"""Accuracy of the kernel sums of the variance."""
 
 BYTES_PER_PIXEL = 40.0
-"""Peak memory of a tile."""
+"""Peak memory of a tile in bytes per pixel."""
 
 POINT_BYTES = 64 * 2**20
-"""Points round a tile, and the lattices' nodes."""
+"""Memory in bytes of the points around a tile and of the nodes of the lattices."""
 
 
 def error_tables(
     shape: tuple[int, int], scale: float, alpha: float, softening: float
 ) -> tuple[Tables, Tables]:
-    """Return the kernels of rho's variance: of the sources themselves, and of what inpainting makes of them."""
+    """Return the kernels of the variance of rho: that of the sources themselves, and that of the inpainted sources."""
     return (
         kernel_tables(shape, scale, 2 * alpha, softening, error=ERROR),
         kernel_tables(shape, scale, 2 * alpha, softening, core=SPREAD * DENSITY_SIGMA, error=ERROR),
@@ -49,27 +50,29 @@ def error_tables(
 
 
 def drawn_variance(coverage: np.ndarray) -> np.ndarray:
-    """Return what an inpainted source adds to the second part of the variance; `coverage` above 0.
+    """Return the contribution of an inpainted source to the second term of the variance; `coverage` is above 0.
 
-    A detected one adds 1 to the first part, and 1 of R realisations of a drawn one 1 / R^2.
+    A detected source contributes 1 to the first term; a source drawn in one of R realisations contributes 1 / R^2.
     """
     return 1.0 + 1.0 / coverage
 
 
 def tile_bytes(grid: TileGrid) -> int:
-    """Return the peak memory of a tile, bytes."""
+    """Return the peak memory of a tile in bytes."""
     return int(BYTES_PER_PIXEL * grid.tile(0).core.size) + POINT_BYTES
 
 
 def rho(context: Context, config: Density, realisations: int, catalogue: Table, inpainted: Table) -> None:
-    """Write the kernel sum of every field's detected and inpainted sources, and its error.
+    """Write the kernel sum over the detected and inpainted sources of every field, and its error.
 
-    The mean over realisations of the sums is the sum of the mean: the convolution is linear.
+    The convolution is linear, so the kernel sum of the mean over realisations is the mean of their kernel sums: one
+    convolution is enough.
 
-    The error is the scatter of rho over Poisson fields of sources, each inpainted anew. A detected source adds W^2,
-    a draw in one of R realisations W^2 / R^2. The expected number under a mask is what was seen round it: were n there
-    in all, c n of them seen, the n inpainted from these would scatter by n / c. So a source drawn in all realisations
-    adds 1 + 1/c more, c being the good fraction round it, but through the Gaussian that smoothes the density.
+    The error is the scatter of rho over Poisson realisations of the sources, each inpainted anew. A detected source
+    contributes W^2; a source drawn in one of R realisations contributes W^2 / R^2. In addition, the expected number
+    under a mask is itself estimated from the sources around it: of n sources a fraction c, the good fraction, is
+    detected, and the estimate of n scatters with variance n / c. A source drawn in all realisations therefore
+    contributes 1 + 1/c more, smoothed with the Gaussian of the local density.
     """
     tables: dict[str, tuple[Tables, ...]] = {}
     for field in context.fields:
@@ -95,16 +98,16 @@ def rho(context: Context, config: Density, realisations: int, catalogue: Table, 
 def _points(
     name: str, width: int, realisations: int, catalogue: Table, inpainted: Table
 ) -> tuple[np.ndarray, np.ndarray, dict[str, np.ndarray]]:
-    """Return y, x and `COLUMNS` of all pixels of a field that hold a source, detected or drawn."""
+    """Return y, x and `COLUMNS` of every pixel of a field that contains a source, detected or inpainted."""
     y, x, weight = detected(catalogue, name)
-    mine = inpainted["field"] == name
-    seen = y.astype(np.int64) * width + x
-    filled = inpainted["y"][mine].astype(np.int64) * width + inpainted["x"][mine]
-    pixel = np.unique(np.concatenate([seen, filled]))
-    at, drawn = np.searchsorted(pixel, seen), np.searchsorted(pixel, filled)
+    inpainted_here = inpainted["field"] == name
+    detected_pixel = y.astype(np.int64) * width + x
+    filled = inpainted["y"][inpainted_here].astype(np.int64) * width + inpainted["x"][inpainted_here]
+    pixel = np.unique(np.concatenate([detected_pixel, filled]))
+    at, drawn = np.searchsorted(pixel, detected_pixel), np.searchsorted(pixel, filled)
     total, squares, coverage = np.zeros(pixel.size), np.zeros(pixel.size), np.ones(pixel.size)
-    total[at], squares[at] = weight, weight * weight  # one detected source a pixel
-    coverage[drawn] = inpainted["coverage"][mine]
+    total[at], squares[at] = weight, weight * weight  # at most one detected source per pixel
+    coverage[drawn] = inpainted["coverage"][inpainted_here]
     share = np.bincount(drawn, minlength=pixel.size) / realisations
     columns = total + share, squares + share / realisations, share * drawn_variance(coverage)
     return pixel // width, pixel % width, dict(zip(COLUMNS, columns, strict=True))
@@ -113,7 +116,7 @@ def _points(
 def _rho_unit(
     common: tuple[dict[str, FieldTiles], dict[str, tuple[Tables, ...]]], payload: tuple[str, int]
 ) -> None:
-    """Compute and write the kernel sum of one tile, and its error."""
+    """Compute and write the kernel sum of one tile and its error."""
     fields, tables = common
     field = fields[payload[0]]
     core = field.grid.tile(payload[1]).core
@@ -124,9 +127,9 @@ def _rho_unit(
     y, x, *weights = lattices.take_points(field.store, "points", core.grow(reach), *COLUMNS)
 
     def summed(column: str, weight: np.ndarray, of: Tables) -> np.ndarray:
-        there = weight != 0
+        nonzero = weight != 0
         coarse = lattices.take_lattice(field.store, f"{column}_far", nodes)
-        return multilevel.rho(y[there], x[there], weight[there], core, of, coarse, nodes)
+        return multilevel.rho(y[nonzero], x[nonzero], weight[nonzero], core, of, coarse, nodes)
 
     sums = dict(zip(COLUMNS, map(summed, COLUMNS, weights, tables[payload[0]]), strict=True))
     error = np.sqrt(np.maximum(sums["direct"] + sums["spread"], 0.0))

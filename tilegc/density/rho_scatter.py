@@ -1,12 +1,14 @@
 """Scatter of rho between the realisations of the inpainting (algorithm.md, sections 7 and 8).
 
-Every realisation fills the masks anew, from numbers that belong to field, realisation and pixel; the scatter of its
-kernel sums is what the filling alone leaves open. Draws on different pixels are independent and Poisson, so that its
-expectation is the kernel squared, summed over the expected draws, as `rho_error` has it; with R realisations the
-measured one scatters about that by 1 / sqrt(2 (R - 1)), as `tests/density/test_rho_scatter.py` shows.
+Every realisation fills the masks independently, with random numbers that depend only on field, realisation and pixel;
+the scatter of its kernel sums is the uncertainty due to the filling alone. The draws on different pixels are
+independent and Poisson, so the expected variance is the squared kernel summed over the expected draws, as in
+`rho_error`. With R realisations the measured scatter is itself uncertain by a factor 1 +- 1 / sqrt(2 (R - 1)), as
+`tests/density/test_rho_scatter.py` shows.
 
-The sums of all realisations run on blocks of 8 x 8 pixels, 0.24 arcsec at 30 mas: a quarter of the kernel's core.
-Blocks and the points in them belong to absolute pixels, so that every tile has the same bits.
+The sums of all realisations are computed on blocks of 8 x 8 pixels, 0.24 arcsec at 30 mas: a quarter of the core of
+the kernel. Blocks are counted from pixel (0, 0) of the field, and the points in them are added in one order, so that
+the result does not depend on the tiling.
 """
 
 from __future__ import annotations
@@ -30,16 +32,16 @@ from tilegc.phases.partials import Table
 __all__ = ["BLOCK", "MAPS", "block_points", "rho_scatter", "scatter_of", "tile_bytes"]
 
 MAPS = ("rho_scatter",)
-"""Arrays that this stage writes."""
+"""Arrays that this phase writes."""
 
 BLOCK: Final = 8
-"""Pixels along a block."""
+"""Side of a block in pixels."""
 
 ERROR: Final = 1e-2
-"""To which the kernel is summed."""
+"""Accuracy of the kernel sums."""
 
 MOST: Final = 40
-"""Realisations that are taken, the first ones: they know a scatter to 11 %."""
+"""Maximum number of realisations used, the first ones: they determine the scatter to 11 %."""
 
 
 @dataclass(frozen=True)
@@ -50,23 +52,23 @@ class _Common:
 
 
 def tile_bytes(grid: TileGrid) -> int:
-    """Return the peak memory of a tile, bytes."""
+    """Return the peak memory of a tile in bytes."""
     return int(16.0 * grid.tile(0).core.size) + 64 * 2**20
 
 
 def block_points(
     inpainted: Table, number: int, width: int
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
-    """Return row and column of blocks, realisation and draws there, by realisation, row, column.
+    """Return row and column of the occupied blocks, realisation and draws, sorted by realisation, row, column.
 
     Parameters
     ----------
     inpainted : table
-        Columns realisation, y, x, of one field.
+        Columns realisation, y, x of one field.
     number : int
-        Of realisations.
+        Number of realisations.
     width : int
-        Blocks along a row of the field.
+        Number of blocks along a row of the field.
     """
     row, column = (inpainted[axis].astype(np.int64) // BLOCK for axis in ("y", "x"))
     block = row * width + column
@@ -78,24 +80,24 @@ def block_points(
 
 
 def rho_scatter(context: Context, config: Density, realisations: int, inpainted: Table) -> None:
-    """Write the standard deviation of rho between realisations, at every pixel; NaN with a single one."""
+    """Write the standard deviation of rho between realisations at every pixel; NaN if there is only one realisation."""
     number = min(realisations, MOST)
     tables: dict[str, Tables] = {}
     for field in context.fields:
         name, source = field.source.name, field.source
         shape = lattice_shape(source.shape, BLOCK)
         tables[name] = kernel_tables(shape, BLOCK * source.scale, config.alpha, config.softening, error=ERROR)
-        mine = (inpainted["field"] == name) & (inpainted["realisation"] < number)
-        drawn = {column: inpainted[column][mine] for column in ("realisation", "y", "x")}
+        used = (inpainted["field"] == name) & (inpainted["realisation"] < number)
+        drawn = {column: inpainted[column][used] for column in ("realisation", "y", "x")}
         row, column, realisation, count = block_points(drawn, number, shape[1])
         order = lattices.put_points(
             field.store, "blocks", shape, row, column, realisation=realisation, count=count
         )
         row, column, realisation, count = (values[order] for values in (row, column, realisation, count))
-        for one in range(number):
-            own = realisation == one
-            nodes, coarse = far(row[own], column[own], count[own], shape, tables[name])
-            lattices.put_lattice(field.store, f"blocks_far_{one}", nodes, coarse)
+        for index in range(number):
+            member = realisation == index
+            nodes, coarse = far(row[member], column[member], count[member], shape, tables[name])
+            lattices.put_lattice(field.store, f"blocks_far_{index}", nodes, coarse)
         store.annotate(field.store, {"rho_scatter_realisations": number})
     units = [
         Unit(f"{field.source.name}/{tile.index}", tile.core.size, (field.source.name, tile.index))
@@ -118,26 +120,31 @@ def _scatter_unit(common: _Common, payload: tuple[str, int]) -> None:
     )
     nodes = coarse_nodes(blocks)
     mean, squares = np.zeros(blocks.shape), np.zeros(blocks.shape)
-    for one in range(common.realisations):
-        own = realisation == one
-        coarse = lattices.take_lattice(field.store, f"blocks_far_{one}", nodes)
-        add(multilevel.rho(y[own], x[own], count[own], blocks, of, coarse, nodes), one, mean, squares)
-    found = scatter_of(squares, common.realisations)
-    values = bilinear_part(found, blocks, core, shape, BLOCK)
+    for index in range(common.realisations):
+        member = realisation == index
+        coarse = lattices.take_lattice(field.store, f"blocks_far_{index}", nodes)
+        add(
+            multilevel.rho(y[member], x[member], count[member], blocks, of, coarse, nodes),
+            index,
+            mean,
+            squares,
+        )
+    scatter = scatter_of(squares, common.realisations)
+    values = bilinear_part(scatter, blocks, core, shape, BLOCK)
     values[no_data(store.read(field.store, "mask", core))] = np.nan
     store.write(field.store, MAPS[0], core, values)
 
 
 def add(values: np.ndarray, before: int, mean: np.ndarray, squares: np.ndarray) -> None:
     """Add one realisation to a running mean and sum of squares about it, in place (Welford 1962)."""
-    apart = values - mean
-    mean += apart / (before + 1)
-    squares += apart * (values - mean)
+    deviation = values - mean
+    mean += deviation / (before + 1)
+    squares += deviation * (values - mean)
 
 
 def scatter_of(squares: np.ndarray, realisations: int) -> np.ndarray:
-    """Return the standard deviation from the sum of squares about the mean; NaN with a single realisation."""
+    """Return the standard deviation from the sum of squares about the mean; NaN if there is only one realisation."""
     if realisations < 2:
         return np.full(squares.shape, np.nan)
-    found: np.ndarray = np.sqrt(np.maximum(squares, 0.0) / (realisations - 1))
-    return found
+    scatter: np.ndarray = np.sqrt(np.maximum(squares, 0.0) / (realisations - 1))
+    return scatter

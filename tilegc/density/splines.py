@@ -1,12 +1,12 @@
-"""B-splines between pixels and coarse lattices of nodes: the two ends of every wide convolution.
+"""B-splines between pixels and coarse lattices of nodes: the first and last step of every wide convolution.
 
-A lattice has a node at every `step`-th pixel, counted from pixel (0, 0) of the field, so that no tile has one of
-its own. `spread` and `spread_image` hand what lies on pixels to the nodes round it; `interpolate` is the way back;
-`refine` and `coarsen` change to a lattice of half or twice the step, without any error (a B-spline is a sum of
-narrower ones: de Boor 1978). Degrees are odd; degree 0 stands for a lattice of the pixels themselves, step 1.
+A lattice has a node at every `step`-th pixel, counted from pixel (0, 0) of the field, so that all tiles share its
+nodes. `spread` and `spread_image` distribute values at pixels onto the surrounding nodes; `interpolate` is the way
+back; `refine` and `coarsen` change to a lattice of half or twice the step, without any error, because a B-spline is a
+sum of narrower ones (de Boor 1978). Degrees are odd; degree 0 stands for the pixel grid itself, with step 1.
 
-Weights are whole numbers over degree! step^degree, so sums over whole pixels are exact. All other sums run in
-one order at every node and pixel, whatever the window. Radius: `degree // 2 + 1` steps.
+The weights are integers over degree! step^degree, so sums of integer pixels are exact. All other sums run in a fixed
+order at every node and pixel, whatever the window. Radius: `degree // 2 + 1` steps.
 """
 
 from __future__ import annotations
@@ -27,43 +27,48 @@ Float64 = NDArray[np.float64]
 Int64 = NDArray[np.int64]
 
 EXACT_STEP: Final = 32
-"""Largest step at which a cubic `spread_image` of whole numbers up to 2^16 stays below 2^63."""
+"""Largest step for which a cubic `spread_image` of integers up to 2^16 stays below 2^63."""
 
 
 def norm(step: int, degree: int) -> int:
-    """Return what the whole weights of one axis add up to: degree! step^degree."""
+    """Return the sum of the integer weights along one axis: degree! step^degree."""
     total: int = math.factorial(degree) * step**degree
     return total
 
 
 @lru_cache(maxsize=64)
 def weights(step: int, degree: int) -> Int64:
-    """Return the weights of the nodes round a pixel, along one axis.
+    """Return the weights of the nodes around a pixel, along one axis.
 
     Parameters
     ----------
     step : int
-        Pixels between nodes; 1 for degree 0.
+        Spacing of the nodes in pixels; 1 for degree 0.
     degree : int
-        Of the spline: 0 or odd.
+        Degree of the spline: 0 or odd.
 
     Returns
     -------
     (step, degree + 1) int64
         Row: the pixel's index modulo `step`. Column t: the node `pixel // step - degree // 2 + t`. In units of
         1 / `norm(step, degree)`.
+
+    Raises
+    ------
+    ValueError
+        If the degree is even, or 0 with a step other than 1.
     """
     if degree == 0:
         if step != 1:
-            raise ValueError("degree 0 is for the pixels themselves: step 1")
+            raise ValueError("splines of degree 0 require step 1")
         return np.ones((1, 1), np.int64)
     if degree % 2 == 0:
-        raise ValueError(f"the degree of a spline must be odd, or 0, got {degree}")
+        raise ValueError(f"the degree of a spline must be 0 or odd, got {degree}")
     half = (degree + 1) // 2
     table = np.empty((step, degree + 1), np.int64)
     for phase in range(step):
         for t in range(degree + 1):
-            at = phase - (t - degree // 2) * step  # from the node, pixels
+            at = phase - (t - degree // 2) * step  # distance from the node in pixels
             table[phase, t] = sum(
                 (-1) ** j * math.comb(degree + 1, j) * max(at + (half - j) * step, 0) ** degree
                 for j in range(degree + 2)
@@ -73,7 +78,7 @@ def weights(step: int, degree: int) -> Int64:
 
 
 def touched(box: Box, step: int, degree: int) -> Box:
-    """Return the nodes that the pixels of a box touch, as a box in steps: node (j, i) lies on pixel (j, i) step."""
+    """Return the nodes touched by the pixels of a box; a node is counted in steps, (j, i) is pixel (j step, i step)."""
     low, count = degree // 2, degree + 1
     return Box(
         box.y0 // step - low,
@@ -86,22 +91,23 @@ def touched(box: Box, step: int, degree: int) -> Box:
 def spread(
     y: NDArray[np.integer], x: NDArray[np.integer], weight: Float64, step: int, degree: int, nodes: Box
 ) -> Float64:
-    """Return what points on pixels leave on the nodes of a box.
+    """Return the sums of points on the nodes of a box.
 
     Parameters
     ----------
     y, x : (n,) int
-        Pixels in the field; nodes add them up in this order.
+        Pixels of the points; every node adds them in this order.
     weight : (n,) float64
-        What each counts.
+        Weight of each point.
     step, degree : int
-        The lattice and its splines.
+        Spacing of the nodes in pixels and degree of the splines.
     nodes : Box
-        In steps; what falls outside is left out.
+        Nodes, in steps; contributions outside are dropped.
 
     Returns
     -------
     float64 of the box's shape
+        Sum of the weights on each node.
     """
     out = np.zeros(nodes.shape)
     taps = weights(step, degree) / norm(step, degree)
@@ -122,26 +128,31 @@ def spread(
 def spread_image(
     values: NDArray[np.integer] | NDArray[np.bool_], box: Box, step: int, degree: int
 ) -> tuple[Box, Int64]:
-    """Return what an image of whole numbers leaves on the nodes that it touches, exactly.
+    """Return the exact sums of an image of integers on all nodes that it touches.
 
     Parameters
     ----------
     values : (ny, nx) int or bool
         Not negative and at most 65,535.
     box : Box
-        The pixels of the field that it covers.
+        Pixels of the field covered by the image.
     step, degree : int
-        The lattice and its splines: at most cubic ones, steps up to 32.
+        Spacing of the nodes, at most 32 pixels, and degree of the splines, at most 3.
 
     Returns
     -------
     nodes : Box
         `touched(box)`.
     sums : int64
-        In units of 1 / norm^2: partial sums of tiles add up, in any order.
+        In units of 1 / norm^2; partial sums of tiles can be added in any order.
+
+    Raises
+    ------
+    ValueError
+        If the sums could exceed 64 bits.
     """
     if step > EXACT_STEP or degree > 3:
-        raise ValueError("exact sums of images need steps up to 32 and splines up to cubic ones")
+        raise ValueError("exact sums of images require steps up to 32 and splines up to degree 3")
     nodes = touched(box, step, degree)
     out = np.zeros(nodes.shape, np.int64)
     _spread_image(
@@ -159,20 +170,21 @@ def spread_image(
 
 
 def interpolate(coefficients: Float64, nodes: Box, box: Box, step: int, degree: int) -> Float64:
-    """Return the sum of splines with these coefficients at every pixel of a box.
+    """Return the sum of splines with the given coefficients at every pixel of a box.
 
     Parameters
     ----------
-    coefficients : float64
-        Of the shape of `nodes`.
+    coefficients : float64 of the shape of `nodes`
+        Coefficients of the splines.
     nodes : Box
-        In steps; holds `touched(box)`.
+        Their nodes, in steps; must contain `touched(box)`.
     box : Box
         Pixels of the field.
 
     Returns
     -------
     float64 of the box's shape
+        Value of the sum at every pixel.
     """
     need = touched(box, step, degree)
     out = np.empty(box.shape)
@@ -192,25 +204,26 @@ def interpolate(coefficients: Float64, nodes: Box, box: Box, step: int, degree: 
 
 
 def refine(coefficients: Float64, coarse: Box, fine: Box, degree: int) -> Float64:
-    """Return the coefficients on a lattice of half the step of the same sum of splines.
+    """Return the coefficients of the same sum of splines on a lattice of half the step.
 
     Parameters
     ----------
-    coefficients : float64
-        Of the shape of `coarse`.
+    coefficients : float64 of the shape of `coarse`
+        Coefficients on the coarse lattice.
     coarse, fine : Box
-        Nodes of the two lattices, each in its own steps; splines of absent coarse nodes count as 0.
+        Nodes of the two lattices, each in its own steps; absent coarse nodes have coefficient 0.
 
     Returns
     -------
     float64 of the shape of `fine`
+        Coefficients on the fine lattice.
     """
     along_y = _refined(coefficients, coarse.y0, fine.y0, fine.shape[0], degree)
     return _refined(along_y.T, coarse.x0, fine.x0, fine.shape[1], degree).T
 
 
 def coarsen(charges: Float64, fine: Box, coarse: Box, degree: int) -> Float64:
-    """Return what `spread` would leave on a lattice of twice the step: the transpose of `refine`."""
+    """Return what `spread` would give on a lattice of twice the step: the transpose of `refine`."""
     along_y = _coarsened(charges, fine.y0, coarse.y0, coarse.shape[0], degree)
     return _coarsened(along_y.T, fine.x0, coarse.x0, coarse.shape[1], degree).T
 
@@ -218,15 +231,15 @@ def coarsen(charges: Float64, fine: Box, coarse: Box, degree: int) -> Float64:
 def _pairs(
     fine0: int, fine_n: int, coarse0: int, coarse_n: int, degree: int
 ) -> list[tuple[float, Int64, Int64]]:
-    """Return (weight, fine indices, coarse indices) of every tap of the relation between the two lattices."""
+    """Return (weight, fine indices, coarse indices) for every term of the relation between the two lattices."""
     half = (degree + 1) // 2
-    found = []
+    terms = []
     for tap in range(degree + 2):
         coarse = np.arange(coarse0, coarse0 + coarse_n)
         fine = 2 * coarse + tap - half
         on = (fine >= fine0) & (fine < fine0 + fine_n)
-        found.append((math.comb(degree + 1, tap) / 2**degree, fine[on] - fine0, coarse[on] - coarse0))
-    return found
+        terms.append((math.comb(degree + 1, tap) / 2**degree, fine[on] - fine0, coarse[on] - coarse0))
+    return terms
 
 
 def _refined(values: Float64, coarse0: int, fine0: int, n: int, degree: int) -> Float64:
@@ -281,7 +294,7 @@ def _spread_image(
         row[:] = 0
         line = values[y]
         x = 0
-        while x < width:  # from node to node: between two of them the taps are those of one row of the table
+        while x < width:  # from node to node: in between, the weights are contiguous in one row of the table
             i, phase = (x0 + x) // step - low - i0, (x0 + x) % step
             length = min(step - phase, width - x)
             for u in range(count):
@@ -321,7 +334,9 @@ def _interpolate(
             row[i] = total
         line = out[y]
         x = 0
-        while x < line.size:  # from node to node; every pixel's sum runs from the first tap to the last
+        while (
+            x < line.size
+        ):  # from node to node; at every pixel the sum runs from the first weight to the last
             i, phase = (x0 + x) // step - low - i0, (x0 + x) % step
             length = min(step - phase, line.size - x)
             part, weight = line[x : x + length], across[0, phase:]

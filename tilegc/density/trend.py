@@ -1,7 +1,7 @@
 """Iterated inpainting: fit the radial trend until the inpainted counts converge (algorithm.md, section 7).
 
-Each step fits the trend to the detected sources and the density under the masks of the step before, and takes the
-density anew relative to it. Nothing is written but lattices: a resumed run goes through the same steps.
+Each step fits the trend to the detected sources and to the inpainted density of the previous step, then measures the
+density relative to the new trend. Only lattices are written, so a resumed run repeats the same steps.
 """
 
 from __future__ import annotations
@@ -35,17 +35,17 @@ from tilegc.sky import world_to_pixel
 __all__ = ["CONVERGED", "Convergence", "iterate"]
 
 CONVERGED = 1e-3
-"""Change of what is filled in, over all annuli and of all of it, below which the iteration ends."""
+"""The iteration ends when the inpainted counts, summed over annuli, change by less than this fraction."""
 
 
 @dataclass(frozen=True)
 class Convergence:
-    """How the iteration of one field ended."""
+    """How the iteration converged in one field."""
 
     iterations: int
-    """Fits of the trend; 0: the density has no trend, as in recipe diego2026."""
+    """Number of fits of the trend; 0 if the density has no trend, as in the recipe diego2026."""
     change: float
-    """Last change of the expected inpainted sources, summed over annuli, of all of them; NaN: none was made."""
+    """Last relative change of the expected inpainted counts, summed over annuli; NaN if nothing was fitted."""
 
 
 @dataclass(frozen=True)
@@ -60,7 +60,7 @@ class _Common:
 def iterate(
     context: Context, catalogue: Table, gaussians: Gaussians, most: int, cluster: Cluster
 ) -> tuple[dict[str, Trend | None], dict[str, Convergence]]:
-    """Return the trend of every field, and how far it had converged after at most so many steps."""
+    """Return the trend of every field, and how it converged within at most `steps` fits."""
     trends: dict[str, Trend | None] = dict.fromkeys(context.names)
     found = dict.fromkeys(context.names, Convergence(0, math.nan))
     if not most:
@@ -99,13 +99,13 @@ def iterate(
 
 
 def _centre(source: FieldSource, cluster: Cluster) -> tuple[int, int]:
-    """Return the pixel nearest to the cluster's centre, which may lie outside of the field."""
+    """Return the pixel nearest to the cluster centre, which may lie outside the field."""
     y, x = world_to_pixel(source.wcs, cluster.ra, cluster.dec)
     return round(float(y)), round(float(x))
 
 
 def _farthest(field: FieldTiles, centre: tuple[int, int]) -> float:
-    """Return the distance of the farthest corner, pixels."""
+    """Return the distance of the farthest corner of the field in pixels."""
     height, width = field.source.shape
     return math.hypot(
         max(abs(centre[0]), abs(height - centre[0])), max(abs(centre[1]), abs(width - centre[1]))
@@ -113,14 +113,14 @@ def _farthest(field: FieldTiles, centre: tuple[int, int]) -> float:
 
 
 def _change(before: Annuli, after: Annuli) -> float:
-    """Return the sum over annuli of the changes of what is filled in, of all that is."""
+    """Return the relative change of the inpainted counts: the sum of the changes in all annuli over the total."""
     old, new = exact.total(before.filled), exact.total(after.filled)
     total = math.fsum(new.tolist())
     return math.fsum(np.abs(new - old).tolist()) / total if total > 0 else math.nan
 
 
 def _annuli(context: Context, common: _Common) -> dict[str, Annuli]:
-    """Add up the annuli of all fields; a counting pass."""
+    """Sum the annuli of all fields in a pass over the tiles."""
     units = [
         Unit(f"{field.source.name}/{tile.index}", tile.core.size, (field.source.name, tile.index))
         for field in context.fields
@@ -133,7 +133,7 @@ def _annuli(context: Context, common: _Common) -> dict[str, Annuli]:
 
 
 def _annuli_unit(common: _Common, payload: tuple[str, int]) -> dict[str, Annuli]:
-    """Return the sums of one tile over the annuli."""
+    """Return the sums over annuli of one tile."""
     name, index = payload
     field = common.fields[name]
     core = field.grid.tile(index).core

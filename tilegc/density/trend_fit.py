@@ -1,8 +1,9 @@
-"""The radial trend of the sources, and sums over annuli by which it is found again (algorithm.md, section 7).
+"""The radial trend of the sources, and the sums over annuli from which it is fitted (algorithm.md, section 7).
 
-A hole in the mask on a steep profile is filled wrongly by what lies round it; filled by what lies round it
-relative to a trend, it is not. The trend is a function of the distance from the cluster's pixel, linear between the
-radii of annuli that hold as many sources each. On pixels it is a whole number, so sums of it are exact.
+A mask on a steep profile is filled wrongly if the mean density around it is taken as the density within. The density
+relative to a radial trend is nearly flat, so that filling relative to the trend removes this bias. The trend is a
+function of the distance from the cluster centre, linear between the radii of annuli with equal numbers of sources. It
+is rounded to an integer at every pixel, so that sums over pixels are exact and do not depend on the tiling.
 """
 
 from __future__ import annotations
@@ -23,42 +24,43 @@ __all__ = ["Annuli", "Trend", "add_annuli", "annuli_edges", "combine_annuli", "f
 Int64 = NDArray[np.int64]
 
 PER_ANNULUS: Final = 50
-"""Sources of an annulus: 14 % of noise in its trend, which the density round a hole takes out again."""
+"""Sources per annulus. The 14 % noise of the trend cancels, because the density around a mask is measured relative to
+it."""
 
 MOST_ANNULI: Final = 60
 
 SPACING: Final = 4
-"""Pixels between the values of the table."""
+"""Spacing of the tabulated trend in pixels."""
 
 TOP: Final = 60_000
-"""Value of the trend where it is largest."""
+"""Maximum of the trend: values fit in 16 bits."""
 
 
 @dataclass(frozen=True, eq=False)
 class Trend:
-    """Relative density against the distance from a pixel."""
+    """Relative density as a function of the distance from a pixel."""
 
     y: int
     x: int
-    """The pixel, which may lie outside of the field."""
+    """Pixel of the centre, which may lie outside the field."""
     table: NDArray[np.float64]
-    """Values at the distances 0, 4, 8, ... pixels, 1 to `TOP`."""
+    """Trend at the distances 0, 4, 8, ... pixels, from 1 to `TOP`."""
 
 
 @dataclass(frozen=True, eq=False)
 class Annuli:
-    """Sums of one field over annuli; adds up over tiles."""
+    """Sums over the annuli of one field; partial sums of tiles are added."""
 
     n_good: Int64
-    """(n,): good pixels."""
+    """(n,): number of good pixels."""
     n_hidden: Int64
-    """(n,): pixels that are inpainted."""
+    """(n,): number of inpainted pixels."""
     filled: Int64
-    """(n, LIMBS): exact sum of the density over these."""
+    """(n, LIMBS): exact sum of the density over the inpainted pixels."""
 
 
 def annuli_edges(y: NDArray[np.integer], x: NDArray[np.integer], centre: tuple[int, int]) -> Int64:
-    """Return the squared inner radii of annuli that hold about 50 of these pixels each, rising from 0; (n,)."""
+    """Return the squared inner radii, increasing from 0, of annuli with about 50 of these pixels each; (n,)."""
     d2 = np.sort((np.asarray(y, np.int64) - centre[0]) ** 2 + (np.asarray(x, np.int64) - centre[1]) ** 2)
     n = min(max(d2.size // PER_ANNULUS, 1), MOST_ANNULI)
     inner = d2[np.arange(1, n) * d2.size // n] if n > 1 else d2[:0]
@@ -73,17 +75,19 @@ def add_annuli(
     hidden: NDArray[np.bool_],
     density: NDArray[np.float32],
 ) -> Annuli:
-    """Return what the pixels of a box add to the annuli; `density` is finite where hidden."""
+    """Return the contribution of a box of pixels to the annuli; `density` must be finite where `hidden`."""
     d2 = (np.arange(box.y0, box.y1) - centre[0])[:, None] ** 2 + (np.arange(box.x0, box.x1) - centre[1]) ** 2
     filled = exact.zeros(edges.size)
-    at = np.searchsorted(edges, d2[hidden], side="right") - 1
-    exact.accumulate(filled, at, density[hidden])
-    seen = np.searchsorted(edges, d2[good], side="right") - 1
-    return Annuli(np.bincount(seen, minlength=edges.size), np.bincount(at, minlength=edges.size), filled)
+    inpainted = np.searchsorted(edges, d2[hidden], side="right") - 1
+    exact.accumulate(filled, inpainted, density[hidden])
+    annulus = np.searchsorted(edges, d2[good], side="right") - 1
+    return Annuli(
+        np.bincount(annulus, minlength=edges.size), np.bincount(inpainted, minlength=edges.size), filled
+    )
 
 
 def combine_annuli(a: Annuli, b: Annuli) -> Annuli:
-    """Return the sums over the pixels of both."""
+    """Return the sum of two partial results."""
     return Annuli(a.n_good + b.n_good, a.n_hidden + b.n_hidden, a.filled + b.filled)
 
 
@@ -97,24 +101,24 @@ def fit_trend(
     pixel_area: float,
     farthest: float,
 ) -> Trend | None:
-    """Return the trend of sources seen and filled in; None where there is nothing to fit.
+    """Return the trend of detected and inpainted sources, or None if there is nothing to fit.
 
     Parameters
     ----------
     y, x : (n,) int
         Pixels of the detected sources.
     weight : (n,) float64
-        What each counts.
+        Weight of each source.
     centre : tuple of int
-        Pixel of the cluster's centre.
+        Pixel (y, x) of the cluster centre.
     edges : (m,) int64
-        From `annuli_edges`.
+        Squared inner radii of the annuli, from `annuli_edges`.
     annuli : Annuli
-        Of the whole field.
+        Sums over the whole field.
     pixel_area : float
-        arcsec^2.
+        Area of a pixel in arcsec^2.
     farthest : float
-        Pixels to which the table goes.
+        Distance in pixels up to which the trend is tabulated.
     """
     d2 = (np.asarray(y, np.int64) - centre[0]) ** 2 + (np.asarray(x, np.int64) - centre[1]) ** 2
     at = np.searchsorted(edges, d2, side="right") - 1
@@ -123,10 +127,10 @@ def fit_trend(
     filled = exact.total(annuli.filled) * pixel_area
     radii, values = [], []
     for k in range(edges.size):
-        mine = order[at[order] == k]
-        number = math.fsum([*weight[mine].tolist(), float(filled[k])])
-        if mine.size and area[k] > 0 and number > 0:
-            radii.append(math.sqrt(float(d2[mine[mine.size // 2]])))
+        members = order[at[order] == k]
+        number = math.fsum([*weight[members].tolist(), float(filled[k])])
+        if members.size and area[k] > 0 and number > 0:
+            radii.append(math.sqrt(float(d2[members[members.size // 2]])))
             values.append(number / float(area[k]))
     if not values:
         return None
@@ -135,7 +139,7 @@ def fit_trend(
 
 
 def trend_at(trend: Trend, box: Box) -> NDArray[np.uint16]:
-    """Return the trend on the pixels of a box, rounded to whole numbers, 1 to `TOP`; (ny, nx)."""
+    """Return the trend on the pixels of a box, rounded to integers from 1 to `TOP`; (ny, nx)."""
     out = np.empty(box.shape, np.uint16)
     _fill(box.y0 - trend.y, box.x0 - trend.x, np.require(trend.table, np.float64, PLAIN), out)
     return out

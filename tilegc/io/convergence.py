@@ -21,6 +21,7 @@ from tilegc import config
 from tilegc.errors import ConvergenceError
 from tilegc.io.deflection import read_deflection
 from tilegc.io.lens_files import LensImage, read_image, refuse_other_quantities
+from tilegc.io.par_map import read_par_map
 from tilegc.sky import (
     Footprint,
     SkyGrid,
@@ -183,8 +184,8 @@ def read_convergence(
     Parameters
     ----------
     conf : tilegc.config.LensMap
-        Path or URL (FITS, also gzip or bzip2), or both deflections; the source redshift or D_LS/D_S for which
-        it is.
+        Path or URL (FITS, also gzip or bzip2), or both deflections, and the source redshift or D_LS/D_S for which
+        they are; or a Lenstool parameter file.
     cosmo : FlatLambdaCDM
         Cosmology of the distances.
     z_lens : float
@@ -208,7 +209,10 @@ def read_convergence(
     if reference_redshift is None:
         assert isinstance(conf, config.Convergence)
         reference_redshift = conf.reference_redshift
-    image = read_deflection(conf) if conf.deflection is not None else _kappa_image(conf)
+    if conf.par is not None:
+        image = read_par_map(conf)
+    else:
+        image = read_deflection(conf) if conf.deflection is not None else _kappa_image(conf)
     scaling_in, scaling = _scalings(conf, reference_redshift, image, cosmo, z_lens, key)
     factor = scaling / scaling_in
     return Kappa(image.values * factor, image.wcs, scaling_in, scaling, factor, image.path)
@@ -217,7 +221,7 @@ def read_convergence(
 def _kappa_image(conf: config.LensMap) -> LensImage:
     assert conf.path is not None
     image = read_image(conf.path, conf)
-    refuse_other_quantities(image)
+    refuse_other_quantities(image, weak_lensing=conf.weak_lensing)
     return image
 
 
@@ -267,7 +271,7 @@ def _scalings(
     key: str,
 ) -> tuple[float, float]:
     """Return D_LS/D_S of the map and of the reference redshift."""
-    if conf.lens_scaling is None and conf.source_redshift is None:
+    if conf.par is None and conf.lens_scaling is None and conf.source_redshift is None:
         raise ConvergenceError(
             f"convergence: {image.path}: the scaling of the map is not declared: give "
             f"{key}.source_redshift, or {key}.lens_scaling (D_LS/D_S; "
@@ -285,6 +289,8 @@ def _scalings(
             raise ConvergenceError(f"{name}: {error}") from None
 
     reference = of("convergence.reference_redshift", reference_redshift)
+    if conf.par is not None:
+        return 1.0, reference
     if conf.lens_scaling is not None:
         return conf.lens_scaling, reference
     assert conf.source_redshift is not None

@@ -178,8 +178,14 @@ def _content(path: str) -> bytes:
     return content
 
 
-def refuse_other_quantities(image: LensImage) -> None:
+def refuse_other_quantities(image: LensImage, *, weak_lensing: bool = False) -> None:
     """Refuse what is no convergence where unit, name or values tell: deflections, shears, surface densities.
+
+    Parameters
+    ----------
+    image : LensImage
+    weak_lensing : bool
+        Whether noise may make values negative.
 
     Raises
     ------
@@ -201,7 +207,7 @@ def refuse_other_quantities(image: LensImage) -> None:
             "give the kappa map"
         )
     share = float((values < NEGATIVE[0]).mean())
-    if share > NEGATIVE[1]:
+    if share > NEGATIVE[1] and not weak_lensing:
         raise ConvergenceError(
             f"convergence: {image.path}: {100 * share:.0f} % of its values are below {NEGATIVE[0]:g} (lowest "
             f"{values.min():.3g}), which is no convergence: give the kappa map, or deflections as "

@@ -106,6 +106,9 @@ def create(
             dimension_names=("band",),
         )
         names[:] = np.array(list(bands), dtype=object)
+    elif not any(np.asarray(there["band"][:])) and there["band"].shape == (len(bands),):
+        # A process that was killed between the array's metadata and its only chunk left empty names.
+        _open_array(path, "band", "r+")[:] = np.array(list(bands), dtype=object)
     elif (held := [str(name) for name in np.asarray(there["band"][:])]) != list(bands):
         raise RunFolderError(f"{path}: holds other bands ({', '.join(held)}); use another folder")
     for array in arrays:

@@ -1,1 +1,1 @@
-"""Pure kernels: arrays in, arrays out."""
+"""Pure functions on arrays that several phases share: no files, no Dask, no state."""

@@ -1,4 +1,4 @@
-"""How kernels are compiled: by Numba, cached on disk, without the interpreter's lock and without fastmath."""
+"""Compilation of kernels with Numba: cached on disk, without the interpreter's lock, and without fastmath."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ __all__ = ["PLAIN", "compile_seconds", "compiled"]
 Function = TypeVar("Function", bound=Callable[..., Any])
 
 PLAIN: Final = ("C", "A", "W")
-"""`numpy.require` with these gives the one memory layout for which a kernel is compiled."""
+"""Requirements for `numpy.require` that give the only memory layout for which kernels are compiled."""
 
 
 _TIMING: Final = event.TimingListener()
@@ -21,14 +21,15 @@ event.register("numba:compile", _TIMING)
 
 
 def compile_seconds() -> float:
-    """Return the seconds that this process has spent compiling; what is loaded from the cache on disk takes none."""
+    """Return the seconds that this process has spent compiling; kernels loaded from the cache on disk cost none."""
     return float(_TIMING.duration) if _TIMING.done else 0.0
 
 
 def compiled(function: Function) -> Function:
-    """Compile a function of arrays and numbers, keeping its type.
+    """Compile a function of arrays and numbers, preserving its type.
 
-    Additions and multiplications stay in the order in which they are written and are not fused; division by
-    zero gives NaN or infinity; threads run it side by side. `function` must stand in a file: its cache does.
+    Additions and multiplications are evaluated in the order in which they are written and are not fused, so that
+    results do not depend on the CPU; division by zero gives NaN or infinity; threads can run the function in
+    parallel. `function` must be defined in a file, because the cache is keyed by it.
     """
     return cast("Function", njit(cache=True, nogil=True, error_model="numpy")(function))

@@ -1,4 +1,4 @@
-"""Correlation coefficients whose bits do not depend on a BLAS."""
+"""Correlation coefficients that do not depend on a BLAS."""
 
 from __future__ import annotations
 
@@ -11,6 +11,6 @@ Floats = NDArray[np.float64]
 
 
 def pearson(a: Floats, b: Floats) -> float:
-    """Return Pearson's r by NumPy's own sums: those of a BLAS depend on its threads in the last bit."""
+    """Return Pearson's r from NumPy's own sums: the last bit of a BLAS sum depends on its number of threads."""
     a, b = a - a.mean(), b - b.mean()
     return float((a * b).sum() / np.sqrt((a * a).sum() * (b * b).sum()))

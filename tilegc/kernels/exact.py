@@ -1,12 +1,13 @@
-"""Exact sums of float32, in any order and any grouping (algorithm.md, section 14.2).
+"""Exact sums of float32 values, in any order and any grouping (algorithm.md, section 14.2).
 
-A sum is a fixed-point number of `LIMBS` int64 limbs, 32 bits apart: its value is
-sum of limb[i] * 2^(32 i - 149), 2^-149 being the smallest float32. Every float32 adds less than 2^32 in
-size to each of two limbs, so no carry is needed while summing: limb arrays of different tiles are combined
+Floating-point addition is not associative: the last bits of a sum would depend on the tiling and on the order in
+which tiles finish. A sum is therefore kept as a fixed-point number of `LIMBS` int64 limbs, 32 bits apart: its value
+is sum of limb[i] * 2^(32 i - 149), where 2^-149 is the smallest float32. Every float32 adds less than 2^32 in
+absolute value to each of two limbs, so no carry is needed while summing: the limbs of different tiles are combined
 with `+`, which is associative and commutative, and `total` rounds once, as `math.fsum` does.
 
-A cell holds up to `CAPACITY` = 2^30 values, over all arrays that are added up, before a limb could overflow.
-Radius: 0.
+Up to `CAPACITY` = 2^30 values, over all arrays that are added, can be summed in one cell before a limb could
+overflow. Radius: 0.
 """
 
 from __future__ import annotations
@@ -26,10 +27,10 @@ Float64 = NDArray[np.float64]
 Int64 = NDArray[np.int64]
 
 LIMBS: Final = 9
-"""Limbs of a sum: 9 x 32 bits hold the 277 of float32's range, and the sign."""
+"""Number of limbs: 9 x 32 bits hold the 277 bits of the range of float32, and the sign."""
 
 CAPACITY: Final = 2**30
-"""Values that a cell may hold: each limb then stays below 2^62 in size."""
+"""Maximum number of values per cell: each limb then stays below 2^62 in absolute value."""
 
 _DIGIT: Final = 0xFFFFFFFF
 _UNIT: Final = -149
@@ -37,7 +38,7 @@ _UNIT: Final = -149
 
 
 def zeros(n_cells: int) -> Int64:
-    """Return the empty sums of so many cells: (n_cells, LIMBS) int64."""
+    """Return empty sums for `n_cells` cells: (n_cells, LIMBS) int64."""
     return np.zeros((n_cells, LIMBS), np.int64)
 
 
@@ -47,27 +48,27 @@ def accumulate(limbs: Int64, cell: Int64, values: Float32) -> None:
     Parameters
     ----------
     limbs : (n_cells, LIMBS) int64
-        Changed in place; C-contiguous.
+        Sums, changed in place; C-contiguous.
     cell : (n,) int64
         Cell of each value, 0 to n_cells - 1.
     values : (n,) float32
-        Finite.
+        Finite values.
 
     Raises
     ------
     ValueError
-        If a value is not finite or a cell does not exist; `limbs` is then as it was before.
+        If a value is not finite or a cell does not exist; `limbs` is then unchanged.
     """
     if limbs.ndim != 2 or limbs.shape[1] != LIMBS or limbs.dtype != np.int64 or not limbs.flags.carray:
         raise ValueError(f"limbs must be contiguous int64 of shape (n_cells, {LIMBS}), got {limbs.shape}")
     if cell.ndim != 1 or cell.shape != values.shape:
-        raise ValueError(f"cell {cell.shape} and values {values.shape} must be 1-D and of one length")
+        raise ValueError(f"cell {cell.shape} and values {values.shape} must be 1-D arrays of equal length")
     cell = np.require(cell, np.int64, PLAIN)
     values = np.require(values, np.float32, PLAIN)
     if not np.isfinite(values).all():
-        raise ValueError("exact sums take finite values only: leave out NaN and infinity first")
+        raise ValueError("exact sums require finite values; exclude NaN and infinity")
     if len(cell) and not (cell.min() >= 0 and cell.max() < len(limbs)):
-        raise ValueError(f"a cell lies outside of 0 to {len(limbs) - 1}")
+        raise ValueError(f"a cell is outside the range 0 to {len(limbs) - 1}")
     _accumulate(limbs, cell, values.view(np.uint32))
 
 
@@ -82,7 +83,7 @@ def total(limbs: Int64) -> Float64:
     Returns
     -------
     (n_cells,) float64
-        Zero is +0.
+        A sum of zero is +0.
     """
     out = np.empty(len(limbs), np.float64)
     _round(np.require(limbs, np.int64, PLAIN), out)
@@ -114,7 +115,7 @@ def _accumulate(limbs: Int64, cell: Int64, bits: NDArray[np.uint32]) -> None:
 def _round(limbs: Int64, out: Float64) -> None:
     digits = np.zeros(LIMBS + 3, np.int64)
     for cell in range(len(limbs)):
-        # carry, so that every digit has 32 bits and the last one the sign
+        # Propagate carries, so that every limb has 32 bits and the last one the sign.
         carry = np.int64(0)
         for i in range(LIMBS):
             carry += limbs[cell, i]
@@ -123,7 +124,7 @@ def _round(limbs: Int64, out: Float64) -> None:
         digits[LIMBS] = carry
         negative = carry < 0
         if negative:
-            # the size is the complement + 1
+            # # two's complement: the absolute value is the complement + 1
             carry = np.int64(1)
             for i in range(LIMBS):
                 carry += _DIGIT - digits[i]
@@ -133,7 +134,7 @@ def _round(limbs: Int64, out: Float64) -> None:
         highest = 32 * LIMBS + 31
         while highest > 0 and not (digits[highest >> 5] >> (highest & 31)) & 1:
             highest -= 1
-        # 53 bits and the one that decides the rounding; `rest`: whether anything lies below them
+        # The leading 53 bits and the bit that decides the rounding; `rest` tells whether any bit below them is set.
         shift = max(highest - 53, 0)
         limb, bit = shift >> 5, shift & 31
         head = (

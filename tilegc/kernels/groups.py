@@ -1,4 +1,4 @@
-"""Places with the same whole numbers, such as those of one block of the sky, as groups that are numbered."""
+"""Numbering of groups of points with equal integer keys, such as those in one block of the sky."""
 
 from __future__ import annotations
 
@@ -13,21 +13,22 @@ Ints = NDArray[np.int64]
 
 
 def groups(*keys: NDArray[Any]) -> tuple[int, Ints]:
-    """Return the group of each place: of those that have all keys in common, by the first key, then the next.
+    """Return the group of each point: points with all keys in common, numbered by the first key, then the next.
 
-    As `numpy.unique` along an axis does, which sorts rows of memory in place of numbers and takes five times as long.
+    The result is that of `numpy.unique` along an axis, which sorts rows of memory instead of integers and takes five
+    times as long.
 
     Parameters
     ----------
-    *keys : (n,) of whole numbers
-        Their ranges, multiplied, must be below 2^63.
+    *keys : (n,) int
+        The product of their ranges must be below 2^63.
 
     Returns
     -------
     count : int
-        Of the groups.
+        Number of groups.
     number : (n,) int64
-        That of each place's group, from 0.
+        Group of each point, from 0.
     """
     place = np.zeros(keys[0].shape, np.int64)
     for key in keys:

@@ -1,7 +1,7 @@
-"""Maps that are known on the lattice: one value a cell, bilinear between the cells' centres.
+"""Maps known on the lattice: one value per cell, bilinear between the centres of the cells.
 
-Cells are fixed squares from pixel (0, 0), so that what is measured in them knows nothing of tiles. Only + - * /
-touch a pixel. Radius: none, as the whole lattice is given.
+Cells are fixed squares counted from pixel (0, 0) of the field, so a measurement in a cell does not depend on the
+tiling. Only + - * / touch a pixel. No radius: the whole lattice is passed.
 """
 
 from __future__ import annotations
@@ -20,27 +20,27 @@ Int64 = NDArray[np.int64]
 
 
 def lattice_shape(shape: tuple[int, int], side: int = LATTICE) -> tuple[int, int]:
-    """Return rows and columns of the cells that cover a field of `shape` pixels; the last ones may be cut."""
+    """Return the numbers of rows and columns of the cells that cover a field of `shape` pixels; the last may be cut."""
     return -(-shape[0] // side), -(-shape[1] // side)
 
 
 def bilinear(values: Float64, box: Box, side: int = LATTICE) -> Float32:
-    """Return a lattice's map on the pixels of a box.
+    """Return the map of a lattice on the pixels of a box.
 
     Parameters
     ----------
     values : (cell_y, cell_x) float64
-        Value at the centre of each whole cell of `side` x `side` pixels.
+        Value at the centre of each full cell of `side` x `side` pixels.
     box : Box
-        Pixels.
+        Pixels of the field.
     side : int
-        Side of a cell, pixels.
+        Side of a cell in pixels.
 
     Returns
     -------
     (ny, nx) float32
-        Bilinear in float64, rounded once; constant beyond the outermost centres. A pixel has the same bits in
-        any box.
+        Bilinear in float64, rounded once; constant beyond the outermost centres. A pixel has the same bits in any
+        box.
     """
     out = np.empty(box.shape, np.float32)
     _interpolate_box(np.ascontiguousarray(values, np.float64), box.y0, box.x0, side, out)
@@ -50,25 +50,25 @@ def bilinear(values: Float64, box: Box, side: int = LATTICE) -> Float32:
 def bilinear_part(
     values: Float64, cells: Box, box: Box, whole: tuple[int, int], side: int = LATTICE
 ) -> Float32:
-    """Return a lattice's map on the pixels of a box, from a part of it.
+    """Return the map of a lattice on the pixels of a box, from part of the lattice.
 
     Parameters
     ----------
     values : float64 of the shape of `cells`
         Value at the centre of each cell.
     cells : Box
-        Cells that are given: those of the box and one more on every side where the lattice has one.
+        Cells in `values`: those of the box, and one more on every side where the lattice has one.
     box : Box
-        Pixels.
+        Pixels of the field.
     whole : tuple of int
         Rows and columns of the whole lattice.
     side : int
-        Side of a cell, pixels.
+        Side of a cell in pixels.
 
     Returns
     -------
     (ny, nx) float32
-        The bits of `bilinear` from the whole lattice.
+        The same bits as `bilinear` with the whole lattice.
     """
     out = np.empty(box.shape, np.float32)
     part = np.ascontiguousarray(values, np.float64)
@@ -77,7 +77,7 @@ def bilinear_part(
 
 
 def bilinear_at(values: Float64, y: ArrayLike, x: ArrayLike, side: int = LATTICE) -> Float32:
-    """Return a lattice's map at single pixels: float32 (n,), the bits of `bilinear`."""
+    """Return the map of a lattice at single pixels: float32 (n,), the same bits as `bilinear`."""
     rows, columns = np.asarray(y, np.int64), np.asarray(x, np.int64)
     out = np.empty(rows.shape, np.float32)
     _interpolate_at(np.ascontiguousarray(values, np.float64), rows, columns, side, out)
@@ -85,9 +85,9 @@ def bilinear_at(values: Float64, y: ArrayLike, x: ArrayLike, side: int = LATTICE
 
 
 def fill(values: Float64) -> Float64:
-    """Return a lattice without gaps: cells without a value take the mean of their eight neighbours that have one.
+    """Return a lattice without gaps: a cell without a value takes the mean of its known neighbours, out of eight.
 
-    Layer by layer from the known cells outwards; NaN only where no cell is known.
+    Gaps are filled layer by layer from the known cells outwards; NaN remains only if no cell is known.
     """
     filled: Float64 = np.array(values, np.float64)
     while (unknown := np.isnan(filled)).any() and not unknown.all():
@@ -106,7 +106,7 @@ def fill(values: Float64) -> Float64:
 
 @compiled
 def _cell(pixel: int, side: int, cells: int) -> tuple[int, float]:
-    """Return the cell whose centre lies before a pixel, and the pixel's way from there to the next, in cells."""
+    """Return the cell whose centre precedes a pixel, and the pixel's distance from that centre in cells."""
     along = (2.0 * pixel + 1.0 - side) / (2.0 * side)
     if along <= 0.0 or cells == 1:
         return 0, 0.0

@@ -1,12 +1,11 @@
-"""Bits 2 and 4 of the mask: what lies within a distance of missing data or of something bright.
+"""Distances from missing data and from bright pixels: mask bits 2 and 4 (algorithm.md, section 2).
 
-Everything here is decided in integers, so it is the same on every machine and for every tiling: a pixel is
-within reach of another one if d^2 = dy^2 + dx^2 <= reach2, distances between centres in pixels (algorithm.md,
-section 2).
+All decisions are made with integers, so they are the same on every machine and for every tiling: a pixel is within
+reach of another if d^2 = dy^2 + dx^2 <= reach2, between pixel centres.
 
-Both rules cost a few passes over the window, whatever the distance: a disc of `reach2` round each set pixel
-covers, in a row that is g rows away, the columns up to isqrt(reach2 - g^2) to both sides.  So the vertical
-distances to the nearest set pixel of every column, and one sweep of intervals along every row, are enough.
+Both rules take a few passes over the window, whatever the distance. A disc of `reach2` around each set pixel covers,
+in a row g rows away, the columns up to isqrt(reach2 - g^2) on both sides. The vertical distance to the nearest set
+pixel in every column and one sweep of intervals along every row are therefore sufficient.
 """
 
 from __future__ import annotations
@@ -22,14 +21,14 @@ __all__ = ["edge", "edge_radius", "grow", "reach_squared"]
 
 
 def reach_squared(radius: float) -> int:
-    """Return floor(radius^2): the largest integer d^2 that is within `radius` pixels."""
+    """Return floor(radius^2), the largest squared distance within `radius` pixels."""
     return math.floor(radius * radius)
 
 
 def edge_radius(square: int, reach2: int) -> int:
-    """Return the halo, in pixels, that `edge` needs.
+    """Return the halo in pixels that `edge` requires.
 
-    A square that makes a pixel at distance isqrt(reach2) count reaches square - 1 pixels further.
+    A square that includes a pixel at distance isqrt(reach2) extends square - 1 pixels further.
     """
     return math.isqrt(reach2) + square - 1
 
@@ -37,31 +36,31 @@ def edge_radius(square: int, reach2: int) -> int:
 def edge(
     no_data: NDArray[np.bool_], square: int, reach2: int, open_sides: tuple[bool, bool, bool, bool]
 ) -> NDArray[np.bool_]:
-    """Return bit 2: what is too near to the outside or to a large region without data (algorithm.md, section 2).
+    """Return mask bit 2: pixels too close to the outside or to a large region without data (algorithm.md, section 2).
 
-    A pixel without data counts here if it lies in some square of `square` x `square` pixels that hold no
-    data at all (the morphological opening of the missing data).  Outside of the field there is no data, and
-    the squares may reach there.  Dead pixels, dead columns and saturated cores smaller than the square do
-    not count, nor do tendrils that hang on the edge: they remain bit 1 only.  The rule is local, unlike one
-    on whole connected regions, which no window could decide.
+    A pixel without data counts if it lies in some square of `square` x `square` pixels without any data (the
+    morphological opening of the missing data). There is no data outside the field, and the squares may extend there.
+    Dead pixels, dead columns and saturated cores smaller than the square do not count, nor do thin extensions of the
+    edge: they only have bit 1. The rule is local, unlike a rule on connected regions, which could not be decided
+    within a window.
 
     Parameters
     ----------
     no_data : (ny, nx) bool
         A window: True where there is no data.
     square : int
-        Side of the square in pixels, 1 or more (the recipe: 3 arcsec).
+        Side of the square in pixels, 1 or more (3 arcsec in the recipe).
     reach2 : int
-        Largest squared distance, inclusive, from the centre of a pixel that counts, in square pixels; 0 or
-        more (the recipe: floor((6.6 arcsec / scale)^2)).
+        Largest squared distance, inclusive, from the centre of a pixel that counts, in square pixels; 0 or more
+        (floor((6.6 arcsec / scale)^2) in the recipe).
     open_sides : 4 bool
         Whether unseen pixels of the field lie beyond the window: low y, low x, high y, high x.
 
     Returns
     -------
     (ny, nx) bool
-        True where bit 2 is set, the counting pixels themselves among them.  Right for pixels at least
-        `edge_radius(square, reach2)` inside of every open side.
+        True where bit 2 is set, including the pixels that count. Valid for pixels at least `edge_radius(square,
+        reach2)` inside every open side.
 
     Raises
     ------
@@ -69,7 +68,7 @@ def edge(
         If `square` is below 1 or `reach2` below 0.
     """
     if square < 1 or reach2 < 0:
-        raise ValueError(f"edge: square must be 1 or more and reach2 0 or more, got {square} and {reach2}")
+        raise ValueError(f"edge: square must be at least 1 and reach2 at least 0, got {square} and {reach2}")
     if all(open_sides) and not no_data.any():
         return np.zeros(no_data.shape, np.bool_)
     low_y, low_x, high_y, high_x = (0 if side else square for side in open_sides)
@@ -80,19 +79,19 @@ def edge(
 
 
 def grow(mask: NDArray[np.bool_], radius: float) -> NDArray[np.bool_]:
-    """Return the pixels whose centre is within `radius` (inclusive) of that of a set pixel.
+    """Return the pixels whose centre is within `radius` (inclusive) of the centre of a set pixel.
 
     Parameters
     ----------
     mask : (ny, nx) bool
-        A window; what lies outside of it counts as not set.  Halo: int(radius) pixels.
+        A window; pixels outside it count as not set. Halo: int(radius) pixels.
     radius : float
-        Pixels, 0 or more; compared as integers, d^2 <= floor(radius^2).
+        Radius in pixels, 0 or more; compared with integers, d^2 <= floor(radius^2).
 
     Returns
     -------
     (ny, nx) bool
-        The set pixels themselves among them.
+        Includes the set pixels themselves.
 
     Raises
     ------
@@ -100,14 +99,14 @@ def grow(mask: NDArray[np.bool_], radius: float) -> NDArray[np.bool_]:
         If `radius` is negative or not finite.
     """
     if not 0 <= radius < math.inf:
-        raise ValueError(f"grow: the radius must be 0 or more and finite, got {radius}")
+        raise ValueError(f"grow: the radius must be finite and not negative, got {radius}")
     if not mask.any():
         return np.zeros(mask.shape, np.bool_)
     return _discs(np.require(mask, np.bool_, PLAIN), _half_widths(reach_squared(radius)))
 
 
 def _half_widths(reach2: int) -> NDArray[np.int64]:
-    """Return the half-widths of a disc's rows: entry g holds the largest h with g^2 + h^2 <= reach2."""
+    """Return the half-widths of the rows of a disc: entry g is the largest h with g^2 + h^2 <= reach2."""
     return np.array([math.isqrt(reach2 - g * g) for g in range(math.isqrt(reach2) + 1)], np.int64)
 
 
@@ -117,15 +116,15 @@ def _opening(mask: NDArray[np.bool_], square: int) -> NDArray[np.bool_]:
     height, width = mask.shape
     result = np.empty((height, width), np.bool_)
     # Downwards: `result` marks the lower right corners of the squares that are all True.
-    rows = np.zeros(width, np.int64)  # how many rows up to here have their last `square` columns True
+    rows = np.zeros(width, np.int64)  # number of rows up to this one whose last `square` columns are all True
     for y in range(height):
         run = 0
         for x in range(width):
             run = run + 1 if mask[y, x] else 0
             rows[x] = rows[x] + 1 if run >= square else 0
             result[y, x] = rows[x] >= square
-    # Upwards and leftwards: every corner paints its square.
-    rows[:] = 0  # how many rows, this one included, the lowest square seen at this column still covers
+    # Upwards and to the left: every corner fills its square.
+    rows[:] = 0  # number of rows, including this one, that the lowest square in this column still covers
     for y in range(height - 1, -1, -1):
         columns = 0
         for x in range(width - 1, -1, -1):
@@ -137,7 +136,7 @@ def _opening(mask: NDArray[np.bool_], square: int) -> NDArray[np.bool_]:
 
 @compiled
 def _discs(mask: NDArray[np.bool_], half_widths: NDArray[np.int64]) -> NDArray[np.bool_]:
-    """Return the union of discs round all True pixels: (ny, nx) bool of the same shape."""
+    """Return the union of discs around all True pixels: (ny, nx) bool of the same shape."""
     height, width = mask.shape
     beyond = half_widths.size
     distance = np.empty((height, width), np.int32)  # rows to the nearest True pixel above or below

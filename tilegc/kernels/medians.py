@@ -1,8 +1,8 @@
-"""The median of values that are all at hand, as `numpy.median` gives it and several times as fast.
+"""Fast exact median of an array in memory, equal to `numpy.median`.
 
-Floats are mapped to whole numbers that sort as they do. Their leading bits are counted, which tells in which of a few
-thousand bins the middle values lie; only what lies there is put in order. `tilegc.kernels.order` does the same for
-values that no process holds at once.
+Floats are mapped to integers of the same order. Counting the leading bits of these integers shows in which of a few
+thousand bins the middle values lie, and only the values in these bins are sorted. `tilegc.kernels.order` does the
+same for values that no single process holds.
 """
 
 from __future__ import annotations
@@ -17,10 +17,10 @@ from tilegc.kernels.compiled import compiled
 __all__ = ["median"]
 
 FEW: Final = 32768
-"""Up to so many values NumPy is as fast."""
+"""Up to this number of values NumPy is as fast."""
 
 BITS: Final = {4: ("u4", 11), 8: ("u8", 14)}
-"""By a float's length: whole numbers as long, and how many leading bits make a bin: sign, exponent, two more."""
+"""For each size of float in bytes: the integer type, and the number of leading bits that form a bin."""
 
 
 def median(values: NDArray[Any]) -> Any:
@@ -29,12 +29,13 @@ def median(values: NDArray[Any]) -> Any:
     Parameters
     ----------
     values : ndarray of float32 or float64, any shape
+        The values.
 
     Returns
     -------
     numpy.float32 or numpy.float64
-        The middle value, or the mean of the two middle ones in their own precision; of two zeros the positive one;
-        NaN where there is a NaN, or no value.
+        The middle value, or the mean of the two middle ones in their own precision; +0 for a zero; NaN if any value
+        is NaN, or if there are none.
     """
     flat = np.ascontiguousarray(values).reshape(-1)
     kind = flat.dtype.type
@@ -42,10 +43,10 @@ def median(values: NDArray[Any]) -> Any:
         return kind(np.nan)
     ranks = [flat.size // 2] if flat.size % 2 else [flat.size // 2 - 1, flat.size // 2]
     if flat.size <= FEW:
-        part = np.partition(flat, [*ranks, flat.size - 1])  # NaN comes last
+        part = np.partition(flat, [*ranks, flat.size - 1])  # NaN is sorted last
         return kind(np.nan) if np.isnan(part[-1]) else np.mean(part[ranks])
     letter, bits = BITS[flat.itemsize]
-    numbers = (flat + kind(0)).view(letter)  # of -0 it makes +0
+    numbers = (flat + kind(0)).view(letter)  # turns -0 into +0
     whole: Any = numbers.dtype.type
     top = whole(8 * flat.itemsize - 1)
     sign, shift = whole(1) << top, top - whole(bits - 1)
@@ -64,7 +65,7 @@ def median(values: NDArray[Any]) -> Any:
 
 @compiled
 def _key(number: Any, sign: Any, top: Any) -> Any:
-    """Return a whole number that sorts as the float does: all bits turned where it is negative, else the first."""
+    """Return an integer of the same order as the float: flip all bits of a negative number, the sign of others."""
     return number ^ (sign + (number >> top) * (sign - type(sign)(1)))
 
 
@@ -84,9 +85,10 @@ def _count(
 def _gather(
     numbers: NDArray[Any], sign: Any, top: Any, shift: Any, first: Any, last: Any, keys: NDArray[Any]
 ) -> None:
-    """Write the keys whose leading bits lie between two bins into `keys`, which has one place more than they need."""
+    """Write the keys whose leading bits lie between two bins into `keys`, which has one element more than they need."""
     at = 0
     for i in range(numbers.size):
         key = _key(numbers[i], sign, top)
-        keys[at] = key  # without a branch, which would be guessed wrong often; the next one overwrites it
+        # Write every key and advance only past those in range: a branch would be mispredicted half of the time.
+        keys[at] = key
         at += (first <= key >> shift) & (key >> shift <= last)

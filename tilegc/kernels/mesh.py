@@ -1,7 +1,8 @@
 """Sky coordinates of all pixels from those of a coarse mesh (algorithm.md, section 9).
 
-The WCS is asked at every 64th pixel only; between the nodes the offsets are bilinear.  The nodes stand at
-fixed pixels of the field, so a pixel's coordinates have the same bits in whatever tile it is looked at.
+The WCS is evaluated at every 64th pixel only, and offsets are bilinear in between: evaluating it at every pixel would
+take longer than the whole detection. The nodes are at fixed pixels of the field, so a pixel's coordinates have the
+same bits in any tile.
 """
 
 from __future__ import annotations
@@ -18,19 +19,19 @@ from tilegc.kernels.compiled import PLAIN, compiled
 __all__ = ["STEP", "Mesh", "nodes", "offsets", "offsets_at"]
 
 STEP: Final = 64
-"""Pixels between nodes: for mosaics on a tangent plane a few arcmin away the bilinear error is 1e-6 px."""
+"""Spacing of the nodes in pixels: for mosaics on a tangent plane of a few arcmin the bilinear error is 1e-6 px."""
 
 
 @dataclass(frozen=True, eq=False)
 class Mesh:
-    """Sky offsets of the pixels (step j, step i) of a field, for j and i from 0."""
+    """Sky offsets of the pixels (j step, i step) of a field, for j and i from 0."""
 
     xi: NDArray[np.float64]
-    """(my, mx) arcsec east of the cluster's centre, on the tangent plane."""
+    """(my, mx) offsets in arcsec east of the cluster centre, on the tangent plane."""
     eta: NDArray[np.float64]
-    """(my, mx) arcsec north of it."""
+    """(my, mx) offsets in arcsec north of it."""
     step: int = STEP
-    """Pixels from node to node."""
+    """Spacing of the nodes in pixels."""
 
     def __post_init__(self) -> None:
         if self.xi.shape != self.eta.shape or self.xi.ndim != 2 or self.step < 1:
@@ -39,21 +40,22 @@ class Mesh:
             )
         if not (np.isfinite(self.xi).all() and np.isfinite(self.eta).all()):
             raise ValueError(
-                "mesh: the WCS gives no sky position for some pixels: look at the field's header"
+                "mesh: the WCS gives no sky position for some pixels; check the header of the field"
             )
         object.__setattr__(self, "xi", np.require(self.xi, np.float64, PLAIN))
         object.__setattr__(self, "eta", np.require(self.eta, np.float64, PLAIN))
 
     def covers(self, box: Box) -> bool:
-        """Whether every pixel of the box lies among the nodes."""
+        """Return whether every pixel of the box lies between nodes."""
         rows, columns = ((size - 1) * self.step for size in self.xi.shape)
         return box.y0 >= 0 and box.x0 >= 0 and box.y1 <= rows and box.x1 <= columns
 
 
 def nodes(shape: tuple[int, int], step: int = STEP) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """Return the rows and the columns of pixels at which a mesh over a field of this shape has its nodes.
+    """Return the rows and the columns of the pixels at which a mesh over a field of this shape has nodes.
 
-    From pixel 0 to the first one at or beyond the field's end: one node more than the last pixel needs.
+    They range from pixel 0 to the first node at or beyond the end of the field, one more than the last pixel
+    requires.
     """
     rows, columns = (np.arange(-(-size // step) + 1, dtype=np.int64) * step for size in shape)
     return rows, columns
@@ -65,15 +67,15 @@ def offsets(mesh: Mesh, box: Box) -> tuple[NDArray[np.float64], NDArray[np.float
     Returns
     -------
     xi, eta : (ny, nx) float64
-        Arcsec.
+        Offsets in arcsec.
 
     Raises
     ------
     ValueError
-        If the box reaches beyond the mesh.
+        If the box extends beyond the mesh.
     """
     if not mesh.covers(box):
-        raise ValueError(f"mesh: {box} reaches beyond its {mesh.xi.shape} nodes of {mesh.step} px")
+        raise ValueError(f"mesh: {box} extends beyond its {mesh.xi.shape} nodes, spaced by {mesh.step} px")
     return (
         _bilinear(mesh.xi, mesh.step, (box.y0, box.x0), box.shape),
         _bilinear(mesh.eta, mesh.step, (box.y0, box.x0), box.shape),
@@ -83,18 +85,19 @@ def offsets(mesh: Mesh, box: Box) -> tuple[NDArray[np.float64], NDArray[np.float
 def offsets_at(
     mesh: Mesh, y: NDArray[np.integer], x: NDArray[np.integer]
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Return the sky offsets of some pixels' centres, the same bits as those of `offsets`.
+    """Return the sky offsets of the centres of individual pixels, with the same bits as `offsets`.
 
     Parameters
     ----------
     mesh : Mesh
+        Sky coordinates of the field.
     y, x : (n,) int
         Pixels of the field.
 
     Returns
     -------
     xi, eta : (n,) float64
-        Arcsec.
+        Offsets in arcsec.
     """
     j, i = np.asarray(y, np.int64) // mesh.step, np.asarray(x, np.int64) // mesh.step
     down, right = (y - j * mesh.step) / mesh.step, (x - i * mesh.step) / mesh.step
@@ -112,7 +115,7 @@ def offsets_at(
 def _bilinear(
     values: NDArray[np.float64], step: int, corner: tuple[int, int], shape: tuple[int, int]
 ) -> NDArray[np.float64]:
-    """Return (ny, nx) values at pixels; at a node exactly the node's."""
+    """Return the values at pixels, (ny, nx); at a node exactly the value of the node."""
     height, width = shape
     result = np.empty((height, width))
     first, last = corner[1] // step, (corner[1] + width - 1) // step + 1

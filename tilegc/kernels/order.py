@@ -1,12 +1,12 @@
-"""Exact median and MAD from counts that may be added in any order (algorithm.md, section 6).
+"""Exact median and MAD from counts that can be added in any order (algorithm.md, section 6).
 
-A float32 is mapped to a uint32 that sorts as it does. Tiles count the high 16 bits of these keys; the sum of
-the counts tells which high bits the middle values have; tiles then count the low 16 bits of the values that
-have them. The result equals `numpy.median` of all values at once, to the bit. The same functions serve
-|x - median| through their argument `centre`. Radius: 0.
+A float32 is mapped to a uint32 of the same order. Tiles count the high 16 bits of these keys; the sum of the counts
+gives the high bits of the middle values; tiles then count the low 16 bits of the values with these high bits. The
+result equals `numpy.median` of all values to the bit, although no process ever holds all values. The same functions
+serve |x - median| through their argument `centre`. Radius: 0.
 
-Mostly both come from the same two steps: the counts of the high bits bound the median, and with it the distance of
-every value from it, so that they tell which few high bits the middle distances' values can have, too.
+Usually both are obtained from the same two steps: the counts of the high bits bound the median, and therefore the
+distance of every value from it, so that they also show which few high bits the middle distances can have.
 """
 
 from __future__ import annotations
@@ -37,16 +37,16 @@ Bool = NDArray[np.bool_]
 UInt32 = NDArray[np.uint32]
 
 BINS: Final = 65536
-"""Counts of either step: values of 16 bits."""
+"""Number of counts in each step: values of 16 bits."""
 
 MAD_TO_SIGMA: Final = 1.4826
-"""Standard deviation of a Gaussian in units of its MAD, as the recipe rounds it."""
+"""Standard deviation of a Gaussian in units of its MAD, rounded as in the recipe."""
 
 MOST: Final = 24
-"""Prefixes that are counted at once, at the most: half a MiB each; a mosaic's noise takes about ten."""
+"""Maximum number of prefixes counted at once, half a MiB each; the noise of a mosaic needs about ten."""
 
 INFINITE: Final = (0x007F, 0xFF80)
-"""High bits of the keys of both infinities; what else would have them is no number."""
+"""High bits of the keys of the two infinities; all other values with these bits are NaN."""
 
 _SIGN: Final = np.uint32(0x80000000)
 _SIZE: Final = np.uint32(0x7FFFFFFF)
@@ -56,17 +56,17 @@ _TOP: Final = np.uint32(31)
 
 
 def ordered_keys(values: Float32) -> UInt32:
-    """Return a uint32 for each float32 that sorts as it does; both zeros have one key.
+    """Return a uint32 of the same order for each float32; both zeros have the same key.
 
     Parameters
     ----------
     values : float32 array
-        No NaN.
+        Values without NaN.
 
     Returns
     -------
     uint32 array
-        Of the same shape.
+        Keys, of the same shape.
     """
     bits = (values + np.float32(0)).view(np.uint32)
     return bits ^ (_SIGN + (bits >> _TOP) * _SIZE)
@@ -80,14 +80,14 @@ def histogram(values: Float32, select: NDArray[Any], centre: np.float32 | None =
     values : (n,) or (ny, nx) float32
         NaN is never counted.
     select : bool or uint8, same shape
-        Which values count.
+        Which values to count.
     centre : float32, optional
-        If given, |value - centre| (in float32) is counted in place of the value.
+        If set, |value - centre| (in float32) is counted instead of the value.
 
     Returns
     -------
     (65536,) int64
-        Those of several tiles are added.
+        Counts; those of several tiles are added.
     """
     counts = np.zeros(BINS, np.int64)
     _count_high(*_plain(values, select, centre), counts)
@@ -109,7 +109,7 @@ def refine(
     Returns
     -------
     (len(prefixes), 65536) int64
-        Those of several tiles are added.
+        Counts; those of several tiles are added.
     """
     counts = np.zeros((len(prefixes), BINS), np.int64)
     slots = np.full(BINS, -1, np.int64)
@@ -119,17 +119,17 @@ def refine(
 
 
 def median_prefixes(counts: Int64) -> tuple[int, ...]:
-    """Return the high 16 bits of the middle value, or of the two middle ones where they differ.
+    """Return the high 16 bits of the middle value, or of the two middle values if they differ.
 
     Parameters
     ----------
     counts : (65536,) int64
-        The sum of all `histogram`.
+        Sum of all results of `histogram`.
 
     Returns
     -------
     tuple of int
-        Empty where nothing was counted.
+        Empty if nothing was counted.
     """
     total = int(counts.sum())
     if not total:
@@ -139,21 +139,21 @@ def median_prefixes(counts: Int64) -> tuple[int, ...]:
 
 
 def median_from(counts: Int64, prefixes: tuple[int, ...], refined: Int64) -> np.float32:
-    """Return the median: the middle value, or the mean of the two middle ones as NumPy forms it in float32.
+    """Return the median: the middle value, or the mean of the two middle values as NumPy computes it in float32.
 
     Parameters
     ----------
     counts : (65536,) int64
-        The sum of all `histogram`.
+        Sum of all results of `histogram`.
     prefixes : tuple of int
         `median_prefixes(counts)`.
     refined : (len(prefixes), 65536) int64
-        The sum of all `refine`.
+        Sum of all results of `refine`.
 
     Returns
     -------
     float32
-        NaN where nothing was counted; a zero is +0.
+        NaN if nothing was counted; a zero is +0.
     """
     total = int(counts.sum())
     if not total:
@@ -174,13 +174,13 @@ def mad_prefixes(counts: Int64) -> tuple[int, ...] | None:
     Parameters
     ----------
     counts : (65536,) int64
-        The sum of all `histogram`, of the values themselves.
+        Sum of all results of `histogram`, counted without a centre.
 
     Returns
     -------
     tuple of int or None
-        Those of `median_prefixes` among them; None where they are more than `MOST`, or infinities, whose distances
-        nothing bounds.
+        Includes those of `median_prefixes`. None if there are more than `MOST`, or if there are infinite values,
+        whose distances are unbounded.
     """
     if not counts.any():
         return ()
@@ -188,28 +188,28 @@ def mad_prefixes(counts: Int64) -> tuple[int, ...] | None:
         return None
     inner, outer, near, far = _distances(counts)
     bins = np.flatnonzero(counts)
-    wanted = {int(one) for one in bins[(outer >= near) & (inner <= far)]} | set(median_prefixes(counts))
-    return tuple(sorted(wanted)) if len(wanted) <= MOST else None
+    needed = {int(one) for one in bins[(outer >= near) & (inner <= far)]} | set(median_prefixes(counts))
+    return tuple(sorted(needed)) if len(needed) <= MOST else None
 
 
 def mad_from(counts: Int64, prefixes: tuple[int, ...], refined: Int64, median: np.float32) -> np.float32:
-    """Return the median distance of the values from their median, as NumPy forms it in float32.
+    """Return the median distance of the values from their median, as NumPy computes it in float32.
 
     Parameters
     ----------
     counts : (65536,) int64
-        The sum of all `histogram`.
+        Sum of all results of `histogram`.
     prefixes : tuple of int
         `mad_prefixes(counts)`.
     refined : (len(prefixes), 65536) int64
-        The sum of all `refine`.
+        Sum of all results of `refine`.
     median : float32
-        `median_from` of the same.
+        `median_from` of the same counts.
 
     Returns
     -------
     float32
-        NaN where nothing was counted.
+        NaN if nothing was counted.
     """
     total = int(counts.sum())
     if not total:
@@ -228,9 +228,9 @@ def mad_from(counts: Int64, prefixes: tuple[int, ...], refined: Int64, median: n
 
 
 def _distances(counts: Int64) -> tuple[Float32, Float32, np.float32, np.float32]:
-    """Return bounds of the distance from the median: of every bin that holds values, and of the middle distances.
+    """Return bounds on the distance from the median: for every bin that holds values, and for the middle distances.
 
-    Each is a float32 further out than any rounding takes the distance itself.
+    Each bound is a float32 beyond any rounding of the distance itself.
     """
     bins = np.flatnonzero(counts).astype(np.uint32) << _SHIFT
     low, high = (_values(keys).astype(np.float64) for keys in (bins, bins | _LOW))
@@ -267,25 +267,25 @@ def _plain(
     values: Float32, select: NDArray[Any], centre: np.float32 | None
 ) -> tuple[Float32, Bool, np.float32, bool]:
     if values.shape != select.shape:
-        raise ValueError(f"values {values.shape} and select {select.shape} must be of one shape")
+        raise ValueError(f"values {values.shape} and select {select.shape} must have the same shape")
     flat = np.require(values, np.float32, PLAIN).reshape(-1)
     chosen = np.require(select, np.bool_, PLAIN).reshape(-1)
-    # subtracting -0 changes no value and makes one zero of the two
+    # Subtracting -0 leaves every value unchanged but turns -0 into +0.
     return flat, chosen, np.float32(-0.0 if centre is None else centre), centre is not None
 
 
 def _values(keys: UInt32) -> Float32:
-    """Return the float32 of ordered keys."""
+    """Return the float32 values of ordered keys."""
     return np.where(keys & _SIGN, keys ^ _SIGN, ~keys).view(np.float32)
 
 
 @compiled
 def _key(value: np.float32, centre: np.float32, centred: bool) -> np.uint32:
-    """Return a uint32 that sorts as the value does (or its distance from the centre)."""
+    """Return a uint32 of the same order as the value (or as its distance from the centre)."""
     bits = np.float32(value - centre).view(np.uint32)
     if centred:
         bits &= _SIZE
-    # without a branch, which would be guessed wrong for half of a noise map
+    # No branch: on a noise map it would be mispredicted for half of the pixels.
     return np.uint32(bits ^ (_SIGN + (bits >> _TOP) * _SIZE))
 
 

@@ -1,13 +1,13 @@
 """Peaks by greedy blanking, exact in tiles (algorithm.md, sections 5 and 14.3).
 
-The rule is sequential over a whole image: the brightest pixel is recorded and blanks its surroundings, and
-so on down to the threshold. Yet the fate of a pixel depends only on brighter ones within reach of it, so
-`classify` settles nearly all of them within a window, and says which it cannot; `settle` does the rest on the
-sparse table of the whole field. Together they give what the sequential rule gives, for any tiling and halo.
+The rule is sequential over the whole image: the brightest pixel is recorded and blanks its surroundings, and so on
+down to the threshold. But the fate of a pixel depends only on brighter pixels within reach of it. `classify`
+therefore decides nearly all pixels within a window, and marks those it cannot decide; `settle` decides these from the
+sparse table of the whole field. Together they give the result of the sequential rule, for any tiling and any halo.
 
-The order is everywhere: value descending, then y, then x ascending. Distances are compared as integers,
-dy^2 + dx^2 <= floor(radius^2). Radius: `floor(radius)` for certain results near a window's border; none for
-correct ones, since what is not certain is left undecided.
+The order is always: value descending, then y, then x ascending. Distances are compared as integers, dy^2 + dx^2 <=
+floor(radius^2). Radius: with a halo of `floor(radius)` more pixels are decided near the border of a window, but the
+result is correct without any, because uncertain pixels are left undecided.
 """
 
 from __future__ import annotations
@@ -29,7 +29,9 @@ Int64 = NDArray[np.int64]
 UInt8 = NDArray[np.uint8]
 Bool = NDArray[np.bool_]
 
-# States of a pixel, as bits: those before its turn, and those after it.
+# State of a pixel, as bits: first those set before its turn, then those set at its turn. Three outcomes are needed,
+# not two: besides selected and suppressed a pixel may be undecided, because unseen pixels beyond the window, or a
+# brighter undecided pixel, could still suppress it.
 _SUPPRESSED: Final = 1
 _DOUBTFUL: Final = 2
 """A brighter undecided pixel lies within reach."""
@@ -39,7 +41,7 @@ _UNDECIDED: Final = 8
 
 @dataclass(frozen=True)
 class Peaks:
-    """Pixels of a tile's core that are peaks, or may be; rows by y, then x."""
+    """Pixels in the core of a tile that are or may be peaks, sorted by y, then x."""
 
     y: NDArray[np.int64]
     """Row in the window."""
@@ -48,7 +50,7 @@ class Peaks:
     value: NDArray[np.float32]
     """Pixel value."""
     decided: NDArray[np.bool_]
-    """True: a peak, whatever lies outside of the window. False: not known yet."""
+    """True: a peak, whatever lies outside the window. False: not yet known."""
 
 
 def classify(
@@ -59,26 +61,26 @@ def classify(
     open_sides: tuple[bool, bool, bool, bool],
     core: tuple[slice, slice],
 ) -> Peaks:
-    """Find the peaks of a core as far as its window tells (algorithm.md, section 14.3).
+    """Find the peaks of a core as far as its window permits (algorithm.md, section 14.3).
 
-    Brightest first, every allowed pixel of the window with a value of `threshold` or more is *suppressed* (a
-    selected one within `radius`), or *undecided* (not suppressed, and within `radius` of unseen pixels beyond
-    an open side, or of a brighter undecided one), or else *selected*. Selected and suppressed are certain.
+    Brightest first, every allowed pixel of the window with a value of at least `threshold` is *suppressed* (if a
+    selected pixel is within `radius`), or *undecided* (if not suppressed, but within `radius` of unseen pixels beyond
+    an open side, or of a brighter undecided pixel), or else *selected*. Selected and suppressed are certain.
 
     Parameters
     ----------
     values : (ny, nx) float32
-        Detection map of the window, nJy per pixel; NaN is no candidate.
+        Detection map of the window in nJy per pixel; NaN is never a candidate.
     allowed : (ny, nx) bool or uint8
-        Where a peak may be recorded; other pixels neither are peaks nor suppress any.
+        Where a peak may be recorded; other pixels are not peaks and do not suppress any.
     threshold : float
-        T, in the unit of `values`, inclusive; compared as float32.
+        T in the unit of `values`, inclusive; compared as float32.
     radius : float
-        Reach of a recorded peak, pixels between centres, inclusive.
+        Radius in pixels that a recorded peak blanks, between pixel centres, inclusive.
     open_sides : 4 bool
         Whether unseen pixels of the field lie beyond the window: low y, low x, high y, high x.
     core : (slice, slice)
-        The core's place in the window; pixels outside of it are not returned.
+        Position of the core in the window; pixels outside it are not returned.
 
     Returns
     -------
@@ -86,7 +88,9 @@ def classify(
         The selected and the undecided pixels of the core.
     """
     if values.ndim != 2 or values.shape != allowed.shape:
-        raise ValueError(f"values {values.shape} and allowed {allowed.shape} must be 2-D and of one shape")
+        raise ValueError(
+            f"values {values.shape} and allowed {allowed.shape} must be 2-D and have the same shape"
+        )
     values = np.require(values, np.float32, PLAIN)
     reach = reach_of(radius)
     candidates = _candidates(values, np.require(allowed, np.bool_, PLAIN), np.float32(threshold))
@@ -102,15 +106,15 @@ def classify(
 
 
 def local_maxima(values: Float32, open_sides: tuple[bool, bool, bool, bool]) -> Bool:
-    """Return which pixels none of their eight neighbours exceeds: where a peak that is no shoulder lies.
+    """Return the pixels that none of their eight neighbours exceeds: peaks that are not shoulders of others.
 
-    Of equal neighbours the first in y, then x, is meant. A pixel on an open side of the window counts: `classify`
-    with a radius of 1 or more leaves it undecided, and with it whatever hangs on it.
+    Of equal neighbours the first in y, then x, counts as the maximum. A pixel on an open side of the window counts,
+    too: `classify` with a radius of 1 or more leaves it undecided, and with it every pixel that depends on it.
 
     Parameters
     ----------
     values : (ny, nx) float32
-        NaN neither is a maximum nor exceeds anything.
+        NaN is not a maximum and does not exceed any value.
     open_sides : 4 bool
         As for `classify`.
     """
@@ -144,16 +148,16 @@ def _mark_maxima(values: Float32, open_sides: Bool, found: Bool) -> None:
 
 
 def settle(y: ArrayLike, x: ArrayLike, value: ArrayLike, decided: ArrayLike, radius: float) -> Bool:
-    """Settle what no window could: greedy blanking among the undecided, the decided ones in place.
+    """Decide the remaining pixels: greedy blanking among the undecided, with the decided peaks in place.
 
     Parameters
     ----------
     y, x : (n,) int
         Pixels of the whole field, each once, in any order: the rows of `classify` of all its tiles.
     value : (n,) float32
-        Their values.
+        Pixel values.
     decided : (n,) bool
-        Which of them are peaks for certain.
+        Which of them are certain peaks.
     radius : float
         As for `classify`.
 
@@ -165,19 +169,19 @@ def settle(y: ArrayLike, x: ArrayLike, value: ArrayLike, decided: ArrayLike, rad
     Raises
     ------
     ValueError
-        If a pixel stands twice, or the arrays are not 1-D and of one length.
+        If a pixel occurs twice, or the arrays are not 1-D and of equal length.
     """
     rows, columns = np.asarray(y, np.int64), np.asarray(x, np.int64)
     values, certain = np.asarray(value, np.float32), np.asarray(decided, np.bool_)
     if rows.ndim != 1 or not rows.shape == columns.shape == values.shape == certain.shape:
-        raise ValueError("y, x, value and decided must be 1-D and of one length")
+        raise ValueError("y, x, value and decided must be 1-D arrays of equal length")
     if not len(rows):
         return np.zeros(0, np.bool_)
     rows, columns = rows - rows.min(), columns - columns.min()
     position = rows * (columns.max() + 1) + columns
     raster = np.argsort(position)
     if (np.diff(position[raster]) == 0).any():
-        raise ValueError("a pixel stands twice among the candidates")
+        raise ValueError("a pixel occurs twice among the candidates")
     rows, columns, certain = rows[raster], columns[raster], certain[raster]
     doubtful = np.flatnonzero(~certain)
     turn = np.concatenate([np.flatnonzero(certain), doubtful[_brightest_first(values[raster][doubtful])]])
@@ -190,8 +194,8 @@ def settle(y: ArrayLike, x: ArrayLike, value: ArrayLike, decided: ArrayLike, rad
 
 
 def _brightest_first(values: Float32) -> Int64:
-    """Return the order of values descending, equal ones as they stand (candidates stand by y, then x)."""
-    # one sort of distinct integers: several times faster than a stable sort of floats
+    """Return the indices that sort values in descending order; equal values keep their order, by y, then x."""
+    # Sort distinct integers instead of floats: several times faster than a stable sort of floats.
     keys = ordered_keys(-values).astype(np.uint64) << np.uint64(32)
     keys |= np.arange(len(keys), dtype=np.uint64)
     keys.sort()
@@ -199,7 +203,7 @@ def _brightest_first(values: Float32) -> Int64:
 
 
 def reach_of(radius: float) -> Int64:
-    """Return, for every distance in y from 0, the distance in x to which a peak blanks."""
+    """Return, for every distance in y from 0, the distance in x up to which a peak blanks."""
     if not (math.isfinite(radius) and radius >= 0):
         raise ValueError(f"the exclusion radius must be finite and not negative, got {radius!r}")
     square = math.floor(radius * radius)
@@ -208,7 +212,7 @@ def reach_of(radius: float) -> Int64:
 
 @compiled
 def _candidates(values: Float32, allowed: Bool, threshold: np.float32) -> Int64:
-    """Return the flat indices of allowed pixels at or above the threshold, ascending."""
+    """Return the flat indices of the allowed pixels at or above the threshold, in ascending order."""
     pixels, good = values.ravel(), allowed.ravel()
     count = 0
     for i in range(len(pixels)):
@@ -224,7 +228,7 @@ def _candidates(values: Float32, allowed: Bool, threshold: np.float32) -> Int64:
 
 @compiled
 def _judge(ordered: Int64, reach: Int64, open_sides: Bool, state: UInt8) -> None:
-    """Give each candidate its state, brightest first."""
+    """Determine the state of each candidate, brightest first."""
     height, width = state.shape
     far = len(reach) - 1
     low_y = far if open_sides[0] else 0
@@ -247,11 +251,10 @@ def _judge(ordered: Int64, reach: Int64, open_sides: Bool, state: UInt8) -> None
 
 @compiled
 def _blank(turn: Int64, rows: Int64, columns: Int64, starts: Int64, reach: Int64, state: UInt8) -> None:
-    """Select what is not suppressed yet, in the order of `turn`, and suppress what lies within reach of it.
+    """Select every candidate not yet suppressed, in the order of `turn`, and suppress those within reach of it.
 
-    What is selected from the beginning stays so.
-
-    Candidates are sorted by row and column; those of row r are `starts[r]` to `starts[r + 1]`.
+    Candidates selected from the beginning remain selected. Candidates are sorted by row and column; those of row r
+    are `starts[r]` to `starts[r + 1]`.
     """
     far = len(reach) - 1
     last = len(starts) - 2

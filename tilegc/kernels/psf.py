@@ -1,7 +1,7 @@
-"""Point-spread functions as images: centred, of unit sum, on a mosaic's pixels.
+"""Point-spread functions as images: centred, of unit sum, on the pixels of a mosaic.
 
-A file may hold one that is off its middle pixel, of any sum and of another scale: `on_pixels` makes of it what
-filters and masks use. All of this is the driver's work, in float64, on a few thousand pixels.
+A file may hold a PSF that is off its central pixel, of any sum and on another scale; `on_pixels` converts it into the
+form that filters and masks require. The driver does all of this, in float64, on a few thousand pixels.
 """
 
 from __future__ import annotations
@@ -20,43 +20,43 @@ __all__ = ["NativePsf", "Psf", "centroid", "on_pixels", "quantised", "resampled"
 Floats = NDArray[np.float64]
 
 SUBPIXELS: Final = 5
-"""Points along a pixel's side over which a PSF that knows no pixel yet is averaged."""
+"""Points along the side of a pixel over which a PSF without pixel response is averaged."""
 
 QUANTUM: Final = 2.0**-30
-"""To whole multiples of this a PSF is rounded: far below what is measured, far above a library's last bits."""
+"""A PSF is rounded to multiples of this: far below its measured accuracy, far above the last bits of a library."""
 
 
 @dataclass(frozen=True)
 class NativePsf:
-    """A PSF as its file has it, on its own pixels, scaled to a point's total flux."""
+    """A PSF on the pixels of its file, normalised to the total flux of a point source."""
 
     image: Floats
-    """Share of the light per pixel of the image, float64 (ny, nx); its sum is the share that the image holds."""
+    """Fraction of the light per pixel of the image, float64 (ny, nx); its sum is the fraction within the image."""
     centre: tuple[float, float]
-    """Centre (y, x), pixels of the image."""
+    """Centre (y, x) in pixels of the image."""
     step: float
-    """Pixels of the image in one of the mosaic."""
+    """Pixels of the image per pixel of the mosaic."""
     optical: bool
-    """Whether no pixel has smeared it yet, so that it must be averaged over the mosaic's."""
+    """Whether the PSF is optical, without pixel response, so that it must be averaged over the pixels of the mosaic."""
 
 
 @dataclass(frozen=True)
 class Psf:
-    """The point-spread function of one band on a mosaic's pixels."""
+    """Point-spread function of a band on the pixels of a mosaic."""
 
     image: Floats
-    """Share of the light per pixel, float64 (n, n), n odd, the centre on the middle pixel; sum 1 to 1e-6."""
+    """Fraction of the light per pixel, float64 (n, n), n odd, centred on the central pixel; sum 1 to 1e-6."""
     native: NativePsf | None = None
-    """The file it was read from, if it was; photometry evaluates this one at sub-pixel positions."""
+    """The file it was read from, if any; photometry evaluates it at sub-pixel positions."""
 
     @property
     def radius(self) -> int:
-        """Pixels from the middle to the border."""
+        """Distance in pixels from the central pixel to the border."""
         return int(self.image.shape[0]) // 2
 
     @cached_property
     def fwhm(self) -> float:
-        """Full width at half maximum of the azimuthal mean, pixels."""
+        """Full width at half maximum of the azimuthal mean in pixels."""
         distance, value = self.profile
         below = int(np.argmax(value < 0.5 * value[0]))
         if not below:
@@ -67,7 +67,7 @@ class Psf:
 
     @cached_property
     def profile(self) -> tuple[Floats, Floats]:
-        """Distances from the centre, pixels, ascending, and the mean of the pixels at each of them."""
+        """Distances from the centre in pixels, ascending, and the mean of the pixels at each distance."""
         offset = np.arange(-self.radius, self.radius + 1)
         square = (offset[:, None] ** 2 + offset**2).ravel()
         distances, place = np.unique(square, return_inverse=True)
@@ -75,13 +75,13 @@ class Psf:
         return np.sqrt(distances), total / np.bincount(place.ravel())
 
     def within(self, radius: float) -> float:
-        """Return the share of the light in pixels whose centres lie within a radius, pixels."""
+        """Return the fraction of the light in pixels whose centres are within `radius` pixels."""
         offset = np.arange(-self.radius, self.radius + 1)
         return float(self.image[offset[:, None] ** 2 + offset**2 <= radius**2].sum())
 
 
 def centroid(image: Floats, reach: float) -> tuple[float, float]:
-    """Return the centroid (y, x) of the light within `reach` pixels of the peak, iterated."""
+    """Return the centroid (y, x) of the light within `reach` pixels of the peak, found iteratively."""
     y, x = np.indices(image.shape, dtype=np.float64)
     row, column = (float(index) for index in np.unravel_index(int(np.argmax(image)), image.shape))
     light = image.clip(0.0)
@@ -102,30 +102,30 @@ def on_pixels(
     *,
     integrate: bool = False,
 ) -> Psf:
-    """Return a PSF image on a mosaic's pixels.
+    """Return a PSF image on the pixels of a mosaic.
 
     Parameters
     ----------
     image : (ny, nx) float64
         Finite; any sum above 0.
     centre : (float, float)
-        Its centre (y, x), pixels of the image.
+        Its centre (y, x) in pixels of the image.
     step : float
-        Pixels of the image in one of the mosaic.
+        Pixels of the image per pixel of the mosaic.
     radius : int, optional
-        Pixels of the mosaic from the middle to the border; as far as the image reaches by default.
+        Distance from the central pixel to the border in pixels of the mosaic; by default as far as the image extends.
     integrate : bool
-        Average over the mosaic's pixel: for a PSF that no detector's pixel has smeared yet. Others are sampled.
+        Average over the pixel of the mosaic, for a PSF without pixel response; otherwise the image is sampled.
 
     Returns
     -------
     Psf
-        Interpolated by cubic splines, 0 beyond the image.
+        Interpolated with cubic splines, 0 beyond the image.
 
     Raises
     ------
     ValueError
-        If no light is left within the radius.
+        If there is no light within the radius.
     """
     if radius is None:
         edge = min(*centre, image.shape[0] - 1 - centre[0], image.shape[1] - 1 - centre[1])
@@ -136,9 +136,9 @@ def on_pixels(
 def resampled(
     image: Floats, centre: tuple[float, float], step: float, radius: int, *, integrate: bool = False
 ) -> Floats:
-    """Return an image on other pixels, its centre on the middle one: float64 (n, n), n = 2 radius + 1.
+    """Return an image on other pixels, centred on the central one: float64 (n, n), n = 2 radius + 1.
 
-    Parameters are those of `on_pixels`; the values are the image's, not scaled.
+    The parameters are those of `on_pixels`; the values are those of the image, not rescaled.
     """
     offset = np.arange(-radius, radius + 1, dtype=np.float64)
     count = SUBPIXELS if integrate else 1
@@ -154,8 +154,8 @@ def resampled(
 
 
 def quantised(image: Floats) -> Psf:
-    """Return an image of unit sum as a PSF, rounded so that the last bits of what made it do not show."""
+    """Return an image of unit sum as a PSF, rounded so that the last bits of the library that made it do not matter."""
     total = math.fsum(image.ravel().tolist())
     if not total > 0:
-        raise ValueError(f"a PSF holds light, this one sums to {total:g}")
+        raise ValueError(f"a PSF must have a positive sum, got {total:g}")
     return Psf(np.round(image / total / QUANTUM) * QUANTUM + 0.0)  # no -0.0

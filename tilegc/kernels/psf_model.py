@@ -1,11 +1,11 @@
-"""An analytic point-spread function for every band, where none is given and no star shows one.
+"""An analytic point-spread function for every band, used if there is neither a file nor a star to measure it from.
 
-A sum of round Gaussians. Its core has the FWHM that NIRCam's stars show on a mosaic of 30 mas pixels (drizzle
-and pixel included): 0.053, 0.056, 0.060, 0.072 arcsec in F090W, F115W, F150W, F200W; the weights of the wider
-Gaussians are a non-negative fit to the encircled energies that STScI publishes for these bands (JDox, "NIRCam
-point spread functions"; the same table as aperpy's ``Encircled_Energy_SW_ETCv2.txt``) from 0.1 to 3.5 arcsec,
-with the value at 0.1 arcsec, 0.755, 0.776, 0.750, 0.701, held. Other bands borrow that of F200W, stretched with
-the wavelength beyond 2 micron and that of the nearest band below.
+It is a sum of round Gaussians. The core has the FWHM of stars in NIRCam mosaics with pixels of 30 mas (drizzle and
+pixel response included): 0.053, 0.056, 0.060, 0.072 arcsec in F090W, F115W, F150W, F200W. The weights of the wider
+Gaussians are a non-negative fit to the encircled energies published by STScI for these bands (JDox, "NIRCam point
+spread functions"; the same table as aperpy's ``Encircled_Energy_SW_ETCv2.txt``) from 0.1 to 3.5 arcsec, with the
+value at 0.1 arcsec, 0.755, 0.776, 0.750, 0.701, held fixed. Redder bands use the PSF of F200W, scaled with
+wavelength; bluer ones use that of the nearest band.
 """
 
 from __future__ import annotations
@@ -23,10 +23,10 @@ __all__ = ["WAVELENGTH", "gaussians", "model", "stretch"]
 Floats = NDArray[np.float64]
 
 WAVELENGTH: Final = {"F090W": 0.90, "F115W": 1.15, "F150W": 1.50, "F200W": 2.00}
-"""Nominal wavelength, micron, of the bands that the fit is of."""
+"""Nominal wavelengths, in micron, of the bands that were fitted."""
 
 NARROWEST: Final = 0.6
-"""Least sigma, pixels: on coarse pixels a point is smeared by them."""
+"""Minimum sigma in pixels: on coarse pixels a point source is smeared by the pixels themselves."""
 
 _CORE = {"F090W": 0.0223, "F115W": 0.0236, "F150W": 0.0252, "F200W": 0.0300}
 _SECOND = {"F090W": 0.0750, "F115W": 0.0750, "F150W": 0.0865, "F200W": 0.1154}
@@ -42,9 +42,9 @@ _NUMBER = re.compile(r"F(\d{3,4})", re.IGNORECASE)
 
 
 def gaussians(band: str) -> tuple[Floats, Floats]:
-    """Return sigmas (arcsec) and shares of the light, which add to 1, of a band's Gaussians.
+    """Return the sigmas (arcsec) of a band's Gaussians and their fractions of the light, which add up to 1.
 
-    The band is known by the number in its name (F277W: 2.77 micron); one without counts as F150W.
+    The wavelength is read from the name of the band (F277W: 2.77 micron); a name without a number counts as F150W.
     """
     wavelength = _wavelength(band)
     nearest = min(WAVELENGTH, key=lambda name: abs(WAVELENGTH[name] - wavelength))
@@ -54,17 +54,17 @@ def gaussians(band: str) -> tuple[Floats, Floats]:
 
 
 def stretch(band: str) -> float:
-    """Return how much wider a band's PSF is than that of 2 micron; 1 below, where other things rule the width."""
+    """Return the width of a band's PSF relative to 2 micron; 1 below, where diffraction does not set the width."""
     return max(1.0, _wavelength(band) / 2.0)
 
 
 def _wavelength(band: str) -> float:
-    found = _NUMBER.search(band)
-    return float(found[1][:3]) / 100 if found else WAVELENGTH["F150W"]
+    number = _NUMBER.search(band)
+    return float(number[1][:3]) / 100 if number else WAVELENGTH["F150W"]
 
 
 def model(band: str, scale: float, radius: int) -> Psf:
-    """Return the analytic PSF of a band on pixels of `scale` arcsec, out to `radius` pixels; sum 1 there."""
+    """Return the analytic PSF of a band on pixels of `scale` arcsec, out to `radius` pixels, normalised to sum 1."""
     offset = np.arange(-radius, radius + 1) * scale
     image = np.zeros((offset.size, offset.size))
     for width, weight in zip(*gaussians(band), strict=True):

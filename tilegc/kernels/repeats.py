@@ -1,8 +1,8 @@
-"""Regions of one exactly repeated value: sky that nothing observed, in files that mark it with a constant.
+"""Regions of one exactly repeated value: unobserved sky in files that mark it with a constant.
 
-Noise never gives two neighbouring floats the same value over any area, so a block of 25 pixels of one value, at least
-3 px wide, is no data. Only such blocks seed a region; it then grows along pixels of the same value, so that the
-ragged border of a rotated footprint belongs to it. Radius: `REACH` pixels.
+Noise never gives neighbouring floats the same value over any area, so a block of at least 25 pixels of one value, at
+least 3 px wide, is missing data. Only such blocks seed a region, which then grows along pixels of the same value, so
+that it includes the ragged border of a rotated footprint. Radius: `REACH` pixels.
 """
 
 from __future__ import annotations
@@ -20,13 +20,13 @@ __all__ = ["REACH", "Texture", "joined", "repeated", "texture"]
 Float32 = NDArray[np.float32]
 
 BLOCKS: Final = ((5, 5), (3, 9), (9, 3))
-"""Rows and columns of the smallest blocks of one value: 25 pixels or more, 3 px wide or more."""
+"""Rows and columns of the smallest blocks of one value: at least 25 pixels, at least 3 px wide."""
 
 GROWTH: Final = 4
-"""Steps by which a region grows along pixels of its value."""
+"""Number of steps by which a region grows along pixels of its value."""
 
 REACH: Final = max(max(block) for block in BLOCKS) - 1 + GROWTH
-"""Pixels to which `repeated` looks."""
+"""Radius in pixels of `repeated`."""
 
 SHIFTS: Final = tuple((dy, dx) for dy in (-1, 0, 1) for dx in (-1, 0, 1) if (dy, dx) != (0, 0))
 
@@ -37,12 +37,12 @@ def repeated(image: Float32) -> NDArray[np.bool_]:
     Parameters
     ----------
     image : (ny, nx) float32
-        NaN and infinite values are never part of a region.
+        NaN and infinite values never belong to a region.
 
     Returns
     -------
     (ny, nx) bool
-        Right where `REACH` pixels lie inside the image, or the field ends.
+        Valid at pixels that are `REACH` pixels inside the image, or where the image ends with the field.
     """
     values = np.where(np.isfinite(image), image, np.float32(np.nan))
     found = np.zeros(values.shape, np.bool_)
@@ -52,7 +52,7 @@ def repeated(image: Float32) -> NDArray[np.bool_]:
     for rows, columns in BLOCKS:
         if min(values.shape[0] - rows, values.shape[1] - columns) < 0:
             continue
-        # A block has one value if all its neighbouring pixels are equal in pairs.
+        # A block has one value if all pairs of neighbouring pixels in it are equal.
         whole = _all(across, rows, columns - 1) & _all(down, rows - 1, columns)
         for dy in range(rows):
             for dx in range(columns):
@@ -72,7 +72,7 @@ def repeated(image: Float32) -> NDArray[np.bool_]:
 
 
 def _all(flags: NDArray[np.bool_], rows: int, columns: int) -> NDArray[np.bool_]:
-    """Return whether all flags of the block that begins at each place are set."""
+    """Return whether all flags are set in the block that begins at each pixel."""
     total = np.pad(np.cumsum(np.cumsum(flags, axis=0, dtype=np.int64), axis=1), ((1, 0), (1, 0)))
     count = (
         total[rows:, columns:] - total[:-rows, columns:] - total[rows:, :-columns] + total[:-rows, :-columns]
@@ -82,46 +82,47 @@ def _all(flags: NDArray[np.bool_], rows: int, columns: int) -> NDArray[np.bool_]
 
 
 ENOUGH: Final = 200
-"""Pixels outside repeated regions without which nothing is told."""
+"""Minimum number of pixels outside repeated regions for a verdict."""
 
 QUANTISED: Final = 0.4
-"""Share of equal neighbours from which an image is quantised so coarsely that values repeat by chance."""
+"""Above this fraction of equal neighbours an image is quantised so coarsely that values repeat by chance."""
 
 SMOOTH: Final = 0.3
-"""Step across the regions' border, over that between neighbours elsewhere, below which an image has no noise."""
+"""Below this ratio of the step across the border of the regions to the steps elsewhere, an image has no noise."""
 
 
 @dataclass(frozen=True)
 class Texture:
-    """What surrounds the repeated regions of an image, by which missing data are told from missing noise."""
+    """Statistics around the repeated regions of an image, which distinguish missing data from missing noise."""
 
     n: int
-    """Finite pixels."""
+    """Number of finite pixels."""
     n_repeated: int
-    """Those in repeated regions."""
+    """Number of pixels in repeated regions."""
     equal: float
-    """Share of horizontal neighbours outside the regions that are equal; 1 where there are none."""
+    """Fraction of horizontal neighbours outside the regions that are equal; 1 if there are none."""
     border: float
-    """Median step across the border of the regions over the median step outside; infinite without a border."""
+    """Median step across the border of the regions divided by the median step outside; infinite without a border."""
 
     @property
     def possible(self) -> bool:
-        """Whether repeated regions, here or elsewhere in the image, are sky that nothing observed."""
+        """Whether repeated regions, here or elsewhere in the image, are unobserved sky."""
         outside = self.n - self.n_repeated
         return outside >= ENOUGH and self.equal < QUANTISED and self.border > SMOOTH
 
     @property
     def unobserved(self) -> bool:
-        """Whether there are such regions."""
+        """Whether the image has such regions."""
         return self.n_repeated > 0 and self.possible
 
 
 def texture(image: Float32) -> Texture:
-    """Measure the repeated regions of an image and what surrounds them.
+    """Measure the repeated regions of an image and their surroundings.
 
     Parameters
     ----------
     image : (ny, nx) float32
+        The image.
     """
     finite = np.isfinite(image)
     inside = repeated(image)
@@ -136,12 +137,12 @@ def texture(image: Float32) -> Texture:
 
 
 def joined(cells: Mapping[str, NDArray[Any]]) -> Texture:
-    """Return the texture of an image from those of some of its cells.
+    """Return the texture of an image from the textures of some of its cells.
 
     Parameters
     ----------
     cells : mapping
-        n, n_repeated, equal and border of each, in an order of their own.
+        n, n_repeated, equal and border of each cell.
     """
     outside = (cells["n"] - cells["n_repeated"]).astype(np.float64)
     total = math.fsum(outside)

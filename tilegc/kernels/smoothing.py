@@ -1,8 +1,8 @@
-"""Normalised Gaussian smoothing and its differences (algorithm.md, sections 3 and 4).
+"""Normalised Gaussian smoothing and differences of two smoothings (algorithm.md, sections 3 and 4).
 
-S_w[I; v] = sum(g v I) / sum(g v) with a separable Gaussian g of FWHM w. All sums are float32, rows then
-columns, taps from the centre outwards in symmetric pairs, so that a pixel has the same bits in every window
-that holds its neighbourhood. Radius: `len(taps) - 1`, or `difference_radius`.
+S_w[I; v] = sum(g v I) / sum(g v) with a separable Gaussian g of FWHM w. All sums are float32, rows then columns, taps
+from the centre outwards in symmetric pairs, so that a pixel has the same bits in every window that contains its
+neighbourhood. Radius: `len(taps) - 1`, or `difference_radius`.
 """
 
 from __future__ import annotations
@@ -42,10 +42,11 @@ FWHM_PER_SIGMA: Final = 2.3548200450309493
 
 ROWS: Final = 128
 COLUMNS: Final = 256
-"""Block in which an image is worked off: it stays in the cache, and one bad pixel slows down only its own."""
+"""Width in pixels of the blocks in which an image is processed: a block stays in the cache, and a bad pixel slows
+down only its own."""
 
 UNROLLED: Final = 12
-"""Largest radius of a kernel that is compiled for its taps; beyond it the unrolled code turns slow."""
+"""Maximum radius of a kernel that is compiled for its number of taps; beyond it the unrolled code becomes slow."""
 
 _NAN: Final = np.float32(np.nan)
 
@@ -56,15 +57,15 @@ def gaussian_taps(fwhm: float, discretisation: str = "integrated") -> Taps:
     Parameters
     ----------
     fwhm : float
-        Full width at half maximum, pixels.
+        Full width at half maximum in pixels.
     discretisation : {"integrated", "sampled"}
-        The Gaussian integrated over each pixel, or its value at the pixel's centre.
+        The Gaussian integrated over each pixel, or its value at the centre of the pixel.
 
     Returns
     -------
     tuple of float
-        `ceil(4 sigma) + 1` values, each representable in float32; the full kernel (the centre once, the
-        others twice) has unit sum in float64 before it is rounded.
+        `ceil(4 sigma) + 1` values, each representable in float32; the full kernel (the centre once, the others twice)
+        has unit sum in float64 before rounding.
 
     Raises
     ------
@@ -76,7 +77,7 @@ def gaussian_taps(fwhm: float, discretisation: str = "integrated") -> Taps:
     sigma = fwhm / FWHM_PER_SIGMA
     offsets = range(math.ceil(4 * sigma) + 1)
     if discretisation == "integrated":
-        # erfc keeps the digits of the faint outer taps, where erf is all but 1
+        # erfc keeps the digits of the faint outer taps, where erf is nearly 1.
         edge = 0.5 / (math.sqrt(2) * sigma)
         half = [2 * math.erf(edge)]
         half += [math.erfc((2 * k - 1) * edge) - math.erfc((2 * k + 1) * edge) for k in offsets[1:]]
@@ -89,7 +90,7 @@ def gaussian_taps(fwhm: float, discretisation: str = "integrated") -> Taps:
 
 
 def difference_radius(narrow: Taps, wide: Taps) -> int:
-    """Return the distance in pixels (along y or x) to which a pixel of `difference` looks."""
+    """Return the radius of `difference` in pixels, along y or x."""
     return max(len(narrow), len(wide)) - 1
 
 
@@ -99,16 +100,16 @@ def smooth(image: Float32, valid: NDArray[Any], taps: Taps) -> Float32:
     Parameters
     ----------
     image : (ny, nx) float32
-        Finite where `valid`; other values are ignored, NaN too.
+        Finite where `valid`; other values, including NaN, are ignored.
     valid : (ny, nx) bool or uint8
-        Where a pixel counts. Outside of the image nothing counts.
+        Which pixels count. Outside the image no pixel counts.
     taps : tuple of float
         From `gaussian_taps`.
 
     Returns
     -------
     (ny, nx) float32
-        In the unit of `image`; NaN where no counting pixel lies within the radius `len(taps) - 1`.
+        In the unit of `image`; NaN where no pixel counts within the radius `len(taps) - 1`.
     """
     return normalised(image, valid, (_convolver(tuple(taps)),))
 
@@ -119,54 +120,54 @@ def difference(image: Float32, valid: NDArray[Any], narrow: Taps, wide: Taps) ->
     Parameters
     ----------
     image : (ny, nx) float32
-        Finite where `valid`; other values are ignored, NaN too.
+        Finite where `valid`; other values, including NaN, are ignored.
     valid : (ny, nx) bool or uint8
-        Where a pixel counts. Outside of the image nothing counts.
+        Which pixels count. Outside the image no pixel counts.
     narrow, wide : tuple of float
         From `gaussian_taps`.
 
     Returns
     -------
     (ny, nx) float32
-        In the unit of `image`; NaN where no counting pixel lies within the radius of either. The bits at a
-        pixel are the same in any window that holds `difference_radius` pixels round it, or ends there
-        because the field does.
+        In the unit of `image`; NaN where no pixel counts within the radius of either kernel. A pixel has the same
+        bits in any window that includes `difference_radius` pixels around it, or ends there with the field.
     """
     return normalised(image, valid, (_convolver(tuple(narrow)), _convolver(tuple(wide))))
 
 
 @dataclass(frozen=True)
 class Convolver:
-    """A convolution in float32 and what it makes of an image of ones."""
+    """A convolution in float32, and its response to an image of ones."""
 
     radius: int
-    """Pixels along y or x to which it looks."""
+    """Radius in pixels, along y or x."""
     convolve: Convolve
-    """Called with a block and its margin, the margin, rows and columns of the result, scratch, the result."""
+    """Called with a block and its margin, the margin, rows and columns of the result, scratch arrays, and the
+    result."""
     constant: np.float32
-    """Sum of its taps as `convolve` adds them up: the divisor where all pixels count."""
+    """Sum of its taps, added in the order of `convolve`: the divisor where all pixels count."""
 
 
 def normalised(image: Float32, valid: NDArray[Any], sides: tuple[Convolver, ...]) -> Float32:
-    """Return sum(k v I) / sum(k v) of one kernel, or the difference of two (algorithm.md, section 3).
+    """Return sum(k v I) / sum(k v) for one kernel, or the difference for two (algorithm.md, section 3).
 
     Parameters
     ----------
     image : (ny, nx) float32
-        Finite where `valid`; other values are ignored, NaN too.
+        Finite where `valid`; other values, including NaN, are ignored.
     valid : (ny, nx) bool or uint8
-        Where a pixel counts. Outside of the image nothing counts.
+        Which pixels count. Outside the image no pixel counts.
     sides : one or two Convolver
-        The kernel, or the one to be subtracted from and the one that is subtracted.
+        The kernel, or the minuend and the subtrahend.
 
     Returns
     -------
     (ny, nx) float32
-        NaN where a divisor is not above 0. A pixel's bits do not depend on the window or on the blocks in which
-        an image is worked off.
+        NaN where a divisor is not positive. The bits of a pixel depend neither on the window nor on the blocks in
+        which an image is processed.
     """
     if image.ndim != 2 or image.shape != valid.shape:
-        raise ValueError(f"image {image.shape} and valid {valid.shape} must be 2-D and of one shape")
+        raise ValueError(f"image {image.shape} and valid {valid.shape} must be 2-D and have the same shape")
     image = np.require(image, np.float32, PLAIN)
     valid = np.require(valid, np.bool_, PLAIN)
     convolvers = [side.convolve for side in sides]
@@ -178,7 +179,7 @@ def normalised(image: Float32, valid: NDArray[Any], sides: tuple[Convolver, ...]
     out = np.empty(image.shape, np.float32)
     values, weights, scratch = np.empty((3, rows + 2 * margin, COLUMNS + 2 * margin), np.float32)
     sums, norms = np.empty((2, len(sides), rows, COLUMNS), np.float32)
-    # where all is good the divisor is one number: filled in once, and again after a masked block
+    # Where all pixels are good the divisor is a constant: fill it in once, and again after a masked block.
     norms_hold_constants = False
     for y0 in range(0, image.shape[0], rows):
         for x0 in range(0, image.shape[1], COLUMNS):
@@ -224,10 +225,10 @@ def separable(
     scratch: Float32,
     out: Float32,
 ) -> None:
-    """Convolve a block with one product and put or add it into `out`.
+    """Convolve a block with one product, and store it in or add it to `out`.
 
-    The number of taps is part of the compiled type, which lets the loops over them be unrolled; their values are not,
-    so that a PSF measured a minute ago needs no compiler.
+    The number of taps is part of the compiled type, so that the compiler unrolls the loops over them and keeps the
+    partial sums in registers. The values of the taps are not: a PSF measured a minute ago needs no new compilation.
     """
     radius = len(along) - 1
     top = margin - radius
@@ -251,9 +252,10 @@ def separable(
 def _convolve_wide(
     half: Float32, block: Float32, margin: int, ny: int, nx: int, scratch: Float32, out: Float32
 ) -> None:
-    """Do what `separable` does with one product, bit for bit, with the loops over taps outside: faster for many taps.
+    """Do the same as `separable` with one product, bit for bit, with the loops over taps outside, faster for many.
 
-    Four taps at a time, so that a row is loaded and stored a quarter as often; each is added by itself.
+    Four taps are processed at a time, so that a row is loaded and stored a quarter as often; each is still added
+    separately, in the same order.
     """
     radius = len(half) - 1
     single = radius % 4
@@ -298,7 +300,7 @@ def _convolve_wide(
 
 
 def all_good(convolve: Convolve, radius: int) -> np.float32:
-    """Return sum(k v) where all pixels count, obtained as the masked path obtains it, rounding included."""
+    """Return sum(k v) where all pixels count, computed as on the masked path, so that both round alike."""
     side = 2 * radius + 1
     ones = np.ones((side, side), np.float32)
     out = np.empty((1, 1), np.float32)
@@ -318,7 +320,7 @@ def gather(
     values: Float32,
     weights: Float32,
 ) -> int:
-    """Copy a block with its margin, 0 where nothing counts; return how many pixels count."""
+    """Copy a block with its margin, 0 where no pixel counts; return the number of pixels that count."""
     height, width = image.shape
     first = max(0, margin - x0)
     last = min(nx + 2 * margin, width - x0 + margin)
@@ -346,7 +348,7 @@ def gather(
 
 @compiled
 def _divide(sums: Float32, norms: Float32, out: Float32, y0: int, x0: int, ny: int, nx: int) -> None:
-    """Finish a block of `smooth`; the canonical NaN, as that of 0 / 0 has another sign on another CPU."""
+    """Finish a block of `smooth`. NaN is written explicitly, because the sign of 0 / 0 differs between CPUs."""
     for y in range(ny):
         source, norm, target = sums[0, y], norms[0, y], out[y0 + y, x0:]
         for x in range(nx):

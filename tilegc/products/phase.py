@@ -9,7 +9,6 @@ from tilegc.config import RunConfig
 from tilegc.phases.context import Context
 from tilegc.phases.phase import Results
 from tilegc.phases.planned import Planned, Step
-from tilegc.photometry.results import Measured
 from tilegc.products import products
 from tilegc.products.results import Written
 from tilegc.radial.results import Profiled
@@ -64,7 +63,7 @@ def written(
     """
     context = results[Context]
     if Profiled not in results:
-        products.write_catalogue(context, config, folder, results[Measured].selection)
+        products.write_catalogue(context, config, folder, results)
         products.write_maps(context, config, folder, EARLY)
         return None
     products.write_tables(context, config, folder, results)

@@ -10,6 +10,8 @@ from typing import Any
 
 import numpy as np
 
+from tilegc.completeness.results import Completed
+from tilegc.completeness.tables import DETECTION, depth
 from tilegc.config import RunConfig
 from tilegc.density.density_map import resolutions
 from tilegc.density.results import Mapped
@@ -50,6 +52,7 @@ from tilegc.run_folder import RunFolder
 from tilegc.schema import (
     ARRAYS,
     AUDIT,
+    COMPLETENESS,
     CONTAMINATION,
     FILES,
     INPAINTED,
@@ -66,6 +69,7 @@ from tilegc.schema import (
     SHAPE,
     STARS,
     VERSION,
+    artificial_columns,
 )
 from tilegc.sky import cosmology, kpc_per_arcsec
 from tilegc.skygrid.lens_models import LensModels, Peak
@@ -87,13 +91,19 @@ ROWS = 512
 Table = dict[str, np.ndarray]
 
 
-def write_catalogue(context: Context, config: RunConfig, folder: RunFolder, selection: Selection) -> None:
-    """Write candidates and catalogue, the latter in every format."""
-    recipe, catalogue = {"recipe": config.recipe}, selection.catalogue
-    settings = config.photometry_settings
+def write_catalogue(context: Context, config: RunConfig, folder: RunFolder, results: Results) -> None:
+    """Write candidates and catalogue, the latter in every format, and the artificial stars that tell of them."""
+    recipe, selection, stars = {"recipe": config.recipe}, results[Measured].selection, results.get(Completed)
+    candidates, catalogue = selection.candidates, selection.catalogue
+    settings, bands = config.photometry_settings, band_names(context)
     apertures = None if settings is None else settings.apertures
-    listed = listed_columns(band_names(context), apertures, config.recipe)
-    write_parquet(folder.path / FILES.candidates, listed, selection.candidates, recipe)
+    around = "reliability" in candidates
+    listed = listed_columns(bands, apertures, surroundings=around, stars=stars is not None)
+    if stars is not None:
+        candidates, catalogue = stars.joined(candidates), stars.joined(catalogue)
+        write_parquet(folder.path / FILES.artificial, artificial_columns(bands), stars.artificial, recipe)
+        write_ecsv(folder.path / FILES.completeness, COMPLETENESS, stars.depths, recipe)
+    write_parquet(folder.path / FILES.candidates, listed, candidates, recipe)
     write_parquet(folder.path / FILES.catalogue, listed, catalogue, recipe)
     write_ecsv(folder.path / FILES.catalogue_ecsv, listed, catalogue, recipe)
     write_votable(folder.path / FILES.catalogue_votable, listed, catalogue, recipe)
@@ -106,7 +116,7 @@ def write_catalogue(context: Context, config: RunConfig, folder: RunFolder, sele
 def write_tables(context: Context, config: RunConfig, folder: RunFolder, results: Results) -> None:
     """Write catalogue, candidates, inpainted, relation and profile."""
     recipe = {"recipe": config.recipe}
-    write_catalogue(context, config, folder, results[Measured].selection)
+    write_catalogue(context, config, folder, results)
     drawn = {column.name: results[Mapped].inpainted[column.name] for column in INPAINTED}
     write_parquet(folder.path / FILES.inpainted, INPAINTED, drawn, recipe)
     related = results.get(Related)
@@ -261,6 +271,7 @@ def summarise(
         "warnings": warnings.rows(
             (
                 *warnings.on_audit(results[Audited].lines),
+                *(warnings.on_ranking(related.ranking) if related else ()),
                 *warnings.on_edges(config, {name: _edge_share(context, results, name) for name in context.names}),
                 *warnings.on_detection(
                     config,
@@ -308,6 +319,7 @@ def _field(context: Context, config: RunConfig, results: Results, index: int, na
             "iterations": results[Mapped].convergence[name].iterations,
             "last_change": _null(results[Mapped].convergence[name].change),
         },
+        "depth": _depth(results, name),
         "photometry": _photometry(context, config, results, name),
         **_limits(results[Measured].selection, name),
     }
@@ -317,6 +329,19 @@ def _edge_share(context: Context, results: Results, name: str) -> float | None:
     """Return the share of a field's pixels with data that the edge mask takes."""
     shares = masked_area.shares(results[Masked].counts[name], context.source(name).pixel_area)
     return shares["edge"]["fraction"]
+
+
+def _depth(results: Results, name: str) -> dict[str, dict[str, float | None]] | None:
+    """Return the magnitudes at which a field is 50, 80 and 90 per cent complete, by band; None without stars."""
+    stars = results.get(Completed)
+    if stars is None or name not in stars.stars:
+        return None
+    found = depth(stars.depths, name)
+    return {
+        band: {key: _null(value) for key, value in levels.items()}
+        for band, levels in found.items()
+        if band != DETECTION
+    }
 
 
 def _photometry(context: Context, config: RunConfig, results: Results, name: str) -> dict[str, Any] | None:
@@ -385,10 +410,15 @@ def _relation(config: RunConfig, binned: Relation, counts: CountsRelation) -> di
     bins = {
         name: _null(getattr(binned, name)) for name in ("amplitude", "amplitude_err", "index", "index_err")
     }
+    total = _null(counts.index_err_total) if method == "likelihood" else None
     return {
-        "method": method, **law, "box_arcsec": config.relation.box, "boxes": bins,
+        "method": method,
+        **law,
+        "index_err_total": total,
+        "box_arcsec": config.relation.box,
+        "boxes": bins,
         "likelihood": describe(counts),
-    }  # fmt: skip
+    }
 
 
 def _kernel(found: KernelStatistics) -> dict[str, Any]:

@@ -17,7 +17,7 @@ from tilegc.detection.threshold import HIGHEST, Selection
 from tilegc.geometry import LATTICE
 from tilegc.images.audits import Line
 
-__all__ = ["RunWarning", "on_audit", "on_detection", "on_edges", "rows"]
+__all__ = ["RunWarning", "on_audit", "on_detection", "on_edges", "on_ranking", "rows"]
 
 MOSTLY_NOISE = 0.5
 """Purity of a catalogue below which most of it is noise."""
@@ -74,8 +74,43 @@ def on_edges(config: RunConfig, shares: Mapping[str, float | None]) -> Iterator[
                 name,
                 f"The edge mask of {config.mask.edge_arcsec:g} arcsec takes {100 * share:.0f} % of the pixels with "
                 "data.",
-                "Set mask.edge to fewer arcsec (1 is enough where the weights are right), or fill gaps in the mosaic.",
+                "Set mask.edge to fewer arcsec where the weights are right up to the edge, or fill gaps in the mosaic.",
             )
+
+
+TURNED = {
+    "rotated_90": "turned by 90 degrees",
+    "rotated_180": "turned by 180 degrees",
+    "mirrored": "mirrored in east and west",
+    "transposed": "with east and north exchanged",
+}
+"""Maps made of the convergence that a fault of its WCS may be, as `ranking.ecsv` calls them."""
+
+CLEARLY = 4.0
+"""Standard errors by which the sources must prefer such a map."""
+
+LEAST_GAIN = 8.0
+"""... and the gain in ln L."""
+
+
+def on_ranking(ranking: Mapping[str, np.ndarray]) -> Iterator[RunWarning]:
+    """Yield that the sources' positions clearly prefer the convergence turned or mirrored.
+
+    Parameters
+    ----------
+    ranking : mapping of str to ndarray
+        Columns of `schema.RANKING`, the likeliest map first.
+    """
+    for name, gain, error in zip(ranking["map"], ranking["delta"], ranking["delta_err"], strict=True):
+        if name in TURNED and gain > max(LEAST_GAIN, CLEARLY * error):
+            yield RunWarning(
+                "kappa_turned",
+                "",
+                f"The positions of the sources prefer the convergence map {TURNED[name]}: ln L is higher by {gain:.0f} "
+                f"+- {error:.0f}.",
+                "Check the map's WCS: the signs of its CD matrix or CDELT, and the order of its axes.",
+            )
+            return
 
 
 def _sentence(words: str) -> str:

@@ -1,1 +1,1 @@
-"""Against radius: profiles, laws, contamination and masses."""
+"""Radial dependence: profiles, fitted laws, contamination and masses (algorithm.md, sections 12 and 13)."""

@@ -1,4 +1,4 @@
-"""How many of the sources are none of the cluster's, by every way there is (algorithm.md, section 12)."""
+"""Estimates of the contamination: how many sources do not belong to the cluster (algorithm.md, section 12)."""
 
 from __future__ import annotations
 
@@ -13,30 +13,43 @@ from tilegc.phases.partials import Table
 from tilegc.radial.intensity import BLOCK, Fit
 from tilegc.radial.magnification import SLOPE, SLOPE_ERR, count_factor, magnification
 from tilegc.radial.masses import APERTURE
-from tilegc.radial.profile import Contamination
 from tilegc.radial.published import CONTAMINATION_PER_KPC2
 from tilegc.skygrid.cell_sums import cell_of
 from tilegc.skygrid.cells import SkyCells
 
-__all__ = ["Component", "as_table", "behind", "budget", "published"]
+__all__ = ["Component", "Contamination", "as_table", "behind", "budget", "outermost_annulus", "published"]
 
 STRONG = 5.0
-"""Magnification near the core for which the thinning is quoted."""
+"""Magnification, typical of the core, for which the depletion of the background is quoted."""
+
+CONTAMINATION_AREA = 200.0
+"""Minimum good area of the annulus of the contamination in arcsec^2."""
+
+
+@dataclass(frozen=True)
+class Contamination:
+    """Density of sources in the outermost annulus, none of which belongs to the cluster; NaN if it is too small."""
+
+    n: float
+    err: float
+    """Poisson error and scatter between blocks in the annulus, in quadrature."""
+    r_lo: float
+    r_hi: float
 
 
 @dataclass(frozen=True)
 class Component:
-    """One estimate; NaN where it cannot be made."""
+    """One estimate of the contamination; NaN where it cannot be made."""
 
     name: str
     n: float
-    """Per arcsec^2; NaN for a mere factor."""
+    """Sources per arcsec^2; NaN for an estimate that is only a factor."""
     err: float
     factor: float
-    """By which lensing changes counts of the background; NaN where that is not what the row tells."""
+    """Factor by which lensing changes the counts of background sources; NaN for other estimates."""
     factor_err: float
     how: str
-    """Its arithmetic in words and numbers, or why there is none."""
+    """The arithmetic in words and numbers, or why there is no estimate."""
 
 
 def budget(
@@ -52,25 +65,26 @@ def budget(
     Parameters
     ----------
     cells : SkyCells
+        The sky grid.
     outermost : Contamination
         As in Diego et al. 2026: all sources of the outermost annulus.
     floor : Fit
-        Of the cored law to the positions: its floor.
+        Cored law fitted to the positions, with its floor.
     centre : int
-        Position of the field that holds the cluster's centre; the others are control fields.
+        Index of the field that contains the cluster centre; the others are control fields.
     thinned : tuple of float, optional
-        Of `behind`; None without a convergence map.
+        Result of `behind`; None without a convergence map.
     purity : ndarray, optional
-        Probability of each counted source to be no peak of noise; None where no null map was made.
+        Probability of each source not to be a noise peak; None if no null map was made.
     """
     area = float(cells.good_area.sum(axis=0)[cells.kept].sum())
-    found = [_noise(purity, area), _outermost(outermost), _floor(floor), *_control(cells, centre)]
-    base = next((one for one in found[:2:-1] if np.isfinite(one.n)), found[1])
-    return [*found, _strong(), _thinned(thinned, base)]
+    estimates = [_noise(purity, area), _outermost(outermost), _floor(floor), *_control(cells, centre)]
+    base = next((estimate for estimate in estimates[:2:-1] if np.isfinite(estimate.n)), estimates[1])
+    return [*estimates, _strong(), _thinned(thinned, base)]
 
 
 def published(kpc: float) -> Component:
-    """Return the published contamination of Abell S1063, to stand beside that of a run of this cluster.
+    """Return the published contamination of Abell S1063, for comparison with a run of the same cluster.
 
     Parameters
     ----------
@@ -111,8 +125,8 @@ def _floor(floor: Fit) -> Component:
 
 
 def _control(cells: SkyCells, centre: int) -> list[Component]:
-    """Count each field that does not hold the centre."""
-    found = []
+    """Return the density in each field that does not contain the centre."""
+    estimates = []
     for index, field in enumerate(cells.fields):
         if index == centre:
             continue
@@ -121,7 +135,7 @@ def _control(cells: SkyCells, centre: int) -> list[Component]:
         total = float(area.sum())
         name = f"control field {field}"
         if not total:
-            found.append(Component(name, np.nan, np.nan, np.nan, np.nan, "no good area"))
+            estimates.append(Component(name, np.nan, np.nan, np.nan, np.nan, "no good area"))
             continue
         n = float(count.sum()) / total
         nearest = float(cells.radius[here].min())
@@ -129,12 +143,47 @@ def _control(cells: SkyCells, centre: int) -> list[Component]:
             f"{int(count.sum())} sources over {total:.0f} arcsec^2 at {nearest:.0f} arcsec and beyond; what the "
             "cluster still has there is counted as well"
         )
-        found.append(Component(name, n, _block_error(cells, here, area, count, n), np.nan, np.nan, how))
-    return found
+        estimates.append(Component(name, n, _block_error(cells, here, area, count, n), np.nan, np.nan, how))
+    return estimates
+
+
+def outermost_annulus(
+    cells: SkyCells, edges: tuple[float, ...], annulus: np.ndarray, sources: np.ndarray
+) -> Contamination:
+    """Return the density of sources in the outermost annulus with sufficient area, all fields together."""
+    kept = cells.kept
+    areas, counts = cells.good_area.sum(axis=0), sources.sum(axis=0)
+    for number in range(len(edges) - 2, -1, -1):
+        inside_annulus = kept & (annulus == number)
+        area = float(areas[inside_annulus].sum())
+        if area < CONTAMINATION_AREA:
+            continue
+        total = int(counts[inside_annulus].sum())
+        n = total / area
+        poisson = np.sqrt(total) / area
+        block = _blocks(cells)[inside_annulus]
+        block_area = np.bincount(block, areas[inside_annulus])
+        block_count = np.bincount(block, counts[inside_annulus])
+        used = np.count_nonzero(block_area)
+        scatter = 0.0
+        if used > 1:
+            excess = block_count - n * block_area
+            scatter = float(np.sqrt((excess**2).sum() * used / (used - 1)) / area)
+        return Contamination(n, float(np.hypot(poisson, scatter)), edges[number], edges[number + 1])
+    return Contamination(np.nan, np.nan, np.nan, np.nan)
+
+
+def _blocks(cells: SkyCells) -> np.ndarray:
+    """Return the number of the block on the sky that contains the centre of each cell, (eta, xi)."""
+    row = np.floor(cells.eta / BLOCK).astype(np.int64)
+    column = np.floor(cells.xi / BLOCK).astype(np.int64)
+    row, column = row - row.min(initial=0), column - column.min(initial=0)
+    number: np.ndarray = row[:, None] * (int(column.max(initial=0)) + 1) + column[None, :]
+    return number
 
 
 def _block_error(cells: SkyCells, here: np.ndarray, area: np.ndarray, count: np.ndarray, n: float) -> float:
-    """Return the error of a mean density from the scatter of blocks of 15 arcsec; Poisson with fewer than ten."""
+    """Return the error of a mean density from the scatter of blocks of 15 arcsec; with fewer than ten, Poisson."""
     rows, columns = np.nonzero(here)
     used, block = groups(cell_of(cells.eta[rows], BLOCK), cell_of(cells.xi[columns], BLOCK))
     if used < 10:
@@ -150,26 +199,27 @@ def _strong() -> Component:
 
 
 def behind(kappa: Kappa, ra: float, dec: float) -> tuple[float, float]:
-    """Return by how much the lens changes the background's counts within the aperture, and the slope's error of it.
+    """Return the change of background counts by the lens within the aperture, and its error from that of the slope.
 
     Parameters
     ----------
     kappa : Kappa
+        Convergence map.
     ra, dec : float
-        The cluster's centre, degrees.
+        Cluster centre in degrees.
     """
     window, inside = kappa.circle(ra, dec, APERTURE)
     return count_factor(magnification(kappa.values)[window][inside])
 
 
 def _thinned(thinned: tuple[float, float] | None, base: Component) -> Component:
-    """Return the background seen through the lens within the aperture, over that beside it."""
+    """Return the lensed background within the aperture, relative to the unlensed background."""
     name = f"background within {APERTURE:g} arcsec"
     if thinned is None:
         return Component(name, np.nan, np.nan, np.nan, np.nan, "no convergence map in the run file")
     factor, error = thinned
     n = base.n * factor
-    # relative errors, of the base and of the thinning, add in quadrature
+    # Add the relative errors of the background and of the factor in quadrature.
     err = float(np.hypot(base.err * factor, base.n * error))
     how = (
         f"{base.name} x mean of mu^(2.5 s - 1), mu from kappa and its shear at the reference redshift, "

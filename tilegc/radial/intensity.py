@@ -1,7 +1,7 @@
-"""Intensity of a point process on the sky by maximum likelihood, each point at its own place.
+"""Intensity of a point process on the sky by maximum likelihood, from the positions of the individual points.
 
-ln L = sum over points of w ln lambda(place) - integral of lambda over the searched area, the area counted in
-cells. No annulus and no box enters: nothing is lost to binning, and masks only take area away.
+ln L = sum over points of w ln lambda(position) - integral of lambda over the searched area, which is summed over
+cells. There are no annuli or boxes: no information is lost to binning, and masks only remove area.
 """
 
 from __future__ import annotations
@@ -22,30 +22,30 @@ __all__ = ["Fit", "Model", "Sample", "fit"]
 Floats = NDArray[np.float64]
 
 STEP: Final = 1e-5
-"""Of the differences that stand for derivatives, in units of a parameter's scale."""
+"""Step of the finite differences for derivatives, in units of the scale of a parameter."""
 
 BLOCK: Final = 15.0
-"""Side, arcsec, of the blocks whose scatter the robust errors take up."""
+"""Side in arcsec of the blocks whose scatter determines the robust errors."""
 
 
 @dataclass(frozen=True, eq=False)
 class Sample:
-    """Points and the area in which they were looked for; lengths in arcsec from the centre."""
+    """Points and the area that was searched for them; lengths in arcsec from the centre."""
 
     xi: Floats
-    """(n,), east."""
+    """(n,): offset to the east."""
     eta: Floats
-    """(n,), north."""
+    """(n,): offset to the north."""
     weight: Floats
-    """(n,), 1 for a source; a map's value times its cell's area, where a map stands for points."""
+    """(n,): 1 for a source; where a map replaces points, its value times the area of the cell."""
     cell_xi: Floats
-    """(m,)."""
+    """(m,): offset of the cells to the east."""
     cell_eta: Floats
     area: Floats
-    """(m,), arcsec^2 of the cell, times the probability with which a source in it is found."""
+    """(m,): area of the cell in arcsec^2, times the probability that a source in it is detected."""
 
     def ring(self, r_lo: float, r_hi: float) -> Sample:
-        """Return what lies between two radii."""
+        """Return the points and cells between two radii."""
         point, cell = (
             (radius >= r_lo) & (radius < r_hi)
             for radius in (np.hypot(self.xi, self.eta), np.hypot(self.cell_xi, self.cell_eta))
@@ -62,36 +62,36 @@ class Sample:
 
 @dataclass(frozen=True)
 class Model:
-    """A law of intensity and where its parameters may lie."""
+    """A law of the intensity, and the bounds of its parameters."""
 
     names: tuple[str, ...]
     intensity: Callable[[Floats, Floats, Floats], Floats]
-    """Of (parameters, xi, eta), per arcsec^2; positive inside the bounds."""
+    """Function of (parameters, xi, eta), per arcsec^2; positive within the bounds."""
     low: tuple[float, ...]
     high: tuple[float, ...]
 
 
 @dataclass(frozen=True, eq=False)
 class Fit:
-    """Parameters and their covariances; NaN where nothing could be fitted."""
+    """Best-fitting parameters and their covariances; NaN if nothing could be fitted."""
 
     names: tuple[str, ...]
     values: Floats
     covariance: Floats
-    """Inverse Fisher information: the errors of a Poisson process; NaN for parameters at a bound."""
+    """Inverse of the Fisher information, valid for a Poisson process; NaN for parameters at a bound."""
     robust: Floats
-    """F^-1 V F^-1, V from blocks of 15 arcsec: also of a clumped one; NaN with fewer than ten blocks."""
+    """F^-1 V F^-1 with V from blocks of 15 arcsec, valid for a clumped process, too; NaN with fewer than ten blocks."""
     log_likelihood: float
     n: float
     """Sum of the weights."""
     at_bound: tuple[str, ...]
-    """Parameters on the border of what they may be: they have no error, those of the others hold them fixed."""
+    """Parameters at a bound: they have no error, and the errors of the others assume them fixed."""
 
     def __getitem__(self, name: str) -> float:
         return float(self.values[self.names.index(name)])
 
     def error(self, name: str) -> float:
-        """Return the Poisson error of a parameter; NaN where the fit has none."""
+        """Return the Poisson error of a parameter; NaN if the fit has none."""
         at = self.names.index(name)
         return _root(self.covariance[at, at])
 
@@ -102,7 +102,7 @@ class Fit:
 
 
 def _root(variance: float) -> float:
-    """Return an error; NaN for what is none, as where the curvature at the maximum is no hill in every direction."""
+    """Return an error; NaN for a non-positive variance, where the likelihood is not concave at its maximum."""
     return math.sqrt(variance) if variance >= 0 else math.nan
 
 
@@ -112,16 +112,18 @@ def fit(sample: Sample, model: Model, start: Floats, scale: Floats) -> Fit:
     Parameters
     ----------
     sample : Sample
+        Points and area.
     model : Model
+        The law and its bounds.
     start : ndarray
-        Where to begin, inside the bounds.
+        Initial parameters, within the bounds.
     scale : ndarray
-        About by how much each parameter may change: the unit of the steps.
+        Typical change of each parameter: the unit of the steps.
 
     Returns
     -------
     Fit
-        NaN with fewer points than parameters.
+        NaN if there are fewer points than parameters.
     """
     size = len(model.names)
     nothing = Fit(
@@ -142,7 +144,7 @@ def fit(sample: Sample, model: Model, start: Floats, scale: Floats) -> Fit:
         at_points, at_cells = (model.intensity(theta, *place) for place in _places(sample))
         value = float((sample.area * at_cells).sum() - (sample.weight * np.log(at_points)).sum())
         in_points, in_cells = (_slopes(model, theta, scale, *place) for place in _places(sample))
-        # sums of NumPy's own: BLAS may add in another order with another number of threads
+        # Use NumPy's own sums: a BLAS adds in an order that depends on the number of threads.
         gradient = (in_cells * sample.area).sum(axis=1) - (in_points * (sample.weight / at_points)).sum(
             axis=1
         )
@@ -172,7 +174,7 @@ def _places(sample: Sample) -> tuple[tuple[Floats, Floats], tuple[Floats, Floats
 
 
 def _slopes(model: Model, theta: Floats, scale: Floats, xi: Floats, eta: Floats) -> Floats:
-    """Return d lambda / d theta, (parameters, places), by central differences kept inside the bounds."""
+    """Return d lambda / d theta, (parameters, positions), by central differences within the bounds."""
     slopes = np.empty((theta.size, xi.size))
     for k in range(theta.size):
         up, down = theta.copy(), theta.copy()

@@ -1,7 +1,7 @@
-"""What a lens does to the counts behind it: N(> flux) changes by mu^(2.5 s - 1), s = d log10 N / d mag.
+"""Effect of a lens on background counts: N(> flux) changes by mu^(2.5 s - 1), where s = d log10 N / d mag.
 
-Magnification lifts faint sources over the limit and thins the sky: near 30 mag s is 0.25, so that behind a
-cluster's core fewer background sources are seen than in the field beside it.
+Magnification brings faint sources above the limit but dilutes the sky. Near 30 mag s is 0.25, so fewer background
+sources are seen behind the core of a cluster than next to it.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ SLOPE_ERR: Final = 0.1
 
 
 def shear(kappa: Floats) -> tuple[Floats, Floats]:
-    """Return the shear of a convergence map by the inversion of Kaiser & Squires (1993), without mass outside.
+    """Return the shear of a convergence map by the inversion of Kaiser & Squires (1993), with no mass outside it.
 
     Parameters
     ----------
@@ -33,12 +33,14 @@ def shear(kappa: Floats) -> tuple[Floats, Floats]:
     Returns
     -------
     gamma1, gamma2 : ndarray of float64 (y, x)
-        Along the pixels' axes.
+        Components along the axes of the pixels.
     """
     height, width = kappa.shape
     shape = tuple(fft.next_fast_len(2 * side, real=True) for side in kappa.shape)
-    # zeros twice as wide around it: the transform would take the map to repeat
-    wave = fft.rfft2(np.nan_to_num(kappa), shape, workers=-1)  # every row is one transform: the same bits
+    # Pad with zeros to twice the width: the transform would otherwise treat the map as periodic.
+    wave = fft.rfft2(
+        np.nan_to_num(kappa), shape, workers=-1
+    )  # every row is one transform: bits do not depend on workers
     ky, kx = fft.fftfreq(shape[0])[:, None], fft.rfftfreq(shape[1])[None, :]
     k2 = kx**2 + ky**2
     k2[0, 0] = 1.0
@@ -54,26 +56,27 @@ def shear(kappa: Floats) -> tuple[Floats, Floats]:
 
 
 def magnification(kappa: Floats) -> Floats:
-    """Return |mu| = 1 / |(1 - kappa)^2 - gamma^2|, for the source redshift to which kappa is scaled; NaN stays."""
+    """Return |mu| = 1 / |(1 - kappa)^2 - gamma^2| for the source redshift of kappa; NaN is preserved."""
     gamma1, gamma2 = shear(kappa)
     with np.errstate(divide="ignore"):
         return np.asarray(1.0 / np.abs((1.0 - kappa) ** 2 - gamma1**2 - gamma2**2))
 
 
 def count_factor(mu: Floats | float, slope: float = SLOPE, error: float = SLOPE_ERR) -> tuple[float, float]:
-    """Return by how much the counts behind pixels of one size change, and the error that comes of the slope's.
+    """Return the factor by which counts behind pixels of equal size change, and its error due to that of the slope.
 
     Parameters
     ----------
     mu : array_like
-        Magnifications; NaN is left out. On the sky that is seen every pixel counts alike.
+        Magnifications; NaN is ignored. In the image plane every pixel has the same weight.
     slope, error : float
         s = d log10 N / d mag and its error.
 
     Returns
     -------
     factor, err : float
-        The mean of mu^(2.5 s - 1), 0.55 at mu = 5 and s = 0.25; half the difference between s + err and s - err.
+        The mean of mu^(2.5 s - 1), 0.55 for mu = 5 and s = 0.25, and half the difference of its values at s + err and
+        s - err.
     """
     values = np.atleast_1d(np.asarray(mu, np.float64))
     values = values[np.isfinite(values)]

@@ -1,4 +1,4 @@
-"""Masses and checks of their arithmetic, each line with the numbers that enter it (algorithm.md, section 13)."""
+"""Table of masses and of checks of their arithmetic, with the numbers that enter each (algorithm.md, section 13)."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ from astropy import units
 from tilegc.config import RunConfig
 from tilegc.io.convergence import Kappa
 from tilegc.phases.partials import Table
+from tilegc.radial.contamination import Contamination
 from tilegc.radial.masses import APERTURE, COVERED, GC_TO_LENS, SEARCHED, VIRIAL_PER_GC, searched
-from tilegc.radial.profile import Contamination
 from tilegc.radial.published import GC_MASS, LENS_MASS, is_as1063
 from tilegc.sky import cosmology, kpc_per_arcsec, lens_scaling, mass_within, sigma_critical
 from tilegc.skygrid.lens_models import LensModels
@@ -21,40 +21,41 @@ from tilegc.skygrid.lens_models import LensModels
 __all__ = ["RADII", "Counts", "Line", "as_table", "mass_table"]
 
 RADII = (10.0, 30.0, 60.0, 100.0)
-"""Radii of the lensing masses, arcsec."""
+"""Radii of the lensing masses in arcsec."""
 
 
 @dataclass(frozen=True)
 class Line:
-    """One quantity."""
+    """One quantity of the table."""
 
     quantity: str
     value: float
-    """NaN where it cannot be had."""
+    """NaN if it cannot be determined."""
     err: float
-    """NaN where none is known."""
+    """NaN if it is unknown."""
     unit: str
     arithmetic: str
-    """The numbers that make it, or why it is missing."""
+    """The numbers from which it is computed, or why it is missing."""
 
 
 @dataclass(frozen=True)
 class Counts:
-    """Sources within the aperture, each once."""
+    """Sources within the aperture, each counted once."""
 
     radius_arcsec: np.ndarray
-    """Of all sources of the catalogue."""
+    """Distance of every source of the catalogue from the centre in arcsec."""
     area: float
-    """Good area within the aperture, arcsec^2."""
+    """Good area within the aperture in arcsec^2."""
 
 
 def mass_table(
     config: RunConfig, lens: LensModels | None, counts: Counts, level: Contamination
 ) -> list[Line]:
-    """Return the masses of a run and the checks, in the order in which they follow from one another."""
+    """Return the masses of a run and the checks, in the order of their derivation."""
     cosmo, redshift = cosmology(config.cosmology), config.cluster.redshift
     kpc = kpc_per_arcsec(cosmo, redshift)
     distance = float(cosmo.angular_diameter_distance(redshift).to_value(units.Mpc))
+    full = sigma_critical(cosmo, redshift, 1.0)
     lines = [
         Line(
             "angular diameter distance D_L",
@@ -64,70 +65,76 @@ def mass_table(
             f"flat LCDM, H0 = {config.cosmology.H0:g}, Om0 = {config.cosmology.Om0:g}, z = {redshift:g}",
         ),
         Line("kpc per arcsec", kpc, np.nan, "kpc arcsec-1", f"{distance:.2f} Mpc x pi / 648000"),
+        Line("Sigma_cr at D_LS/D_S = 1", full, np.nan, "Msun kpc-2", f"c^2 / (4 pi G x {distance:.2f} Mpc)"),
     ]
-    full = sigma_critical(cosmo, redshift, 1.0)
-    lines.append(
-        Line("Sigma_cr at D_LS/D_S = 1", full, np.nan, "Msun kpc-2", f"c^2 / (4 pi G x {distance:.2f} Mpc)")
-    )
-    lens_mass = math.nan
+    lensing, (lens_mass, lens_err) = _lensing(config, lens, kpc, full)
+    return [*lines, *lensing, *_counted(counts, level), *_clusters(config, counts, lens_mass, lens_err)]
+
+
+def _lensing(
+    config: RunConfig, lens: LensModels | None, kpc: float, full: float
+) -> tuple[list[Line], tuple[float, float]]:
+    """Return the lines from the convergence map, and the lensing mass within the aperture with its error."""
     if lens is None or config.convergence is None:
         why = "no convergence map in the run file"
-        lines.append(Line(f"M_lens(<{APERTURE:g} arcsec)", np.nan, np.nan, "Msun", why))
-    else:
-        reference = config.convergence.reference_redshift
-        scaling = lens_scaling(cosmo, redshift, reference)
-        sigma = sigma_critical(cosmo, redshift, scaling)
+        return [Line(f"M_lens(<{APERTURE:g} arcsec)", np.nan, np.nan, "Msun", why)], (math.nan, math.nan)
+    redshift, reference = config.cluster.redshift, config.convergence.reference_redshift
+    scaling = lens_scaling(cosmology(config.cosmology), redshift, reference)
+    sigma = sigma_critical(cosmology(config.cosmology), redshift, scaling)
+    lines = [
+        Line(f"D_LS/D_S at z_s = {reference:g}", scaling, np.nan, "", f"lens at z = {redshift:g}"),
+        Line(f"Sigma_cr at z_s = {reference:g}", sigma, np.nan, "Msun kpc-2", f"{full:.4g} / {scaling:.4f}"),
+    ]
+    within_aperture = math.nan, math.nan
+    missing = "the map does not cover the aperture"
+    for radius, mean, error in _means(config, lens):
+        mass = mass_within(mean, radius, kpc, sigma)
+        err = mass_within(error, radius, kpc, sigma)
         lines += [
-            Line(f"D_LS/D_S at z_s = {reference:g}", scaling, np.nan, "", f"lens at z = {redshift:g}"),
             Line(
-                f"Sigma_cr at z_s = {reference:g}", sigma, np.nan, "Msun kpc-2", f"{full:.4g} / {scaling:.4f}"
+                f"mean kappa(<{radius:g} arcsec)",
+                mean,
+                error,
+                "",
+                f"pixels of the map within {radius:g} arcsec, x {lens.kappa.factor:.4f}"
+                if np.isfinite(mean)
+                else missing,
+            ),
+            Line(
+                f"M_lens(<{radius:g} arcsec)",
+                mass,
+                err,
+                "Msun",
+                f"{mean:.4f} x {sigma:.4g} Msun kpc^-2 x pi x ({radius:g} x {kpc:.4f} kpc)^2"
+                if np.isfinite(mean)
+                else missing,
             ),
         ]
-        for radius, mean, error in _means(config, lens):
-            mass = mass_within(mean, radius, kpc, sigma)
-            err = mass_within(error, radius, kpc, sigma)
-            missing = "the map does not cover the aperture"
-            lines += [
+        if radius == APERTURE:
+            within_aperture = mass, err
+            native = mean / scaling
+            again = mass_within(native, radius, kpc, full)
+            lines.append(
                 Line(
-                    f"mean kappa(<{radius:g} arcsec)",
-                    mean,
-                    error,
+                    "check: the same at D_LS/D_S = 1, ratio",
+                    again / mass if mass else np.nan,
+                    np.nan,
                     "",
-                    f"pixels of the map within {radius:g} arcsec, x {lens.kappa.factor:.4f}"
+                    f"{native:.4f} x {full:.4g} Msun kpc^-2 x the same area: M does not depend on D_LS/D_S"
                     if np.isfinite(mean)
                     else missing,
-                ),
-                Line(
-                    f"M_lens(<{radius:g} arcsec)",
-                    mass,
-                    err,
-                    "Msun",
-                    f"{mean:.4f} x {sigma:.4g} Msun kpc^-2 x pi x ({radius:g} x {kpc:.4f} kpc)^2"
-                    if np.isfinite(mean)
-                    else missing,
-                ),
-            ]
-            if radius == APERTURE:
-                lens_mass, lens_err = mass, err
-                native = mean / scaling
-                again = mass_within(native, radius, kpc, full)
-                lines.append(
-                    Line(
-                        "check: the same at D_LS/D_S = 1, ratio",
-                        again / mass if mass else np.nan,
-                        np.nan,
-                        "",
-                        f"{native:.4f} x {full:.4g} Msun kpc^-2 x the same area: M does not depend on D_LS/D_S"
-                        if np.isfinite(mean)
-                        else missing,
-                    )
                 )
-    lines += _counted(counts, level)
+            )
+    return lines, within_aperture
+
+
+def _clusters(config: RunConfig, counts: Counts, lens_mass: float, lens_err: float) -> list[Line]:
+    """Return the mass in globular clusters according to the lensing mass, and the check of the published one."""
     inside = int((counts.radius_arcsec < APERTURE).sum())
     gc = lens_mass * GC_TO_LENS
     gc_err = lens_err * GC_TO_LENS if np.isfinite(lens_mass) else np.nan
     with_lens = np.isfinite(lens_mass)
-    lines += [
+    lines = [
         Line(
             "M_GC(<60 arcsec) from the mass ratio",
             gc,
@@ -151,7 +158,7 @@ def mass_table(
 
 
 def _mean_mass(gc: float, inside: int, share: float) -> Line:
-    """Return the mean mass of a cluster; none where much of the aperture was not searched."""
+    """Return the mean mass of a globular cluster; NaN if too little of the aperture was searched."""
     name = "mean mass of a globular cluster"
     if not (np.isfinite(gc) and inside):
         return Line(name, np.nan, np.nan, "Msun", "no lensing mass, or no source")
@@ -163,7 +170,7 @@ def _mean_mass(gc: float, inside: int, share: float) -> Line:
 
 
 def _seen(share: float) -> str:
-    """Return the share of the aperture that was searched, as the end of a sentence."""
+    """Return the fraction of the aperture that was searched, as the end of a sentence."""
     return f"; {100 * share:.0f} % of the aperture was searched"
 
 
@@ -209,7 +216,7 @@ def _counted(counts: Counts, level: Contamination) -> list[Line]:
 
 
 def _means(config: RunConfig, lens: LensModels) -> list[tuple[float, float, float]]:
-    """Return radius, mean kappa and its scatter over the realisations; NaN where the map does not reach."""
+    """Return radius, mean kappa and its scatter over the realisations; NaN where the map covers too little."""
     cluster = config.cluster
 
     def of(kappa: Kappa) -> list[float]:

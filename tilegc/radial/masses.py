@@ -14,49 +14,51 @@ from tilegc.skygrid.lens_models import APERTURE
 __all__ = ["APERTURE", "GC_TO_LENS", "SEARCHED", "VIRIAL_PER_GC", "Masses", "masses", "searched"]
 
 VIRIAL_PER_GC = 5e9
-"""Virial mass per globular cluster, Msun (Burkert & Forbes 2020)."""
+"""Virial mass per globular cluster in Msun (Burkert & Forbes 2020)."""
 
 COVERED = 0.99
-"""Share of the aperture that a kappa map must cover for a mass."""
+"""Minimum fraction of the aperture that a kappa map must cover."""
 
 SEARCHED = 0.8
-"""Share of the aperture that must have been searched for a mean mass of a cluster: fewer counts make it larger."""
+"""Minimum searched fraction of the aperture for a mean mass of a globular cluster, which missing sources increase."""
 
 GC_TO_LENS = 2.9e-5
-"""Mass in globular clusters over lensing mass (Harris et al. 2015)."""
+"""Ratio of the mass in globular clusters to the lensing mass (Harris et al. 2015)."""
 
 
 @dataclass(frozen=True)
 class Masses:
-    """Solar masses; NaN where there is no kappa map, or none that covers the aperture."""
+    """Masses in Msun; NaN if there is no kappa map, or none that covers the aperture."""
 
     sigma_cr: float
-    """Critical surface density at the reference source redshift, Msun / kpc^2."""
+    """Critical surface density at the reference source redshift in Msun / kpc^2."""
     mean_kappa: float
     lens: float
-    """Within the aperture."""
+    """Lensing mass within the aperture."""
     n_gc_aperture: int
     """Catalogued sources within the aperture."""
     coverage: float
-    """Share of the aperture's area that is good, so that sources could be recorded there."""
+    """Fraction of the aperture where sources could be recorded: its good area."""
     virial_from_counts: float
-    """Of all catalogued sources: a lower limit, as the relation counts a complete population."""
+    """Virial mass from all catalogued sources: a lower limit, since the relation holds for a complete population."""
     gc_from_ratio: float
     mean_gc: float
-    """NaN also where less than `SEARCHED` of the aperture is good."""
+    """Also NaN if less than `SEARCHED` of the aperture is good."""
 
 
 def masses(config: RunConfig, kappa: Kappa | None, radius_arcsec: np.ndarray, good_area: float) -> Masses:
-    """Return the masses that follow from a kappa map and from the catalogue.
+    """Return the masses from a kappa map and from the catalogue.
 
     Parameters
     ----------
     config : RunConfig
+        Settings of the run.
     kappa : Kappa, optional
+        Convergence map.
     radius_arcsec : ndarray
-        Of the catalogue's sources.
+        Distance of every catalogued source from the centre.
     good_area : float
-        Good area within the aperture, arcsec^2.
+        Good area within the aperture in arcsec^2.
     """
     coverage = searched(good_area)
     inside = int((radius_arcsec < APERTURE).sum())
@@ -77,5 +79,5 @@ def masses(config: RunConfig, kappa: Kappa | None, radius_arcsec: np.ndarray, go
 
 
 def searched(good_area: float) -> float:
-    """Return the share of the aperture that a good area, arcsec^2, is: 1 at most, where cells overlap its rim."""
+    """Return the fraction of the aperture in a good area (arcsec^2), at most 1: cells extend beyond its edge."""
     return min(good_area / (np.pi * APERTURE**2), 1.0)

@@ -83,7 +83,11 @@ def profiled(
 
 
 def _laws(
-    context: Context, sky: Gridded, edges: tuple[float, ...], level: profile.Contamination, sky_store: str
+    context: Context,
+    sky: Gridded,
+    edges: tuple[float, ...],
+    level: contamination.Contamination,
+    sky_store: str,
 ) -> laws.Radial:
     """Fit the laws of radius and the shapes of the maps."""
     shared = {"cells": Stored(sky.cells, stored_cells, sky_store), "compared": sky.compared}

@@ -1,7 +1,8 @@
-"""Laws of intensity against radius: a cored power law and a projected NFW halo, round or elliptical, on a floor.
+"""Radial laws of the intensity: a cored power law and a projected NFW halo, circular or elliptical, plus a floor.
 
-The ellipse keeps its area: R^2 = q u^2 + v^2 / q, u along the major axis. Its parameters are e1 and e2, e =
-(1 - q) / (1 + q) at twice the position angle, which are regular where it is round.
+The ellipse preserves area: R^2 = q u^2 + v^2 / q, with u along the major axis. Its parameters are e1 and e2, the
+components of e = (1 - q) / (1 + q) at twice the position angle; unlike axis ratio and angle, they are regular for a
+circle.
 """
 
 from __future__ import annotations
@@ -22,22 +23,22 @@ __all__ = [
     "fit_cored",
     "fit_nfw",
     "fit_ring",
+    "fitted_shape",
     "nfw_surface_density",
-    "shape_of",
 ]
 
 Floats = NDArray[np.float64]
 
 MOST_E: Final = 0.7
-"""Largest e: an axis ratio of 0.18."""
+"""Maximum e, corresponding to an axis ratio of 0.18."""
 
 LOWEST: Final = 1e-12
-"""Floor under a floor: the logarithm of an intensity must exist."""
+"""Lower limit of a floor, so that the logarithm of the intensity exists."""
 
 
 @dataclass(frozen=True)
 class Shape:
-    """An ellipse; angles in degrees, east of north, 0 to 180."""
+    """Shape of an ellipse; angles in degrees east of north, 0 to 180."""
 
     axis_ratio: float
     axis_ratio_err: float
@@ -46,31 +47,31 @@ class Shape:
 
 
 def elliptical_radius(xi: Floats, eta: Floats, e1: float, e2: float) -> Floats:
-    """Return the radius of the circle with the area of the ellipse on which a place lies.
+    """Return the radius of a circle with the area of the ellipse through each position.
 
     Parameters
     ----------
     xi, eta : ndarray
-        arcsec to the east and to the north.
+        Offsets in arcsec to the east and to the north.
     e1, e2 : float
-        e cos 2 pa and e sin 2 pa, pa from north to east.
+        e cos 2 pa and e sin 2 pa, with pa from north to east.
     """
     e2_total = e1 * e1 + e2 * e2
-    # q u^2 + v^2 / q with q = (1 - e) / (1 + e): in e1 and e2 no angle is left
+    # q u^2 + v^2 / q with q = (1 - e) / (1 + e), written in e1 and e2, does not contain the angle.
     r2 = xi * xi + eta * eta
     along = e1 * (eta * eta - xi * xi) + 2.0 * e2 * xi * eta
     return np.asarray(np.sqrt(np.maximum(((1.0 + e2_total) * r2 - 2.0 * along) / (1.0 - e2_total), 0.0)))
 
 
-def shape_of(found: Fit) -> Shape:
-    """Return axis ratio and position angle of a fit with e1 and e2, errors to first order.
+def fitted_shape(fitted: Fit) -> Shape:
+    """Return axis ratio and position angle of a fit with e1 and e2, with errors to first order.
 
-    The errors are the robust ones where the fit has them: sources are clumped.
+    The errors are the robust ones if the fit has them, because sources are clumped.
     """
-    e1, e2 = found["e1"], found["e2"]
+    e1, e2 = fitted["e1"], fitted["e2"]
     e = math.hypot(e1, e2)
-    at = [found.names.index(name) for name in ("e1", "e2")]
-    covariance = (found.robust if np.isfinite(found.robust[at[0], at[0]]) else found.covariance)[
+    at = [fitted.names.index(name) for name in ("e1", "e2")]
+    covariance = (fitted.robust if np.isfinite(fitted.robust[at[0], at[0]]) else fitted.covariance)[
         np.ix_(at, at)
     ]
     ratio = (1 - e) / (1 + e)
@@ -88,14 +89,14 @@ def shape_of(found: Fit) -> Shape:
 
 
 def cored(radius: Floats, peak: float, core: float, slope: float) -> Floats:
-    """Return peak (1 + (R / core)^2)^(-slope / 2): `slope` is that of the far side."""
+    """Return peak (1 + (R / core)^2)^(-slope / 2); `slope` is the asymptotic slope."""
     return np.asarray(peak * (1.0 + (radius / core) ** 2) ** (-slope / 2.0))
 
 
 def nfw_surface_density(x: Floats) -> Floats:
-    """Return the projected NFW profile at x = R / r_s, 1 at x = 1 (Bartelmann 1996, eq. 7).
+    """Return the projected NFW profile at x = R / r_s, normalised to 1 at x = 1 (Bartelmann 1996, eq. 7).
 
-    3 / (x^2 - 1) (1 - arctan-like(x)), the limit at x = 1 by its series.
+    It is 3 / (x^2 - 1) (1 - arctan-like(x)); near x = 1 its series is used.
     """
     x = np.maximum(np.asarray(x, np.float64), 1e-6)
     u = x - 1.0
@@ -131,7 +132,7 @@ def _nfw_model() -> Model:
 
 
 def _levels(sample: Sample) -> tuple[float, float]:
-    """Return a first guess of the intensity inside 10 arcsec, or the mean, and far out."""
+    """Return initial values of the intensity within 10 arcsec (or overall), and far from the centre."""
     radius, cells = np.hypot(sample.xi, sample.eta), np.hypot(sample.cell_xi, sample.cell_eta)
 
     def mean(low: float, high: float) -> float:
@@ -144,12 +145,12 @@ def _levels(sample: Sample) -> tuple[float, float]:
 
 
 def fit_cored(sample: Sample, *, elliptical: bool = False) -> Fit:
-    """Fit peak (1 + (R / core)^2)^(-slope / 2) + floor by the positions of a sample.
+    """Fit peak (1 + (R / core)^2)^(-slope / 2) + floor to the positions of a sample.
 
     Returns
     -------
     Fit
-        Parameters ln_peak, ln_core (arcsec), slope, floor (per arcsec^2), and e1, e2 where elliptical.
+        Parameters ln_peak, ln_core (arcsec), slope, floor (per arcsec^2), and e1, e2 if elliptical.
     """
     inner, outer = _levels(sample)
     model = _cored_model(elliptical=elliptical)
@@ -159,21 +160,22 @@ def fit_cored(sample: Sample, *, elliptical: bool = False) -> Fit:
 
 
 def fit_nfw(sample: Sample) -> Fit:
-    """Fit a round projected NFW halo and a floor: ln_at_rs (intensity at R = r_s), ln_rs (arcsec), floor."""
+    """Fit a circular projected NFW halo and a floor: ln_at_rs (intensity at R = r_s), ln_rs (arcsec), floor."""
     inner, outer = _levels(sample)
     start = np.array([math.log(inner / 3.0), math.log(40.0), 0.5 * outer])
     return fit(sample, _nfw_model(), start, np.array([0.5, 0.5, max(outer, 0.02 * inner)]))
 
 
 def fit_ring(sample: Sample, r_lo: float, r_hi: float, floor: float) -> Fit:
-    """Fit amplitude R^-slope of one ellipse, on a floor that is given, inside one annulus.
+    """Fit amplitude R^-slope on concentric ellipses, plus a fixed floor, within one annulus.
 
-    An annulus tells the shape only where the intensity falls: slope and shape are fitted together.
+    Within an annulus the shape is constrained only if the intensity falls with radius, so slope and shape are fitted
+    together.
 
     Returns
     -------
     Fit
-        Parameters ln_pivot (intensity at the annulus's middle), slope, e1, e2.
+        Parameters ln_pivot (intensity at the central radius of the annulus), slope, e1, e2.
     """
     pivot = math.sqrt(r_lo * r_hi)
 

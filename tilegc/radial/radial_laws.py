@@ -1,7 +1,7 @@
 """Sources, kappa, light and rho against radius over all fields: annuli, laws and shapes (algorithm.md, section 12).
 
-Annuli are round, and elliptical with the ellipse that the sources themselves give; laws are fitted to the
-sources' positions, not to annuli.
+Annuli are circular, and elliptical with the ellipse fitted to the sources. Laws are fitted to the positions of the
+sources, not to annuli.
 """
 
 from __future__ import annotations
@@ -15,36 +15,37 @@ import numpy as np
 
 from tilegc.kernels.groups import groups
 from tilegc.phases.partials import Table
+from tilegc.radial.contamination import Contamination
 from tilegc.radial.intensity import Fit, Sample
-from tilegc.radial.profile import ANNULUS_AREA, Contamination
-from tilegc.radial.profile_laws import Shape, elliptical_radius, fit_cored, fit_nfw, fit_ring, shape_of
+from tilegc.radial.profile import ANNULUS_AREA
+from tilegc.radial.profile_laws import Shape, elliptical_radius, fit_cored, fit_nfw, fit_ring, fitted_shape
 from tilegc.skygrid.cells import SkyCells
 from tilegc.skygrid.lens_models import Realisations
 
 __all__ = ["LAWS", "MAPS", "RINGS", "Radial", "fitted", "radial", "sample_of", "shapes_of_map"]
 
 LAWS: Final = ("elliptical", "nfw", "cored")
-"""Laws of the sources' intensity, the one that takes longest first."""
+"""Laws fitted to the sources, the slowest fit first."""
 
 MAPS: Final = ("kappa", "light", "rho")
-"""Maps whose shapes stand beside that of the sources."""
+"""Maps whose shapes are compared with that of the sources."""
 
 RINGS = (3.0, 8.0, 15.0, 25.0, 40.0, 60.0)
-"""Edges, arcsec, of the annuli in which shapes are measured."""
+"""Edges in arcsec of the annuli in which shapes are measured."""
 
 RING_SOURCES = 50
-"""Sources below which an annulus has no shape."""
+"""Minimum number of sources for the shape of an annulus."""
 
 FINENESS = 15.0
-"""Radius over the side of the cells by which areas are counted, at least."""
+"""Minimum ratio of radius to side of the cells with which areas are summed."""
 
 COARSE = (8, 4, 2)
-"""Cells of the sky grid a side that are taken together far out, where nothing changes within them."""
+"""Sides, in cells of the sky grid, of the squares into which cells are joined far out, where the law hardly varies."""
 
 
 @dataclass(frozen=True)
 class Radial:
-    """What depends on radius."""
+    """Results that depend on radius."""
 
     annuli: Table
     """Columns of `schema.RADIAL`."""
@@ -54,7 +55,7 @@ class Radial:
     elliptical: Fit
     nfw: Fit
     shape: Shape
-    """Of the elliptical fit."""
+    """Shape of the elliptical fit."""
 
 
 def radial(
@@ -71,18 +72,19 @@ def radial(
     Parameters
     ----------
     cells : SkyCells
+        The sky grid.
     sources : table
-        Columns field, ra, dec (deg) of the sources that `cells` counts.
+        Columns field, ra, dec (deg) of the sources counted in `cells`.
     edges : tuple of float
-        Of the annuli, arcsec.
+        Edges of the annuli in arcsec.
     contamination : Contamination
         Subtracted in `n_corrected`.
     fits : mapping
-        `fitted` of every name in `LAWS`.
+        Result of `fitted` for every name in `LAWS`.
     shapes : mapping
-        `shapes_of_map` of every name in `MAPS`.
+        Result of `shapes_of_map` for every name in `MAPS`.
     members : Realisations, optional
-        Of the lens model: their scatter is the error of kappa.
+        Realisations of the lens model, whose scatter is the error of kappa.
     """
     elliptical = fits["elliptical"]
     e1, e2 = (elliptical[name] if np.isfinite(elliptical[name]) else 0.0 for name in ("e1", "e2"))
@@ -116,29 +118,29 @@ def radial(
         fits["cored"],
         elliptical,
         fits["nfw"],
-        shape_of(elliptical) if np.isfinite(elliptical.values).all() else Shape(*[np.nan] * 4),
+        fitted_shape(elliptical) if np.isfinite(elliptical.values).all() else Shape(*[np.nan] * 4),
     )
 
 
 def fitted(name: str, cells: SkyCells, sources: Table) -> Fit:
-    """Fit one of `LAWS` to the sources' positions; parameters as for `radial`."""
+    """Fit one of `LAWS` to the positions of the sources; parameters as for `radial`."""
     sample = sample_of(cells, sources)
     return fit_nfw(sample) if name == "nfw" else fit_cored(sample, elliptical=name == "elliptical")
 
 
 def shapes_of_map(name: str, cells: SkyCells) -> Table:
-    """Return axis ratio and position angle of one of `MAPS` in rings about the centre: rows of `schema.SHAPE`."""
+    """Return axis ratio and position angle of one of `MAPS` in rings around the centre: rows of `schema.SHAPE`."""
     values = {"kappa": lambda: cells.kappa, "light": lambda: _light(cells), "rho": lambda: _rho(cells)}[
         name
     ]()
-    there = cells.kept & np.isfinite(values) & (values > 0)
+    known = cells.kept & np.isfinite(values) & (values > 0)
     area = cells.good_area.sum(axis=0)
-    xi, eta, part, weight = _gathered(cells, np.where(there, area, 0.0), np.where(there, area * values, 0.0))
+    xi, eta, part, weight = _gathered(cells, np.where(known, area, 0.0), np.where(known, area * values, 0.0))
     return _shapes(name, Sample(xi, eta, weight, xi, eta, part), 0.0)
 
 
 def sample_of(cells: SkyCells, sources: Table) -> Sample:
-    """Return the sources in kept cells at their own places, and the good area, coarser far out."""
+    """Return the sources in cells with sufficient area, and the good area, in larger squares far out."""
     use = cells.kept_at(sources["ra"], sources["dec"])
     use &= cells.owned(sources["ra"], sources["dec"], sources["field"])
     xi, eta = cells.grid.offsets(sources["ra"][use], sources["dec"][use])
@@ -158,32 +160,32 @@ def _annuli(
     light, rho = _light(cells), _rho(cells)
     for r_lo, r_hi in itertools.pairwise(edges):
         ring = (radius >= r_lo) & (radius < r_hi)
-        here = kept & ring
-        good = float(area[here].sum())
+        inside_annulus = kept & ring
+        good = float(area[inside_annulus].sum())
         if good < ANNULUS_AREA:
             continue
-        n = int(count[here].sum())
+        n = int(count[inside_annulus].sum())
         error = np.sqrt(n) / good
         yield (
             geometry,
             r_lo,
             r_hi,
-            float((radius[here] * area[here]).sum()) / good,
+            float((radius[inside_annulus] * area[inside_annulus]).sum()) / good,
             good,
             n,
             n / good,
             error,
             n / good - contamination.n,
             float(np.hypot(error, contamination.err)),
-            _mean(cells.kappa[here]),
-            _scatter(members, here),
-            _mean(light[here]),
+            _mean(cells.kappa[inside_annulus]),
+            _scatter(members, inside_annulus),
+            _mean(light[inside_annulus]),
             _mean(rho[ring]),
         )
 
 
 def _scatter(members: Realisations | None, here: np.ndarray) -> float:
-    """Return the standard deviation of the realisations' means; NaN where they do not cover the annulus."""
+    """Return the standard deviation of the means of the realisations; NaN if they do not cover the annulus."""
     if members is None:
         return np.nan
     box = members.box
@@ -195,7 +197,7 @@ def _scatter(members: Realisations | None, here: np.ndarray) -> float:
 
 
 def _shapes(tracer: str, sample: Sample, floor: float) -> Table:
-    """Return axis ratio and position angle of a tracer in rings about the centre."""
+    """Return axis ratio and position angle of a tracer in rings around the centre."""
     rows: list[tuple[object, ...]] = []
     counted = tracer == "sources"
     for r_lo, r_hi in itertools.pairwise(RINGS):
@@ -203,17 +205,17 @@ def _shapes(tracer: str, sample: Sample, floor: float) -> Table:
         whole_ring = np.pi * (r_hi**2 - r_lo**2)
         if ring.area.sum() < 0.5 * whole_ring or (counted and ring.weight.sum() < RING_SOURCES):
             continue
-        found = fit_ring(sample, r_lo, r_hi, floor)
-        if found.at_bound or not np.isfinite(found.values).all():
+        ring_fit = fit_ring(sample, r_lo, r_hi, floor)
+        if ring_fit.at_bound or not np.isfinite(ring_fit.values).all():
             continue
-        shape = shape_of(found)
+        shape = fitted_shape(ring_fit)
         rows.append(
             (
                 tracer,
                 r_lo,
                 r_hi,
-                float(found.n) if counted else np.nan,
-                found["slope"],
+                float(ring_fit.n) if counted else np.nan,
+                ring_fit["slope"],
                 shape.axis_ratio,
                 shape.axis_ratio_err if counted else np.nan,
                 shape.position_angle,
@@ -235,20 +237,20 @@ def _shapes(tracer: str, sample: Sample, floor: float) -> Table:
 
 
 def _light(cells: SkyCells) -> np.ndarray:
-    """Return light less that of the farthest tenth of the cells (eta, xi); NaN where no cell is kept."""
+    """Return the light minus that of the farthest tenth of the cells, (eta, xi); NaN without sufficient good area."""
     kept = cells.kept
     owner = (
         np.take_along_axis(cells.light, cells.owner[None], axis=0)[0] if kept.size else np.zeros(kept.shape)
     )
-    there = kept & np.isfinite(owner)
-    if not there.any():
+    known = kept & np.isfinite(owner)
+    if not known.any():
         return np.full(kept.shape, np.nan)
-    far = there & (cells.radius >= np.quantile(cells.radius[there], 0.9))
-    return np.where(there, owner - _mean(owner[far]), np.nan)
+    far = known & (cells.radius >= np.quantile(cells.radius[known], 0.9))
+    return np.where(known, owner - _mean(owner[far]), np.nan)
 
 
 def _rho(cells: SkyCells) -> np.ndarray:
-    """Return the kernel sum of the field to which each cell belongs; NaN under half of a cell's area."""
+    """Return the kernel sum of the field that owns each cell; NaN if less than half of the cell is inside."""
     if not cells.kappa.size:
         return np.zeros(cells.kappa.shape)
     owner = cells.owner[None]
@@ -258,10 +260,10 @@ def _rho(cells: SkyCells) -> np.ndarray:
 
 
 def _gathered(cells: SkyCells, area: np.ndarray, *sums: np.ndarray) -> tuple[np.ndarray, ...]:
-    """Return places and sums of cells with area, in larger squares the farther out.
+    """Return positions and sums of cells with area, in larger squares the farther out.
 
-    A square is taken whole where its side is below a fifteenth of its distance; its place is the area's
-    centre of gravity.
+    A square is used as a whole if its side is below a fifteenth of its distance; its position is the centroid of its
+    area.
     """
     pixel = cells.grid.pixel
     rows, columns = np.nonzero(area > 0)

@@ -5,10 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from tilegc.phases.partials import Table
-from tilegc.radial.contamination import Component
+from tilegc.radial.contamination import Component, Contamination
 from tilegc.radial.mass_table import Line
 from tilegc.radial.masses import Masses
-from tilegc.radial.profile import Contamination
 from tilegc.radial.radial_laws import Radial
 from tilegc.skygrid.lens_models import Peak
 

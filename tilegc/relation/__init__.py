@@ -1,1 +1,1 @@
-"""Number density of sources against convergence: boxes, likelihood, kernel, ranking, sensitivity."""
+"""Counts of sources against convergence: boxes, likelihood, kernel, ranking of maps, and sensitivity."""

@@ -1,9 +1,9 @@
-"""What the errors of a lens map do to the law that is fitted with it.
+"""Attenuation of the law by the errors of the lens map.
 
-A wrong kappa flattens the law: counts that belong to one kappa are booked under others. The lens modellers'
-range maps tell how wrong. Taking the map for the truth and each range map for the map that one would have had,
-the exact expected counts of the law are fitted again: what becomes of c is the attenuation, and c over it is
-what would have been found without errors.
+An error of kappa flattens the law, because counts are attributed to the wrong kappa. The range maps of the lens
+modellers show how large the errors are. Each of them in turn is used as the map that one would have had, with the
+actual map as the truth: the law is fitted again to the exact expected counts. The ratio of the recovered c to the
+true one is the attenuation, and c divided by it is the value that would have been found without errors.
 """
 
 from __future__ import annotations
@@ -15,36 +15,37 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
-from tilegc.relation.counts_law import BoxCounts, Law, fit_law
+from tilegc.relation.counts import BoxCounts, Law
+from tilegc.relation.counts_law import fit_law
 
 __all__ = ["Attenuation", "attenuation"]
 
 Floats = NDArray[np.float64]
 
 SURE: Final = 3.0
-"""Errors by which the ratio must differ from 0 before c is divided by it."""
+"""The ratio must differ from 0 by this many errors before c is divided by it."""
 
 
 @dataclass(frozen=True)
 class Attenuation:
-    """What range maps make of c.
+    """Effect of the range maps on c.
 
-    NaN where fewer than half of them, or than two, give a law back: those that do are not like the others.
+    NaN if fewer than two range maps, or fewer than half of them, recover a law: those that do would not be
+    representative.
     """
 
     realisations: int
-    """Range maps that could be fitted: with a power that lies on none of its bounds."""
+    """Number of range maps that could be fitted with a power inside its bounds."""
     kappa_rms: float
-    """Root mean square of kappa over the map's kappa less 1, by area, over all range maps."""
+    """Area-weighted rms of kappa relative to the kappa of the map, minus 1, over all range maps."""
     ratio: float
-    """Mean over range maps of the c that they give back, over the one that was put in."""
+    """Mean over range maps of the recovered c, relative to the true one."""
     ratio_err: float
-    """Error of that mean."""
+    """Error of this mean."""
     c_corrected: float
-    """c of the law over the ratio; NaN where that is not known to a third of itself."""
+    """c of the law divided by the ratio; NaN if the ratio is not known to a third of its value."""
     c_scatter: float
-    """Standard deviation of c over range maps, the counts being those that were found: the lens map's share in
-    the error of c."""
+    """Standard deviation of c over range maps for the observed counts: the lens map's share in the error of c."""
 
 
 def attenuation(
@@ -58,24 +59,24 @@ def attenuation(
     boxes: Callable[[Floats, Floats], BoxCounts],
     light: Floats | None = None,
 ) -> Attenuation:
-    """Estimate how errors of the lens map flatten the law.
+    """Estimate how far errors of the lens map flatten the law.
 
     Parameters
     ----------
     kappa : float64 (eta, xi)
         The map with which the law was fitted.
     ensemble : iterable of float64 (eta, xi)
-        Range maps, on the same cells; NaN: no data.
+        Range maps on the same cells; NaN where there are no data.
     area, count : float64 (eta, xi)
-        Effective area (arcsec^2) and sources of each cell.
+        Effective area (arcsec^2) and number of sources of each cell.
     use : bool (eta, xi)
         Cells that entered the fit.
     law : Law
         The fit.
     boxes : callable
-        Makes boxes of (kappa, count), as they were for the fit: `gather`, and the outer field.
+        Makes the boxes from (kappa, count), in the same way as for the fit.
     light : float64 (eta, xi), optional
-        Light of galaxies in each cell, where the law has a term for it.
+        Light of galaxies in each cell, if the law has a term for it.
     """
     there = use & np.isfinite(kappa) & (area > 0)
     positive = np.where(there & (kappa > 0), kappa, 0.0)
@@ -93,7 +94,7 @@ def attenuation(
             exact = replace(exact, outer=outer)
         back = fit_law(exact, dispersion=law.dispersion, begin=law)
         again = fit_law(boxes(values, count), dispersion=law.dispersion, begin=law)
-        # A power that ends on its bound is no measurement: neither is a mean over those that do not.
+        # A power at its bound is not a measurement, and a mean over the others alone would be biased.
         if back.free[1] and again.free[1]:
             put_in.append(back.c)
             found.append(again.c)

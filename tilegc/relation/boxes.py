@@ -15,14 +15,14 @@ from tilegc.skygrid.cells import SkyCells
 __all__ = ["Boxes", "Comparison", "Relation", "binned_law", "boxes", "compare", "fit", "index_difference"]
 
 BOX_FILLED = 0.8
-"""Share of a box that must be good area."""
+"""Minimum fraction of good area of a box."""
 
 BINS = 15
 BIN_FILLED = 5
-"""Boxes from which a bin enters the fit."""
+"""Minimum number of boxes for a bin to enter the fit."""
 
 ON_EDGE = 1e-9
-"""Bins by which a box may miss the edge on which it lies."""
+"""Tolerance, in bins, within which a box below an edge counts as lying on it."""
 
 RESAMPLES = 200
 RESAMPLE_SEED = 20260212
@@ -30,18 +30,18 @@ RESAMPLE_SEED = 20260212
 
 @dataclass(frozen=True)
 class Boxes:
-    """Boxes with enough good area and a kappa; 1-D arrays of one length."""
+    """Boxes with sufficient good area and a kappa; 1-D arrays of equal length."""
 
     xi: np.ndarray
-    """Centre, arcsec east."""
+    """Centre in arcsec east of the cluster centre."""
     eta: np.ndarray
-    """Centre, arcsec north."""
+    """Centre in arcsec north of the cluster centre."""
     area: np.ndarray
-    """Good area, arcsec^2."""
+    """Good area in arcsec^2."""
     count: np.ndarray
-    """Sources."""
+    """Number of sources."""
     kappa: np.ndarray
-    """Mean kappa of the box's cells."""
+    """Mean kappa of the cells in the box."""
 
     @property
     def n(self) -> np.ndarray:
@@ -52,19 +52,19 @@ class Boxes:
 
 @dataclass(frozen=True)
 class Relation:
-    """kappa = amplitude x n^index at the reference source redshift, from binned boxes; NaN: no fit."""
+    """kappa = amplitude x n^index at the reference source redshift, from binned boxes; NaN if there is no fit."""
 
     amplitude: float
     amplitude_err: float
     index: float
     index_err: float
     bins: dict[str, np.ndarray]
-    """Columns of `schema.RELATION`; row -1 holds the boxes without a source."""
+    """Columns of `schema.RELATION`; row -1 contains the boxes without a source."""
 
 
 @dataclass(frozen=True)
 class Comparison:
-    """kappa against rho, cell by cell; NaN where there is nothing to compare."""
+    """Comparison of kappa with rho, cell by cell; NaN if there is nothing to compare."""
 
     beta: float
     """sum(kappa rho) / sum(rho^2), arcsec^alpha."""
@@ -75,16 +75,16 @@ class Comparison:
 
 
 def boxes(cells: SkyCells, side: float, count: np.ndarray | None = None) -> Boxes:
-    """Gather cells into boxes of `side` arcsec whose edges are whole multiples of it from the centre.
+    """Gather cells into boxes of `side` arcsec, with edges at integer multiples of `side` from the centre.
 
     Parameters
     ----------
     cells : SkyCells
-        Its extent is a whole number of boxes.
+        The sky grid; it extends over an integer number of boxes.
     side : float
-        arcsec.
+        Side of the boxes in arcsec.
     count : int64 (eta, xi), optional
-        Sources per cell; those of the catalogue where not given.
+        Sources per cell; by default those of the catalogue.
     """
     cells_a_side = round(side / cells.grid.pixel)
     kept = cells.kept
@@ -115,7 +115,7 @@ def boxes(cells: SkyCells, side: float, count: np.ndarray | None = None) -> Boxe
 def fit(found: Boxes) -> Relation:
     """Bin the boxes in log n, and fit log kappa = log A + b log n to the bins by unweighted least squares.
 
-    Errors are the standard deviations over resamples of the boxes.
+    The errors are standard deviations over resamples of the boxes.
     """
     filled = found.count > 0
     n, kappa = found.n[filled], found.kappa[filled]
@@ -139,16 +139,16 @@ def fit(found: Boxes) -> Relation:
 
 
 def binned_law(found: Boxes) -> tuple[float, float]:
-    """Return A and b as `fit` finds them, without errors; NaN: no fit."""
+    """Return A and b as in `fit`, without errors; NaN if there is no fit."""
     filled = found.count > 0
     n = found.n[filled]
     return _line(_bin(n, found.kappa[filled], _edges(n)))
 
 
 def index_difference(a: Boxes, b: Boxes) -> tuple[float, float]:
-    """Return by how much the indices of two sets of counts in the same boxes differ, and the error of that.
+    """Return the difference between the indices from two sets of counts in the same boxes, and its error.
 
-    Both are fitted to the same resamples of the boxes: what moves them together is no error of their difference.
+    Both are fitted to the same resamples of the boxes, so that common fluctuations do not contribute to the error.
     """
     limits = [_edges(one.n[one.count > 0]) for one in (a, b)]
 
@@ -165,7 +165,7 @@ def index_difference(a: Boxes, b: Boxes) -> tuple[float, float]:
 
 
 def _edges(n: np.ndarray) -> np.ndarray:
-    """Return the edges of equal bins in log n."""
+    """Return the edges of bins of equal width in log n."""
     return np.geomspace(n.min(), n.max(), BINS + 1) if n.size and n.max() > n.min() else np.zeros(0)
 
 
@@ -175,7 +175,7 @@ def _resamples(size: int) -> Iterator[np.ndarray]:
 
 
 def _spread(lines: list[tuple[float, float]]) -> tuple[float, float]:
-    """Return the standard deviations of A and b over resamples; NaN with fewer than two that could be fitted."""
+    """Return the standard deviations of A and b over resamples; NaN if fewer than two could be fitted."""
     fitted = np.array(lines).reshape(-1, 2)
     fitted = fitted[np.isfinite(fitted).all(axis=1)]
     if len(fitted) < 2:
@@ -188,8 +188,8 @@ def _bin(n: np.ndarray, kappa: np.ndarray, edges: np.ndarray) -> dict[str, np.nd
     count = max(edges.size - 1, 0)
     which = np.zeros(0, np.int64)
     if count:
-        # Counts are small integers over few areas, so many boxes lie on an edge: they belong to the bin above,
-        # whatever the last bits of the logarithms say.
+        # Counts are small integers over a few areas, so many boxes lie on an edge. They belong to the bin above it,
+        # whatever the last bits of the logarithms.
         place = count * np.log(n / edges[0]) / np.log(edges[-1] / edges[0])
         which = np.clip(np.floor(place + ON_EDGE), 0, count - 1).astype(np.int64)
     boxes_in = np.bincount(which, minlength=count)
@@ -209,7 +209,7 @@ def _bin(n: np.ndarray, kappa: np.ndarray, edges: np.ndarray) -> dict[str, np.nd
 
 
 def _line(rows: dict[str, np.ndarray]) -> tuple[float, float]:
-    """Return A and b of the bins with enough boxes; NaN with fewer than two."""
+    """Return A and b from the bins with enough boxes; NaN if there are fewer than two."""
     with np.errstate(invalid="ignore"):
         use = (rows["n_boxes"] >= BIN_FILLED) & (rows["kappa_mean"] > 0)
     if use.sum() < 2:
@@ -221,7 +221,7 @@ def _line(rows: dict[str, np.ndarray]) -> tuple[float, float]:
 
 
 def compare(cells: SkyCells, field: int, max_radius: float) -> Comparison:
-    """Compare kappa with the kernel sum of one field, cell by cell within `max_radius` arcsec."""
+    """Compare kappa with the kernel sum of one field, cell by cell, within `max_radius` arcsec."""
     use = cells.inside_of(field) & np.isfinite(cells.kappa) & (cells.radius < max_radius)
     kappa, rho = cells.kappa[use], cells.rho[field][use]
     power = float((rho * rho).sum())

@@ -1,10 +1,10 @@
-"""How residual counts hang together on the sky, and the errors of a law that follow.
+"""Spatial correlation of the residual counts, and its effect on the errors of a law.
 
-Sources cluster beyond any law of kappa, so that neighbouring boxes are not independent and Fisher's errors are
-too small.  The two-point function of the residuals, xi(d) = sum r r' / sum m m' over pairs of boxes, with m what the
-law expects above its floor, is fitted by A exp(-d / l) or A exp(-d^2 / 2 l^2) out to 30 arcsec; with V the
-covariance of the score that it gives, the law's covariance is F^-1 V F^-1, F being the Fisher information: the
-sandwich.  At no distance the scatter is that of the counts' own distribution.
+Sources cluster more than any law of kappa predicts, so that neighbouring boxes are not independent and Fisher errors
+are too small. The two-point function of the residuals, xi(d) = sum r r' / sum m m' over pairs of boxes, where m is
+the expectation of the law above its floor, is fitted with A exp(-d / l) or A exp(-d^2 / 2 l^2) out to 30 arcsec. If V
+is the covariance of the score implied by it, the covariance of the law is the sandwich F^-1 V F^-1, where F is the
+Fisher information. At zero distance the scatter is that of the distribution of the counts.
 """
 
 from __future__ import annotations
@@ -16,42 +16,43 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import fft
 
-from tilegc.relation.counts_law import LEAST_MEAN, BoxCounts, Law, products
+from tilegc.relation.counts import BoxCounts, Law
+from tilegc.relation.counts_law import LEAST_MEAN, products
 
 __all__ = ["Clumping", "clumping", "sandwich"]
 
 Floats = NDArray[np.float64]
 
 REACH: Final = 30.0
-"""Separation, arcsec, out to which pairs count."""
+"""Maximum separation of pairs in arcsec."""
 
 LENGTHS: Final = (1.0, 1.5, 2.0, 3.0, 4.0, 6.0, 8.0)
-"""Scale lengths that are tried, arcsec."""
+"""Scale lengths that are tried, in arcsec."""
 
 SHAPES: Final = ("exponential", "gaussian")
 
 DEGENERATE = 1e-14
-"""Smallest over largest eigenvalue of an information below which it has no inverse."""
+"""Ratio of the smallest to the largest eigenvalue below which the information cannot be inverted."""
 
 SURE: Final = 4.0
-"""Gain in chi^2 from which the residuals are taken as correlated."""
+"""Minimum gain in chi^2 for the residuals to count as correlated."""
 
 
 @dataclass(frozen=True)
 class Clumping:
-    """xi(d) = variance x shape(d / length) of the residuals, relative to what the law expects above its floor."""
+    """xi(d) = variance x shape(d / length) of the residuals, relative to the expectation of the law above its floor."""
 
     variance: float
-    """0 where the pairs do not tell."""
+    """0 if the pairs show no correlation."""
     length: float
-    """arcsec."""
+    """Scale length in arcsec."""
     shape: str
-    """exponential, exp(-x), or gaussian, exp(-x^2 / 2)."""
+    """Either exponential, exp(-x), or gaussian, exp(-x^2 / 2)."""
     gain: float
-    """In chi^2 over no correlation at all."""
+    """Gain in chi^2 relative to no correlation."""
 
     def correlation(self, distance: Floats) -> Floats:
-        """Return the shape at these separations, arcsec."""
+        """Return the shape at these separations in arcsec."""
         return _shape(self.shape, distance / self.length)
 
 
@@ -62,28 +63,28 @@ def _shape(name: str, x: Floats) -> Floats:
 
 @dataclass(frozen=True, eq=False)
 class _Lattice:
-    """The lattice of boxes, padded so that a cyclic convolution reaches no box twice."""
+    """The lattice of boxes, padded so that a cyclic convolution does not wrap around onto a box."""
 
     row: NDArray[np.int64]
     column: NDArray[np.int64]
     shape: tuple[int, int]
     distance: Floats
-    """Of each lag, arcsec, wrapped; of the padded shape."""
+    """Distance of each lag in arcsec, wrapped; of the padded shape."""
 
     def spread(self, values: Floats) -> Floats:
-        """Put values of boxes on the padded lattice."""
+        """Put the values of boxes onto the padded lattice."""
         placed = np.zeros(self.shape)
         placed[self.row, self.column] = values
         return placed
 
     def convolved(self, values: Floats, kernel: Floats) -> Floats:
-        """Return sum over boxes b' of kernel(b - b') values(b'); (box,)."""
+        """Return the sum over boxes b' of kernel(b - b') values(b'); (box,)."""
         product = fft.rfft2(self.spread(values)) * fft.rfft2(kernel)
         result: Floats = fft.irfft2(product, self.shape)[self.row, self.column]
         return result
 
     def pairs(self, values: Floats) -> Floats:
-        """Return sum over pairs of boxes of the product of their values, lag by lag."""
+        """Return the sum over pairs of boxes of the product of their values, lag by lag."""
         transform = fft.rfft2(self.spread(values))
         products: Floats = fft.irfft2(np.abs(transform) ** 2, self.shape)
         return products
@@ -102,7 +103,7 @@ def _lattice(data: BoxCounts) -> _Lattice:
 def clumping(data: BoxCounts, law: Law) -> Clumping:
     """Fit the two-point function of the residuals of a law.
 
-    Each lag counts with the variance that independent counts would give it.
+    Each lag is weighted with the variance expected for independent counts.
     """
     above = law.a * data.powers(law.c)[0]
     mu = np.maximum(data.expected(law), LEAST_MEAN)
@@ -110,14 +111,14 @@ def clumping(data: BoxCounts, law: Law) -> Clumping:
     near = (lattice.distance > 0) & (lattice.distance <= REACH)
     found, model = (lattice.pairs(values)[near] for values in (data.count - mu, above))
     distance = lattice.distance[near]
-    # The variance of a product of two counts is that of one times that of the other.
+    # The variance of a product of two independent residuals is the product of their variances.
     noise = lattice.pairs(mu * (1.0 + law.dispersion * mu))[near]
     there = noise > 1e-9 * max(float(noise.max(initial=0.0)), LEAST_MEAN)
     best = Clumping(0.0, LENGTHS[0], SHAPES[0], 0.0)
     for name in SHAPES:
         for length in LENGTHS:
             form = model[there] * _shape(name, distance[there] / length)
-            # Every pair stands at two lags, so that chi^2 counts each of them twice.
+            # Every pair occurs at two lags, so chi^2 counts each pair twice.
             weight = float((form * form / noise[there]).sum()) / 2.0
             size = float((form * found[there] / noise[there]).sum()) / 2.0
             gain = size**2 / weight if size > 0 else 0.0
@@ -127,14 +128,14 @@ def clumping(data: BoxCounts, law: Law) -> Clumping:
 
 
 def sandwich(data: BoxCounts, law: Law, found: Clumping) -> Floats:
-    """Return the covariance of (ln a, c, f), and g where there is light; zero for a parameter that was not free.
+    """Return the covariance of (ln a, c, f), and g if there is light; zero for a parameter that was not free.
 
     Parameters
     ----------
     data, law : BoxCounts, Law
-        The counts, and the law that was fitted to them.
+        The counts, and the law fitted to them.
     found : Clumping
-        Of the same; with a variance of 0 the result is the inverse of the information.
+        Correlation of the residuals; if its variance is 0 the result is the inverse of the information.
     """
     jacobian, mu = data.jacobian(law), np.maximum(data.expected(law), LEAST_MEAN)
     score = jacobian / (mu * (1.0 + law.dispersion * mu))
@@ -161,12 +162,12 @@ def sandwich(data: BoxCounts, law: Law, found: Clumping) -> Floats:
 
 
 def _widened(information: Floats, middle: Floats) -> Floats:
-    """Return F^-1 V F^-1, no direction narrower than F^-1; NaN where F is not positive definite.
+    """Return F^-1 V F^-1, in no direction narrower than F^-1; NaN if F is not positive definite.
 
-    The fitted xi is noisy and need not belong to any field, so that V could be narrower than F somewhere.
+    The fitted xi is noisy and need not be a valid correlation function, so that V could be narrower than F somewhere.
     """
     value, vector = np.linalg.eigh(information)
-    if not value[0] > DEGENERATE * value[-1]:  # a handful of sources: some direction is not measured at all
+    if not value[0] > DEGENERATE * value[-1]:  # a handful of sources does not constrain every direction
         return np.full_like(information, np.nan)
     root = (vector / np.sqrt(value)) @ vector.T
     ratio, direction = np.linalg.eigh(root @ middle @ root)

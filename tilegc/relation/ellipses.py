@@ -1,8 +1,8 @@
-"""Whether counts follow a map beyond that both fall with radius.
+"""Test whether counts follow a map beyond their common decrease with radius.
 
-The averages on ellipses of the map's own shape are taken off both; what is left of the counts is correlated with
-what is left of the map.  The null: Poisson counts of the elliptical averages alone, treated in the same way; and
-the true residuals turned about the centre, which keeps their clumps.
+The averages on ellipses with the shape of the map are subtracted from both, and the residuals of the counts are
+correlated with those of the map. There are two null hypotheses: Poisson counts of the elliptical averages alone,
+treated in the same way; and the true residuals rotated about the centre, which preserves their clumps.
 """
 
 from __future__ import annotations
@@ -14,30 +14,30 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.spatial import cKDTree
 
-__all__ = ["BeyondRadius", "Ellipse", "beyond_radius", "shape_of"]
+__all__ = ["BeyondRadius", "Ellipse", "beyond_radius", "moment_ellipse"]
 
 Floats = NDArray[np.float64]
 
 STEP: Final = 4.0
-"""Width of the elliptical annuli, arcsec."""
+"""Width of the elliptical annuli in arcsec."""
 
 DRAWS: Final = 400
 SEED: Final = 20260215
 
 TURNS: Final = tuple(range(30, 331, 15))
-"""Angles of the turned residuals, degrees along the ellipse."""
+"""Angles, in degrees along the ellipse, by which the residuals are rotated."""
 
 
 @dataclass(frozen=True)
 class Ellipse:
-    """The shape of a map about the centre."""
+    """Shape of a map around the centre."""
 
     axis_ratio: float
     position_angle: float
-    """Of the major axis, degrees east of north, 0 to 180."""
+    """Position angle of the major axis in degrees east of north, 0 to 180."""
 
     def polar(self, xi: Floats, eta: Floats) -> tuple[Floats, Floats]:
-        """Return elliptical radius (arcsec, the circle's of the same area) and angle along the ellipse."""
+        """Return the elliptical radius (that of a circle of equal area, arcsec) and the angle along the ellipse."""
         angle = np.radians(self.position_angle)
         along = xi * np.sin(angle) + eta * np.cos(angle)
         across = xi * np.cos(angle) - eta * np.sin(angle)
@@ -47,30 +47,30 @@ class Ellipse:
 
 @dataclass(frozen=True)
 class BeyondRadius:
-    """Correlation of what is left of counts and map; NaN: too little to tell."""
+    """Correlation of the residuals of counts and map; NaN if there are too few boxes."""
 
     correlation: float
     null_mean: float
     null_std: float
-    """Over Poisson counts of the elliptical averages."""
+    """Standard deviation over Poisson realisations of the elliptical averages."""
     p_value: float
-    """Share of those that correlate as much or more, the counts themselves being one."""
+    """Fraction of realisations with at least the same correlation, the counts themselves included."""
     turned_std: float
-    """Scatter of the correlation with the residuals turned about the centre."""
+    """Standard deviation of the correlation with the residuals rotated about the centre."""
     ellipse: Ellipse
 
 
-def shape_of(values: Floats, xi: Floats, eta: Floats, radius: float, rounds: int = 20) -> Ellipse:
+def moment_ellipse(values: Floats, xi: Floats, eta: Floats, radius: float, rounds: int = 20) -> Ellipse:
     """Return axis ratio and position angle of a map from its second moments within an ellipse.
 
     Parameters
     ----------
     values, xi, eta : float64
-        Map and places (arcsec) of its cells, of one shape; NaN: no data.
+        Map and positions (arcsec) of its cells, of the same shape; NaN where there are no data.
     radius : float
-        Of the circle of the same area, arcsec.
+        Radius in arcsec of a circle of the same area as the ellipse.
     rounds : int
-        Times that the ellipse is adapted to the moments within it.
+        Number of times that the ellipse is adapted to the moments within it.
     """
     found = Ellipse(1.0, 0.0)
     for _ in range(rounds):
@@ -81,7 +81,7 @@ def shape_of(values: Floats, xi: Floats, eta: Floats, radius: float, rounds: int
         x, y, total = xi[inside], eta[inside], float(weight.sum())
         if not total > 0:
             return found
-        # Moments of a flat map in the ellipse are the ellipse's own, so that iteration converges on the map's.
+        # The moments of a flat map are those of the ellipse itself; dividing them out makes the iteration converge.
         xx, yy, xy = (float((weight * product).sum()) / total for product in (x * x, y * y, x * y))
         value, vector = np.linalg.eigh(np.array([[xx, xy], [xy, yy]]))
         major = vector[:, 1]
@@ -106,11 +106,11 @@ def beyond_radius(
     Parameters
     ----------
     xi, eta : (box,) float64
-        Centres, arcsec.
+        Centres in arcsec.
     area, count, kappa : (box,) float64
-        Effective area, arcsec^2; sources; mean kappa.
+        Effective area (arcsec^2), sources, and mean kappa of each box.
     ellipse : Ellipse
-        On which averages are taken.
+        Shape of the annuli on which averages are taken.
     """
     nothing = BeyondRadius(np.nan, np.nan, np.nan, np.nan, np.nan, ellipse)
     use = (area > 0) & np.isfinite(kappa)
@@ -156,7 +156,7 @@ def beyond_radius(
 
 
 class _Average:
-    """Means over elliptical annuli, interpolated between them."""
+    """Means in elliptical annuli, interpolated between them."""
 
     def __init__(self, radius: Floats, area: Floats) -> None:
         ring = np.floor(radius / STEP).astype(np.int64)
@@ -166,13 +166,13 @@ class _Average:
         self._middle = np.bincount(ring, area * radius)[self._filled] / self._total
 
     def of(self, sums: Floats) -> Floats:
-        """Return the mean per area at each box, of what is summed in the boxes."""
+        """Return the mean per unit area at each box of a quantity summed in boxes."""
         mean = np.bincount(self._ring, sums)[self._filled] / self._total
         smooth: Floats = np.interp(self._radius, self._middle, mean)
         return smooth
 
 
 def _correlation(a: Floats, b: Floats) -> float:
-    """Return the correlation about zero: residuals have no mean."""
+    """Return the correlation about zero, since residuals have zero mean."""
     power = float(np.sqrt((a * a).sum() * (b * b).sum()))
     return float((a * b).sum()) / power if power > 0 else float("nan")

@@ -1,4 +1,4 @@
-"""Intervals from the profile likelihood, for where a parameter lies at its bound and an error says little."""
+"""Intervals from the profile likelihood, for parameters at a bound, where a standard error means little."""
 
 from __future__ import annotations
 
@@ -9,32 +9,33 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.optimize import brentq
 
-from tilegc.relation.counts_law import POWERS, BoxCounts, Law, fit_law, least_floor
+from tilegc.relation.counts import BoxCounts, Law
+from tilegc.relation.counts_law import POWERS, fit_law, least_floor
 
 __all__ = ["interval"]
 
 C, FLOOR, MEMBERS = 1, 2, 3
-"""Numbers of the law's parameters."""
+"""Indices of the parameters of the law."""
 
 REACH: Final = 12
-"""Errors from the best value within which an end is looked for."""
+"""Distance from the best value, in errors, within which an end is sought."""
 
 
 def interval(
     data: BoxCounts, law: Law, parameter: int, covariance: NDArray[np.float64], level: float = 1.0
 ) -> tuple[float, float]:
-    """Return the values between which 2 ln L is within level^2 of its maximum, all else at its best.
+    """Return the values at which 2 ln L is level^2 below its maximum, all other parameters being refitted.
 
     Parameters
     ----------
     data, law : BoxCounts, Law
-        The counts, and the law that was fitted to them.
+        The counts, and the law fitted to them.
     parameter : int
-        1: c; 2: the floor, 3: g; their lower ends may lie on their bounds: `least_floor`, and 0.
+        1: c; 2: the floor; 3: g. The lower ends of the latter two may be at their bounds, `least_floor` and 0.
     covariance : float64
-        Of the law, clumping included: where it exceeds Fisher's, the likelihood is taken as broader by as much.
+        Covariance of the law, including clumping: the likelihood is broadened by its ratio to the Fisher covariance.
     level : float
-        In standard deviations: 1 for 68 %, 2 for 95 %.
+        Level in standard deviations: 1 for 68 %, 2 for 95 %.
 
     Returns
     -------
@@ -63,11 +64,11 @@ def interval(
 
 
 class _NoFitError(ArithmeticError):
-    """The others could not be fitted beside a held parameter."""
+    """The other parameters could not be fitted with one held fixed."""
 
 
 def _fisher(law: Law, parameter: int) -> float:
-    """Return Fisher's error of a parameter, the others free; also of a floor that lies on its bound."""
+    """Return the Fisher error of a parameter with the others free, even for a floor at its bound."""
     free = law.free.copy()
     free[parameter] = True
     matrix = law.information[np.ix_(free, free)]
@@ -79,12 +80,12 @@ def _fisher(law: Law, parameter: int) -> float:
 
 
 def _stretch(law: Law, covariance: NDArray[np.float64]) -> float:
-    """Return by how much clumping widens the errors of the parameters that were free: that of c."""
+    """Return the factor by which clumping increases the errors of the free parameters, that of c."""
     return max(float(np.sqrt(covariance[C, C])) / _fisher(law, C), 1.0) if law.free[C] else 1.0
 
 
 def _end(excess: Callable[[float], float], best: float, step: float, bound: float) -> float:
-    """Return where the excess is zero on one side of the best value; the bound, where it is not reached before."""
+    """Return the point on one side of the best value where the excess is zero, or the bound if it is reached first."""
     inner = outer = best
     try:
         for _ in range(REACH):

@@ -1,7 +1,7 @@
-"""The kernel sum of the field on the centre against kappa: errors, the best kernel, and what radius does not explain.
+"""Kernel sum of the central field against kappa: errors, the best kernel, and the correlation at fixed radius.
 
-On cells of about an arcsec, since kappa is smooth and the kernel is averaged over cells; the sum itself is that of
-`tilegc.density.density_map`, at the mosaic's pixels.
+It is evaluated on cells of about an arcsec, since kappa is smooth and the kernel is averaged over cells; the map of
+the kernel sum itself is computed at the pixels of the mosaic (`tilegc.density.rho`).
 """
 
 from __future__ import annotations
@@ -12,9 +12,9 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
-from tilegc.relation.ellipses import BeyondRadius, beyond_radius, shape_of
+from tilegc.relation.ellipses import BeyondRadius, beyond_radius, moment_ellipse
 from tilegc.relation.kernel_maps import CellMaps, KernelFit, Likeness, fit_kernel, likeness_errors
-from tilegc.relation.likelihood import box_counts
+from tilegc.relation.sky_counts import box_counts
 from tilegc.skygrid.cells import HALF, SkyCells
 
 __all__ = ["KernelStatistics", "cell_maps", "kernel_statistics"]
@@ -22,15 +22,15 @@ __all__ = ["KernelStatistics", "cell_maps", "kernel_statistics"]
 Floats = NDArray[np.float64]
 
 SIDE: Final = 100
-"""Coarse cells along the longer side of a field, at most."""
+"""Maximum number of coarse cells along the longer side of a field."""
 
 
 @dataclass(frozen=True)
 class KernelStatistics:
-    """What belongs beside beta, Pearson and Spearman."""
+    """Statistics of the comparison in addition to beta, Pearson and Spearman."""
 
     errors: Likeness
-    """Their standard deviations over resampled blocks."""
+    """Standard deviations over resampled blocks."""
     kernel: KernelFit
     beyond: BeyondRadius
 
@@ -38,19 +38,20 @@ class KernelStatistics:
 def cell_maps(
     cells: SkyCells, field: int, max_radius: float, inpainted: Floats, count: NDArray[np.int64] | None = None
 ) -> CellMaps:
-    """Return one field's counts, area and kappa on coarse cells.
+    """Return counts, area and kappa of one field on coarse cells.
 
     Parameters
     ----------
     cells : SkyCells
+        The sky grid.
     field : int
-        Number of the field.
+        Index of the field.
     max_radius : float
-        Radius within which cells are compared, arcsec.
+        Radius in arcsec within which cells are compared.
     inpainted : float64 (eta, xi)
-        Inpainted sources of that field in each cell, the mean over realisations.
+        Inpainted sources of the field in each cell, averaged over realisations.
     count : int64 (eta, xi), optional
-        Detected sources of that field; those of the run where not given.
+        Detected sources of the field; by default those of the run.
     """
     there = cells.n_pixels[field] > 0
     rows, columns = (np.flatnonzero(there.any(axis=axis)) for axis in (1, 0))
@@ -93,28 +94,29 @@ def kernel_statistics(
     kernel: tuple[float, float],
     recovery: Floats | None = None,
 ) -> KernelStatistics:
-    """Return errors of the comparison, the best kernel, and the correlation beyond radius.
+    """Return the errors of the comparison, the best kernel, and the correlation at fixed radius.
 
     Parameters
     ----------
     cells : SkyCells
+        The sky grid.
     field : int
-        Number of the field that is compared with kappa.
+        Index of the field that is compared with kappa.
     max_radius, side : float
-        Radius of the comparison and side of the relation's boxes, arcsec.
+        Radius of the comparison and side of the boxes of the relation in arcsec.
     inpainted : float64 (eta, xi)
-        Inpainted sources of that field in each cell, the mean over realisations.
+        Inpainted sources of the field in each cell, averaged over realisations.
     kernel : tuple of float
-        alpha and softening (arcsec) of the run's kernel.
+        alpha and softening (arcsec) of the kernel of the run.
     recovery : float64 (eta, xi), optional
-        Probability that a source is recorded, for what radius does not explain: crowding follows the ellipses.
-        1 where not given.
+        Probability that a source is recorded, 1 by default. Used for the correlation at fixed radius, since crowding
+        follows the ellipses.
     """
     maps = cell_maps(cells, field, max_radius, inpainted)
     data = box_counts(cells, side, max_radius, recovery=recovery)
     xi, eta = np.meshgrid(maps.xi, maps.eta)
     near = np.where(np.hypot(eta, xi) < max_radius, maps.kappa, np.nan)
-    ellipse = shape_of(near, xi, eta, 0.8 * max_radius)
+    ellipse = moment_ellipse(near, xi, eta, 0.8 * max_radius)
     x, y = ((axis.astype(np.float64) + 0.5) * data.side for axis in (data.column, data.row))
     area = data.box_area
     mean = data.powers(1.0)[0] / area if area.size else area

@@ -1,7 +1,7 @@
-"""The kernel sum on cells of the sky: its shape fitted to kappa, and the errors of what compares the two.
+"""The kernel sum on cells of the sky: its shape fitted to kappa, and errors of the comparison.
 
-rho = W * N, W(d) = (S + d)^-alpha, for any alpha and S, on cells that may be coarser than pixels: W is averaged
-over the cells of source and target, where it is steep.
+rho = W * N with W(d) = (S + d)^-alpha for any alpha and S, on cells that may be coarser than pixels: where W is steep
+it is averaged over the cells of source and target.
 """
 
 from __future__ import annotations
@@ -34,43 +34,43 @@ Floats = NDArray[np.float64]
 Bools = NDArray[np.bool_]
 
 NEAR: Final = 3
-"""Cells within which the kernel is averaged over both cells rather than taken between their centres."""
+"""Distance in cells within which the kernel is averaged over both cells rather than taken between their centres."""
 
 SAMPLES: Final = 6
-"""Samples along a cell for that average."""
+"""Samples along a cell for this average."""
 
 SECTORS: Final = 8
-"""Parts of the sky, round the centre, each of which is held out once."""
+"""Number of sectors around the centre, each of which is held out once."""
 
 ALPHAS: Final = (0.6, 0.9, 1.2, 1.6, 2.0, 2.5, 3.2)
 SOFTENINGS: Final = (0.45, 0.9, 1.8, 3.6, 7.2, 14.4)
-"""Where the best kernel is sought first; softenings in arcsec."""
+"""Initial grid of softenings, in arcsec, in the search for the best kernel."""
 
 STEP: Final = 0.005
-"""Of ln alpha and ln softening: finer than their errors."""
+"""Step in ln alpha and ln softening: smaller than their errors."""
 
 MAP_RESAMPLES: Final = 100
 
 ROUNDING: Final = 1e-9
-"""Of a map's largest value: what differs by less is flat."""
+"""Variations below this fraction of the maximum of a map are rounding errors: the map is flat."""
 
 BOUNDS: Final = ((0.2, 6.0), (0.1, 60.0))
-"""Of alpha and of the softening (arcsec)."""
+"""Bounds of alpha and of the softening (arcsec)."""
 
 
 @dataclass(frozen=True, eq=False)
 class CellMaps:
-    """What the kernel sum is made of and compared with; arrays (eta, xi)."""
+    """The maps from which the kernel sum is made and with which it is compared; arrays (eta, xi)."""
 
     counts: Floats
-    """Sources of each cell, inpainted ones with their weight."""
+    """Sources in each cell, including inpainted ones with their weight."""
     area: Floats
-    """Area on which sources were recorded or inpainted."""
+    """Area in which sources were recorded or inpainted."""
     kappa: Floats
     use: Bools
     """Cells that are compared."""
     xi: Floats
-    """Centres of the columns, arcsec."""
+    """Centres of the columns in arcsec."""
     eta: Floats
     pixel: float
 
@@ -82,7 +82,7 @@ class CellMaps:
 
 @dataclass(frozen=True)
 class Likeness:
-    """How alike two maps are; NaN: nothing to compare."""
+    """Similarity of two maps; NaN if there is nothing to compare."""
 
     beta: float
     pearson: float
@@ -91,19 +91,19 @@ class Likeness:
 
 @dataclass(frozen=True)
 class KernelFit:
-    """The kernel that makes the sources look most like kappa; NaN: no fit."""
+    """The kernel for which the sources resemble kappa most; NaN if there is no fit."""
 
     alpha: float
     alpha_err: float
-    """From leaving out one sector after the other."""
+    """Error from leaving out one sector at a time."""
     softening: float
     softening_err: float
     score: float
-    """1 - sum (kappa - beta rho)^2 / sum (kappa - its mean)^2, in each sector with what the others gave."""
+    """1 - sum (kappa - beta rho)^2 / sum (kappa - its mean)^2, in each sector with the fit to the others."""
     given_score: float
-    """The same for the given kernel, of which beta alone is fitted."""
+    """The same for the given kernel, for which only beta is fitted."""
     fitted_score: float
-    """Of the fit to all sectors, in them: what a score without a hold-out would be."""
+    """Score of the fit to all sectors, in these sectors: the value without a hold-out."""
 
 
 class _Sum:
@@ -134,18 +134,18 @@ class _Sum:
 
 
 def cell_kernel(shape: tuple[int, int], pixel: float, alpha: float, softening: float) -> Floats:
-    """Return the mean of (softening + d)^-alpha between points of two cells, by their separation in cells.
+    """Return the mean of (softening + d)^-alpha between points in two cells, by their separation in cells.
 
     Parameters
     ----------
     shape : tuple of int
         Separations along eta and xi, from 0.
     pixel, softening : float
-        arcsec.
+        Side of a cell and softening in arcsec.
     """
     y, x = np.indices(shape)
     kernel: Floats = (softening + pixel * np.hypot(y, x)) ** -alpha
-    # The difference of two uniform places in cells is triangular.
+    # The difference between uniform positions in two cells has a triangular distribution.
     steps = np.arange(1 - SAMPLES, SAMPLES) / SAMPLES
     weight = 1.0 - np.abs(steps)
     weight /= weight.sum()
@@ -158,13 +158,14 @@ def cell_kernel(shape: tuple[int, int], pixel: float, alpha: float, softening: f
 
 
 def likeness(kappa: Floats, rho: Floats, weight: Floats | None = None) -> Likeness:
-    """Return beta = sum(kappa rho) / sum(rho^2), Pearson's and Spearman's correlation of cells.
+    """Return beta = sum(kappa rho) / sum(rho^2), and Pearson's and Spearman's correlation of cells.
 
     Parameters
     ----------
     kappa, rho : (cell,) float64
+        The two maps.
     weight : (cell,) float64, optional
-        How often each cell counts, whole numbers.
+        How often each cell counts, integers.
     """
     if weight is not None:
         number = weight.astype(np.int64)
@@ -181,7 +182,7 @@ def likeness(kappa: Floats, rho: Floats, weight: Floats | None = None) -> Likene
 
 
 def varies(values: Floats) -> bool:
-    """Return whether values differ by more than rounding: interpolation leaves last bits in a flat map."""
+    """Return whether values differ by more than rounding errors, which interpolation leaves in a flat map."""
     return bool(np.ptp(values) > ROUNDING * np.abs(values).max())
 
 
@@ -196,14 +197,15 @@ def kernel_sums(maps: CellMaps, counts: Iterator[Floats], alpha: float, softenin
 def likeness_errors(
     maps: CellMaps, alpha: float, softening: float, resamples: int = MAP_RESAMPLES
 ) -> Likeness:
-    """Return the standard deviations of what compares kappa and rho, over resampled blocks of the sky.
+    """Return the standard deviations of the comparison of kappa and rho, over resampled blocks of the sky.
 
-    A resample draws blocks of sources *and* area, and rho is built anew: W * wN over the share of W * area that
-    was drawn, w being how often a block was.  Cells of rho are not independent: resampling them would say that
-    rho is known ten times better than it is.
+    A resample draws blocks of sources *and* area, and rho is computed again: W * wN divided by the fraction of W *
+    area that was drawn, where w is the number of times a block was drawn. The cells of rho are not independent:
+    resampling them would underestimate the error of rho by a factor of ten.
 
-    A resample also weighs other places: that is what it would be to have seen another patch of such a sky, and is an
-    upper bound of what counting the same patch anew does (`tests/relation/test_kernel_maps.py`: 5 to 8 times that).
+    A resample also gives weight to other places: it corresponds to observing another patch of a similar sky, which is
+    an upper limit on the effect of counting the same patch again (by a factor 5 to 8:
+    `tests/relation/test_kernel_maps.py`).
     """
     if not maps.use.any():
         return Likeness(np.nan, np.nan, np.nan)
@@ -225,13 +227,14 @@ def likeness_errors(
 
 
 def fit_kernel(maps: CellMaps, given: tuple[float, float]) -> KernelFit:
-    """Fit alpha and S to kappa by least squares of kappa - beta rho, and score the fit where it was not made.
+    """Fit alpha and S to kappa by least squares of kappa - beta rho, and score the fit in held-out sectors.
 
     Parameters
     ----------
     maps : CellMaps
+        The maps.
     given : tuple of float
-        alpha and softening (arcsec) of the kernel that is scored beside the fitted one.
+        alpha and softening (arcsec) of the kernel that is scored next to the fitted one.
     """
     sector = _sectors(maps)
     kappa = maps.kappa[maps.use]
@@ -275,7 +278,7 @@ def fit_kernel(maps: CellMaps, given: tuple[float, float]) -> KernelFit:
 
 
 def _sectors(maps: CellMaps) -> NDArray[np.int64]:
-    """Return the sector round the centre of each cell that is compared."""
+    """Return the sector around the centre of each cell that is compared."""
     xi, eta = np.meshgrid(maps.xi, maps.eta)
     turn = np.arctan2(xi[maps.use], eta[maps.use]) / (2.0 * np.pi) % 1.0
     sector: NDArray[np.int64] = np.minimum((turn * SECTORS).astype(np.int64), SECTORS - 1)
@@ -290,7 +293,7 @@ def _miss(rho: Floats, kappa: Floats, use: Bools) -> float:
 
 
 def _best(rho: object, kappa: Floats, use: Bools, begin: tuple[float, float] | None) -> tuple[float, float]:
-    """Return the alpha and softening of least squares."""
+    """Return alpha and softening from least squares."""
     assert callable(rho)
     if begin is None:
         tried = [(alpha, softening) for alpha in ALPHAS for softening in SOFTENINGS]
@@ -316,6 +319,6 @@ def _best(rho: object, kappa: Floats, use: Bools, begin: tuple[float, float] | N
 
 
 def _kernel(ln: Floats) -> tuple[float, float]:
-    """Return alpha and softening to half a per cent, so that folds meet at the same kernels."""
+    """Return alpha and softening rounded to half a per cent, so that different folds share evaluated kernels."""
     alpha, softening = np.exp(np.round(ln / STEP) * STEP)
     return float(alpha), float(softening)

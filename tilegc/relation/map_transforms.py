@@ -1,4 +1,4 @@
-"""Maps made of a map, that a true map should beat: turned, shifted, made round."""
+"""Maps derived from a map that the true map should outperform: rotated, mirrored, shifted, made circular."""
 
 from __future__ import annotations
 
@@ -14,34 +14,36 @@ __all__ = ["SHIFT", "circularised", "smoothed", "transforms"]
 Floats = NDArray[np.float64]
 
 SHIFT: Final = 4.0
-"""arcsec by which a map is shifted to the east."""
+"""Distance in arcsec by which a map is shifted to the east."""
 
 
 def transforms(
     at: Callable[[Floats, Floats], Floats], xi: Floats, eta: Floats, pixel: float
 ) -> dict[str, Floats]:
-    """Return maps made of one map, by name.
+    """Return maps derived from one map, by name.
 
     Parameters
     ----------
     at : callable
-        The map's value at (xi, eta), arcsec east and north of the centre.
+        Value of the map at (xi, eta), arcsec east and north of the centre.
     xi, eta : float64
-        Places, of one shape.
+        Positions, of the same shape.
     pixel : float
-        Width of the rings in which the round one is averaged, arcsec.
+        Width in arcsec of the rings in which the circular map is averaged.
     """
     return {
         "uniform": np.ones(xi.shape),
         "rotated_90": at(eta, -xi),
         "rotated_180": at(-xi, -eta),
+        "mirrored": at(-xi, eta),
+        "transposed": at(eta, xi),
         f"shifted_{SHIFT:g}": at(xi - SHIFT, eta),
         "circularised": circularised(at(xi, eta), xi, eta, pixel),
     }
 
 
 def circularised(values: Floats, xi: Floats, eta: Floats, width: float) -> Floats:
-    """Return the mean of a map round the centre at each radius, from rings of this width (arcsec)."""
+    """Return the mean of a map around the centre at each radius, from rings of this width (arcsec)."""
     radius = np.hypot(xi, eta)
     there = np.isfinite(values)
     ring = np.floor(radius / width).astype(np.int64)
@@ -56,9 +58,9 @@ def circularised(values: Floats, xi: Floats, eta: Floats, width: float) -> Float
 
 
 def smoothed(values: Floats, sigma: float) -> Floats:
-    """Return a map with gaps smoothed by a Gaussian of `sigma` cells, its gaps filled from beside them.
+    """Smooth a map with gaps with a Gaussian of `sigma` cells, filling the gaps from their surroundings.
 
-    NaN where nothing is within reach, 4 sigma.
+    NaN where there are no data within 4 sigma.
     """
     there = np.isfinite(values)
     weight = gaussian_filter(there.astype(np.float64), sigma, mode="constant")

@@ -16,12 +16,15 @@ from tilegc.phases.context import Context
 from tilegc.phases.partials import Table
 from tilegc.phases.planned import Planned, Step
 from tilegc.relation.boxes import boxes, compare, fit
+from tilegc.relation.families import Families
 from tilegc.relation.kernel import kernel_statistics
-from tilegc.relation.likelihood import OUTER_AREA, CountsRelation, fit_counts, too_small_outer
+from tilegc.relation.lens_families import lens_families
+from tilegc.relation.likelihood import CountsRelation, fit_counts
 from tilegc.relation.products import write_sky_grid
 from tilegc.relation.ranking import rank_maps
 from tilegc.relation.results import Related
 from tilegc.relation.sensitivity import SAMPLES, Settings, as_table, sample_row, systematic_of
+from tilegc.relation.sky_counts import OUTER_AREA, too_small_outer
 from tilegc.skygrid.cells import stored_cells
 from tilegc.skygrid.lens_models import LensModels
 from tilegc.skygrid.results import Gridded
@@ -35,7 +38,9 @@ def passes(planned: Planned) -> Iterator[Step]:
     """State the one pass: independent measurements, in parallel on this machine's workers."""
     if planned.config.convergence is not None:
         yield planned.over_sky(
-            "relation", 3 + len(SAMPLES), "law of counts, kernel, ranking of maps, and the law from samples"
+            "relation",
+            4 + len(SAMPLES),
+            "law of counts, families, kernel, ranking of maps, and the law from samples",
         )
 
 
@@ -111,6 +116,17 @@ def related(
             settings.kernel,
             Shared("within"),
         ),
+        "families": Call(
+            lens_families,
+            Shared("cells"),
+            side,
+            reach,
+            kept=sky.in_law,
+            recovery=Shared("recovery"),
+            light=sky.light,
+            alternatives=lens.alternatives,
+            assumed_rms=config.convergence.family_rms if config.convergence else 0.0,
+        ),
         "ranking": Call(rank_maps, Shared("cells"), lens.kappa, lens.rivals, reach, Shared("within")),
     }
     for name in SAMPLES:
@@ -120,10 +136,14 @@ def related(
     answers = together(bounded(context.near, sky.cells.nbytes), "relation", calls, shared)
     sensitivity = as_table([answers[name] for name in SAMPLES])
     counts: CountsRelation = answers["counts"]
+    families: Families | None = answers["families"]
+    parts = systematic_of(sensitivity, counts.attenuation)
+    if families is not None:
+        parts = replace(parts, lens_family=families.c_err)
     return Related(
         boxes=in_boxes,
         binned=fit(in_boxes),
-        counts=replace(counts, systematic=systematic_of(sensitivity, counts.attenuation)),
+        counts=replace(counts, systematic=parts, families=families),
         comparison=compare(sky.cells, sky.centre, reach),
         kernel=answers["kernel"],
         ranking=answers["ranking"],
@@ -145,15 +165,16 @@ def _settings(config: RunConfig, sky: Gridded, inpainted: Table) -> Settings:
         config.relation.galaxy_discs == "auto" and sky.light is None,
         sky.zones,
         sky.light,
+        config.relation.min_radius,
     )
 
 
 def _remark(small: tuple[float, tuple[str, ...]] | None) -> None:
-    """Log where the sky far from the centre is too small to measure the law's floor."""
+    """Log a message if the sky far from the centre is too small to constrain the floor of the law."""
     if small is not None:
         area, names = small
         log.info(
-            "field %s: %.0f of %g arcsec^2 needed far from the centre, no prior on the law's floor",
+            "field %s: the outer field has %.0f arcsec^2 of good area, fewer than %g: no prior on the law's floor",
             ", ".join(names),
             area,
             OUTER_AREA,

@@ -1,7 +1,7 @@
-"""Kappa from counts by the law of another cluster, with its errors.
+"""Kappa from counts by the law of another cluster, with errors.
 
-The law holds for numbers per kpc^2 and masses per kpc^2; between two redshifts both scale. A floor of foreign
-sources is per arcsec^2 of sky and does not.
+The law holds for numbers per kpc^2 and masses per kpc^2, so both scale between two redshifts. A floor of
+contaminating sources is per arcsec^2 of sky and does not scale.
 """
 
 from __future__ import annotations
@@ -18,41 +18,42 @@ __all__ = ["KappaLaw", "Smoothed", "predict_kappa", "smooth_counts"]
 Floats = NDArray[np.float64]
 
 FILLED = 0.2
-"""Share of a smoothing kernel that must be good area, as in the local density."""
+"""Minimum fraction of good area under the smoothing kernel, as for the local density."""
 
 
 @dataclass(frozen=True, eq=False)
 class KappaLaw:
-    """n = a kappa^c + f at the calibration's redshift, depth and source redshift."""
+    """n = a kappa^c + f at the redshift, depth and source redshift of the calibration."""
 
     ln_a: float
     c: float
     floor: float
-    """f, per arcsec^2."""
+    """f per arcsec^2."""
     covariance: Floats
-    """(3, 3), of ln a, c and f."""
+    """(3, 3): covariance of ln a, c and f."""
 
 
 @dataclass(frozen=True, eq=False)
 class Smoothed:
-    """Counts per arcsec^2 under a Gaussian; (eta, xi)."""
+    """Counts per arcsec^2, smoothed with a Gaussian; (eta, xi)."""
 
     n: Floats
     """NaN where too little of the kernel is good area."""
     variance: Floats
-    """Poisson; where few or none were counted that of one."""
+    """Poisson variance; with fewer than one source under the kernel, that of one."""
 
 
 def smooth_counts(count: NDArray[np.int64], area: Floats, sigma: float) -> Smoothed:
-    """Smooth counts and area alike and divide: masked sky neither adds nor takes away.
+    """Smooth counts and area in the same way, and divide: masked sky then neither adds nor removes sources.
 
     Parameters
     ----------
     count : ndarray of int64 (eta, xi)
+        Sources.
     area : ndarray of float64 (eta, xi)
-        Good area, arcsec^2.
+        Good area in arcsec^2.
     sigma : float
-        Of the Gaussian, in cells.
+        Standard deviation of the Gaussian in cells.
     """
     whole = float(area.max(initial=0.0))
     if not area.size or not whole:
@@ -65,7 +66,7 @@ def smooth_counts(count: NDArray[np.int64], area: Floats, sigma: float) -> Smoot
     there = weight > FILLED * whole
     with np.errstate(invalid="ignore", divide="ignore"):
         n = np.where(there, smooth(count.astype(np.float64), sigma) / weight, np.nan)
-        # a Gaussian squared is one of sigma / sqrt 2 over 4 pi sigma^2
+        # The square of a Gaussian is a Gaussian with sigma / sqrt 2, divided by 4 pi sigma^2.
         effective = weight**2 / (smooth(area, sigma / math.sqrt(2)) / (4 * math.pi * sigma**2))
         variance = np.where(there, np.maximum(n, 1 / effective) / effective, np.nan)
     return Smoothed(np.maximum(n, 0.0), variance)
@@ -74,19 +75,21 @@ def smooth_counts(count: NDArray[np.int64], area: Floats, sigma: float) -> Smoot
 def predict_kappa(
     counts: Smoothed, law: KappaLaw, stretch: float, rescale: float
 ) -> tuple[Floats, Floats, Floats]:
-    """Return kappa, its error, and the part of that error which is the law's.
+    """Return kappa, its error, and the part of this error that is due to the law.
 
-    kappa = rescale x (stretch (n - f) / a)^(1 / c); errors to first order. Where n - f is below its own error,
-    the error is kappa at f plus that error: a root has no slope at zero.
+    kappa = rescale x (stretch (n - f) / a)^(1 / c), with errors to first order. Where n - f is below its own error,
+    the error is the kappa of that error plus f: to first order, a root has no finite slope at zero.
 
     Parameters
     ----------
     counts : Smoothed
+        Smoothed counts.
     law : KappaLaw
+        Law of the calibration.
     stretch : float
-        (kpc per arcsec)^2 of the calibration over that of the cluster.
+        Ratio of the (kpc per arcsec)^2 of the calibration to that of the cluster.
     rescale : float
-        Sigma_cr of the calibration over that of the cluster, at their source redshifts.
+        Ratio of the Sigma_cr of the calibration to that of the cluster, at their source redshifts.
     """
     sigma = np.sqrt(counts.variance)
     excess = np.maximum(counts.n - law.floor, 0.0)

@@ -1,11 +1,11 @@
 """Which of several maps the positions of the sources prefer, whatever the law.
 
-The conditional likelihood of the positions, given how many there are, and profiled over the law:
+The conditional likelihood of the positions, given the number of sources, and maximised over the law:
 
     ln L(map) = max over c, g of sum_i ln[(1 - g) p_i k_i^c / sum(p k^c dA) + g p_i / sum(p dA)]
 
-Maps do not compete by their scale or by how steeply they rise: k and any s k^t have one ln L.  (With kappa itself
-for the density, a map with a wrong core can beat the true one in every trial.)
+The scale and the steepness of a map do not matter: k and any s k^t have the same ln L. (With kappa itself as the
+density, a map with a wrong core can outperform the true one in every trial.)
 """
 
 from __future__ import annotations
@@ -22,30 +22,30 @@ __all__ = ["MapLikelihood", "difference_error", "position_likelihood"]
 Floats = NDArray[np.float64]
 
 POWERS: Final = (0.0, 0.25, 0.5, 0.75, 1.0, 1.25, 1.5, 2.0, 3.0, 4.5, 6.0, 8.0)
-"""Values of c among which the best is sought first."""
+"""Initial grid of c in the search for the maximum."""
 
 NEAR: Final = 1e-3
-"""How near to the largest power the search stops there."""
+"""Accuracy of the search near the largest power."""
 
 LEAST: Final = 1e-100
 
 
 @dataclass(frozen=True, eq=False)
 class MapLikelihood:
-    """ln L of the positions under one map, and the law that gives it."""
+    """ln L of the positions under one map, and the corresponding law."""
 
     ln_likelihood: float
-    """Without the sum of ln p_i, which all maps share."""
+    """Without the sum of ln p_i, which is the same for all maps."""
     c: float
-    """Power of the map; NaN for a uniform one, which has none."""
+    """Power of the map; NaN for a uniform map, which has none."""
     uniform: float
-    """g: share of the sources that follow the area alone."""
+    """g: fraction of the sources that follow the area alone."""
     ln_density: Floats
-    """Of one source, in each cell; (cell,)."""
+    """ln of the density of one source in each cell; (cell,)."""
 
     @property
     def at_bound(self) -> bool:
-        """Whether c is at the largest power that is sought: a larger one may be likelier still."""
+        """Return whether c is at the largest power considered: a larger one could be more likely."""
         return self.c > POWERS[-1] - NEAR
 
 
@@ -55,11 +55,11 @@ def position_likelihood(values: Floats, area: Floats, count: Floats) -> MapLikel
     Parameters
     ----------
     values : (cell,) float64
-        The map; zero or below: no source there but uniform ones.
+        The map; where it is zero or below there are only uniform sources.
     area : (cell,) float64
         Effective area p dA of each cell, above 0.
     count : (cell,) float64
-        Sources of each cell.
+        Sources in each cell.
     """
     total = float(area.sum())
     filled = count > 0
@@ -71,7 +71,7 @@ def position_likelihood(values: Floats, area: Floats, count: Floats) -> MapLikel
     ln = np.log(np.maximum(values / top, LEAST))
 
     def excess(c: float, cells: NDArray[np.bool_] | slice) -> Floats:
-        """Density of the map's sources over the uniform one."""
+        """Return the density of sources that follow the map relative to a uniform one."""
         power = np.exp(c * ln)
         ratio: Floats = power[cells] * (total / float((area * power).sum()))
         return ratio
@@ -93,7 +93,7 @@ def position_likelihood(values: Floats, area: Floats, count: Floats) -> MapLikel
 
 
 def _uniform_share(x: Floats, number: Floats) -> float:
-    """Return the g in [0, 1] at which sum n ln(g + (1 - g) x) is largest: it is concave in g."""
+    """Return the g in [0, 1] that maximises sum n ln(g + (1 - g) x), a concave function of g."""
 
     def slope(g: float) -> tuple[float, float]:
         each = (1.0 - x) / np.maximum(g + (1.0 - g) * x, LEAST)
@@ -122,8 +122,9 @@ def difference_error(one: MapLikelihood, other: MapLikelihood, count: Floats) ->
     Parameters
     ----------
     one, other : MapLikelihood
+        The two maps.
     count : (cell,) float64
-        Sources of each cell.
+        Sources in each cell.
     """
     gain = one.ln_density - other.ln_density
     number = float(count.sum())

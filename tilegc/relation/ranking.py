@@ -1,4 +1,4 @@
-"""The run's kappa map against others: those of `convergence.compare`, its own turned and shifted, the light."""
+"""Ranking of the kappa map of a run among other maps: `convergence.compare`, itself transformed, the light."""
 
 from __future__ import annotations
 
@@ -19,16 +19,16 @@ Floats = NDArray[np.float64]
 Table = dict[str, np.ndarray]
 
 OWN: Final = "kappa"
-"""Name of the run's own map in the table."""
+"""Name in the table of the run's own map."""
 
 LIGHT_SIGMA: Final = 2.0
-"""Width, arcsec, of the Gaussian that smooths the light: pixels are full of noise."""
+"""Sigma in arcsec of the Gaussian that smooths the light, because single pixels are noisy."""
 
 DARK: Final = 0.1
-"""Quantile of the light that is its zero: the sky between the galaxies."""
+"""Quantile of the light that is taken as its zero: the sky between the galaxies."""
 
 COVERED: Final = 0.9
-"""Share of the compared cells that a map must cover."""
+"""Minimum fraction of the compared cells that a map must cover."""
 
 
 def rank_maps(
@@ -38,26 +38,26 @@ def rank_maps(
     max_radius: float,
     recovery: Floats | None = None,
 ) -> Table:
-    """Rank maps by the conditional likelihood of the sources' positions within `max_radius` arcsec.
+    """Rank maps by the conditional likelihood of the positions of the sources within `max_radius` arcsec.
 
     Parameters
     ----------
     cells : SkyCells
+        The sky grid.
     kappa : Kappa
         The run's own map.
     rivals : mapping of str to Kappa
         Other maps of the same mass, by name.
     max_radius : float
-        arcsec.
+        Radius in arcsec.
     recovery : float64 (eta, xi), optional
-        Probability that a source is recorded, the same for all maps; NaN: cells that do not count. 1 where not
-        given.
+        Probability that a source is recorded, the same for all maps; NaN excludes a cell. By default 1.
 
     Returns
     -------
     dict
-        Columns of `schema.RANKING`, the likeliest map first, those that do not cover the sky last; all are
-        compared on the cells that all others cover.
+        Columns of `schema.RANKING`, the most likely map first, those that do not cover the sky last; all are compared
+        on the cells covered by all.
     """
     rows, columns = (np.flatnonzero(np.abs(axis) <= max_radius) for axis in (cells.eta, cells.xi))
     part = (
@@ -134,7 +134,7 @@ def _row(
 
 
 def _light(cells: SkyCells) -> Floats:
-    """Return the light of all fields, smoothed, its gaps filled, the sky between galaxies at zero."""
+    """Return the light of all fields, smoothed, with gaps filled and the sky between galaxies at zero."""
     seen = np.isfinite(cells.light)
     weight = np.where(seen, cells.good_area, 0.0)
     total = (np.where(seen, cells.light, 0.0) * weight).sum(axis=0)

@@ -1,7 +1,7 @@
 """Resampled skies: blocks of sources and area, drawn with replacement.
 
-Boxes and pixels are not independent, patches of the sky larger than what hangs together nearly are. A block
-brings its sources and its area along, so that a resample is a sky of the same law with other patches.
+Boxes and pixels are not independent, but patches of the sky larger than the correlation length nearly are. A block
+brings its sources and its area along, so that a resample is a sky with the same law made of other patches.
 """
 
 from __future__ import annotations
@@ -14,7 +14,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tilegc.kernels.groups import groups
-from tilegc.relation.counts_law import BoxCounts, Law, fit_law
+from tilegc.relation.counts import BoxCounts, Law
+from tilegc.relation.counts_law import fit_law
 
 __all__ = ["BLOCK", "RESAMPLES", "block_numbers", "block_weights", "bootstrap"]
 
@@ -22,25 +23,25 @@ Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
 
 BLOCK: Final = 15.0
-"""Side of a block, arcsec."""
+"""Side of a block in arcsec."""
 
 RESAMPLES: Final = 200
 SEED: Final = 20260213
 
 
 def block_numbers(xi: Floats, eta: Floats, side: float = BLOCK) -> Ints:
-    """Return the number of the block in which each place lies, from 0 without gaps.
+    """Return the number of the block in which each position lies, from 0 without gaps.
 
     Parameters
     ----------
     xi, eta : float64
-        arcsec, of one shape; edges of the blocks are whole multiples of `side`.
+        Positions in arcsec, of the same shape; block edges are at integer multiples of `side`.
     """
     return groups(*(np.floor(axis / side) for axis in (eta, xi)))[1]
 
 
 def block_weights(number: Ints, resamples: int = RESAMPLES, seed: int = SEED) -> Iterator[Floats]:
-    """Yield, resample by resample, how often each place counts; of the shape of `number`."""
+    """Yield, for each resample, how often each position counts; of the shape of `number`."""
     blocks = int(number.max(initial=-1)) + 1
     draws = np.random.Generator(np.random.PCG64(seed))
     for _ in range(resamples):
@@ -49,9 +50,9 @@ def block_weights(number: Ints, resamples: int = RESAMPLES, seed: int = SEED) ->
 
 
 def bootstrap(data: BoxCounts, law: Law, resamples: int = RESAMPLES, seed: int = SEED) -> Floats:
-    """Return the laws of resampled skies: (ln a, c, f), and g where there is light, a row for each that was found.
+    """Return the laws of resampled skies: (ln a, c, f), and g if there is light, one row for each successful fit.
 
-    The outer field, of which there is one, is drawn anew from its own error.
+    There is only one outer field, so it is resampled from its own error.
     """
     xi, eta = ((axis.astype(np.float64) + 0.5) * data.side for axis in (data.column, data.row))
     number = block_numbers(xi, eta)

@@ -1,4 +1,4 @@
-"""Everything again with other sources: brighter limits, halves, galaxies' surroundings, no outer field."""
+"""Relation and comparison repeated with other samples: brighter limits, halves, away from galaxies, no outer field."""
 
 from __future__ import annotations
 
@@ -13,7 +13,8 @@ from tilegc.relation.attenuation import Attenuation
 from tilegc.relation.boxes import boxes, fit
 from tilegc.relation.kernel import cell_maps
 from tilegc.relation.kernel_maps import kernel_sums, likeness
-from tilegc.relation.likelihood import box_counts, fit_counts
+from tilegc.relation.likelihood import fit_counts
+from tilegc.relation.sky_counts import box_counts
 from tilegc.relation.systematics import Systematic, beyond_chance, systematic
 from tilegc.skygrid.cells import SkyCells
 from tilegc.skygrid.crowding import of_cells
@@ -25,7 +26,7 @@ Table = dict[str, np.ndarray]
 Row = dict[str, str | int | float]
 
 SIGNIFICANCES: Final = (5.0, 7.0, 10.0)
-"""Peaks over the noise of the noisiest field, so that all fields are cut at one flux."""
+"""Peaks relative to the noise of the noisiest field, so that all fields are cut at the same flux."""
 
 
 SAMPLES: Final = (
@@ -52,49 +53,52 @@ OF_LAW: Final = (
     "floor_err",
     "dispersion",
 )
-"""Columns of the law of counts: NaN without the outer field where the run has none."""
+"""Columns of the law of counts: NaN for `no_outer_field` if the run has no outer field."""
 
 
 @dataclass(frozen=True)
 class Settings:
-    """What every repetition needs of the run."""
+    """Settings of the run that every repetition uses."""
 
     field: int
-    """Number of the field that is compared with kappa."""
+    """Index of the field that is compared with kappa."""
     box: float
     max_radius: float
     kernel: tuple[float, float]
-    """alpha and softening."""
+    """alpha and softening of the kernel."""
     inpainted: Floats
-    """Inpainted sources of that field in each cell, the mean over realisations, (eta, xi)."""
+    """Inpainted sources of this field in each cell, averaged over realisations, (eta, xi)."""
     discs: NDArray[np.bool_]
-    """Discs round galaxies, (eta, xi)."""
+    """Discs around galaxies, (eta, xi)."""
     left_out: bool = True
-    """Whether the run leaves them out of the likelihood."""
+    """Whether the run excludes the discs from the likelihood."""
     zones: tuple[float, ...] | None = None
-    """Area round a source in which no fainter one is seen, arcsec^2, by field; None: crowding hides nothing."""
+    """Area in arcsec^2 around a source in which no fainter one is detected, by field; None for no crowding."""
     light: Floats | None = None
-    """Of galaxies, where the run's law has a term for it, (eta, xi)."""
+    """Light of galaxies if the law of the run has a term for it, (eta, xi)."""
+    min_radius: float = 0.0
+    """Radius in arcsec within which cells do not enter the law."""
 
 
 def sample_row(
     name: str, cells: SkyCells, sources: Table, sigma: Mapping[str, float], limit: float, settings: Settings
 ) -> Row:
-    """Repeat relation and comparison with a part of the sources.
+    """Repeat relation and comparison with part of the sources.
 
     Parameters
     ----------
     name : str
-        Of `SAMPLES`.
+        One of `SAMPLES`.
     cells : SkyCells
-        Of the run.
+        The sky grid of the run.
     sources : table
         Candidates: columns field, ra, dec, peak.
     sigma : mapping of str to float
         Noise of each field.
     limit : float
-        Peak from which sources count in the run, in all fields.
+        Minimum peak of a source in the run, in all fields.
     settings : Settings
+        Settings of the run.
 
     Returns
     -------
@@ -123,13 +127,13 @@ def sample_row(
     chosen |= {"bright_half": counted & (peak >= middle), "faint_half": counted & (peak < middle)}
     owner = cells.n_pixels.argmax(axis=0) if cells.n_pixels.size else np.zeros(cells.kappa.shape, np.int64)
     part = replace(cells, n_gc=_counts(cells, sources, chosen[name], owner))
-    # The faint half is hidden by the bright one too; all others are everything down to their limit.
+    # The faint half is also hidden by the bright half; every other sample contains all sources above its limit.
     brighter = cells.n_gc - part.n_gc if name == "faint_half" else None
     return _row(name, part, settings, whole, brighter)
 
 
 def as_table(rows: Sequence[Row]) -> Table:
-    """Return the columns of `schema.SENSITIVITY`, from rows of `SAMPLES` in their order."""
+    """Return the columns of `schema.SENSITIVITY` from rows for `SAMPLES`, in their order."""
     table = {name: np.array([row[name] for row in rows]) for name in rows[0]}
     table["sample"] = table["sample"].astype(object)
     table["c_err_systematic"] = beyond_chance(table["c"], table["c_err"])
@@ -137,7 +141,7 @@ def as_table(rows: Sequence[Row]) -> Table:
 
 
 def systematic_of(table: Table, found: Attenuation | None) -> Systematic:
-    """Return the systematic errors of c that a table of all samples, and range maps, tell."""
+    """Return the systematic errors of c according to a table of all samples and the range maps."""
     names = table["sample"].tolist()
     return systematic(
         dict(zip(names, table["c"].tolist(), strict=True)),
@@ -154,7 +158,7 @@ def sensitivity(
 
 
 def _has_outer(cells: SkyCells, settings: Settings) -> bool:
-    """Return whether the run's law has an outer field that it can do without."""
+    """Return whether the law of the run has an outer field that could be omitted."""
     kept = cells.kept & ~settings.discs if settings.left_out else cells.kept
     recovery = None if settings.zones is None else of_cells(cells, settings.zones)
     return (
@@ -165,7 +169,7 @@ def _has_outer(cells: SkyCells, settings: Settings) -> bool:
 def _counts(
     cells: SkyCells, sources: Table, chosen: NDArray[np.bool_], owner: NDArray[np.int64]
 ) -> NDArray[np.int64]:
-    """Return the chosen sources in each cell, those of the field to which it belongs."""
+    """Return the selected sources in each cell, counting those of the field that owns the cell."""
     counted = np.zeros(cells.n_gc.shape, np.int64)
     for number, name in enumerate(cells.fields):
         rows = chosen & (sources["field"] == name)
@@ -183,7 +187,9 @@ def _row(
 ) -> Row:
     binned = fit(boxes(cells, settings.box))
     recovery = None if settings.zones is None else of_cells(cells, settings.zones, brighter)
-    kept = cells.kept if within is None else cells.kept & within
+    kept = cells.kept & (cells.radius >= settings.min_radius)
+    if within is not None:
+        kept = kept & within
     if settings.left_out:
         kept = kept & ~settings.discs
     found = fit_counts(
@@ -195,7 +201,7 @@ def _row(
         light=settings.light,
         thorough=False,
     )
-    # Of fewer sources, fewer are under the mask.
+    # With fewer sources, fewer are hidden by the mask.
     share = int(cells.n_gc[settings.field].sum()) / whole if whole else 0.0
     maps = cell_maps(cells, settings.field, settings.max_radius, settings.inpainted * share)
     rho = next(kernel_sums(maps, iter([maps.counts]), *settings.kernel))

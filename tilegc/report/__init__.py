@@ -1,4 +1,4 @@
-"""Figures and page of a run, drawn from its folder."""
+"""Figures and report of a run, made from its directory."""
 
 from __future__ import annotations
 
@@ -18,19 +18,19 @@ __all__ = ["write_report"]
 
 
 def write_report(run: Run, engine: Engine | None = None) -> Place:
-    """Draw the figures of a run, and write its page.
+    """Draw the figures of a run and write its report.
 
     Parameters
     ----------
     run : Run
-        Of `tilegc.open_run`; one in which nothing was found gives a page that says so.
+        A run, from `tilegc.open_run`. If it has no sources, the report says so.
     engine : Engine, optional
-        Who draws the figures; this process by default.
+        Engine on which the figures are drawn; by default this process.
 
     Returns
     -------
     Place
-        Of report.html, which holds the figures too; they are also in figures/, as PNG.
+        Path of report.html, which contains the figures; they are also in figures/, as PNG.
     """
     # Matplotlib takes half a second to import, and only this function needs it.
     from tilegc.report.gallery import draw_all  # noqa: PLC0415
@@ -47,6 +47,6 @@ def write_report(run: Run, engine: Engine | None = None) -> Place:
 
 
 def _redacted(text: str) -> str:
-    """Return a page without credentials; its pictures, which are most of it, hold none and are left out."""
+    """Return a page without credentials. Embedded images, most of its length, contain none and are skipped."""
     parts = re.split(r'(data:image/png;base64,[^"]*)', text)
     return "".join(part if number % 2 else redact(part) for number, part in enumerate(parts))

@@ -1,4 +1,4 @@
-"""The first screen of the report: the results in a few sentences, and what may be wrong with them."""
+"""The first screen of the report: the results in a few sentences, and problems that may affect them."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from markupsafe import Markup
 
 from tilegc.report.arithmetic import SUN
 from tilegc.report.audit import audit_rows
+from tilegc.report.families import largest
 from tilegc.report.numbers import plain, share, with_error, with_power
 from tilegc.report.reading import Material
 
@@ -27,23 +28,23 @@ __all__ = [
 ]
 
 NO_KAPPA: Final = "no convergence map in the run file"
-NO_GOOD: Final = "no good pixel"
+NO_GOOD: Final = "no good pixels"
 NOT_COVERED: Final = "the convergence map does not cover the aperture"
 
 SERIOUS: Final = ("wrong", "look")
-"""Verdicts of the audit that are shown on the first screen."""
+"""Verdicts of the audit that appear on the first screen."""
 
 
 @dataclass(frozen=True)
 class Problem:
-    """Something that may make a result wrong."""
+    """A problem that may affect a result."""
 
     field: str
     """Name of the field; empty if it concerns the whole run."""
     text: str
     remedy: str
     verdict: str
-    """`wrong` or `look`."""
+    """Either `wrong` or `look`."""
 
 
 def any_good(material: Material) -> bool:
@@ -52,29 +53,31 @@ def any_good(material: Material) -> bool:
 
 
 def no_kappa(material: Material, otherwise: str) -> str:
-    """Return why a number that needs kappa is missing."""
+    """Return the reason why a number that requires kappa is missing."""
     if material.config.convergence is None:
         return NO_KAPPA
     return otherwise if any_good(material) else NO_GOOD
 
 
 def relation_missing(material: Material) -> str | None:
-    """Return why there is no index; None where there is one."""
+    """Return the reason why there is no index; None if there is one."""
     relation = material.summary["relation"]
     if relation is not None and relation["index"] is not None:
         return None
     if material.config.convergence is not None and any_good(material) and not material.summary["n_detected"]:
-        return "no source was found"
-    return no_kappa(material, "neither the likelihood nor the boxes, of fewer than two bins, give one")
+        return "no sources were detected"
+    return no_kappa(
+        material, "neither the likelihood nor the binned fit, with fewer than two bins, gives one"
+    )
 
 
 def lead(material: Material) -> list[Markup]:
-    """Return the results in a few sentences: counts and purity, the law with its whole error, the mass."""
+    """Return the results in a few sentences: counts and purity, the law with its total error, and the mass."""
     summary, cluster = material.summary, material.config.cluster
     area = sum(field["good_area_arcsec2"] for field in summary["fields"].values())
     fields = f"{len(material.fields)} fields" if len(material.fields) > 1 else "one field"
     if not area:
-        return [Markup("No pixel of {} can be searched: everything is masked or has no data.").format(fields)]
+        return [Markup("No pixel of {} can be searched: all are masked or have no data.").format(fields)]
     return [
         Markup(
             "<b>{:,} point sources</b> were detected in {} arcmin² of unmasked sky around {} "
@@ -110,25 +113,29 @@ def _law(relation: Mapping[str, Any] | None) -> list[Markup]:
         return []
     index = Markup("b = {}").format(with_error(relation["index"], relation["index_err"]))
     fit = relation.get("likelihood") or {}
-    # b = 1 / c, so an error of c is one of b multiplied by b^2.
+    # b = 1 / c, so an error of c becomes an error of b when multiplied by b^2.
     systematic = fit.get("c_err_systematic")
     if relation.get("method") == "likelihood" and systematic is not None:
         error = systematic * relation["index"] ** 2
         total = relation.get("index_err_total") or math.hypot(relation["index_err"], error)
-        whole = Markup("<b>{}</b> (statistical) ± {} (systematic), ± {} in total").format(
-            index, plain(error, 2), plain(total, 2)
+        # Families of lens models are compared in b, so the total may exceed what the error of c implies.
+        error = math.sqrt(max(total**2 - relation["index_err"] ** 2, 0.0)) or error
+        term = largest(fit)
+        most = "" if term is None else f"; the largest part is {term}"
+        value = Markup("<b>{}</b> (statistical) ± {} (systematic{}), ± {} in total").format(
+            index, plain(error, 2), most, plain(total, 2)
         )
     else:
-        whole = Markup("<b>{}</b> (statistical error only)").format(index)
+        value = Markup("<b>{}</b> (statistical error only)").format(index)
     if relation["index"] > 0:
-        return [Markup("The convergence follows their density as κ = A n<sup>b</sup> with {}.").format(whole)]
+        return [Markup("The convergence follows their density as κ = A n<sup>b</sup> with {}.").format(value)]
     return [
-        Markup("The convergence does not rise with their density: κ = A n<sup>b</sup> with {}.").format(whole)
+        Markup("The convergence does not rise with their density: κ = A n<sup>b</sup> with {}.").format(value)
     ]
 
 
 def _mass(mass: Mapping[str, Any]) -> list[Markup]:
-    """Return the mass within 60 arcsec, the sources there, and the part of the aperture that was searched."""
+    """Return the mass within 60 arcsec, the sources there, and the fraction of the aperture that was searched."""
     if mass["lens_within_60arcsec_msun"] is None:
         return []
     coverage = mass.get("coverage_within_60arcsec")
@@ -144,7 +151,7 @@ def _mass(mass: Mapping[str, Any]) -> list[Markup]:
 
 
 def problems(material: Material) -> list[Problem]:
-    """Return the run's warnings and the problems of the images, the serious ones first."""
+    """Return the warnings of the run and the problems of the images, the most serious first."""
     summary = material.summary
     found = [
         Problem(

@@ -8,35 +8,29 @@ from typing import Any, Final
 
 from markupsafe import Markup
 
+from tilegc.radial.masses import APERTURE, GC_TO_LENS, VIRIAL_PER_GC
 from tilegc.report.numbers import missing, plain, power
 from tilegc.report.reading import Material
 
-__all__ = ["APERTURE", "GC_TO_LENS", "SUN", "VIRIAL_PER_GC", "Step", "arithmetic"]
-
-APERTURE: Final = 60.0
-"""Radius of the aperture, arcsec."""
-VIRIAL_PER_GC: Final = 5e9
-"""Virial mass per globular cluster, Msun."""
-GC_TO_LENS: Final = 2.9e-5
-"""Mass in globular clusters over lensing mass."""
+__all__ = ["SUN", "Step", "arithmetic"]
 
 SUN: Final = Markup("M<sub>☉</sub>")
 
 
 @dataclass(frozen=True)
 class Step:
-    """One line of the arithmetic."""
+    """One line of the calculation."""
 
     name: str
     formula: Markup
     numbers: Markup
-    """The same with the run's numbers; empty where one is missing."""
+    """The same with the numbers of this run; empty if one of them is missing."""
     result: Markup
     remark: str = ""
 
 
 def arithmetic(material: Material, reason: str) -> list[Step]:
-    """Return the masses, line by line; `reason` says why those that need kappa are missing, if they are."""
+    """Return the masses, line by line; `reason` explains why those that require kappa are missing."""
     summary, mass = material.summary, material.summary["mass"]
     scale = float(summary["cluster"]["kpc_per_arcsec"])
     radius = APERTURE * scale
@@ -90,16 +84,17 @@ def arithmetic(material: Material, reason: str) -> list[Step]:
 
 
 def _no_mean(reason: str, mass: Mapping[str, Any]) -> str:
-    """Return why there is no mean mass."""
+    """Return the reason why there is no mean mass."""
     if mass["gc_total_from_ratio_msun"] is None:
         return reason
     if not mass["n_gc_within_60arcsec"]:
-        return "no source within 60 arcsec"
-    return f"only {100 * mass['coverage_within_60arcsec']:.0f} % of the aperture was searched"
+        return "no sources within 60 arcsec"
+    coverage = mass.get("coverage_within_60arcsec")
+    return "" if coverage is None else f"only {100 * coverage:.0f} % of the aperture was searched"
 
 
 def _searched(mass: Mapping[str, Any]) -> str:
-    """Return which part of the aperture was searched, as a sentence; empty for runs that do not say."""
+    """Return the searched fraction of the aperture as a sentence; empty for older runs without this entry."""
     coverage = mass.get("coverage_within_60arcsec")
     return "" if coverage is None else f"{100 * coverage:.0f} % of the aperture was searched. "
 

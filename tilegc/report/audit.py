@@ -1,4 +1,4 @@
-"""The audit as a reader wants it: one row a check and field, its bands side by side."""
+"""The audit as a table for the reader: one row per check and field, with all bands in the row."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from tilegc.report.numbers import DASH, text
 __all__ = ["VERDICTS", "AuditRow", "audit_rows", "counted"]
 
 VERDICTS: Final = ("wrong", "look", "ok", "unmeasured")
-"""From the one that wants most attention to the one that wants least."""
+"""Verdicts, the most serious first."""
 
 NAMES: Final = {
     "scale": "pixel scale",
@@ -25,8 +25,9 @@ NAMES: Final = {
     "cores": "core deficit of points",
     "weights": "depth, shallow over deep",
     "centre": "centre to brightest galaxy",
-    "kappa": "κ's peak to brightest galaxy",
+    "kappa": "κ peak to brightest galaxy",
     "orientation": "κ's orientation",
+    "level": "level of κ",
     "outside": "centre outside of all fields",
     "repeats": "repeated values",
     "useless": "useless weights or errors",
@@ -35,22 +36,22 @@ NAMES: Final = {
 
 @dataclass(frozen=True)
 class AuditRow:
-    """One check of one field."""
+    """One check of one field, over all bands."""
 
     name: str
     field: str
     values: str
-    """With the bands' names where there are several."""
+    """Values, with the names of the bands if there are several."""
     verdict: str
-    """The worst of its bands."""
+    """The worst verdict of its bands."""
     finding: str
-    """Of the worst band."""
+    """Explanation for the worst band."""
     remedies: tuple[str, ...]
-    """What to do, by band."""
+    """Remedies, by band."""
 
 
 def audit_rows(lines: Iterable[Mapping[str, Any]]) -> list[AuditRow]:
-    """Return the lines of `audit` in summary.json, the bands of a check and field in one row."""
+    """Return the audit of summary.json with the bands of each check and field in one row."""
     groups: dict[tuple[str, str], list[Mapping[str, Any]]] = {}
     for line in lines:
         groups.setdefault((line["field"], line["check"]), []).append(line)
@@ -79,6 +80,6 @@ def _row(lines: Sequence[Mapping[str, Any]]) -> AuditRow:
 
 
 def counted(lines: Iterable[Mapping[str, Any]]) -> str:
-    """Return how many lines have each verdict, e.g. "1 wrong, 2 look, 40 ok"."""
+    """Return the number of lines with each verdict, e.g. "1 wrong, 2 look, 40 ok"."""
     verdicts = [line["verdict"] for line in lines]
     return ", ".join(f"{verdicts.count(name)} {name}" for name in VERDICTS if name in verdicts)

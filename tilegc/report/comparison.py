@@ -1,4 +1,4 @@
-"""Kernel sum and convergence on the sky grid, and their comparison (algorithm.md, section 11)."""
+"""Maps of the kernel sum and the convergence on the sky grid, and their comparison (algorithm.md, section 11)."""
 
 from __future__ import annotations
 
@@ -22,15 +22,15 @@ from tilegc.report.reading import Material
 __all__ = ["convergence", "histogram", "kernel_sum", "residual"]
 
 HALF: Final = 0.5
-"""Share of a cell that must be without the bits 1 and 2 (algorithm.md, section 9)."""
+"""Minimum fraction of a cell without mask bits 1 and 2 (algorithm.md, section 9)."""
 
 BINS: Final = 90
 
 LEVELS: Final = (0.1, 0.2, 0.4, 0.6, 0.8, 1.0, 1.2, 1.6, 2.0)
-"""Contours of kappa, and of beta rho."""
+"""Contour levels of kappa and of beta rho."""
 
 OFF: Final = "#e8eaed"
-"""Colour of the sky that was not seen."""
+"""Colour of sky that was not observed."""
 
 Floats = NDArray[np.float64]
 
@@ -39,9 +39,9 @@ Floats = NDArray[np.float64]
 class _Compared:
     kappa: Floats
     scaled: Floats
-    """beta rho."""
+    """Scaled kernel sum, beta rho."""
     use: NDArray[np.bool_]
-    """Cells that entered beta."""
+    """Cells from which beta was measured."""
 
 
 def _beta(material: Material) -> float | None:
@@ -50,7 +50,7 @@ def _beta(material: Material) -> float | None:
 
 
 def _compared(material: Material) -> _Compared | None:
-    """Return both maps on the sky grid; None where no beta could be measured."""
+    """Return both maps on the sky grid; None if beta could not be measured."""
     beta = _beta(material)
     if beta is None:
         return None
@@ -69,9 +69,9 @@ def _compared(material: Material) -> _Compared | None:
 
 
 def kernel_sum(material: Material) -> Drawing | None:
-    """Draw rho with its own contours and those of kappa, at the same levels where beta is known.
+    """Draw rho with contours of rho and of kappa, at the same levels if beta is known.
 
-    None where it is zero everywhere.
+    Return None if rho is zero everywhere.
     """
     field = material.central
     values = np.where(material.of_sky("n_pixels", field) > 0, material.of_sky("rho", field), np.nan)
@@ -79,20 +79,20 @@ def kernel_sum(material: Material) -> Drawing | None:
         return None
     unit = f"ρ (arcsec$^{{-{material.config.density.alpha:g}}}$)"
     figure = _sky_map(material, values, f"Field {field}: kernel sum ρ", unit)
-    words = "Contours are a factor of two apart."
+    words = "Contours are spaced by factors of two."
     if _beta(material) is not None:
-        words = "Contours of β ρ and, labelled, κ are at the same levels: where they run together, sources follow mass."
+        words = "Contours of β ρ and (labelled) κ are at the same levels: where they coincide, sources follow mass."
     return Drawing(f"rho-{field}", figure, f"Kernel sum of detected and inpainted sources. {words}")
 
 
 def convergence(material: Material) -> Drawing | None:
-    """Draw the convergence map where the central field lies, with the same contours; None where it has none."""
+    """Draw the convergence map in the area of the central field, with the same contours; None without data."""
     kappa = material.sky["kappa"].to_numpy()
-    seen = np.where(material.of_sky("n_pixels", material.central) > 0, kappa, np.nan)
-    if not np.isfinite(seen).any() or material.config.convergence is None:
+    observed = np.where(material.of_sky("n_pixels", material.central) > 0, kappa, np.nan)
+    if not np.isfinite(observed).any() or material.config.convergence is None:
         return None
     reference = material.config.convergence.reference_redshift
-    figure = _sky_map(material, seen, "Convergence κ", f"κ for sources at z = {reference:g}")
+    figure = _sky_map(material, observed, "Convergence κ", f"κ for sources at z = {reference:g}")
     return Drawing(
         "kappa", figure, "The convergence map of the run file on the sky grid, with the same contours."
     )
@@ -118,7 +118,7 @@ def _sky_map(material: Material, values: Floats, title: str, unit: str) -> Figur
 
 
 def _contours(material: Material, axes: Axes, shown: NDArray[np.bool_]) -> list[Line2D]:
-    """Draw contours of rho and of kappa; return their marks for a legend."""
+    """Draw contours of rho and of kappa, and return their handles for the legend."""
     rho = np.where(shown, material.of_sky("rho", material.central), np.nan)
     kappa = np.where(shown, material.sky["kappa"].to_numpy(), np.nan)
     beta = _beta(material)
@@ -138,7 +138,7 @@ def _contours(material: Material, axes: Axes, shown: NDArray[np.bool_]) -> list[
 
 
 def _crosses(values: Floats, levels: Floats) -> bool:
-    """Whether any of the levels lies between the values: contour lines that are not there are a warning."""
+    """Return whether any level lies within the range of the values: drawing absent contours raises a warning."""
     finite = values[np.isfinite(values)]
     return bool(
         finite.size and min(values.shape) > 1 and ((levels > finite.min()) & (levels < finite.max())).any()
@@ -146,7 +146,7 @@ def _crosses(values: Floats, levels: Floats) -> bool:
 
 
 def histogram(material: Material) -> Drawing | None:
-    """Draw kappa against beta rho, cell by cell; None where they could not be compared."""
+    """Draw a histogram of kappa against beta rho, cell by cell; None if they could not be compared."""
     compared = _compared(material)
     if compared is None or not compared.use.any():
         return None
@@ -186,7 +186,7 @@ def histogram(material: Material) -> Drawing | None:
 
 
 def residual(material: Material) -> Drawing | None:
-    """Draw the map of kappa - beta rho; None where they could not be compared."""
+    """Draw the map of kappa - beta rho; None if they could not be compared."""
     compared = _compared(material)
     if compared is None or not compared.use.any():
         return None
@@ -213,7 +213,7 @@ def residual(material: Material) -> Drawing | None:
     circle(axes, radius)
     sky_axes(axes, bounds, float(material.summary["cluster"]["kpc_per_arcsec"]))
     style.colour_bar(figure, drawn, "κ − β ρ")
-    words = "Red: more convergence than the sources tell of; blue: less."
+    words = "Red: more convergence than the sources predict; blue: less."
     if radius < material.places[material.central].reach():
-        words += " Cells within the dashed circle are compared."
+        words += " The comparison uses the cells within the dashed circle."
     return Drawing("residual", figure, words)

@@ -1,4 +1,4 @@
-"""A figure with the words that go under it."""
+"""A figure and its caption."""
 
 from __future__ import annotations
 
@@ -14,17 +14,17 @@ class Drawing:
     """One figure of the report."""
 
     name: str
-    """Of its file, without the suffix."""
+    """Name of the file, without suffix."""
     figure: Figure
     caption: str
-    """One or two plain sentences: what is shown, and what each mark is."""
+    """One or two plain sentences: what the figure shows, and the meaning of each symbol."""
     wide: bool = False
-    """Whether it takes the page's whole width."""
+    """Whether the figure takes the full width of the page."""
 
 
 @dataclass(frozen=True)
 class Drawn:
-    """The same as an image."""
+    """A drawn figure, as an image."""
 
     name: str
     png: bytes

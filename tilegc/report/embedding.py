@@ -1,4 +1,4 @@
-"""Images as data URLs, small enough that a page of twenty figures stays below 3 MB."""
+"""Images as data URLs, small enough that a report with twenty figures stays below 3 MB."""
 
 from __future__ import annotations
 
@@ -11,16 +11,16 @@ from PIL import Image
 __all__ = ["data_url"]
 
 QUALITY: Final = 82
-"""Of lossy WebP: grain of a mosaic is kept, and thin lines stay sharp at the size at which the page shows them."""
+"""Quality of lossy WebP: the grain of a mosaic is preserved, and thin lines stay sharp at the size on the page."""
 
 
 def data_url(png: bytes) -> str:
-    """Return an image as a data URL, as WebP where that is smaller than the PNG.
+    """Return an image as a data URL, in WebP if that is smaller than the PNG.
 
     Parameters
     ----------
     png : bytes
-        The figure, as it is written to figures/.
+        The figure, as written to figures/.
 
     Returns
     -------

@@ -1,6 +1,6 @@
-"""All figures of a report: which there are, in which section, and their drawing side by side on an engine's workers.
+"""All figures of a report: which figures exist, in which section, and how they are drawn in parallel on an engine.
 
-A figure is a unit of work: it needs the run's folder alone, and gives a PNG of a few hundred kilobytes.
+A figure is one unit of work: it reads only the run directory, and returns a PNG of a few hundred kilobytes.
 """
 
 from __future__ import annotations
@@ -10,7 +10,19 @@ from dataclasses import dataclass
 from typing import Final
 
 from tilegc.engine import Engine, Unit, bounded
-from tilegc.report import comparison, law, maps, masked, profiles, psf, purity, radial, relation, style
+from tilegc.report import (
+    comparison,
+    families,
+    law,
+    maps,
+    masked,
+    profiles,
+    psf,
+    purity,
+    radial,
+    relation,
+    style,
+)
 from tilegc.report.drawing import Drawing, Drawn
 from tilegc.report.reading import Material
 
@@ -26,13 +38,14 @@ class _Order:
     section: str
     draw: Callable[..., Drawing | None]
     field: tuple[str, ...] = ()
-    """The field that is drawn, if it is one."""
+    """The field that is drawn, if the figure shows a single field."""
 
 
 def draw_all(material: Material, engine: Engine) -> dict[str, list[Drawn]]:
-    """Draw all figures; return those that there are, by section of the page, in the order of the page."""
+    """Draw all figures, and return the non-empty ones by section, in the order of the page."""
     orders = _orders(material)
-    # Every process that draws would read the masks again, and the page needs them too.
+    # Count the masks here: the page needs the result, too, and every process that draws would otherwise read them
+    # again.
     _ = material.censuses
     units = [
         Unit(f"{number}/{order.draw.__name__}", 0, (number, order)) for number, order in enumerate(orders)
@@ -61,6 +74,7 @@ def _orders(material: Material) -> list[_Order]:
         _Order("noise", purity.regularity),
         _Order("relation", relation.diagram),
         _Order("relation", law.laws),
+        _Order("relation", families.families),
         _Order("relation", law.sensitivity),
         _Order("relation", law.ranking),
         _Order("comparison", comparison.kernel_sum),
@@ -75,7 +89,7 @@ def _orders(material: Material) -> list[_Order]:
 
 
 def _draw(material: Material, payload: tuple[int, _Order]) -> dict[int, Drawn] | None:
-    """Draw one figure (runs on a worker)."""
+    """Draw one figure (on a worker)."""
     number, order = payload
     drawing = order.draw(material, *order.field)
     if drawing is None:

@@ -1,4 +1,4 @@
-"""Counts, purity and profile against the growth of the mask: the figure of `tilegc study mask`."""
+"""Counts, purity and profile as a function of the growth of the mask: the figure of `tilegc study mask`."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ SHADES = ("#1f2328", style.BLUE, style.GREEN, style.ORANGE, style.VERMILLION, st
 
 
 def draw(table: Mapping[str, np.ndarray]) -> Figure:
-    """Draw a study: density and purity against growth, and the profile of every growth over that of the least.
+    """Draw a study: density and purity against growth, and profiles relative to that of the smallest growth.
 
     Parameters
     ----------
@@ -27,7 +27,7 @@ def draw(table: Mapping[str, np.ndarray]) -> Figure:
         style.dressed(axes, title)
         for axes, title in zip(
             figure.subplots(1, 3),
-            ("Sources per arcsec²", "Purity", "Profile over that of the least growth"),
+            ("Sources per arcsec²", "Purity", "Profile relative to that of the smallest growth"),
             strict=True,
         )
     )
@@ -48,12 +48,13 @@ def draw(table: Mapping[str, np.ndarray]) -> Figure:
             capsize=2,
             label=f"field {name}",
         )
-        for beside, (column, line, what) in enumerate(
+        for beside, (column, line, kind) in enumerate(
             (("purity", "-", "noise"), ("purity_truth", "--", "truth"))
         ):
             if np.isfinite(table[column][rows]).any():
                 pure, n = table[column][rows], np.maximum(table["n_gc"][rows], 1)
-                # of n sources found the impure ones scatter as a binomial; one at least is not known to be none
+                # The number of false sources among n is binomial; assume at least one, so that the error is never
+                # zero.
                 error = np.sqrt(np.maximum(pure * (1 - pure), (1 - 1 / n) / n) / n)
                 purity.errorbar(
                     at + 0.06 * (2 * number + beside),
@@ -65,7 +66,7 @@ def draw(table: Mapping[str, np.ndarray]) -> Figure:
                     color=colour,
                     lw=1.2,
                     capsize=2,
-                    label=f"field {name}, against {what}",
+                    label=f"field {name}, against {kind}",
                 )
         for shade, pixels in enumerate(growths):
             on = (table["field"].astype(str) == name) & (table["annulus"] >= 0) & (table["growth"] == pixels)
@@ -81,7 +82,7 @@ def draw(table: Mapping[str, np.ndarray]) -> Figure:
                 ratio, error = _ratio(
                     n[usable], first[usable], table["n_gc"][on][usable], table["n_gc"][least][usable]
                 )
-                # growths beside one another, else their errors lie on top of one another
+                # Shift the growths slightly against each other, so that their error bars do not overlap.
                 profile.errorbar(
                     middle * 1.015 ** (shade - growths.size / 2),
                     ratio,
@@ -103,7 +104,7 @@ def draw(table: Mapping[str, np.ndarray]) -> Figure:
     profile.set_xlabel("distance from the centre (arcsec)")
     for axes, columns in ((density, 2), (purity, 1), (profile, 3)):
         if axes.get_legend_handles_labels()[0]:
-            # below its diagram, where it covers nothing
+            # # Place the legend below its diagram, where it hides nothing.
             axes.legend(
                 frameon=False,
                 fontsize=style.SMALL - 1,
@@ -118,10 +119,11 @@ def draw(table: Mapping[str, np.ndarray]) -> Figure:
 def _ratio(
     density: np.ndarray, first: np.ndarray, count: np.ndarray, all_: np.ndarray
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Return the densities under a grown mask over those under the least, and the errors of the ratio.
+    """Return the densities under a grown mask relative to those under the smallest growth, and the errors.
 
-    The sources that are left are part of all: only those that the growth took away, and the area they lay in, differ.
-    With p = count / all the ratio's error is that of p, sqrt(p (1 - p) / all), times what the area makes of it.
+    The remaining sources are a subset of all sources, so the two densities are correlated: they differ only by the
+    sources that the growth removed, and by the area around them. With p = count / total, the error of the ratio is
+    that of p, sqrt(p (1 - p) / total), times the ratio of the areas.
     """
     ratio = density / first
     part = count / all_

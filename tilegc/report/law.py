@@ -1,4 +1,4 @@
-"""The law of counts given convergence beside the binned one, other maps, other samples of sources."""
+"""Figures and tables of the laws: likelihood and binned fit, other maps, and other samples of sources."""
 
 from __future__ import annotations
 
@@ -12,25 +12,28 @@ from numpy.typing import NDArray
 
 from tilegc.report import style
 from tilegc.report.drawing import Drawing
+from tilegc.report.families import PARTS
 from tilegc.report.numbers import DASH, error_text, plain, with_error
 from tilegc.report.reading import Material, rows_of
 
 __all__ = ["laws", "likelihood_rows", "ranking", "ranking_rows", "sensitivity", "sensitivity_rows"]
 
 BINS: Final = 14
-"""Bins in ln kappa, for the eye: no law is fitted to them."""
+"""Bins in ln kappa, for the plot only: no law is fitted to them."""
 
 WIDEST: Final = 20.0
 """Half width, in ln n, at which the band of a law is cut off."""
 
 LEAST: Final = 3
-"""Cells without which there is no figure, and sources that a bin must hold to be drawn."""
+"""Minimum number of cells for a figure, and of sources for a bin to be drawn."""
 
 MAPS: Final = {
     "kappa": "this κ map",
     "uniform": "uniform",
     "rotated_90": "rotated by 90°",
     "rotated_180": "rotated by 180°",
+    "mirrored": "mirrored east-west",
+    "transposed": "east and north exchanged",
     "shifted_4": "shifted by 4 arcsec",
     "circularised": "circularised",
     "light": "light",
@@ -58,14 +61,14 @@ Cell = str | Markup
 
 
 def _likelihood(material: Material) -> dict[str, Any] | None:
-    """Return the likelihood's law; None where there is none."""
+    """Return the law of the likelihood; None if there is none."""
     relation = material.summary["relation"]
     found: dict[str, Any] | None = relation and relation.get("likelihood")
     return found if found and found["c"] is not None else None
 
 
 def laws(material: Material) -> Drawing | None:
-    """Draw n against kappa with both laws and their bands; None without a fit."""
+    """Draw n against kappa with both laws and their error bands; None if there is no fit."""
     found = _likelihood(material)
     if found is None:
         return None
@@ -93,16 +96,16 @@ def laws(material: Material) -> Drawing | None:
     axes.set_ylabel("n: sources per arcsec²")
     style.finish(figure, axes)
     words = (
-        "Sources per arcsec² where κ is the same, with those that crowding hides, and the law that makes the counts "
-        "most likely, n = a κᶜ plus a floor; points are away from galaxies, whose own sources are taken off. The law "
-        "of the boxes binned in n, turned round, is of the sources that are seen, everywhere. Bands are one standard "
-        "deviation. Points are for the eye: the likelihood sees every cell."
+        "Sources per arcsec² at a given κ, corrected for crowding, and the maximum-likelihood law n = a κᶜ plus a "
+        "floor. Points exclude the surroundings of galaxies, and sources that belong to galaxies are subtracted. The "
+        "law binned in n, with axes exchanged, refers to all detected sources. Bands are one standard deviation. "
+        "Points only guide the eye: the likelihood uses every cell."
     )
     return Drawing("both-laws", figure, words, wide=True)
 
 
 def _counted(material: Material, found: Mapping[str, Any]) -> tuple[Floats, Floats, Floats]:
-    """Return kappa, sources less those of galaxies, and effective area of the cells off galaxies."""
+    """Return kappa, sources minus those of galaxies, and effective area, for the cells away from galaxies."""
     sky = material.sky
     share, kappa = (
         np.nan_to_num(sky["recovery"].to_numpy() * sky["in_law"].to_numpy()),
@@ -131,12 +134,12 @@ def _points(axes: Axes, kappa: Floats, count: Floats, area: Floats) -> None:
         color=style.INK,
         mfc="white",
         mew=1.2,
-        label="counted where κ is the same",
+        label="counted, at given κ",
     )
 
 
 def _band(found: Mapping[str, Any], kappa: Floats) -> tuple[Floats, Floats, Floats]:
-    """Return the likelihood's law, and where it is one standard deviation below and above: NaN without errors."""
+    """Return the law of the likelihood and its values one standard deviation below and above; NaN without errors."""
     above = found["a"] * kappa ** found["c"]
     n = above + found["floor"]
     towards = np.stack([above, above * np.log(kappa), np.ones(kappa.size)])
@@ -146,7 +149,7 @@ def _band(found: Mapping[str, Any], kappa: Floats) -> tuple[Floats, Floats, Floa
 
 
 def _binned(axes: Axes, boxes: Mapping[str, float], kappa: Floats) -> None:
-    """Draw n = (kappa / A)^(1 / b) of the bins; the errors of A and b are taken as independent."""
+    """Draw n = (kappa / A)^(1 / b) from the binned fit; the errors of A and b are treated as independent."""
     a, b = boxes["amplitude"], boxes["index"]
     n = (kappa / a) ** (1 / b)
     spread = np.hypot(
@@ -162,7 +165,7 @@ def _binned(axes: Axes, boxes: Mapping[str, float], kappa: Floats) -> None:
 
 
 def ranking(material: Material) -> Drawing | None:
-    """Draw by how much ln L of other maps lies below that of the run's own; None where none was compared."""
+    """Draw the difference in ln L between other maps and the map of the run; None if none was compared."""
     table = rows_of(material.run.ranking, "rank", "map", "delta", "delta_err")
     shown = table["rank"] > 0
     if shown.sum() < 2:
@@ -188,18 +191,18 @@ def ranking(material: Material) -> Drawing | None:
     axes.axvline(0.0, color=style.FAINT, lw=1.0, zorder=1)
     axes.set_yticks(place, names)
     axes.set_ylim(-0.7, len(names) - 0.3)
-    axes.set_xlabel("ln L less that of this κ map")
+    axes.set_xlabel("ln L minus that of this κ map")
     return Drawing(
         "ranking",
         figure,
-        "The likelihood of the sources' positions under other maps, each with the law that suits it best. Bars are "
-        "one standard error if sources lie independently of one another; clustering makes them larger.",
+        "The likelihood of the positions of the sources under other maps, each with its own best-fitting law. Bars are "
+        "one standard error for independent sources; clustering makes the errors larger.",
         wide=True,
     )
 
 
 def sensitivity(material: Material) -> Drawing | None:
-    """Draw the index of both laws for every sample of the sources; None where none could be fitted."""
+    """Draw the index of both laws for every sample of the sources; None if none could be fitted."""
     table = rows_of(
         material.run.sensitivity,
         "sample",
@@ -213,7 +216,9 @@ def sensitivity(material: Material) -> Drawing | None:
         return None
     held = np.isfinite(table["index"]) & ~np.isfinite(table["floor_err"])
     names = [_label(name, bool(at)) for name, at in zip(table["sample"], held, strict=True)]
-    figure, axes = style.panel("The index with other sources", (style.WIDE[0], 1.9 + 0.36 * len(names)))
+    figure, axes = style.panel(
+        "The index for other samples of sources", (style.WIDE[0], 1.9 + 0.36 * len(names))
+    )
     place = np.arange(len(names))[::-1].astype(float)
     handles = []
     shown = []
@@ -250,14 +255,14 @@ def sensitivity(material: Material) -> Drawing | None:
     return Drawing(
         "sensitivity",
         figure,
-        "Both indices from brighter sources, from each half by brightness, and with discs around galaxies left out."
+        "Both indices for brighter sources, for each half by brightness, and with discs around galaxies left out."
         + (f" {HELD}" if held.any() else ""),
         wide=True,
     )
 
 
 def _label(name: object, held: bool) -> str:
-    """Return what a sample is called; with a star where its floor lies on its bound."""
+    """Return the name of a sample, with a star if its floor is at its bound."""
     return SAMPLES.get(str(name), str(name)) + ("*" if held else "")
 
 
@@ -269,9 +274,9 @@ def _open_ends(
     place: Floats,
     error: Floats,
 ) -> None:
-    """Put the profile's ends into the bar of the run's own index where its floor lies on its bound.
+    """Use the ends of the profile likelihood for the error bar of the run's own index if its floor is at its bound.
 
-    `error` holds lower and upper lengths, (2, fitted sample); an end that was not found is an arrow.
+    `error` contains the lower and upper lengths, (2, fitted sample); an undetermined end is drawn as an arrow.
     """
     found = _likelihood(material)
     rows = np.flatnonzero((table["sample"].astype(str) == "all") & held)
@@ -280,7 +285,7 @@ def _open_ends(
     row = int(rows[0])
     at = int(np.isfinite(table["index"])[:row].sum())
     index = float(table["index"][row])
-    # b = 1 / c: the upper end of c is the lower one of b.
+    # b = 1 / c: the upper end of c becomes the lower end of b.
     for side, end in enumerate(reversed(found["c_interval"])):
         if end is not None:
             error[side, at] = abs(1.0 / end - index)
@@ -292,7 +297,7 @@ def _open_ends(
 
 
 def likelihood_rows(material: Material) -> list[list[Cell]]:
-    """Return what the likelihood found, a line each."""
+    """Return the results of the likelihood, one row per quantity."""
     found = _likelihood(material)
     if found is None:
         return []
@@ -323,8 +328,8 @@ def likelihood_rows(material: Material) -> list[list[Cell]]:
         ["Counts", str(found["distribution"]), f"variance μ + φ μ², φ = {plain(found['dispersion'])}"],
     ]
     if found["recovery"] is not None:
-        seen = "mean fraction of sources not hidden by brighter neighbours; the law describes all sources"
-        rows.append(["Recovery", plain(found["recovery"]), seen])
+        hidden = "mean fraction of sources not hidden by brighter neighbours; the law describes all sources"
+        rows.append(["Recovery", plain(found["recovery"]), hidden])
     if outer:
         density = with_error(outer["n_per_arcsec2"], outer["err"])
         rows.append(
@@ -343,15 +348,15 @@ def likelihood_rows(material: Material) -> list[list[Cell]]:
         number, ratio = flattened["realisations"], flattened["ratio"]
         words = f"{number} range maps of the lens model recover a fraction {ratio and plain(ratio)} of c"
         if ratio is None:
-            words = f"only {number} range maps of the lens model give a law: too few to correct for"
+            words = f"only {number} range maps of the lens model give a law: too few for a correction"
         elif flattened["c_corrected"] is None:
-            words += ", too uncertain to correct with"
+            words += ", too uncertain for a correction"
         rows.append(["c corrected for errors of the lens map", _or_dash(flattened["c_corrected"]), words])
     return rows
 
 
 def ranking_rows(material: Material) -> list[list[Cell]]:
-    """Return the ranking as lines of a table."""
+    """Return the rows of the ranking."""
     table = rows_of(material.run.ranking, "rank", "map", "delta", "delta_err", "c", "uniform", "c_at_bound")
     rows: list[list[Cell]] = []
     for rank, name, delta, error, c, uniform, bound in zip(*table.values(), strict=True):
@@ -373,7 +378,7 @@ def ranking_rows(material: Material) -> list[list[Cell]]:
 
 
 def sensitivity_rows(material: Material) -> list[list[Cell]]:
-    """Return relation and comparison of every sample as lines of a table."""
+    """Return relation and comparison for every sample, one row each."""
     names = (
         "sample",
         "n_sources",
@@ -405,7 +410,7 @@ def sensitivity_rows(material: Material) -> list[list[Cell]]:
 
 
 def _ends(low: float | None, high: float | None) -> str:
-    """Return an interval in words; an end that was not found leaves it open."""
+    """Return an interval in words; an undetermined end leaves it open."""
     if low is None:
         return "–" if high is None else f"below {plain(high)}"
     return f"above {plain(low)}" if high is None else f"{plain(low)} to {plain(high)}"
@@ -420,32 +425,23 @@ def _with(value: float, error: float) -> str:
 
 
 def _of_members(members: Mapping[str, Any] | None) -> list[list[Cell]]:
-    """Return the line of the term that follows galaxies' light."""
+    """Return the row of the term that follows the light of galaxies."""
     if not members or members["g"] is None:
         return []
     top = members["interval_95"][1]
     value = with_error(members["g"], members["g_err"]) if members["g"] else Markup("0")
     if top is not None and members["interval_95"][0] == 0:
         value = Markup("{}, below {} (95 %)").format(value, plain(top))
-    share = (
-        f"{100 * members['share']:.1f} % of the sources, by their light; per arcsec², mean within the radius"
-    )
-    return [["Galaxies' own sources", value, share]]
+    share = f"{100 * members['share']:.1f} % of the sources, from their light; per arcsec², mean within the radius"
+    return [["Sources of galaxies", value, share]]
 
 
 def _systematic(found: Mapping[str, Any]) -> list[list[Cell]]:
-    """Return the line of the systematic part of c's error."""
+    """Return the row of the systematic error of c."""
     if found.get("c_err_systematic") is None:
         return []
-    words = {
-        "lens_map": "lens map",
-        "members": "galaxies' sources",
-        "crowding": "crowding",
-        "sources": "choice of sources",
-        "outer_field": "outer field",
-    }
     known = [
-        f"{words[name]} {value:.3f}"
+        f"{PARTS[name]} {value:.3f}"
         for name, value in found["c_err_systematic_parts"].items()
         if value is not None
     ]
@@ -454,5 +450,26 @@ def _systematic(found: Mapping[str, Any]) -> list[list[Cell]]:
             "Systematic error of c",
             plain(found["c_err_systematic"]),
             ", ".join(known) + "; not in the error above",
+        ],
+        *_families(found.get("lens_families")),
+    ]
+
+
+def _families(found: Mapping[str, Any] | None) -> list[list[Cell]]:
+    """Return a line for every family of lens models, or one that says that their scatter is assumed."""
+    if not found:
+        return []
+    if found["guess"]:
+        words = (
+            "assumed, as there is one lens model: published models of one cluster differ by "
+            f"{found['ln_kappa_rms']:.2f} in ln κ; give others as convergence.alternatives"
+        )
+        return [["Scatter of b between families", _or_dash(found["index_err"]), words]]
+    return [
+        [
+            f"Index b with {one['name']}",
+            _or_dash(one["index"]),
+            f"same sources and cells; ln κ differs by {plain(one['ln_kappa_rms'], 2)}",
         ]
+        for one in found["families"][1:]
     ]

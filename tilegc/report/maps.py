@@ -1,4 +1,4 @@
-"""Maps of a field: mosaic, detections, inpainted sources, density (Diego et al. 2026)."""
+"""Maps of a field: mosaic, detections, inpainted sources, density and its error (after Diego et al. 2026)."""
 
 from __future__ import annotations
 
@@ -22,14 +22,14 @@ from tilegc.schema import Bit
 __all__ = ["APERTURE", "core", "decades", "density", "errors", "mosaic", "sources"]
 
 APERTURE: Final = 60.0
-"""Radius, arcsec, of the aperture in which masses are given."""
+"""Radius in arcsec of the aperture for which masses are given."""
 
 CORE: Final = 10.0
-"""Side of the close-up, arcsec."""
+"""Side of the close-up in arcsec."""
 
 
 def mosaic(material: Material, field: str) -> Drawing:
-    """Draw the summed bands of a field, its mask in colours and its detections."""
+    """Draw the summed bands of a field with its mask in colour and its detections."""
     at = material.places[field]
     figure, axes = style.map_panel(f"Field {field}: mosaic, mask and detections", at.aspect)
     picture = block_means(material.mosaic(field, "light"))
@@ -56,15 +56,15 @@ def mosaic(material: Material, field: str) -> Drawing:
         f"mosaic-{field}",
         figure,
         "Sum of the bands (grey, asinh stretch, averaged to the size of the page), with the catalogued sources "
-        "and the mask: no peak is recorded under a coloured patch.",
+        "and the mask: no peak is recorded under a coloured area.",
     )
 
 
 def core(material: Material) -> Drawing:
-    """Draw the detection map about the cluster's centre, pixel for pixel, with the catalogued sources."""
+    """Draw the detection map around the cluster centre at full resolution, with the catalogued sources."""
     field = material.central
     at = material.places[field]
-    # An upright piece of sky needs a larger piece of a turned mosaic.
+    # A square aligned with north needs a larger cutout of a rotated mosaic.
     turned = float(np.abs(at.matrix[0, :2]).sum()) / at.scale
     box = at.window(0.0, 0.0, CORE * turned)
     figure, axes = style.map_panel(f"Field {field}: detection map, close-up", at.aspect)
@@ -108,7 +108,7 @@ def core(material: Material) -> Drawing:
     return Drawing(
         "core",
         figure,
-        f"The doubly filtered sum of the bands, pixel for pixel, in the {CORE:g} arcsec nearest to the cluster's "
+        f"The doubly filtered sum of the bands at full resolution, in the {CORE:g} arcsec around the cluster "
         f"centre{limit}. Each circle is a catalogued source.",
     )
 
@@ -144,14 +144,14 @@ def sources(material: Material, field: str) -> Drawing:
     return Drawing(
         f"sources-{field}",
         figure,
-        "Catalogued sources, and where masks hide the sky those of one of the "
-        f"{material.config.inpaint.realisations} random realisations that fill it at the local density. "
+        "Catalogued sources and, in areas hidden by masks, those of one of the "
+        f"{material.config.inpaint.realisations} random realisations, drawn from the local density. "
         "The edge of the field is masked but not filled.",
     )
 
 
 def density(material: Material, field: str) -> Drawing | None:
-    """Draw the local density of detected sources; None where it is zero everywhere."""
+    """Draw the local density of detected sources; None if it is zero everywhere."""
     picture = block_means(material.mosaic(field, "density"))
     edge = (material.censuses[field].picture.values & (Bit.NO_DATA | Bit.EDGE).value) != 0
     values = np.where(edge, np.nan, picture.values)
@@ -175,13 +175,13 @@ def density(material: Material, field: str) -> Drawing | None:
     return Drawing(
         f"density-{field}",
         figure,
-        "Catalogued sources per arcsec² of good area, smoothed with a Gaussian of 2 arcsec (wider where little "
-        "area is left): the rate at which masks are filled. The edge is left out.",
+        "Catalogued sources per arcsec² of good area, smoothed with a Gaussian of 2 arcsec (or a wider one where "
+        "little good area is left). Masked areas are inpainted at this density. The edge is left out.",
     )
 
 
 def errors(material: Material, field: str) -> Drawing | None:
-    """Draw the relative error of the local density; None where there is none."""
+    """Draw the relative error of the local density; None if there is none."""
     dataset = material.run.field(field)
     if "density_error" not in dataset:
         return None
@@ -209,8 +209,8 @@ def errors(material: Material, field: str) -> Drawing | None:
     return Drawing(
         f"density-error-{field}",
         figure,
-        "Poisson error of the density above, in per cent of it: large where sources are few or little good area is "
-        "left. Neighbouring pixels share it.",
+        "Poisson error of the density above, in per cent of the density: large where there are few sources or little "
+        "good area. The errors of neighbouring pixels are correlated.",
     )
 
 
@@ -223,7 +223,7 @@ def _covered(shape: tuple[int, ...], factor: int) -> Box:
 
 
 def _dot(count: int) -> float:
-    """Return the size of a dot, points, so that many still show their pattern."""
+    """Return the size of a dot in points, small enough that a large number of dots still shows a pattern."""
     return float(np.clip(90 / np.sqrt(max(count, 1)), 1.1, 5.0))
 
 
@@ -232,7 +232,7 @@ def _dots(colour: str, label: str) -> Line2D:
 
 
 def _range(values: NDArray[np.floating]) -> tuple[float, float]:
-    """Return sky level and noise of a picture; 0 and 1 where it is empty."""
+    """Return sky level and noise of a picture; 0 and 1 if it is empty."""
     finite = values[np.isfinite(values)]
     if not finite.size:
         return 0.0, 1.0
@@ -241,7 +241,7 @@ def _range(values: NDArray[np.floating]) -> tuple[float, float]:
 
 
 def _stretch(values: NDArray[np.floating], level: float, noise: float) -> NDArray[np.floating]:
-    """Map a picture to 0..1 by an asinh that is linear near the noise."""
+    """Scale a picture to 0..1 with an asinh that is linear near the noise."""
     scaled = np.arcsinh((values - level) / (2 * noise))
     finite = scaled[np.isfinite(scaled)]
     top = float(np.percentile(finite, 99.8)) if finite.size else 1.0
@@ -250,7 +250,7 @@ def _stretch(values: NDArray[np.floating], level: float, noise: float) -> NDArra
 
 
 def _overlay(material: Material, field: str, axes: Axes) -> list[Bit]:
-    """Tint the masked pixels; return the bits that are set anywhere."""
+    """Tint the masked pixels, and return the bits that occur."""
     census = material.censuses[field]
     used = [bit for bit in style.BITS if census.bits[bit]]
     tint = _tints(census.picture.values, used, 0.6)
@@ -265,7 +265,7 @@ def _overlay(material: Material, field: str, axes: Axes) -> list[Bit]:
 
 
 def _tints(mask: NDArray[np.uint8], bits: Sequence[Bit], alpha: float) -> NDArray[np.float32]:
-    """Return a mask as RGBA, the colour of the last of its bits in `bits`; transparent where none is set."""
+    """Return a mask as RGBA, in the colour of the last of its bits in `bits`; transparent where none is set."""
     table = np.zeros((256, 4), np.float32)
     values = np.arange(256)
     for bit in bits:
@@ -275,7 +275,7 @@ def _tints(mask: NDArray[np.uint8], bits: Sequence[Bit], alpha: float) -> NDArra
 
 
 def decades(positive: NDArray[np.floating], least: float) -> tuple[float, float]:
-    """Return limits of a logarithmic scale: from the faint end, at most a `least`-th of the top, to the top."""
+    """Return limits for a logarithmic scale: the faint end, at least `least` times the maximum, and the maximum."""
     if not positive.size:
         return 0.1, 1.0
     high = float(np.percentile(positive, 99.9))

@@ -1,4 +1,4 @@
-"""What the mask takes of every field: areas by reason, and against radius."""
+"""Area removed by the mask in every field, by reason and as a function of radius."""
 
 from __future__ import annotations
 
@@ -30,9 +30,9 @@ HEAD: Final = [
 
 GOOD: Final = "#eef0f2"
 INNERMOST: Final = 0.3
-"""Inner radius, arcsec, at which an annulus about the centre itself is drawn on a logarithmic scale."""
+"""Inner radius in arcsec at which the central annulus is drawn on a logarithmic scale."""
 LAST: Final = 1.25
-"""Outer over inner radius at which the annulus without an end is drawn."""
+"""Ratio of outer to inner radius with which the open-ended annulus is drawn."""
 
 
 def _key(bit: Bit) -> str:
@@ -40,17 +40,17 @@ def _key(bit: Bit) -> str:
 
 
 def area_rows(material: Material) -> list[list[str | Markup]]:
-    """Return a row a field: how much of the area with data inside the edges each mask takes."""
+    """Return one row per field: the fraction of the area with data, inside the edges, under each mask."""
     rows: list[list[str | Markup]] = []
     for name, field in material.summary["fields"].items():
-        found = field["masked"]
+        areas = field["masked"]
         good = field["good_area_arcsec2"]
         rows.append(
             [
                 name,
-                plain(good + found["any"]["arcsec2"], 4),
-                *(share(found[_key(bit)]["fraction"], "no data") for bit in MASKS),
-                share(found["any"]["fraction"], "no data"),
+                plain(good + areas["any"]["arcsec2"], 4),
+                *(share(areas[_key(bit)]["fraction"], "no data") for bit in MASKS),
+                share(areas["any"]["fraction"], "no data"),
                 plain(good, 4),
             ]
         )
@@ -58,7 +58,7 @@ def area_rows(material: Material) -> list[list[str | Markup]]:
 
 
 def against_radius(material: Material, field: str) -> Drawing | None:
-    """Draw the share of the area with data that each reason takes in annuli; None where there are no data."""
+    """Draw the fraction of the area with data that each mask takes in annuli; None if there are no data."""
     names = ("field", "r_lo", "r_hi", "data_arcsec2", "good_arcsec2")
     table = rows_of(material.run.masked, *names, *(f"{_key(bit)}_own_arcsec2" for bit in STACKED))
     rows = table["field"].astype(str) == field

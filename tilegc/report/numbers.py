@@ -1,4 +1,4 @@
-"""Numbers as a reader wants them: as many digits as the error allows, powers of ten written out."""
+"""Numbers formatted for the reader: as many digits as the error justifies, powers of ten written out."""
 
 from __future__ import annotations
 
@@ -9,11 +9,11 @@ from markupsafe import Markup
 __all__ = ["DASH", "error_text", "missing", "plain", "power", "share", "text", "with_error", "with_power"]
 
 DASH = "–"
-"""Stands for what could not be measured."""
+"""Shown for values that could not be measured."""
 
 
 def plain(value: float, digits: int = 3) -> str:
-    """Return a number with `digits` significant digits, without an exponent, minus as a minus sign.
+    """Return a number with `digits` significant digits, without an exponent, with a true minus sign.
 
     >>> plain(1234.5678), plain(0.0123456), plain(-2)
     ('1,235', '0.0123', '−2.00')
@@ -25,14 +25,14 @@ def plain(value: float, digits: int = 3) -> str:
 
 
 def text(value: float, digits: int = 3) -> str:
-    """Return a number as `plain` does, or as 1.2e+09 where it is very large or small."""
+    """Return a number as `plain` does, or as 1.2e+09 if it is very large or small."""
     if value == 0 or not math.isfinite(value) or 1e-4 <= abs(value) < 1e7:
         return plain(value, digits)
     return _minus(f"{value:.{digits - 1}e}")
 
 
 def power(value: float, digits: int = 3) -> Markup:
-    """Return a number as 1.23 × 10⁹, in HTML; as `plain` does where it is of ordinary size."""
+    """Return a number as 1.23 × 10⁹ in HTML, or as `plain` does if it is of ordinary size."""
     if value == 0 or not math.isfinite(value) or 1e-3 <= abs(value) < 1e5:
         return Markup(plain(value, digits))
     mantissa, exponent = f"{value:.{digits - 1}e}".split("e")
@@ -40,46 +40,46 @@ def power(value: float, digits: int = 3) -> Markup:
 
 
 def error_text(value: float, error: float | None) -> str:
-    """Return value ± error, the error with two digits and the value to the same place.
+    """Return value ± error, with two digits of the error and the value to the same decimal place.
 
     >>> error_text(0.69312, 0.0214)
     '0.693 ± 0.021'
     """
     if error is None or not math.isfinite(error) or error <= 0:
         return text(value)
-    # 0.0996 is 0.10 with two digits, not 0.100: the digits are counted after rounding.
+    # With two digits, 0.0996 is 0.10, not 0.100: count the digits after rounding.
     places = max(0, 1 - math.floor(math.log10(float(f"{error:.1e}"))))
     return _minus(f"{value:,.{places}f} ± {error:,.{places}f}")
 
 
 def with_error(value: float | None, error: float | None, reason: str = "") -> Markup:
-    """Return value ± error in HTML, or a dash with the reason."""
+    """Return value ± error in HTML, or a dash and the reason."""
     if value is None:
         return missing(reason)
     return Markup("{}").format(error_text(value, error).replace(" ", "\N{NO-BREAK SPACE}"))
 
 
 def with_power(value: float | None, reason: str = "", digits: int = 3) -> Markup:
-    """Return a number in HTML with its power of ten, or a dash with the reason."""
+    """Return a number with its power of ten in HTML, or a dash and the reason."""
     return missing(reason) if value is None else power(value, digits)
 
 
 def share(value: float | None, reason: str = "") -> Markup:
-    """Return a share in percent, or a dash with the reason."""
+    """Return a fraction in per cent, or a dash and the reason."""
     if value is None:
         return missing(reason)
     if value == 0:
         return Markup("0&nbsp;%")
     percent = 100 * value
     digits = 1 if percent >= 1 else 2
-    # what is not all must not be read as all
+    # Add digits until a fraction below one is not rounded to 100 %.
     while value < 1 and digits < 6 and float(f"{percent:.{digits}f}") == 100:
         digits += 1
     return Markup("{}&nbsp;%").format("< 0.01" if 0 < percent < 0.005 else f"{percent:.{digits}f}")
 
 
 def missing(reason: str = "") -> Markup:
-    """Return the dash, and after it why there is no value."""
+    """Return the dash, followed by the reason why there is no value."""
     why = Markup(' <span class="why">{}</span>').format(reason) if reason else ""
     return Markup(f"{DASH}") + why
 

@@ -36,9 +36,10 @@ STAGES: Final = {
     "audit_s": "audit",
     "mask_s": "masks",
     "detect_s": "filter and peaks",
+    "completeness_s": "artificial stars",
     "density_s": "density and inpainting",
-    "compare_s": "statistics on the sky",
-    "report_s": "figures and page",
+    "compare_s": "sky grid, relation and profiles",
+    "report_s": "figures and report",
     "total_s": "all",
 }
 
@@ -48,13 +49,13 @@ Cell = str | Markup
 
 @dataclass(frozen=True)
 class Row:
-    """One number of a table."""
+    """One quantity in a table."""
 
     label: Cell
     value: Cell
     unit: Cell = ""
     note: Cell = ""
-    """What it is, or why it is missing."""
+    """Explanation, or the reason why the value is missing."""
 
 
 def _row(label: Cell, value: Markup | None, unit: Cell, note: Cell, why: str) -> Row:
@@ -62,13 +63,14 @@ def _row(label: Cell, value: Markup | None, unit: Cell, note: Cell, why: str) ->
 
 
 def page(material: Material, drawings: Mapping[str, Sequence[Drawn]]) -> str:
-    """Return the page as HTML, figures embedded.
+    """Return the page as HTML with embedded figures.
 
     Parameters
     ----------
     material : Material
+        Data of the run.
     drawings : mapping of str to sequence of Drawn
-        By section.
+        Figures by section.
     """
     environment = Environment(
         loader=PackageLoader("tilegc.report", "."),
@@ -84,7 +86,7 @@ def page(material: Material, drawings: Mapping[str, Sequence[Drawn]]) -> str:
         lead=lead(material),
         audit=audit_rows(summary["audit"]),
         audit_counts=counted(summary["audit"]),
-        found=_found(material),
+        found=_key_numbers(material),
         fields=_fields(material),
         bits=[style.BITS[bit][0] for bit in Bit],
         masks=_masks(material),
@@ -106,7 +108,7 @@ def page(material: Material, drawings: Mapping[str, Sequence[Drawn]]) -> str:
         timing=_timing(summary.get("timing") or {}),
         run_file=dump(material.config),
         drawings=drawings,
-        images={one.name: data_url(one.png) for part in drawings.values() for one in part},
+        images={drawing.name: data_url(drawing.png) for part in drawings.values() for drawing in part},
         problems=problems(material),
         files=FILES,
         dash=DASH,
@@ -126,14 +128,14 @@ def page(material: Material, drawings: Mapping[str, Sequence[Drawn]]) -> str:
 
 
 def _comparison_missing(material: Material) -> str | None:
-    """Return why there is no beta; None where there is one."""
+    """Return the reason why there is no beta; None if there is one."""
     comparison = material.summary["comparison"]
     if comparison is not None and comparison["beta"] is not None:
         return None
-    return no_kappa(material, "no cell has both, or no source was found")
+    return no_kappa(material, "no cell has both, or no sources were detected")
 
 
-def _found(material: Material) -> list[Row]:
+def _key_numbers(material: Material) -> list[Row]:
     summary = material.summary
     relation, comparison = summary["relation"] or {}, summary["comparison"] or {}
     level, mass = summary["contamination"], summary["mass"]
@@ -193,7 +195,7 @@ def _counted_in(coverage: float | None) -> str:
 
 
 def _peak(lens: Mapping[str, Any] | None) -> list[Row]:
-    """Return where kappa peaks; nothing without a map or a peak."""
+    """Return the row on the position of the peak of kappa; empty if there is no map or no peak."""
     if not lens or lens["peak_offset_arcsec"] is None:
         return []
     others = len(lens["peaks"]) - 1
@@ -205,7 +207,7 @@ def _peak(lens: Mapping[str, Any] | None) -> list[Row]:
 
 
 def _boxes_index(material: Material) -> Markup:
-    """Return the index that the boxes give."""
+    """Return the index of the binned fit."""
     boxes = (material.summary["relation"] or {}).get("boxes") or {}
     return _error(boxes, "index") or missing()
 
@@ -232,19 +234,19 @@ def _pair(comparison: Mapping[str, Any]) -> Markup | None:
 
 
 def _beyond(material: Material) -> Markup | None:
-    """Return in words how sure beta is, which kernel fits best, and what radius does not explain."""
-    found = material.summary["comparison"]
-    if not found or found.get("beta_err") is None or found["kernel"]["alpha"] is None:
+    """Return a paragraph on the error of beta, the best-fitting kernel, and the correlation at fixed radius."""
+    comparison = material.summary["comparison"]
+    if not comparison or comparison.get("beta_err") is None or comparison["kernel"]["alpha"] is None:
         return None
-    kernel, beyond = found["kernel"], found["beyond_radius"]
+    kernel, beyond = comparison["kernel"], comparison["beyond_radius"]
     words = Markup(
-        "From resampled blocks of 15 arcsec, with ρ computed again for each, β = {}, Pearson {} and Spearman {}. The "
-        "kernel that fits κ best has α = {} and s = {} arcsec. In sectors to which it was not fitted it explains {} of "
-        "the variance of κ, and the default kernel {} (below zero: worse than a constant). "
+        "Resampling blocks of 15 arcsec, and recomputing ρ each time, gives β = {}, Pearson {} and Spearman {}. The "
+        "kernel that fits κ best has α = {} and s = {} arcsec. In sectors not used for the fit it explains a fraction "
+        "{} of the variance of κ, the default kernel a fraction {} (negative: worse than a constant). "
     ).format(
-        with_error(found["beta"], found["beta_err"]),
-        with_error(found["pearson"], found["pearson_err"]),
-        with_error(found["spearman"], found["spearman_err"]),
+        with_error(comparison["beta"], comparison["beta_err"]),
+        with_error(comparison["pearson"], comparison["pearson_err"]),
+        with_error(comparison["spearman"], comparison["spearman_err"]),
         with_error(kernel["alpha"], kernel["alpha_err"]),
         with_error(kernel["softening_arcsec"], kernel["softening_err"]),
         plain(kernel["score_held_out"]),
@@ -285,12 +287,14 @@ def _fields(material: Material) -> list[list[Cell]]:
     return rows
 
 
-def _iterated(material: Material, found: Mapping[str, Any]) -> Cell:
-    """Return how often the trend was fitted that masks are filled by, and the last change; or why it was not."""
+def _iterated(material: Material, inpainting: Mapping[str, Any]) -> Cell:
+    """Return the number of fits of the trend used for inpainting and the last change, or why it was not iterated."""
     config = material.config
-    if found["iterations"]:
-        change = found["last_change"]
-        return f"{found['iterations']} fits" + ("" if change is None else f", last change {plain(change, 2)}")
+    if inpainting["iterations"]:
+        change = inpainting["last_change"]
+        return f"{inpainting['iterations']} fits" + (
+            "" if change is None else f", last change {plain(change, 2)}"
+        )
     if config.inpaint_iterations:
         return "not iterated (no trend)"
     why = f"recipe: {config.recipe}" if config.inpaint.iterations == "auto" else "iterations: 0"
@@ -307,29 +311,29 @@ def _masks(material: Material) -> list[list[Cell]]:
 
 
 def _psfs(material: Material) -> list[list[Cell]]:
-    """Return the PSF of every field's bands: where it comes from and how wide it is."""
+    """Return the PSFs: one row per field and band, with its origin and width."""
     return [
         [
             name,
             band,
-            plain(found["fwhm_arcsec"], 3) if found["fwhm_arcsec"] else DASH,
-            ORIGINS[found["origin"]],
-            f"{found['n_stars']:,}" if found["n_stars"] else DASH,
+            plain(psf["fwhm_arcsec"], 3) if psf["fwhm_arcsec"] else DASH,
+            ORIGINS[psf["origin"]],
+            f"{psf['n_stars']:,}" if psf["n_stars"] else DASH,
         ]
         for name, field in material.summary["fields"].items()
-        for band, found in field["psf"].items()
+        for band, psf in field["psf"].items()
     ]
 
 
 def _crowding(material: Material) -> str | None:
-    """Return what share of the sources is seen where they are densest; None without any annulus."""
+    """Return the fraction of sources hidden where they are densest; None if there is no annulus."""
     table = rows_of(material.profile, "r_lo", "r_hi", "n_per_arcsec2", "crowding")
-    seen = np.where(np.isfinite(table["crowding"]), table["crowding"], np.inf)
-    if not seen.size or not np.isfinite(seen.min()):
+    recovered = np.where(np.isfinite(table["crowding"]), table["crowding"], np.inf)
+    if not recovered.size or not np.isfinite(recovered.min()):
         return None
-    row = int(np.argmin(seen))
+    row = int(np.argmin(recovered))
     return (
-        f"{100 * (1 - seen[row]):.1f} % where they are densest ({table['n_per_arcsec2'][row]:.2g} per arcsec², "
+        f"{100 * (1 - recovered[row]):.1f} % where they are densest ({table['n_per_arcsec2'][row]:.2g} per arcsec², "
         f"{table['r_lo'][row]:g} to {table['r_hi'][row]:g} arcsec from the centre)"
     )
 

@@ -1,4 +1,4 @@
-"""Images small enough for a page: sums of finite pixels over square blocks. Radius: 0."""
+"""Images small enough for a page: sums of the finite pixels in square blocks. Radius: 0."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ def add_blocks(
     sums: NDArray[np.float64],
     counts: NDArray[np.int64],
 ) -> None:
-    """Add a window to the sums and counts of finite pixels in blocks of `factor` x `factor`, in place.
+    """Add a window to the sums and counts of finite pixels in blocks of `factor` x `factor` pixels, in place.
 
     Parameters
     ----------
@@ -28,10 +28,11 @@ def add_blocks(
     corner : (int, int)
         Its first row and column.
     factor : int
-        Pixels along a block, from pixel (0, 0); the last blocks may be cut.
+        Side of a block in pixels, counted from pixel (0, 0); the last blocks may be cut.
     sums : (rows, columns) float64
-        Of all blocks of the image; C-contiguous, as `counts`.
+        Sums over all blocks of the image; C-contiguous, like `counts`.
     counts : (rows, columns) int64
+        Numbers of finite pixels.
     """
     _add_blocks(np.require(values, None, PLAIN), *corner, factor, sums, counts)
 

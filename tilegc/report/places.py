@@ -1,4 +1,4 @@
-"""Maps on the sky: a field's pixels on the tangent plane, north up and east to the left."""
+"""Maps on the sky: pixels of a field on the tangent plane, with north up and east to the left."""
 
 from __future__ import annotations
 
@@ -27,44 +27,44 @@ Floats = NDArray[np.float64]
 
 @dataclass(frozen=True, eq=False)
 class Place:
-    """The affine map from a field's pixels to the tangent plane.
+    """Affine map from the pixels of a field to the tangent plane.
 
-    Mosaics are tangent-plane images themselves, so the map is good to a small part of a pixel; figures alone
-    use it.
+    Mosaics are tangent-plane images themselves, so the map is accurate to a small fraction of a pixel. It is used
+    only for figures.
     """
 
     shape: tuple[int, int]
     matrix: Floats
-    """(3, 3): [x, y, 1] in pixels to [xi, eta, 1] in arcsec."""
+    """(3, 3): maps [x, y, 1] in pixels to [xi, eta, 1] in arcsec."""
 
     def sky(self, x: Floats, y: Floats) -> tuple[Floats, Floats]:
-        """Return xi and eta, arcsec, of pixel coordinates."""
+        """Return xi and eta in arcsec for pixel coordinates."""
         xi, eta, _ = self.matrix @ np.stack([x, y, np.ones_like(x)])
         return xi, eta
 
     def pixel(self, xi: float, eta: float) -> tuple[float, float]:
-        """Return x and y, pixels, of a place on the tangent plane."""
+        """Return x and y in pixels for a position on the tangent plane."""
         x, y, _ = np.linalg.solve(self.matrix, np.array([xi, eta, 1.0]))
         return float(x), float(y)
 
     @property
     def scale(self) -> float:
-        """Side of a pixel, arcsec."""
+        """Side of a pixel in arcsec."""
         return float(np.sqrt(abs(np.linalg.det(self.matrix))))
 
     @property
     def bounds(self) -> tuple[float, float, float, float]:
-        """Lowest and highest xi, lowest and highest eta of the field, arcsec."""
+        """Lowest and highest xi, lowest and highest eta of the field in arcsec."""
         return self.bounds_of(Box(0, 0, *self.shape))
 
     def bounds_of(self, box: Box) -> tuple[float, float, float, float]:
-        """Return lowest and highest xi, lowest and highest eta of a box of pixels, arcsec."""
+        """Return lowest and highest xi, lowest and highest eta of a box of pixels in arcsec."""
         corners = np.array([(x, y) for x in (box.x0, box.x1) for y in (box.y0, box.y1)], np.float64) - 0.5
         xi, eta = self.sky(corners[:, 0], corners[:, 1])
         return float(xi.min()), float(xi.max()), float(eta.min()), float(eta.max())
 
     def distance(self, xi: float, eta: float) -> float:
-        """Return how far, arcsec, a place on the tangent plane is from the field; 0 inside."""
+        """Return the distance in arcsec of a position on the tangent plane from the field; 0 inside."""
         x, y = self.pixel(xi, eta)
         height, width = self.shape
         dx, dy = max(-0.5 - x, x - (width - 0.5), 0.0), max(-0.5 - y, y - (height - 0.5), 0.0)
@@ -72,17 +72,17 @@ class Place:
 
     @property
     def aspect(self) -> float:
-        """Height over width of the field on the sky."""
+        """Height of the field on the sky divided by its width."""
         west, east, south, north = self.bounds
         return (north - south) / (east - west)
 
     def reach(self) -> float:
-        """Return the distance, arcsec, of the field's farthest corner from the cluster's centre."""
+        """Distance in arcsec of the farthest corner of the field from the cluster centre."""
         west, east, south, north = self.bounds
         return math.hypot(max(-west, east), max(-south, north))
 
     def window(self, xi: float, eta: float, side: float) -> Box:
-        """Return the square of `side` arcsec about a place, moved into the field and cut to it."""
+        """Return a square of `side` arcsec around a position, shifted into the field and clipped to it."""
         half = max(1, round(side / self.scale / 2))
         x, y = self.pixel(xi, eta)
         y0, x0 = (
@@ -98,17 +98,17 @@ def place(wcs: str, shape: tuple[int, int], grid: SkyGrid) -> Place:
     Parameters
     ----------
     wcs : str
-        Header text, as `sky.wcs_from_text` takes it.
+        Header text, as for `sky.wcs_from_text`.
     shape : tuple of int
         Rows and columns.
     grid : SkyGrid
         The tangent plane.
     """
-    # Two pixels at least: a field of one row has a WCS that goes on beyond it.
+    # Fit at least two pixels: the WCS of a field with one row continues beyond it.
     rows, columns = (np.linspace(0, max(side - 1, 1), 7) for side in shape)
     y, x = (axis.ravel() for axis in np.meshgrid(rows, columns, indexing="ij"))
     xi, eta = grid.offsets(*pixel_to_world(wcs, y, x))
-    # About the field's middle, where the numbers are small: far-off fields would cost digits otherwise.
+    # Fit around the centre of the field, where numbers are small: distant fields would lose digits otherwise.
     middle = np.array([x.mean(), y.mean()])
     design = np.column_stack([x - middle[0], y - middle[1], np.ones_like(x)])
     solved = np.linalg.lstsq(design, np.column_stack([xi, eta]), rcond=None)[0].T
@@ -119,18 +119,20 @@ def place(wcs: str, shape: tuple[int, int], grid: SkyGrid) -> Place:
 
 
 def show(axes: Axes, at: Place, values: np.ndarray, box: Box, **options: Any) -> AxesImage:
-    """Draw an array that covers `box` of the field's pixels, where it lies on the sky.
+    """Draw an array that covers `box` of a field at its position on the sky.
 
     Parameters
     ----------
     axes : Axes
+        Axes of the map.
     at : Place
+        Position of the field.
     values : ndarray
-        (rows, columns) or (rows, columns, RGBA); row 0 at the box's lowest y.
+        (rows, columns) or (rows, columns, RGBA); row 0 at the lowest y of the box.
     box : Box
-        May reach beyond the field, as the last blocks of a picture do.
+        May extend beyond the field, like the last blocks of a picture.
     **options
-        Of `Axes.imshow`.
+        Options of `Axes.imshow`.
     """
     return axes.imshow(
         values,
@@ -142,15 +144,16 @@ def show(axes: Axes, at: Place, values: np.ndarray, box: Box, **options: Any) ->
 
 
 def sky_axes(axes: Axes, bounds: tuple[float, float, float, float], kpc_per_arcsec: float) -> None:
-    """Dress the axes of a map: limits, labels, compass and a bar of a round number of kpc.
+    """Set limits and labels of a map, and add a compass and a scale bar with a round number of kpc.
 
     Parameters
     ----------
     axes : Axes
+        Axes of the map.
     bounds : tuple of float
-        Lowest and highest xi, lowest and highest eta, arcsec.
+        Lowest and highest xi, lowest and highest eta in arcsec.
     kpc_per_arcsec : float
-        At the cluster.
+        Scale at the cluster.
     """
     west, east, south, north = bounds
     axes.set_xlim(east, west)
@@ -168,7 +171,7 @@ def sky_axes(axes: Axes, bounds: tuple[float, float, float, float], kpc_per_arcs
 
 
 def _scale_bar(axes: Axes, kpc: float, arcsec: float) -> AnchoredOffsetbox:
-    """Return a bar of this length with its length in kpc above it."""
+    """Return a scale bar of this length, with its length in kpc above it."""
     bar = AuxTransformBox(axes.transData)
     bar.add_artist(Line2D([0, arcsec], [0, 0], color=style.INK, lw=1.6, solid_capstyle="butt"))
     text = TextArea(f"{kpc:g} kpc", textprops={"fontsize": style.SMALL, "color": style.INK})
@@ -177,7 +180,7 @@ def _scale_bar(axes: Axes, kpc: float, arcsec: float) -> AnchoredOffsetbox:
 
 
 def _compass() -> AnchoredOffsetbox:
-    """Return arrows to the north and to the east, which is left."""
+    """Return arrows to the north and to the east (left)."""
     area = DrawingArea(36, 36)
     for letter, tip, at in (("N", (30, 25), (30, 31)), ("E", (11, 6), (5, 6))):
         area.add_artist(
@@ -199,13 +202,13 @@ def _compass() -> AnchoredOffsetbox:
 
 
 def circle(axes: Axes, radius: float) -> None:
-    """Draw a circle about the cluster's centre, radius in arcsec."""
+    """Draw a circle around the cluster centre; radius in arcsec."""
     axes.add_patch(
         Circle((0, 0), radius, fill=False, color=style.VERMILLION, lw=1.1, ls=(0, (5, 3)), zorder=6)
     )
 
 
 def _round_length(about: float) -> float:
-    """Return the 1, 2 or 5 times a power of ten that is nearest below `about`."""
+    """Return the largest 1, 2 or 5 times a power of ten that is not above `about`."""
     power = 10.0 ** np.floor(np.log10(about))
     return float(max(step for step in (1, 2, 5) if step * power <= about * (1 + 1e-9)) * power)

@@ -1,4 +1,4 @@
-"""Planted sources compared with detected ones: rows of tables, for simulated skies only."""
+"""Planted sources compared with detected ones, as rows of tables; for simulated skies only."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ Cell = str | Markup
 
 
 def planted_rows(material: Material) -> list[list[Cell]] | None:
-    """Return what was planted against what was found; None for a real sky."""
+    """Return the planted and the measured values of the relation; None for a real sky."""
     truth = material.truth
     if truth is None:
         return None
@@ -40,13 +40,13 @@ def planted_rows(material: Material) -> list[list[Cell]] | None:
 
 
 def limit(material: Material) -> Markup:
-    """Return the summed flux above which planted sources are counted, nJy, or a dash."""
+    """Return the summed flux in nJy above which planted sources are counted, or a dash."""
     truth = material.truth
     return with_power(truth["flux_limit_nJy"] if truth else None)
 
 
 def shares(material: Material) -> list[list[Cell]]:
-    """Return how many of the planted sources were found, and how many of those found were planted."""
+    """Return the fraction of planted sources that were detected, and of detected sources that were planted."""
     truth = material.truth
     if truth is None:
         return []
@@ -56,7 +56,7 @@ def shares(material: Material) -> list[list[Cell]]:
         [
             "Detected above the limit",
             f"{truth['n_found']:,}",
-            "in the same area; some are not planted sources",
+            "in the same area, including false detections",
         ],
         [
             "Completeness",
@@ -71,22 +71,22 @@ def shares(material: Material) -> list[list[Cell]]:
         [
             "Purity",
             share(truth["purity"], none),
-            "of the catalogue: on a planted source above a third of the limit",
+            "of the catalogue: within reach of a planted source above a third of the limit",
         ],
         ["Response", with_power(truth["response"], none), "peak of the detection map over total flux"],
     ]
 
 
-def _apart(found: Mapping[str, Any], planted: Mapping[str, Any], key: str) -> Cell:
-    """Return by how many errors of the found value the two differ."""
-    value, error, other = found.get(key), found.get(f"{key}_err"), planted[key]
+def _apart(measured: Mapping[str, Any], planted: Mapping[str, Any], key: str) -> Cell:
+    """Return the difference of the two values in units of the error of the measured one."""
+    value, error, other = measured.get(key), measured.get(f"{key}_err"), planted[key]
     if value is None or not error or other is None:
         return missing()
     return f"{abs(value - other) / error:.1f} σ"
 
 
 def profile_rows(material: Material) -> list[list[Cell]]:
-    """Return found against planted counts, annulus by annulus."""
+    """Return measured and planted counts, annulus by annulus."""
     truth = material.truth
     if truth is None:
         return []

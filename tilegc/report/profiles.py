@@ -1,4 +1,4 @@
-"""Radial profiles round the cluster's centre (Diego et al. 2026, figs. 9-10; algorithm.md, section 12)."""
+"""Radial profiles around the cluster centre (Diego et al. 2026, figs. 9-10; algorithm.md, section 12)."""
 
 from __future__ import annotations
 
@@ -20,10 +20,10 @@ from tilegc.report.reading import Material, Table, rows_of
 __all__ = ["counts", "shapes"]
 
 PIVOT: Final = 20.0
-"""Radius, arcsec, near which all profiles are scaled to 1."""
+"""Radius in arcsec near which all profiles are scaled to 1."""
 
 INNERMOST: Final = 0.3
-"""Inner radius, arcsec, at which an annulus about the centre itself is drawn on a logarithmic scale."""
+"""Inner radius in arcsec at which the central annulus is drawn on a logarithmic scale."""
 
 SHAPES: Final = (
     ("n_corrected", "sources, corrected", "o", style.BLUE, "-"),
@@ -52,7 +52,7 @@ def _profile(material: Material) -> Table:
 
 
 def counts(material: Material) -> Drawing | None:
-    """Draw sources per arcsec^2 against radius, field by field; None where no annulus has a source."""
+    """Draw sources per arcsec^2 against radius, field by field; None if no annulus contains a source."""
     table = _profile(material)
     if not (table["n_gc"] > 0).any():
         return None
@@ -74,7 +74,7 @@ def counts(material: Material) -> Drawing | None:
             shown.append(n)
         above = (
             corrected > error
-        )  # points lost in the error of the contamination would only stretch the scale
+        )  # omit points within the error of the contamination: they would only stretch the scale
         if above.any():
             handles += axes.plot(
                 middle[rows][above],
@@ -85,7 +85,7 @@ def counts(material: Material) -> Drawing | None:
                 mfc="white",
                 mec=colour,
                 mew=1.2,
-                label=f"field {field}: less contamination",
+                label=f"field {field}: minus contamination",
                 zorder=3,
             )
             shown.append(corrected[above])
@@ -102,24 +102,24 @@ def counts(material: Material) -> Drawing | None:
     _radii(axes, material, middle)
     style.plain_ticks(axes.yaxis)
     _legend_by_field(figure, [group for group in groups if group])
-    words = ["Sources per arcsec² of good area in annuli about the cluster's centre, with Poisson errors."]
+    words = ["Sources per arcsec² of good area in annuli around the cluster centre, with Poisson errors."]
     if material.summary["contamination"]["per_kpc2"]:
         words.append(
-            "Grey: the contamination. Open marks: what is left without it, where that exceeds its error."
+            "Grey: contamination. Open symbols: counts minus contamination, where the difference exceeds its error."
         )
     if truth is not None:
-        words.append("Lines: the planted objects brighter than this run's limit, in the same annuli.")
+        words.append("Lines: planted objects brighter than the limit of this run, in the same annuli.")
     return Drawing("profile", figure, " ".join(words), wide=True)
 
 
 def _planted(axes: Axes, planted: dict[str, Any], field: str, colour: str) -> tuple[list[Line2D], Floats]:
-    """Draw the planted profile of a field; return its line and what it shows."""
+    """Draw the planted profile of a field; return its line and its values."""
     n = np.array(planted["n_per_arcsec2"], float)
     rows = np.array([name == field for name in planted["field"]], np.bool_) & (n > 0)
     if not rows.any():
         return [], np.zeros(0)
     radius = np.sqrt(np.maximum(planted["r_lo"], INNERMOST) * np.array(planted["r_hi"], float))
-    marker = "_" if rows.sum() == 1 else ""  # one annulus makes no line
+    marker = "_" if rows.sum() == 1 else ""  # a line through one annulus would be invisible
     return axes.plot(
         radius[rows],
         n[rows],
@@ -134,7 +134,7 @@ def _planted(axes: Axes, planted: dict[str, Any], field: str, colour: str) -> tu
 
 
 def _legend_by_field(figure: Figure, groups: list[list[Artist | Container]]) -> None:
-    """Put a legend under the diagram, a column for each group; matplotlib fills it column by column."""
+    """Put a legend below the diagram, one column per group; matplotlib fills it column by column."""
     if not 1 < len(groups) <= 3:
         style.legend(figure, [handle for group in groups for handle in group], columns=3)
         return
@@ -146,11 +146,11 @@ def _legend_by_field(figure: Figure, groups: list[list[Artist | Container]]) -> 
 
 
 def _contamination(axes: Axes, material: Material) -> list[Line2D]:
-    found = material.summary["contamination"]
-    if not found["per_kpc2"]:  # 0 has no place on a logarithmic axis
+    contamination = material.summary["contamination"]
+    if not contamination["per_kpc2"]:  # a logarithmic axis cannot show 0
         return []
     area = float(material.summary["cluster"]["kpc_per_arcsec"]) ** 2
-    level, error = found["per_kpc2"] * area, (found["err"] or 0.0) * area
+    level, error = contamination["per_kpc2"] * area, (contamination["err"] or 0.0) * area
     axes.axhspan(
         max(level - error, 1e-3 * level), level + error, color=style.FAINT, alpha=0.35, lw=0, zorder=0
     )
@@ -161,7 +161,7 @@ def _contamination(axes: Axes, material: Material) -> list[Line2D]:
 def shapes(material: Material) -> Drawing | None:
     """Draw sources, kappa, rho and light of the central field, each scaled to 1 near one radius.
 
-    None where no annulus has them all but kappa.
+    Return None if no annulus has values of all of them (kappa excepted).
     """
     table = _profile(material)
     rows = table["field"].astype(str) == material.central
@@ -203,7 +203,7 @@ def shapes(material: Material) -> Drawing | None:
             zorder=4,
         )
     axes.set_xlabel("distance from the centre (arcsec)")
-    axes.set_ylabel("relative to its value at the pivot")
+    axes.set_ylabel("relative to the value at the pivot")
     _radii(axes, material, middle)
     style.plain_ticks(axes.yaxis)
     style.legend(figure, axes.get_legend_handles_labels()[0], columns=4)
@@ -217,7 +217,7 @@ def shapes(material: Material) -> Drawing | None:
 
 
 def _radii(axes: Axes, material: Material, middle: Floats) -> None:
-    """Set the range of radii, and write kpc along the upper side."""
+    """Set the range of radii, and label the upper axis in kpc."""
     axes.set_xlim(middle.min() / 1.3, middle.max() * 1.3)
     scale = float(material.summary["cluster"]["kpc_per_arcsec"])
 

@@ -1,4 +1,4 @@
-"""The point-spread functions with which `recipe: calibrated` filters: how they look, band by band."""
+"""The point-spread functions that `recipe: calibrated` filters with, band by band."""
 
 from __future__ import annotations
 
@@ -21,21 +21,21 @@ from tilegc.schema import FILES
 __all__ = ["images"]
 
 FAINTEST: Final = 1e-4
-"""Of the peak, at which the colours end."""
+"""Lower end of the colour scale relative to the peak."""
 
 LINES: Final = (style.BLUE, style.GREEN, style.ORANGE, style.VERMILLION, style.PURPLE, style.SKY)
 
 REACH: Final = 0.5
-"""Arcsec from the peak at which images and profiles end."""
+"""Radius in arcsec at which images and profiles end."""
 
 PANEL: Final = 1.75
-"""Side of an image, inches."""
+"""Side of an image in inches."""
 
 Floats = NDArray[np.float64]
 
 
 def images(material: Material) -> Drawing | None:
-    """Draw the PSF of every field and band beside its profile; None for `recipe: diego2026`, which uses none."""
+    """Draw the PSF of every field and band next to its profile; None for `recipe: diego2026`, which uses none."""
     if material.config.recipe != "calibrated":
         return None
     fields = [name for name in material.fields if material.summary["fields"][name]["psf"]]
@@ -50,7 +50,7 @@ def images(material: Material) -> Drawing | None:
         bands = material.summary["fields"][name]["psf"]
         profile = style.dressed(panels[row, -1], f"Field {name}: profiles")
         handles: list[Artist | Container] = []
-        for axes, (number, (band, found)) in zip(panels[row], enumerate(bands.items()), strict=False):
+        for axes, (number, (band, information)) in zip(panels[row], enumerate(bands.items()), strict=False):
             values, scale = _read(material, name, band)
             side = values.shape[0] * scale / 2
             style.dressed(axes, band)
@@ -63,7 +63,11 @@ def images(material: Material) -> Drawing | None:
                 extent=(-side, side, -side, side),
             )
             axes.set(xlim=(-min(side, REACH), min(side, REACH)), ylim=(-min(side, REACH), min(side, REACH)))
-            stars = f"{found['n_stars']} stars" if found["origin"] == "stars" else found["origin"]
+            stars = (
+                f"{information['n_stars']} stars"
+                if information["origin"] == "stars"
+                else information["origin"]
+            )
             axes.set_xlabel(stars, fontsize=style.SMALL)
             radius, mean = _profile(values)
             handles += profile.plot(
@@ -72,7 +76,9 @@ def images(material: Material) -> Drawing | None:
                 color=LINES[number % len(LINES)],
                 ls=("-", "--", "-.", ":")[number % 4],
                 lw=1.4,
-                label=f"{band}: FWHM {found['fwhm_arcsec']:.3f}″" if found["fwhm_arcsec"] else band,
+                label=f"{band}: FWHM {information['fwhm_arcsec']:.3f}″"
+                if information["fwhm_arcsec"]
+                else band,
             )
         for axes in panels[row, len(bands) : columns]:
             axes.set_axis_off()
@@ -84,17 +90,17 @@ def images(material: Material) -> Drawing | None:
     bar = figure.colorbar(
         shown, ax=panels[:, :columns].ravel().tolist(), location="bottom", shrink=0.5, aspect=40
     )
-    bar.set_label("over the peak", fontsize=style.SMALL, color=style.INK)
+    bar.set_label("relative to the peak", fontsize=style.SMALL, color=style.INK)
     bar.ax.tick_params(which="both", labelsize=style.SMALL)
     words = (
-        "The point-spread functions that the bands are filtered with, in arcsec, and their azimuthal means. Measured "
-        "ones are medians of the field's brightest isolated points; what is below zero is shown as the faintest colour."
+        "The point-spread functions with which the bands are filtered, in arcsec, and their azimuthal means. Measured "
+        "PSFs are medians of the brightest isolated point sources; negative values have the colour of the faintest."
     )
     return Drawing("psf", figure, words, wide=True)
 
 
 def _read(material: Material, field: str, band: str) -> tuple[Floats, float]:
-    """Return a PSF over its peak, and its pixel in arcsec."""
+    """Return a PSF relative to its peak, and its pixel scale in arcsec."""
     content = (material.run.path / FILES.psf / f"{field}_{band}.fits").read_bytes()
     with fits.open(io.BytesIO(content)) as hdus:
         values = np.asarray(hdus[0].data, np.float64)
@@ -102,11 +108,11 @@ def _read(material: Material, field: str, band: str) -> tuple[Floats, float]:
 
 
 def _profile(values: Floats) -> tuple[Floats, Floats]:
-    """Return radius, pixels, and the azimuthal mean of a PSF in rings of a pixel."""
+    """Return radius in pixels and azimuthal mean of a PSF in rings one pixel wide."""
     middle = (values.shape[0] - 1) / 2
     y, x = np.indices(values.shape) - middle
     ring = np.rint(np.hypot(y, x)).astype(int)
     count = np.bincount(ring.ravel())
     mean = np.bincount(ring.ravel(), values.ravel()) / count
-    whole = np.arange(int(middle) + 1)
-    return whole.astype(np.float64), mean[whole]
+    rings = np.arange(int(middle) + 1)
+    return rings.astype(np.float64), mean[rings]

@@ -1,4 +1,4 @@
-"""Noise, purity and the choice of T: what share of the sources is real, and where a regular pattern begins."""
+"""Noise, purity and the choice of T: the fraction of real sources, and where a regular pattern begins."""
 
 from __future__ import annotations
 
@@ -35,17 +35,17 @@ HEAD: Final = (
 """Columns of the table of noise and threshold."""
 
 LAST: Final = 8.0
-"""Signal-to-noise at which both diagrams end."""
+"""Upper limit of the signal-to-noise axis of both diagrams."""
 
 FAINTEST: Final = 1e-12
-"""False-alarm probability at which the scale ends."""
+"""Lower limit of the scale of false-alarm probabilities."""
 
 ALARM: Final = 1e-4
-"""That from which a pattern is one."""
+"""False-alarm probability below which a pattern is considered significant."""
 
 
 def noise_rows(material: Material) -> list[list[str | Markup]]:
-    """Return the table of noise and threshold, a row a field."""
+    """Return the table of noise and threshold, one row per field."""
     rows: list[list[str | Markup]] = []
     for name, field in material.summary["fields"].items():
         noise, low, high = (field[key] for key in ("local_noise", "local_noise_lo", "local_noise_hi"))
@@ -66,31 +66,33 @@ def noise_rows(material: Material) -> list[list[str | Markup]]:
 
 
 def _pattern(material: Material, field: str) -> str:
-    """Return up to which signal-to-noise there is a regular pattern, and where none could be looked for."""
+    """Return the signal-to-noise ratio up to which there is a regular pattern, and where none could be searched for."""
     onset = material.summary["fields"][field]["pattern_onset_snr"]
     table = rows_of(material.run.pattern, "field", "snr_lo", "snr_hi", "false_alarm")
     on = table["field"].astype(str) == field
     low, high, searched = table["snr_lo"][on], table["snr_hi"][on], np.isfinite(table["false_alarm"][on])
     if not searched.any():
-        return f"not looked for: under {FEWEST} sources in every slice of S/N"
+        return f"not searched: fewer than {FEWEST} sources in every slice of S/N"
     words = (
         f"up to S/N {onset:g}"
         if onset is not None
         else f"none from S/N {low[searched].min():g} to {high[searched].max():g}"
     )
     gaps = [f"{a:g}–{b:g}" for a, b in _joined(low[~searched], high[~searched])]
-    return words + (f"; not looked for at {', '.join(gaps)} (under {FEWEST} sources a slice)" if gaps else "")
+    return words + (
+        f"; not searched at {', '.join(gaps)} (fewer than {FEWEST} sources per slice)" if gaps else ""
+    )
 
 
 def _joined(low: np.ndarray, high: np.ndarray) -> list[tuple[float, float]]:
-    """Return slices that follow one another as one."""
-    found: list[tuple[float, float]] = []
+    """Return the slices with adjacent ones joined."""
+    joined: list[tuple[float, float]] = []
     for a, b in zip(low.tolist(), high.tolist(), strict=True):
-        if found and found[-1][1] == a:
-            found[-1] = found[-1][0], b
+        if joined and joined[-1][1] == a:
+            joined[-1] = joined[-1][0], b
         else:
-            found.append((a, b))
-    return found
+            joined.append((a, b))
+    return joined
 
 
 def _number(value: float | None, digits: int) -> str | Markup:
@@ -98,7 +100,7 @@ def _number(value: float | None, digits: int) -> str | Markup:
 
 
 def _summed(material: Material, field: str) -> Table:
-    """Return a field's slices, its zones of noise together."""
+    """Return the slices of a field, summed over its zones of noise."""
     names = ("field", "snr_lo", "snr_hi", "n_found", "n_noise", "n_noise_err")
     table = rows_of(material.run.purity, *names)
     rows = table["field"].astype(str) == field
@@ -114,7 +116,7 @@ def _summed(material: Material, field: str) -> Table:
 
 
 def purity(material: Material) -> Drawing | None:
-    """Draw purity against signal-to-noise, field by field; None where it is not known."""
+    """Draw purity against signal-to-noise, field by field; None if it is unknown."""
     figure, axes = style.panel("Purity against noise", style.WIDE)
     handles: list[Artist | Container] = []
     for number, field in enumerate(material.fields):
@@ -152,18 +154,16 @@ def purity(material: Material) -> Drawing | None:
     if not handles:
         return None
     words = [
-        "Share of the peaks that noise does not make, as null maps count it: in slices of signal-to-noise (points)",
-        "and for all peaks above one (lines). Dashed: the catalogue's limit.",
+        "Fraction of peaks not caused by noise, according to null maps: in slices of signal-to-noise (points)",
+        "and for all peaks above a given value (lines). Dashed: limit of the catalogue.",
     ]
     if material.config.detect.threshold == "auto":
         target = material.config.detect.purity
-        handles.append(
-            axes.axhline(target, color=style.FAINT, lw=1, zorder=1, label=f"asked for: {target:g}")
-        )
-        words.append("The limit is the lowest that gives the catalogue the purity asked for.")
+        handles.append(axes.axhline(target, color=style.FAINT, lw=1, zorder=1, label=f"target: {target:g}"))
+        words.append("The limit is the lowest for which the catalogue reaches the requested purity.")
     axes.set_ylim(-0.05, 1.05)
     axes.set_xlim(2.4, LAST)
-    axes.set_xlabel("signal-to-noise against local noise")
+    axes.set_xlabel("signal-to-noise (local noise)")
     axes.set_ylabel("purity")
     style.legend(figure, handles, columns=3)
     return Drawing("purity", figure, " ".join(words), wide=True)
@@ -182,7 +182,7 @@ def _limit(axes: Axes, material: Material, field: str, colour: str) -> list[Line
 
 
 def regularity(material: Material) -> Drawing | None:
-    """Draw the false-alarm probability of the strongest periodicity; None where no slice was searched."""
+    """Draw the false-alarm probability of the strongest periodicity; None if no slice was searched."""
     names = ("field", "snr_lo", "snr_hi", "period", "false_alarm")
     table = rows_of(material.run.pattern, *names)
     figure, axes = style.panel("Regular pattern in the positions", style.WIDE)
@@ -210,14 +210,16 @@ def regularity(material: Material) -> Drawing | None:
         handles += _limit(axes, material, field, colour)
     if not handles:
         return None
-    handles.append(axes.axhline(ALARM, color=style.FAINT, lw=1, zorder=1, label="a pattern below this"))
+    handles.append(
+        axes.axhline(ALARM, color=style.FAINT, lw=1, zorder=1, label="significant below this line")
+    )
     axes.set_ylim(min(ALARM / 100, lowest / 10), 3)
     axes.set_xlim(2.4, LAST)
-    axes.set_xlabel("signal-to-noise against local noise")
+    axes.set_xlabel("signal-to-noise (local noise)")
     axes.set_ylabel("false-alarm probability")
     style.legend(figure, handles, columns=3)
     words = (
-        "Probability that sources thrown at random under the same mask show a periodicity as strong as the strongest "
-        "one found, in slices of signal-to-noise. Low values are a pattern, which null maps cannot see."
+        "Probability that sources placed at random under the same mask show a periodicity as strong as the strongest "
+        "one found, in slices of signal-to-noise. Low values indicate a pattern, which null maps cannot reveal."
     )
     return Drawing("regularity", figure, words, wide=True)

@@ -1,4 +1,4 @@
-"""Laws of radius over all fields, shapes of the tracers, contamination and masses as tables."""
+"""Radial laws over all fields, shapes of the tracers, and tables of contamination and masses."""
 
 from __future__ import annotations
 
@@ -31,26 +31,26 @@ Cell = str | Markup
 
 
 def laws(material: Material) -> Drawing | None:
-    """Draw sources per arcsec^2 in round annuli over all fields, and the laws fitted to their positions.
+    """Draw sources per arcsec^2 in circular annuli over all fields, and the laws fitted to their positions.
 
-    None where there is no annulus with a source or no fit.
+    Return None if no annulus contains a source, or nothing was fitted.
     """
     table = rows_of(material.run.radial, "geometry", "r_mean", "n_gc", "n_per_arcsec2", "n_err")
     rows = (table["geometry"].astype(str) == "circle") & (table["n_gc"] > 0)
-    found = material.summary["radial"]
-    if not rows.any() or found["cored"]["values"][0] is None:
+    fits = material.summary["radial"]
+    if not rows.any() or fits["cored"]["values"][0] is None:
         return None
     radius, n, error = table["r_mean"][rows], table["n_per_arcsec2"][rows], table["n_err"][rows]
-    figure, axes = style.log_panel("Laws fitted to the sources' positions")
+    figure, axes = style.log_panel("Laws fitted to the positions of the sources")
     style.measured(axes, radius, n, error, color=style.BLUE, label="counted, all fields")
     along = np.geomspace(radius.min() / 1.2, radius.max() * 1.2, 200)
-    peak, core, slope, floor = found["cored"]["values"][:4]
+    peak, core, slope, floor = fits["cored"]["values"][:4]
     model = cored(along, math.exp(peak), math.exp(core), slope)
     axes.plot(along, model + floor, color=style.INK, lw=1.6, label="cored power law + floor")
     if floor > 0:
-        axes.plot(along, model, color=style.INK, lw=1.0, ls=":", label="the same without its floor")
-    if found["nfw"]["values"][0] is not None:
-        at_rs, rs, nfw_floor = found["nfw"]["values"]
+        axes.plot(along, model, color=style.INK, lw=1.0, ls=":", label="cored power law alone")
+    if fits["nfw"]["values"][0] is not None:
+        at_rs, rs, nfw_floor = fits["nfw"]["values"]
         halo = math.exp(at_rs) * nfw_surface_density(along / math.exp(rs)) + nfw_floor
         axes.plot(along, halo, color=style.VERMILLION, lw=1.6, ls="--", label="NFW + floor")
     axes.set_xlim(along[0], along[-1])
@@ -68,7 +68,7 @@ def laws(material: Material) -> Drawing | None:
 
 
 def shapes(material: Material) -> Drawing | None:
-    """Draw axis ratio and position angle of every tracer against radius; None where there are none."""
+    """Draw axis ratio and position angle of every tracer against radius; None if there are none."""
     table = rows_of(
         material.run.shape,
         "tracer",
@@ -118,24 +118,24 @@ def shapes(material: Material) -> Drawing | None:
     return Drawing(
         "shape",
         figure,
-        "Axis ratio and position angle of ellipses about the centre, fitted ring by ring together with the slope "
-        "inside the ring. Sources have errors; maps have none of their own.",
+        "Axis ratio and position angle of ellipses around the centre, fitted ring by ring together with the slope "
+        "within the ring. Only the sources have error bars; the maps come without errors.",
         wide=True,
     )
 
 
 def _middle(table: Table) -> float:
-    """Return the mean position angle of all points, about which angles are unwrapped."""
+    """Return the mean position angle of all points, around which angles are unwrapped."""
     twice = np.radians(2 * table["position_angle"])
     return float(np.degrees(np.arctan2(np.sin(twice).mean(), np.cos(twice).mean())) / 2) % 180.0
 
 
 def law_rows(material: Material) -> list[list[Cell]]:
-    """Return the fits: law, density inside, scale, slope, floor, axis ratio, position angle."""
-    found = material.summary["radial"]
+    """Return the fits: law, central density, scale, slope, floor, axis ratio, position angle."""
+    fits = material.summary["radial"]
     rows: list[list[Cell]] = []
-    for key, label in (("cored", "cored power law"), ("elliptical", "the same, elliptical")):
-        law = found[key]
+    for key, label in (("cored", "cored power law"), ("elliptical", "cored power law, elliptical")):
+        law = fits[key]
         rows.append(
             [
                 label,
@@ -143,15 +143,15 @@ def law_rows(material: Material) -> list[list[Cell]]:
                 _exp(law, "ln_core"),
                 _plain(law, "slope"),
                 _plain(law, "floor"),
-                with_error(found["axis_ratio"], found["axis_ratio_err"])
+                with_error(fits["axis_ratio"], fits["axis_ratio_err"])
                 if key == "elliptical"
                 else Markup(DASH),
-                with_error(found["position_angle_deg"], found["position_angle_err_deg"])
+                with_error(fits["position_angle_deg"], fits["position_angle_err_deg"])
                 if key == "elliptical"
                 else Markup(DASH),
             ]
         )
-    nfw = found["nfw"]
+    nfw = fits["nfw"]
     rows.append(
         [
             "NFW, projected",
@@ -216,7 +216,7 @@ def contamination_rows(material: Material) -> list[list[Cell]]:
 
 
 def mass_rows(material: Material) -> list[list[Cell]]:
-    """Return masses and checks, each with its arithmetic."""
+    """Return masses and checks with their arithmetic."""
     table = rows_of(material.run.masses, "quantity", "value", "err", "unit", "arithmetic")
     rows: list[list[Cell]] = []
     for quantity, value, error, unit, how in zip(*table.values(), strict=True):
@@ -229,7 +229,7 @@ def _either(value: float, error: float) -> Markup:
 
 
 def _scaled(value: float, error: float) -> Markup:
-    """Return value ± error, with one power of ten where the value is large."""
+    """Return value ± error, with a common power of ten if the value is large."""
     if not np.isfinite(value):
         return Markup(DASH)
     if not np.isfinite(error) or error <= 0 or abs(value) < 1e5:

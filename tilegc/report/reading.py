@@ -1,6 +1,6 @@
-"""What the report reads from a run's folder: tables, the sky grid, and maps small enough to be drawn.
+"""Data that the report reads from a run directory: tables, the sky grid, and maps small enough to be drawn.
 
-The maps of a field may be larger than memory; they are read once, window by window, and kept as means of square
+The maps of a field may be larger than memory. They are read once, window by window, and kept as means of square
 blocks.
 """
 
@@ -30,10 +30,10 @@ if TYPE_CHECKING:
 __all__ = ["DRAWN", "Census", "Material", "Mosaic", "Picture", "block_means", "census", "column", "rows_of"]
 
 DRAWN: Final = 900
-"""Blocks along a picture's longer side, at most: about the pixels it gets on the page."""
+"""Maximum number of blocks along the longer side of a picture: about its number of pixels on the page."""
 
 WINDOW: Final = 2048
-"""Rows and columns read at once: no more memory for a larger field."""
+"""Rows and columns read at a time: the memory does not grow with the field."""
 
 Floats = NDArray[np.float64]
 Table = dict[str, np.ndarray]
@@ -41,7 +41,7 @@ Table = dict[str, np.ndarray]
 
 @dataclass(frozen=True, eq=False)
 class Mosaic:
-    """A map of a field, to be read window by window."""
+    """A map of a field that is read window by window."""
 
     shape: tuple[int, int]
     read: Callable[[Box], np.ndarray]
@@ -49,24 +49,24 @@ class Mosaic:
 
 @dataclass(frozen=True, eq=False)
 class Picture:
-    """A map of a field, decimated."""
+    """A map of a field at reduced resolution."""
 
     values: np.ndarray
     """(rows, columns) of blocks."""
     factor: int
-    """Pixels along a block's side; the last ones may reach beyond the field."""
+    """Side of a block in pixels; the last blocks may extend beyond the field."""
 
 
 @dataclass(frozen=True, eq=False)
 class Census:
-    """How often each bit of a mask is set, and a picture of it."""
+    """Number of pixels with each bit of a mask, and a picture of the mask."""
 
     pixels: int
     good: int
-    """Pixels with no bit set."""
+    """Number of pixels with no bit set."""
     bits: dict[Bit, int]
     picture: Picture
-    """Mask of the pixel in the middle of every block, uint8."""
+    """Mask of the central pixel of every block, uint8."""
 
 
 def column(table: QTable, name: str) -> np.ndarray:
@@ -81,7 +81,7 @@ def rows_of(table: QTable, *names: str) -> Table:
 
 
 def _windows(image: Mosaic) -> Iterator[tuple[Box, np.ndarray]]:
-    """Yield windows that cover a map, each with its values."""
+    """Yield windows that cover a map, with their values."""
     height, width = image.shape
     for y0, x0 in itertools.product(range(0, height, WINDOW), range(0, width, WINDOW)):
         box = Box(y0, x0, min(y0 + WINDOW, height), min(x0 + WINDOW, width))
@@ -93,19 +93,19 @@ def _factor(image: Mosaic, drawn: int) -> int:
 
 
 def block_means(image: Mosaic, drawn: int = DRAWN) -> Picture:
-    """Return the means of the finite pixels of square blocks; NaN where a block has none.
+    """Return the means of the finite pixels in square blocks; NaN where a block has none.
 
     Parameters
     ----------
     image : Mosaic
-        Of floats.
+        A map of floats.
     drawn : int
-        Blocks along the longer side, at most.
+        Maximum number of blocks along the longer side.
 
     Returns
     -------
     Picture
-        float64.
+        The map at reduced resolution, float64.
     """
     factor = _factor(image, drawn)
     shape = (-(-image.shape[0] // factor), -(-image.shape[1] // factor))
@@ -116,17 +116,17 @@ def block_means(image: Mosaic, drawn: int = DRAWN) -> Picture:
 
 
 def census(mask: Mosaic, drawn: int = DRAWN) -> Census:
-    """Count the bits of a mask and sample it, in one reading.
+    """Count the bits of a mask and sample it in one pass.
 
     Parameters
     ----------
     mask : Mosaic
-        Of uint8, bits of `schema.Bit`.
+        A map of uint8, bits of `schema.Bit`.
     drawn : int
-        Blocks along the longer side of the picture, at most.
+        Maximum number of blocks along the longer side of the picture.
     """
     factor = _factor(mask, drawn)
-    # The last block may reach beyond the field: its sample is the field's last pixel at the latest.
+    # The last block may extend beyond the field: sample at most the last pixel of the field.
     rows, columns = (
         np.minimum(np.arange(0, length, factor) + factor // 2, length - 1) for length in mask.shape
     )
@@ -144,12 +144,12 @@ def census(mask: Mosaic, drawn: int = DRAWN) -> Census:
 
 @dataclass(frozen=True, eq=False)
 class Material:
-    """All that figures and page are made of."""
+    """Everything from which figures and page are made."""
 
     run: Run
 
     def __getstate__(self) -> dict[str, Any]:
-        """Return what a worker is sent: it reads the sky grid itself, which is faster."""
+        """Return what is sent to a worker: it reads the sky grid itself, which is faster."""
         return {name: value for name, value in self.__dict__.items() if name != "sky"}
 
     @cached_property
@@ -174,12 +174,12 @@ class Material:
 
     @cached_property
     def inpainted(self) -> QTable:
-        """The drawn sources of all realisations."""
+        """The inpainted sources of all realisations."""
         return self.run.inpainted
 
     @cached_property
     def relation(self) -> QTable:
-        """Counts against kappa in bins; only of a run with a convergence map."""
+        """Counts against kappa in bins; only for a run with a convergence map."""
         return self.run.relation
 
     @cached_property
@@ -189,7 +189,7 @@ class Material:
 
     @property
     def truth(self) -> dict[str, Any] | None:
-        """What was planted; None unless the run file names a truth table."""
+        """Planted values; None unless the run file names a truth table."""
         return self.summary.get("truth")
 
     @property
@@ -199,19 +199,19 @@ class Material:
 
     @cached_property
     def grid(self) -> SkyGrid:
-        """The tangent plane on the cluster's centre."""
+        """The tangent plane around the cluster centre."""
         cluster = self.config.cluster
         return SkyGrid(cluster.ra, cluster.dec, self.config.comparison.pixel)
 
     @cached_property
     def places(self) -> dict[str, Place]:
-        """Where the fields lie on that plane."""
+        """Positions of the fields on this plane."""
         shapes = {name: tuple(self.summary["fields"][name]["shape"]) for name in self.fields}
         return {name: place(header_text(self.run.wcs(name)), shapes[name], self.grid) for name in self.fields}
 
     @cached_property
     def central(self) -> str:
-        """The field that holds the cluster's centre, the first where none does: the one compared with kappa."""
+        """The field that contains the cluster centre, or else the first: the one compared with kappa."""
         holds = (name for name in self.fields if self.places[name].distance(0.0, 0.0) == 0)
         return next(holds, self.fields[0])
 
@@ -221,29 +221,29 @@ class Material:
         return {name: census(self.mosaic(name, "mask")) for name in self.fields}
 
     def mosaic(self, field: str, name: str) -> Mosaic:
-        """Return a map of a field, as it stands in the run's store."""
+        """Return a map of a field from the run's store."""
         return Mosaic(tuple(self.summary["fields"][field]["shape"]), partial(self.run.window, field, name))
 
     def of_sky(self, name: str, field: str) -> Floats:
-        """Return one field's part of a sky-grid array, float64 (eta, xi)."""
+        """Return one field's part of an array of the sky grid, float64 (eta, xi)."""
         values: Floats = self.sky[name].isel(field=self.fields.index(field)).to_numpy().astype(np.float64)
         return values
 
     @property
     def extent(self) -> tuple[float, float, float, float]:
-        """Edges of the sky grid, arcsec: lowest and highest xi, lowest and highest eta."""
+        """Edges of the sky grid in arcsec: lowest and highest xi, lowest and highest eta."""
         cell = self.grid.pixel
         i0, j0 = int(self.sky.attrs["i0"]), int(self.sky.attrs["j0"])
         return i0 * cell, (i0 + self.sky.sizes["xi"]) * cell, j0 * cell, (j0 + self.sky.sizes["eta"]) * cell
 
     @property
     def radius(self) -> Floats:
-        """Distance of the sky grid's cells from the centre, arcsec (eta, xi)."""
+        """Distance of the cells of the sky grid from the centre in arcsec, (eta, xi)."""
         distance: Floats = np.hypot(self.sky["eta"].to_numpy()[:, None], self.sky["xi"].to_numpy()[None, :])
         return distance
 
     def points(self, table: QTable, field: str | None = None) -> tuple[Floats, Floats]:
-        """Return xi and eta, arcsec, of a table's sources, of one field or of all."""
+        """Return xi and eta in arcsec of the sources in a table, of one field or of all."""
         ra, dec = column(table, "ra"), column(table, "dec")
         if field is not None:
             on = column(table, "field").astype(str) == field

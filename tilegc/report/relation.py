@@ -18,22 +18,22 @@ from tilegc.report.reading import Material, column, rows_of
 __all__ = ["BIN_FILLED", "PLANTED_LAW", "diagram"]
 
 PLANTED_LAW: Final = (0.4, 0.7)
-"""A and b of kappa = A n^b by which `tilegc simulate` plants, n brighter than F150W = 30.9."""
+"""A and b of kappa = A n^b with which `tilegc simulate` plants sources brighter than F150W = 30.9."""
 
 BIN_FILLED: Final = 5
-"""Boxes from which a bin enters the fit (algorithm.md, section 10)."""
+"""Minimum number of boxes for a bin to enter the fit (algorithm.md, section 10)."""
 
 Floats = NDArray[np.float64]
 
 
 def diagram(material: Material) -> Drawing | None:
-    """Draw kappa against n: boxes, bins, the fit, and for a simulation what was planted.
+    """Draw kappa against n: boxes, bins, the fit, and for a simulation the planted values.
 
-    None without a convergence map, or a box with a source in it.
+    Return None if there is no convergence map, or no box contains a source.
     """
-    found = material.summary["relation"]
+    relation = material.summary["relation"]
     n, kappa = _boxes(material)
-    if found is None or material.config.convergence is None or not n.size:
+    if relation is None or material.config.convergence is None or not n.size:
         return None
     figure, axes = style.log_panel("Sources and convergence")
     axes.plot(
@@ -45,22 +45,22 @@ def diagram(material: Material) -> Drawing | None:
         mew=0,
         color=style.FAINT,
         alpha=0.5,
-        label=f"boxes of {found['box_arcsec']:g} × {found['box_arcsec']:g} arcsec",
+        label=f"boxes of {relation['box_arcsec']:g} × {relation['box_arcsec']:g} arcsec",
     )
     _bins(axes, material.relation)
     span = np.geomspace(n.min() / 1.1, n.max() * 1.1, 50)
-    binned = found["boxes"]  # not the headline's own: where that is the likelihood's, it has a floor
+    binned = relation["boxes"]  # not the headline, which may be the likelihood, whose law has a floor
     if binned["index"] is not None:
         _law(
             axes, span, binned["amplitude"], binned["index"], f"fit: {_coefficients(binned)}", style.BLUE, "-"
         )
-    likely = found.get("likelihood")
+    likely = relation.get("likelihood")
     if likely and likely["c"] is not None:
         _likeliest(axes, likely, np.geomspace(kappa.min(), kappa.max(), 80))
     truth = material.truth
     if truth is not None:
         if truth["index"] is not None:
-            label = f"planted, binned alike: {_coefficients(truth)}"
+            label = f"planted, same bins: {_coefficients(truth)}"
             _law(axes, span, truth["amplitude"], truth["index"], label, style.VERMILLION, (0, (5, 2)))
         amplitude, index = PLANTED_LAW
         _law(
@@ -98,7 +98,7 @@ def _bins(axes: Axes, table: QTable) -> None:
     bins = rows_of(table, "bin", "n_boxes", "n_mean", "kappa_mean", "kappa_std")
     there = (bins["bin"] >= 0) & (bins["n_boxes"] > 0) & (bins["kappa_mean"] > 0)
     fitted = bins["n_boxes"] >= BIN_FILLED
-    few = f"bin of fewer than {BIN_FILLED} boxes, not fitted"
+    few = f"bin with fewer than {BIN_FILLED} boxes, not fitted"
     for rows, face, label in (
         (there & fitted, style.BLUE, "bin: mean ± standard deviation"),
         (there & ~fitted, "white", few),
@@ -106,7 +106,7 @@ def _bins(axes: Axes, table: QTable) -> None:
         if not rows.any():
             continue
         mean, spread = bins["kappa_mean"][rows], bins["kappa_std"][rows]
-        # A bar that would reach zero has no lower end on a logarithmic scale: it leaves the frame.
+        # Error bars that reach zero have no lower end on a logarithmic scale: let them leave the frame.
         axes.errorbar(
             bins["n_mean"][rows],
             mean,
@@ -137,11 +137,11 @@ def _law(
     axes.plot(n, amplitude * n**index, color=colour, lw=1.8, ls=line, label=label, zorder=5)
 
 
-def _likeliest(axes: Axes, found: dict[str, Any], kappa: Floats) -> None:
-    """Draw n = a kappa^c + floor, the law that makes the counts likeliest."""
-    n = found["a"] * kappa ** found["c"] + found["floor"]
+def _likeliest(axes: Axes, law: dict[str, Any], kappa: Floats) -> None:
+    """Draw n = a kappa^c + floor, the maximum-likelihood law."""
+    n = law["a"] * kappa ** law["c"] + law["floor"]
     shown = n > 0
-    label = f"likelihood, n = a κᶜ + f: 1/c = {error_text(found['index'], found['index_err'])}"
+    label = f"likelihood, n = a κᶜ + f: 1/c = {error_text(law['index'], law['index_err'])}"
     axes.plot(n[shown], kappa[shown], color=style.GREEN, lw=1.8, ls="-.", label=label, zorder=5)
 
 
@@ -156,14 +156,14 @@ def _coefficients(values: dict[str, float | None]) -> str:
 
 def _caption(material: Material) -> str:
     words = [
-        "Mean convergence of a box against the sources counted in it per arcsec² of good area, all fields together. "
-        "The fit, κ = A nᵇ, is to the filled points, all of one weight."
+        "Mean convergence in a box against the number of sources per arcsec² of good area, all fields together. "
+        "The fit, κ = A nᵇ, is to the filled points, with equal weights."
     ]
     likely = (material.summary["relation"] or {}).get("likelihood")
     if likely and likely["c"] is not None:
         words.append(
-            "The likelihood's law gives n where κ is known, with the sources that crowding hides and without those of "
-            "galaxies: the figure of both laws has its errors."
+            "The law of the likelihood gives n at a given κ, corrected for crowding and without the sources of "
+            "galaxies; its errors are in the figure of both laws."
         )
     table = material.relation
     empty = column(table, "bin") < 0
@@ -172,11 +172,11 @@ def _caption(material: Material) -> str:
         level = float(column(table, "kappa_mean")[empty][0])
         mean = f" (mean κ {level:.2g})" if np.isfinite(level) else ""
         words.append(
-            f"The {boxes:,} boxes without a source{mean} have no place on a logarithmic scale and none in the fit."
+            f"The {boxes:,} boxes without a source{mean} cannot be shown on a logarithmic scale and are not fitted."
         )
     if material.truth is not None:
         words.append(
-            "Planted objects are those brighter than this run's limit, in the same boxes. The planted law holds for "
-            "globular clusters brighter than F150W = 30.9 without any contamination: compare its slope, not its height."
+            "Planted objects are those brighter than the limit of this run, in the same boxes. The planted law holds "
+            "for globular clusters brighter than F150W = 30.9 without contamination: compare its slope, not its height."
         )
     return " ".join(words)

@@ -1,8 +1,8 @@
-"""How every figure looks: colours, sizes and lettering in one place.
+"""Style of all figures: colours, sizes and fonts in one place.
 
-Figures are drawn with matplotlib's objects alone (no pyplot, no global state), so that several reports may be
-drawn by one process at once. Colours are those of Okabe & Ito, which colour-blind readers can tell apart; what
-differs in colour differs in shape or line style as well.
+Figures are drawn with matplotlib's objects (no pyplot, no global state), so that one process can draw several reports
+at once. The colours are those of Okabe & Ito, which colour-blind readers can distinguish; whatever differs in colour
+also differs in shape or line style.
 """
 
 from __future__ import annotations
@@ -77,23 +77,23 @@ BITS: Final = {
     Bit.REGION: ("region", GREEN),
     Bit.ARC: ("arc", VERMILLION),
 }
-"""Name and colour of every bit of the mask, in the order in which a later one covers an earlier one."""
+"""Name and colour of every mask bit; a later one is drawn over an earlier one."""
 
 MARKERS: Final = (("o", BLUE), ("s", VERMILLION), ("D", GREEN), ("^", PURPLE), ("v", ORANGE))
-"""Marker and colour of the fields, in run-file order, again from the start after the last."""
+"""Marker and colour of the fields, in run-file order, repeated if there are more."""
 
 MAP: Final = 5.4
-"""Width of a map, inches: two stand side by side on a page, one fills a phone."""
+"""Width of a map in inches: two fit side by side on a page, one fills a phone."""
 WIDE: Final = (7.0, 5.0)
-"""Width and height of a diagram, inches."""
+"""Width and height of a diagram in inches."""
 LEFT, RIGHT, BOTTOM, TOP = 0.72, 0.14, 1.5, 0.36
-"""Margins of a map, inches, alike in all, so that neighbours on the page are level; colour bar and legend lie
-in the lower one."""
+"""Margins of a map in inches, the same for all, so that neighbours on the page are aligned; the lower margin contains
+colour bar and legend."""
 DPI: Final = 170
 
 TEXT: Final = 10.5
 SMALL: Final = 9.0
-"""Sizes of letters, points."""
+"""Font sizes in points."""
 _LETTERING: Final[dict[str, Any]] = {
     "frameon": False,
     "fontsize": SMALL,
@@ -104,21 +104,21 @@ _LETTERING: Final[dict[str, Any]] = {
 
 
 def panel(title: str, size: tuple[float, float] = WIDE) -> tuple[Figure, Axes]:
-    """Return a figure of one diagram with its title, to be filled and given to `png`.
+    """Return a figure with one diagram and its title, to be completed and passed to `png`.
 
     Parameters
     ----------
     title : str
-        Stands above the diagram, to the left.
+        Title, above the diagram and aligned to the left.
     size : tuple of float
-        Width and height, inches.
+        Width and height in inches.
     """
     figure = Figure(figsize=size, dpi=DPI, facecolor="white", layout="constrained")
     return figure, dressed(figure.add_subplot(), title)
 
 
 def log_panel(title: str) -> tuple[Figure, Axes]:
-    """Return a wide figure of one diagram with its title, both axes logarithmic."""
+    """Return a wide figure with one diagram and its title, both axes logarithmic."""
     figure, axes = panel(title, WIDE)
     axes.set_xscale("log")
     axes.set_yscale("log")
@@ -128,7 +128,7 @@ def log_panel(title: str) -> tuple[Figure, Axes]:
 def measured(
     axes: Axes, x: Floats, y: Floats, error: Floats, *, color: str, label: str, **more: Any
 ) -> Container:
-    """Draw points with errors on a logarithmic axis, where an error below zero has no end."""
+    """Draw points with error bars on a logarithmic axis; an error that reaches zero has no lower end."""
     options: dict[str, Any] = {"ls": "", "marker": "o", "ms": 5.5, "color": color, "zorder": 4} | more
     return axes.errorbar(
         x,
@@ -142,20 +142,21 @@ def measured(
 
 
 def finish(figure: Figure, axes: Axes, columns: int = 2) -> None:
-    """Give a diagram with logarithmic axes, filled and with its limits set, plain ticks and its legend."""
+    """Finish a diagram with logarithmic axes: plain tick labels and a legend. Data and limits must be set."""
     plain_ticks(axes.xaxis)
     plain_ticks(axes.yaxis)
     legend(figure, axes.get_legend_handles_labels()[0], columns)
 
 
 def map_panel(title: str, aspect: float = 1.0) -> tuple[Figure, Axes]:
-    """Return a figure of one map with its title, whose axes keep the same place in all figures.
+    """Return a figure with one map and its title; the axes have the same position in all figures.
 
     Parameters
     ----------
     title : str
+        Title, above the map.
     aspect : float
-        Height over width of what is to be shown; the figure is made as high as that takes, within bounds.
+        Height of the map divided by its width; the height of the figure follows from it, within limits.
     """
     inner = MAP - LEFT - RIGHT
     height = inner * min(max(aspect, 0.35), 1.6)
@@ -165,7 +166,7 @@ def map_panel(title: str, aspect: float = 1.0) -> tuple[Figure, Axes]:
 
 
 def dressed(axes: Axes, title: str) -> Axes:
-    """Give axes their title, ticks and lettering, and return them."""
+    """Set title, ticks and fonts of the axes, and return them."""
     axes.set_title(title, loc="left", fontsize=TEXT + 0.5, color=INK, fontweight="bold")
     axes.tick_params(
         which="both", labelsize=SMALL, color=FAINT, labelcolor=INK, direction="in", top=True, right=True
@@ -179,7 +180,7 @@ def dressed(axes: Axes, title: str) -> Axes:
 
 
 def legend(figure: Figure, handles: Sequence[Artist | Container], columns: int = 3) -> None:
-    """Put a legend under a diagram, where it covers nothing; without handles there is none."""
+    """Put a legend below a diagram, where it hides nothing; none without handles."""
     if handles:
         figure.legend(
             handles=handles, loc="outside lower center", ncols=min(columns, len(handles)), **_LETTERING
@@ -187,7 +188,7 @@ def legend(figure: Figure, handles: Sequence[Artist | Container], columns: int =
 
 
 def map_legend(figure: Figure, handles: Sequence[Artist]) -> None:
-    """Put a legend under a map, below its colour bar if it has one; without handles there is none."""
+    """Put a legend below a map and its colour bar, if any; none without handles."""
     if handles:
         height = figure.get_size_inches()[1]
         top = 0.3 if len(figure.axes) > 1 else BOTTOM - 0.58
@@ -203,8 +204,8 @@ def map_legend(figure: Figure, handles: Sequence[Artist]) -> None:
 
 
 def _columns(labels: Sequence[str]) -> int:
-    """Return how many columns of a legend fit under a map: it is filled column by column."""
-    widths = [0.5 + 0.068 * len(label) for label in labels]  # inches: the mark, and letters of size SMALL
+    """Return the number of legend columns that fit under a map: matplotlib fills it column by column."""
+    widths = [0.5 + 0.068 * len(label) for label in labels]  # inches: the marker, and letters of size SMALL
     for columns in range(len(widths), 1, -1):
         rows = math.ceil(len(widths) / columns)
         total = sum(max(widths[first : first + rows]) for first in range(0, len(widths), rows))
@@ -214,7 +215,7 @@ def _columns(labels: Sequence[str]) -> int:
 
 
 def colour_bar(figure: Figure, drawn: ScalarMappable, label: str) -> None:
-    """Add a colour bar under a map, with its quantity and unit."""
+    """Add a colour bar below a map, with its quantity and unit."""
     width, height = figure.get_size_inches()
     inner = width - LEFT - RIGHT
     bar_axes = figure.add_axes((LEFT / width, (BOTTOM - 0.72) / height, inner / width, 0.12 / height))
@@ -228,7 +229,7 @@ def colour_bar(figure: Figure, drawn: ScalarMappable, label: str) -> None:
 
 
 def plain_ticks(axis: Axis) -> None:
-    """Write 0.5, 1, 2 at a logarithmic axis rather than powers of ten, as many as there is room for."""
+    """Label a logarithmic axis 0.5, 1, 2 rather than with powers of ten, as densely as there is room."""
     low, high = sorted(axis.get_view_interval())
     decades = math.log10(high / low)
     if decades < 0.8:
@@ -242,13 +243,13 @@ def plain_ticks(axis: Axis) -> None:
 
 
 def colour_map(name: str, missing: str = "white") -> Colormap:
-    """Return a colour map of this name that shows missing data in the colour `missing`."""
+    """Return a named colour map that shows missing data in the colour `missing`."""
     return colormaps[name].with_extremes(bad=missing)
 
 
 def png(figure: Figure) -> bytes:
-    """Return the figure as PNG: the same drawing gives the same bytes, as no date or version is in them."""
+    """Return the figure as PNG. It contains no date or version, so the same drawing gives the same bytes."""
     buffer = io.BytesIO()
-    # `savefig` would lay a diagram out, and go through all of its artists, once more before it draws it.
+    # `savefig` would compute the layout and visit all artists a second time before drawing.
     FigureCanvasAgg(figure).print_png(buffer, metadata={"Software": None})  # type: ignore[no-untyped-call]
     return buffer.getvalue()

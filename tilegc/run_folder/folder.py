@@ -197,6 +197,11 @@ class RunFolder:
                 "choose another folder with -o"
             )
 
+    def worked_by(self, differences: Iterable[str]) -> None:
+        """Record how workers elsewhere differ from the driver: the manifest's `environment` is that of the driver."""
+        self.manifest["workers"] = sorted({*self.manifest.get("workers", ()), *differences})
+        self._save()
+
     def plan(self, units: Mapping[str, int]) -> None:
         """Record how many units passes have, for `status`."""
         self.manifest["plan"] = {**self.manifest["plan"], **units}

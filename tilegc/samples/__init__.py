@@ -1,7 +1,7 @@
-"""Many clusters with one command: a sample file in, an ordinary run folder for each cluster and one table out.
+"""Samples of clusters: a sample file in, an ordinary run directory for each cluster and one table out.
 
-Every cluster runs through the same chain as a run of its own, driven by a process of its own, so that the serial steps
-of one cluster (settling, fits, report) leave the workers to the others. All of them share one Dask cluster.
+Every cluster is analysed like a single run, driven by its own process, so that the serial steps of one cluster
+(settling, fits, report) leave the workers to the others. All of them share one Dask cluster.
 """
 
 from tilegc.samples.planning import ClusterPlan, SamplePlan, plan_sample

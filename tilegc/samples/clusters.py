@@ -1,4 +1,4 @@
-"""One row for each cluster of a sample: what its run found, from its summary, and how it ended."""
+"""Table of a sample: the main results of each cluster, from the summary of its run, and how the run ended."""
 
 from __future__ import annotations
 
@@ -58,7 +58,7 @@ _PATHS: Final = {
     "n_gc_within_60arcsec": "mass.n_gc_within_60arcsec",
     "lens_within_60arcsec_msun": "mass.lens_within_60arcsec_msun",
 }
-"""Where a run's summary holds them."""
+"""Position of these values in the summary of a run."""
 
 
 def write_clusters(path: Place, home: Place, statuses: Sequence[ClusterStatus]) -> None:

@@ -1,4 +1,4 @@
-"""`survey`: run all clusters of a sample side by side, each driven by a process of its own."""
+"""`survey`: run all clusters of a sample in parallel, each driven by its own process."""
 
 from __future__ import annotations
 
@@ -29,26 +29,26 @@ log = logging.getLogger("tilegc")
 TABLE: Final = "clusters.parquet"
 
 Watch = Callable[[Sequence[ClusterStatus]], None]
-"""Called whenever a cluster starts or ends, and now and then in between."""
+"""Called whenever a cluster starts or ends, and regularly in between."""
 
 LOOK_SECONDS: Final = 2.0
-"""How often the watcher is told while nothing ends."""
+"""Interval in seconds between calls of the watcher while no cluster ends."""
 
 
 @dataclass(frozen=True)
 class Outcome:
-    """How one cluster of a sample ended."""
+    """Outcome of one cluster of a sample."""
 
     name: str
     state: str
-    """done, failed, refused, or waiting (left out by `only`)."""
+    """One of done, failed, refused, or waiting (excluded by `only`)."""
     message: str
-    """Why it failed or was refused; empty otherwise."""
+    """Why it failed or was refused; otherwise empty."""
 
 
 @dataclass(frozen=True)
 class _Drive:
-    """What a driver's process is told."""
+    """Instructions for the process of a driver."""
 
     config: RunConfig
     directory: str
@@ -73,33 +73,34 @@ def survey(
     retry_failed: bool = False,
     watch: Watch | None = None,
 ) -> tuple[Outcome, ...]:
-    """Run every cluster of a sample, the one with most work first.
+    """Run every cluster of a sample, the one with the most work first.
 
     Parameters
     ----------
     sample : Sample or str
-        Of `load_sample`, or the path of a sample file.
+        A sample from `load_sample`, or the path of a sample file.
     output : path, optional
-        Folder of the sample, `<sample file's stem>-runs` by default: the
-        runs are `<output>/<name>/`, the table of all is `<output>/clusters.parquet`.
+        Directory of the sample, by default `<sample file's stem>-runs`. Runs are in `<output>/<name>/`, the table of
+        all clusters is `<output>/clusters.parquet`.
     workers : int, optional
-        Worker processes that all clusters share; one per core by default; 0: each driver works alone.
+        Number of worker processes shared by all clusters, by default one per core; 0: each driver does its own work.
     scheduler : str, optional
-        Address of a Dask scheduler to share instead.
+        Address of a Dask scheduler to use instead.
     tls : TLS, optional
-        Certificates for it.
+        Certificates for the scheduler.
     drivers : int, optional
-        Clusters in flight; by default one more than workers, so that the serial steps of one keep no worker idle.
+        Number of clusters processed at the same time, by default one more than workers, so that the serial steps of
+        one cluster leave no worker idle.
     resume : bool
-        Go on with what an earlier survey left: finished clusters stay as they are.
+        Continue an earlier survey; finished clusters are kept.
     overwrite : bool
-        Run all clusters anew.
+        Run all clusters again.
     only : sequence of str
-        Names of the clusters to run; all by default.
+        Names of the clusters to run; by default all.
     retry_failed : bool
-        As `resume`, but of the clusters that ended, those that failed are run again.
+        Like `resume`, but also run failed clusters again.
     watch : callable, optional
-        Is told how far all clusters are.
+        Called with the state of all clusters.
 
     Returns
     -------
@@ -109,7 +110,7 @@ def survey(
     Raises
     ------
     ConfigError, RunFolderError
-        If the sample, the options or the folder are wrong; nothing is run then.
+        If the sample, the options or the directory are wrong; nothing is run in that case.
     """
     if isinstance(sample, str):
         sample = load_sample(sample)
@@ -117,12 +118,12 @@ def survey(
     before = _checked(home, sample, only, resume=resume or retry_failed, overwrite=overwrite)
     planned = plan_sample(sample, home, workers or 1)
     refused = {one.name: one.refusal for one in planned.clusters if one.refusal is not None}
-    wanted = [one for one in planned.runs if (not only or one.name in only)]
+    chosen = [one for one in planned.runs if (not only or one.name in only)]
     states = {entry.name: before.get(entry.name, ("waiting", "")) for entry in sample.entries}
     if overwrite:
         states = dict.fromkeys(states, ("waiting", ""))
     states |= {name: ("refused", str(reason)) for name, reason in refused.items()}
-    queue = [one for one in wanted if _is_open(states[one.name][0], retry_failed=retry_failed)]
+    queue = [one for one in chosen if _is_open(states[one.name][0], retry_failed=retry_failed)]
     configs = {entry.name: entry.config for entry in sample.entries if entry.config is not None}
     if not is_remote(home):
         home.mkdir(parents=True, exist_ok=True)
@@ -175,30 +176,30 @@ def _tell(watch: Watch | None, home: Place) -> None:
 def _checked(
     home: Place, sample: Sample, only: Sequence[str], *, resume: bool, overwrite: bool
 ) -> dict[str, tuple[str, str]]:
-    """Refuse what cannot be meant; return how an earlier survey of this folder left its clusters."""
+    """Refuse invalid options, and return the state in which an earlier survey left the clusters of this directory."""
     names = {entry.name for entry in sample.entries}
     for name in only:
         if name not in names:
             raise ConfigError(
-                f"--only {name}: no such cluster in {sample.path} (it has {', '.join(sorted(names))})"
+                f"--only {name}: no such cluster in {sample.path} (its clusters: {', '.join(sorted(names))})"
             )
     if resume and overwrite:
-        raise ConfigError("--resume and --overwrite: give one of them")
+        raise ConfigError("--resume and --overwrite exclude each other; give only one")
     if not home.exists():
         return {}
     record = read_record(home)
     if record is None:
         if any(home.iterdir()):
             raise RunFolderError(
-                f"{home}: is not a survey's folder; nothing was changed. Choose an empty directory"
+                f"{home}: is not the directory of a survey; nothing was changed. Choose an empty directory"
             )
         return {}
     if not (resume or overwrite):
         raise RunFolderError(
-            f"{home}: holds a survey; continue it with --resume or start over with --overwrite"
+            f"{home}: contains a survey; continue it with --resume or start over with --overwrite"
         )
     found = {str(one["name"]): (str(one["state"]), str(one.get("message", ""))) for one in record}
-    # What was under way when a survey was killed is under way no more.
+    # Clusters that were running when a survey was killed are no longer running.
     return {
         name: ("waiting", "") if state == "running" else (state, why) for name, (state, why) in found.items()
     }
@@ -207,7 +208,7 @@ def _checked(
 def _driven(
     queue: Sequence[ClusterPlan], drive: Callable[[ClusterPlan], _Drive], many: int, idle: Callable[[], None]
 ) -> Iterator[tuple[str, str, str]]:
-    """Run clusters in processes, `many` at a time; yield name, state and message as they start and end."""
+    """Run clusters in processes, `many` at a time; yield name, state and message whenever one starts or ends."""
     context = multiprocessing.get_context("spawn")
     waiting = list(queue)
     running: dict[str, tuple[BaseProcess, Connection]] = {}
@@ -242,14 +243,14 @@ def _ended(process: BaseProcess, receiver: Connection) -> tuple[str, str]:
         if receiver.poll():
             state, message = receiver.recv()
             return str(state), str(message)
-    return "failed", f"its driver ended with code {process.exitcode} and said nothing; see its log.txt"
+    return "failed", f"its driver exited with code {process.exitcode} without a message; see its log.txt"
 
 
 def _drive(told: _Drive, sender: Any) -> None:
-    """Run one cluster in this process and say how it ended."""
+    """Run one cluster in this process and report how it ended."""
     from tilegc import running  # noqa: PLC0415
 
-    # Each run has a log of its own; a library's remarks do not belong on the survey's terminal.
+    # Each run has its own log; messages of libraries do not belong on the terminal of the survey.
     logging.lastResort = None
     warnings.simplefilter("ignore")
     try:
@@ -267,6 +268,6 @@ def _drive(told: _Drive, sender: Any) -> None:
     except KeyboardInterrupt:
         sender.send(("waiting", "interrupted"))
     except Exception as error:  # noqa: BLE001  (one cluster never stops the others)
-        sender.send(("failed", f"unexpectedly: {type(error).__name__}: {one_line(error)}"))
+        sender.send(("failed", f"unexpected error: {type(error).__name__}: {one_line(error)}"))
     else:
         sender.send(("done", ""))

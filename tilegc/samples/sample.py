@@ -1,4 +1,4 @@
-"""The sample file: which clusters there are, and how defaults and overrides make a run file of each."""
+"""The sample file: its clusters, and how defaults and overrides are combined into a run file for each."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ _SHORT: Final = {
     "redshift": "cluster.redshift",
     "z": "cluster.redshift",
 }
-"""Columns of a table that need no section before their name."""
+"""Columns of a table that may omit their section."""
 
 _RESERVED: Final = ("name", "run")
 
@@ -42,52 +42,52 @@ class Entry:
     """One cluster of a sample."""
 
     name: str
-    """Name of its folder."""
+    """Name of its directory."""
     config: RunConfig | None
-    """Its run file, resolved; None where it cannot be."""
+    """Its settings; None if the run file is invalid."""
     problem: str | None
-    """Why it cannot; None where it can."""
+    """What is wrong with the run file; None if it is valid."""
 
 
 @dataclass(frozen=True)
 class Sample:
-    """A sample file."""
+    """A sample of clusters."""
 
     path: str
     entries: tuple[Entry, ...]
 
 
 def default_output(path: str) -> Place:
-    """Return where a sample goes if nothing is said: `<sample file's stem>-runs` beside it."""
+    """Return the default directory of a sample: `<sample file's stem>-runs`, beside the sample file."""
     file = place(path)
     return file.with_name(f"{file.stem}-runs")
 
 
 def load_sample(path: str) -> Sample:
-    """Read a sample: a YAML file with `clusters` and, if there are any, `defaults`; or a table with a row a cluster.
+    """Read a sample: a YAML file with `clusters` and optionally `defaults`, or a table with one row per cluster.
 
-    A cluster's run file is made of three layers, of which the later one wins key by key (lists are replaced whole):
-    `defaults`; the file that its `run` names, if it names one; its own keys. Relative paths refer to the folder of that
-    run file, else to the sample's.
+    The run file of a cluster is merged from up to three layers, key by key, later ones taking precedence (lists are
+    replaced as a whole): `defaults`; the file named by its key `run`; its other keys. Relative paths refer to the
+    directory of that run file, or else of the sample file.
 
-    In a table (CSV, ECSV, VOTable, Parquet) every column is a key with its sections before it, such as
-    `fields.0.bands.F090W` or `convergence.path`; `ra`, `dec` and `redshift` are the cluster's; empty cells are left
-    out.
+    In a table (CSV, ECSV, VOTable, Parquet) every column is a key preceded by its sections, such as
+    `fields.0.bands.F090W` or `convergence.path`; `ra`, `dec` and `redshift` are those of the cluster; empty cells are
+    ignored.
 
     Parameters
     ----------
     path : str
-        The sample file, or its URL.
+        Path or URL of the sample file.
 
     Returns
     -------
     Sample
-        A cluster whose run file is wrong is an entry with a problem: it does not stop the others.
+        A cluster with an invalid run file becomes an entry with a problem and does not stop the others.
 
     Raises
     ------
     ConfigError
-        If the sample file itself is wrong.
+        If the sample file itself is invalid.
     """
     suffix = Path(path).suffix.lower()
     content = _of_table(path, _TABLES[suffix]) if suffix in _TABLES else read_yaml(path)
@@ -96,14 +96,14 @@ def load_sample(path: str) -> Sample:
         or not isinstance(content.get("clusters"), list)
         or not content["clusters"]
     ):
-        raise ConfigError(f"{path}: give a list of clusters under `clusters`, each with a name")
+        raise ConfigError(f"{path}: expected a list of clusters under `clusters`, each with a name")
     unknown = sorted(set(map(str, content)) - set(_KEYS))
     if unknown:
         raise ConfigError(f"{path}: unknown key {unknown[0]!r} (valid: {', '.join(_KEYS)})")
     defaults = content.get("defaults") or {}
     if not isinstance(defaults, Mapping):
         raise ConfigError(
-            f"{path}: defaults: a mapping of run-file keys is needed, got {type(defaults).__name__}"
+            f"{path}: defaults: expected a mapping of run-file keys, got {type(defaults).__name__}"
         )
     described = [_described(path, number, one) for number, one in enumerate(content["clusters"])]
     names = [str(one["name"]) for one in described]
@@ -115,10 +115,11 @@ def load_sample(path: str) -> Sample:
 
 def _described(path: str, number: int, cluster: object) -> Mapping[str, Any]:
     if not isinstance(cluster, Mapping) or "name" not in cluster:
-        raise ConfigError(f"{path}: clusters.{number}: give a mapping with a name")
+        raise ConfigError(f"{path}: clusters.{number}: expected a mapping with a name")
     if not _NAME.fullmatch(str(cluster["name"])):
         raise ConfigError(
-            f"{path}: clusters.{number}.name: {cluster['name']!r} cannot name a folder; use letters, digits and . _ + -"
+            f"{path}: clusters.{number}.name: {cluster['name']!r} cannot be a directory name; "
+            "use letters, digits and . _ + -"
         )
     return cluster
 
@@ -142,12 +143,12 @@ def _entry(path: str, defaults: Mapping[str, Any], described: Mapping[str, Any])
 def _mapping(path: str) -> Mapping[str, Any]:
     content = read_yaml(path)
     if not isinstance(content, Mapping):
-        raise ConfigError(f"{path}: a mapping of keys is needed, got {type(content).__name__}")
+        raise ConfigError(f"{path}: expected a mapping of keys, got {type(content).__name__}")
     return content
 
 
 def merge(under: Mapping[str, Any], over: Mapping[str, Any]) -> dict[str, Any]:
-    """Return two layers of a run file as one: mappings are merged key by key, anything else is replaced."""
+    """Merge two layers of a run file: mappings are merged key by key, anything else is replaced."""
     merged = dict(under)
     for key, value in over.items():
         below = merged.get(key)
@@ -187,7 +188,7 @@ def _nested(row: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _listed(value: Any) -> Any:
-    """Turn sections whose keys are 0, 1, ... into lists."""
+    """Convert sections with keys 0, 1, ... to lists."""
     if not isinstance(value, dict):
         return value
     items = {key: _listed(one) for key, one in value.items()}

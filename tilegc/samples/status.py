@@ -1,4 +1,4 @@
-"""How far a sample is, read from the folders of its runs."""
+"""Progress of a sample, read from the directories of its runs."""
 
 from __future__ import annotations
 
@@ -14,29 +14,29 @@ from tilegc.run_folder import status as run_status
 __all__ = ["ClusterStatus", "read_record", "sample_status", "write_record"]
 
 RECORD: Final = "survey.json"
-"""What a sample's folder says of itself: its clusters in their order, and how those ended that have."""
+"""Record in the directory of a sample: its clusters in order, and the outcome of those that have ended."""
 
 MARKER: Final = "tilegc-survey"
 
 
 @dataclass(frozen=True)
 class ClusterStatus:
-    """How far one cluster of a sample is."""
+    """State of one cluster of a sample."""
 
     name: str
     state: str
-    """waiting, running, stalled, stopped, failed, refused or done."""
+    """One of waiting, running, stalled, stopped, failed, refused or done."""
     doing: str
-    """The pass that is under way, or why the run ended."""
+    """The current pass, or why the run ended."""
 
 
 def write_record(folder: Place, clusters: list[dict[str, Any]]) -> None:
-    """Write what the folder says of itself."""
+    """Write the record of a sample."""
     write_bytes(folder / RECORD, (json.dumps({MARKER: 1, "clusters": clusters}, indent=1) + "\n").encode())
 
 
 def read_record(folder: Place) -> list[dict[str, Any]] | None:
-    """Return the clusters that a folder's record lists; None where there is no record of ours."""
+    """Return the clusters in the record of a directory; None if it has no such record."""
     path = folder / RECORD
     if not path.is_file():
         return None
@@ -44,23 +44,23 @@ def read_record(folder: Place) -> list[dict[str, Any]] | None:
         content = json.loads(path.read_bytes())
         clusters: list[dict[str, Any]] = content["clusters"]
     except (ValueError, KeyError, TypeError):
-        raise RunFolderError(f"{path}: damaged; remove it and run the survey again with --resume") from None
+        raise RunFolderError(f"{path}: damaged; delete it and rerun the survey with --resume") from None
     return clusters if MARKER in content else None
 
 
 def sample_status(folder: str | Place) -> tuple[ClusterStatus, ...]:
-    """Return how far every cluster of a sample is; the survey may be running.
+    """Return the state of every cluster of a sample; the survey may still be running.
 
     Raises
     ------
     RunFolderError
-        If the folder is not that of a sample.
+        If the directory is not that of a sample.
     """
     home = place(folder)
     clusters = read_record(home) if home.is_dir() else None
     if clusters is None:
         raise RunFolderError(
-            f"{home}: holds no survey ({RECORD} is missing); give the folder that it wrote to"
+            f"{home}: contains no survey ({RECORD} is missing); give the output directory of a survey"
         )
     return tuple(_cluster(home, one) for one in clusters)
 

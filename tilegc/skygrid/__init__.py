@@ -1,1 +1,1 @@
-"""One tangent-plane grid over all fields: counts, area, light, galaxies and kappa, cell by cell."""
+"""A tangent-plane grid over all fields: counts, area, light, galaxies and kappa in cells."""

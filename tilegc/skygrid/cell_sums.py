@@ -1,7 +1,7 @@
-"""Sums of a tile's pixels in cells of the sky grid: integer areas and exact sums (algorithm.md, sections 9 and 14.2).
+"""Sums over a tile's pixels in cells of the sky grid: integer areas, exact sums (algorithm.md, sections 9 and 14.2).
 
-Tiles of all fields add into one grid.  A partial holds int64 counts and the int64 limbs of exact sums, so
-adding partials is associative and commutative, and any tree of additions gives the same bits.
+Tiles of all fields add to one grid. A partial sum holds int64 counts and the int64 limbs of exact sums, so that
+adding partial sums is associative and commutative, and any tree of additions gives the same bits.
 """
 
 from __future__ import annotations
@@ -23,12 +23,12 @@ __all__ = ["FieldCells", "SkyPartial", "accumulate_cells", "cell_of", "cells", "
 Counts = NDArray[np.int64]
 
 BORDER: Final = 1e-6
-"""Cells by which a centre may miss the border on which it lies."""
+"""Tolerance, in cells, within which a pixel centre below the border of a cell counts as lying on it."""
 
 OUTSIDE: Final = np.uint8(Bit.NO_DATA | Bit.EDGE)
 
 STRIP: Final = 256
-"""Rows that are added at a time, to bound memory: of no influence on the sums."""
+"""Rows that are added at a time, to limit memory; the sums do not depend on it."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -38,11 +38,11 @@ class FieldCells:
     origin: tuple[int, int]
     """Index (j0, i0) of the first cell: cell (j, i) spans eta in [j, j + 1) and xi in [i, i + 1) cells."""
     n_pixels: Counts
-    """(nj, ni) int64: pixels with data."""
+    """(nj, ni) int64: number of pixels with data."""
     n_good: Counts
-    """(nj, ni) int64: pixels without any bit of the mask."""
+    """(nj, ni) int64: number of pixels without any mask bit."""
     n_inside: Counts
-    """(nj, ni) int64: pixels without the bits 1 and 2."""
+    """(nj, ni) int64: number of pixels without mask bits 1 and 2."""
     light: Counts
     """(nj, ni, LIMBS) int64: exact sum of the light over good pixels."""
     rho: Counts
@@ -65,33 +65,33 @@ class FieldCells:
 
 @dataclass(frozen=True, eq=False)
 class SkyPartial:
-    """What some tiles of some fields add to the sky grid; without fields it is the sum of no tiles."""
+    """Contribution of some tiles of some fields to the sky grid; without fields it is the empty sum."""
 
     fields: Mapping[int, FieldCells] = field(default_factory=dict)
-    """By number of the field in the run file, rising; fields without data are absent."""
+    """Sums by the number of the field in the run file, increasing; fields without data are absent."""
 
 
 def cells(mesh: Mesh, box: Box, pixel_arcsec: float) -> tuple[Counts, Counts]:
-    """Return the sky-grid cell of every pixel of a box: the one that holds the pixel's centre.
+    """Return the sky-grid cell of every pixel of a box: the cell that contains the centre of the pixel.
 
     Parameters
     ----------
     mesh : Mesh
-        Of the field.
+        Sky coordinates of the field.
     box : Box
-        In the field.
+        Pixels of the field.
     pixel_arcsec : float
-        Side of the cells; the cluster's centre is a corner of cell (0, 0).
+        Side of a cell in arcsec; the cluster centre is a corner of cell (0, 0).
 
     Returns
     -------
     i_eta, i_xi : (ny, nx) int64
-        floor(eta / pixel), floor(xi / pixel); a centre within 1e-6 below a cell's border lies on it.
+        floor(eta / pixel), floor(xi / pixel); a centre within 1e-6 below the border of a cell counts as on it.
 
     Raises
     ------
     ValueError
-        If the box reaches beyond the mesh.
+        If the box extends beyond the mesh.
     """
     xi, eta = offsets(mesh, box)
     return cell_of(eta, pixel_arcsec), cell_of(xi, pixel_arcsec)
@@ -100,16 +100,16 @@ def cells(mesh: Mesh, box: Box, pixel_arcsec: float) -> tuple[Counts, Counts]:
 def cells_at(
     mesh: Mesh, y: NDArray[np.integer], x: NDArray[np.integer], pixel_arcsec: float
 ) -> tuple[Counts, Counts]:
-    """Return the sky-grid cells of some pixels (n,), the same as `cells` gives them: i_eta, i_xi (n,) int64."""
+    """Return the sky-grid cells of individual pixels (n,), identical to those of `cells`: i_eta, i_xi (n,) int64."""
     xi, eta = offsets_at(mesh, y, x)
     return cell_of(eta, pixel_arcsec), cell_of(xi, pixel_arcsec)
 
 
 def cell_of(offset: NDArray[np.float64], pixel_arcsec: float) -> Counts:
-    """Return the cells of offsets along one axis, arcsec.
+    """Return the cells of offsets (arcsec) along one axis.
 
-    Where the centre of the cluster is that of a pixel, whole rows of pixels lie on borders of cells, and the last
-    bit of an offset, which differs between CPUs, must not decide their cell.
+    If the cluster centre falls on the centre of a pixel, whole rows of pixel centres lie on borders of cells. The
+    last bit of an offset differs between CPUs and must not decide to which cell they belong, hence the tolerance.
     """
     return np.floor(offset / pixel_arcsec + BORDER).astype(np.int64)
 
@@ -124,30 +124,30 @@ def accumulate_cells(
     light: NDArray[np.float32],
     rho: NDArray[np.float32],
 ) -> SkyPartial:
-    """Return what one tile's core adds to the sky grid.
+    """Return the contribution of the core of a tile to the sky grid.
 
     Parameters
     ----------
     number : int
-        The field's number in the run file.
+        Number of the field in the run file.
     mesh, box, pixel_arcsec
-        As for `cells`; `box` is the tile's core.
+        As for `cells`; `box` is the core of the tile.
     mask : (ny, nx) uint8
         Bits of `tilegc.schema.Bit`.
     light : (ny, nx) float32
-        Sum of the bands, nJy per pixel; finite on good pixels (mask 0).
+        Sum of the bands in nJy per pixel; finite on good pixels (mask 0).
     rho : (ny, nx) float32
-        The kernel sum rho; finite on inside pixels (neither bit 1 nor 2).
+        Kernel sum rho; finite on pixels with neither bit 1 nor 2.
 
     Returns
     -------
     SkyPartial
-        With one field, or none if no pixel has data.  Its rectangle is that of the pixels with data.
+        Sums of one field, or of none if no pixel has data; its rectangle encloses the pixels with data.
 
     Raises
     ------
     ValueError
-        If shapes differ or a value that counts is not finite.
+        If the shapes differ, or a value that is summed is not finite.
     """
     if not mask.shape == light.shape == rho.shape == box.shape:
         raise ValueError(
@@ -170,7 +170,7 @@ def _strip(
     mask: NDArray[np.uint8],
     values: tuple[NDArray[np.float32], NDArray[np.float32]],
 ) -> FieldCells | None:
-    """Return the sums over a few rows, or None if no pixel has data; `values`: light and rho."""
+    """Return the sums over a few rows, or None if no pixel has data; `values` are light and rho."""
     light, rho = values
     data = (mask & Bit.NO_DATA) == 0
     if not data.any():
@@ -201,17 +201,17 @@ def _strip(
 
 
 def combine_sky(a: SkyPartial, b: SkyPartial) -> SkyPartial:
-    """Return the sum of two partials: associative and commutative, with `SkyPartial()` as its zero."""
+    """Return the sum of two partial results; the operation is associative and commutative, with zero `SkyPartial()`."""
     numbers = sorted({*a.fields, *b.fields})
     return SkyPartial({n: _sum([p.fields[n] for p in (a, b) if n in p.fields]) for n in numbers})
 
 
 def _sum(parts: list[FieldCells]) -> FieldCells:
-    """Return the sum of one part or two on the smallest rectangle that holds them."""
+    """Return the sum of one or two parts on the smallest rectangle that contains them."""
     if len(parts) == 1:
         return parts[0]
     boxes = [part.box for part in parts]
-    whole = Box(
+    extent = Box(
         min(box.y0 for box in boxes),
         min(box.x0 for box in boxes),
         max(box.y1 for box in boxes),
@@ -219,13 +219,13 @@ def _sum(parts: list[FieldCells]) -> FieldCells:
     )
 
     def add(arrays: list[Counts]) -> Counts:
-        result = np.zeros((*whole.shape, *arrays[0].shape[2:]), np.int64)
+        result = np.zeros((*extent.shape, *arrays[0].shape[2:]), np.int64)
         for box, array in zip(boxes, arrays, strict=True):
-            result[box.within(whole)] += array
+            result[box.within(extent)] += array
         return result
 
     return FieldCells(
-        origin=(whole.y0, whole.x0),
+        origin=(extent.y0, extent.x0),
         n_pixels=add([part.n_pixels for part in parts]),
         n_good=add([part.n_good for part in parts]),
         n_inside=add([part.n_inside for part in parts]),

@@ -1,8 +1,8 @@
 """The sky grid: areas, light, rho, sources and kappa of all fields in cells on the sky (algorithm.md, section 9).
 
-What tiles of all fields add is reduced on the workers, a few neighbours at a time, and the roots come to the driver,
-which holds the grid: that of a large field would not fit into a worker. Areas are integer counts of pixels and sums
-are exact, so the order does not matter.
+The contributions of tiles are reduced on the workers, a few neighbours at a time, and the partial results are sent to
+the driver, which holds the grid: that of a large field would not fit into the memory of a worker. Areas are integer
+counts of pixels and sums are exact, so the order of the reduction does not matter.
 """
 
 from __future__ import annotations
@@ -33,14 +33,14 @@ __all__ = ["HALF", "SkyCells", "add_up", "read_sky_cells", "stored_cells"]
 log = logging.getLogger("tilegc.skygrid")
 
 HALF = 0.5
-"""Share of a cell that must be good area; cells below are left out, with their sources."""
+"""Minimum fraction of good area of a cell; cells below are left out together with their sources."""
 
 Table = dict[str, np.ndarray]
 
 
 @dataclass(frozen=True)
 class SkyCells:
-    """What lies in each cell; arrays (field, eta, xi) or (eta, xi), not to be written to."""
+    """Contents of every cell; arrays of (field, eta, xi) or (eta, xi), read-only."""
 
     grid: SkyGrid
     j0: int
@@ -49,7 +49,7 @@ class SkyCells:
     """Index of the first column, the same along xi, east."""
     fields: tuple[str, ...]
     pixel_area: np.ndarray
-    """Area of a field's pixel, arcsec^2; float64 (field,)."""
+    """Area of a pixel of each field in arcsec^2; float64 (field,)."""
     n_pixels: np.ndarray
     n_good: np.ndarray
     n_inside: np.ndarray
@@ -60,71 +60,71 @@ class SkyCells:
 
     @property
     def nbytes(self) -> int:
-        """Bytes of the arrays it is made of."""
+        """Total size of the arrays in bytes."""
         given = (self.n_pixels, self.n_good, self.n_inside, self.n_gc, self.light, self.rho, self.kappa)
         return sum(array.nbytes for array in given)
 
     @property
     def xi(self) -> np.ndarray:
-        """Centres of the columns, arcsec east."""
+        """Centres of the columns in arcsec east of the cluster centre."""
         xi: np.ndarray = (self.i0 + np.arange(self.kappa.shape[1]) + 0.5) * self.grid.pixel
         return xi
 
     @property
     def eta(self) -> np.ndarray:
-        """Centres of the rows, arcsec north."""
+        """Centres of the rows in arcsec north of the cluster centre."""
         eta: np.ndarray = (self.j0 + np.arange(self.kappa.shape[0]) + 0.5) * self.grid.pixel
         return eta
 
     @cached_property
     def radius(self) -> np.ndarray:
-        """Distance of the cells' centres from the cluster's, arcsec (eta, xi)."""
+        """Distance of the cell centres from the cluster centre in arcsec, (eta, xi)."""
         radius: np.ndarray = np.hypot(self.eta[:, None], self.xi[None, :])
         radius.flags.writeable = False
         return radius
 
     @cached_property
     def good_area(self) -> np.ndarray:
-        """Good area, arcsec^2 (field, eta, xi)."""
+        """Good area in arcsec^2, (field, eta, xi)."""
         good_area: np.ndarray = self.n_good * self.pixel_area[:, None, None]
         good_area.flags.writeable = False
         return good_area
 
     @cached_property
     def inside_area(self) -> np.ndarray:
-        """Area without the bits 1 and 2, arcsec^2 (field, eta, xi)."""
+        """Area without mask bits 1 and 2 in arcsec^2, (field, eta, xi)."""
         inside_area: np.ndarray = self.n_inside * self.pixel_area[:, None, None]
         inside_area.flags.writeable = False
         return inside_area
 
     @cached_property
     def kept(self) -> np.ndarray:
-        """Cells with enough good area of all fields together (eta, xi)."""
+        """Cells with sufficient good area, all fields taken together, (eta, xi)."""
         kept: np.ndarray = self.good_area.sum(axis=0) >= HALF * self.grid.pixel**2
         kept.flags.writeable = False
         return kept
 
     def kept_of(self, field: int) -> np.ndarray:
-        """Cells with enough good area of one field (eta, xi)."""
+        """Cells with sufficient good area of one field, (eta, xi)."""
         kept: np.ndarray = self.good_area[field] >= HALF * self.grid.pixel**2
         return kept
 
     def inside_of(self, field: int) -> np.ndarray:
-        """Cells with enough area of one field without the bits 1 and 2 (eta, xi)."""
+        """Cells with sufficient area of one field without mask bits 1 and 2, (eta, xi)."""
         inside: np.ndarray = self.inside_area[field] >= HALF * self.grid.pixel**2
         return inside
 
     @cached_property
     def owner(self) -> np.ndarray:
-        """Position of the field to which each cell belongs, that with most pixels in it (eta, xi)."""
+        """Index of the field to which each cell belongs: the one with most pixels in it, (eta, xi)."""
         owner: np.ndarray = self.n_pixels.argmax(axis=0)
         owner.flags.writeable = False
         return owner
 
     def owned(self, ra: np.ndarray, dec: np.ndarray, field: np.ndarray) -> np.ndarray:
-        """Return whether these places (deg) lie in cells of their own field, bool.
+        """Return whether positions (deg) lie in cells that belong to their own field, bool.
 
-        Where fields overlap, a source stands in the catalogue once for each.
+        Where fields overlap, the catalogue lists a source once for each field.
         """
         cell, on = self._flat(*self._named(ra, dec))
         if not self.kappa.size:
@@ -134,28 +134,28 @@ class SkyCells:
         return own
 
     def _named(self, ra: np.ndarray, dec: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """Return the cells (i_eta, i_xi) of these places (deg)."""
+        """Return the cells (i_eta, i_xi) of positions (deg)."""
         xi, eta = self.grid.offsets(ra, dec)
         return cell_of(eta, self.grid.pixel), cell_of(xi, self.grid.pixel)
 
     def _flat(self, i_eta: np.ndarray, i_xi: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """Return the flat index of these cells, and which of them are on the grid."""
+        """Return the flat index of each cell, and which cells are on the grid."""
         j, i = i_eta - self.j0, i_xi - self.i0
         height, width = self.kappa.shape
         on = (i >= 0) & (i < width) & (j >= 0) & (j < height)
         return np.where(on, j * width + i, 0), on
 
     def count_cells(self, i_eta: np.ndarray, i_xi: np.ndarray) -> np.ndarray:
-        """Return how many times each cell is named, int64 (eta, xi)."""
+        """Return how many times each cell occurs, int64 (eta, xi)."""
         cell, on = self._flat(i_eta, i_xi)
         return np.bincount(cell[on], minlength=self.kappa.size).reshape(self.kappa.shape)
 
     def count(self, ra: np.ndarray, dec: np.ndarray) -> np.ndarray:
-        """Return how many of these places (deg) lie in each cell, int64 (eta, xi)."""
+        """Return the number of positions (deg) in each cell, int64 (eta, xi)."""
         return self.count_cells(*self._named(ra, dec))
 
     def kept_at(self, ra: np.ndarray, dec: np.ndarray) -> np.ndarray:
-        """Return whether these places (deg) lie in kept cells, bool."""
+        """Return whether positions (deg) lie in cells with sufficient good area, bool."""
         cell, on = self._flat(*self._named(ra, dec))
         return on & self.kept.ravel()[cell] if self.kappa.size else on
 
@@ -166,7 +166,7 @@ class _CellParams:
     mesh: Mesh
     pixel: float
     noise: NoiseMap | None = None
-    """Local noise; with `ceiling`, pixels of more noise are not good here."""
+    """Local noise; with `ceiling`, pixels of higher noise do not count as good."""
     ceiling: float = np.inf
 
 
@@ -193,21 +193,23 @@ def add_up(
     kappa: Kappa | None,
     complete: Mapping[str, tuple[NoiseMap, float]] | None = None,
 ) -> SkyCells:
-    """Add up all fields on the sky grid.
+    """Sum all fields on the sky grid.
 
     Parameters
     ----------
     context : Context
+        Fields, engine and ledger of the run.
     grid : SkyGrid
+        The grid.
     box : float
-        Side of the boxes of the relation, arcsec: the grid extends to whole boxes.
+        Side of the boxes of the relation in arcsec: the grid extends to whole boxes.
     sources : table
         Columns field, y_peak, x_peak of the sources to be counted.
     kappa : Kappa, optional
-        NaN everywhere where there is none.
+        Convergence map; without it kappa is NaN everywhere.
     complete : mapping, optional
-        By field, its local noise and the highest at which its sources are complete: area beyond
-        it is not good here, and `sources` holds none from there.
+        For each field, its local noise and the highest noise at which the sample is complete. Area with higher noise
+        does not count as good, and `sources` must not contain any source there.
     """
     limits = complete or {}
     params = {
@@ -253,7 +255,7 @@ def add_up(
     n_gc = np.zeros(shape, np.int64)
     for index, name in enumerate(context.names):
         y, x = (sources[axis][sources["field"] == name] for axis in ("y_peak", "x_peak"))
-        # By the pixel of the peak, as areas are: a source and its pixel lie in one cell.
+        # Locate a source by the pixel of its peak, as areas are counted by pixels: both then fall into the same cell.
         n_gc[index] = empty.count_cells(*cells_at(params[name].mesh, y, x, grid.pixel))
     n_gc[foreign] = 0
     values = empty.kappa
@@ -266,7 +268,7 @@ def add_up(
 
 
 def field_of_centre(fields: Sequence[FieldTiles], cluster: Cluster) -> int:
-    """Return the position of the field that holds the cluster's centre; 0 where none does."""
+    """Return the index of the field that contains the cluster centre, or 0 if none does."""
     for index, tiles in enumerate(fields):
         y, x = world_to_pixel(tiles.source.wcs, cluster.ra, cluster.dec)
         height, width = tiles.source.shape
@@ -276,7 +278,7 @@ def field_of_centre(fields: Sequence[FieldTiles], cluster: Cluster) -> int:
 
 
 def read_sky_cells(dataset: xr.Dataset) -> SkyCells:
-    """Return the sky grid of a run's folder, as `Run.sky` opens it."""
+    """Return the sky grid of a run from its dataset, `Run.sky`."""
     told = dataset.attrs
     names = ("n_pixels", "n_good", "n_inside", "n_gc", "light", "rho", "kappa")
     return SkyCells(
@@ -290,14 +292,14 @@ def read_sky_cells(dataset: xr.Dataset) -> SkyCells:
 
 
 def stored_cells(path: str) -> SkyCells:
-    """Return the sky grid of a run from the store that it was written to (a local path or a URL)."""
+    """Return the sky grid of a run from its store (a local path or a URL)."""
     return read_sky_cells(store.read_dataset(path))
 
 
 def _foreign(n_pixels: np.ndarray, names: tuple[str, ...]) -> np.ndarray:
-    """Return which cells belong to another field, bool (field, eta, xi): to the one with most pixels there.
+    """Return which cells belong to another field, the one with most pixels there; bool (field, eta, xi).
 
-    The sky must be counted once where fields overlap.
+    Where fields overlap, the sky must be counted only once.
     """
     if not n_pixels.size:
         return np.zeros(n_pixels.shape, bool)
@@ -305,8 +307,8 @@ def _foreign(n_pixels: np.ndarray, names: tuple[str, ...]) -> np.ndarray:
     foreign: np.ndarray = (owner != np.arange(len(names))[:, None, None]) & (n_pixels > 0)
     if foreign.any():
         log.warning(
-            "fields %s overlap on %d cells of the sky grid: each counts for the field with most pixels there; "
-            "the catalogue lists the sources of all",
+            "fields %s overlap on %d cells of the sky grid: each cell counts for the field with most pixels there; "
+            "the catalogue lists the sources of every field",
             ", ".join(names),
             int(foreign.any(axis=0).sum()),
         )
@@ -314,7 +316,7 @@ def _foreign(n_pixels: np.ndarray, names: tuple[str, ...]) -> np.ndarray:
 
 
 def _extent(parts: Sequence[TileCells], side: int) -> Box:
-    """Return the rectangle of cells that holds all fields, out to whole boxes of `side` cells."""
+    """Return the rectangle of cells that contains all fields, extended to whole boxes of `side` cells."""
     boxes = [part.box for part in parts] or [Box(0, 0, 0, 0)]
     low = (min(box.y0 for box in boxes) // side, min(box.x0 for box in boxes) // side)
     high = (-(-max(box.y1 for box in boxes) // side), -(-max(box.x1 for box in boxes) // side))
@@ -322,7 +324,7 @@ def _extent(parts: Sequence[TileCells], side: int) -> Box:
 
 
 def _mean(sums: np.ndarray, count: np.ndarray) -> np.ndarray:
-    """Return sums over counts; NaN where nothing was counted."""
+    """Return sums divided by counts; NaN where the count is zero."""
     with np.errstate(invalid="ignore", divide="ignore"):
         mean: np.ndarray = np.where(count > 0, sums / count, np.nan)
     return mean

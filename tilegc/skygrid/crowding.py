@@ -1,10 +1,10 @@
-"""How many sources are lost because a brighter one is too near: completeness against density.
+"""Completeness against density: sources that are lost because a brighter one is too near.
 
-Peaks are taken brightest first and blank what is within reach: random sequential adsorption of discs. The free
-share of the plane at a covered share t is 1 - 4 t + 3.308 t^2 + 1.407 t^3 + ..., and vanishes as the cube of what is
-left up to the jam (Schaaf & Talbot 1989, J. Chem. Phys. 91, 4401): with x = t / 0.547,
-(1 + 0.812 x + 0.4258 x^2 + 0.0716 x^3) (1 - x)^3 does both. Its reciprocal, integrated up to the density that is seen,
-gives the density that there is.
+Peaks are selected brightest first, and each excludes fainter ones within its reach: random sequential adsorption of
+discs. At a covered fraction t the free fraction of the plane is 1 - 4 t + 3.308 t^2 + 1.407 t^3 + ..., and near the
+jamming limit it vanishes as the cube of the distance from the limit (Schaaf & Talbot 1989, J. Chem. Phys. 91, 4401).
+With x = t / 0.547 the expression (1 + 0.812 x + 0.4258 x^2 + 0.0716 x^3) (1 - x)^3 has both properties. Its
+reciprocal, integrated up to the observed density, gives the true density.
 """
 
 from __future__ import annotations
@@ -28,15 +28,16 @@ __all__ = ["MERGING", "free", "of_cells", "of_profile", "retained", "zone", "zon
 Floats = NDArray[np.float64]
 
 MERGING: Final = 1.35
-"""Distance, over the PSF's FWHM, within which two points make one local maximum of the matched filter's map: the
-mean over pairs of one luminosity function, measured with `benchmarks/depth.py`."""
+"""Distance, in units of the FWHM of the PSF, within which two points merge into one local maximum of the
+matched-filter map: the mean over pairs from one luminosity function, measured with `benchmarks/depth.py`."""
 
 WIDTH: Final = 2.0
-"""Standard deviation, arcsec, of the Gaussian that smooths the counts: the narrowest of the recipe's density. With n
-per arcsec^2 it holds 50 n sources, whose scatter changes the share by less than 1 % wherever sources are hidden."""
+"""Standard deviation in arcsec of the Gaussian that smooths the counts: the narrowest one of the recipe's density. At
+n sources per arcsec^2 it contains 50 n sources; their scatter changes the completeness by less than 1 % wherever
+sources are hidden."""
 
 JAM: Final = 0.547
-"""Covered share at which no more discs fit."""
+"""Jamming limit: the covered fraction at which no more discs fit."""
 
 STEPS: Final = 64
 
@@ -44,14 +45,14 @@ _NODES, _WEIGHTS = np.polynomial.legendre.leggauss(STEPS)
 
 
 def zone(exclusion: float, fwhm: float = 0.0) -> float:
-    """Return the area, pixels, round a source in which no fainter one is seen.
+    """Return the area in pixels around a source in which no fainter one can be detected.
 
     Parameters
     ----------
     exclusion : float
-        Radius that a recorded peak blanks, pixels.
+        Radius in pixels that a recorded peak excludes.
     fwhm : float
-        Of the PSF, where only local maxima are recorded; 0 otherwise.
+        FWHM of the PSF in pixels if only local maxima are recorded, otherwise 0.
     """
     reach = int(exclusion)
     blanked = sum(
@@ -66,7 +67,7 @@ def zone(exclusion: float, fwhm: float = 0.0) -> float:
 def zones(
     context: Context, config: DetectionConfig, psfs: Mapping[str, tuple[BandPsf, ...]]
 ) -> tuple[float, ...]:
-    """Return the zone round a source in every field, arcsec^2."""
+    """Return the exclusion area around a source in every field in arcsec^2."""
     areas = []
     for name in context.names:
         fwhm = [band.psf.fwhm for band in psfs[name] if band.psf.fwhm > 0]
@@ -76,7 +77,7 @@ def zones(
 
 
 def of_profile(names: tuple[str, ...], areas: tuple[float, ...], profile: Table) -> NDArray[np.float64]:
-    """Return the share that is seen in every annulus of a profile (columns field and n_per_arcsec2)."""
+    """Return the completeness in every annulus of a profile (columns field and n_per_arcsec2)."""
     share = np.full(profile["field"].size, np.nan)
     for name, area in zip(names, areas, strict=True):
         rows = profile["field"] == name
@@ -85,23 +86,23 @@ def of_profile(names: tuple[str, ...], areas: tuple[float, ...], profile: Table)
 
 
 def of_cells(cells: SkyCells, areas: tuple[float, ...], brighter: NDArray[np.int64] | None = None) -> Floats:
-    """Return the share of sources that is seen in every cell of the sky grid.
+    """Return the completeness due to crowding in every cell of the sky grid.
 
-    From the counts alone, smoothed by a Gaussian of `WIDTH`: no convergence map enters.
+    It is computed from the counts alone, smoothed with a Gaussian of `WIDTH`; no convergence map enters.
 
     Parameters
     ----------
     cells : SkyCells
-        With all sources of a sample.
+        Sky grid with all sources of a sample.
     areas : tuple of float
-        Zone round a source in each field, arcsec^2.
+        Exclusion area of a source in each field in arcsec^2.
     brighter : int64 (field, eta, xi), optional
-        Seen sources brighter than the sample. They hide some of it, and are not in it.
+        Detected sources that are brighter than the sample: they hide part of it, but do not belong to it.
 
     Returns
     -------
     float64 (eta, xi)
-        1 where there is no good area; NaN where so much of the plane is covered that the share is not known.
+        1 where there is no good area; NaN where too much of the plane is covered for an estimate.
     """
     sigma = WIDTH / cells.grid.pixel
 
@@ -112,49 +113,51 @@ def of_cells(cells: SkyCells, areas: tuple[float, ...], brighter: NDArray[np.int
     good_area = cells.good_area
     weighted = np.zeros(cells.kappa.shape)
     for field, zone_area in enumerate(areas):
-        here = good_area[field] > 0
-        if not here.any():
+        good = good_area[field] > 0
+        if not good.any():
             continue
-        area = smooth(good_area[field])[here]  # Positive: every such cell counts itself.
-        above = smooth(brighter[field])[here] / area if brighter is not None else np.zeros(area.size)
-        seen = above + smooth(cells.n_gc[field])[here] / area
-        share = retained(seen, zone_area)
+        area = smooth(good_area[field])[good]  # positive: every such cell contributes to its own mean
+        above = smooth(brighter[field])[good] / area if brighter is not None else np.zeros(area.size)
+        observed = above + smooth(cells.n_gc[field])[good] / area
+        share = retained(observed, zone_area)
         if brighter is not None:
-            # Those that there are between the two limits: all down to the fainter less all down to the brighter.
-            hidden = seen / share - above / retained(above, zone_area)
-            share = np.divide(seen - above, hidden, out=share, where=hidden > 0)
-        weighted[here] += good_area[field][here] * share
+            # The true number between the two limits: all down to the fainter limit minus all down to the brighter
+            # one.
+            hidden = observed / share - above / retained(above, zone_area)
+            share = np.divide(observed - above, hidden, out=share, where=hidden > 0)
+        weighted[good] += good_area[field][good] * share
     total = good_area.sum(axis=0)
     mean: Floats = np.divide(weighted, total, out=np.ones(total.shape), where=total > 0)
     return mean
 
 
 def free(covered: Floats) -> Floats:
-    """Return the share of the plane in which one more disc finds room, where this share is covered."""
+    """Return the fraction of the plane in which one more disc fits, for a given covered fraction."""
     x = covered / JAM
     share: Floats = (1 + 0.812 * x + 0.4258 * x**2 + 0.0716 * x**3) * (1 - x) ** 3
     return share
 
 
 def retained(seen: NDArray[np.float64], area: float) -> NDArray[np.float64]:
-    """Return the share of sources that is seen where so many are seen.
+    """Return the completeness at an observed density.
 
     Parameters
     ----------
     seen : float64
-        Density of recorded sources, per unit area.
+        Density of recorded sources per unit area.
     area : float
-        Zone round a source in which no fainter one is seen, in the same unit.
+        Exclusion area of a source in the same unit.
 
     Returns
     -------
     float64
-        1 where nothing is seen; NaN beyond 0.5 of the plane covered, near the jam.
+        1 at density zero; NaN above a covered fraction of 0.5, near the jamming limit.
     """
     seen = np.asarray(seen, np.float64)
     covered = seen * area / 4
     crowded = covered > 0.5
-    # the mean of 1 / free(t) from 0 to the covered share, node by node: a sky grid has millions of cells
+    # Mean of 1 / free(t) from 0 to the covered fraction, one quadrature node at a time: a sky grid has millions of
+    # cells.
     mean = np.zeros(covered.shape)
     with np.errstate(divide="ignore", invalid="ignore"):
         for node, weight in zip(_NODES.tolist(), _WEIGHTS.tolist(), strict=True):

@@ -1,7 +1,8 @@
-"""Discs round the cluster's galaxies, which have globular clusters of their own.
+"""Discs around the member galaxies, which have globular clusters of their own.
 
-A member's own sources lie within a few of its half-light radii: they follow its light, not the convergence of the
-whole cluster, and a bright one has hundreds. Counted with the others they flatten the law and make its errors wrong.
+The globular clusters of a member galaxy lie within a few of its half-light radii: they follow its light, not the
+convergence of the whole cluster, and a bright galaxy has hundreds. Counted with the others they flatten the law and
+make its errors wrong.
 """
 
 from __future__ import annotations
@@ -17,29 +18,31 @@ from tilegc.skygrid.cells import SkyCells
 __all__ = ["galaxy_discs"]
 
 LEAST: Final = 1.0
-"""Masked area, arcsec^2, from which a patch is taken for a galaxy."""
+"""Minimum area in arcsec^2 of a masked patch that is taken for a galaxy."""
 
 TIMES: Final = 3.0
-"""Radius of the disc round it, in radii of the circle that has its area."""
+"""Radius of the disc in units of the radius of a circle with the area of the patch."""
 
 MARGIN: Final = 1.0
-"""Added to that radius, arcsec."""
+"""Margin in arcsec added to the radius."""
 
 WIDEST: Final = 0.1
-"""Largest radius of a disc, in `relation.max_radius`: the brightest galaxy's must not take the core away."""
+"""Maximum radius of a disc as a fraction of `relation.max_radius`: the brightest galaxy must not exclude the core."""
 
 
 def galaxy_discs(cells: SkyCells, max_radius: float) -> NDArray[np.bool_]:
-    """Return discs round the galaxies, bool (eta, xi): round every patch of masked sky of a square arcsec and more.
+    """Return discs around the galaxies: around every masked patch of at least one square arcsec; bool (eta, xi).
 
-    Stars are masked too, so that some discs are round stars: they cost area, not truth. Beyond `max_radius`, where the
-    sky tells of the floor alone, there are none: what is masked there is stars and galaxies far behind.
+    Bright stars are masked too, so some of the discs surround stars: this costs area but does not bias the result.
+    Beyond `max_radius`, where the sky only constrains the floor, there are no discs: masked objects there are stars
+    and distant background galaxies.
 
     Parameters
     ----------
     cells : SkyCells
+        The sky grid.
     max_radius : float
-        Radius within which kappa is used, arcsec: a tenth of it is the largest disc's.
+        Radius in arcsec within which kappa is used; a disc is at most a tenth of it.
     """
     inside, good = cells.inside_area.sum(axis=0), cells.good_area.sum(axis=0)
     hidden = np.maximum(inside - good, 0.0)

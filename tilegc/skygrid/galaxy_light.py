@@ -1,12 +1,13 @@
-"""Light of the cluster's galaxies, which have globular clusters of their own: a term of the law beside kappa.
+"""Light of the member galaxies, which have globular clusters of their own: a term of the law beside kappa.
 
-A member's sources follow its light, not the convergence of the whole cluster, and a bright one has hundreds: counted
-with the others they flatten the law and make its errors wrong. So the law takes n = a kappa^c + g l + f, where l is
-the light of every galaxy, spread as its clusters are: an exponential of 1 arcsec, some 5 kpc at z = 0.35.
+The globular clusters of a member galaxy follow its light, not the convergence of the whole cluster, and a bright
+galaxy has hundreds: counted with the others they flatten the law and make its errors wrong. The law is therefore n =
+a kappa^c + g l + f, where l is the light of every galaxy, spread like its globular clusters: an exponential with a
+scale length of 1 arcsec, some 5 kpc at z = 0.35.
 
-A galaxy is a peak of the light on the sky grid, masked pixels included; its light is that within an aperture less the
-median round it, so that the halo of the cluster and its brightest galaxy is taken off. The brightest galaxy itself is
-no member in this sense, its clusters are the cluster's; bright stars are none either.
+A galaxy is a peak of the light on the sky grid, masked pixels included. Its light is that within an aperture minus
+the local median, which removes the halo of the cluster and of its brightest galaxy. The brightest galaxy itself is
+not a member in this sense, because its globular clusters are those of the cluster; nor are bright stars.
 """
 
 from __future__ import annotations
@@ -36,27 +37,27 @@ __all__ = ["galaxies", "galaxy_light", "whole_light"]
 Floats = NDArray[np.float64]
 
 SCALE: Final = 1.0
-"""Scale length, arcsec, of the sources round a galaxy, exp(-r / scale): chosen on mocks whose members have 0.7 to
+"""Scale length in arcsec of the sources around a galaxy, exp(-r / scale); chosen on mocks whose members have 0.7 to
 1.5."""
 
 SPREAD: Final = 8.0
-"""Scale lengths at which that is cut off."""
+"""Truncation radius in scale lengths."""
 
 SMOOTHED: Final = 0.35
-"""Width, arcsec, of the Gaussian under which peaks are looked for."""
+"""Sigma in arcsec of the Gaussian with which the light is smoothed before peaks are sought."""
 
 APART: Final = 0.9
-"""Distance, arcsec, to which a peak is the highest."""
+"""Minimum distance in arcsec between peaks."""
 
 APERTURE: Final = 1.0
 RING: Final = (1.6, 3.0)
-"""Radius of the aperture, and of the ring whose median is taken off, arcsec."""
+"""Radius of the aperture and outer radius of the ring for the local median in arcsec."""
 
 CORE: Final = 4.0
-"""Radius, arcsec, about the cluster's centre within which light is the brightest galaxy's."""
+"""Radius in arcsec around the cluster centre within which the light is attributed to the brightest galaxy."""
 
 STAR: Final = 1.5
-"""Least radius, arcsec, about a bright star within which light is the star's."""
+"""Minimum radius in arcsec around a bright star within which the light is attributed to the star."""
 
 
 @dataclass(frozen=True)
@@ -68,19 +69,21 @@ class _Common:
 
 
 def whole_light(context: Context, cells: SkyCells, radius: float) -> Floats:
-    """Return the mean light of all pixels with data in each cell, masked ones too, of the field that owns it.
+    """Return the mean light of all pixels with data, masked or not, in each cell, from the field that owns the cell.
 
     Parameters
     ----------
     context : Context
+        Fields, engine and ledger of the run.
     cells : SkyCells
+        The sky grid.
     radius : float
-        arcsec: tiles that lie beyond it, seen from the cluster's centre, are not read.
+        Tiles farther than this from the cluster centre (arcsec) are not read.
 
     Returns
     -------
     float64 (eta, xi)
-        nJy per arcsec^2; NaN where nothing was read. A sum of exact parts: the same bits for any tiles.
+        nJy per arcsec^2; NaN where nothing was read. The sums are exact, so the bits do not depend on the tiles.
     """
     meshes = {
         field.source.name: mesh(field.source.wcs, field.source.shape, cells.grid) for field in context.fields
@@ -111,14 +114,14 @@ def whole_light(context: Context, cells: SkyCells, radius: float) -> Floats:
 
 
 def _nearest(core: Box, of_field: Mesh, scale: float) -> float:
-    """Return a distance, arcsec, from the cluster's centre below that of every pixel of a core."""
+    """Return a lower limit in arcsec on the distance of every pixel of a core from the cluster centre."""
     middle = np.array([(core.y0 + core.y1) // 2]), np.array([(core.x0 + core.x1) // 2])
     xi, eta = offsets_at(of_field, *middle)
     return float(np.hypot(xi, eta)[0]) - 0.51 * scale * float(np.hypot(*core.shape))
 
 
 def _light_unit(common: _Common, payload: tuple[str, int]) -> tuple[TileCells, ...]:
-    """Add up the light of one tile, whatever is masked there."""
+    """Sum the light of one tile, including masked pixels."""
     name, index = payload
     field, of_field = common.fields[name], common.meshes[name]
     core = field.grid.tile(index).core
@@ -138,17 +141,18 @@ def _light_unit(common: _Common, payload: tuple[str, int]) -> tuple[TileCells, .
 
 
 def galaxies(light: Floats, cells: SkyCells, stars: Table, max_radius: float) -> Floats:
-    """Return the light of every galaxy in the cell of its peak, nJy; 0 in all others.
+    """Return the light in nJy of every galaxy in the cell of its peak, and 0 in all other cells.
 
     Parameters
     ----------
     light : float64 (eta, xi)
-        nJy per arcsec^2; NaN: not known.
+        Light in nJy per arcsec^2; NaN where unknown.
     cells : SkyCells
+        The sky grid.
     stars : table
         Bright stars: columns ra, dec (deg), radius_arcsec.
     max_radius : float
-        arcsec from the cluster's centre within which galaxies are looked for.
+        Maximum distance of a galaxy from the cluster centre in arcsec.
     """
     pixel, found = cells.grid.pixel, np.zeros(light.shape)
     known = np.isfinite(light)
@@ -179,10 +183,10 @@ def galaxies(light: Floats, cells: SkyCells, stars: Table, max_radius: float) ->
 
 
 def galaxy_light(light: Floats, cells: SkyCells, stars: Table, max_radius: float) -> Floats:
-    """Return the light of galaxies as their clusters are spread, per arcsec^2, float64 (eta, xi).
+    """Return the light of galaxies, spread like their globular clusters, per arcsec^2; float64 (eta, xi).
 
-    Of mean 1 over the good sky within `max_radius`, so that the law's g is the mean density of galaxies' own
-    sources there; 0 everywhere where no galaxy is. Arguments as of `galaxies`.
+    It is normalised to mean 1 over the good sky within `max_radius`, so that g in the law is the mean density there
+    of sources that belong to galaxies; 0 everywhere if there is no galaxy. The arguments are those of `galaxies`.
     """
     pixel = cells.grid.pixel
     side = int(np.ceil(SPREAD * SCALE / pixel))

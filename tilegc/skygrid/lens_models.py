@@ -1,9 +1,9 @@
-"""The lens models of a run: the map, its realisations on the sky grid, other maps, and where kappa peaks."""
+"""The lens models of a run: the map, its realisations on the sky grid, maps to compare, and the peaks of kappa."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -33,27 +33,29 @@ APERTURE = 60.0
 """Radius, arcsec, of the aperture masses, out to which the realisations of a lens model are read."""
 
 PEAK_RADIUS = 60.0
-"""Distance from the centre, arcsec, within which peaks of kappa are looked for."""
+"""Maximum distance in arcsec of a peak of kappa from the cluster centre."""
 
 PEAK_SHARE = 0.5
-"""Part of the highest that a peak must reach."""
+"""Minimum height of a peak as a fraction of the highest."""
 
 PEAK_APART = 5.0
-"""Distance, arcsec, within which a higher peak hides a lower one."""
+"""Distance in arcsec within which a higher peak supersedes a lower one."""
 
 
 @dataclass(frozen=True)
 class LensModels:
-    """What the run file's `convergence` names, read and found usable."""
+    """The lens models named in the section `convergence` of the run file, read and validated."""
 
     kappa: Kappa
     ensemble: Ensemble | None
     rivals: Mapping[str, Kappa]
     """Maps of `convergence.compare`, by name."""
+    alternatives: Mapping[str, Kappa] = field(default_factory=dict)
+    """Models of other families, `convergence.alternatives`, by name."""
 
     @property
     def scaling(self) -> float:
-        """D_LS/D_S of the reference source redshift."""
+        """D_LS/D_S for the reference source redshift."""
         return self.kappa.scaling
 
 
@@ -62,9 +64,9 @@ class Realisations:
     """Realisations of the lens model on a rectangle of the sky grid."""
 
     box: Box
-    """Rows and columns of the sky grid's arrays (0 is their first cell, not the centre's)."""
+    """Rows and columns of the arrays of the sky grid (0 is the first cell, not that of the centre)."""
     kappa: np.ndarray
-    """float64 (realisation, eta, xi) over the box; NaN off a map."""
+    """float64 (realisation, eta, xi) over the box; NaN outside the map."""
 
 
 @dataclass(frozen=True)
@@ -72,23 +74,23 @@ class Peak:
     """A maximum of kappa."""
 
     xi: float
-    """arcsec east of the cluster's centre, which is the brightest galaxy's."""
+    """Offset in arcsec east of the cluster centre, the position of the brightest galaxy."""
     eta: float
     kappa: float
 
     @property
     def offset(self) -> float:
-        """Distance from the centre, arcsec."""
+        """Distance from the cluster centre in arcsec."""
         return float(np.hypot(self.xi, self.eta))
 
 
 def find_lens_models(config: RunConfig, cosmo: FlatLambdaCDM) -> LensModels | None:
-    """Read the kappa map, its rivals and, once each, its realisations; None without `convergence`.
+    """Read the kappa map, other maps and families, and each realisation once; None without a `convergence` section.
 
     Raises
     ------
     ConvergenceError
-        For the first that cannot be used.
+        For the first map that cannot be used.
     """
     conf = config.convergence
     if conf is None:
@@ -101,18 +103,26 @@ def find_lens_models(config: RunConfig, cosmo: FlatLambdaCDM) -> LensModels | No
         )
         for number, rival in enumerate(conf.compare)
     }
-    return LensModels(kappa, find_ensemble(conf, cosmo, redshift), rivals)
+    alternatives = {
+        one.name: read_convergence(
+            one, cosmo, redshift, conf.reference_redshift, f"convergence.alternatives.{number}"
+        )
+        for number, one in enumerate(conf.alternatives)
+    }
+    return LensModels(kappa, find_ensemble(conf, cosmo, redshift), rivals, alternatives)
 
 
 def realisations(cells: SkyCells, ensemble: Ensemble, max_radius: float) -> Realisations:
-    """Return all realisations at the centres of the sky grid's cells within a square about the centre.
+    """Return all realisations at the cell centres of the sky grid, within a square around the cluster centre.
 
     Parameters
     ----------
     cells : SkyCells
+        The sky grid.
     ensemble : Ensemble
+        Realisations of the lens model.
     max_radius : float
-        Half the square's side, arcsec: the whole sky grid of a hundred maps would not fit into memory.
+        Half the side of the square in arcsec: the whole sky grid of a hundred maps would not fit into memory.
     """
     rows = np.flatnonzero(np.abs(cells.eta) <= max_radius)
     columns = np.flatnonzero(np.abs(cells.xi) <= max_radius)
@@ -124,20 +134,20 @@ def realisations(cells: SkyCells, ensemble: Ensemble, max_radius: float) -> Real
 
 
 def kappa_peaks(kappa: Kappa, grid: SkyGrid, radius: float = PEAK_RADIUS) -> list[Peak]:
-    """Return the maxima of a map about the cluster's centre, highest first.
+    """Return the maxima of a map around the cluster centre, highest first.
 
-    A maximum is a pixel above its eight neighbours and half the highest value, at least 5 arcsec from a
-    higher one; its place is that pixel's centre.
+    A maximum is a pixel above its eight neighbours, at least half as high as the highest, and at least 5 arcsec from
+    any higher maximum; its position is the centre of that pixel.
     """
     rows, columns = local_maxima(kappa.values)
     xi, eta = grid.offsets(*pixel_to_world(kappa.wcs, rows, columns))
     values = kappa.values[rows, columns]
     near = np.hypot(xi, eta) <= radius
-    found: list[Peak] = []
+    peaks: list[Peak] = []
     for i in np.flatnonzero(near)[np.argsort(-values[near], kind="stable")]:
         peak = Peak(float(xi[i]), float(eta[i]), float(values[i]))
-        if found and peak.kappa < PEAK_SHARE * found[0].kappa:
+        if peaks and peak.kappa < PEAK_SHARE * peaks[0].kappa:
             break
-        if all(np.hypot(peak.xi - other.xi, peak.eta - other.eta) >= PEAK_APART for other in found):
-            found.append(peak)
-    return found
+        if all(np.hypot(peak.xi - other.xi, peak.eta - other.eta) >= PEAK_APART for other in peaks):
+            peaks.append(peak)
+    return peaks

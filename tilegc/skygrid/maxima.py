@@ -9,14 +9,15 @@ __all__ = ["local_maxima"]
 
 
 def local_maxima(values: NDArray[np.float64]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """Return rows and columns of the pixels above all their neighbours, in order of rows, then columns.
+    """Return rows and columns of the local maxima, the pixels above all their neighbours, sorted by row, then column.
 
-    Of equal neighbours the first in that order counts as the higher. Pixels at the border count, NaN as
-    lower than anything. Radius: 1 px.
+    Of equal neighbours the first in this order counts as the higher. Pixels at the border can be maxima; NaN counts
+    as lower than any value. Radius: 1 px.
 
     Parameters
     ----------
     values : ndarray of float64 (y, x)
+        The map.
     """
     low = np.pad(np.where(np.isnan(values), -np.inf, values), 1, constant_values=-np.inf)
     height, width = values.shape

@@ -68,7 +68,8 @@ def gridded(
     zones = crowding.zones(context, config, psfs)
     reach = config.relation.max_radius
     discs = galaxy_discs(cells, reach)
-    counting = cells.kept & ~discs if config.relation.galaxy_discs == "auto" else cells.kept
+    beyond = cells.kept & (cells.radius >= config.relation.min_radius)
+    counting = beyond & ~discs if config.relation.galaxy_discs == "auto" else beyond
     light = None
     if lens is not None and config.relation.galaxy_light == "auto":
         light = galaxy_light(whole_light(context, cells, reach), cells, stars, reach)
@@ -84,7 +85,7 @@ def gridded(
         recovery=crowding.of_cells(cells, zones),
         discs=discs,
         counting=counting,
-        in_law=counting if light is None else cells.kept,
+        in_law=counting if light is None else beyond,
         light=light,
         range_maps=range_maps,
     )

@@ -1,10 +1,11 @@
-"""A tile's contribution to the sky grid: rounded sums in cells it owns alone, exact ones in shared cells.
+"""Contribution of a tile to the sky grid: sums are rounded in unshared cells and kept exact in shared ones.
 
 See algorithm.md, sections 9 and 14.2.
 
-Nearly all cells lie in one tile.  Their exact sums are rounded there, once; only cells near a border of the core stay
-as the limbs of exact sums, 18 int64 each, so that what is handed on is a fifth of it, and the driver can hold all.
-`join_cells` joins tiles; it is associative and commutative up to how many rectangles are left, which `add_tiles` adds.
+Nearly all cells lie in a single tile. Their exact sums are rounded immediately; only cells near a border of the core
+keep the limbs of exact sums, 18 int64 each. This reduces the data sent to the driver to a fifth, and the driver can
+hold all of it. `join_cells` joins tiles; it is associative and commutative except for the number of rectangles that
+remain, which `add_tiles` then adds.
 """
 
 from __future__ import annotations
@@ -26,16 +27,17 @@ __all__ = ["TileCells", "add_tiles", "join_cells", "settle_cells"]
 Counts = NDArray[np.int64]
 
 SPARE: Final = 2.0
-"""Times the diagonal of a cell within which of a tile's border a cell may be shared: distortion never comes near."""
+"""A cell may be shared if it is within this many cell diagonals of the border of a tile; distortion stays far below
+it."""
 
 
 FILLED: Final = 0.6
-"""Share of the rectangle round two that they must fill to be made one: the rest of it is zeros that are sent."""
+"""Two rectangles are joined if they fill at least this fraction of the enclosing one; the rest are zeros to be sent."""
 
 
 @dataclass(frozen=True, eq=False)
 class TileCells:
-    """What some tiles add to the sky grid, most of it rounded already; (nj, ni) cells from `origin`."""
+    """Contribution of some tiles to the sky grid, mostly rounded already; (nj, ni) cells from `origin`."""
 
     field: int
     """Number of the field in the run file."""
@@ -49,10 +51,10 @@ class TileCells:
     rho: NDArray[np.float64]
     """(nj, ni) sums, correctly rounded; 0 in shared cells."""
     shared: Counts
-    """(m,) int64: flat index of the cells with pixels to which other tiles may add."""
+    """(m,) int64: flat index of the cells with pixels to which other tiles may contribute."""
     shared_light: Counts
     shared_rho: Counts
-    """(m, LIMBS) int64: exact sums in these."""
+    """(m, LIMBS) int64: exact sums in these cells."""
 
     @property
     def box(self) -> Box:
@@ -64,21 +66,21 @@ class TileCells:
 def settle_cells(
     partial: SkyPartial, mesh: Mesh, core: Box, shape: tuple[int, int], pixel_arcsec: float
 ) -> TileCells | None:
-    """Round the sums of all cells that lie in one tile alone.
+    """Round the sums of all cells that lie in a single tile.
 
     Parameters
     ----------
     partial : SkyPartial
-        What the whole core adds, of one field: from `accumulate_cells`.
+        Contribution of the core of the tile, from one field, as returned by `accumulate_cells`.
     mesh, core, pixel_arcsec
-        As `accumulate_cells` had them.
+        The arguments of `accumulate_cells`.
     shape : (int, int)
-        Of the field: beyond its border nobody adds anything.
+        Shape of the field: no tile contributes beyond its border.
 
     Returns
     -------
     TileCells or None
-        None where no pixel of the core has data.
+        None if no pixel of the core has data.
     """
     if not partial.fields:
         return None
@@ -104,7 +106,7 @@ def settle_cells(
 def _shared(
     sums: FieldCells, mesh: Mesh, core: Box, shape: tuple[int, int], pixel_arcsec: float
 ) -> NDArray[np.bool_]:
-    """Return which cells of the rectangle have pixels near a border of the core beyond which the field goes on."""
+    """Return which cells of the rectangle have pixels near a border of the core inside the field."""
     found = np.zeros(sums.box.shape, np.bool_)
     reach = _reach(mesh, pixel_arcsec)
     height, width = core.shape
@@ -125,23 +127,25 @@ def _shared(
 
 
 def _reach(mesh: Mesh, pixel_arcsec: float) -> int:
-    """Return how many pixels from a border a cell across it may reach, with room to spare."""
+    """Return an upper limit on how many pixels a cell across a border may extend from it."""
     steps = [
         np.hypot(np.diff(mesh.xi, axis=axis), np.diff(mesh.eta, axis=axis)) / mesh.step for axis in (0, 1)
     ]
     smallest = min(float(step.min()) for step in steps)
     if not smallest > 0:
-        raise ValueError("mesh: neighbouring nodes lie at one place of the sky: look at the field's header")
+        raise ValueError(
+            "mesh: neighbouring nodes coincide on the sky; check the WCS in the header of the field"
+        )
     return int(SPARE * np.sqrt(2.0) * pixel_arcsec / smallest) + 2
 
 
 def join_cells(a: tuple[TileCells, ...], b: tuple[TileCells, ...]) -> tuple[TileCells, ...]:
-    """Return the sums of both: rectangles of one field that lie beside each other become one.
+    """Return the sum of both: adjacent rectangles of one field are joined into one.
 
     Raises
     ------
     RuntimeError
-        If two tiles have rounded sums of one cell.
+        If two tiles contain rounded sums of the same cell.
     """
     joined: list[TileCells] = []
     for part in (*a, *b):
@@ -182,12 +186,12 @@ def _joined(a: TileCells, b: TileCells) -> TileCells:
 def add_tiles(
     parts: Sequence[TileCells], box: Box
 ) -> tuple[Counts, Counts, Counts, NDArray[np.float64], NDArray[np.float64]]:
-    """Return n_pixels, n_good, n_inside and the sums of light and rho in a box of cells, of one field's tiles.
+    """Return n_pixels, n_good, n_inside and the sums of light and rho of one field's tiles in a box of cells.
 
     Raises
     ------
     RuntimeError
-        If two tiles have rounded sums of one cell: the sum of both would be rounded twice.
+        If two tiles contain rounded sums of the same cell: their total would be rounded twice.
     """
     n_pixels, n_good, n_inside, light, rho, cell, limbs = _added(parts, box)
     for whole, sums in zip((light, rho), limbs, strict=True):
@@ -209,7 +213,7 @@ def _added(
         alone = part.n_pixels > 0
         alone.ravel()[part.shared] = False
         if (rounded[at] & alone).any():
-            raise RuntimeError("sky grid: two tiles have rounded the sum of one cell")
+            raise RuntimeError("sky grid: two tiles have rounded the sum of the same cell")
         rounded[at] |= alone
         light[at] += part.light
         rho[at] += part.rho
@@ -217,7 +221,7 @@ def _added(
     order = np.argsort(named, kind="stable")
     cell, first = np.unique(named[order], return_index=True)
     if rounded.ravel()[cell].any():
-        raise RuntimeError("sky grid: a tile has rounded the sum of a cell that others share")
+        raise RuntimeError("sky grid: a tile has rounded the sum of a shared cell")
 
     def grouped(limbs: list[Counts]) -> Counts:
         rows = np.concatenate([np.zeros((0, exact.LIMBS), np.int64), *limbs])[order]
@@ -228,7 +232,7 @@ def _added(
 
 
 def _flat(part: TileCells, box: Box) -> Counts:
-    """Return where a part's shared cells lie in a box, flat."""
+    """Return the flat indices in a box of the shared cells of a part."""
     j, i = np.divmod(part.shared, part.n_pixels.shape[1])
     flat: Counts = (j + part.origin[0] - box.y0) * box.shape[1] + (i + part.origin[1] - box.x0)
     return flat

@@ -1,8 +1,8 @@
-"""A run as a page to pan and zoom in: images, masks, contours and sources, as a folder of static files.
+"""A run as a web page to pan and zoom: images, masks, contours and sources, in a directory of static files.
 
-In comes the folder of a run, out goes `view/` in it: `index.html`, and data as scripts that call a function, since
-that is the one form in which a browser takes data from `file://`. The folder opens by a double click and from any web
-server, in the same way, and nothing in it needs the network.
+The viewer is made from a run directory and written into its subdirectory `view/`: `index.html`, and data as scripts
+that call a function, the only form in which a browser accepts data from `file://`. The directory can be opened with a
+double click or served by any web server, and needs no network.
 """
 
 from tilegc.viewer.folder import write_view

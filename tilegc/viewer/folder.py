@@ -1,4 +1,4 @@
-"""The viewer's folder: everything that is written into `view/`, the page last."""
+"""The directory of the viewer: everything that is written to `view/`, the page last."""
 
 from __future__ import annotations
 
@@ -31,7 +31,8 @@ if TYPE_CHECKING:
 __all__ = ["write_view"]
 
 NODES: Final = 40
-"""Nodes of the mesh of positions along a field's longer side: bilinear in between, it is right to 0.01 arcsec."""
+"""Nodes of the mesh of positions along the longer side of a field: bilinear interpolation is accurate to 0.01
+arcsec."""
 
 SCRIPTS: Final = ("viewer.css", "data.js", "image.js", "marks.js", "viewer.js")
 
@@ -42,14 +43,14 @@ def write_view(run: Run, engine: Engine | None = None) -> Place:
     Parameters
     ----------
     run : Run
-        Of `tilegc.open_run`.
+        A run, from `tilegc.open_run`.
     engine : Engine, optional
-        Who writes the tiles; this process by default.
+        Engine that writes the tiles; by default this process.
 
     Returns
     -------
     Place
-        Of `view/index.html`.
+        Path of `view/index.html`.
     """
     view = run.path / FILES.view
     catalogue, described, tiles = run.catalogue, [], []
@@ -113,9 +114,9 @@ def _layer(layer: Layer, encoding: Encoding | None) -> dict[str, Any]:
 
 
 def _composite(bands: list[str]) -> list[str]:
-    """Return the bands shown as red, green and blue: by name, which for filters is by wavelength, longest first.
+    """Return the bands shown as red, green and blue: sorted by name, that is by wavelength, the longest first.
 
-    Of two bands the page makes green as their mean.
+    With two bands, the page uses their mean for green.
     """
     ordered = sorted(bands, reverse=True)
     return ordered if len(ordered) <= 2 else [ordered[0], ordered[len(ordered) // 2], ordered[-1]]

@@ -1,4 +1,4 @@
-"""Layers of the viewer: which images a field has, and how their values become bytes."""
+"""Layers of the viewer: the images of a field, and how their values are encoded as bytes."""
 
 from __future__ import annotations
 
@@ -29,16 +29,16 @@ MAPS: Final = (("detection", "grey"), ("density", "heat"), ("rho", "heat"))
 """Arrays of a run that are shown, with their colour maps."""
 
 SAMPLE: Final = 64
-"""Side, pixels, of the windows from which an image's level and noise are estimated."""
+"""Side in pixels of the windows from which the level and noise of an image are estimated."""
 
 WINDOWS: Final = 8
-"""Windows of the sample along each axis."""
+"""Number of these windows along each axis."""
 
 DEEPEST, BRIGHTEST = -8.0, 2000.0
-"""Range of a byte, in units of the noise about the level."""
+"""Range of a byte in units of the noise around the level."""
 
 BLACK, WHITE = -1.5, 25.0
-"""Stretch with which a band is first shown, in the same units."""
+"""Initial stretch of a band in the same units."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -47,37 +47,37 @@ class Layer:
 
     field: str
     name: str
-    """Part of the path of its tiles."""
+    """Component of the path of its tiles."""
     label: str
     kind: str
-    """"band", "detection", "map" or "mask"."""
+    """One of "band", "detection", "map" or "mask"."""
     ramp: str
-    """Colour map."""
+    """Name of the colour map."""
     unit: str
     shape: tuple[int, int]
     store: str
-    """The run's store of the field."""
+    """Path of the store of the field."""
     source: FieldSource | None = None
-    """Where the pixels of a band are."""
+    """Source of the pixels of a band."""
     band: int = 0
 
 
 @dataclass(frozen=True, kw_only=True)
 class Encoding:
-    """Bytes of an image: code 0 is no data, 1 to 255 are equal steps of asinh((value - zero) / scale)."""
+    """Encoding of an image: code 0 for no data, 1 to 255 for equal steps in asinh((value - zero) / scale)."""
 
     zero: float
     scale: float
     low: float
-    """asinh of the least value that has a code of its own."""
+    """asinh of the lowest value with its own code."""
     high: float
     black: float
-    """Share of the range from `low` to `high` that is shown black at first."""
+    """Fraction of the range from `low` to `high` that is initially shown black."""
     white: float
 
 
 def layers_of(run: Run, field: str) -> list[Layer]:
-    """Return the layers of a field: its bands, where their files can still be read, and the run's maps."""
+    """Return the layers of a field: its bands, if their files can still be read, and the maps of the run."""
     path = str(run.path / FILES.store / f"{field}.zarr")
     units = {array.name: array.unit for array in ARRAYS}
     present = set(run.field(field).data_vars)
@@ -128,17 +128,17 @@ def _source(run: Run, field: str, path: str, *, ingested: bool) -> FieldSource |
     try:
         return store.open_field(field, path) if ingested else probe_field(described)
     except TileGCError as error:
-        log.warning("field %s: the viewer shows no bands, since they cannot be read: %s", field, error)
+        log.warning("field %s: the viewer shows no bands, because they cannot be read: %s", field, error)
         return None
 
 
 def read_layers(layers: Sequence[Layer], box: Box) -> list[NDArray[Any]]:
-    """Return a window of several layers of one field; the bands, which lie side by side, are read together.
+    """Return a window of several layers of one field; adjacent bands are read together.
 
     Returns
     -------
     list of ndarray
-        float32 with NaN for no data, or the bits of the mask, uint8.
+        float32 with NaN for no data, or the bits of the mask as uint8.
     """
     bands: NDArray[np.float32] | None = None
     images: list[NDArray[Any]] = []
@@ -153,7 +153,7 @@ def read_layers(layers: Sequence[Layer], box: Box) -> list[NDArray[Any]]:
 
 
 def encodings_of(layers: Sequence[Layer]) -> list[Encoding | None]:
-    """Choose how the values of a field's layers become bytes, from windows spread over it; None for the mask."""
+    """Choose the encoding of each layer of a field from windows spread over it; None for the mask."""
     windows = [read_layers(layers, box) for box in _sample(layers[0].shape)]
     return [
         None
@@ -166,7 +166,7 @@ def encodings_of(layers: Sequence[Layer]) -> list[Encoding | None]:
 def _encoding(kind: str, sample: NDArray[np.float32]) -> Encoding:
     values = sample[np.isfinite(sample)].astype(np.float64)
     if kind == "map":
-        # Densities are positive and smooth: from nothing to their highest, with the scale of their median.
+        # Densities are positive and smooth: encode from zero to the maximum, with the median as scale.
         positive = values[values > 0]
         scale = float(np.median(positive)) if positive.size else 1.0
         high = float(np.arcsinh(4.0 * positive.max() / scale)) if positive.size else 1.0
@@ -185,8 +185,8 @@ def _sample(shape: Sequence[int]) -> Iterator[Box]:
 
 
 def encode(values: NDArray[np.float32], encoding: Encoding) -> NDArray[np.uint8]:
-    """Return the codes of an image's values."""
-    # In place: an image of a block is 16 MB, and the page shows no more than the eye sees.
+    """Return the codes of the values of an image."""
+    # Work in place (a block takes 16 MB) and in float32, which is enough for the eye.
     codes = values - np.float32(encoding.zero)
     codes /= np.float32(encoding.scale)
     np.arcsinh(codes, out=codes)

@@ -1,4 +1,4 @@
-"""What is drawn over the images: sources column by column, other points, contours of kappa and density."""
+"""Overlays on the images: sources, column by column, other points, and contours of kappa and density."""
 
 from __future__ import annotations
 
@@ -24,17 +24,17 @@ __all__ = ["artificial_of", "columns_of", "header_of", "write_contours", "write_
 KAPPA_LEVELS: Final = (0.1, 0.2, 0.4, 0.6, 0.8, 1.0, 1.5, 2.0, 3.0)
 
 DENSITY_LEVELS: Final = (0.5, 1.0, 2.0, 4.0, 8.0, 16.0)
-"""Sources per arcsec^2."""
+"""Contour levels in sources per arcsec^2."""
 
 COARSE: Final = 16
-"""Pixels along a node of the density that is contoured."""
+"""Spacing in pixels of the nodes of the density that is contoured."""
 
 SHORTEST: Final = 6
-"""Points below which a contour is noise, not shape."""
+"""Minimum number of points of a contour; shorter ones are noise."""
 
 
 def columns_of(catalogue: QTable) -> list[dict[str, str]]:
-    """Describe the columns of a catalogue: name, unit, meaning, and how they are packed."""
+    """Describe the columns of a catalogue: name, unit, meaning, and encoding."""
     described = []
     for name in catalogue.colnames:
         values = np.asarray(catalogue[name])
@@ -52,7 +52,7 @@ def columns_of(catalogue: QTable) -> list[dict[str, str]]:
 
 
 def packed(values: NDArray[Any]) -> dict[str, Any]:
-    """Return a column as the page unpacks it: little-endian numbers in base64, or texts."""
+    """Return a column in the form that the page decodes: little-endian numbers in base64, or texts."""
     if values.dtype.kind in "OUS":
         return {"texts": [str(value) for value in values]}
     dtype = "<i4" if values.dtype.kind in "iub" else "<f8"
@@ -60,7 +60,7 @@ def packed(values: NDArray[Any]) -> dict[str, Any]:
 
 
 def write_sources(view: Place, catalogue: QTable, field: str) -> int:
-    """Write the columns of one field's sources, a script each, and return how many sources it has."""
+    """Write the columns of the sources of one field, one script each, and return the number of sources."""
     rows = np.asarray(catalogue["field"]).astype(str) == field
     for name in catalogue.colnames:
         values = catalogue[name][rows]
@@ -72,7 +72,7 @@ def write_sources(view: Place, catalogue: QTable, field: str) -> int:
 def write_points(
     view: Place, name: str, field: str, x: NDArray[Any], y: NDArray[Any], on: NDArray[Any] | None = None
 ) -> str:
-    """Write a set of points, some of which may be told apart by `on`; return its path."""
+    """Write a set of points, optionally in two groups distinguished by `on`; return its path."""
     key = f"overlays/{field}/{name}"
     value = {"x": packed(x.astype(np.float64)), "y": packed(y.astype(np.float64))}
     if on is not None:
@@ -82,7 +82,7 @@ def write_points(
 
 
 def write_contours(view: Place, run: Run, field: str, wcs_text: str) -> list[dict[str, Any]]:
-    """Write contours of convergence and of density, in pixels of a field; return what describes them."""
+    """Write contours of convergence and of density in pixels of a field, and return their descriptions."""
     overlays = []
     lines = {"kappa": _kappa(run, wcs_text), "density": _density(run, field)}
     for name, label, colour in (
@@ -144,7 +144,7 @@ def _contours(
 
 
 def artificial_of(run: Run) -> QTable | None:
-    """Return the artificial stars of a run; None where it has none."""
+    """Return the artificial stars of a run; None if there are none."""
     from tilegc.io.tables import read_parquet  # noqa: PLC0415
 
     path = run.path / FILES.artificial
@@ -152,5 +152,5 @@ def artificial_of(run: Run) -> QTable | None:
 
 
 def header_of(run: Run, field: str) -> str:
-    """Return the text of a field's WCS."""
+    """Return the text of the WCS of a field."""
     return header_text(run.wcs(field))

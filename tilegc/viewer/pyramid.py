@@ -1,7 +1,7 @@
-"""Pyramids of tiles: every layer at its own resolution and at halves of it, down to one tile.
+"""Pyramids of tiles: every layer at full resolution and at successive halves of it, down to one tile.
 
-A block of 2048 pixels is read once and gives its tiles on three levels; what is coarser fits in memory for any mosaic
-(a 64th of the pixels) and is cut by the driver from the means that the blocks hand back.
+A block of 2048 pixels is read once and gives tiles on three levels. Coarser levels fit in memory for any mosaic (a
+64th of the pixels); the driver cuts them from the means returned with the blocks.
 """
 
 from __future__ import annotations
@@ -25,19 +25,19 @@ from tilegc.viewer.layers import Encoding, Layer, encode, read_layers
 __all__ = ["TILE", "Encoded", "levels", "write_pyramids", "write_script"]
 
 TILE: Final = 512
-"""Side of a tile, pixels."""
+"""Side of a tile in pixels."""
 
 LEVELS: Final = 3
-"""Levels that a block writes by itself."""
+"""Number of levels written from a single block."""
 
 BLOCK: Final = TILE * 2 ** (LEVELS - 1)
 
 QUALITY: Final = 90
-"""Of the JPEG tiles: below the noise at the pixel, above what the eye sees in it."""
+"""Quality of the JPEG tiles: their errors are below the noise of a pixel, but above what the eye distinguishes."""
 
 
 Encoded = tuple[Layer, Encoding | None]
-"""A layer and how its values become bytes; None for a mask, whose bits are kept as they are."""
+"""A layer and its encoding; None for a mask, whose bits are preserved."""
 
 
 @dataclass(frozen=True)
@@ -47,27 +47,27 @@ class _Task:
 
 
 def levels(shape: tuple[int, int]) -> int:
-    """Return how many levels an image has: the last is one tile."""
+    """Return the number of levels of an image; the last one is a single tile."""
     return 1 + max(0, int(np.ceil(np.log2(max(shape) / TILE))))
 
 
 def write_script(path: Place, key: str, value: Any) -> None:
-    """Write a value as a script that hands it to the page."""
+    """Write a value as a script that passes it to the page."""
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text(f"Sky.put({json.dumps(key)},{json.dumps(value, separators=(',', ':'))})\n")
 
 
 def write_pyramids(view: Place, fields: Sequence[Sequence[Encoded]], engine: Engine) -> None:
-    """Write the tiles of all layers below a folder.
+    """Write the tiles of all layers.
 
     Parameters
     ----------
     view : Place
-        The viewer's folder; tiles go to `tiles/<field>/<layer>/<level>/<row>_<column>.js`.
+        Directory of the viewer; tiles are written to `tiles/<field>/<layer>/<level>/<row>_<column>.js`.
     fields : sequence of sequences of (Layer, Encoding or None)
         The layers of each field.
     engine : Engine
-        Who reads and encodes.
+        Engine that reads and encodes.
     """
     units = [
         Unit(f"{layers[0][0].field}/{tile.index}", tile.core.size, _Task(tuple(layers), tile.core))
@@ -113,7 +113,7 @@ def _write_block(view: Place, task: _Task) -> list[tuple[str, str, int, int, NDA
 
 
 def _halved(image: NDArray[Any]) -> NDArray[Any]:
-    """Return means of 2 x 2 pixels, over those with data; of bits, the union."""
+    """Return means of 2 x 2 pixels, ignoring those without data; for mask bits, their union."""
     height, width = image.shape
     if image.dtype == np.uint8:
         padded = np.pad(image, ((0, height % 2), (0, width % 2)))

@@ -1,4 +1,4 @@
-"""A web server for one folder, on the loopback address alone."""
+"""A web server for one directory, on the loopback address only."""
 
 from __future__ import annotations
 
@@ -12,28 +12,28 @@ __all__ = ["serve"]
 
 
 class _Handler(SimpleHTTPRequestHandler):
-    """Serves files and says nothing on the terminal."""
+    """Request handler that serves files without printing to the terminal."""
 
     def log_message(self, format: str, *args: Any) -> None:  # noqa: A002
-        """Keep quiet."""
+        """Suppress the log."""
 
     def end_headers(self) -> None:
-        """Let a page that was written anew be read anew."""
+        """Disable caching, so that a viewer that was written again is loaded again."""
         self.send_header("Cache-Control", "no-cache")
         super().end_headers()
 
 
 def serve(folder: Path, *, port: int = 0, ready: Callable[[str], None] | None = None) -> None:
-    """Serve a folder until Ctrl-C.
+    """Serve a directory until Ctrl-C.
 
     Parameters
     ----------
     folder : Path
-        What is served, and nothing above it.
+        Directory to serve; nothing above it is accessible.
     port : int, optional
-        0: any free one.
+        Local port; 0 for any free port.
     ready : callable, optional
-        Called with the page's address once it answers.
+        Called with the address of the page once the server answers.
     """
     with ThreadingHTTPServer(("127.0.0.1", port), partial(_Handler, directory=str(folder))) as server:
         if ready is not None:

@@ -14,6 +14,7 @@ from tilegc.config import RunConfig
 from tilegc.engine import Engine
 from tilegc.images.audits.cells import sample
 from tilegc.images.audits.lens import lens_lines
+from tilegc.images.audits.lens_level import level_line
 from tilegc.images.audits.line import Line, rounded
 from tilegc.images.audits.lines import field_lines
 from tilegc.io.convergence import Kappa
@@ -55,6 +56,9 @@ def audit(
         lines += lens_lines(config.cluster, centre[0], samples[centre[0].name].light, kappa)
     else:
         lines += _outside(config, sources)
+    if kappa is not None:
+        weak = config.convergence is not None and config.convergence.weak_lensing
+        lines.append(level_line(config.cluster, kappa, weak_lensing=weak))
     return tuple(lines)
 
 

@@ -1,29 +1,19 @@
-"""Every column, array, unit and file name that tilegc writes, once.
-
-Readers of a run folder need no other page: what is not named here is not written.
-"""
+"""Columns of all tables that a run writes, with their types, units and meanings."""
 
 from __future__ import annotations
 
-import importlib.metadata
 from collections.abc import Sequence
 from dataclasses import dataclass
-from enum import IntFlag
 from typing import Final
 
 __all__ = [
-    "ARRAYS",
     "AUDIT",
     "CANDIDATES",
     "COMPLETENESS",
     "COMPLETENESS_COLUMNS",
     "CONTAMINATION",
-    "FILES",
-    "HERE",
     "INPAINTED",
-    "MAPS",
     "MASKED",
-    "MASK_MEANINGS",
     "MASSES",
     "METHODS",
     "PATTERN",
@@ -32,99 +22,15 @@ __all__ = [
     "RADIAL",
     "RANKING",
     "RELATION",
-    "SCHEMA_VERSION",
     "SENSITIVITY",
     "SHAPE",
-    "SKY_GRID",
-    "SKY_STORE",
     "STARS",
     "STUDY_MASK",
     "SURROUNDINGS",
-    "VERSION",
-    "Array",
-    "Bit",
     "Column",
-    "Files",
-    "Flag",
-    "StarFlag",
     "artificial_columns",
     "photometry_columns",
 ]
-
-VERSION: Final = importlib.metadata.version("tilegc")
-"""Version of the package; products carry it."""
-
-SCHEMA_VERSION: Final = 3
-"""Version of everything below; a run folder of another version is not resumed."""
-
-SKY_STORE: Final = "sky-grid"
-"""Name of the store that holds the sky grid, beside those of the fields; no field may bear it."""
-
-
-HERE: Final = ".here-"
-"""Beginning of the names of the tokens by which workers know a run's folder; they go when the run ends."""
-
-
-class Bit(IntFlag):
-    """Bits of the mask (uint8): why a pixel's peak may not be recorded."""
-
-    NO_DATA = 1
-    EDGE = 2
-    BRIGHT = 4
-    EXTENDED = 8
-    SPIKE = 16
-    REGION = 32
-    ARC = 64
-
-
-MASK_MEANINGS: Final = {
-    Bit.NO_DATA: "No data",
-    Bit.EDGE: "Edge of the field",
-    Bit.BRIGHT: "Bright object",
-    Bit.EXTENDED: "Extended object",
-    Bit.SPIKE: "Diffraction spike",
-    Bit.REGION: "Region given by the user",
-    Bit.ARC: "Lensed arc",
-}
-"""Bits of the mask in words, as figures and the viewer name them."""
-
-
-class Flag(IntFlag):
-    """Bits of `flags` of a source: what may be wrong with its photometry."""
-
-    CLOSE = 1
-    """Another source lies within 0.7 px: their fluxes cannot be told apart."""
-    MOVED = 2
-    """Its position went as far from its peak as it may, 1 px."""
-    PARTIAL = 4
-    """In some band more than a fifth of the information lies on pixels without weight."""
-    UNFITTED = 8
-    """In some band none of its pixels has weight."""
-    NEGATIVE = 16
-    """Its flux is not positive in some band."""
-    CROWDED = 32
-    """Its neighbours bring more light into its stamp than itself."""
-    POOR = 64
-    """In some band chi is above 3: no single point."""
-
-
-class StarFlag(IntFlag):
-    """Bits of `flags` of an artificial star: what became of it, and where it was put."""
-
-    FAINT = 1
-    """No source above the limit lies at the star."""
-    NO_POINT = 2
-    """Its peak is above the limit, and its shape not a point's."""
-    BLENDED = 4
-    """The source at the star is that of a brighter neighbour."""
-    LIFTED = 8
-    """The source at the star is a brighter one that was below the limit without it."""
-    BRIGHT = 16
-    """It is so bright, or joined to something so large, that it is masked."""
-    ON_MASK = 32
-    """It was put on a masked pixel next to good ones."""
-    NEAR_GAP = 64
-    """Pixels that the filter leaves out lie near."""
 
 
 @dataclass(frozen=True)
@@ -135,18 +41,7 @@ class Column:
     dtype: str
     """NumPy dtype name, or "string"."""
     unit: str
-    """astropy unit string; empty where dimensionless."""
-    meaning: str
-
-
-@dataclass(frozen=True)
-class Array:
-    """One array of a store."""
-
-    name: str
-    dims: tuple[str, ...]
-    dtype: str
-    unit: str
+    """astropy unit string; empty if dimensionless."""
     meaning: str
 
 
@@ -174,7 +69,7 @@ CANDIDATES: Final = (
     Column("concentration", "float32", "", "1 a point, 0 a source twice as wide as the PSF"),
     Column("shape", "string", "", "point, extended or elongated; detect.shape keeps points alone"),
 )
-"""Columns of candidates and catalogue."""
+"""Columns of candidates.parquet and catalogue.parquet."""
 
 SURROUNDINGS: Final = (
     Column(
@@ -324,13 +219,13 @@ INPAINTED: Final = (
     Column("ra", "float64", "deg", "right ascension of the pixel's centre, ICRS"),
     Column("dec", "float64", "deg", "declination of the pixel's centre, ICRS"),
 )
-"""Columns of inpainted: one row a drawn source."""
+"""Columns of inpainted.parquet: one row per inpainted source."""
 
 METHODS: Final = {
     "likelihood": "by the likelihood of the counts",
     "boxes": "in boxes, binned in the counted n",
 }
-"""How `relation` of the summary was measured, in words: that of the boxes only where the likelihood found no law."""
+"""Description of the method behind `relation` of the summary: the binned fit only if the likelihood gives no law."""
 
 RELATION: Final = (
     Column("bin", "int64", "", "number of the bin in log n, from 0; -1: the boxes without a source"),
@@ -525,7 +420,7 @@ MASKED: Final = (
     Column("arc_arcsec2", "float64", "arcsec2", "area of bit 64 inside the edges"),
     Column("arc_own_arcsec2", "float64", "arcsec2", "the same: no bit is later"),
 )
-"""Columns of masked.ecsv: bits overlap; own areas and the good area add up to the area with data."""
+"""Columns of masked.ecsv. Bits overlap; the exclusive areas and the good area add up to the area with data."""
 
 STARS: Final = (
     Column("field", "string", "", "name of the field"),
@@ -541,7 +436,7 @@ STARS: Final = (
     ),
     Column("radius_arcsec", "float64", "arcsec", "the same on the sky"),
 )
-"""Columns of stars.ecsv: what is very bright and a point, brightest first in each field; empty without mask.spikes."""
+"""Columns of stars.ecsv: very bright point sources, brightest first in each field; empty without mask.spikes."""
 
 STUDY_MASK: Final = (
     Column("field", "string", "", "name of the field"),
@@ -561,171 +456,3 @@ STUDY_MASK: Final = (
     ),
 )
 """Columns of study/mask.ecsv."""
-
-ARRAYS: Final = (
-    Array("sci", ("band", "y", "x"), "float32", "nJy", "the bands, nJy per pixel; NaN: no data"),
-    Array("err", ("band", "y", "x"), "float32", "nJy", "their errors, where given"),
-    Array("wht", ("band", "y", "x"), "float32", "nJy-2", "their weights, where given; 0: no data"),
-    Array("flags", ("y", "x"), "uint8", "", "bits 1 and 4, and 8 where the mid-scale map is high"),
-    Array(
-        "ridges",
-        ("y", "x"),
-        "uint8",
-        "",
-        "1 at the middles of lines of beads: spikes and arcs; 2: arcs, where they have a limit of their own",
-    ),
-    Array(
-        "objects",
-        ("y", "x"),
-        "uint8",
-        "",
-        "before they are grown: 1 extended, 2 spikes, 4 arcs; 8 stars' discs and the spikes of PSF files",
-    ),
-    Array("regions", ("y", "x"), "uint8", "", "1 inside the user's masks"),
-    Array("mask", ("y", "x"), "uint8", "", "bits of tilegc.schema.Bit"),
-    Array("detection", ("y", "x"), "float32", "nJy", "detection map; NaN where nothing was filtered"),
-    Array(
-        "expected_noise",
-        ("y", "x"),
-        "float32",
-        "nJy",
-        "noise of the detection map expected from ERR or WHT; the local noise is noise_factor times this",
-    ),
-    Array(
-        "noise",
-        ("cell_y", "cell_x"),
-        "float64",
-        "nJy",
-        "local noise of the detection map in the cells (calibrated: its median over the good pixels)",
-    ),
-    Array(
-        "noise_factor",
-        ("cell_y", "cell_x"),
-        "float64",
-        "",
-        "calibrated: local over expected noise at the cells' centres",
-    ),
-    Array(
-        "confusion",
-        ("patch_y", "patch_x"),
-        "float64",
-        "",
-        "calibrated: scatter of the detection map between the sources over the local noise, in patches of 64 px",
-    ),
-    Array("light", ("y", "x"), "float32", "nJy", "sum of the bands, nJy per pixel; NaN: no data"),
-    Array("density", ("y", "x"), "float32", "arcsec-2", "local density of detected sources"),
-    Array("density_error", ("y", "x"), "float32", "arcsec-2", "its Poisson error"),
-    Array(
-        "coverage", ("y", "x"), "float32", "", "smoothed good fraction by which the local density is divided"
-    ),
-    Array("density_gaussian", ("y", "x"), "float32", "arcsec-2", "density by a Gaussian of one width"),
-    Array("density_gaussian_error", ("y", "x"), "float32", "arcsec-2", "its Poisson error"),
-    Array("density_adaptive", ("y", "x"), "float32", "arcsec-2", "density by the k-th neighbour"),
-    Array("density_adaptive_error", ("y", "x"), "float32", "arcsec-2", "its Poisson error"),
-    Array("rho", ("y", "x"), "float32", "", "Diego et al. 2026, eq. 2, over detected and inpainted sources"),
-    Array("rho_error", ("y", "x"), "float32", "", "its error, from Poisson fields inpainted anew"),
-    Array("rho_scatter", ("y", "x"), "float32", "", "its scatter between realisations of the inpainting"),
-)
-"""Arrays of store/<field>.zarr."""
-
-MAPS: Final = (
-    "detection",
-    "mask",
-    "rho",
-    "rho_error",
-    "rho_scatter",
-    "density",
-    "density_error",
-    "coverage",
-    "density_gaussian",
-    "density_gaussian_error",
-    "density_adaptive",
-    "density_adaptive_error",
-)
-"""Arrays that may be asked for as FITS images, by `outputs` in the run file."""
-
-SKY_GRID: Final = (
-    Array("n_pixels", ("field", "eta", "xi"), "int64", "", "pixels with data"),
-    Array("n_good", ("field", "eta", "xi"), "int64", "", "good pixels"),
-    Array("n_inside", ("field", "eta", "xi"), "int64", "", "pixels without the bits 1 and 2"),
-    Array("n_gc", ("field", "eta", "xi"), "int64", "", "sources above the larger keep x T of the fields"),
-    Array(
-        "light", ("field", "eta", "xi"), "float64", "nJy arcsec-2", "mean of the summed bands, good pixels"
-    ),
-    Array("rho", ("field", "eta", "xi"), "float64", "", "mean of rho over pixels without bits 1 and 2"),
-    Array("kappa", ("eta", "xi"), "float64", "", "convergence at the reference redshift, bilinear"),
-    Array(
-        "recovery",
-        ("eta", "xi"),
-        "float64",
-        "",
-        "share of sources that is seen; NaN: crowding leaves it unknown",
-    ),
-    Array(
-        "in_law",
-        ("eta", "xi"),
-        "bool",
-        "",
-        "cells kept off galaxies: what positions, predictions and figures use",
-    ),
-    Array(
-        "galaxy_light",
-        ("eta", "xi"),
-        "float64",
-        "",
-        "light of galaxies as the law has it, of mean 1; 0: no term",
-    ),
-    Array("box_xi", ("box",), "float64", "arcsec", "centre of a box of the relation, east"),
-    Array("box_eta", ("box",), "float64", "arcsec", "centre of a box of the relation, north"),
-    Array("box_area", ("box",), "float64", "arcsec2", "its good area"),
-    Array("box_count", ("box",), "int64", "", "its sources"),
-    Array("box_kappa", ("box",), "float64", "", "mean kappa of its cells"),
-)
-"""Arrays of store/sky-grid.zarr: coordinates xi (east) and eta (north), arcsec from the cluster's centre."""
-
-
-@dataclass(frozen=True)
-class Files:
-    """Names in a run's folder."""
-
-    run: str = "run.yaml"
-    manifest: str = "manifest.json"
-    manifest_copy: str = ".manifest.copy.json"
-    summary: str = "summary.json"
-    log: str = "log.txt"
-    report: str = "report.html"
-    lock: str = ".lock"
-    heartbeat: str = ".heartbeat.json"
-    catalogue: str = "catalogue.parquet"
-    catalogue_ecsv: str = "catalogue.ecsv"
-    catalogue_regions: str = "catalogue.reg"
-    catalogue_votable: str = "catalogue.vot"
-    catalogue_fits: str = "catalogue.fits"
-    gc: str = "gc.ecsv"
-    candidates: str = "candidates.parquet"
-    inpainted: str = "inpainted.parquet"
-    artificial: str = "artificial.parquet"
-    completeness: str = "completeness.ecsv"
-    relation: str = "relation.ecsv"
-    ranking: str = "ranking.ecsv"
-    sensitivity: str = "sensitivity.ecsv"
-    profile: str = "profile.ecsv"
-    radial: str = "radial.ecsv"
-    shape: str = "shape.ecsv"
-    masses: str = "masses.ecsv"
-    contamination: str = "contamination.ecsv"
-    purity: str = "purity.ecsv"
-    pattern: str = "pattern.ecsv"
-    masked: str = "masked.ecsv"
-    stars: str = "stars.ecsv"
-    audit: str = "audit.ecsv"
-    maps: str = "maps"
-    psf: str = "psf"
-    figures: str = "figures"
-    view: str = "view"
-    study: str = "study"
-    store: str = "store"
-    ledger: str = "ledger"
-
-
-FILES: Final = Files()

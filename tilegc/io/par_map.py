@@ -1,0 +1,87 @@
+"""The convergence map of a Lenstool parameter file, evaluated on a grid about the file's reference position."""
+
+from __future__ import annotations
+
+from typing import Final
+
+import numpy as np
+from astropy.coordinates import FK5, SkyCoord
+from astropy.io import fits
+
+from tilegc import config
+from tilegc.errors import ConvergenceError, InputError, one_line
+from tilegc.io.lens_files import LensImage
+from tilegc.io.lenstool import read_par
+from tilegc.places import opened
+from tilegc.sky import header_text, pixel_to_world, wcs_from_text
+
+__all__ = ["HALF_WIDTH", "PIXEL", "read_par_map"]
+
+PIXEL: Final = 0.25
+"""Side of a pixel, arcsec: that of the published maps, and below the sky grid's."""
+
+HALF_WIDTH: Final = 110.0
+"""Half the side of the map, arcsec: more than any law reaches, and no lensed image holds a model beyond."""
+
+LARGEST: Final = 1 << 26
+"""Bytes of the largest parameter file that is read."""
+
+
+def read_par_map(conf: config.LensMap) -> LensImage:
+    """Read a Lenstool model and return its convergence at D_LS/D_S = 1.
+
+    Parameters
+    ----------
+    conf : tilegc.config.LensMap
+        Its `par` is the path or URL of the file, its `frame` the frame of the positions in it.
+
+    Raises
+    ------
+    ConvergenceError
+        If the file cannot be read, or a part of its mass is described in a way that is not understood.
+    """
+    assert conf.par is not None
+    model = read_par(conf.par, _text(conf.par))
+    ra, dec = model.ra, model.dec
+    if conf.frame == "fk5":
+        centre = SkyCoord(ra, dec, unit="deg", frame=FK5(equinox="J2000")).icrs
+        ra, dec = float(centre.ra.deg), float(centre.dec.deg)
+    side = 2 * round(HALF_WIDTH / PIXEL)
+    cards = fits.Header(
+        {
+            "CTYPE1": "RA---TAN",
+            "CTYPE2": "DEC--TAN",
+            "CUNIT1": "deg",
+            "CUNIT2": "deg",
+            "RADESYS": "ICRS",
+            "CRVAL1": ra,
+            "CRVAL2": dec,
+            "CRPIX1": (side + 1) / 2,
+            "CRPIX2": (side + 1) / 2,
+            "CDELT1": -PIXEL / 3600,
+            "CDELT2": PIXEL / 3600,
+        }
+    )
+    text = header_text(wcs_from_text(cards.tostring()))
+    y, x = np.indices((side, side))
+    places = pixel_to_world(text, y, x)
+    if conf.frame == "fk5":
+        turned = SkyCoord(*places, unit="deg", frame="icrs").transform_to(FK5(equinox="J2000"))
+        places = np.asarray(turned.ra.deg), np.asarray(turned.dec.deg)
+    return LensImage(model.kappa(*places), cards, text, conf.par)
+
+
+def _text(path: str) -> str:
+    try:
+        with opened(path) as file:
+            content = file.read(LARGEST + 1)
+    except InputError as error:
+        raise ConvergenceError(f"convergence: {error}") from None
+    except Exception as error:  # noqa: BLE001  (each remote file system has its own errors)
+        raise ConvergenceError(f"convergence: {path}: cannot be read ({one_line(error)})") from None
+    if len(content) > LARGEST or b"\0" in content[:4096]:
+        raise ConvergenceError(
+            f"convergence: {path}: is no text file: par expects a Lenstool parameter file (best.par); give FITS maps "
+            "as path"
+        )
+    return content.decode("utf-8", errors="replace")

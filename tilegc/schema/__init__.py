@@ -1,0 +1,73 @@
+"""Everything that tilegc writes, defined once: tables, arrays, units, file names, and versions."""
+
+from __future__ import annotations
+
+from tilegc.schema.arrays import ARRAYS, MAPS, SKY_GRID, Array
+from tilegc.schema.bits import MASK_MEANINGS, Bit, Flag, StarFlag
+from tilegc.schema.files import FILES, HERE, SKY_STORE, Files
+from tilegc.schema.tables import (
+    AUDIT,
+    CANDIDATES,
+    COMPLETENESS,
+    COMPLETENESS_COLUMNS,
+    CONTAMINATION,
+    INPAINTED,
+    MASKED,
+    MASSES,
+    METHODS,
+    PATTERN,
+    PROFILE,
+    PURITY,
+    RADIAL,
+    RANKING,
+    RELATION,
+    SENSITIVITY,
+    SHAPE,
+    STARS,
+    STUDY_MASK,
+    SURROUNDINGS,
+    Column,
+    artificial_columns,
+    photometry_columns,
+)
+from tilegc.schema.versions import SCHEMA_VERSION, VERSION
+
+__all__ = [
+    "ARRAYS",
+    "AUDIT",
+    "CANDIDATES",
+    "COMPLETENESS",
+    "COMPLETENESS_COLUMNS",
+    "CONTAMINATION",
+    "FILES",
+    "HERE",
+    "INPAINTED",
+    "MAPS",
+    "MASKED",
+    "MASK_MEANINGS",
+    "MASSES",
+    "METHODS",
+    "PATTERN",
+    "PROFILE",
+    "PURITY",
+    "RADIAL",
+    "RANKING",
+    "RELATION",
+    "SCHEMA_VERSION",
+    "SENSITIVITY",
+    "SHAPE",
+    "SKY_GRID",
+    "SKY_STORE",
+    "STARS",
+    "STUDY_MASK",
+    "SURROUNDINGS",
+    "VERSION",
+    "Array",
+    "Bit",
+    "Column",
+    "Files",
+    "Flag",
+    "StarFlag",
+    "artificial_columns",
+    "photometry_columns",
+]
