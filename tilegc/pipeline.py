@@ -26,7 +26,7 @@ from tilegc.mask.phase import MASK, masked
 from tilegc.mask.results import Masked
 from tilegc.phases.context import Context, arrays
 from tilegc.phases.phase import Phase
-from tilegc.photometry.phase import PHOTOMETRY, measured
+from tilegc.photometry.phase import MEASURE, measured
 from tilegc.photometry.results import Measured
 from tilegc.planted import TRUTH, compared
 from tilegc.products.phase import PRODUCTS, written
@@ -58,7 +58,7 @@ CATALOGUE: Final[tuple[Phase[Job, RunConfig], ...]] = (
     ),
     AUDIT.by(lambda job, got: audited(got[Context], job.config, job.inputs.kappa)),
     *DETECTION,
-    PHOTOMETRY.by(
+    MEASURE.by(
         lambda job, got: measured(got[Context], job.config, job.frame, got[Detected], got[Filtered].psfs)
     ),
     COMPLETENESS.by(

@@ -30,26 +30,26 @@ def passes(planned: Planned) -> Iterator[Step]:
         yield planned.by_tile(
             "trend",
             lambda source, grid: density_map.tile_bytes(grid, source.scale, config.density),
-            reads=("mask",),
+            reads=("mask", "lattices"),
             gives="sums over annuli, seen and filled in; the driver fits a trend to them",
         )
     yield planned.by_tile(
         "density",
         lambda source, grid: density_map.tile_bytes(grid, source.scale, config.density),
-        reads=("mask",),
+        reads=("mask", "lattices"),
         writes=density_map.arrays_of(config),
     )
     yield planned.over_tiles(INPAINT, "drawn sources")
     yield planned.by_tile(
         "rho",
         lambda source, grid: rho.tile_bytes(grid),  # noqa: ARG005
-        reads=("mask",),
+        reads=("mask", "points", "lattices"),
         writes=rho.MAPS,
     )
     yield planned.by_tile(
         "rho-scatter",
         lambda source, grid: rho_scatter.tile_bytes(grid),  # noqa: ARG005
-        reads=("mask",),
+        reads=("mask", "points", "lattices"),
         writes=rho_scatter.MAPS,
     )
 

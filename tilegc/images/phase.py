@@ -50,7 +50,7 @@ def ingest_passes(planned: Planned) -> Iterator[Step]:
         memory=16 * SHARD * max(source.shape[1] for source in wanted),
         writes=("sci", "err", "wht"),
         marked=True,
-        gives="nothing; one task owns whole shards",
+        gives="one task owns whole shards",
     )
 
 

@@ -16,7 +16,7 @@ from tilegc.photometry.passes import EQUATIONS, FIRST, POSITIONS, REST
 from tilegc.photometry.results import Measured
 from tilegc.sky import ClusterFrame
 
-__all__ = ["PHOTOMETRY", "measured", "passes"]
+__all__ = ["MEASURE", "measured", "passes"]
 
 
 def passes(planned: Planned) -> Iterator[Step]:
@@ -43,6 +43,6 @@ def measured(
     return Measured(selection=photometry(context, config.photometry_settings, frame, found.selection, psfs))
 
 
-PHOTOMETRY: Phase[object, RunConfig] = Phase(
+MEASURE: Phase[object, RunConfig] = Phase(
     name="photometry", timing="detect_s", passes=passes, summarise=products.summarise
 )

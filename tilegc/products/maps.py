@@ -35,7 +35,7 @@ def passes(planned: Planned) -> Iterator[Step]:
             units=len(outputs) * len(planned.sources),
             memory=ROW_BYTES * ROWS * max(source.shape[1] for source in planned.sources),
             reads=outputs,
-            gives="nothing; FITS images are written",
+            gives="FITS images",
         )
 
 
