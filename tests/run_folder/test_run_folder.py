@@ -135,13 +135,13 @@ def test_a_file_or_a_dangling_link_in_its_place_is_refused(tmp_path):
     (tmp_path / "run").write_text("x")
     (tmp_path / "link").symlink_to(tmp_path / "nowhere")
     for name in ("run", "link"):
-        with pytest.raises(RunFolderError, match="is not a folder"), create(tmp_path / name):
+        with pytest.raises(RunFolderError, match="is not a directory"), create(tmp_path / name):
             pass
 
 
 def test_a_folder_that_cannot_be_made_gets_its_line(tmp_path):
     (tmp_path / "file").write_text("x")
-    with pytest.raises(RunFolderError, match="cannot be made"), create(tmp_path / "file" / "run"):
+    with pytest.raises(RunFolderError, match="cannot be created"), create(tmp_path / "file" / "run"):
         pass
 
 

@@ -309,7 +309,7 @@ class _Drive:
         if future.status != "error":
             self.pool.alive()
             raise RunFailedError(
-                f"{self.books.name}: the scheduler dropped a task ({future.status}): go on with --resume"
+                f"{self.books.name}: the scheduler dropped a task ({future.status}): rerun with --resume"
             )
         failure: BaseException = future.exception()
         if isinstance(failure, TileGCError):
