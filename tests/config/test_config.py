@@ -86,7 +86,7 @@ def test_defaults_are_the_recipes():
         ),
         (
             {"fields": [{"name": "sky-grid", "store": "s"}]},
-            r"fields\.0\.name: 'sky-grid' is .*: choose another",
+            r"fields\.0\.name: 'sky-grid' is .*; choose another",
         ),
         ({"fields": [{"name": "a", "bands": {"B C": "b"}}]}, r"fields\.0\.bands: band 'B C' cannot be"),
         ({"fields": [{"name": "a", "store": "s"}] * 2}, r"fields: duplicate name 'a'"),
@@ -148,7 +148,7 @@ def test_defaults_are_the_recipes():
         ({"mask__edge": "wide"}, r"mask\.edge: 'wide' is not a number"),
         ({"mask__bright": -1}, r"mask\.bright: give off, auto or a number above 0, not -1"),
         ({"mask__spikes": True}, r"mask\.spikes: give off, auto or a number"),
-        ({"mask__arcs": 3}, r"mask\.arcs: 3 sigma is above 2, .*: give a lower value, auto or off"),
+        ({"mask__arcs": 3}, r"mask\.arcs: 3 sigma is above 2, .*; give a lower value, auto or off"),
         ({"mask__arcs": True}, r"mask\.arcs: give off, auto or a number"),
         ({"detect__shape": True}, r"detect\.shape: give off or auto$"),
         ({"relation__galaxy_discs": 2}, r"relation\.galaxy_discs: give off or auto$"),

@@ -107,14 +107,14 @@ def test_an_absent_or_empty_folder_accepts_any_flag(tmp_path, flags, there):
 
 def test_a_started_folder_needs_a_flag_and_names_both(finished):
     before = listing(finished)
-    with pytest.raises(RunFolderError, match=r"--resume .* --overwrite") as caught, create(finished):
+    with pytest.raises(RunFolderError, match=r"--resume, .* --overwrite") as caught, create(finished):
         pass
     assert "\n" not in str(caught.value)
     assert listing(finished) == before
 
 
 def test_resume_and_overwrite_exclude_each_other(tmp_path):
-    with pytest.raises(ConfigError, match="one of them"), create(tmp_path, resume=True, overwrite=True):
+    with pytest.raises(ConfigError, match="exclude each other"), create(tmp_path, resume=True, overwrite=True):
         pass
 
 
@@ -125,7 +125,7 @@ def test_resume_and_overwrite_exclude_each_other(tmp_path):
 )
 def test_a_foreign_folder_is_always_refused_and_left_as_it_is(tmp_path, flags, name, content):
     (tmp_path / name).write_text(content)
-    with pytest.raises(RunFolderError, match="choose another folder") as caught, create(tmp_path, **flags):
+    with pytest.raises(RunFolderError, match="Choose an empty directory") as caught, create(tmp_path, **flags):
         pass
     assert "\n" not in str(caught.value)
     assert listing(tmp_path) == {name: content.encode()}
@@ -475,7 +475,7 @@ def test_a_second_run_in_the_folder_is_refused_while_the_first_lives(held, flags
     before = listing(path)
     assert status(path).alive
     assert status(path).state == "running"
-    with pytest.raises(RunFolderError, match="works in it now") as caught, create(path, **flags):
+    with pytest.raises(RunFolderError, match="a run is using it") as caught, create(path, **flags):
         pass
     if flags:
         assert f"process {other.pid} on " in str(caught.value)

@@ -210,7 +210,7 @@ def test_range_maps_of_deflections_pair_by_number(tmp_path):
     for number, one in enumerate(ensemble(pattern).maps(), 1):
         assert one.values[31, 33] / one.factor == pytest.approx(number * kappa[31, 33], rel=0.01)
     (tmp_path / "map2_y.fits").rename(tmp_path / "map3_y.fits")
-    with pytest.raises(ConvergenceError, match="do not pair"):
+    with pytest.raises(ConvergenceError, match="cannot be paired"):
         ensemble(pattern)
     with pytest.raises(ConvergenceError, match="1 files match"):
         ensemble(str(tmp_path / "map1_x*"))
