@@ -109,7 +109,7 @@ class RunFolder:
                 f"{path}: is not a tilegc run directory; nothing was changed. Choose an empty directory"
             )
         if not (resume or overwrite):
-            now = "works in it now" if is_held(path) else f"was begun in it (state: {found.get('state')})"
+            now = "is using it" if is_held(path) else f"was started in it (state: {found.get('state')})"
             raise RunFolderError(
                 f"{path}: a run {now}; continue it with --resume, or start over with --overwrite"
             )
