@@ -221,7 +221,11 @@ def summarise(
         "schema": SCHEMA_VERSION,
         "version": VERSION,
         "recipe": config.recipe,
-        "cluster": {"name": config.cluster.name, "redshift": config.cluster.redshift, "kpc_per_arcsec": scale},
+        "cluster": {
+            "name": config.cluster.name or None,
+            "redshift": _null(config.cluster.redshift),
+            "kpc_per_arcsec": _null(scale),
+        },
         "fields": {
             name: _field(context, config, results, index, name)
             for index, name in enumerate(context.names)
@@ -255,8 +259,8 @@ def summarise(
             "sigma_cr_msun_per_kpc2": _null(masses.sigma_cr),
             "mean_kappa_within_60arcsec": _null(masses.mean_kappa),
             "lens_within_60arcsec_msun": _null(masses.lens),
-            "n_gc_within_60arcsec": masses.n_gc_aperture,
-            "coverage_within_60arcsec": masses.coverage,
+            "n_gc_within_60arcsec": masses.n_gc_aperture if config.cluster.known else None,
+            "coverage_within_60arcsec": _null(masses.coverage),
             "virial_from_counts_msun": _null(masses.virial_from_counts),
             "gc_total_from_ratio_msun": _null(masses.gc_from_ratio),
             "mean_gc_msun": _null(masses.mean_gc),
