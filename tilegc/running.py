@@ -26,8 +26,8 @@ from tilegc.phases.phase import Phase, Results, carry_out
 from tilegc.pipeline import phases_until
 from tilegc.places import Place, is_remote, is_url, place
 from tilegc.planning import Plan
-from tilegc.products.products import write_summary
 from tilegc.products.results import Written
+from tilegc.products.summary import write_summary
 from tilegc.radial.phase import edges_of
 from tilegc.run_folder import Run, RunFolder, beating, logged, marked, open_run
 from tilegc.schema import FILES
@@ -101,7 +101,6 @@ def run(
     folder.check(resume=resume, overwrite=overwrite)
     inputs = examine(config)
     config = located(config, inputs.sources)
-    inputs = replace(inputs, sources=ingest.measured(inputs.sources, config, folder, resume=resume))
     need = planning.plan(config, inputs.sources, path, 1, local=False).memory
     with workers_for(
         workers=workers,
@@ -148,6 +147,7 @@ def run(
                 folder=folder,
                 engine=engine,
                 near=engine if pool.local else SerialEngine(told),
+                until=until,
             )
             before = seconds_compiled(pool.client)
             with pool.performance_report(performance_report):
@@ -233,7 +233,6 @@ def plan(source: Source, directory: str | Place | None = None, *, workers: int |
     path = place(directory) if directory is not None else default_directory(source)
     inputs = examine(config)
     config = located(config, inputs.sources)
-    inputs = replace(inputs, sources=ingest.measured(inputs.sources, config, RunFolder(path)))
     count = config.compute.workers if workers is None else workers
     processes = os.cpu_count() or 1 if count is None else count
     found = planning.plan(config, inputs.sources, path, processes, limit=config.compute.memory)

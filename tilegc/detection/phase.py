@@ -9,7 +9,7 @@ from dataclasses import replace
 import numpy as np
 
 from tilegc.config import DetectionConfig
-from tilegc.detection import shapes, threshold
+from tilegc.detection import products, shapes, threshold
 from tilegc.detection.noise import balance, global_noise
 from tilegc.detection.noise.global_noise import COUNT, Noise
 from tilegc.detection.noise.local_noise import local_noise, maps_of
@@ -23,10 +23,11 @@ from tilegc.filter.detection_map import EXPECTED, response_halo
 from tilegc.filter.phase import planned_filters
 from tilegc.filter.results import Filtered
 from tilegc.phases.context import Context
+from tilegc.phases.phase import Phase
 from tilegc.phases.planned import Planned, Step
 from tilegc.sky import ClusterFrame
 
-__all__ = ["arrays", "detected", "passes"]
+__all__ = ["DETECT", "detected", "passes"]
 
 log = logging.getLogger("tilegc")
 
@@ -109,3 +110,13 @@ def _remark(context: Context, noises: Mapping[str, Noise], selection: Selection)
         log.warning(
             "fields have different bands: their limits, light and counts are not those of one another"
         )
+
+
+DETECT: Phase[object, DetectionConfig] = Phase(
+    name="detect",
+    timing="detect_s",
+    arrays=arrays,
+    passes=passes,
+    write=products.write,
+    summarise=products.summarise,
+)

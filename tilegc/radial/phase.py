@@ -9,8 +9,9 @@ from tilegc.config import RunConfig
 from tilegc.engine import Call, Shared, Stored, bounded, together
 from tilegc.phases.context import Context
 from tilegc.phases.partials import Table
+from tilegc.phases.phase import Phase
 from tilegc.phases.planned import Planned, Step
-from tilegc.radial import contamination, mass_table, masses, profile
+from tilegc.radial import contamination, mass_table, masses, products, profile
 from tilegc.radial import radial_laws as laws
 from tilegc.radial.results import Profiled
 from tilegc.skygrid import crowding
@@ -18,7 +19,7 @@ from tilegc.skygrid.cells import SkyCells, stored_cells
 from tilegc.skygrid.lens_models import LensModels, kappa_peaks
 from tilegc.skygrid.results import Gridded
 
-__all__ = ["edges_of", "passes", "profiled"]
+__all__ = ["RADIAL", "edges_of", "passes", "profiled"]
 
 
 def edges_of(config: RunConfig) -> tuple[float, ...]:
@@ -83,6 +84,7 @@ def profiled(
         budget=tuple(budget),
         masses=masses.masses(config, kappa, counted, good_area),
         mass_lines=tuple(mass_table.mass_table(config, lens, mass_table.Counts(counted, good_area), level)),
+        lens=lens,
         peaks=() if kappa is None else tuple(kappa_peaks(kappa, cells.grid)),
     )
 
@@ -115,3 +117,8 @@ def _laws(
         {name: answers[key] for name, key in shapes.items()},
         sky.range_maps,
     )
+
+
+RADIAL: Phase[object, RunConfig] = Phase(
+    name="radial", timing="compare_s", passes=passes, write=products.write, summarise=products.summarise
+)

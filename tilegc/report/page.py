@@ -17,7 +17,7 @@ from tilegc.report.arithmetic import SUN, Step, arithmetic
 from tilegc.report.audit import audit_rows, counted
 from tilegc.report.drawing import Drawn
 from tilegc.report.embedding import data_url
-from tilegc.report.law import likelihood_rows, ranking_rows, sensitivity_rows
+from tilegc.report.law_tables import likelihood_rows, ranking_rows, sensitivity_rows
 from tilegc.report.masked import HEAD as MASKED_HEAD
 from tilegc.report.masked import area_rows
 from tilegc.report.numbers import DASH, missing, plain, power, share, with_error, with_power
