@@ -145,6 +145,11 @@ def predict(
     if not resolution > 0:
         raise ConfigError(f"--resolution {resolution:g}: expected a smoothing length above 0 arcsec")
     target, known = (one if isinstance(one, Run) else open_run(one) for one in (run, calibration))
+    if not target.config.cluster.known:
+        raise ConfigError(
+            f"{target.path}: its run file names no cluster, and the redshift is needed; add cluster: "
+            "{name, redshift, ra, dec}"
+        )
     if known.config.convergence is None:
         raise RunFolderError(
             f"{known.path}: the run has no convergence map and cannot be used as calibration"
@@ -230,8 +235,10 @@ def _law(known: Run) -> tuple[KappaLaw, str, tuple[float, float]]:
             f"{known.path}: kappa does not rise with its counts (b = {index:g}): it cannot be used as calibration"
         )
     return (
-        KappaLaw(-float(np.log(amplitude)) / index, 1.0 / index, 0.0, _binned_covariance(known)), "boxes", n_range,
-    )  # fmt: skip
+        KappaLaw(-float(np.log(amplitude)) / index, 1.0 / index, 0.0, _binned_covariance(known)),
+        "boxes",
+        n_range,
+    )
 
 
 def _at_bound(known: Run) -> list[str]:

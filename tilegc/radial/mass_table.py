@@ -52,6 +52,8 @@ def mass_table(
     config: RunConfig, lens: LensModels | None, counts: Counts, level: Contamination
 ) -> list[Line]:
     """Return the masses of a run and the checks, in the order of their derivation."""
+    if not config.cluster.known:
+        return []
     cosmo, redshift = cosmology(config.cosmology), config.cluster.redshift
     kpc = kpc_per_arcsec(cosmo, redshift)
     distance = float(cosmo.angular_diameter_distance(redshift).to_value(units.Mpc))
@@ -140,7 +142,9 @@ def _clusters(config: RunConfig, counts: Counts, lens_mass: float, lens_err: flo
             gc,
             gc_err,
             "Msun",
-            f"{GC_TO_LENS:g} x {lens_mass:.4g} Msun" if with_lens else "no lensing mass",
+            f"{GC_TO_LENS:g} x {lens_mass:.4g} Msun: does not depend on the counts"
+            if with_lens
+            else "no lensing mass",
         ),
         _mean_mass(gc, inside, searched(counts.area)),
     ]
@@ -187,7 +191,8 @@ def _counted(counts: Counts, level: Contamination) -> list[Line]:
             total * VIRIAL_PER_GC,
             math.sqrt(total) * VIRIAL_PER_GC,
             "Msun",
-            f"{total} x {VIRIAL_PER_GC:g} Msun: a lower limit, the relation is for a complete population",
+            f"{total} x {VIRIAL_PER_GC:g} Msun: a lower limit, the relation is for a complete population"
+            f"{_seen(share)}",
         ),
         Line(
             "searched share of the 60 arcsec disc",
@@ -208,7 +213,7 @@ def _counted(counts: Counts, level: Contamination) -> list[Line]:
             net,
             net_err,
             "",
-            f"{inside} - {level.n:.4f} arcsec^-2 x {counts.area:.0f} arcsec^2 of good area"
+            f"{inside} - {level.n:.4f} arcsec^-2 x {counts.area:.0f} arcsec^2 of good area{_seen(share)}"
             if np.isfinite(net)
             else "no contamination was measured",
         ),
@@ -234,9 +239,9 @@ def _means(config: RunConfig, lens: LensModels) -> list[tuple[float, float, floa
 def as_table(lines: Sequence[Line]) -> Table:
     """Return the columns of `schema.MASSES`."""
     return {
-        "quantity": np.array([line.quantity for line in lines]),
+        "quantity": np.array([line.quantity for line in lines], np.str_),
         "value": np.array([line.value for line in lines], np.float64),
         "err": np.array([line.err for line in lines], np.float64),
-        "unit": np.array([line.unit for line in lines]),
-        "arithmetic": np.array([line.arithmetic for line in lines]),
+        "unit": np.array([line.unit for line in lines], np.str_),
+        "arithmetic": np.array([line.arithmetic for line in lines], np.str_),
     }
