@@ -18,7 +18,8 @@ from tilegc.io.probe import probe_field
 from tilegc.kernels.exact import LIMBS, accumulate, total
 from tilegc.kernels.order import histogram, median_from, median_prefixes, refine
 from tilegc.kernels.smoothing import difference, gaussian_taps
-from tilegc.products.products import _null, write_summary
+from tilegc.phases.output import null
+from tilegc.products.summary import write_summary
 
 ODD = (np.nan, np.inf, -np.inf)
 LARGEST = np.finfo(np.float32).max
@@ -133,7 +134,7 @@ def test_density_of_nothing():
 
 def test_json_holds_no_nan(tmp_path):
     """What is not finite is null in the summary, and a value that was overlooked is refused, never written."""
-    assert [_null(value) for value in (*ODD, None, 1.5)] == [None, None, None, None, 1.5]
+    assert [null(value) for value in (*ODD, None, 1.5)] == [None, None, None, None, 1.5]
     with pytest.raises(ValueError, match="JSON"):
         write_summary(tmp_path / "summary.json", {"a": math.nan})
     assert list(tmp_path.iterdir()) == []

@@ -29,6 +29,9 @@ def write(out: Output, results: Results) -> None:
         store.write(field.store, "noise", Box(0, 0, *local.values.shape), local.values)
         if local.map.expected:
             store.write(field.store, "noise_factor", Box(0, 0, *local.map.lattice.shape), local.map.lattice)
+        if (around := selection.surroundings.get(field.source.name)) is not None:
+            patches = around.confusion
+            store.write(field.store, "confusion", Box(0, 0, *patches.shape), patches)
 
 
 def _joined(tables: Sequence[Table]) -> Table:

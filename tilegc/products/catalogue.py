@@ -24,7 +24,8 @@ def write(out: Output, results: Results) -> None:
         candidates, catalogue = stars.joined(candidates), stars.joined(catalogue)
     settings = out.config.photometry_settings
     apertures = None if settings is None else settings.apertures
-    listed = listed_columns(band_names(out.context), apertures, stars=stars is not None)
+    around = "reliability" in candidates
+    listed = listed_columns(band_names(out.context), apertures, surroundings=around, stars=stars is not None)
     out.parquet(FILES.candidates, listed, candidates)
     out.parquet(FILES.catalogue, listed, catalogue)
     out.ecsv(FILES.catalogue_ecsv, listed, catalogue)

@@ -11,6 +11,7 @@ from tilegc.schema.sources import (
     COMPLETENESS,
     COMPLETENESS_COLUMNS,
     INPAINTED,
+    SURROUNDINGS,
     artificial_columns,
     photometry_columns,
 )
@@ -61,6 +62,7 @@ __all__ = [
     "SKY_STORE",
     "STARS",
     "STUDY_MASK",
+    "SURROUNDINGS",
     "VERSION",
     "Array",
     "Bit",

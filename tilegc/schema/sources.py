@@ -12,6 +12,7 @@ __all__ = [
     "COMPLETENESS",
     "COMPLETENESS_COLUMNS",
     "INPAINTED",
+    "SURROUNDINGS",
     "artificial_columns",
     "photometry_columns",
 ]
@@ -29,13 +30,34 @@ CANDIDATES: Final = (
     Column("snr", "float64", "", "peak over the noise there (diego2026: the field's sigma)"),
     Column("radius_arcsec", "float64", "arcsec", "distance from the cluster's centre"),
     Column("radius_kpc", "float64", "kpc", "the same at the cluster's redshift"),
-    Column("purity", "float64", "", "share of such peaks that are not noise; NaN where it is not known"),
+    Column(
+        "purity",
+        "float64",
+        "",
+        "against noise alone: share of such peaks that noise does not make; NaN: not known",
+    ),
     Column("sharpness", "float32", "", "height over the neighbouring pixels, a point's is 1"),
     Column("roundness", "float32", "", "light along a line through the peak: 0 a point, 1 a piece of a line"),
     Column("concentration", "float32", "", "1 a point, 0 a source twice as wide as the PSF"),
     Column("shape", "string", "", "point, extended or elongated; detect.shape keeps points alone"),
 )
 """Columns of candidates.parquet and catalogue.parquet."""
+
+SURROUNDINGS: Final = (
+    Column(
+        "reliability",
+        "float64",
+        "",
+        "purity less the share of false sources at the rims of masks, of spikes and of galaxies",
+    ),
+    Column(
+        "confusion",
+        "float64",
+        "",
+        "scatter of the detection map between the sources, over the noise: 1, more where sources are unresolved",
+    ),
+)
+"""Columns that `recipe: calibrated` adds to candidates and catalogue."""
 
 
 def photometry_columns(bands: Sequence[str], apertures: Sequence[float]) -> tuple[Column, ...]:
