@@ -231,8 +231,10 @@ def _law(known: Run) -> tuple[KappaLaw, str, tuple[float, float]]:
             f"{known.path}: kappa does not rise with its counts (b = {index:g}): it calibrates nothing"
         )
     return (
-        KappaLaw(-float(np.log(amplitude)) / index, 1.0 / index, 0.0, _binned_covariance(known)), "boxes", n_range,
-    )  # fmt: skip
+        KappaLaw(-float(np.log(amplitude)) / index, 1.0 / index, 0.0, _binned_covariance(known)),
+        "boxes",
+        n_range,
+    )
 
 
 def _at_bound(known: Run) -> list[str]:
