@@ -188,7 +188,7 @@ def test_start_rules_hold_in_the_store(uploaded, reference):
     copy_run(f"s3://{BUCKET}/all", target)
     kept = place(f"{target}/notes.txt")
     kept.write_bytes(b"mine")
-    with pytest.raises(RunFolderError, match="continue it with --resume, or start over with --overwrite"):
+    with pytest.raises(RunFolderError, match="give --resume to continue it, or --overwrite to start over"):
         running.run(uploaded, target, workers=0)
     assert running.run(uploaded, target, workers=0, resume=True).summary["n_detected"] > 0
     found = running.run(uploaded, target, workers=0, overwrite=True)

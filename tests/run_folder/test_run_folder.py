@@ -107,7 +107,7 @@ def test_an_absent_or_empty_folder_accepts_any_flag(tmp_path, flags, there):
 
 def test_a_started_folder_needs_a_flag_and_names_both(finished):
     before = listing(finished)
-    with pytest.raises(RunFolderError, match=r"--resume, .* --overwrite") as caught, create(finished):
+    with pytest.raises(RunFolderError, match=r"--resume .* --overwrite") as caught, create(finished):
         pass
     assert "\n" not in str(caught.value)
     assert listing(finished) == before

@@ -113,8 +113,8 @@ class Workers:
         for address, problem in _answers(self.client, token.problem, self.name).items():
             if isinstance(problem, Exception):
                 raise InputError(
-                    f"{self.name}: worker {label(names.get(address, {}), address)} cannot read the run "
-                    f"directory ({one_line(problem)}); fix or stop it"
+                    f"{self.name}: worker {label(names.get(address, {}), address)} cannot read the run directory "
+                    f"({one_line(problem)}); stop it, or fix it"
                 )
             if problem is not None:
                 raise InputError(
