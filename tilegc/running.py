@@ -20,7 +20,7 @@ from tilegc.errors import ConfigError, InputError, RunFolderError
 from tilegc.images import ingest
 from tilegc.images.audits import Line
 from tilegc.images.audits import audit as audited
-from tilegc.inputs import examine
+from tilegc.inputs import examine, located
 from tilegc.jobs import Job
 from tilegc.phases.phase import Phase, Results, carry_out
 from tilegc.pipeline import phases_until
@@ -100,6 +100,7 @@ def run(
     folder = RunFolder(path)
     folder.check(resume=resume, overwrite=overwrite)
     inputs = examine(config)
+    config = located(config, inputs.sources)
     need = planning.plan(config, inputs.sources, path, 1, local=False).memory
     with workers_for(
         workers=workers,
@@ -231,6 +232,7 @@ def plan(source: Source, directory: str | Place | None = None, *, workers: int |
     config = source if isinstance(source, RunConfig) else run_file.load(source)
     path = place(directory) if directory is not None else default_directory(source)
     inputs = examine(config)
+    config = located(config, inputs.sources)
     count = config.compute.workers if workers is None else workers
     processes = os.cpu_count() or 1 if count is None else count
     found = planning.plan(config, inputs.sources, path, processes, limit=config.compute.memory)
@@ -263,6 +265,7 @@ def audit(source: Source, *, progress: Progress | None = None) -> tuple[Line, ..
     """
     config = source if isinstance(source, RunConfig) else run_file.load(source)
     inputs = examine(config)
+    config = located(config, inputs.sources)
     return audited(config, inputs.sources, inputs.kappa, SerialEngine(progress))
 
 
@@ -286,6 +289,7 @@ def ingest_only(
     folder = RunFolder(path)
     folder.check()
     inputs = examine(config)
+    config = located(config, inputs.sources)
     with workers_for(
         workers=workers,
         scheduler=scheduler,

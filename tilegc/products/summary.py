@@ -11,7 +11,7 @@ from tilegc.images.results import Audited
 from tilegc.io.atomic import write_bytes
 from tilegc.mask import masked_area
 from tilegc.mask.results import Masked
-from tilegc.phases.output import Output, Part
+from tilegc.phases.output import Output, Part, null
 from tilegc.phases.phase import Results
 from tilegc.places import Place
 from tilegc.products import warnings
@@ -91,9 +91,9 @@ def summary_of(out: Output, results: Results, parts: Iterable[Part]) -> dict[str
         "version": VERSION,
         "recipe": out.config.recipe,
         "cluster": {
-            "name": cluster.name,
-            "redshift": cluster.redshift,
-            "kpc_per_arcsec": out.kpc_per_arcsec,
+            "name": cluster.name or None,
+            "redshift": null(cluster.redshift),
+            "kpc_per_arcsec": null(out.kpc_per_arcsec),
         },
         "warnings": _warnings(out, results),
     }

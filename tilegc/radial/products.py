@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from typing import Any
 
@@ -76,8 +77,9 @@ def _masses(found: Masses) -> dict[str, Any]:
         "sigma_cr_msun_per_kpc2": null(found.sigma_cr),
         "mean_kappa_within_60arcsec": null(found.mean_kappa),
         "lens_within_60arcsec_msun": null(found.lens),
-        "n_gc_within_60arcsec": found.n_gc_aperture,
-        "coverage_within_60arcsec": found.coverage,
+        # Without a cluster there is no aperture, and no share of it either.
+        "n_gc_within_60arcsec": None if math.isnan(found.coverage) else found.n_gc_aperture,
+        "coverage_within_60arcsec": null(found.coverage),
         "virial_from_counts_msun": null(found.virial_from_counts),
         "gc_total_from_ratio_msun": null(found.gc_from_ratio),
         "mean_gc_msun": null(found.mean_gc),
