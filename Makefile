@@ -6,13 +6,14 @@ READY  := $(VENV)/.ready
 
 COVERAGE := build/coverage
 
-.PHONY: help venv demo check test test-full fuzz kube lint bench lock clean
+.PHONY: help venv demo check test test-full fuzz failures kube lint bench lock clean
 help:
 	@echo "make demo       simulate a small cluster, analyse it, and print the path of the report"
 	@echo "make check      before every commit: lint, types, layers and the fast tests (under 90 seconds)"
 	@echo "make test       what CI runs: all tests but the slow ones; coverage in $(COVERAGE)"
 	@echo "make test-full  the slow tests as well"
 	@echo "make fuzz       20,000 damaged inputs through the command line, 500 of them as processes (about an hour)"
+	@echo "make failures   damaged inputs and crash points by the thousand; figures and docs/failure-modes.md (hours)"
 	@echo "make kube       deploy/kubernetes on real pods: TILEGC_KUBECONFIG or TILEGC_KUBE_BIN (tests/support/kube.py)"
 	@echo "make lint       ruff, mypy --strict, import-linter"
 	@echo "make bench      benchmarks against named peers: table, JSON in benchmarks/results, docs/figures/benchmarks.png"
@@ -51,6 +52,9 @@ test-full: lint
 
 fuzz: venv
 	$(BIN)/python -m tests.fuzz.harness --cases 20000 --processes 500
+
+failures: venv
+	$(BIN)/python -m tests.faults.document --measure
 
 kube: venv
 	@$(BIN)/python -c 'import sys; from tests.support import kube; sys.exit(kube.missing() and f"make kube: {kube.missing()}")'

@@ -9,11 +9,14 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Final
 
-__all__ = ["LATTICE", "Box", "Tile", "TileGrid", "blocks", "inner_chunk", "spread_blocks"]
+__all__ = ["LATTICE", "PATCH", "Box", "Tile", "TileGrid", "blocks", "inner_chunk", "spread_blocks"]
 
 LATTICE: Final = 256
 """Side of a lattice cell in pixels, counted from (0, 0). Local noise and blocks refer to these cells, never to
 tiles."""
+
+PATCH: Final = 64
+"""Side of the patches in which confusion is measured, pixels from (0, 0): a lattice's cell holds 16."""
 
 
 @dataclass(frozen=True, order=True)

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import json
+import math
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
+from astropy.coordinates import SkyCoord
 from astropy.table import QTable
 
-from tilegc.config import Band, FieldInput, RunConfig
+from tilegc.config import Band, FieldInput, Pointing, RunConfig
 from tilegc.errors import InputChangedError
 from tilegc.images import ingest
 from tilegc.io import store
@@ -22,10 +24,10 @@ from tilegc.io.reading import reading
 from tilegc.kernels.psf import Psf
 from tilegc.mask.mask_map import Regions, region_masks
 from tilegc.planted import read_truth
-from tilegc.sky import check_centre, cosmology
+from tilegc.sky import check_centre, cosmology, pixel_to_world
 from tilegc.skygrid.lens_models import LensModels, find_lens_models
 
-__all__ = ["Inputs", "examine"]
+__all__ = ["Inputs", "examine", "located"]
 
 
 @dataclass(frozen=True)
@@ -88,7 +90,8 @@ class Inputs:
 def examine(config: RunConfig) -> Inputs:
     """Look at everything that a run file names, and raise InputError for the first thing that is wrong."""
     sources = tuple(_probed(field) for field in config.fields)
-    check_centre(config.cluster, sources)
+    if config.cluster.known:
+        check_centre(config.cluster, sources)
     for source in sources:
         ingest.needs_store(source, config.ingest)
     regions: dict[str, Regions] = {}
@@ -109,6 +112,26 @@ def examine(config: RunConfig) -> Inputs:
             check_overlap(other, sources)
     truth = None if config.truth is None else read_truth(config.truth)
     return Inputs(sources, regions, psfs, lens, truth)
+
+
+def located(config: RunConfig, sources: Sequence[FieldSource]) -> RunConfig:
+    """Return the run file with the middle of its fields as centre, where it names neither a cluster nor a centre.
+
+    Parameters
+    ----------
+    config : RunConfig
+    sources : sequence of FieldSource
+        Its fields, as they were probed.
+    """
+    if not math.isnan(config.cluster.ra):
+        return config
+    middles = [pixel_to_world(one.wcs, (one.shape[0] - 1) / 2, (one.shape[1] - 1) / 2) for one in sources]
+    places = SkyCoord([float(ra) for ra, _ in middles], [float(dec) for _, dec in middles], unit="deg")
+    total = places.cartesian.mean()
+    ra = math.degrees(math.atan2(float(total.y), float(total.x))) % 360.0
+    dec = math.degrees(math.atan2(float(total.z), math.hypot(float(total.x), float(total.y))))
+    # Rounded, so that the last bits of another CPU's trigonometry do not make another run.
+    return config.model_copy(update={"cluster": Pointing(ra=round(ra, 7), dec=round(dec, 7))})
 
 
 def _probed(field: FieldInput) -> FieldSource:

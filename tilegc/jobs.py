@@ -47,6 +47,8 @@ class Job(DetectionJob):
     engine: Engine
     near: Engine
     """Workers on this machine: exp and log differ between CPUs."""
+    until: str | None = None
+    """Where the run stops early."""
     timing: dict[str, float] = field(default_factory=dict)
     """Seconds that phases took, by their key in summary.json; filled as they end."""
 

@@ -88,7 +88,7 @@ def plan(
     pixels = sum(source.box.size for source in sources)
     draft = Plan(steps, sum(_disk(config, source) for source in sources), pixels, ())
     reasons = _refusals(planned, draft, directory, workers, local=local, limit=limit)
-    outside = centre_outside(config.cluster, sources)
+    outside = centre_outside(config.cluster, sources) if config.cluster.known else None
     notes = () if outside is None else (f"cluster: {outside.text}; check cluster.ra and cluster.dec",)
     return replace(draft, refusals=tuple(reasons), notes=notes)
 

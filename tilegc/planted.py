@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from astropy.table import QTable
@@ -21,12 +22,14 @@ from tilegc.io import store
 from tilegc.io.tables import read_parquet
 from tilegc.kernels.peaks import settle
 from tilegc.phases.context import Context
+from tilegc.phases.output import Output, Part, null
+from tilegc.phases.phase import Phase, Results
 from tilegc.radial.profile import profile
 from tilegc.relation.boxes import Relation, boxes, fit, index_difference
 from tilegc.skygrid.cells import SkyCells
 from tilegc.skygrid.results import Gridded
 
-__all__ = ["COMPACT", "Planted", "compared", "on_planted", "planted", "read_truth"]
+__all__ = ["COMPACT", "TRUTH", "Planted", "compared", "on_planted", "planted", "read_truth", "summarise"]
 
 COMPACT = ("gc", "member_gc", "background_point", "background_extended")
 """Kinds of planted objects that a catalogue of point sources is meant to hold, or cannot tell from such."""
@@ -315,3 +318,33 @@ def _shares(
             found += int((cKDTree(peaks).query(wanted)[0] <= MATCH_RADIUS).sum())
     n = catalogue["y_peak"].size
     return found / sought if sought else np.nan, real / n if n else np.nan
+
+
+def summarise(out: Output, results: Results) -> Part:  # noqa: ARG001
+    """Return what was planted and found; None without a truth table."""
+    found = results.get(Planted)
+    return Part(run={"truth": None if found is None else _summary(found)})
+
+
+def _summary(planted: Planted) -> dict[str, Any]:
+    return {
+        "response": null(planted.response),
+        "flux_limit_nJy": null(planted.flux_limit),
+        "n_planted": planted.n,
+        "n_found": planted.n_found,
+        "completeness": null(planted.completeness),
+        "purity": null(planted.purity),
+        "index": null(planted.relation.index),
+        "index_err": null(planted.relation.index_err),
+        "index_difference": null(planted.index_difference),
+        "index_difference_err": null(planted.index_difference_err),
+        "amplitude": null(planted.relation.amplitude),
+        "amplitude_err": null(planted.relation.amplitude_err),
+        "profile": {
+            name: [null(v) if isinstance(v, float) else v for v in planted.profile[name].tolist()]
+            for name in ("field", "r_lo", "r_hi", "area_arcsec2", "n_gc", "n_per_arcsec2", "n_apart")
+        },
+    }
+
+
+TRUTH: Phase[object, RunConfig] = Phase(name="truth", timing="compare_s", summarise=summarise)

@@ -145,6 +145,11 @@ def predict(
     if not resolution > 0:
         raise ConfigError(f"--resolution {resolution:g}: a smoothing length above 0 arcsec is meant")
     target, known = (one if isinstance(one, Run) else open_run(one) for one in (run, calibration))
+    if not target.config.cluster.known:
+        raise ConfigError(
+            f"{target.path}: its run file names no cluster, and the redshift is needed; add cluster: "
+            "{name, redshift, ra, dec}"
+        )
     if known.config.convergence is None:
         raise RunFolderError(f"{known.path}: its run file names no convergence map: it calibrates nothing")
     if target.path.resolve() == known.path.resolve():

@@ -20,14 +20,14 @@ from tilegc.errors import ConfigError, InputError, RunFolderError
 from tilegc.images import ingest
 from tilegc.images.audits import Line
 from tilegc.images.audits import audit as audited
-from tilegc.inputs import examine
+from tilegc.inputs import examine, located
 from tilegc.jobs import Job
 from tilegc.phases.phase import Phase, Results, carry_out
 from tilegc.pipeline import phases_until
 from tilegc.places import Place, is_remote, is_url, place
 from tilegc.planning import Plan
-from tilegc.products.products import write_summary
 from tilegc.products.results import Written
+from tilegc.products.summary import write_summary
 from tilegc.radial.phase import edges_of
 from tilegc.run_folder import Run, RunFolder, beating, logged, marked, open_run
 from tilegc.schema import FILES
@@ -100,7 +100,7 @@ def run(
     folder = RunFolder(path)
     folder.check(resume=resume, overwrite=overwrite)
     inputs = examine(config)
-    inputs = replace(inputs, sources=ingest.measured(inputs.sources, config, folder, resume=resume))
+    config = located(config, inputs.sources)
     need = planning.plan(config, inputs.sources, path, 1, local=False).memory
     with workers_for(
         workers=workers,
@@ -147,6 +147,7 @@ def run(
                 folder=folder,
                 engine=engine,
                 near=engine if pool.local else SerialEngine(told),
+                until=until,
             )
             before = seconds_compiled(pool.client)
             with pool.performance_report(performance_report):
@@ -231,7 +232,7 @@ def plan(source: Source, directory: str | Place | None = None, *, workers: int |
     config = source if isinstance(source, RunConfig) else run_file.load(source)
     path = place(directory) if directory is not None else default_directory(source)
     inputs = examine(config)
-    inputs = replace(inputs, sources=ingest.measured(inputs.sources, config, RunFolder(path)))
+    config = located(config, inputs.sources)
     count = config.compute.workers if workers is None else workers
     processes = os.cpu_count() or 1 if count is None else count
     found = planning.plan(config, inputs.sources, path, processes, limit=config.compute.memory)
@@ -264,6 +265,7 @@ def audit(source: Source, *, progress: Progress | None = None) -> tuple[Line, ..
     """
     config = source if isinstance(source, RunConfig) else run_file.load(source)
     inputs = examine(config)
+    config = located(config, inputs.sources)
     return audited(config, inputs.sources, inputs.kappa, SerialEngine(progress))
 
 
@@ -287,6 +289,7 @@ def ingest_only(
     folder = RunFolder(path)
     folder.check()
     inputs = examine(config)
+    config = located(config, inputs.sources)
     with workers_for(
         workers=workers,
         scheduler=scheduler,

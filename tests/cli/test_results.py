@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from tilegc.cli.results import _contamination, _depth, _likelihood, _limit, _part
-from tilegc.products import products
+from tilegc.relation import products
 
 
 @pytest.mark.parametrize(
@@ -64,12 +64,11 @@ def test_a_local_limit_is_a_multiple_of_local_noise():
 @pytest.mark.parametrize("index", [0.7, np.nan])
 def test_the_headline_is_the_likelihood_s_where_it_found_a_law(monkeypatch, index):
     monkeypatch.setattr(products, "describe", lambda _: {})
-    config = SimpleNamespace(relation=SimpleNamespace(box=3.0))
-    laws = [
-        SimpleNamespace(amplitude=0.4, amplitude_err=0.1, index=value, index_err=0.1)
+    binned, counts = (
+        SimpleNamespace(amplitude=0.4, amplitude_err=0.1, index=value, index_err=0.1, index_err_total=0.2)
         for value in (0.8, index)
-    ]
-    found = products._relation(config, *laws)
+    )
+    found = products._law(SimpleNamespace(binned=binned, counts=counts), 3.0)
     assert found["boxes"]["index"] == 0.8
     assert (found["method"], found["index"]) == (("likelihood", 0.7) if index == 0.7 else ("boxes", 0.8))
 

@@ -326,7 +326,7 @@ def test_digest_knows_every_setting():
     ("content", "said"),
     [
         (None, "no such run file"),
-        ("", r"the run file is empty; recipe, cluster and fields are required"),
+        ("", r"the run file is empty; recipe and fields are required"),
         ("# only a remark\n", "the run file is empty"),
         ("- a\n- b\n", "expected a mapping of keys, found list"),
         ("seed", "expected a mapping of keys, found str"),

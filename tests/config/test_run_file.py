@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import time
 
+import numpy as np
 import pytest
 import yaml
 from astropy.coordinates import SkyCoord
 
 from tests.support.command import tilegc
-from tilegc.config import load, resolve
+from tilegc.config import digest, dump, load, resolve
 from tilegc.errors import ConfigError
 
 HEAD = """recipe: calibrated
@@ -91,12 +92,13 @@ def test_all_mistakes_are_told_at_once():
         "tile": 5,
         "mask": {"edge": "wide"},
         "detect": {"keep": 0},
+        "cluster": {"name": "x", "redshift": 0.3, "ra": 1},
     }
     with pytest.raises(ConfigError) as caught:
         resolve(content, source="run.yaml")
     line = str(caught.value)
     assert line.startswith("run.yaml: 6 mistakes: (1) ")
-    for key in ("recipe", "cluster: required", "fields.0", "tile: unknown", "mask.edge", "detect.keep"):
+    for key in ("recipe", "cluster.dec: required", "fields.0", "tile: unknown", "mask.edge", "detect.keep"):
         assert key in line
     assert "\n" not in line
 
@@ -208,3 +210,45 @@ def test_short_help(command):
     assert found.code == 0
     assert "Usage: tilegc" in found.out
     assert found.out == tilegc(*command.split(), "--help").out
+
+
+BLANK = {"recipe": "calibrated", "fields": [{"name": "a", "store": "/nowhere"}]}
+
+
+@pytest.mark.parametrize(
+    ("cluster", "place"),
+    [
+        (None, None),
+        ({"ra": 10.0, "dec": -5.0}, (10.0, -5.0)),
+        ({"centre": "00 40 00 -05 00 00"}, (10.0, -5.0)),
+    ],
+)
+def test_a_field_without_a_cluster(cluster, place, tmp_path):
+    found = resolve(BLANK if cluster is None else {**BLANK, "cluster": cluster})
+    assert not found.cluster.known
+    assert found.inpaint_iterations == 0
+    if place is None:
+        assert np.isnan(found.cluster.ra)
+        assert "cluster" not in yaml.safe_load(dump(found))
+    else:
+        assert (found.cluster.ra, found.cluster.dec) == pytest.approx(place)
+    # What a run writes into its folder reads back as the same.
+    (tmp_path / "run.yaml").write_text(dump(found))
+    again = load(tmp_path / "run.yaml")
+    assert not again.cluster.known
+    assert digest(again) == digest(found)
+
+
+@pytest.mark.parametrize(
+    ("more", "said"),
+    [
+        ({"cluster": {"redshift": 0.3}}, "cluster.name: required"),
+        ({"cluster": {"name": "x", "ra": 1, "dec": 2}}, "cluster.redshift: required"),
+        ({"cluster": {"ra": 1, "dec": 100}}, "cluster.dec: .*90"),
+        ({"cluster": {"ra": 1, "dec": 2, "z": 3}}, "cluster.z: unknown key"),
+        ({"convergence": {"path": "k.fits", "lens_scaling": 1}}, "convergence: needs a cluster"),
+    ],
+)
+def test_half_a_cluster_is_none(more, said):
+    with pytest.raises(ConfigError, match=said):
+        resolve({**BLANK, **more})

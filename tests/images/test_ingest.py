@@ -18,8 +18,6 @@ from tilegc.images import ingest as stage
 from tilegc.io import ingest, store
 from tilegc.io.fits import FieldSource, file_digest
 from tilegc.io.probe import probe_field
-from tilegc.io.reading_cost import ReadingCost, reading_cost
-from tilegc.run_folder import RunFolder
 
 SHAPE = (75, 101)
 
@@ -220,48 +218,15 @@ def test_real_mosaics_go_in_whole(tmp_path, real_data, monkeypatch):
         assert np.array_equal(got, raw.astype(np.float32), equal_nan=True)
 
 
-class TestMeasured:
-    """`ingest: auto`: what windows cost decides, and a run that was begun goes on as it began."""
-
-    def given(self, tmp_path, kind: str = "plain"):
-        bands = files(tmp_path / kind, kind)
-        settings = {
-            "recipe": "diego2026",
-            "cluster": {"name": "m", "redshift": 0.3, "ra": 342.18, "dec": -44.53},
-            "fields": [{"name": "f", "bands": bands}],
-        }
-        return config.resolve(settings), (probe(bands),), RunFolder(tmp_path / "run")
-
-    def decided(self, monkeypatch, given, cost, **options) -> bool:
-        monkeypatch.setattr(stage, "reading_cost", lambda *_: cost)
-        (source,) = stage.measured(given[1], given[0], given[2], **options)
-        return stage.needs_store(source, given[0].ingest)
-
-    def test_a_store_is_made_where_it_costs_less(self, monkeypatch, tmp_path) -> None:
-        given = self.given(tmp_path)
-        assert not self.decided(monkeypatch, given, ReadingCost(window=2.0, ingest=3.0, store=1.0))
-        assert self.decided(monkeypatch, given, ReadingCost(window=2.6, ingest=3.0, store=1.0))
-        assert not self.decided(monkeypatch, given, None)
-
-    def test_a_resumed_run_goes_on_as_it_began(self, monkeypatch, tmp_path) -> None:
-        given = self.given(tmp_path)
-        dear, cheap = ReadingCost(9.0, 1.0, 1.0), ReadingCost(1.0, 9.0, 9.0)
-        place = given[2].store("f")
-        place.mkdir(parents=True)
-        assert not self.decided(monkeypatch, given, dear, resume=True)
-        ingest.create_ingest(given[1][0], str(place))
-        assert self.decided(monkeypatch, given, cheap, resume=True)
-        assert not self.decided(monkeypatch, given, cheap)  # --overwrite: the store that is there goes
-
-    @pytest.mark.parametrize("kind", ["plain", "rice"])
-    def test_costs_are_measured(self, kind, tmp_path) -> None:
-        _, (source,), _ = self.given(tmp_path, kind)
-        found = reading_cost(source, 64)
-        assert found is not None
-        assert min(found.window, found.ingest, found.store) > 0
-        assert sorted(path.name for path in tmp_path.iterdir()) == [kind]  # nothing is written
-
-    def test_what_cannot_be_measured(self, tmp_path) -> None:
-        _, (source,), _ = self.given(tmp_path, "gzip")
-        assert reading_cost(source, 64) is None
-        assert stage.needs_store(source, "auto")
+@pytest.mark.parametrize(
+    ("kind", "mode", "store"),
+    [
+        ("plain", "auto", False),
+        ("rice", "auto", True),
+        ("gzip", "auto", True),
+        ("plain", "always", True),
+        ("rice", "never", False),
+    ],
+)
+def test_which_files_are_copied_into_a_store(kind, mode, store, tmp_path) -> None:
+    assert stage.needs_store(probe(files(tmp_path / kind, kind)), mode) is store

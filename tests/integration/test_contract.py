@@ -18,6 +18,8 @@ from regions import Regions
 from tests.support import mock
 from tests.support.command import tilegc
 from tilegc import open_run, running
+from tilegc.errors import ConfigError
+from tilegc.prediction import predict
 from tilegc.sky import SkyGrid
 
 CANDIDATES = {
@@ -550,9 +552,10 @@ EMPTY = {
     "no annulus": (lambda f: None, {"profile.edges": [500, 600]}),
     "no noise": (lambda f: flat(f, "b"), {}),
     "nothing at all": (lambda f: no_weight(f, "ab"), {"convergence": None}),
+    "no cluster": (lambda f: None, {"convergence": None, "cluster": None}),
 }
 """What is done to the files and to the run file."""
-WITH_REPORT = {"no good pixel", "no source", "no convergence"}
+WITH_REPORT = {"no good pixel", "no source", "no convergence", "no cluster"}
 
 
 @pytest.mark.parametrize("case", EMPTY)
@@ -615,6 +618,33 @@ def no_convergence(run, summary):
     assert summary["n_detected"] > 50
 
 
+def no_cluster(run, summary):
+    assert summary["cluster"] == {"name": None, "redshift": None, "kpc_per_arcsec": None}
+    assert summary["relation"] is None
+    assert set(summary["mass"].values()) == {None}
+    assert summary["n_detected"] > 50
+    assert np.isnan(run.catalogue["radius_arcsec"].value).all()
+    assert np.isnan(run.catalogue["radius_kpc"].value).all()
+    for name in ("profile", "radial", "shape", "masses"):
+        assert len(Table.read(run.path / f"{name}.ecsv")) == 0
+    # Every field is a control field, and says how many sources there are.
+    estimates = run.contamination
+    for name in run.fields:
+        row = estimates[estimates["component"] == f"control field {name}"]
+        assert row["per_arcsec2"].value[0] > 0
+        assert np.isnan(row["per_kpc2"].value[0])
+        assert "cluster" not in row["how"][0]
+    # Maps are about the middle of all fields.
+    assert not run.config.cluster.known
+    apart = SkyGrid(mock.RA, mock.DEC, 1.0).offsets(run.config.cluster.ra, run.config.cluster.dec)
+    assert np.hypot(*apart) < 120
+    page = (run.path / "report.html").read_text()
+    assert "<title>Compact sources in fields without a cluster</title>" in page
+    assert 'id="masses"' not in page
+    with pytest.raises(ConfigError, match="names no cluster"):
+        predict(run, run)
+
+
 def no_annulus(run, summary):
     assert len(run.profile) == 0
     assert summary["contamination"] == {
@@ -642,6 +672,7 @@ EXPECTED = {
     "no source above keep": no_source,
     "no convergence": no_convergence,
     "no annulus": no_annulus,
+    "no cluster": no_cluster,
     "no noise": no_noise,
 }
 

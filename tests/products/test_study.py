@@ -5,7 +5,7 @@ import pytest
 from scipy.ndimage import distance_transform_edt
 
 from tests.support.command import tilegc
-from tilegc import study
+from tilegc import grown_masks as study
 from tilegc.geometry import TileGrid
 from tilegc.io import store
 from tilegc.kernels.mesh import Mesh, nodes, offsets_at

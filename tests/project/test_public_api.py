@@ -65,11 +65,11 @@ def test_import_is_light():
 
 
 def test_only_the_report_imports_matplotlib():
-    """It takes half a second to import, and no number depends on it."""
+    """It takes half a second to import, and no number depends on it; the report's phase imports it when it runs."""
     package = Path(tilegc.__path__[0])
     for path in package.rglob("*.py"):
         if path.parent.name != "report":
             top = [line for line in path.read_text(encoding="utf-8").splitlines() if "import" in line]
-            assert not any(re.match(r"(import|from) (matplotlib|tilegc\.report\.)", line) for line in top), (
-                path
-            )
+            assert not any(
+                re.match(r"(import|from) (matplotlib|tilegc\.report\.(?!phase))", line) for line in top
+            ), path

@@ -54,7 +54,7 @@ def found_in(
     sci, planes = detection._checked(bands, {}, 0.2)
     config = detection._config(recipe, {"mask": {**MASKS, **masks}, "detect": {"threshold": "auto"}})
     with tempfile.TemporaryDirectory() as folder:
-        tiles = detection._stored(recipe, sci, planes, 0.2, Path(folder), tile)
+        tiles = detection._stored(config, sci, planes, 0.2, Path(folder), tile)
         return detection._detected(Context(fields=(tiles,)), config)
 
 

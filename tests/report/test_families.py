@@ -10,7 +10,7 @@ import xarray as xr
 
 from tilegc.report.answer import _law
 from tilegc.report.families import PARTS, families, largest
-from tilegc.report.law import _systematic
+from tilegc.report.law_tables import _systematic
 
 OWN = {"name": "kappa", "a": 4.0, "c": 1.4, "floor": 0.3, "index": 1 / 1.4, "ln_kappa_rms": 0.0}
 OTHER = {"name": "CATS", "a": 4.2, "c": 1.2, "floor": 0.2, "index": 1 / 1.2, "ln_kappa_rms": 0.31}

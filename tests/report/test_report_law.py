@@ -9,7 +9,7 @@ import pytest
 from astropy.table import QTable
 
 from tests.report.test_report import LIKELIHOOD
-from tilegc.report import law
+from tilegc.report import law, law_tables
 
 
 def material(floor_err, interval):
@@ -45,7 +45,10 @@ def test_a_bar_at_the_bound_is_the_profile(interval, bar, arrows):
     assert sum(text.arrow_patch is not None for text in axes.texts) == arrows
     assert [label.get_text() for label in axes.get_yticklabels()] == ["all*", "S/N ≥ 5"]
     assert law.HELD in drawn.caption
-    assert [row[0] for row in law.sensitivity_rows(material(float("nan"), interval))] == ["all*", "S/N ≥ 5"]
+    assert [row[0] for row in law_tables.sensitivity_rows(material(float("nan"), interval))] == [
+        "all*",
+        "S/N ≥ 5",
+    ]
     plt.close(drawn.figure)
 
 
@@ -69,7 +72,7 @@ def test_a_floor_of_its_own_has_plain_bars():
 def test_what_range_maps_tell_is_said(ratio, corrected, value, says):
     told = {"realisations": 5, "ratio": ratio, "c_corrected": corrected}
     found = LIKELIHOOD | {"attenuation": told}
-    rows = law.likelihood_rows(SimpleNamespace(summary={"relation": {"likelihood": found}}))
+    rows = law_tables.likelihood_rows(SimpleNamespace(summary={"relation": {"likelihood": found}}))
     (row,) = [row for row in rows if row[0] == "c corrected for errors of the lens map"]
     assert str(row[1]).startswith(value)
     assert says in row[2]

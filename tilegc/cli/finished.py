@@ -202,8 +202,7 @@ def study_mask(
     no_check: NoCheck = False,
 ) -> None:
     """Repeat counts, purity and density with a larger mask."""
-    from tilegc.run_folder import open_run
-    from tilegc.study import mask_growth
+    from tilegc.grown_masks import mask_growth
 
     try:
         pixels = tuple(float(part) for part in growth.split(","))
@@ -211,6 +210,5 @@ def study_mask(
         raise ConfigError(
             f"--growth {growth}: expected numbers of pixels separated by commas, e.g. 0,1,2,4,8"
         ) from None
-    run = open_run(directory, check=not no_check)
-    print_growth(mask_growth(run, pixels, progress=pass_progress(lines=False)))
+    print_growth(mask_growth(directory, pixels, check=not no_check, progress=pass_progress(lines=False)))
     typer.echo(f"wrote {directory}/study/mask.ecsv and mask.png")

@@ -40,12 +40,12 @@ def _lines(summary: dict[str, Any], *, local: bool) -> list[tuple[str, str]]:
     """Return the main results as pairs of a name and a text with units; if `local`, T is a signal-to-noise ratio."""
     cluster, relation, comparison = summary["cluster"], summary["relation"], summary["comparison"]
     mass = summary["mass"]
-    lines = [
-        (
-            "cluster",
-            f"{cluster['name']}, z = {cluster['redshift']:g}, {cluster['kpc_per_arcsec']:.3f} kpc per arcsec",
+    told = "none in the run file: no radii, masses or relation"
+    if cluster["redshift"] is not None:
+        told = (
+            f"{cluster['name']}, z = {cluster['redshift']:g}, {cluster['kpc_per_arcsec']:.3f} kpc per arcsec"
         )
-    ]
+    lines = [("cluster", told)]
     for name, field in summary["fields"].items():
         lines.append(
             (
@@ -59,7 +59,8 @@ def _lines(summary: dict[str, Any], *, local: bool) -> list[tuple[str, str]]:
     lines.append(
         ("sources", f"{summary['n_detected']} detected, {summary['n_inpainted']:.1f} inpainted under masks")
     )
-    lines.append(("contamination", _contamination(summary)))
+    if cluster["redshift"] is not None:
+        lines.append(("contamination", _contamination(summary)))
     if relation is not None:
         lines.append(("kappa = A n^b", f"{_power(relation)}, {METHODS[relation['method']]}"))
         lines += _whole_error(relation)

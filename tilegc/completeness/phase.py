@@ -6,6 +6,7 @@ from collections.abc import Iterator
 
 import numpy as np
 
+from tilegc.completeness import products
 from tilegc.completeness.artificial import TURNOVER, inject, prepare
 from tilegc.completeness.injection import AREA, halo_of, stars_pass
 from tilegc.completeness.results import Completed
@@ -16,12 +17,13 @@ from tilegc.detection.threshold import is_local
 from tilegc.filter.detection_map import planned_params
 from tilegc.filter.results import Filtered
 from tilegc.phases.context import Context
+from tilegc.phases.phase import Phase
 from tilegc.phases.planned import Planned, Step
 from tilegc.photometry.catalogue import band_names, stamp_radius
 from tilegc.photometry.results import Measured
 from tilegc.sky import ClusterFrame, cosmology
 
-__all__ = ["completed", "passes"]
+__all__ = ["COMPLETENESS", "completed", "passes"]
 
 
 def passes(planned: Planned) -> Iterator[Step]:
@@ -68,3 +70,12 @@ def completed(
         p_recovery=np.asarray(recovery["p_recovery"]),
         p_point=np.asarray(recovery["p_point"]),
     )
+
+
+COMPLETENESS: Phase[object, RunConfig] = Phase(
+    name="completeness",
+    timing="completeness_s",
+    passes=passes,
+    write=products.write,
+    summarise=products.summarise,
+)

@@ -16,6 +16,7 @@ from tilegc.config.inputs import (
     FieldInput,
     LensMap,
     Origin,
+    Pointing,
     Rival,
 )
 from tilegc.config.loading import detection_settings, digest, dump, load, read_yaml, resolve, settings
@@ -57,6 +58,7 @@ __all__ = [
     "Mask",
     "Origin",
     "Photometry",
+    "Pointing",
     "Profile",
     "Relation",
     "Rival",

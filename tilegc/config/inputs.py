@@ -2,10 +2,18 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
-from typing import Annotated, Literal, Self
+from typing import Annotated, Any, Literal, Self
 
-from pydantic import BeforeValidator, Field, field_validator, model_validator
+from pydantic import (
+    BeforeValidator,
+    Field,
+    SerializerFunctionWrapHandler,
+    field_validator,
+    model_serializer,
+    model_validator,
+)
 
 from tilegc.config.coordinates import both_coordinates, declination, right_ascension
 from tilegc.config.values import NAME, Number, Positive, Section, number, whole
@@ -22,7 +30,9 @@ __all__ = [
     "FieldInput",
     "LensMap",
     "Origin",
+    "Pointing",
     "Rival",
+    "cluster_or_pointing",
 ]
 
 
@@ -50,10 +60,50 @@ class Cluster(Section):
         rest = {key: given for key, given in value.items() if key != "centre"}
         return {**rest, "ra": ra, "dec": dec}
 
+    @property
+    def known(self) -> bool:
+        """Whether there is a cluster, with a name and a redshift."""
+        return True
+
+    @model_serializer(mode="wrap")
+    def _without_unknown(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        """Leave out what a field without a cluster does not have: NaN and an empty name."""
+        content: dict[str, Any] = handler(self)
+        unknown = [key for key, value in content.items() if value in ("", None) or value != value]  # noqa: PLR0124
+        return {key: value for key, value in content.items() if key not in unknown}
+
     @field_validator("name", mode="before")
     @classmethod
     def _text(cls, value: object) -> object:
         return str(value) if isinstance(value, int | float) and not isinstance(value, bool) else value
+
+
+class Pointing(Cluster):
+    """The sky of a field without a cluster: a centre for maps, and neither name nor redshift.
+
+    Where a run file gives no centre either, `ra` and `dec` are NaN until the fields' middle takes their place.
+    """
+
+    name: str = ""
+    redshift: float = math.nan
+    ra: Annotated[float, BeforeValidator(right_ascension), Field(ge=0, lt=360)] = math.nan
+    dec: Annotated[float, BeforeValidator(declination), Field(ge=-90, le=90)] = math.nan
+
+    @property
+    def known(self) -> bool:
+        """Whether there is a cluster."""
+        return False
+
+
+def cluster_or_pointing(value: object) -> object:
+    """Return the pointing of a run file without a cluster: one that gives nothing, or a centre alone."""
+    if value is None:
+        return Pointing()
+    if isinstance(value, Mapping) and value and not value.get("name") and value.get("redshift") is None:
+        given = {key: entry for key, entry in value.items() if key not in ("name", "redshift")}
+        if "name" not in value and "redshift" not in value and set(given) <= {"ra", "dec", "centre"}:
+            return Pointing(**given)
+    return value
 
 
 class Cosmology(Section):

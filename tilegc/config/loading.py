@@ -95,7 +95,7 @@ def load(path: str | Place) -> RunConfig:
     """
     mapping = read_yaml(path)
     if mapping is None:
-        raise ConfigError(f"{path}: the run file is empty; recipe, cluster and fields are required")
+        raise ConfigError(f"{path}: the run file is empty; recipe and fields are required")
     return resolve(mapping, base=parent(str(path)), source=str(path))
 
 
@@ -103,6 +103,8 @@ def dump(config: RunConfig) -> str:
     """Return the run file with all defaults as YAML text, without credentials in URLs."""
     content = redacted(config.model_dump(mode="json", exclude_none=True))
     content["profile"].setdefault("edges", None)
+    if not content["cluster"]:  # a field without a cluster, whose place on the sky is not known yet
+        del content["cluster"]
     content = {name: content[name] for name in section_order() if name in content}
     text: str = yaml.safe_dump(
         content, sort_keys=False, default_flow_style=None, width=110, allow_unicode=True

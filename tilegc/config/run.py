@@ -5,11 +5,18 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Annotated, Literal, Self
 
-from pydantic import Field, field_validator, model_validator
+from pydantic import BeforeValidator, Field, field_validator, model_validator
 
 from tilegc.config.completeness import Completeness, CompletenessSwitch
 from tilegc.config.compute import Compute
-from tilegc.config.inputs import Cluster, Convergence, Cosmology, FieldInput
+from tilegc.config.inputs import (
+    Cluster,
+    Convergence,
+    Cosmology,
+    FieldInput,
+    Pointing,
+    cluster_or_pointing,
+)
 from tilegc.config.photometry import Photometry, PhotometrySwitch
 from tilegc.config.steps import (
     Comparison,
@@ -96,7 +103,8 @@ class DetectionConfig(Section):
 class RunConfig(DetectionConfig):
     """Settings of a run, as in its run file, with all defaults filled in; immutable."""
 
-    cluster: Cluster
+    cluster: Annotated[Cluster, BeforeValidator(cluster_or_pointing)] = Pointing()
+    """May be left out, for a blank or control field: there are then no radii, no masses and no relation."""
     cosmology: Cosmology = Cosmology()
     fields: Annotated[tuple[FieldInput, ...], Field(min_length=1)]
     convergence: Convergence | None = None
@@ -148,7 +156,9 @@ class RunConfig(DetectionConfig):
 
     @property
     def inpaint_iterations(self) -> int:
-        """Most fits of the radial trend (auto: none for diego2026, 10 for calibrated)."""
+        """Most fits of the radial trend, 0 without a cluster (auto: none for diego2026, 10 for calibrated)."""
+        if not self.cluster.known:
+            return 0
         if self.inpaint.iterations == "auto":
             return 0 if self.recipe == "diego2026" else 10
         return self.inpaint.iterations
@@ -159,6 +169,8 @@ class RunConfig(DetectionConfig):
             asked = [output for output in self.outputs if output.startswith(name)]
             if asked and getattr(self.density, key) is None:
                 raise ValueError(f"outputs: {asked[0]} needs a number at density.{key}")
+        if self.convergence is not None and not self.cluster.known:
+            raise ValueError("convergence: needs a cluster; give cluster: {name, redshift, ra, dec}")
         names = [field.name for field in self.fields]
         twice = sorted({name for name in names if names.count(name) > 1})
         if twice:

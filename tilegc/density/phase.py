@@ -5,15 +5,16 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from tilegc.config import RunConfig
-from tilegc.density import density_map, rho, rho_scatter
+from tilegc.density import density_map, products, rho, rho_scatter
 from tilegc.density.coverage import COVERAGE
 from tilegc.density.inpainting import INPAINT, inpaint
 from tilegc.density.results import Mapped
 from tilegc.phases.context import Context
 from tilegc.phases.partials import Table
+from tilegc.phases.phase import Phase
 from tilegc.phases.planned import Planned, Step
 
-__all__ = ["arrays", "mapped", "passes"]
+__all__ = ["DENSITY", "mapped", "passes"]
 
 
 def arrays(config: RunConfig) -> tuple[str, ...]:
@@ -29,26 +30,26 @@ def passes(planned: Planned) -> Iterator[Step]:
         yield planned.by_tile(
             "trend",
             lambda source, grid: density_map.tile_bytes(grid, source.scale, config.density),
-            reads=("mask",),
+            reads=("mask", "lattices"),
             gives="sums over annuli, seen and filled in; the driver fits a trend to them",
         )
     yield planned.by_tile(
         "density",
         lambda source, grid: density_map.tile_bytes(grid, source.scale, config.density),
-        reads=("mask",),
+        reads=("mask", "lattices"),
         writes=density_map.arrays_of(config),
     )
     yield planned.over_tiles(INPAINT, "drawn sources")
     yield planned.by_tile(
         "rho",
         lambda source, grid: rho.tile_bytes(grid),  # noqa: ARG005
-        reads=("mask",),
+        reads=("mask", "points", "lattices"),
         writes=rho.MAPS,
     )
     yield planned.by_tile(
         "rho-scatter",
         lambda source, grid: rho_scatter.tile_bytes(grid),  # noqa: ARG005
-        reads=("mask",),
+        reads=("mask", "points", "lattices"),
         writes=rho_scatter.MAPS,
     )
 
@@ -60,3 +61,13 @@ def mapped(context: Context, config: RunConfig, catalogue: Table) -> Mapped:
     rho.rho(context, config.density, config.inpaint.realisations, catalogue, inpainted)
     rho_scatter.rho_scatter(context, config.density, config.inpaint.realisations, inpainted)
     return Mapped(convergence=convergence, inpainted=inpainted)
+
+
+DENSITY: Phase[object, RunConfig] = Phase(
+    name="density",
+    timing="density_s",
+    arrays=arrays,
+    passes=passes,
+    write=products.write,
+    summarise=products.summarise,
+)

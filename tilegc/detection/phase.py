@@ -9,7 +9,7 @@ from dataclasses import replace
 import numpy as np
 
 from tilegc.config import DetectionConfig
-from tilegc.detection import shapes, threshold
+from tilegc.detection import products, shapes, surroundings, threshold
 from tilegc.detection.noise import balance, global_noise
 from tilegc.detection.noise.global_noise import COUNT, Noise
 from tilegc.detection.noise.local_noise import local_noise, maps_of
@@ -23,10 +23,11 @@ from tilegc.filter.detection_map import EXPECTED, response_halo
 from tilegc.filter.phase import planned_filters
 from tilegc.filter.results import Filtered
 from tilegc.phases.context import Context
+from tilegc.phases.phase import Phase
 from tilegc.phases.planned import Planned, Step
 from tilegc.sky import ClusterFrame
 
-__all__ = ["arrays", "detected", "passes"]
+__all__ = ["DETECT", "detected", "passes"]
 
 log = logging.getLogger("tilegc")
 
@@ -67,6 +68,10 @@ def passes(planned: Planned) -> Iterator[Step]:
         peaks if expected else PEAKS, "candidates, each decided or undecided; the driver settles these"
     )
     yield planned.over_tiles(SHAPES, "sharpness, roundness and concentration of candidates")
+    if expected:
+        yield planned.over_blocks(
+            surroundings.SURROUNDINGS, "candidates at the rims of masks; scatter between the sources"
+        )
 
 
 def detected(
@@ -87,6 +92,11 @@ def detected(
     tables = shapes.field_tables(filtering.psfs)
     selection = threshold.select(context, config, noises, local, tables, frame)
     selection = shapes.judged(context, config.detect, selection, tables)
+    if config.recipe == "calibrated":
+        listed, around = surroundings.surroundings(context, selection.candidates, local)
+        rows = selection.catalogue["id"]
+        kept = {name: column[rows] for name, column in listed.items()}
+        selection = replace(selection, candidates=listed, catalogue=kept, surroundings=around)
     _remark(context, noises, selection)
     return Detected(noises=noises, selection=selection)
 
@@ -109,3 +119,13 @@ def _remark(context: Context, noises: Mapping[str, Noise], selection: Selection)
         log.warning(
             "fields have different bands: their limits, light and counts are not those of one another"
         )
+
+
+DETECT: Phase[object, DetectionConfig] = Phase(
+    name="detect",
+    timing="detect_s",
+    arrays=arrays,
+    passes=passes,
+    write=products.write,
+    summarise=products.summarise,
+)

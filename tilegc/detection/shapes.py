@@ -30,7 +30,18 @@ from tilegc.phases.partials import Table
 if TYPE_CHECKING:
     from tilegc.detection.threshold import Selection
 
-__all__ = ["POINT", "SHAPES", "eligible", "field_tables", "judge", "judged", "measured", "points"]
+__all__ = [
+    "POINT",
+    "SHAPES",
+    "Places",
+    "by_tile",
+    "eligible",
+    "field_tables",
+    "judge",
+    "judged",
+    "measured",
+    "points",
+]
 
 NUMBERS: Final = ("sharpness", "roundness", "concentration")
 """Columns of `tilegc.detection.shape_ratios`."""
@@ -57,7 +68,7 @@ def field_tables(psfs: Mapping[str, tuple[BandPsf, ...]]) -> dict[str, ShapeTabl
 
 
 @dataclass(frozen=True)
-class _Places:
+class Places:
     """Candidates of one tile, in the order of the table."""
 
     rows: np.ndarray
@@ -67,7 +78,7 @@ class _Places:
 
 
 def _shapes_rule(
-    window: xr.Dataset, tile: Tile, params: tuple[ShapeTables, _Places]
+    window: xr.Dataset, tile: Tile, params: tuple[ShapeTables, Places]
 ) -> tuple[dict[str, np.ndarray], Table]:
     """Measure the candidates of a core."""
     tables, places = params
@@ -76,12 +87,12 @@ def _shapes_rule(
     return {}, {"row": places.rows, **dict(zip(NUMBERS, numbers, strict=True))}
 
 
-def _by_tile(grid: TileGrid, rows: np.ndarray, y: np.ndarray, x: np.ndarray) -> list[_Places]:
+def by_tile(grid: TileGrid, rows: np.ndarray, y: np.ndarray, x: np.ndarray) -> list[Places]:
     """Return the candidates of every core of a field."""
     tile = (y // grid.size) * grid.counts[1] + x // grid.size
     order = np.argsort(tile, kind="stable")
     ends = np.searchsorted(tile[order], np.arange(1, len(grid)))
-    return [_Places(rows[part], y[part], x[part]) for part in np.split(order, ends)]
+    return [Places(rows[part], y[part], x[part]) for part in np.split(order, ends)]
 
 
 SHAPES = Pass("shapes", ("light",), REACH, (), _shapes_rule, bytes_per_pixel=12.0)
@@ -96,7 +107,7 @@ def measured(context: Context, candidates: Table, tables: Mapping[str, ShapeTabl
         rows = np.flatnonzero(candidates["field"] == field.source.name)
         if rows.size:
             y, x = candidates["y_peak"][rows], candidates["x_peak"][rows]
-            places[field.source.name] = _by_tile(field.grid, rows, y, x)
+            places[field.source.name] = by_tile(field.grid, rows, y, x)
     searched = [field for field in context.fields if field.source.name in places]
     if searched:
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -26,6 +27,9 @@ from tilegc.detection.shapes import points
 from tilegc.phases.context import Context
 from tilegc.phases.partials import Table
 from tilegc.sky import ClusterFrame
+
+if TYPE_CHECKING:
+    from tilegc.detection.surroundings import Surroundings
 
 __all__ = [
     "FALLBACK",
@@ -116,6 +120,8 @@ class Selection:
     thresholds: Mapping[str, Threshold]
     candidates: Candidates
     catalogue: Candidates
+    surroundings: Mapping[str, Surroundings] = field(default_factory=dict)
+    """By field, what rims of masks and unresolved sources do to it; empty with `recipe: diego2026`."""
 
     @property
     def typical(self) -> dict[str, float]:

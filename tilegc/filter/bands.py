@@ -30,7 +30,7 @@ def add_bands(sci: Float32, wht: Float32 | None) -> tuple[Float32, Bool]:
     Returns
     -------
     light : (y, x) float32
-        NaN where any band is not finite or has no weight.
+        NaN where any band, or the sum, is not finite, or where a band has no weight.
     valid : (y, x) bool
     """
     light, valid = np.empty(sci.shape[1:], np.float32), np.empty(sci.shape[1:], np.bool_)
@@ -58,5 +58,7 @@ def _add(sci: Float32, wht: Float32, light: Float32, valid: Bool) -> None:
             for x in range(width):
                 counts[x] &= row[x] > 0
         for x in range(width):
+            # Bands that are finite may add up to infinity, which no later sum could take.
+            counts[x] &= np.isfinite(total[x])
             if not counts[x]:
                 total[x] = _NAN

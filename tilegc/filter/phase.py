@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 
 from tilegc.config import DetectionConfig, RunConfig
-from tilegc.filter import band_noise, mid_noise, unobserved
+from tilegc.filter import band_noise, mid_noise, products, unobserved
 from tilegc.filter.detection_map import FilterParams, detection_map, filter_pass, maps_of, planned_params
 from tilegc.filter.results import Filtered
 from tilegc.images.psfs import STARS, field_psfs
@@ -13,9 +13,10 @@ from tilegc.io.fits import FieldSource
 from tilegc.kernels.psf import Psf
 from tilegc.kernels.smoothing import difference_radius
 from tilegc.phases.context import Context
+from tilegc.phases.phase import Phase
 from tilegc.phases.planned import Planned, Step
 
-__all__ = ["arrays", "filtered", "passes", "planned_filters"]
+__all__ = ["FILTER", "filtered", "passes", "planned_filters"]
 
 
 def arrays(config: DetectionConfig) -> tuple[str, ...]:
@@ -90,3 +91,13 @@ def filtered(context: Context, config: DetectionConfig, given: Mapping[str, Mapp
     psfs = field_psfs(context, config.recipe, given)
     params = detection_map(context, config, psfs if config.recipe == "calibrated" else None)
     return Filtered(psfs=psfs, params=params)
+
+
+FILTER: Phase[object, DetectionConfig] = Phase(
+    name="filter",
+    timing="mask_s",
+    arrays=arrays,
+    passes=passes,
+    write=products.write,
+    summarise=products.summarise,
+)

@@ -9,7 +9,7 @@ from typing import Final
 from tilegc.config import RunConfig
 from tilegc.engine import Engine, FieldTiles
 from tilegc.geometry import LATTICE, TileGrid
-from tilegc.images import ingest
+from tilegc.images import ingest, products
 from tilegc.images.audits import audit
 from tilegc.images.audits.cells import sampled_cells
 from tilegc.images.results import Audited
@@ -17,11 +17,12 @@ from tilegc.io import store
 from tilegc.io.convergence import Kappa
 from tilegc.io.fits import FieldSource
 from tilegc.phases.context import Context
+from tilegc.phases.phase import Phase
 from tilegc.phases.planned import Planned, Step
 from tilegc.run_folder import RunFolder
 from tilegc.schema import Array
 
-__all__ = ["audit_passes", "audited", "ingest_passes", "ingested", "needed"]
+__all__ = ["AUDIT", "INGEST", "audited", "ingested", "needed"]
 
 log = logging.getLogger("tilegc")
 
@@ -49,7 +50,7 @@ def ingest_passes(planned: Planned) -> Iterator[Step]:
         memory=16 * SHARD * max(source.shape[1] for source in wanted),
         writes=("sci", "err", "wht"),
         marked=True,
-        gives="nothing; one task owns whole shards",
+        gives="one task owns whole shards",
     )
 
 
@@ -116,3 +117,14 @@ def audited(context: Context, config: RunConfig, kappa: Kappa | None) -> Audited
             place = ", ".join(part for part in (line.field and f"field {line.field}", line.band) if part)
             log.warning("audit, %s: %s: %s; %s", line.check, place, line.finding, line.remedy)
     return Audited(lines=lines)
+
+
+INGEST: Phase[object, RunConfig] = Phase(name="ingest", timing="ingest_s", passes=ingest_passes)
+
+AUDIT: Phase[object, RunConfig] = Phase(
+    name="audit",
+    timing="audit_s",
+    passes=audit_passes,
+    write=products.write,
+    summarise=products.summarise,
+)

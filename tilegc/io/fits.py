@@ -115,8 +115,6 @@ class FieldSource:
     """Store that holds sci, err and wht; None: they are in the FITS files."""
     notes: tuple[str, ...] = ()
     """Remarks for the log."""
-    slow: bool = False
-    """Whether a store was found to cost less than windows of the files (`tilegc.io.reading_cost`)."""
 
     @property
     def band_names(self) -> tuple[str, ...]:
@@ -132,6 +130,11 @@ class FieldSource:
     def windowed(self) -> bool:
         """Whether all pixels can be read in windows where they are: gzip files cannot."""
         return self.store is not None or all(plane.kind != "gzip" for _, _, plane in self.planes())
+
+    @property
+    def compressed(self) -> bool:
+        """Whether some pixels are in compressed files, of which a window unpacks much more than it needs."""
+        return self.store is None and any(plane.kind in {"gzip", "rice"} for _, _, plane in self.planes())
 
     @property
     def paths(self) -> tuple[str, ...]:

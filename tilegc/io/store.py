@@ -21,7 +21,7 @@ from zarr.codecs import BloscCodec
 
 from tilegc import schema
 from tilegc.errors import InputError, RunFolderError
-from tilegc.geometry import LATTICE, Box, inner_chunk
+from tilegc.geometry import LATTICE, PATCH, Box, inner_chunk
 from tilegc.io import payload, shards
 from tilegc.io.atomic import flush
 from tilegc.io.fits import BandSource, FieldSource
@@ -89,7 +89,13 @@ def create(
     patient(path)
     group = zarr.open_group(path, mode="a", zarr_format=3, use_consolidated=False)
     cells = [-(-side // LATTICE) for side in shape]
-    lengths = {"band": len(bands), "y": shape[0], "x": shape[1], "cell_y": cells[0], "cell_x": cells[1]}
+    patches = [-(-side // PATCH) for side in shape]
+    lengths = {
+        "band": len(bands),
+        **dict(zip(("y", "x"), shape, strict=True)),
+        **dict(zip(("cell_y", "cell_x"), cells, strict=True)),
+        **dict(zip(("patch_y", "patch_x"), patches, strict=True)),
+    }
     there = {name: _open_array(path, name, "r") for name in group.array_keys()}
     if "band" not in there:
         names = group.create_array(

@@ -7,16 +7,17 @@ from collections.abc import Iterator, Mapping
 
 from tilegc.config import DetectionConfig
 from tilegc.images.psfs import BandPsf
-from tilegc.mask import masked_area
+from tilegc.mask import masked_area, products
 from tilegc.mask.mask_map import MASKS, REGIONS, Edge, Regions, idle, mask, mask_pass, object_passes
 from tilegc.mask.masked_area import COUNT_MASKS
 from tilegc.mask.results import Masked
 from tilegc.mask.ridges import RIDGES, SPREAD, wanted
 from tilegc.phases.context import Context
+from tilegc.phases.phase import Phase
 from tilegc.phases.planned import Planned, Step
 from tilegc.sky import SkyGrid
 
-__all__ = ["arrays", "masked", "passes"]
+__all__ = ["MASK", "masked", "passes"]
 
 log = logging.getLogger("tilegc")
 
@@ -88,3 +89,13 @@ def masked(
     annuli = masked_area.annuli(edges)
     counts = {} if grid is None else masked_area.count(context, grid, annuli)
     return Masked(stars=stars, edges=annuli, counts=counts)
+
+
+MASK: Phase[object, DetectionConfig] = Phase(
+    name="mask",
+    timing="mask_s",
+    arrays=arrays,
+    passes=passes,
+    write=products.write,
+    summarise=products.summarise,
+)

@@ -7,11 +7,13 @@ from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from typing import Generic, TypeVar
 
+from tilegc.phases.output import Output, Part
 from tilegc.phases.planned import Planned, Step
 
 __all__ = ["Phase", "Results", "carry_out"]
 
 Result = TypeVar("Result")
+Job = TypeVar("Job")
 Job_contra = TypeVar("Job_contra", contravariant=True)
 Config_contra = TypeVar("Config_contra", contravariant=True)
 
@@ -47,27 +49,48 @@ class Results:
         return self if value is None else Results(*self._values.values(), value)
 
 
-def _none(_: object) -> tuple[()]:
+def _nothing(*_: object) -> tuple[()]:
     return ()
+
+
+def _no_part(*_: object) -> Part:
+    return Part()
 
 
 @dataclass(frozen=True, kw_only=True)
 class Phase(Generic[Job_contra, Config_contra]):
-    """One phase of the pipeline.
+    """One phase of the pipeline: its package states what it does, `tilegc.pipeline` what it is given.
 
-    `run`, `plan`, the layout of the stores and the table of passes in the documentation are all derived from the list
-    of phases, so a pass that is missing here would be missing from the plan; a test compares the plan with the log.
+    `run`, `plan`, the layout of the stores, the products and the table of passes in the documentation are all derived
+    from the list of phases, so a pass that is missing here would be missing from the plan; a test compares the plan
+    with the log.
     """
 
     name: str
     timing: str
     """Key of `timing` in summary.json to which its time is added."""
-    run: Callable[[Job_contra, Results], object]
-    """Runs it on a job, with the results of the phases before it, and returns its own."""
-    passes: Callable[[Planned], Iterable[Step]] = _none
-    """States its passes, in the order in which they first appear in the log."""
-    arrays: Callable[[Config_contra], tuple[str, ...]] = _none
+    arrays: Callable[[Config_contra], tuple[str, ...]] = _nothing
     """States the arrays (`tilegc.schema.ARRAYS`) that it writes into the store of every field."""
+    passes: Callable[[Planned], Iterable[Step]] = _nothing
+    """States its passes, in the order in which they first appear in the log."""
+    write: Callable[[Output, Results], object] = _nothing
+    """Writes its products, from its own result and those before it."""
+    summarise: Callable[[Output, Results], Part] = _no_part
+    """Returns its part of summary.json."""
+    run: Callable[[Job_contra, Results], object] = _nothing
+    """Runs it on a job, with the results of the phases before it, and returns its own."""
+
+    def by(self, run: Callable[[Job, Results], object]) -> Phase[Job, Config_contra]:
+        """Return this phase with the way in which it is run."""
+        return Phase(
+            name=self.name,
+            timing=self.timing,
+            arrays=self.arrays,
+            passes=self.passes,
+            write=self.write,
+            summarise=self.summarise,
+            run=run,
+        )
 
 
 def carry_out(

@@ -47,7 +47,7 @@ class Step:
     memory: int
     """Peak memory of one unit on a worker, bytes, beyond that of the libraries."""
     reads: tuple[str, ...] = ()
-    """Arrays that it reads: ingested bands, or those of an earlier pass."""
+    """What it reads: arrays of ingested bands or of earlier passes, or tables and lattices of the driver."""
     halo: int = 0
     """Largest halo over all fields, pixels."""
     writes: tuple[str, ...] = ()

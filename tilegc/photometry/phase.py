@@ -8,13 +8,15 @@ from tilegc.config import RunConfig
 from tilegc.detection.results import Detected
 from tilegc.images.psfs import BandPsf
 from tilegc.phases.context import Context
+from tilegc.phases.phase import Phase
 from tilegc.phases.planned import Planned, Step
+from tilegc.photometry import products
 from tilegc.photometry.catalogue import photometry
 from tilegc.photometry.passes import EQUATIONS, FIRST, POSITIONS, REST
 from tilegc.photometry.results import Measured
 from tilegc.sky import ClusterFrame
 
-__all__ = ["measured", "passes"]
+__all__ = ["MEASURE", "measured", "passes"]
 
 
 def passes(planned: Planned) -> Iterator[Step]:
@@ -39,3 +41,8 @@ def measured(
 ) -> Measured:
     """Measure all candidates, where the run file asks for it."""
     return Measured(selection=photometry(context, config.photometry_settings, frame, found.selection, psfs))
+
+
+MEASURE: Phase[object, RunConfig] = Phase(
+    name="photometry", timing="detect_s", passes=passes, summarise=products.summarise
+)

@@ -13,7 +13,7 @@ from tilegc.io import exports
 from tilegc.io.tables import write_ecsv, write_parquet, write_regions
 from tilegc.places import Place
 from tilegc.run_folder import Run
-from tilegc.schema import CANDIDATES, COMPLETENESS_COLUMNS, Column, photometry_columns
+from tilegc.schema import CANDIDATES, COMPLETENESS_COLUMNS, SURROUNDINGS, Column, photometry_columns
 
 __all__ = ["FORMATS", "REGION_RADIUS", "export", "listed_columns"]
 
@@ -42,7 +42,11 @@ FORMATS: Final[Mapping[str, tuple[str, Writer]]] = {
 
 
 def listed_columns(
-    bands: tuple[str, ...], apertures: tuple[float, ...] | None, *, stars: bool = False
+    bands: tuple[str, ...],
+    apertures: tuple[float, ...] | None,
+    *,
+    surroundings: bool = False,
+    stars: bool = False,
 ) -> tuple[Column, ...]:
     """Return the columns of candidates and catalogue.
 
@@ -52,11 +56,14 @@ def listed_columns(
         Of all fields, in run-file order.
     apertures : tuple of float, optional
         Radii, arcsec; None where photometry is off.
+    surroundings : bool
+        Whether reliability and confusion are known.
     stars : bool
         Whether artificial stars tell how likely each source was to be found.
     """
     measured = () if apertures is None else photometry_columns(bands, apertures)
-    return *CANDIDATES, *measured, *(COMPLETENESS_COLUMNS if stars else ())
+    around = SURROUNDINGS if surroundings else ()
+    return *CANDIDATES, *around, *measured, *(COMPLETENESS_COLUMNS if stars else ())
 
 
 def export(run: Run, form: str, path: Path | Place) -> None:
@@ -80,7 +87,10 @@ def export(run: Run, form: str, path: Path | Place) -> None:
     settings = run.config.photometry_settings
     bands = tuple(name.removeprefix("flux_err_") for name in table.colnames if name.startswith("flux_err_"))
     columns = listed_columns(
-        bands, None if settings is None else settings.apertures, stars="p_recovery" in table.colnames
+        bands,
+        None if settings is None else settings.apertures,
+        surroundings="reliability" in table.colnames,
+        stars="p_recovery" in table.colnames,
     )
     data = {
         column.name: np.asarray(getattr(table[column.name], "value", table[column.name]))

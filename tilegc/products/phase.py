@@ -2,74 +2,59 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
-from typing import Final
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 from tilegc.config import RunConfig
 from tilegc.phases.context import Context
-from tilegc.phases.phase import Results
-from tilegc.phases.planned import Planned, Step
-from tilegc.products import products
+from tilegc.phases.output import Output
+from tilegc.phases.phase import Phase, Results
+from tilegc.products import catalogue
+from tilegc.products.maps import passes, write_maps
 from tilegc.products.results import Written
+from tilegc.products.summary import summary_of, write_summary
 from tilegc.radial.results import Profiled
 from tilegc.run_folder import RunFolder
 from tilegc.schema import FILES
-from tilegc.skygrid.lens_models import LensModels
 
-__all__ = ["passes", "written"]
+__all__ = ["PRODUCTS", "written"]
 
-EARLY: Final = ("detection", "mask")
-"""Maps that are there when the catalogue is."""
-
-
-def passes(planned: Planned) -> Iterator[Step]:
-    """State the one pass: a unit writes one FITS image."""
-    outputs = planned.config.outputs
-    if not outputs:
-        return
-    widest = max(source.shape[1] for source in planned.sources)
-    yield Step(
-        name="maps",
-        over="maps",
-        units=len(outputs) * len(planned.sources),
-        memory=products.ROWS * widest * 16,
-        reads=outputs,
-        gives="nothing; FITS images are written",
-    )
+PRODUCTS: Phase[object, RunConfig] = Phase(
+    name="products", timing="report_s", passes=passes, write=catalogue.write, summarise=catalogue.summarise
+)
 
 
 def written(
     config: RunConfig,
     folder: RunFolder,
-    lens: LensModels | None,
     timing: Mapping[str, float],
     results: Results,
+    phases: Sequence[Phase[Any, RunConfig]],
 ) -> Written | None:
-    """Write the products of the phases that have run; the summary where all have.
+    """Write the products of the phases that have run, and the summary if all have.
 
     Parameters
     ----------
     config : RunConfig
     folder : RunFolder
-    lens : LensModels or None
     timing : mapping
         Seconds of the phases so far.
     results : Results
+    phases : sequence of Phase
+        Those of this run.
 
     Returns
     -------
     Written or None
         None where the run stops early, without a summary.
     """
-    context = results[Context]
+    out = Output(context=results[Context], config=config, folder=folder)
+    for phase in phases:
+        phase.write(out, results)
+    write_maps(out, {name for phase in phases for name in phase.arrays(config)})
     if Profiled not in results:
-        products.write_catalogue(context, config, folder, results)
-        products.write_maps(context, config, folder, EARLY)
         return None
-    products.write_tables(context, config, folder, results)
-    products.write_noise(context, results)
-    products.write_maps(context, config, folder)
-    summary = products.summarise(context, config, lens, results)
+    summary = summary_of(out, results, (phase.summarise(out, results) for phase in phases))
     so_far = {**timing, "report_s": None, "total_s": None}
-    products.write_summary(folder.path / FILES.summary, {**summary, "timing": so_far})
+    write_summary(out.place(FILES.summary), {**summary, "timing": so_far})
     return Written(summary=summary)

@@ -71,7 +71,8 @@ def budget(
     floor : Fit
         Cored law fitted to the positions, with its floor.
     centre : int
-        Index of the field that contains the cluster centre; the others are control fields.
+        Index of the field that contains the cluster centre; the others are control fields. Below 0 there is no cluster,
+        and all are.
     thinned : tuple of float, optional
         Result of `behind`; None without a convergence map.
     purity : ndarray, optional
@@ -79,6 +80,8 @@ def budget(
     """
     area = float(cells.good_area.sum(axis=0)[cells.kept].sum())
     estimates = [_noise(purity, area), _outermost(outermost), _floor(floor), *_control(cells, centre)]
+    if centre < 0:
+        return estimates
     base = next((estimate for estimate in estimates[:2:-1] if np.isfinite(estimate.n)), estimates[1])
     return [*estimates, _strong(), _thinned(thinned, base)]
 
@@ -139,10 +142,9 @@ def _control(cells: SkyCells, centre: int) -> list[Component]:
             continue
         n = float(count.sum()) / total
         nearest = float(cells.radius[here].min())
-        how = (
-            f"{int(count.sum())} sources over {total:.0f} arcsec^2 at {nearest:.0f} arcsec and beyond; what the "
-            "cluster still has there is counted as well"
-        )
+        how = f"{int(count.sum())} sources over {total:.0f} arcsec^2"
+        if centre >= 0:
+            how += f" at {nearest:.0f} arcsec and beyond; what the cluster still has there is counted as well"
         estimates.append(Component(name, n, _block_error(cells, here, area, count, n), np.nan, np.nan, how))
     return estimates
 

@@ -52,6 +52,8 @@ def mass_table(
     config: RunConfig, lens: LensModels | None, counts: Counts, level: Contamination
 ) -> list[Line]:
     """Return the masses of a run and the checks, in the order of their derivation."""
+    if not config.cluster.known:
+        return []
     cosmo, redshift = cosmology(config.cosmology), config.cluster.redshift
     kpc = kpc_per_arcsec(cosmo, redshift)
     distance = float(cosmo.angular_diameter_distance(redshift).to_value(units.Mpc))
@@ -234,9 +236,9 @@ def _means(config: RunConfig, lens: LensModels) -> list[tuple[float, float, floa
 def as_table(lines: Sequence[Line]) -> Table:
     """Return the columns of `schema.MASSES`."""
     return {
-        "quantity": np.array([line.quantity for line in lines]),
+        "quantity": np.array([line.quantity for line in lines], np.str_),
         "value": np.array([line.value for line in lines], np.float64),
         "err": np.array([line.err for line in lines], np.float64),
-        "unit": np.array([line.unit for line in lines]),
-        "arithmetic": np.array([line.arithmetic for line in lines]),
+        "unit": np.array([line.unit for line in lines], np.str_),
+        "arithmetic": np.array([line.arithmetic for line in lines], np.str_),
     }

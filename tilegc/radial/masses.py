@@ -63,6 +63,8 @@ def masses(config: RunConfig, kappa: Kappa | None, radius_arcsec: np.ndarray, go
     coverage = searched(good_area)
     inside = int((radius_arcsec < APERTURE).sum())
     virial = radius_arcsec.size * VIRIAL_PER_GC
+    if not config.cluster.known:
+        return Masses(np.nan, np.nan, np.nan, 0, np.nan, np.nan, np.nan, np.nan)
     if config.convergence is None or kappa is None:
         return Masses(np.nan, np.nan, np.nan, inside, coverage, virial, np.nan, np.nan)
     cosmo = cosmology(config.cosmology)

@@ -9,7 +9,7 @@ from tilegc.radial.contamination import Component, Contamination
 from tilegc.radial.mass_table import Line
 from tilegc.radial.masses import Masses
 from tilegc.radial.radial_laws import Radial
-from tilegc.skygrid.lens_models import Peak
+from tilegc.skygrid.lens_models import LensModels, Peak
 
 __all__ = ["Profiled"]
 
@@ -29,5 +29,7 @@ class Profiled:
     masses: Masses
     mass_lines: tuple[Line, ...]
     """Masses with their arithmetic."""
+    lens: LensModels | None
+    """The lens models that entered; None without a convergence map."""
     peaks: tuple[Peak, ...]
-    """Maxima of kappa, highest first; empty without a convergence map."""
+    """Maxima of kappa, highest first."""

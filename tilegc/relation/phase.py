@@ -14,13 +14,14 @@ from tilegc.detection.shapes import eligible
 from tilegc.engine import Call, Shared, Stored, bounded, together
 from tilegc.phases.context import Context
 from tilegc.phases.partials import Table
+from tilegc.phases.phase import Phase
 from tilegc.phases.planned import Planned, Step
+from tilegc.relation import products
 from tilegc.relation.boxes import boxes, compare, fit
 from tilegc.relation.families import Families
 from tilegc.relation.kernel import kernel_statistics
 from tilegc.relation.lens_families import lens_families
 from tilegc.relation.likelihood import CountsRelation, fit_counts
-from tilegc.relation.products import write_sky_grid
 from tilegc.relation.ranking import rank_maps
 from tilegc.relation.results import Related
 from tilegc.relation.sensitivity import SAMPLES, Settings, as_table, sample_row, systematic_of
@@ -29,7 +30,7 @@ from tilegc.skygrid.cells import stored_cells
 from tilegc.skygrid.lens_models import LensModels
 from tilegc.skygrid.results import Gridded
 
-__all__ = ["passes", "related"]
+__all__ = ["RELATION", "passes", "related"]
 
 log = logging.getLogger("tilegc")
 
@@ -78,7 +79,7 @@ def related(
     """
     reach, side = config.relation.max_radius, config.relation.box
     in_boxes = None if lens is None else boxes(sky.cells, side)
-    write_sky_grid(config.recipe, sky_store, sky, in_boxes)
+    products.write_sky_grid(config.recipe, sky_store, sky, in_boxes)
     if lens is None or in_boxes is None:
         return None
     sigma = {name: one.sigma for name, one in noises.items()}
@@ -179,3 +180,8 @@ def _remark(small: tuple[float, tuple[str, ...]] | None) -> None:
             area,
             OUTER_AREA,
         )
+
+
+RELATION: Phase[object, RunConfig] = Phase(
+    name="relation", timing="compare_s", passes=passes, write=products.write, summarise=products.summarise
+)

@@ -1,18 +1,23 @@
-"""The store of the sky grid, with the boxes of the relation."""
+"""Products of the phase `relation`: the store of the sky grid, the tables, and the laws in summary.json."""
 
 from __future__ import annotations
 
-from typing import Final
+from typing import Any, Final
 
 import numpy as np
 import xarray as xr
 
 from tilegc.io import store
+from tilegc.phases.output import Output, Part, null
+from tilegc.phases.phase import Results
 from tilegc.relation.boxes import Boxes
-from tilegc.schema import SCHEMA_VERSION, SKY_GRID
+from tilegc.relation.kernel import KernelStatistics
+from tilegc.relation.likelihood import describe
+from tilegc.relation.results import Related
+from tilegc.schema import FILES, RANKING, RELATION, SCHEMA_VERSION, SENSITIVITY, SKY_GRID
 from tilegc.skygrid.results import Gridded
 
-__all__ = ["write_sky_grid"]
+__all__ = ["summarise", "write", "write_sky_grid"]
 
 BOX: Final = ("xi", "eta", "area", "count", "kappa")
 """What is stored of the boxes."""
@@ -57,3 +62,70 @@ def write_sky_grid(recipe: str, path: str, sky: Gridded, in_boxes: Boxes | None)
         },
     )
     store.write_dataset(path, dataset)
+
+
+def write(out: Output, results: Results) -> None:
+    """Write relation.ecsv, ranking.ecsv and sensitivity.ecsv, without a row where there is no convergence map."""
+    found = results.get(Related)
+    out.ecsv(FILES.relation, RELATION, None if found is None else found.binned.bins)
+    out.ecsv(FILES.ranking, RANKING, None if found is None else found.ranking)
+    out.ecsv(FILES.sensitivity, SENSITIVITY, None if found is None else found.sensitivity)
+
+
+def summarise(out: Output, results: Results) -> Part:
+    """Return the law, and the comparison of rho with kappa; None for both without a convergence map."""
+    found = results.get(Related)
+    if found is None:
+        return Part(run={"relation": None, "comparison": None})
+    comparison = found.comparison
+    likeness = {
+        "beta": null(comparison.beta),
+        "pearson": null(comparison.pearson),
+        "spearman": null(comparison.spearman),
+        "residual_rms": null(comparison.residual_rms),
+        **_kernel(found.kernel),
+    }
+    return Part(run={"relation": _law(found, out.config.relation.box), "comparison": likeness})
+
+
+def _law(found: Related, box: float) -> dict[str, Any]:
+    """Return the law of the likelihood, or that of the boxes where it found none; both stand beside it."""
+    measured = np.isfinite(found.counts.index)
+    method, headline = ("likelihood", found.counts) if measured else ("boxes", found.binned)
+    names = ("amplitude", "amplitude_err", "index", "index_err")
+    return {
+        "method": method,
+        **{name: null(getattr(headline, name)) for name in names},
+        "index_err_total": null(found.counts.index_err_total) if measured else None,
+        "box_arcsec": box,
+        "boxes": {name: null(getattr(found.binned, name)) for name in names},
+        "likelihood": describe(found.counts),
+    }
+
+
+def _kernel(found: KernelStatistics) -> dict[str, Any]:
+    """Return errors of the comparison, the best kernel, and what radius alone does not explain."""
+    errors, kernel, beyond = found.errors, found.kernel, found.beyond
+    return {
+        "beta_err": null(errors.beta),
+        "pearson_err": null(errors.pearson),
+        "spearman_err": null(errors.spearman),
+        "kernel": {
+            "alpha": null(kernel.alpha),
+            "alpha_err": null(kernel.alpha_err),
+            "softening_arcsec": null(kernel.softening),
+            "softening_err": null(kernel.softening_err),
+            "score_held_out": null(kernel.score),
+            "given_score_held_out": null(kernel.given_score),
+            "score_fitted": null(kernel.fitted_score),
+        },
+        "beyond_radius": {
+            "correlation": null(beyond.correlation),
+            "null_mean": null(beyond.null_mean),
+            "null_std": null(beyond.null_std),
+            "p_value": null(beyond.p_value),
+            "turned_std": null(beyond.turned_std),
+            "axis_ratio": null(beyond.ellipse.axis_ratio),
+            "position_angle_deg": null(beyond.ellipse.position_angle),
+        },
+    }

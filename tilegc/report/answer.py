@@ -9,6 +9,7 @@ from typing import Any, Final
 
 from markupsafe import Markup
 
+from tilegc.config import Cluster
 from tilegc.report.arithmetic import SUN
 from tilegc.report.audit import audit_rows
 from tilegc.report.families import largest
@@ -79,20 +80,23 @@ def lead(material: Material) -> list[Markup]:
     if not area:
         return [Markup("No pixel of {} can be searched: all are masked or have no data.").format(fields)]
     return [
-        Markup(
-            "<b>{:,} point sources</b> were detected in {} arcmin² of unmasked sky around {} "
-            "(z&nbsp;=&nbsp;{:g}), in {}{}."
-        ).format(
+        Markup("<b>{:,} point sources</b> were detected in {} arcmin² of unmasked sky{}, in {}{}.").format(
             summary["n_detected"],
             plain(area / 3600, 3),
-            cluster.name,
-            cluster.redshift,
+            _around(cluster),
             fields,
             _purity(summary["fields"]),
         ),
         *_law(summary["relation"]),
         *_mass(summary["mass"]),
     ]
+
+
+def _around(cluster: Cluster) -> Markup:
+    """Return around which cluster the sky lies, as part of a sentence."""
+    if not cluster.known:
+        return Markup(" without a cluster in the run file")
+    return Markup(" around {} (z&nbsp;=&nbsp;{:g})").format(cluster.name, cluster.redshift)
 
 
 def _purity(fields: Mapping[str, Any]) -> Markup:

@@ -32,6 +32,8 @@ class Step:
 def arithmetic(material: Material, reason: str) -> list[Step]:
     """Return the masses, line by line; `reason` explains why those that require kappa are missing."""
     summary, mass = material.summary, material.summary["mass"]
+    if summary["cluster"]["kpc_per_arcsec"] is None:
+        return []
     scale = float(summary["cluster"]["kpc_per_arcsec"])
     radius = APERTURE * scale
     inside, total = mass["n_gc_within_60arcsec"], summary["n_detected"]

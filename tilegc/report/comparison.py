@@ -111,7 +111,7 @@ def _sky_map(material: Material, values: Floats, title: str, unit: str) -> Figur
         interpolation="nearest",
     )
     handles = _contours(material, axes, np.isfinite(values))
-    sky_axes(axes, at.bounds, float(material.summary["cluster"]["kpc_per_arcsec"]))
+    sky_axes(axes, at.bounds, material.kpc_per_arcsec)
     style.colour_bar(figure, drawn, unit)
     style.map_legend(figure, handles)
     return figure
@@ -211,7 +211,7 @@ def residual(material: Material) -> Drawing | None:
         min(north, 1.08 * radius),
     )
     circle(axes, radius)
-    sky_axes(axes, bounds, float(material.summary["cluster"]["kpc_per_arcsec"]))
+    sky_axes(axes, bounds, material.kpc_per_arcsec)
     style.colour_bar(figure, drawn, "κ − β ρ")
     words = "Red: more convergence than the sources predict; blue: less."
     if radius < material.places[material.central].reach():

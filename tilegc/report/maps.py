@@ -215,7 +215,7 @@ def errors(material: Material, field: str) -> Drawing | None:
 
 
 def _kpc(material: Material) -> float:
-    return float(material.summary["cluster"]["kpc_per_arcsec"])
+    return material.kpc_per_arcsec
 
 
 def _covered(shape: tuple[int, ...], factor: int) -> Box:

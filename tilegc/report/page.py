@@ -17,7 +17,7 @@ from tilegc.report.arithmetic import SUN, Step, arithmetic
 from tilegc.report.audit import audit_rows, counted
 from tilegc.report.drawing import Drawn
 from tilegc.report.embedding import data_url
-from tilegc.report.law import likelihood_rows, ranking_rows, sensitivity_rows
+from tilegc.report.law_tables import likelihood_rows, ranking_rows, sensitivity_rows
 from tilegc.report.masked import HEAD as MASKED_HEAD
 from tilegc.report.masked import area_rows
 from tilegc.report.numbers import DASH, missing, plain, power, share, with_error, with_power
@@ -82,6 +82,7 @@ def page(material: Material, drawings: Mapping[str, Sequence[Drawn]]) -> str:
     summary = material.summary
     return environment.get_template("report.html.j2").render(
         cluster=material.config.cluster,
+        title=_title(material),
         summary=summary,
         lead=lead(material),
         audit=audit_rows(summary["audit"]),
@@ -127,6 +128,13 @@ def page(material: Material, drawings: Mapping[str, Sequence[Drawn]]) -> str:
     )
 
 
+def _title(material: Material) -> str:
+    """Return the page's title."""
+    if material.config.cluster.known:
+        return f"{material.config.cluster.name}: globular clusters and dark matter"
+    return "Compact sources in fields without a cluster"
+
+
 def _comparison_missing(material: Material) -> str | None:
     """Return the reason why there is no beta; None if there is one."""
     comparison = material.summary["comparison"]
@@ -152,7 +160,7 @@ def _key_numbers(material: Material) -> list[Row]:
         source, METHODS.get(relation.get("method", ""), "")
     )
     lens = mass["lens_within_60arcsec_msun"]
-    return [
+    counted = [
         Row("Sources detected", f"{summary['n_detected']:,}", "", "in the catalogue, all fields"),
         Row(
             "Sources inpainted",
@@ -160,6 +168,11 @@ def _key_numbers(material: Material) -> list[Row]:
             "",
             "in masked areas; mean over realisations",
         ),
+    ]
+    if not material.config.cluster.known:
+        return counted
+    return [
+        *counted,
         _row("Index b", _error(relation, "index"), "", index, no_index),
         _row("Amplitude A", _error(relation, "amplitude"), "", "κ at one source per arcsec²", no_index),
         _row("β", _power(comparison.get("beta")), beta, "κ = β ρ, fitted cell by cell", no_beta),

@@ -5,13 +5,15 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Final
 
+from tilegc.config import RunConfig
 from tilegc.engine import Engine
+from tilegc.phases.phase import Phase
 from tilegc.phases.planned import Planned, Step
 from tilegc.report import write_report
 from tilegc.run_folder import RunFolder, open_run
 from tilegc.schema import FILES
 
-__all__ = ["passes", "reported"]
+__all__ = ["REPORT", "passes", "reported"]
 
 FIGURES: Final = 22
 """Figures of one field, at most; every other field has three of its own."""
@@ -39,3 +41,6 @@ def reported(engine: Engine, folder: RunFolder) -> None:
     write_report(open_run(folder.path), engine)
     drawn = {figure.name for figure in figures.glob("*.png")}
     folder.claim(f"{FILES.figures}/{name}" for name in drawn - foreign)
+
+
+REPORT: Phase[object, RunConfig] = Phase(name="report", timing="report_s", passes=passes)

@@ -153,7 +153,7 @@ def sky_axes(axes: Axes, bounds: tuple[float, float, float, float], kpc_per_arcs
     bounds : tuple of float
         Lowest and highest xi, lowest and highest eta in arcsec.
     kpc_per_arcsec : float
-        Scale at the cluster.
+        Scale at the cluster; NaN: the bar is in arcsec.
     """
     west, east, south, north = bounds
     axes.set_xlim(east, west)
@@ -161,8 +161,9 @@ def sky_axes(axes: Axes, bounds: tuple[float, float, float, float], kpc_per_arcs
     axes.set_aspect("equal")
     axes.set_xlabel("east of the centre (arcsec)")
     axes.set_ylabel("north of the centre (arcsec)")
-    length = _round_length(0.25 * (east - west) * kpc_per_arcsec)
-    for plate in (_scale_bar(axes, length, length / kpc_per_arcsec), _compass()):
+    scale, unit = (1.0, "arcsec") if math.isnan(kpc_per_arcsec) else (kpc_per_arcsec, "kpc")
+    length = _round_length(0.25 * (east - west) * scale)
+    for plate in (_scale_bar(axes, f"{length:g} {unit}", length / scale), _compass()):
         plate.patch.set(
             facecolor="white", edgecolor="none", alpha=0.8, boxstyle="round,pad=0,rounding_size=0.3"
         )
@@ -170,11 +171,11 @@ def sky_axes(axes: Axes, bounds: tuple[float, float, float, float], kpc_per_arcs
         axes.add_artist(plate)
 
 
-def _scale_bar(axes: Axes, kpc: float, arcsec: float) -> AnchoredOffsetbox:
-    """Return a scale bar of this length, with its length in kpc above it."""
+def _scale_bar(axes: Axes, length: str, arcsec: float) -> AnchoredOffsetbox:
+    """Return a scale bar of this length, with its length in words above it."""
     bar = AuxTransformBox(axes.transData)
     bar.add_artist(Line2D([0, arcsec], [0, 0], color=style.INK, lw=1.6, solid_capstyle="butt"))
-    text = TextArea(f"{kpc:g} kpc", textprops={"fontsize": style.SMALL, "color": style.INK})
+    text = TextArea(length, textprops={"fontsize": style.SMALL, "color": style.INK})
     packed = VPacker(children=[text, bar], align="center", pad=0, sep=4)
     return AnchoredOffsetbox("lower left", pad=0.35, borderpad=0.5, child=packed)
 

@@ -149,7 +149,7 @@ def _contamination(axes: Axes, material: Material) -> list[Line2D]:
     contamination = material.summary["contamination"]
     if not contamination["per_kpc2"]:  # a logarithmic axis cannot show 0
         return []
-    area = float(material.summary["cluster"]["kpc_per_arcsec"]) ** 2
+    area = material.kpc_per_arcsec**2
     level, error = contamination["per_kpc2"] * area, (contamination["err"] or 0.0) * area
     axes.axhspan(
         max(level - error, 1e-3 * level), level + error, color=style.FAINT, alpha=0.35, lw=0, zorder=0
@@ -219,7 +219,7 @@ def shapes(material: Material) -> Drawing | None:
 def _radii(axes: Axes, material: Material, middle: Floats) -> None:
     """Set the range of radii, and label the upper axis in kpc."""
     axes.set_xlim(middle.min() / 1.3, middle.max() * 1.3)
-    scale = float(material.summary["cluster"]["kpc_per_arcsec"])
+    scale = material.kpc_per_arcsec
 
     def kpc(arcsec: ArrayLike) -> Floats:
         return np.asarray(arcsec, np.float64) * scale

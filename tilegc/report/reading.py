@@ -7,6 +7,7 @@ blocks.
 from __future__ import annotations
 
 import itertools
+import math
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import cached_property, partial
@@ -166,6 +167,12 @@ class Material:
     def summary(self) -> dict[str, Any]:
         """The content of summary.json."""
         return self.run.summary
+
+    @property
+    def kpc_per_arcsec(self) -> float:
+        """Scale at the cluster; NaN without one."""
+        scale = self.summary["cluster"]["kpc_per_arcsec"]
+        return math.nan if scale is None else float(scale)
 
     @cached_property
     def catalogue(self) -> QTable:

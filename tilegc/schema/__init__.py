@@ -4,14 +4,20 @@ from __future__ import annotations
 
 from tilegc.schema.arrays import ARRAYS, MAPS, SKY_GRID, Array
 from tilegc.schema.bits import MASK_MEANINGS, Bit, Flag, StarFlag
+from tilegc.schema.columns import Column
 from tilegc.schema.files import FILES, HERE, SKY_STORE, Files
-from tilegc.schema.tables import (
-    AUDIT,
+from tilegc.schema.sources import (
     CANDIDATES,
     COMPLETENESS,
     COMPLETENESS_COLUMNS,
-    CONTAMINATION,
     INPAINTED,
+    SURROUNDINGS,
+    artificial_columns,
+    photometry_columns,
+)
+from tilegc.schema.tables import (
+    AUDIT,
+    CONTAMINATION,
     MASKED,
     MASSES,
     METHODS,
@@ -25,9 +31,6 @@ from tilegc.schema.tables import (
     SHAPE,
     STARS,
     STUDY_MASK,
-    Column,
-    artificial_columns,
-    photometry_columns,
 )
 from tilegc.schema.versions import SCHEMA_VERSION, VERSION
 
@@ -59,6 +62,7 @@ __all__ = [
     "SKY_STORE",
     "STARS",
     "STUDY_MASK",
+    "SURROUNDINGS",
     "VERSION",
     "Array",
     "Bit",

@@ -62,6 +62,13 @@ ARRAYS: Final = (
         "",
         "calibrated: local over expected noise at the cells' centres",
     ),
+    Array(
+        "confusion",
+        ("patch_y", "patch_x"),
+        "float64",
+        "",
+        "calibrated: scatter of the detection map between the sources over the local noise, in patches of 64 px",
+    ),
     Array("light", ("y", "x"), "float32", "nJy", "sum of the bands, nJy per pixel; NaN: no data"),
     Array("density", ("y", "x"), "float32", "arcsec-2", "local density of detected sources"),
     Array("density_error", ("y", "x"), "float32", "arcsec-2", "its Poisson error"),

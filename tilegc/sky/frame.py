@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import Self
 
@@ -24,5 +25,7 @@ class ClusterFrame:
     @classmethod
     def of(cls, cluster: config.Cluster, settings: config.Cosmology) -> Self:
         """Return the frame of the run file's cluster in its cosmology."""
+        if not cluster.known:
+            return cls(ra=math.nan, dec=math.nan, kpc_per_arcsec=math.nan)
         scale = kpc_per_arcsec(cosmology(settings), cluster.redshift)
         return cls(ra=cluster.ra, dec=cluster.dec, kpc_per_arcsec=scale)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -24,7 +25,9 @@ def cosmology(settings: config.Cosmology) -> FlatLambdaCDM:
 
 
 def kpc_per_arcsec(cosmo: FlatLambdaCDM, z: float) -> float:
-    """Return the proper length that one arcsec spans at redshift z, kpc (4.921 at 0.348 by default)."""
+    """Return the proper length that one arcsec spans at redshift z, kpc (4.921 at 0.348 by default); NaN of NaN."""
+    if math.isnan(z):
+        return math.nan
     return float(1.0 / cosmo.arcsec_per_kpc_proper(z).to_value(units.arcsec / units.kpc))
 
 

@@ -11,16 +11,17 @@ from tilegc.filter.detection_map import EXPECTED
 from tilegc.images.psfs import BandPsf
 from tilegc.phases.context import Context
 from tilegc.phases.partials import Table
+from tilegc.phases.phase import Phase
 from tilegc.phases.planned import Planned, Step
 from tilegc.sky import SkyGrid
-from tilegc.skygrid import crowding
+from tilegc.skygrid import crowding, products
 from tilegc.skygrid.cells import CELLS, add_up, field_of_centre
 from tilegc.skygrid.galaxies import galaxy_discs
 from tilegc.skygrid.galaxy_light import galaxy_light, whole_light
 from tilegc.skygrid.lens_models import APERTURE, LensModels, realisations
 from tilegc.skygrid.results import Gridded
 
-__all__ = ["gridded", "passes"]
+__all__ = ["SKY_GRID", "gridded", "passes"]
 
 
 def passes(planned: Planned) -> Iterator[Step]:
@@ -89,3 +90,8 @@ def gridded(
         light=light,
         range_maps=range_maps,
     )
+
+
+SKY_GRID: Phase[object, RunConfig] = Phase(
+    name="sky grid", timing="compare_s", passes=passes, summarise=products.summarise
+)

@@ -72,10 +72,12 @@ def _description(run: Run, fields: list[dict[str, Any]]) -> dict[str, Any]:
     cluster, summary = run.config.cluster, run.summary
     largest = max(fields, key=lambda field: field["n_sources"])
     return {
-        "title": summary["cluster"]["name"],
+        "title": summary["cluster"]["name"] or "Field without a cluster",
         "recipe": run.config.recipe,
         "centre": [cluster.ra, cluster.dec],
-        "kpc_per_arcsec": kpc_per_arcsec(cosmology(run.config.cosmology), cluster.redshift),
+        "kpc_per_arcsec": kpc_per_arcsec(cosmology(run.config.cosmology), cluster.redshift)
+        if cluster.known
+        else None,
         "first": largest["name"],
         "fields": fields,
     }

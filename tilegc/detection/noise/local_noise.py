@@ -57,7 +57,7 @@ EMPTIEST = 0.25
 
 def maps_of(recipe: str) -> tuple[str, ...]:
     """Return the arrays that are measured with a recipe."""
-    return (*MAPS, "noise_factor") if recipe == "calibrated" else MAPS
+    return (*MAPS, "noise_factor", "confusion") if recipe == "calibrated" else MAPS
 
 
 def local_noise(

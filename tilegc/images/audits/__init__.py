@@ -54,7 +54,7 @@ def audit(
     ]
     if centre is not None:
         lines += lens_lines(config.cluster, centre[0], samples[centre[0].name].light, kappa)
-    else:
+    elif config.cluster.known:
         lines += _outside(config, sources)
     if kappa is not None:
         weak = config.convergence is not None and config.convergence.weak_lensing
@@ -66,6 +66,8 @@ def _field_of_centre(
     config: RunConfig, sources: Sequence[FieldSource]
 ) -> tuple[FieldSource, float, float] | None:
     """Return the field that holds the cluster's centre, and its pixel (y, x); None where none does."""
+    if not config.cluster.known:
+        return None
     for source in sources:
         y, x = (float(v) for v in world_to_pixel(source.wcs, config.cluster.ra, config.cluster.dec))
         height, width = source.shape

@@ -91,6 +91,7 @@ def mask_growth(
     growth: tuple[float, ...] = GROWTH,
     *,
     tile: int | None = None,
+    check: bool = True,
     progress: Progress | None = None,
 ) -> QTable:
     """Count the sources and the good area of a finished run again, with its mask grown.
@@ -103,6 +104,8 @@ def mask_growth(
         Pixels by which bits 4, 8, 16, 32 and 64 are grown.
     tile : int, optional
         Side of the tiles, which does not affect the result; by default that of the run.
+    check : bool
+        Whether the run's files are first compared with its manifest.
     progress : Progress, optional
         Display of the progress.
 
@@ -123,7 +126,7 @@ def mask_growth(
         raise ConfigError(
             f"--growth {','.join(f'{pixels:g}' for pixels in growth)}: give pixels from 0 to {MOST:g}, each once"
         )
-    run = directory if isinstance(directory, Run) else open_run(directory)
+    run = directory if isinstance(directory, Run) else open_run(directory, check=check)
     if run.manifest.get("state") != "done":
         raise RunFolderError(
             f"{run.path}: the run is not finished (state: {run.manifest.get('state')}); "

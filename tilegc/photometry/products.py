@@ -1,0 +1,25 @@
+"""Products of the phase `photometry`: the depth of every band; its columns are those of the catalogue."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from tilegc.phases.output import Output, Part, null
+from tilegc.phases.phase import Results
+from tilegc.photometry.catalogue import typical_depth
+from tilegc.photometry.results import Measured
+
+__all__ = ["summarise"]
+
+
+def summarise(out: Output, results: Results) -> Part:
+    """Return the depth of every band of every field; None where photometry is off."""
+    return Part(fields={name: {"photometry": _depths(out, results, name)} for name in out.context.names})
+
+
+def _depths(out: Output, results: Results, name: str) -> dict[str, Any] | None:
+    if out.config.photometry_settings is None:
+        return None
+    bands = out.context.source(name).band_names
+    depth = typical_depth(results[Measured].candidates, name, bands)
+    return {band: {"mag_5sigma": null(value)} for band, value in depth.items()}
