@@ -166,19 +166,37 @@ def _of_image(name: str, image: str, workers: int, memory: int, scratch: str) ->
         "name": "worker",
         "image": image,
         "args": [
-            "dask", "worker", "--name", "$(DASK_WORKER_NAME)", "--nthreads", "1", "--memory-limit", str(memory),
-            "--local-directory", scratch, "--dashboard-address", f":{WORKER_PORT}", "--death-timeout", "120",
+            "dask",
+            "worker",
+            "--name",
+            "$(DASK_WORKER_NAME)",
+            "--nthreads",
+            "1",
+            "--memory-limit",
+            str(memory),
+            "--local-directory",
+            scratch,
+            "--dashboard-address",
+            f":{WORKER_PORT}",
+            "--death-timeout",
+            "120",
         ],
         "env": variables,
         "ports": [_port("http-dashboard", WORKER_PORT)],
         "resources": {"requests": {"cpu": "1", "memory": limit}, "limits": {"cpu": "1", "memory": limit}},
-    }  # fmt: skip
+    }
     scheduler = {
         "name": "scheduler",
         "image": image,
         "args": [
-            "dask", "scheduler", "--host", "0.0.0.0", "--port", str(SCHEDULER_PORT),  # noqa: S104  (in a pod)
-            "--dashboard-address", f":{DASHBOARD_PORT}",
+            "dask",
+            "scheduler",
+            "--host",
+            "0.0.0.0",  # noqa: S104  (in a pod)
+            "--port",
+            str(SCHEDULER_PORT),
+            "--dashboard-address",
+            f":{DASHBOARD_PORT}",
         ],
         "env": [
             *variables,
@@ -193,7 +211,7 @@ def _of_image(name: str, image: str, workers: int, memory: int, scratch: str) ->
             "periodSeconds": 20,
         },
         "resources": {"requests": {"cpu": "1", "memory": "1Gi"}, "limits": {"memory": "4Gi"}},
-    }  # fmt: skip
+    }
     return {
         "apiVersion": "kubernetes.dask.org/v1",
         "kind": "DaskCluster",

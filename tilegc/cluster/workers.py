@@ -114,7 +114,7 @@ class Workers:
             if isinstance(problem, Exception):
                 raise InputError(
                     f"{self.name}: worker {label(names.get(address, {}), address)} cannot look at the run's folder "
-                    f"({one_line(problem)}); end it, or mend it"
+                    f"({one_line(problem)}); stop it, or fix it"
                 )
             if problem is not None:
                 raise InputError(

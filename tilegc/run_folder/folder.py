@@ -17,7 +17,7 @@ from tilegc.places import Place, files_below, is_remote, place, reach
 from tilegc.redaction import redact, redacted
 from tilegc.run_folder import manifest as manifests
 from tilegc.run_folder.layout import links_in, map_name, psf_name, remove, remove_leftovers
-from tilegc.run_folder.ledger import SEGMENT, Ledger
+from tilegc.run_folder.ledger import SEGMENT, SET_ASIDE, Ledger
 from tilegc.run_folder.lock import is_held, lock
 from tilegc.run_folder.manifest import Manifest
 from tilegc.run_folder.resuming import not_as_left, require_same
@@ -111,7 +111,7 @@ class RunFolder:
         if not (resume or overwrite):
             now = "works in it now" if is_held(path) else f"was begun in it (state: {found.get('state')})"
             raise RunFolderError(
-                f"{path}: a run {now}; give --resume to go on with it, or --overwrite to begin anew"
+                f"{path}: a run {now}; give --resume to continue it, or --overwrite to start over"
             )
         return True
 
@@ -125,7 +125,7 @@ class RunFolder:
         resume: bool = False,
         overwrite: bool = False,
     ) -> Iterator[RunFolder]:
-        """Begin a run, or go on with one, and hold the folder's lock as long as the context lasts.
+        """Begin or continue a run, and hold the directory's lock as long as the context lasts.
 
         If the run ends in an `InputError` before one planned pass was complete, and was begun here and now,
         all that it wrote is removed: bad input leaves nothing behind.
@@ -226,9 +226,18 @@ class RunFolder:
         self.manifest = {**found, "files": claimed, "products": {**found["products"], **drawn}}
         self._save()
 
+    def set_aside(self) -> dict[str, list[str]]:
+        """Return the tiles that failed for their data and count as masked, by pass."""
+        return {
+            name.removesuffix(SET_ASIDE): sorted(self.ledger.done(name))
+            for name in self.ledger.passes
+            if name.endswith(SET_ASIDE)
+        }
+
     def pause(self, until: str) -> None:
         """Record that the run stops here because it was asked to; `resume` continues it."""
         self.manifest["until"] = until
+        self.manifest["set_aside"] = self.set_aside()
         self._end("stopped")
         self._finished = True
 
@@ -238,6 +247,7 @@ class RunFolder:
         self.manifest["products"] = manifests.digests(self.path, self.manifest["fields"], beside)
         self.manifest["timing"] = dict(timing or {})
         self.manifest["until"] = None
+        self.manifest["set_aside"] = self.set_aside()
         self._end("done")
         self._finished = True
 
@@ -287,9 +297,9 @@ class RunFolder:
         self.ledger = Ledger(self.path / FILES.ledger, found["fingerprint"])
 
     def require_stores(self, tell: Callable[[str], None] | None = None) -> None:
-        """Compare what the ledger has marks of with what is on the disk.
+        """Compare the files that the ledger has marks of with the disk.
 
-        What a mark stands for and is no longer as it was written loses its mark, and is done again.
+        Files that are not as they were written lose their marks, so that their tiles are computed again.
 
         Parameters
         ----------

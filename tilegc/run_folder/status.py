@@ -43,7 +43,7 @@ class Status:
     since: str | None
     """When a run that is stalled or stopped last moved or showed signs of life, UTC, where that is known."""
     heartbeat: Heartbeat | None
-    """The last sign of life of a run that has not ended by itself."""
+    """The last sign of life of a run that has not ended normally."""
     error: str | None
     """What it failed of, one line."""
     recipe: str
