@@ -211,7 +211,7 @@ KEYS = {
     "tile 0": ({"tiles.size": 0}, r"tiles\.size.*greater than or equal to 1"),
     "a recipe to come": ({"recipe": "best"}, r"recipe.*'best' is unknown.*diego2026"),
     "no recipe": ({"recipe": None}, r"recipe: required"),
-    "no cluster": ({"cluster": None}, r"cluster: required"),
+    "no cluster": ({"cluster": None}, r"convergence: needs a cluster"),
     "no field": ({"fields": []}, r"fields"),
     "neither bands nor store": ({"fields.0.bands": None}, r"fields\.0: give either bands or store"),
     "a field twice": ({"fields.1.name": "a"}, r"fields: .*'a'"),
