@@ -206,7 +206,7 @@ def detect(source: Source, directory: str | Place | None = None, **options: Any)
 def _say_compiled(seconds: float, tell: Callable[[str], None] | None) -> None:
     """Say what compiling has cost, if it was anything that a user may have waited for."""
     if seconds >= 1.0:
-        line = f"kernels compiled: {seconds:.0f} s of work in this run, none in the next ones of this installation"
+        line = f"compiled the kernels ({seconds:.0f} s, once per installation)"
         log.info("%s", line)
         if tell is not None:
             tell(line)

@@ -37,5 +37,5 @@ def test_the_user_is_told_once_it_matters() -> None:
     running._say_compiled(0.4, told.append)
     assert told == []
     running._say_compiled(24.6, told.append)
-    assert told == ["kernels compiled: 25 s of work in this run, none in the next ones of this installation"]
+    assert told == ["compiled the kernels (25 s, once per installation)"]
     running._say_compiled(24.6, None)
