@@ -331,8 +331,8 @@ def ingest_only(
 def default_directory(source: Source) -> Place:
     """Return where a run goes if nothing is said: `<run file's stem>-run` beside the run file."""
     if isinstance(source, RunConfig):
-        raise InputError("a run file given as a value has no place of its own: give a directory")
+        raise InputError("a configuration that is not read from a file needs a directory")
     path = place(source) if is_url(source) else Path(str(source))
     if not path.name:
-        raise ConfigError("no run file is named: give its path")
+        raise ConfigError("no run file; give its path")
     return path.with_name(f"{path.stem}-run")

@@ -84,7 +84,9 @@ def jobs(
     system, compute = wanted.system, wanted.compute
     name = f"--cluster {system}"
     if shutil.which(SYSTEMS[system]) is None:
-        raise ConfigError(f"{name}: {SYSTEMS[system]} is not here; run this where jobs are submitted from")
+        raise ConfigError(
+            f"{name}: {SYSTEMS[system]} not found; run this on a host from which jobs are submitted"
+        )
     try:
         from tilegc.cluster.queues import CLUSTERS  # noqa: PLC0415  (an extra)
     except ImportError:

@@ -70,7 +70,7 @@ def pods(workers: int, memory: int, compute: Compute) -> Iterator[Workers]:
         except Exception as error:  # noqa: BLE001  (of kr8s, httpx, the operator)
             _remove(KubeCluster, spec["metadata"]["name"])
             raise InputError(
-                f"{name}: {type(error).__name__}: {one_line(error)}; `kubectl get daskclusters,pods` tells more"
+                f"{name}: {type(error).__name__}: {one_line(error)}; see `kubectl get daskclusters,pods`"
             ) from None
         differences = require_same_software(client, name)
         log.info("kubernetes: %s, dashboard at %s", spec["metadata"]["name"], client.dashboard_link)
@@ -147,7 +147,7 @@ def _read(path: Path) -> dict[str, Any]:
     try:
         if found["kind"] != "DaskCluster":
             raise ConfigError(
-                f"compute.kubernetes.manifest: {path} is a {found['kind']}, a DaskCluster is meant"
+                f"compute.kubernetes.manifest: {path} is a {found['kind']}, expected a DaskCluster"
             )
         _ = found["spec"]["worker"], found["spec"]["scheduler"]["service"]["selector"]
     except (KeyError, TypeError):

@@ -86,7 +86,7 @@ class RunFolder:
             If the path is a file, or holds something else than a run, or a run and no flag was given.
         """
         if resume and overwrite:
-            raise ConfigError("--resume and --overwrite: give one of them")
+            raise ConfigError("--resume and --overwrite exclude each other; give only one")
         path = self.path
         if is_remote(path):
             if not reach(path):
@@ -94,7 +94,7 @@ class RunFolder:
         elif not os.path.lexists(path):
             return False
         if not path.is_dir():
-            raise RunFolderError(f"{path}: is not a folder; choose another name with -o")
+            raise RunFolderError(f"{path}: is not a directory; choose another name with -o")
         found = manifests.read(path)
         if overwrite and manifests.is_damaged(path):
             raise RunFolderError(
@@ -106,10 +106,10 @@ class RunFolder:
             if all(entry.name.startswith(parts) for entry in path.iterdir()):
                 return False
             raise RunFolderError(
-                f"{path}: holds other files and no run of tilegc; choose another folder, it is left as it is"
+                f"{path}: is not a tilegc run directory; nothing was changed. Choose an empty directory"
             )
         if not (resume or overwrite):
-            now = "works in it now" if is_held(path) else f"was begun in it (state: {found.get('state')})"
+            now = "is using it" if is_held(path) else f"was started in it (state: {found.get('state')})"
             raise RunFolderError(
                 f"{path}: a run {now}; give --resume to continue it, or --overwrite to start over"
             )
@@ -385,6 +385,6 @@ def _make(path: Place) -> list[Path]:
         path.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise RunFolderError(
-            f"{path}: cannot be made ({error.strerror}); choose another folder with -o"
+            f"{path}: cannot be created ({error.strerror}); choose another folder with -o"
         ) from None
     return absent
