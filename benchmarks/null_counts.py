@@ -1,7 +1,8 @@
 """`python -m benchmarks.null_counts`: noise peaks that null maps predict, against those that are there.
 
 Clusters are simulated twice with the same noise, once with sources and once without (the difference of the two
-images is what the sources are). Null maps are made of the first alone. What they predict is held against
+images is what the sources are). Null maps are made from the first alone, with the noise of the recipe: expected pixel
+by pixel with `calibrated`. Their prediction is compared with
 
 - the peaks of the map without sources, on the same good pixels: noise alone, nothing else;
 - the peaks of the map with sources that no compact object or galaxy lies within 2 px of, as a catalogue has them
@@ -21,17 +22,17 @@ from unittest.mock import patch
 import numpy as np
 from scipy.spatial import cKDTree
 
-from benchmarks.recipes import masked_setup, setup_of
+from benchmarks.recipes import configured, masked_setup, setup_of
 from tilegc import config as run_file
 from tilegc.detection import purity, threshold
 from tilegc.detection.noise import global_noise as noise
 from tilegc.detection.noise import local_noise
-from tilegc.filter.detection_map import band_response
+from tilegc.filter.detection_map import EXPECTED, band_response
 from tilegc.io import store
 from tilegc.io.probe import probe_field
 from tilegc.io.tables import read_parquet
-from tilegc.kernels.lattice import bilinear_at
-from tilegc.kernels.peaks import classify
+from tilegc.kernels.lattice import bilinear
+from tilegc.kernels.peaks import classify, local_maxima, settle
 from tilegc.simulation import scene, simulate
 
 EDGES = np.array([3.0, 3.5, 4.0, 4.5, 5.0, 5.5, 6.0])
@@ -53,13 +54,16 @@ def without_sources(folder: Path, preset: str, seed: int) -> None:
         simulate(folder, preset=preset, seed=seed)
 
 
-def counted(preset: str, seed: int) -> list[tuple[str, np.ndarray, np.ndarray, np.ndarray, np.ndarray]]:
+def counted(
+    preset: str, seed: int, recipe: str
+) -> list[tuple[str, np.ndarray, np.ndarray, np.ndarray, np.ndarray]]:
     """Return name, predicted peaks with and without room for sources, and both true counts, field by field."""
     with tempfile.TemporaryDirectory() as place:
         folder = Path(place)
         simulate(folder / "sky", preset=preset, seed=seed)
         without_sources(folder / "noise", preset, seed)
-        context, config = setup_of(run_file.load(folder / "sky" / "run.yaml"), folder)
+        source = configured(folder / "sky" / "run.yaml", {"recipe": recipe})
+        context, config = setup_of(source, folder)
         _, filtering = masked_setup(context, config)
         local = local_noise.local_noise(
             context, config.detect.exclusion_radius, noise.noise(context), filtering
@@ -85,7 +89,7 @@ def counted(preset: str, seed: int) -> list[tuple[str, np.ndarray, np.ndarray, n
                     for a, b in itertools.pairwise(EDGES)
                 ]
             )
-            alone = noise_alone(field, filtering[name], probe_field(empty.fields[index]), here)
+            alone = noise_alone(config, field, filtering[name], probe_field(empty.fields[index]), here)
             on = found["field"] == index
             kind = np.asarray(truth["kind"]).astype(str)
             places = np.column_stack([np.asarray(truth["y"], float), np.asarray(truth["x"], float)])
@@ -97,17 +101,26 @@ def counted(preset: str, seed: int) -> list[tuple[str, np.ndarray, np.ndarray, n
         return rows
 
 
-def noise_alone(field, filtering, source, local) -> np.ndarray:
+def noise_alone(config, field, filtering, source, local) -> np.ndarray:
     """Return the signal-to-noise of the peaks that a field without sources has on the same good pixels."""
     box = field.source.box
     sci = store.read_window(source, "", ("sci",), box)["sci"].values
     flags, bits = (store.read(field.store, name, box) for name in ("flags", "mask"))
     total = sum(band_response(filtering, band, sci[band], flags) for band in range(len(sci)))
-    ratio = total / bilinear_at(local.values, *np.indices(box.shape).reshape(2, -1)).reshape(box.shape)
+    level = bilinear(local.map.lattice, box)
+    if local.map.expected:
+        level *= store.read(field.store, EXPECTED, box)
+    with np.errstate(invalid="ignore", divide="ignore"):
+        ratio = np.ascontiguousarray(total / level, np.float32)
     allowed = (bits == 0) & np.isfinite(ratio)
+    closed = (False,) * 4
+    if config.recipe == "calibrated":
+        allowed &= local_maxima(ratio, closed)
     whole = (slice(0, box.shape[0]), slice(0, box.shape[1]))
-    found = classify(ratio, allowed, EDGES[0], 3.0, (False,) * 4, whole)
-    return found.value[found.decided]
+    radius = config.detect.exclusion_radius
+    found = classify(ratio, allowed, EDGES[0], radius, closed, whole)
+    kept = settle(found.y, found.x, found.value, found.decided, radius)
+    return found.value[kept]
 
 
 def judge(predicted: np.ndarray, true: np.ndarray) -> list[str]:
@@ -125,6 +138,7 @@ def main() -> None:
     options = argparse.ArgumentParser(prog="python -m benchmarks.null_counts", description=main.__doc__)
     options.add_argument("--preset", default="small")
     options.add_argument("--seeds", type=int, nargs="+", default=[1, 2, 3])
+    options.add_argument("--recipe", default="calibrated", choices=("calibrated", "diego2026"))
     given = options.parse_args()
     print(
         "predicted/true, ! where it does not pass".ljust(26),
@@ -132,7 +146,7 @@ def main() -> None:
     )
     sums: dict[str, list[np.ndarray]] = {}
     for seed in given.seeds:
-        for name, *arrays_ in counted(given.preset, seed):
+        for name, *arrays_ in counted(given.preset, seed, given.recipe):
             for label, predicted, true in (("noise alone", *arrays_[:2]), ("not near objects", *arrays_[2:])):
                 print(f"seed {seed} {name} {label}".ljust(26), *judge(predicted, true))
                 both = sums.setdefault(f"all {name} {label}", [np.zeros(6), np.zeros(6, int)])

@@ -92,7 +92,7 @@ def profile_of(
     >>> found.annuli["n"], found.cored.error("slope")  # doctest: +SKIP
     """
     if not (0 < cell < np.inf and 0 < resolution < np.inf):
-        raise ConfigError("profile_of: cell and resolution are finite lengths above 0 arcsec")
+        raise ConfigError("profile_of: cell and resolution must be finite and above 0 arcsec")
     _check_edges(edges)
     ra, dec = _positions(ra, dec)
     _check_centre(centre)
@@ -102,15 +102,16 @@ def profile_of(
     if not near.any():
         raise ConfigError(
             f"profile_of: no source within {FARTHEST:g} degrees of centre ({centre[0]:g}, {centre[1]:g}); "
-            "give (ra, dec) of the middle, degrees"
+            "give (ra, dec) of the centre in degrees"
         )
     if footprint is None and not near.all():
         raise ConfigError(
-            f"profile_of: {(~near).sum()} sources lie farther than {FARTHEST:g} degrees from centre: give a footprint"
+            f"profile_of: {(~near).sum()} sources lie farther than {FARTHEST:g} degrees from the centre; give a "
+            "footprint"
         )
     xi, eta = xi[near], eta[near]
     if xi.size < 3 and footprint is None:
-        raise ConfigError(f"profile_of: {xi.size} sources span no area: give its footprint")
+        raise ConfigError(f"profile_of: {xi.size} sources span no area; give a footprint")
     corners = _corners(grid, xi, eta, footprint)
     inside = _within(corners, xi, eta) | (footprint is None)
     xi, eta = xi[inside], eta[inside]
@@ -144,13 +145,13 @@ def _positions(ra: ArrayLike, dec: ArrayLike) -> tuple[Floats, Floats]:
     try:
         x, y = (np.atleast_1d(np.asarray(axis, np.float64)) for axis in (ra, dec))
     except (TypeError, ValueError):
-        raise ConfigError("profile_of: ra and dec are numbers, degrees") from None
+        raise ConfigError("profile_of: ra and dec must be numbers, in degrees") from None
     if x.ndim != 1 or x.shape != y.shape:
         raise ConfigError(
-            f"profile_of: ra and dec are one list each, of one length, not {x.shape} and {y.shape}"
+            f"profile_of: ra and dec must be lists of equal length, got {x.shape} and {y.shape}"
         )
     if not x.size:
-        raise ConfigError("profile_of: the catalogue is empty: give a source or more")
+        raise ConfigError("profile_of: the catalogue is empty; give at least one source")
     bad = ~(np.isfinite(x) & np.isfinite(y))
     if bad.any():
         raise ConfigError(
@@ -170,7 +171,7 @@ def _check_centre(centre: tuple[float, float]) -> None:
         np.isfinite(values).all() and -180 <= values[0] <= 360 and abs(values[1]) <= 90
     ):
         raise ConfigError(
-            f"profile_of: centre is (ra, dec) in degrees, ra from -180 to 360 and dec from -90 to 90, not {centre}"
+            f"profile_of: centre must be (ra, dec) in degrees, ra from -180 to 360 and dec from -90 to 90, not {centre}"
         )
 
 
@@ -178,9 +179,9 @@ def _check_edges(edges: Sequence[float]) -> None:
     """Refuse edges of annuli that do not rise from 0 or more."""
     values = np.asarray(edges, np.float64)
     if values.ndim != 1 or values.size < 2 or not np.isfinite(values).all() or values[0] < 0:
-        raise ConfigError("profile_of: edges are two radii or more, 0 or above, arcsec")
+        raise ConfigError("profile_of: edges must be at least two radii of 0 arcsec or more")
     if (np.diff(values) <= 0).any():
-        raise ConfigError("profile_of: each of edges must be larger than the one before")
+        raise ConfigError("profile_of: edges must increase")
 
 
 def _corners(grid: SkyGrid, xi: Floats, eta: Floats, footprint: ArrayLike | None) -> Floats:
@@ -189,7 +190,7 @@ def _corners(grid: SkyGrid, xi: Floats, eta: Floats, footprint: ArrayLike | None
         return np.asarray(places[ConvexHull(places).vertices])
     given = np.asarray(footprint, np.float64)
     if given.ndim != 2 or given.shape[1] != 2 or len(given) < 3 or not np.isfinite(given).all():
-        raise ConfigError("profile_of: footprint is three corners (ra, dec) or more, in degrees")
+        raise ConfigError("profile_of: footprint must have at least three corners (ra, dec) in degrees")
     return np.column_stack(grid.offsets(given[:, 0], given[:, 1]))
 
 

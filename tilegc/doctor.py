@@ -135,7 +135,7 @@ def _kernels() -> str:
     light[32, 32] = 1.0
     _, detection = filter_maps(light, np.ones(light.shape, bool), params)
     if int(np.argmax(detection)) != 32 * 64 + 32:
-        raise RuntimeError("the filter's peak is not on the source: reinstall numba")
+        raise RuntimeError("the peak of the filtered map is not on the source; reinstall numba")
     spent = compile_seconds() - before
     how = f"compiled now, {spent:.1f} s" if spent else "from the cache on disk"
     return f"a point source of 1 nJy peaks at {detection[32, 32]:.3f} nJy in the detection map; {how}"
@@ -152,7 +152,7 @@ def _store() -> str:
         store.create(path, arrays(["light"]), shape=(100, 100), bands=(), shard=100, attrs={})
         store.write(path, "light", Box(0, 0, 100, 100), values)
         if not np.array_equal(store.read(path, "light", Box(0, 0, 100, 100)), values):
-            raise RuntimeError("what was read is not what was written: reinstall zarr and numcodecs")
+            raise RuntimeError("the data read back differ from those written; reinstall zarr and numcodecs")
     return "written and read back"
 
 
@@ -165,7 +165,7 @@ def _cluster() -> str:
             "doctor", _square, [Unit(str(n), 1, n) for n in range(4)], combine=_plus
         )
     if total != 14:
-        raise RuntimeError(f"one worker gave {total} for 14")
+        raise RuntimeError(f"a worker returned {total} instead of 14")
     return "one worker started, worked and left"
 
 

@@ -6,6 +6,7 @@ Every message is one line: what is wrong, in which file or key, and what to do a
 from __future__ import annotations
 
 import errno
+from collections.abc import Iterable
 
 from tilegc.redaction import redact
 
@@ -88,9 +89,24 @@ class InputChangedError(RunFailedError):
 
 
 class TilesFailedError(RunFailedError):
-    """Some tiles of a pass failed after all retries; the others are finished and recorded."""
+    """Some tiles of a pass failed after all retries; the others are finished and recorded.
+
+    Parameters
+    ----------
+    message : object
+        One line.
+    memory : iterable of str
+        Keys of the tiles that ran out of memory.
+    data : iterable of str
+        Keys of those on whose pixels the rule raised, every time.
+    """
 
     exit_code = 3
+
+    def __init__(self, message: object = "", *, memory: Iterable[str] = (), data: Iterable[str] = ()) -> None:
+        super().__init__(message)
+        self.memory = frozenset(memory)
+        self.data = frozenset(data)
 
 
 def disk_full(error: BaseException) -> DiskFullError | None:

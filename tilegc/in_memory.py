@@ -121,9 +121,9 @@ def _checked(
 ) -> tuple[dict[str, np.ndarray], dict[str, dict[str, np.ndarray]]]:
     """Return the bands, and their errors and weights by kind, as float32; raise InputError if they do not agree."""
     if not (np.isreal(scale) and np.isfinite(scale) and scale > 0):
-        raise InputError(f"scale: {scale!r} is no pixel side: give arcsec above 0")
+        raise InputError(f"scale: {scale!r} must be a positive number of arcsec")
     if not bands:
-        raise InputError("bands: none given: give one array or more by name")
+        raise InputError("bands: empty; give at least one array by name")
     sci = {name: _image(f"band {name!r}", values) for name, values in bands.items()}
     images_of = {
         kind: {name: _image(f"{kind} of band {name!r}", values) for name, values in images.items()}
@@ -132,7 +132,7 @@ def _checked(
     for kind, images in images_of.items():
         if unknown := [name for name in images if name not in sci]:
             raise InputError(
-                f"{kind}: {unknown[0]!r} is none of the bands ({', '.join(sci)}); name one of them"
+                f"{kind}: {unknown[0]!r} is not one of the bands ({', '.join(sci)}); name one of them"
             )
     shape = next(iter(sci.values())).shape
     for what, images in (("band", sci), *((f"{kind} of band", images) for kind, images in images_of.items())):
@@ -156,7 +156,7 @@ def _image(what: str, values: npt.ArrayLike) -> np.ndarray:
 def _config(recipe: str, sections: Mapping[str, object]) -> DetectionConfig:
     """Return the settings of the phases that make a catalogue."""
     if unknown := [name for name in sections if name not in {"mask", "filter", "detect"}]:
-        raise InputError(f"{unknown[0]}: no section that detection knows; give mask, filter or detect")
+        raise InputError(f"{unknown[0]}: not a section of the detection settings; use mask, filter or detect")
     return detection_settings({"recipe": recipe, **sections}, source="detect_in")
 
 

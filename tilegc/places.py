@@ -136,9 +136,9 @@ def opened(path: str | Place) -> Iterator[BinaryIO]:
     except FileNotFoundError:
         raise InputError(f"{path}: no such file; correct its path in the run file") from None
     except IsADirectoryError:
-        raise InputError(f"{path}: is a folder, a file is meant") from None
+        raise InputError(f"{path}: is a directory; expected a file") from None
     except PermissionError:
-        raise InputError(f"{path}: may not be read; change its permissions") from None
+        raise InputError(f"{path}: permission denied; change its permissions") from None
     except (ImportError, NotImplementedError) as error:
         raise InputError(_absent(str(path), error)) from None
     except ValueError as error:
@@ -231,7 +231,7 @@ def create(path: Place, content: bytes) -> None:
         if not _refused(error):
             raise
         if path.read_bytes() != content:
-            raise FileExistsError(f"{path}: there is one already") from error
+            raise FileExistsError(f"{path}: already exists") from error
 
 
 def _refused(error: BaseException | None) -> bool:

@@ -90,7 +90,7 @@ def read_truth(path: str) -> QTable:
     if absent or not any(name.startswith("flux_") for name in table.colnames):
         lacks = ", ".join(absent or ["flux_<band>"])
         raise InputError(
-            f"{path}: no truth table of `tilegc simulate`, it lacks {lacks}; correct or leave out truth"
+            f"{path}: not a truth table of `tilegc simulate`: it lacks {lacks}; correct or leave out truth"
         )
     return table
 

@@ -143,7 +143,7 @@ def predict(
         not for a run like this and `extrapolate` is not set.
     """
     if not resolution > 0:
-        raise ConfigError(f"--resolution {resolution:g}: a smoothing length above 0 arcsec is meant")
+        raise ConfigError(f"--resolution {resolution:g}: expected a smoothing length above 0 arcsec")
     target, known = (one if isinstance(one, Run) else open_run(one) for one in (run, calibration))
     if not target.config.cluster.known:
         raise ConfigError(
@@ -151,9 +151,11 @@ def predict(
             "{name, redshift, ra, dec}"
         )
     if known.config.convergence is None:
-        raise RunFolderError(f"{known.path}: its run file names no convergence map: it calibrates nothing")
+        raise RunFolderError(
+            f"{known.path}: the run has no convergence map and cannot be used as calibration"
+        )
     if target.path.resolve() == known.path.resolve():
-        raise ConfigError(f"--calibration {known.path}: a run cannot calibrate itself; name another run")
+        raise ConfigError(f"--calibration {known.path}: a run cannot calibrate itself; give another run")
     law, method, n_range = _law(known)
     reference = known.config.convergence.reference_redshift
     source = reference if source_redshift is None else source_redshift
@@ -210,12 +212,14 @@ def _law(known: Run) -> tuple[KappaLaw, str, tuple[float, float]]:
     """Return the calibration's law, how it was fitted, and the counts per arcsec^2 at which it was measured."""
     found = known.summary["relation"]
     if found is None or found["index"] is None:
-        raise RunFolderError(f"{known.path}: it found no relation of counts and kappa: it calibrates nothing")
+        raise RunFolderError(
+            f"{known.path}: the run has no relation of counts and kappa and cannot be used as calibration"
+        )
     bins = known.relation
     filled = (np.asarray(bins["bin"]) >= 0) & (np.asarray(bins["n_boxes"]) >= BIN_FILLED)
     if not filled.any():
         raise RunFolderError(
-            f"{known.path}: no bin of its relation has {BIN_FILLED} boxes: at which counts its law holds is not known"
+            f"{known.path}: no bin of its relation has {BIN_FILLED} boxes: the range of its law is unknown"
         )
     n_range = float(bins["n_lo"].value[filled].min()), float(bins["n_hi"].value[filled].max())
     counts = found.get("likelihood")
@@ -228,11 +232,13 @@ def _law(known: Run) -> tuple[KappaLaw, str, tuple[float, float]]:
     amplitude, index = binned["amplitude"], binned["index"]
     if not index > 0:
         raise RunFolderError(
-            f"{known.path}: kappa does not rise with its counts (b = {index:g}): it calibrates nothing"
+            f"{known.path}: kappa does not rise with its counts (b = {index:g}): it cannot be used as calibration"
         )
     return (
-        KappaLaw(-float(np.log(amplitude)) / index, 1.0 / index, 0.0, _binned_covariance(known)), "boxes", n_range,
-    )  # fmt: skip
+        KappaLaw(-float(np.log(amplitude)) / index, 1.0 / index, 0.0, _binned_covariance(known)),
+        "boxes",
+        n_range,
+    )
 
 
 def _at_bound(known: Run) -> list[str]:

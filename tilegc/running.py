@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import os
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import replace
 from pathlib import Path
@@ -15,12 +15,12 @@ from tilegc import config as run_file
 from tilegc import planning
 from tilegc.cluster import TLS, workers_for
 from tilegc.config import RunConfig
-from tilegc.engine import Progress, SerialEngine, Silent, Told, for_client, seconds_compiled
+from tilegc.engine import Engine, Progress, SerialEngine, Silent, Told, for_client, seconds_compiled
 from tilegc.errors import ConfigError, InputError, RunFolderError
 from tilegc.images import ingest
 from tilegc.images.audits import Line
 from tilegc.images.audits import audit as audited
-from tilegc.inputs import examine, located
+from tilegc.inputs import Inputs, examine, located
 from tilegc.jobs import Job
 from tilegc.phases.phase import Phase, Results, carry_out
 from tilegc.pipeline import phases_until
@@ -135,26 +135,11 @@ def run(
             )
             if tell is not None and engine.dashboard is not None:
                 tell(f"dashboard: {engine.dashboard}")
-            job = Job(
-                config=config,
-                regions=inputs.regions,
-                psfs=inputs.psfs,
-                frame=ClusterFrame.of(config.cluster, config.cosmology),
-                grid=SkyGrid(config.cluster.ra, config.cluster.dec, config.comparison.pixel),
-                edges=edges_of(config),
-                inputs=inputs,
-                digests=digests,
-                folder=folder,
-                engine=engine,
-                near=engine if pool.local else SerialEngine(told),
-                until=until,
-            )
+            near = engine if pool.local else SerialEngine(told)
+            job = _job(config, inputs, digests, folder, engine, near, until)
             before = seconds_compiled(pool.client)
             with pool.performance_report(performance_report):
-                results = carry_out(phases_until(until), job, Results(), _timing(job.timing))
-            job.timing["total_s"] = round(time.perf_counter() - begun, 3)
-            if written := results.get(Written):
-                write_summary(folder.path / FILES.summary, {**written.summary, "timing": job.timing})
+                _run_phases(job, begun)
             _say_compiled(seconds_compiled(pool.client) - before, tell)
             inputs.require_unchanged(config, digests)
             if until is None:
@@ -162,6 +147,40 @@ def run(
             else:
                 folder.pause(until)
     return open_run(path)
+
+
+def _job(
+    config: RunConfig,
+    inputs: Inputs,
+    digests: Mapping[str, str],
+    folder: RunFolder,
+    engine: Engine,
+    near: Engine,
+    until: str | None,
+) -> Job:
+    """Return what the phases are given."""
+    return Job(
+        config=config,
+        regions=inputs.regions,
+        psfs=inputs.psfs,
+        frame=ClusterFrame.of(config.cluster, config.cosmology),
+        grid=SkyGrid(config.cluster.ra, config.cluster.dec, config.comparison.pixel),
+        edges=edges_of(config),
+        inputs=inputs,
+        digests=digests,
+        folder=folder,
+        engine=engine,
+        near=near,
+        until=until,
+    )
+
+
+def _run_phases(job: Job, begun: float) -> None:
+    """Run the phases of a job, and complete the times in its summary."""
+    results = carry_out(phases_until(job.until), job, Results(), _timing(job.timing))
+    job.timing["total_s"] = round(time.perf_counter() - begun, 3)
+    if written := results.get(Written):
+        write_summary(job.folder.path / FILES.summary, {**written.summary, "timing": job.timing})
 
 
 def detect(source: Source, directory: str | Place | None = None, **options: Any) -> Run:
@@ -312,8 +331,8 @@ def ingest_only(
 def default_directory(source: Source) -> Place:
     """Return where a run goes if nothing is said: `<run file's stem>-run` beside the run file."""
     if isinstance(source, RunConfig):
-        raise InputError("a run file given as a value has no place of its own: give a directory")
+        raise InputError("a configuration that is not read from a file needs a directory")
     path = place(source) if is_url(source) else Path(str(source))
     if not path.name:
-        raise ConfigError("no run file is named: give its path")
+        raise ConfigError("no run file; give its path")
     return path.with_name(f"{path.stem}-run")

@@ -53,7 +53,7 @@ def test_defaults_are_the_recipes():
     ("changes", "said"),
     [
         ({"recipe": None}, "recipe: required, but missing"),
-        ({"recipe": "best"}, "recipe: recipe 'best' does not exist: give diego2026 or calibrated"),
+        ({"recipe": "best"}, "recipe: recipe 'best' is unknown; choose diego2026 or calibrated"),
         ({"recipe": "seed"}, "recipe: the recipe 'seed' is now called 'diego2026'; change this line"),
         (
             {"recipes": "best"},
@@ -78,7 +78,7 @@ def test_defaults_are_the_recipes():
             {"fields": [{"name": "a", "bands": {"B": "b"}, "store": "s"}]},
             r"fields\.0: give either bands or store",
         ),
-        ({"fields": [{"name": "a", "bands": {}}]}, r"fields\.0: bands is empty: name one band or more"),
+        ({"fields": [{"name": "a", "bands": {}}]}, r"fields\.0: bands is empty; give at least one band"),
         ({"fields": [{"bands": {"B": "b"}}]}, r"fields\.0\.name: required"),
         (
             {"fields": [{"name": "a/b", "bands": {"B": "b"}}]},
@@ -86,7 +86,7 @@ def test_defaults_are_the_recipes():
         ),
         (
             {"fields": [{"name": "sky-grid", "store": "s"}]},
-            r"fields\.0\.name: 'sky-grid' is .*: choose another",
+            r"fields\.0\.name: 'sky-grid' is .*; choose another",
         ),
         ({"fields": [{"name": "a", "bands": {"B C": "b"}}]}, r"fields\.0\.bands: band 'B C' cannot be"),
         ({"fields": [{"name": "a", "store": "s"}] * 2}, r"fields: duplicate name 'a'"),
@@ -148,7 +148,7 @@ def test_defaults_are_the_recipes():
         ({"mask__edge": "wide"}, r"mask\.edge: 'wide' is not a number"),
         ({"mask__bright": -1}, r"mask\.bright: give off, auto or a number above 0, not -1"),
         ({"mask__spikes": True}, r"mask\.spikes: give off, auto or a number"),
-        ({"mask__arcs": 3}, r"mask\.arcs: 3 sigma is above 2, .*: give less, auto or off"),
+        ({"mask__arcs": 3}, r"mask\.arcs: 3 sigma is above 2, .*; give a lower value, auto or off"),
         ({"mask__arcs": True}, r"mask\.arcs: give off, auto or a number"),
         ({"detect__shape": True}, r"detect\.shape: give off or auto$"),
         ({"relation__galaxy_discs": 2}, r"relation\.galaxy_discs: give off or auto$"),
@@ -169,7 +169,7 @@ def test_defaults_are_the_recipes():
         ({"relation__max_radius": 2.0}, r"relation: max_radius \(2\) is smaller than box \(3\)"),
         (
             {"relation__box": 3.1},
-            r"relation\.box \(3\.1\) must be a whole multiple of comparison\.pixel \(0\.3\)",
+            r"relation\.box \(3\.1\) must be an integer multiple of comparison\.pixel \(0\.3\)",
         ),
         ({"profile__edges": [1]}, r"profile\.edges: edges must be two numbers or more"),
         ({"profile__edges": [1, 1]}, r"profile\.edges: edges must be .* larger than the one before"),

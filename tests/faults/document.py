@@ -44,7 +44,9 @@ SECTIONS = {
         "tests/integration/test_network.py",
         "tests/integration/test_slurm.py",
         "tests/run_folder/test_token.py",
+        "tests/project/test_soak.py",
     ),
+    "Tiles": ("tests/property/test_poison_tiles.py",),
     "Memory and size": ("tests/integration/test_plan.py",),
     "Strangers and secrets": (
         "tests/integration/test_sockets.py",

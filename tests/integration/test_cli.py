@@ -249,7 +249,7 @@ def test_plan(run_file, run):
 def test_plan_says_what_run_would_refuse(run_file, run, tmp_path):
     (tmp_path / "other").mkdir()
     (tmp_path / "other" / "thesis.tex").write_text("mine")
-    for folder, words in ((run.path, "--resume"), (tmp_path / "other", "no run of tilegc")):
+    for folder, words in ((run.path, "--resume"), (tmp_path / "other", "not a tilegc run directory")):
         found = tilegc("plan", run_file, "-o", folder, "--workers", 2)
         assert found.code == 2
         assert re.fullmatch(rf"tilegc: {folder}: .*{words}.*\n", found.err), found.err
@@ -361,7 +361,7 @@ def test_simulate_where_nothing_may_be_written(tmp_path, monkeypatch):
     found = tilegc("simulate", tmp_path / "sim", "--preset", "tiny", "--size", "64,48")
     assert (found.code, found.out) == (2, "")
     assert re.search(
-        r"tilegc: .*sim: cannot be written to \(Permission denied\); name another folder\n$", found.err
+        r"tilegc: .*sim: cannot be written to \(Permission denied\); choose another directory\n$", found.err
     )
     assert not (tmp_path / "sim").exists()
 

@@ -136,9 +136,9 @@ def test_a_tile_that_kills_every_worker_is_named_and_the_others_are_marked(tmp_p
         (
             {"cluster": "abacus"},
             ConfigError,
-            "abacus: no such kind; give local, slurm, pbs, lsf or kubernetes",
+            "abacus: unknown kind; choose local, slurm, pbs, lsf or kubernetes",
         ),
-        ({"cluster": "slurm"}, ConfigError, "say how many workers"),
+        ({"cluster": "slurm"}, ConfigError, "the number of workers is missing"),
         ({"cluster": "lsf", "workers": 2}, ConfigError, "bsub is not here"),
         ({"cluster": "kubernetes", "workers": 2}, ConfigError, "needs a manifest .* or an image"),
         ({"scheduler": "nowhere/scheduler.json"}, InputError, "no such file; start one with"),
@@ -147,10 +147,10 @@ def test_a_tile_that_kills_every_worker_is_named_and_the_others_are_marked(tmp_p
             InputError,
             "--tls-ca a: no such file",
         ),
-        ({"workers": 0, "tls": TLS("a", "b", "c")}, ConfigError, "nobody to talk to"),
+        ({"workers": 0, "tls": TLS("a", "b", "c")}, ConfigError, "not used with --workers 0"),
         ({"workers": -1}, ConfigError, "0 .* or more"),
         ({"workers": 2, "scheduler": "tcp://x:1"}, ConfigError, "leave one out"),
-        ({"cluster": "local", "scheduler": "tcp://x:1"}, ConfigError, "one of them"),
+        ({"cluster": "local", "scheduler": "tcp://x:1"}, ConfigError, "exclude each other"),
         ({"scheduler": "tcp://127.0.0.1:9"}, InputError, "no scheduler answers there"),
         ({"scheduler": "nonsense://x"}, InputError, "no scheduler answers there"),
         ({"scheduler": ""}, InputError, "no scheduler answers there"),
@@ -295,7 +295,7 @@ except InputError as error:
 def test_a_performance_report_that_is_a_folder_is_refused(tmp_path):
     with (
         workers_for(workers=1) as found,
-        pytest.raises(ConfigError, match="is a folder; give the name of a file"),
+        pytest.raises(ConfigError, match="is a directory; give the name of an"),
         found.performance_report(tmp_path),
     ):
         pass

@@ -72,7 +72,7 @@ def test_the_bytes_of_a_run_with_one_tile(
         ({"wht": {"F": np.ones((3, 4))}}, r"wht of band 'F': shape \(3, 4\)"),
         ({"scale": 0.0}, "scale: 0.0 is no pixel side"),
         ({"recipe": "best"}, "recipe"),
-        ({"density": {}}, "density: no section that detection knows"),
+        ({"density": {}}, "density: not a section of the detection settings"),
         ({"mask": {"edge": "wide"}}, "mask.edge"),
     ],
 )

@@ -188,7 +188,7 @@ def test_start_rules_hold_in_the_store(uploaded, reference):
     copy_run(f"s3://{BUCKET}/all", target)
     kept = place(f"{target}/notes.txt")
     kept.write_bytes(b"mine")
-    with pytest.raises(RunFolderError, match="give --resume to go on with it, or --overwrite"):
+    with pytest.raises(RunFolderError, match="give --resume to continue it, or --overwrite to start over"):
         running.run(uploaded, target, workers=0)
     assert running.run(uploaded, target, workers=0, resume=True).summary["n_detected"] > 0
     found = running.run(uploaded, target, workers=0, overwrite=True)
@@ -204,7 +204,7 @@ def test_a_folder_of_somebody_else_is_left_alone(uploaded):
     other.write_bytes(b"mine")
     done = tilegc("run", uploaded, "-o", f"s3://{BUCKET}/other", "--overwrite", "--workers", 0)
     assert done.code == 2
-    assert "holds other files and no run of tilegc" in done.err
+    assert "is not a tilegc run directory and not a tilegc run directory" in done.err
     assert files_below(place(f"s3://{BUCKET}/other")) == ["letter.txt"]
 
 
@@ -259,7 +259,7 @@ def test_one_run_at_a_time_and_a_dead_one_holds_for_a_while(gate, monkeypatch):
     with lease.lease(path):
         assert lease.is_leased(path)
         with (
-            pytest.raises(RunFolderError, match=r"a run works in it now \(process \d+ on"),
+            pytest.raises(RunFolderError, match=r"a run is using it \(process \d+ on"),
             lease.lease(path),
         ):
             pass

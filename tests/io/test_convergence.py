@@ -206,7 +206,7 @@ def damaged(tmp_path, name):
         ("damaged.gz", "truncated or damaged"),
         ("text", "not a FITS file"),
         ("empty", "not a FITS file"),
-        ("folder", "is a folder"),
+        ("folder", "is a directory"),
         ("cut header", "damaged|truncated"),
         ("no wcs", "no celestial WCS"),
         ("no image", "no two-dimensional image"),
@@ -313,7 +313,7 @@ def test_a_map_elsewhere_is_refused(tmp_path):
     check_overlap(kappa, [beside, here])
     check_overlap(kappa, [huge])
     for fields in ([beside], [beside, far]):
-        with pytest.raises(ConvergenceError, match=r"^convergence: .*covers no part of any field \('b'"):
+        with pytest.raises(ConvergenceError, match=r"^convergence: .*does not overlap any field \('b'"):
             check_overlap(kappa, fields)
 
 

@@ -212,7 +212,7 @@ BAD: dict[str, tuple[type[InputError], str, Bad]] = {
         "no such file",
         lambda d: ({"sci": flat(d / "a.fits"), "wht": str(d / "none.fits")},),
     ),
-    "folder": (InputError, "is a folder", lambda d: (str(d),)),
+    "folder": (InputError, "is a directory", lambda d: (str(d),)),
     "empty": (InputError, "empty file", lambda d: (written(d / "a.fits", b""),)),
     "not FITS": (InputError, "not a FITS file", lambda d: (written(d / "a.fits", b"hello" * 1000),)),
     "an error page": (InputError, "not a FITS file", lambda d: (written(d / "a.fits", b"<html>"),)),
@@ -407,7 +407,9 @@ class TestRealFiles:
         assert len(source.wcs.split("\n")) < 40
 
     def test_a_cal_file_is_no_mosaic(self, real_data):
-        with pytest.raises(AstrometryError, match=r"not resampled.*give the drizzled mosaic \(_i2d\)"):
+        with pytest.raises(
+            AstrometryError, match=r"not a resampled mosaic.*give the drizzled mosaic \(_i2d\)"
+        ):
             probe(str(real_data / "images" / "ngc346_jwst_nircam_f444w_cal_100x100.fits"))
 
     def test_arcs_without_wcs(self, real_data):

@@ -268,15 +268,15 @@ def not_zarr(folder):
     ("build", "pattern"),
     [
         (lambda d: d / "none.zarr", "no such store"),
-        (lambda d: d, "not a store of tilegc"),
-        (not_zarr, "not a store of tilegc"),
-        (lambda d: (zarr.open_group(d / "a.zarr", mode="w"), d / "a.zarr")[1], "not a store of tilegc"),
+        (lambda d: d, "not a tilegc store"),
+        (not_zarr, "not a tilegc store"),
+        (lambda d: (zarr.open_group(d / "a.zarr", mode="w"), d / "a.zarr")[1], "not a tilegc store"),
         (
             lambda d: make(d / "a.zarr", ["sci"], **store.field_attributes(source_of(None))),
             "no finished ingest",
         ),
         (lambda d: make(d / "a.zarr", ["sci"], schema_version=99), "store of schema 99"),
-        (lambda d: make(d / "a.zarr", ["sci"], ingest={}), "not a store of tilegc"),
+        (lambda d: make(d / "a.zarr", ["sci"], ingest={}), "not a tilegc store"),
     ],
 )
 def test_stores_that_are_none_get_their_line(tmp_path, build, pattern):

@@ -129,10 +129,10 @@ REFUSED = {
         {"PIXSCL": 0.03, "FILTER": "NRCA3-F090W-CEERS"},
         r"of filter F090W by its header; give the PSF of F200W",
     ),
-    "one axis": (np.ones(100), {"PIXSCL": 0.03}, r"an image of 100 pixels; two dimensions"),
+    "one axis": (np.ones(100), {"PIXSCL": 0.03}, r"an image of 100 pixels; expected two dimensions"),
     "a cube of anything": (np.ones((3, 41, 41)), {"PIXSCL": 0.03}, r"3 x 41 x 41 pixels"),
-    "no light": (np.zeros((41, 41)), {"PIXSCL": 0.03}, r"holds no light"),
-    "NaN": (np.full((41, 41), np.nan), {"PIXSCL": 0.03}, r"holds no light, or is not finite"),
+    "no light": (np.zeros((41, 41)), {"PIXSCL": 0.03}, r"has no flux"),
+    "NaN": (np.full((41, 41), np.nan), {"PIXSCL": 0.03}, r"has no flux, or too many pixels"),
     "a peak in the corner": (
         gaussian((41, 41), (1, 1), 0.03),
         {"PIXSCL": 0.03},

@@ -69,27 +69,27 @@ def test_without_a_footprint_the_hull_stands_for_it():
         tilegc.profile_of(ra[:2], dec[:2], centre=CENTRE)
     with pytest.raises(ConfigError, match="three corners"):
         tilegc.profile_of(ra, dec, centre=CENTRE, footprint=[[1.0, 2.0]])
-    with pytest.raises(ConfigError, match="lengths above 0"):
+    with pytest.raises(ConfigError, match="above 0 arcsec"):
         tilegc.profile_of(ra, dec, centre=CENTRE, resolution=0.0)
 
 
 @pytest.mark.parametrize(
     ("wrong", "says"),
     [
-        ({"edges": (0, 20, 10)}, "larger than the one before"),
-        ({"edges": (-5, 20)}, "0 or above"),
-        ({"edges": (5,)}, "two radii or more"),
-        ({"ra": [49.3, 49.31]}, r"of one length, not \(2,\) and \(4,\)"),
+        ({"edges": (0, 20, 10)}, "edges must increase"),
+        ({"edges": (-5, 20)}, "0 arcsec or more"),
+        ({"edges": (5,)}, "at least two radii"),
+        ({"ra": [49.3, 49.31]}, r"equal length, got \(2,\) and \(4,\)"),
         ({"ra": [49.3, math.nan, 49.29, 49.3]}, r"1 of 4 sources have no finite ra and dec \(first: row 1\)"),
         ({"dec": [41.4, 41.4, 91.0, 41.4]}, r"dec\[2\] = 91 is beyond 90 degrees"),
-        ({"centre": (49.3, 95.0)}, "centre is"),
-        ({"centre": (math.nan, 41.4)}, "centre is"),
+        ({"centre": (49.3, 95.0)}, "centre must be"),
+        ({"centre": (math.nan, 41.4)}, "centre must be"),
         ({"centre": (41.4, 0.0)}, "no source within 10 degrees of centre"),
         ({"centre": (229.3, -41.4)}, "no source within 10 degrees of centre"),
-        ({"dec": [41.4, 41.4, 41.41, 61.0]}, "1 sources lie farther than 10 degrees from centre"),
-        ({"cell": math.inf}, "finite lengths above 0"),
-        ({"cell": -1.0}, "finite lengths above 0"),
-        ({"resolution": math.nan}, "finite lengths above 0"),
+        ({"dec": [41.4, 41.4, 41.41, 61.0]}, "1 sources lie farther than 10 degrees from the centre"),
+        ({"cell": math.inf}, "finite and above 0"),
+        ({"cell": -1.0}, "finite and above 0"),
+        ({"resolution": math.nan}, "finite and above 0"),
         ({"ra": [], "dec": []}, "catalogue is empty"),
     ],
 )

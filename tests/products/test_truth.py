@@ -186,5 +186,5 @@ def test_a_perfect_catalogue_blanks_pixel_by_pixel():
 def test_a_table_without_kinds_is_no_truth(tmp_path):
     path = tmp_path / "candidates.parquet"
     write_parquet(path, CANDIDATES, {column.name: [] for column in CANDIDATES})
-    with pytest.raises(InputError, match=r"candidates\.parquet: no truth table.*kind"):
+    with pytest.raises(InputError, match=r"candidates\.parquet: not a truth table.*kind"):
         read_truth(str(path))

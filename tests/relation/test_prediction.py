@@ -352,7 +352,7 @@ def test_a_run_without_a_limit_has_no_kappa(tmp_path):
 def test_no_calibration_is_refused(tmp_path):
     known, *_ = folder(tmp_path / "known", relation=False)
     target, *_ = folder(tmp_path / "target")
-    with pytest.raises(RunFolderError, match="names no convergence map"):
+    with pytest.raises(RunFolderError, match="no convergence map"):
         prediction.predict(target, known)
     with pytest.raises(ConfigError, match="--resolution 0"):
         prediction.predict(known, target, resolution=0.0)

@@ -114,7 +114,10 @@ def test_a_started_folder_needs_a_flag_and_names_both(finished):
 
 
 def test_resume_and_overwrite_exclude_each_other(tmp_path):
-    with pytest.raises(ConfigError, match="one of them"), create(tmp_path, resume=True, overwrite=True):
+    with (
+        pytest.raises(ConfigError, match="exclude each other"),
+        create(tmp_path, resume=True, overwrite=True),
+    ):
         pass
 
 
@@ -125,7 +128,10 @@ def test_resume_and_overwrite_exclude_each_other(tmp_path):
 )
 def test_a_foreign_folder_is_always_refused_and_left_as_it_is(tmp_path, flags, name, content):
     (tmp_path / name).write_text(content)
-    with pytest.raises(RunFolderError, match="choose another folder") as caught, create(tmp_path, **flags):
+    with (
+        pytest.raises(RunFolderError, match="Choose an empty directory") as caught,
+        create(tmp_path, **flags),
+    ):
         pass
     assert "\n" not in str(caught.value)
     assert listing(tmp_path) == {name: content.encode()}
@@ -135,13 +141,13 @@ def test_a_file_or_a_dangling_link_in_its_place_is_refused(tmp_path):
     (tmp_path / "run").write_text("x")
     (tmp_path / "link").symlink_to(tmp_path / "nowhere")
     for name in ("run", "link"):
-        with pytest.raises(RunFolderError, match="is not a folder"), create(tmp_path / name):
+        with pytest.raises(RunFolderError, match="is not a directory"), create(tmp_path / name):
             pass
 
 
 def test_a_folder_that_cannot_be_made_gets_its_line(tmp_path):
     (tmp_path / "file").write_text("x")
-    with pytest.raises(RunFolderError, match="cannot be made"), create(tmp_path / "file" / "run"):
+    with pytest.raises(RunFolderError, match="cannot be created"), create(tmp_path / "file" / "run"):
         pass
 
 
@@ -475,7 +481,7 @@ def test_a_second_run_in_the_folder_is_refused_while_the_first_lives(held, flags
     before = listing(path)
     assert status(path).alive
     assert status(path).state == "running"
-    with pytest.raises(RunFolderError, match="works in it now") as caught, create(path, **flags):
+    with pytest.raises(RunFolderError, match="a run is using it") as caught, create(path, **flags):
         pass
     if flags:
         assert f"process {other.pid} on " in str(caught.value)
@@ -543,9 +549,9 @@ def test_status_verify_and_open_say_what_is_not_a_run(tmp_path):
     (tmp_path / "file").touch()
     for look in (status, verify, open_run):
         for name, said in (
-            ("absent", "no such folder"),
+            ("absent", "no such directory"),
             ("empty", "holds no run"),
-            ("file", "no such folder"),
+            ("file", "no such directory"),
         ):
             with pytest.raises(RunFolderError, match=said) as caught:
                 look(tmp_path / name)
@@ -634,9 +640,9 @@ def test_open_run(finished):
     for read, said in (
         (lambda: run.field("c"), "no field 'c': its fields are a, b"),
         (lambda: run.map_path("a", "kappa"), "the maps are detection"),
-        (lambda: run.map_path("a", "density"), "is not there"),
+        (lambda: run.map_path("a", "density"), "missing"),
         (lambda: run.relation, "no convergence map"),
-        (run.sky, "is not there"),
+        (run.sky, "missing"),
     ):
         with pytest.raises(RunFolderError, match=said):
             read()
@@ -671,7 +677,7 @@ def test_tables_come_with_units(tmp_path):
     run = open_run(tmp_path)
     assert run.catalogue["ra"].unit == u.deg
     assert run.profile["r_lo"].unit == u.arcsec
-    with pytest.raises(RunFolderError, match=r"candidates\.parquet: is not there"):
+    with pytest.raises(RunFolderError, match=r"candidates\.parquet: missing"):
         _ = run.candidates
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
@@ -24,6 +24,10 @@ from tilegc.cli.arguments import (
 from tilegc.cli.progress import pass_progress, tell
 from tilegc.cli.results import print_catalogue, print_results
 from tilegc.cli.tables import print_audit, print_plan
+from tilegc.errors import TilesFailedError
+
+if TYPE_CHECKING:
+    from tilegc.run_folder import Run
 
 __all__ = ["audit", "detect", "ingest", "plan", "run"]
 
@@ -144,6 +148,7 @@ def run(
         print_results(results)
     else:
         print_catalogue(results)
+    _end(results)
 
 
 def detect(
@@ -175,3 +180,18 @@ def detect(
         tell=tell,
     )
     print_catalogue(results)
+    _end(results)
+
+
+def _end(found: Run) -> None:
+    """End with exit code 3 if tiles were set aside, and name them."""
+    set_aside = [
+        f"{name} {tile}" for name, tiles in found.manifest.get("set_aside", {}).items() for tile in tiles
+    ]
+    if not set_aside:
+        return
+    more = f" and {len(set_aside) - 10} more" if len(set_aside) > 10 else ""
+    raise TilesFailedError(
+        f"{len(set_aside)} tiles failed on their pixels and count as masked: {', '.join(set_aside[:10])}{more}; "
+        "log.txt has the tracebacks: correct the images there and rerun with --overwrite"
+    )

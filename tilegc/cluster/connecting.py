@@ -73,14 +73,14 @@ def workers_for(
     """
     compute = compute or Compute()
     if scheduler is not None and cluster is not None:
-        raise ConfigError("--scheduler and --cluster: give one of them")
+        raise ConfigError("--scheduler and --cluster exclude each other; give only one")
     if scheduler is not None and workers is not None:
         raise ConfigError(
             "--workers is for workers started here; those of a --scheduler are started there: leave one out"
         )
     if cluster not in {None, *NAMES}:
         raise ConfigError(
-            f"--cluster {cluster}: no such kind; give {', '.join(NAMES[:-1])} or {NAMES[-1]}, "
+            f"--cluster {cluster}: unknown kind; choose {', '.join(NAMES[:-1])} or {NAMES[-1]}, "
             "or the address of a --scheduler"
         )
     count = compute.workers if workers is None else workers
@@ -88,11 +88,11 @@ def workers_for(
         raise ConfigError(f"--workers {count}: give 0 (in this process) or more")
     elsewhere = cluster not in {None, "local"}
     if elsewhere and not count:
-        raise ConfigError(f"--cluster {cluster}: say how many workers, with --workers or compute.workers")
-    if tls is not None and count == 0 and scheduler is None and not elsewhere:
         raise ConfigError(
-            "--tls-ca, --tls-cert, --tls-key: with --workers 0 there is nobody to talk to: leave them out"
+            f"--cluster {cluster}: the number of workers is missing; set --workers or compute.workers"
         )
+    if tls is not None and count == 0 and scheduler is None and not elsewhere:
+        raise ConfigError("--tls-ca, --tls-cert, --tls-key: not used with --workers 0; leave them out")
     memory = compute.memory or max(LEAST_MEMORY, need + need // 4)
     with contextlib.ExitStack() as stack:
         stack.enter_context(dask_logs_to_ours())

@@ -31,13 +31,13 @@ SYSTEMS: Final = {"slurm": "sbatch", "pbs": "qsub", "lsf": "bsub"}
 """The queues, and the command that submits to each."""
 
 LEAVE_EARLY: Final = 0.05
-"""A worker leaves by itself this part of the wall time, but at least a minute, before its job is killed."""
+"""A worker leaves this fraction of the wall time, but at least a minute, before its job is killed."""
 
 OVERHEAD: Final = 300 * 2**20
 """Memory of a job beside that of its workers: the process that watches them, and the shell."""
 
 ALLOWED: Final = ("distributed.scheduler.allowed-failures", 4)
-"""Jobs end for reasons that are no tile's: so many deaths are forgiven before a tile is named as their cause."""
+"""Jobs also end for reasons unrelated to tiles: so many deaths are tolerated before a tile is blamed."""
 
 TELL_SECONDS: Final = 30.0
 """How often a user who waits is told what for."""
@@ -84,7 +84,9 @@ def jobs(
     system, compute = wanted.system, wanted.compute
     name = f"--cluster {system}"
     if shutil.which(SYSTEMS[system]) is None:
-        raise ConfigError(f"{name}: {SYSTEMS[system]} is not here; run this where jobs are submitted from")
+        raise ConfigError(
+            f"{name}: {SYSTEMS[system]} not found; run this on a host from which jobs are submitted"
+        )
     try:
         from tilegc.cluster.queues import CLUSTERS  # noqa: PLC0415  (an extra)
     except ImportError:

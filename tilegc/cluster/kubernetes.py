@@ -70,7 +70,7 @@ def pods(workers: int, memory: int, compute: Compute) -> Iterator[Workers]:
         except Exception as error:  # noqa: BLE001  (of kr8s, httpx, the operator)
             _remove(KubeCluster, spec["metadata"]["name"])
             raise InputError(
-                f"{name}: {type(error).__name__}: {one_line(error)}; `kubectl get daskclusters,pods` tells more"
+                f"{name}: {type(error).__name__}: {one_line(error)}; see `kubectl get daskclusters,pods`"
             ) from None
         differences = require_same_software(client, name)
         log.info("kubernetes: %s, dashboard at %s", spec["metadata"]["name"], client.dashboard_link)
@@ -147,7 +147,7 @@ def _read(path: Path) -> dict[str, Any]:
     try:
         if found["kind"] != "DaskCluster":
             raise ConfigError(
-                f"compute.kubernetes.manifest: {path} is a {found['kind']}, a DaskCluster is meant"
+                f"compute.kubernetes.manifest: {path} is a {found['kind']}, expected a DaskCluster"
             )
         _ = found["spec"]["worker"], found["spec"]["scheduler"]["service"]["selector"]
     except (KeyError, TypeError):
@@ -166,19 +166,37 @@ def _of_image(name: str, image: str, workers: int, memory: int, scratch: str) ->
         "name": "worker",
         "image": image,
         "args": [
-            "dask", "worker", "--name", "$(DASK_WORKER_NAME)", "--nthreads", "1", "--memory-limit", str(memory),
-            "--local-directory", scratch, "--dashboard-address", f":{WORKER_PORT}", "--death-timeout", "120",
+            "dask",
+            "worker",
+            "--name",
+            "$(DASK_WORKER_NAME)",
+            "--nthreads",
+            "1",
+            "--memory-limit",
+            str(memory),
+            "--local-directory",
+            scratch,
+            "--dashboard-address",
+            f":{WORKER_PORT}",
+            "--death-timeout",
+            "120",
         ],
         "env": variables,
         "ports": [_port("http-dashboard", WORKER_PORT)],
         "resources": {"requests": {"cpu": "1", "memory": limit}, "limits": {"cpu": "1", "memory": limit}},
-    }  # fmt: skip
+    }
     scheduler = {
         "name": "scheduler",
         "image": image,
         "args": [
-            "dask", "scheduler", "--host", "0.0.0.0", "--port", str(SCHEDULER_PORT),  # noqa: S104  (in a pod)
-            "--dashboard-address", f":{DASHBOARD_PORT}",
+            "dask",
+            "scheduler",
+            "--host",
+            "0.0.0.0",  # noqa: S104  (in a pod)
+            "--port",
+            str(SCHEDULER_PORT),
+            "--dashboard-address",
+            f":{DASHBOARD_PORT}",
         ],
         "env": [
             *variables,
@@ -193,7 +211,7 @@ def _of_image(name: str, image: str, workers: int, memory: int, scratch: str) ->
             "periodSeconds": 20,
         },
         "resources": {"requests": {"cpu": "1", "memory": "1Gi"}, "limits": {"memory": "4Gi"}},
-    }  # fmt: skip
+    }
     return {
         "apiVersion": "kubernetes.dask.org/v1",
         "kind": "DaskCluster",

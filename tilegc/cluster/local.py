@@ -89,7 +89,7 @@ def _scratch(compute: Compute) -> str | None:
         return None
     path = os.path.expandvars(os.path.expanduser(compute.scratch))  # noqa: PTH111  (variables too)
     if not os.access(path, os.W_OK):
-        raise ResourceError(f"compute.scratch: {path} is no folder that can be written; give another")
+        raise ResourceError(f"compute.scratch: {path} is not a writable directory; choose another")
     return path
 
 

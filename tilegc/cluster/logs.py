@@ -10,7 +10,7 @@ __all__ = ["dask_logs_to_ours"]
 
 
 class _Forward(logging.Handler):
-    """Hands Dask's records to our own log, wherever that goes; nothing reaches the terminal by itself."""
+    """Hands Dask's records to our own log, wherever that goes; nothing reaches the terminal directly."""
 
     def emit(self, record: logging.LogRecord) -> None:
         ours = logging.getLogger("tilegc.dask")

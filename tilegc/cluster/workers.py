@@ -85,7 +85,7 @@ class Workers:
             )
         place = Path(path)
         if place.is_dir():
-            raise ConfigError(f"--performance-report {place}: is a folder; give the name of a file, .html")
+            raise ConfigError(f"--performance-report {place}: is a directory; give the name of an .html file")
         if not place.absolute().parent.is_dir():
             raise ConfigError(f"--performance-report {place}: no folder {place.absolute().parent}")
         with self.client.as_current():
@@ -113,13 +113,13 @@ class Workers:
         for address, problem in _answers(self.client, token.problem, self.name).items():
             if isinstance(problem, Exception):
                 raise InputError(
-                    f"{self.name}: worker {label(names.get(address, {}), address)} cannot look at the run's folder "
-                    f"({one_line(problem)}); end it, or mend it"
+                    f"{self.name}: worker {label(names.get(address, {}), address)} cannot read the run directory "
+                    f"({one_line(problem)}); stop it, or fix it"
                 )
             if problem is not None:
                 raise InputError(
-                    f"{self.name}: worker {label(names.get(address, {}), address)} {problem}; run folder and inputs "
-                    "must lie where every worker sees them under the same path"
+                    f"{self.name}: worker {label(names.get(address, {}), address)} {problem}; run directory and "
+                    "inputs must be accessible to every worker under the same path"
                 )
 
 

@@ -163,7 +163,7 @@ class FieldInput(Section):
                 f"{shortened(repr(text), 60)} cannot be a file's name: use letters, digits, and . _ + -"
             )
         if text == SKY_STORE:
-            raise ValueError(f"{text!r} is the name of the sky grid's store: choose another")
+            raise ValueError(f"{text!r} is reserved for the sky grid; choose another name")
         return text
 
     @field_validator("masks", mode="before")
@@ -190,7 +190,7 @@ class FieldInput(Section):
         if (self.bands is None) == (self.store is None):
             raise ValueError("give either bands or store")
         if self.bands is not None and not self.bands:
-            raise ValueError("bands is empty: name one band or more")
+            raise ValueError("bands is empty; give at least one band")
         return self
 
 

@@ -84,9 +84,7 @@ class DetectionConfig(Section):
         if value == "seed":
             raise ValueError("the recipe 'seed' is now called 'diego2026'; change this line of the run file")
         if not isinstance(value, str) or value not in RECIPES:
-            raise ValueError(
-                f"recipe {shortened(repr(value), 60)} does not exist: give {' or '.join(RECIPES)}"
-            )
+            raise ValueError(f"recipe {shortened(repr(value), 60)} is unknown; choose {' or '.join(RECIPES)}")
         return value
 
     @model_validator(mode="after")
@@ -96,7 +94,9 @@ class DetectionConfig(Section):
                 "filter.weights: recipe diego2026 adds the bands unweighted; set equal, or use calibrated"
             )
         if self.recipe == "calibrated" and self.detect.exclusion_radius < 1:
-            raise ValueError("detect.exclusion_radius: give 1 or more, calibrated records local maxima alone")
+            raise ValueError(
+                "detect.exclusion_radius: must be at least 1, because calibrated records only local maxima"
+            )
         return self
 
 
@@ -178,7 +178,7 @@ class RunConfig(DetectionConfig):
         cells = self.relation.box / self.comparison.pixel
         if abs(cells - round(cells)) > 1e-9 * cells or round(cells) < 1:
             raise ValueError(
-                f"relation.box ({self.relation.box:g}) must be a whole multiple of "
+                f"relation.box ({self.relation.box:g}) must be an integer multiple of "
                 f"comparison.pixel ({self.comparison.pixel:g})"
             )
         return self

@@ -57,7 +57,7 @@ class Mask(Section):
     def _below_the_cut(cls, value: float | str) -> float | str:
         if isinstance(value, float | int) and value > CUT:
             raise ValueError(
-                f"{value:g} sigma is above {CUT:g}, at which the map is cut: give less, auto or off"
+                f"{value:g} sigma is above {CUT:g}, at which the map is clipped; give a lower value, auto or off"
             )
         return value
 
@@ -205,7 +205,7 @@ class Relation(Section):
         if self.max_radius < self.box:
             raise ValueError(
                 f"max_radius ({self.max_radius:g}) is smaller than box ({self.box:g}): "
-                "give a radius that holds boxes, arcsec"
+                "give a radius in arcsec that contains boxes"
             )
         if self.max_radius - self.min_radius < self.box:
             raise ValueError(

@@ -58,7 +58,7 @@ def passes(planned: Planned) -> Iterator[Step]:
         "balance",
         balance.CELLS,
         halo=max(map(response_halo, params.values())),
-        bytes_per_pixel=80.0 + 16.0 * planned.bands,
+        bytes_per_pixel=240.0 + 44.0 * planned.bands,
         reads=("sci", "err", "wht", "flags", "mask", "detection"),
         gives="the response of groups of bands at isolated sources",
     )

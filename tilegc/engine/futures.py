@@ -309,7 +309,7 @@ class _Drive:
         if future.status != "error":
             self.pool.alive()
             raise RunFailedError(
-                f"{self.books.name}: the scheduler dropped a task ({future.status}): go on with --resume"
+                f"{self.books.name}: the scheduler dropped a task ({future.status}); rerun with --resume"
             )
         failure: BaseException = future.exception()
         if isinstance(failure, TileGCError):
@@ -367,21 +367,23 @@ class _Drive:
                 self.pending.append(Batch(well, batch.tries, again=True))
             for unit in batch.units:
                 if unit.key in failures:
-                    self.once_more(unit, batch.tries + 1, failures[unit.key][0])
+                    self.once_more(unit, batch.tries + 1, failures[unit.key][0], data=True)
         elif len(batch.units) > 1:
             log.warning("%s: a run of tiles failed, each again alone: %s", self.books.name, describe(error))
             self.pending.extend(Batch((unit,), batch.tries, again=True) for unit in batch.units)
         elif isinstance(error, KilledWorker):
             deaths = error.allowed_failures + 1
             self.books.gave_up(
-                batch.units[0], f"{deaths} workers died of it one after the other: out of memory?"
+                batch.units[0],
+                f"{deaths} workers died of it one after the other: out of memory?",
+                memory=True,
             )
         else:
             self.once_more(batch.units[0], batch.tries + 1, describe(error))
 
-    def once_more(self, unit: Unit, tries: int, reason: str) -> None:
+    def once_more(self, unit: Unit, tries: int, reason: str, *, data: bool = False) -> None:
         if tries > self.retries:
-            self.books.gave_up(unit, reason)
+            self.books.gave_up(unit, reason, data=data)
         else:
             self.pending.append(Batch((unit,), tries, again=True))
 

@@ -2,25 +2,33 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
+
+import numpy as np
+import xarray as xr
 
 from tilegc.engine.counters import count_bytes_read
-from tilegc.engine.work import Combine, Engine, Gather, Marks, Unit
-from tilegc.geometry import Tile, TileGrid
+from tilegc.engine.work import Combine, Engine, Function, Gather, Marks, Unit
+from tilegc.errors import TilesFailedError
+from tilegc.geometry import Box, Tile, TileGrid
 from tilegc.io import store as stores
+from tilegc.run_folder.ledger import SET_ASIDE
 
 if TYPE_CHECKING:
-    import numpy as np
-    import xarray as xr
-
     from tilegc.io.fits import FieldSource
 
 __all__ = ["FieldTiles", "Pass", "Rule", "run_pass"]
 
-Rule = Callable[["xr.Dataset", Tile, Any], "tuple[dict[str, np.ndarray[Any, Any]], Any]"]
-"""`rule(window, tile, params) -> (arrays of the core by name, partial or None)`; pure and module-level."""
+log = logging.getLogger("tilegc.engine")
+
+MOST_SET_ASIDE: Final = 0.05
+"""Share of the tiles of a pass that may be set aside; one is always allowed."""
+
+Rule = Callable[[xr.Dataset, Tile, Any], tuple[dict[str, np.ndarray[Any, Any]], Any]]
+"""`rule(window, tile, params) -> (arrays of the core by name, partial or None)`; pure, module-level."""
 
 
 @dataclass(frozen=True)
@@ -40,6 +48,15 @@ class Pass:
     """Joins two partials."""
     bytes_per_pixel: float = 0.0
     """Peak memory of the rule over the pixels of its window, the window's own arrays included."""
+
+    @property
+    def may_be_set_aside(self) -> bool:
+        """Whether a tile on whose pixels the rule fails can count as one without data.
+
+        That is so where a pass writes what it makes of the images alone: all later passes then see no data there. In
+        any other pass a failure is one of the program.
+        """
+        return bool(self.writes) and bool(self.reads) and set(self.reads) <= set(stores.INGESTED)
 
     def halo_of(self, field: str) -> int:
         """Return the halo in this field, pixels."""
@@ -111,15 +128,96 @@ def run_pass(
         for tile in field.grid.tiles()
     ]
     common = (step, {field.source.name: field for field in fields}, dict(params))
-    return engine.run(
-        step.name,
-        do_tile,
-        units,
-        common=common,
-        combine=step.combine,
-        gather=gather,
-        ledger=ledger if step.writes else None,
+    marks = ledger if step.writes else None
+
+    def take(function: Function, wanted: Sequence[Unit]) -> Any:
+        return engine.run(
+            step.name, function, wanted, common=common, combine=step.combine, gather=gather, ledger=marks
+        )
+
+    try:
+        return take(do_tile, units)
+    except TilesFailedError as error:
+        if marks is None:
+            raise
+        odd = [unit for unit in units if unit.key in error.data] if step.may_be_set_aside else []
+        if len(odd) > max(1, MOST_SET_ASIDE * len(units)):
+            raise  # so many do not fail for their data
+        large = [unit for unit in units if unit.key in error.memory]
+        if not odd and not large:
+            raise
+        if odd:
+            log.warning("%s: set aside, no data there: %s", step.name, ", ".join(unit.key for unit in odd))
+            take(do_without_data, odd)
+            marks.mark(f"{step.name}{SET_ASIDE}", [unit.key for unit in odd])
+        if large:
+            log.warning("%s: again in quarters: %s", step.name, ", ".join(unit.key for unit in large))
+            take(do_in_quarters, large)
+        return take(do_tile, units)
+
+
+def do_without_data(
+    common: tuple[Pass, Mapping[str, FieldTiles], Mapping[str, Any]], payload: tuple[Any, ...]
+) -> Any:
+    """Write what the rule gives for a tile without any data (runs on a worker)."""
+    step, fields, params = common
+    name, index, *own = payload
+    field = fields[name]
+    tile = field.grid.tile(index, step.halo_of(name))
+    shape = (len(field.source.bands), *tile.window.shape)
+    given = {"sci": True, "err": field.source.has_err, "wht": field.source.has_wht}
+    window = xr.Dataset(
+        {
+            array: (("band", "y", "x"), np.full(shape, 0.0 if array == "wht" else np.nan, np.float32))
+            for array in step.reads
+            if given[array]
+        },
+        coords={"band": list(field.source.band_names)},
     )
+    arrays, partial = step.rule(window, tile, (params[name], *own) if own else params[name])
+    for array, values in arrays.items():
+        stores.write(field.store, array, tile.core, values)
+    return partial
+
+
+def do_in_quarters(
+    common: tuple[Pass, Mapping[str, FieldTiles], Mapping[str, Any]], payload: tuple[Any, ...]
+) -> Any:
+    """Do a tile in four parts, each with its own halo: the same pixels in about a quarter of the memory."""
+    step, fields, params = common
+    name, index, *own = payload
+    field = fields[name]
+    halo, whole = step.halo_of(name), field.grid.tile(index)
+    made: dict[str, np.ndarray[Any, Any]] = {}
+    result: Any = None
+    for box in _quarters(whole.core):
+        part = Tile(index, box, box.grow(halo).clip(field.grid.field), field.grid.shape)
+        window = stores.read_window(field.source, field.store, step.reads, part.window)
+        arrays, partial = step.rule(window, part, (params[name], *own) if own else params[name])
+        del window
+        for array, values in arrays.items():
+            place = box.within(whole.core)
+            if array not in made:
+                made[array] = np.empty((*values.shape[:-2], *whole.core.shape), values.dtype)
+            made[array][..., place[0], place[1]] = values
+        if result is None or partial is None:
+            result = partial if result is None else result
+        elif step.combine is not None:
+            result = step.combine(result, partial)
+    for array, values in made.items():
+        stores.write(field.store, array, whole.core, values)
+    return result
+
+
+def _quarters(box: Box) -> list[Box]:
+    y, x = (box.y0 + box.y1 + 1) // 2, (box.x0 + box.x1 + 1) // 2
+    parts = [
+        Box(box.y0, box.x0, y, x),
+        Box(box.y0, x, y, box.x1),
+        Box(y, box.x0, box.y1, x),
+        Box(y, x, box.y1, box.x1),
+    ]
+    return [part for part in parts if part.size]
 
 
 def do_tile(

@@ -85,8 +85,8 @@ class Pool:
             raise RunFailedError(f"{self.name}: {why}; fix the cause and rerun with --resume")
         if self.looked - self._seen > self.patience:
             raise RunFailedError(
-                f"{self.name}: no worker for {self.patience:.0f} s: start workers at the scheduler, then go "
-                "on with --resume (compute.patience in the run file says how long to wait)"
+                f"{self.name}: no worker for {self.patience:.0f} s: start workers and rerun with --resume "
+                "(compute.patience in the run file sets how long to wait)"
             )
 
     def tell_of(self, here: set[str]) -> None:

@@ -80,7 +80,7 @@ class SerialEngine:
                 log.warning("%s: %s: %s", books.name, unit.key, traceback.format_exc())
                 count_failures(books.name)
                 if not left:
-                    books.gave_up(unit, describe(error))
+                    books.gave_up(unit, describe(error), data=True)
             else:
                 count_tile(books.name, unit.pixels, time.perf_counter() - begun)
                 if books.gather is not None:

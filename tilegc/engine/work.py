@@ -7,6 +7,7 @@ reductions), so that the order in which units end does not matter.
 
 from __future__ import annotations
 
+import builtins
 import logging
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -29,6 +30,12 @@ Combine = Callable[[Any, Any], Any]
 
 Gather = Callable[[Any], None]
 """Takes one unit's partial in the driver."""
+
+_OUT_OF_MEMORY = {"MemoryError", "_ArrayMemoryError"}
+_OF_THE_SYSTEM = {
+    name for name, one in vars(builtins).items() if isinstance(one, type) and issubclass(one, OSError)
+}
+"""Errors that another try, or another machine, may not have: they say nothing about the pixels."""
 
 FLUSH_SECONDS = 1.0
 """Marks are written at most this often: a crash repeats about this much work."""
@@ -170,6 +177,8 @@ class Books:
         done = ledger.done(name) if ledger is not None else set()
         self.units = [unit for unit in units if unit.key not in done]
         self.failed: dict[str, str] = {}
+        self._memory: set[str] = set()
+        self._data: set[str] = set()
         self._total = len(units)
         self._progress = progress
         self._counted: set[str] = set()
@@ -223,9 +232,26 @@ class Books:
         if partial is not None and self.gather is not None:
             self.gather(partial)
 
-    def gave_up(self, unit: Unit, reason: str) -> None:
-        """Enter a unit that failed in all its tries."""
+    def gave_up(self, unit: Unit, reason: str, *, memory: bool = False, data: bool = False) -> None:
+        """Enter a unit that failed in all its tries.
+
+        Parameters
+        ----------
+        unit : Unit
+            It.
+        reason : str
+            One line, which begins with the class of the error if there was one.
+        memory : bool
+            Whether workers died of it.
+        data : bool
+            Whether its function raised, rather than that a worker or its connection failed.
+        """
         self.failed[unit.key] = reason
+        kind = reason.partition(":")[0]
+        if memory or kind in _OUT_OF_MEMORY:
+            self._memory.add(unit.key)
+        elif data and kind not in _OF_THE_SYSTEM:
+            self._data.add(unit.key)
         log.error("%s: %s failed: %s", self.name, unit.key, reason)
 
     def result(self, partial: Any = None, *, tries: int) -> Any:
@@ -237,7 +263,9 @@ class Books:
             fate = "recorded" if self.ledger is not None else "done"
             raise TilesFailedError(
                 f"{self.name}: {len(self.failed)} of {self._total} tiles failed in {tries} tries: "
-                f"{shown}{more}; the others are {fate}; fix the cause and rerun with --resume"
+                f"{shown}{more}; the others are {fate}; fix the cause and rerun with --resume",
+                memory=self._memory,
+                data=self._data,
             )
         return self._join(self._result, partial)
 

@@ -52,7 +52,7 @@ def passes(planned: Planned) -> Iterator[Step]:
             "mid-scale noise",
             mid_noise.CELLS,
             halo=max(difference_radius(*taps) for taps in scales) + margin,
-            bytes_per_pixel=40.0 + 12.0 * planned.bands,
+            bytes_per_pixel=80.0 + 26.0 * planned.bands,
             reads=("sci", "wht"),
             gives="noise of the two mid-scale maps",
         )
@@ -62,7 +62,7 @@ def passes(planned: Planned) -> Iterator[Step]:
             "band noise",
             band_noise.CELLS,
             halo=max(radii) + margin,
-            bytes_per_pixel=60.0 + 16.0 * planned.bands,
+            bytes_per_pixel=200.0 + 40.0 * planned.bands,
             reads=("sci", "err", "wht"),
             gives="noise of every band's response",
         )

@@ -29,7 +29,7 @@ log = logging.getLogger("tilegc")
 SHARD: Final = 1024
 """Side of the shards of ingested bands, pixels."""
 
-CELL_BYTES: Final = 60.0
+CELL_BYTES: Final = 120.0
 """Peak memory of the audit, bytes per pixel of a cell and band."""
 
 

@@ -253,8 +253,8 @@ def check_overlap(kappa: Kappa, fields: Sequence[Footprint]) -> None:
     if fields:
         ra, dec = _centre(fields[0].wcs, fields[0].shape)
         raise ConvergenceError(
-            f"convergence: {kappa.path}: the map, round ra {centre_ra:.4f}, dec {centre_dec:.4f}, covers no "
-            f"part of any field ({fields[0].name!r} is round ra {ra:.4f}, dec {dec:.4f}): "
+            f"convergence: {kappa.path}: the map, round ra {centre_ra:.4f}, dec {centre_dec:.4f}, does not "
+            f"overlap any field ({fields[0].name!r} is round ra {ra:.4f}, dec {dec:.4f}): "
             "give this cluster's map"
         )
 

@@ -48,8 +48,8 @@ def read_deflection(conf: config.LensMap) -> LensImage:
     first, second = (read_image(path, conf) for path in conf.paths)
     if first.values.shape != second.values.shape or first.wcs != second.wcs:
         raise ConvergenceError(
-            f"convergence.deflection: {first.path} and {second.path} are not on one grid of pixels: "
-            "give x and y of one model"
+            f"convergence.deflection: {first.path} and {second.path} are not on the same pixel grid; give x and "
+            "y of the same model"
         )
     jacobian = wcs_from_text(first.wcs).pixel_scale_matrix * 3600.0
     x, y = (image.values * _arcsec(image, conf.deflection.unit) for image in (first, second))
@@ -90,8 +90,8 @@ def _arcsec(image: LensImage, declared: str | None) -> float:
     if not text:
         if PIXELS.search(image.path.rpartition("/")[2]):
             raise ConvergenceError(
-                f"convergence.deflection: {image.path}: its name says pixels, its header nothing: "
-                "give convergence.deflection.unit (pixel or arcsec)"
+                f"convergence.deflection: {image.path}: its name indicates pixels, but its header has no unit; "
+                "set convergence.deflection.unit (pixel or arcsec)"
             )
         return 1.0
     with warnings.catch_warnings():
@@ -100,6 +100,6 @@ def _arcsec(image: LensImage, declared: str | None) -> float:
             return float(units.Unit(text).to(units.arcsec))
         except (ValueError, TypeError, units.UnitConversionError):
             raise ConvergenceError(
-                f"convergence.deflection: {image.path}: its unit {text!r} is no angle: "
-                "give convergence.deflection.unit (arcsec, arcmin, deg, rad or pixel)"
+                f"convergence.deflection: {image.path}: its unit {text!r} is not an angle; set "
+                "convergence.deflection.unit (arcsec, arcmin, deg, rad or pixel)"
             ) from None

@@ -158,7 +158,7 @@ def _walk_gzip(stream: BinaryIO, path: str, expected: int) -> Iterator[Hdu]:
         hdu = _hdu(path, index, header, stream.tell(), "gzip")
         if hdu.kind == "rice":
             raise InputError(
-                f"{path}: {_label(hdu)} is tile-compressed inside of a gzip file; unpack it with gunzip"
+                f"{path}: {_label(hdu)} is tile-compressed within a gzip file; decompress it with gunzip"
             )
         yield hdu
         end = hdu.offset + _padded(hdu.size)

@@ -95,8 +95,8 @@ def find_ensemble(conf: config.Convergence, cosmo: FlatLambdaCDM, z_lens: float)
         xs, ys = _files(conf.ensemble.x), _files(conf.ensemble.y)
         if [_number(path) for path in xs] != [_number(path) for path in ys]:
             raise ConvergenceError(
-                f"convergence.ensemble: {len(xs)} maps of x and {len(ys)} of y do not pair by their numbers "
-                "(map###): give both of every realisation"
+                f"convergence.ensemble: {len(xs)} maps of x and {len(ys)} of y cannot be paired by their "
+                "numbers (map###); give both components of every realisation"
             )
         unit = conf.ensemble.unit
         members = [
@@ -121,8 +121,8 @@ def _files(pattern: str) -> list[str]:
         names = [str(system.unstrip_protocol(name)) for name in names]
     if len(names) < 2:
         raise ConvergenceError(
-            f"convergence.ensemble: {pattern}: {len(names)} files match, two realisations at least make an "
-            "ensemble: give a pattern such as *map*_kappa.fits"
+            f"convergence.ensemble: {pattern}: {len(names)} files match, an ensemble needs at least two "
+            "realisations; give a pattern such as *map*_kappa.fits"
         )
     return sorted(names, key=lambda name: (_number(name), name))
 

@@ -89,7 +89,7 @@ def read_image(path: str, conf: config.LensMap) -> LensImage:
         values = np.asarray(image, np.float64)
         values[~np.isfinite(values)] = np.nan
         if np.isnan(values).all():
-            raise ConvergenceError(f"convergence: {path}: the map holds no data, every pixel is NaN")
+            raise ConvergenceError(f"convergence: {path}: the map has no data: every pixel is NaN")
         return LensImage(values, header, text, path)
     hint = "" if conf.origin else " (linear axes in arcsec: say with convergence.origin where (0, 0) lies)"
     raise ConvergenceError(f"convergence: {path}: {why}{hint}")
@@ -147,8 +147,8 @@ def _images(path: str, plane: int | None) -> list[tuple[NDArray[Any], fits.Heade
             cube = image.shape
     if not images and cube:
         raise ConvergenceError(
-            f"convergence: {path}: holds no two-dimensional image but a cube of {cube[0]} planes: "
-            "say with convergence.plane which of them is kappa (from 1)"
+            f"convergence: {path}: contains no two-dimensional image, but a cube of {cube[0]} planes: "
+            "set convergence.plane to the plane of kappa (from 1)"
         )
     return images
 
@@ -203,19 +203,18 @@ def refuse_other_quantities(image: LensImage, *, weak_lensing: bool = False) -> 
     values = image.values[np.isfinite(image.values)]
     if not values.any():
         raise ConvergenceError(
-            f"convergence: {image.path}: the map holds nothing but zeros, there is nothing to compare with: "
-            "give the kappa map"
+            f"convergence: {image.path}: all values of the map are zero; give the kappa map"
         )
     share = float((values < NEGATIVE[0]).mean())
     if share > NEGATIVE[1] and not weak_lensing:
         raise ConvergenceError(
             f"convergence: {image.path}: {100 * share:.0f} % of its values are below {NEGATIVE[0]:g} (lowest "
-            f"{values.min():.3g}), which is no convergence: give the kappa map, or deflections as "
+            f"{values.min():.3g}), so it is not a convergence; give the kappa map, or deflections as "
             "convergence.deflection"
         )
     if (middle := float(np.median(values))) > HIGHEST_MEDIAN:
         raise ConvergenceError(
-            f"convergence: {image.path}: half of its values are above {middle:.3g}, which is no convergence: "
+            f"convergence: {image.path}: half of its values are above {middle:.3g}, so it is not a convergence; "
             "give the kappa map"
         )
 
@@ -232,5 +231,5 @@ def _check_unit(path: str, text: str) -> None:
     others = (units.arcsec, units.kpc, units.Msun, units.Msun / units.kpc**2, *light)
     if any(unit.is_equivalent(other) for other in others):
         raise ConvergenceError(
-            f"convergence: {path}: its unit is {text!r}, a convergence has none: give the kappa map"
+            f"convergence: {path}: its unit is {text!r}, but a convergence has none; give the kappa map"
         )

@@ -81,7 +81,8 @@ def _text(path: str) -> str:
         raise ConvergenceError(f"convergence: {path}: cannot be read ({one_line(error)})") from None
     if len(content) > LARGEST or b"\0" in content[:4096]:
         raise ConvergenceError(
-            f"convergence: {path}: is no text file: par expects a Lenstool parameter file (best.par); give FITS maps "
+            f"convergence: {path}: is not a text file; par expects a Lenstool parameter file (best.par); give "
+            "FITS maps "
             "as path"
         )
     return content.decode("utf-8", errors="replace")

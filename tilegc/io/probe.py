@@ -77,7 +77,7 @@ class _Image:
             blank = int(header["BLANK"]) if "BLANK" in header and header["BITPIX"] > 0 else None
         except (TypeError, ValueError) as error:
             raise InputError(
-                f"{self.where}: BSCALE, BZERO or BLANK is no number ({error}); correct the header"
+                f"{self.where}: BSCALE, BZERO or BLANK is not a number ({error}); correct the header"
             ) from None
         dtype = BITPIX[header["BITPIX"]]
         return Plane(*place, dtype=dtype, scale=scale, zero=zero, blank=blank)
@@ -151,7 +151,7 @@ def probe_mask(path: str, source: FieldSource) -> Plane:
     image = _image(files, path, "mask", f"mask of field {source.name}")
     if image.hdu.kind == "gzip":
         raise InputError(
-            f"{image.where}: a mask is read in windows; unpack it (gunzip) and name the .fits file"
+            f"{image.where}: masks are read in windows; decompress it (gunzip) and give the .fits file"
         )
     _require_same_grid(f"field {source.name}", source.shape, source.wcs, image)
     return image.plane(1.0)
@@ -233,7 +233,7 @@ def _image(
     if len(shape) != 2 or 0 in shape:
         raise InputError(
             f"{where}: HDU {hdu.index} has {len(hdu.shape)} axes of {' x '.join(map(str, hdu.shape))};"
-            " a two-dimensional image is meant"
+            " expected a two-dimensional image"
         )
     return _Image(where, path, hdu, _header(path, hdu), (shape[0], shape[1]))
 
@@ -269,8 +269,8 @@ def _require_wcs(image: _Image) -> None:
         )
     if "A_ORDER" in image.header:
         raise AstrometryError(
-            f"{image.where}: an exposure that is not resampled (SIP distortions; a _cal file?);"
-            " give the drizzled mosaic (_i2d)"
+            f"{image.where}: not a resampled mosaic (SIP distortions, as in a _cal file); give the drizzled "
+            "mosaic (_i2d)"
         )
     try:
         wcs = sky.wcs_from_text(image.wcs)

@@ -142,14 +142,16 @@ def read_psf(
     edge = min(*centre, values.shape[0] - 1 - centre[0], values.shape[1] - 1 - centre[1])
     if edge < 3 * step:
         raise InputError(
-            f"{where}: its peak lies {edge:.1f} px from the border, {3 * step:.1f} are needed; give a larger image"
+            f"{where}: its peak lies {edge:.1f} px from the border, but {3 * step:.1f} are needed; give a larger image"
         )
     oversampled = isinstance(image.card("OVERSAMP"), int) and image.card("OVERSAMP") != 1
     found = on_pixels(
         values, centre, step, integrate=oversampled and image.name not in {"DET_DIST", "DET_SAMP"}
     )
     if not found.fwhm < found.radius:
-        raise InputError(f"{where}: holds no peak that falls to half within the image; give one of a star")
+        raise InputError(
+            f"{where}: has no peak that falls to half its height within the image; give an image of a star"
+        )
     total = float(values.sum())
     share = values if WHOLE[0] <= total <= WHOLE[1] else values / total
     if psf_ee is not None:
@@ -246,8 +248,8 @@ def _flattened(where: str, image: _Image) -> _Image:
     if values.ndim != 2 or min(values.shape) < 5:
         axes = " x ".join(map(str, image.values.shape))
         raise InputError(
-            f"{where}: an image of {axes} pixels; two dimensions of 5 or more are meant, or a grid of PSFs with"
-            " NUMPSFS in its header"
+            f"{where}: an image of {axes} pixels; expected two dimensions of at least 5, or a grid of PSFs with "
+            "NUMPSFS in its header"
         )
     return _Image(image.name, values, image.header, image.primary)
 
@@ -286,6 +288,6 @@ def _finite(where: str, image: _Image) -> Floats:
     values = np.where(good, image.values, 0.0)
     if good.mean() < 0.9 or not values.sum() > 0 or not values.max() > 0:
         raise InputError(
-            f"{where}: holds no light, or is not finite in many pixels; give an image of the PSF"
+            f"{where}: has no flux, or too many pixels that are not finite; give an image of the PSF"
         )
     return values

@@ -115,7 +115,7 @@ def read_regions(path: str, wcs: str, header: str = "") -> list[Area]:
         raise InputError(f"{path}: no such region file (field's masks)")
     if "&&" in text:
         raise InputError(
-            f"{path}: holds an intersection (&&), which is not read; draw the masked area itself"
+            f"{path}: contains an intersection (&&), which is not supported; draw the masked area itself"
         )
     text, n_drawn = _DRAWN.subn("", text)
     found = _parsed(path, _in_image(path, text, header))
@@ -140,7 +140,7 @@ def read_regions(path: str, wcs: str, header: str = "") -> list[Area]:
     enclosing = [shape for shape, kept in zip(shapes, included, strict=True) if kept]
     if not enclosing:
         raise InputError(
-            f"{path}: holds exclusions (-circle, -box, ...) alone; add the region they are cut from"
+            f"{path}: contains only exclusions (-circle, -box, ...); add the region from which they are cut"
         )
     return [_Cut(shape, exclusions) for shape in enclosing] if exclusions else enclosing
 
@@ -155,7 +155,7 @@ def _parsed(path: str, text: str) -> list[Any]:
         raise InputError(f"{path}: not a DS9 region file ({' '.join(str(error).split())[:200]})") from error
     if remarks:
         said = "; ".join(" ".join(str(remark.message).split()) for remark in remarks[:3])
-        raise InputError(f"{path}: not all of it can be read as DS9 regions ({said[:300]}); correct it")
+        raise InputError(f"{path}: some of it cannot be read as DS9 regions ({said[:300]}); correct it")
     return list(found)
 
 

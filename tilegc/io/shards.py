@@ -238,7 +238,7 @@ def _index(array: Layout, handle: int, size: int, place: tuple[int, ...]) -> Val
     length = 16 * int(np.prod(counts))
     tail = os.pread(handle, length + 4, max(size - length - 4, 0))
     if len(tail) != length + 4 or tail[length:] != _checksum(tail[:length]):
-        raise OSError(f"{_file(array, place)}: damaged: its index is not whole")
+        raise OSError(f"{_file(array, place)}: damaged: its index is incomplete")
     return np.frombuffer(tail, "<u8", count=length // 8).reshape(*counts, 2)
 
 

@@ -331,7 +331,7 @@ def open_field(name: str, path: str) -> FieldSource:
             )
         if "ingest" not in attrs:
             raise InputError(
-                f"{path} (field {name}): holds no finished ingest; ingest the field, or give its bands"
+                f"{path} (field {name}): contains no finished ingest; ingest the field again, or give its bands"
             )
         rows, columns = attrs["shape"]
         bands = tuple(
@@ -357,7 +357,7 @@ def open_field(name: str, path: str) -> FieldSource:
         )
     except (KeyError, OSError, ValueError, TypeError, json.JSONDecodeError):
         raise InputError(
-            f"{path} (field {name}): not a store of tilegc: give the path of one that `tilegc ingest` wrote, or bands"
+            f"{path} (field {name}): not a tilegc store; give the path of a store written by `tilegc ingest`, or bands"
         ) from None
 
 

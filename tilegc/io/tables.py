@@ -280,11 +280,11 @@ def _checked(columns: Sequence[Column], data: Mapping[str, ArrayLike]) -> dict[s
 
 def _cast(column: Column, values: NDArray[Any]) -> NDArray[Any]:
     if values.ndim != 1:
-        raise ValueError(f"column {column.name}: one dimension is meant, got {values.ndim}")
+        raise ValueError(f"column {column.name}: expected one dimension, got {values.ndim}")
     if column.dtype == "string":
         kinds = set(map(type, values.tolist())) if values.dtype.kind not in "UT" else {str}
         if not all(issubclass(kind, str) for kind in kinds):
-            raise ValueError(f"column {column.name}: text is meant")
+            raise ValueError(f"column {column.name}: expected text")
         return values.astype(object)
     dtype = np.dtype(column.dtype)
     if values.size == 0:

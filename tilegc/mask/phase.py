@@ -21,7 +21,7 @@ __all__ = ["MASK", "masked", "passes"]
 
 log = logging.getLogger("tilegc")
 
-STAR_BYTES = 2**20
+STAR_BYTES = 2 * 2**20
 """Peak memory, bytes, of measuring the light about a bright star, whose window has 97 pixels a side."""
 
 

@@ -48,8 +48,21 @@ RADII: Final = (0.12, 0.16, 0.20, 0.28, 0.40, 0.52, 0.64, 0.80, 1.0, 1.2, 1.4, 1
 """Distances, arcsec, at which the table is."""
 
 WINGS: Final = (
-    2.2, 0.76, 0.43, 0.22, 0.081, 0.038, 0.021, 0.011, 0.0050, 0.0023, 0.0014, 0.00081, 0.00050, 0.00037
-)  # fmt: skip
+    2.2,
+    0.76,
+    0.43,
+    0.22,
+    0.081,
+    0.038,
+    0.021,
+    0.011,
+    0.0050,
+    0.0023,
+    0.0014,
+    0.00081,
+    0.00050,
+    0.00037,
+)
 """Share of a star's light per arcsec^2 at these distances, azimuthal median."""
 
 POWER: Final = 4.0

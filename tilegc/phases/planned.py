@@ -25,10 +25,10 @@ MOST_CELLS: Final = 1e8
 ARRAY_BYTES: Final = 6 * 8.0
 """The arrays of the sky grid, bytes per cell and field (`tilegc.skygrid.cells.SkyCells`)."""
 
-CELL_BYTES: Final = 120.0
+CELL_BYTES: Final = 90.0
 """Peak memory of a measurement on the sky grid, bytes per cell and field."""
 
-CALL_BYTES: Final = 64 * 2**20
+CALL_BYTES: Final = 32 * 2**20
 """What it takes besides, for its own samples and matrices."""
 
 Over = Literal["tiles", "blocks", "cells", "objects", "maps", "figures", "calls", "shards"]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from dataclasses import replace
 
 from tilegc.config import RunConfig
 from tilegc.detection.results import Detected
@@ -23,13 +24,15 @@ def passes(planned: Planned) -> Iterator[Step]:
     """State the passes, which are repeated field by field and round by round."""
     if planned.config.photometry_settings is None:
         return
-    for step, gives in (
-        (FIRST, "normal equations of sources and sky; the driver solves them"),
-        (POSITIONS, "positions and their errors"),
-        (EQUATIONS, "normal equations of sources at their new positions"),
-        (REST, "residuals, apertures and noise of fluxes"),
+    # Every band is held with its errors, weights and, where positions or residuals are measured, what is left of it.
+    fitted, left = 12.0 + 20.0 * planned.bands, 28.0 + 26.0 * planned.bands
+    for step, memory, gives in (
+        (FIRST, fitted, "normal equations of sources and sky; the driver solves them"),
+        (POSITIONS, left, "positions and their errors"),
+        (EQUATIONS, fitted, "normal equations of sources at their new positions"),
+        (REST, left, "residuals, apertures and noise of fluxes"),
     ):
-        yield planned.over_tiles(step, gives)
+        yield planned.over_tiles(replace(step, bytes_per_pixel=memory), gives)
 
 
 def measured(

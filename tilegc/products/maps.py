@@ -21,7 +21,7 @@ __all__ = ["passes", "write_maps"]
 ROWS: Final = 512
 """Rows of a map that are held at a time."""
 
-ROW_BYTES: Final = 16
+ROW_BYTES: Final = 26
 """Peak memory of these rows, bytes per pixel: as they are read, with their bytes swapped, and as they are written."""
 
 

@@ -142,7 +142,9 @@ def _clusters(config: RunConfig, counts: Counts, lens_mass: float, lens_err: flo
             gc,
             gc_err,
             "Msun",
-            f"{GC_TO_LENS:g} x {lens_mass:.4g} Msun" if with_lens else "no lensing mass",
+            f"{GC_TO_LENS:g} x {lens_mass:.4g} Msun: does not depend on the counts"
+            if with_lens
+            else "no lensing mass",
         ),
         _mean_mass(gc, inside, searched(counts.area)),
     ]
@@ -189,7 +191,8 @@ def _counted(counts: Counts, level: Contamination) -> list[Line]:
             total * VIRIAL_PER_GC,
             math.sqrt(total) * VIRIAL_PER_GC,
             "Msun",
-            f"{total} x {VIRIAL_PER_GC:g} Msun: a lower limit, the relation is for a complete population",
+            f"{total} x {VIRIAL_PER_GC:g} Msun: a lower limit, the relation is for a complete population"
+            f"{_seen(share)}",
         ),
         Line(
             "searched share of the 60 arcsec disc",
@@ -210,7 +213,7 @@ def _counted(counts: Counts, level: Contamination) -> list[Line]:
             net,
             net_err,
             "",
-            f"{inside} - {level.n:.4f} arcsec^-2 x {counts.area:.0f} arcsec^2 of good area"
+            f"{inside} - {level.n:.4f} arcsec^-2 x {counts.area:.0f} arcsec^2 of good area{_seen(share)}"
             if np.isfinite(net)
             else "no contamination was measured",
         ),

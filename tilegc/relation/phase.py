@@ -17,7 +17,7 @@ from tilegc.phases.partials import Table
 from tilegc.phases.phase import Phase
 from tilegc.phases.planned import Planned, Step
 from tilegc.relation import products
-from tilegc.relation.boxes import boxes, compare, fit
+from tilegc.relation.boxes import Boxes, boxes, compare, fit
 from tilegc.relation.families import Families
 from tilegc.relation.kernel import kernel_statistics
 from tilegc.relation.lens_families import lens_families
@@ -77,8 +77,8 @@ def related(
     Related or None
         None without a convergence map.
     """
-    reach, side = config.relation.max_radius, config.relation.box
-    in_boxes = None if lens is None else boxes(sky.cells, side)
+    reach = config.relation.max_radius
+    in_boxes = None if lens is None else boxes(sky.cells, config.relation.box)
     products.write_sky_grid(config.recipe, sky_store, sky, in_boxes)
     if lens is None or in_boxes is None:
         return None
@@ -94,7 +94,35 @@ def related(
         "within": np.where(sky.counting, sky.recovery, np.nan),
         "candidates": {name: chosen[name] for name in ("field", "ra", "dec", "peak")},
     }
-    # The longest first, so that no worker is left with it at the end.
+    calls = _calls(config, sky, in_boxes, lens, settings, sigma)
+    answers = together(bounded(context.near, sky.cells.nbytes), "relation", calls, shared)
+    sensitivity = as_table([answers[name] for name in SAMPLES])
+    counts: CountsRelation = answers["counts"]
+    families: Families | None = answers["families"]
+    parts = systematic_of(sensitivity, counts.attenuation)
+    if families is not None:
+        parts = replace(parts, lens_family=families.c_err)
+    return Related(
+        boxes=in_boxes,
+        binned=fit(in_boxes),
+        counts=replace(counts, systematic=parts, families=families),
+        comparison=compare(sky.cells, sky.centre, reach),
+        kernel=answers["kernel"],
+        ranking=answers["ranking"],
+        sensitivity=sensitivity,
+    )
+
+
+def _calls(
+    config: RunConfig,
+    sky: Gridded,
+    in_boxes: Boxes,
+    lens: LensModels,
+    settings: Settings,
+    sigma: Mapping[str, float],
+) -> dict[str, Call]:
+    """Return the independent measurements, the longest first, so that no worker is left with it at the end."""
+    reach, side = config.relation.max_radius, config.relation.box
     calls = {
         "counts": Call(
             fit_counts,
@@ -134,22 +162,7 @@ def related(
         calls[name] = Call(
             sample_row, name, Shared("cells"), Shared("candidates"), sigma, sky.limit, Shared("settings")
         )
-    answers = together(bounded(context.near, sky.cells.nbytes), "relation", calls, shared)
-    sensitivity = as_table([answers[name] for name in SAMPLES])
-    counts: CountsRelation = answers["counts"]
-    families: Families | None = answers["families"]
-    parts = systematic_of(sensitivity, counts.attenuation)
-    if families is not None:
-        parts = replace(parts, lens_family=families.c_err)
-    return Related(
-        boxes=in_boxes,
-        binned=fit(in_boxes),
-        counts=replace(counts, systematic=parts, families=families),
-        comparison=compare(sky.cells, sky.centre, reach),
-        kernel=answers["kernel"],
-        ranking=answers["ranking"],
-        sensitivity=sensitivity,
-    )
+    return calls
 
 
 def _settings(config: RunConfig, sky: Gridded, inpainted: Table) -> Settings:

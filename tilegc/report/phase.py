@@ -18,7 +18,7 @@ __all__ = ["REPORT", "passes", "reported"]
 FIGURES: Final = 22
 """Figures of one field, at most; every other field has three of its own."""
 
-FIGURE_BYTES: Final = 192 * 2**20
+FIGURE_BYTES: Final = 160 * 2**20
 """Peak memory of a figure besides the sky grid: matplotlib, and the picture of a mosaic."""
 
 

@@ -17,7 +17,7 @@ from tilegc.places import Place, files_below, is_remote, place, reach
 from tilegc.redaction import redact, redacted
 from tilegc.run_folder import manifest as manifests
 from tilegc.run_folder.layout import links_in, map_name, psf_name, remove, remove_leftovers
-from tilegc.run_folder.ledger import SEGMENT, Ledger
+from tilegc.run_folder.ledger import SEGMENT, SET_ASIDE, Ledger
 from tilegc.run_folder.lock import is_held, lock
 from tilegc.run_folder.manifest import Manifest
 from tilegc.run_folder.resuming import not_as_left, require_same
@@ -86,7 +86,7 @@ class RunFolder:
             If the path is a file, or holds something else than a run, or a run and no flag was given.
         """
         if resume and overwrite:
-            raise ConfigError("--resume and --overwrite: give one of them")
+            raise ConfigError("--resume and --overwrite exclude each other; give only one")
         path = self.path
         if is_remote(path):
             if not reach(path):
@@ -94,7 +94,7 @@ class RunFolder:
         elif not os.path.lexists(path):
             return False
         if not path.is_dir():
-            raise RunFolderError(f"{path}: is not a folder; choose another name with -o")
+            raise RunFolderError(f"{path}: is not a directory; choose another name with -o")
         found = manifests.read(path)
         if overwrite and manifests.is_damaged(path):
             raise RunFolderError(
@@ -106,12 +106,12 @@ class RunFolder:
             if all(entry.name.startswith(parts) for entry in path.iterdir()):
                 return False
             raise RunFolderError(
-                f"{path}: holds other files and no run of tilegc; choose another folder, it is left as it is"
+                f"{path}: is not a tilegc run directory; nothing was changed. Choose an empty directory"
             )
         if not (resume or overwrite):
-            now = "works in it now" if is_held(path) else f"was begun in it (state: {found.get('state')})"
+            now = "is using it" if is_held(path) else f"was started in it (state: {found.get('state')})"
             raise RunFolderError(
-                f"{path}: a run {now}; give --resume to go on with it, or --overwrite to begin anew"
+                f"{path}: a run {now}; give --resume to continue it, or --overwrite to start over"
             )
         return True
 
@@ -125,7 +125,7 @@ class RunFolder:
         resume: bool = False,
         overwrite: bool = False,
     ) -> Iterator[RunFolder]:
-        """Begin a run, or go on with one, and hold the folder's lock as long as the context lasts.
+        """Begin or continue a run, and hold the directory's lock as long as the context lasts.
 
         If the run ends in an `InputError` before one planned pass was complete, and was begun here and now,
         all that it wrote is removed: bad input leaves nothing behind.
@@ -226,9 +226,18 @@ class RunFolder:
         self.manifest = {**found, "files": claimed, "products": {**found["products"], **drawn}}
         self._save()
 
+    def set_aside(self) -> dict[str, list[str]]:
+        """Return the tiles that failed for their data and count as masked, by pass."""
+        return {
+            name.removesuffix(SET_ASIDE): sorted(self.ledger.done(name))
+            for name in self.ledger.passes
+            if name.endswith(SET_ASIDE)
+        }
+
     def pause(self, until: str) -> None:
         """Record that the run stops here because it was asked to; `resume` continues it."""
         self.manifest["until"] = until
+        self.manifest["set_aside"] = self.set_aside()
         self._end("stopped")
         self._finished = True
 
@@ -238,6 +247,7 @@ class RunFolder:
         self.manifest["products"] = manifests.digests(self.path, self.manifest["fields"], beside)
         self.manifest["timing"] = dict(timing or {})
         self.manifest["until"] = None
+        self.manifest["set_aside"] = self.set_aside()
         self._end("done")
         self._finished = True
 
@@ -287,9 +297,9 @@ class RunFolder:
         self.ledger = Ledger(self.path / FILES.ledger, found["fingerprint"])
 
     def require_stores(self, tell: Callable[[str], None] | None = None) -> None:
-        """Compare what the ledger has marks of with what is on the disk.
+        """Compare the files that the ledger has marks of with the disk.
 
-        What a mark stands for and is no longer as it was written loses its mark, and is done again.
+        Files that are not as they were written lose their marks, so that their tiles are computed again.
 
         Parameters
         ----------
@@ -375,6 +385,6 @@ def _make(path: Place) -> list[Path]:
         path.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise RunFolderError(
-            f"{path}: cannot be made ({error.strerror}); choose another folder with -o"
+            f"{path}: cannot be created ({error.strerror}); choose another folder with -o"
         ) from None
     return absent

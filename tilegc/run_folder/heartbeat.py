@@ -1,7 +1,7 @@
 """A run's signs of life: what it is at and how fast, written every few seconds beside its manifest.
 
 The lock says that a process holds the folder; this file says that it moves, to whoever looks from another terminal or
-another machine.  A run that ends by itself takes it away; one that is killed leaves its last one.
+another machine.  A run that ends normally removes it; one that is killed leaves its last one.
 """
 
 from __future__ import annotations
@@ -118,9 +118,16 @@ class Heart:
         with self._lock:
             seconds = max(time.monotonic() - self._begun, 1e-3)
             return Heartbeat(
-                os.getpid(), socket.gethostname(), _now(), self._moved, self._name, self._units,
-                self._units_in_all, round(self._pixels / seconds, 1), self._units_of_run,
-            )  # fmt: skip
+                os.getpid(),
+                socket.gethostname(),
+                _now(),
+                self._moved,
+                self._name,
+                self._units,
+                self._units_in_all,
+                round(self._pixels / seconds, 1),
+                self._units_of_run,
+            )
 
 
 @contextmanager
@@ -141,7 +148,7 @@ def beating(folder: Place) -> Iterator[Heart]:
 
 
 def last(folder: Place) -> Heartbeat | None:
-    """Return the last sign of life of a run that has not ended by itself; None where there is none."""
+    """Return the last sign of life of a run that has not ended normally; None if there is none."""
     path = folder / FILES.heartbeat
     try:
         found = json.loads(content(path))

@@ -70,14 +70,14 @@ def _take(path: UPath, content: bytes) -> None:
             create(path, content)
     except FileExistsError:
         raise RunFolderError(
-            f"{path.parent}: another run has just begun in it; choose another folder"
+            f"{path.parent}: another run has just started in it; choose another directory"
         ) from None
     except Exception as error:  # noqa: BLE001  (every store has its own)
         raise RunFolderError(f"{path.parent}: cannot write there ({one_line(error)})") from None
     if held is not None:
         raise RunFolderError(
-            f"{path.parent}: a run works in it now ({held}), or died in the last {LASTS:.0f} seconds; "
-            "wait for its end, or choose another folder"
+            f"{path.parent}: a run is using it ({held}), or died in the last {LASTS:.0f} seconds; "
+            "wait until it ends, or choose another directory"
         )
 
 

@@ -28,12 +28,14 @@ from tilegc.errors import RunFailedError
 from tilegc.io.payload import damaged
 from tilegc.places import Place, create, files_below, is_remote, is_url
 
-__all__ = ["SEGMENT", "Ledger"]
+__all__ = ["SEGMENT", "SET_ASIDE", "Ledger"]
 
 log = logging.getLogger("tilegc.run_folder")
 
 SEGMENT: Final = re.compile(r"(\d{6,})-[A-Za-z0-9._-]+\.json")
 """Names of segments."""
+SET_ASIDE: Final = ": set aside"
+"""Stands after the name of a pass in marks of the tiles that it gave up for their data."""
 _NO_LINKS: Final = {errno.EPERM, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOSYS, errno.EMLINK, errno.EXDEV}
 
 
@@ -128,7 +130,7 @@ class Ledger:
         self._marks[segment] = _Mark(name, tuple(keys), partial, files)
 
     def drop_damaged(self) -> dict[str, str]:
-        """Take back the marks of which a file is no longer what was written; their units will be done again.
+        """Remove the marks whose files are not as they were written; their units will be done again.
 
         A file that was written by several marks is held to the last of them.
 

@@ -85,8 +85,8 @@ def _take(path: Path) -> int:
             os.close(handle)
             if not left:
                 raise RunFolderError(
-                    f"{path.parent}: a run works in it now ({owner}); "
-                    "wait for its end, or choose another folder"
+                    f"{path.parent}: a run is using it ({owner}); "
+                    "wait until it ends, or choose another directory"
                 ) from None
         except OSError as error:
             log.warning("%s: no locks on this file system (%s)", path.parent, error.strerror)
@@ -97,4 +97,4 @@ def _take(path: Path) -> int:
                     return handle
             os.close(handle)  # its holder has just removed it
         time.sleep(_PAUSE)
-    raise RunFolderError(f"{path.parent}: other runs come and go in it; choose another folder")
+    raise RunFolderError(f"{path.parent}: other runs keep using it; choose another directory")

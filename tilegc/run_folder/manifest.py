@@ -135,7 +135,7 @@ def read(folder: Place) -> Manifest | None:
     Returns
     -------
     dict or None
-        None if the folder holds no manifest that bears our marker.
+        None if the directory contains no manifest with our marker.
 
     Raises
     ------

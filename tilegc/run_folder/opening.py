@@ -72,7 +72,7 @@ class Run:
     def relation(self) -> QTable:
         """Counts n against kappa in bins, with units; only of a run with a convergence map."""
         if self.config.convergence is None:
-            raise RunFolderError(f"{self.path}: no relation: its run file names no convergence map")
+            raise RunFolderError(f"{self.path}: no relation: the run file has no convergence map")
         return _tables().read_ecsv(self._there(FILES.relation))
 
     @property
@@ -175,7 +175,7 @@ class Run:
     def map_path(self, name: str, kind: str) -> Place:
         """Return the FITS file of a field's map: detection, mask, rho or density."""
         if kind not in MAPS:
-            raise RunFolderError(f"{self.path}: there is no map {kind!r}: the maps are {', '.join(MAPS)}")
+            raise RunFolderError(f"{self.path}: no map {kind!r}: the maps are {', '.join(MAPS)}")
         return self._there(map_name(self._known(name), kind))
 
     def _known(self, name: str) -> str:
@@ -193,7 +193,7 @@ class Run:
         path = self.path / relative
         if not path.exists():
             raise RunFolderError(
-                f"{path}: is not there (the run's state: {self.manifest.get('state')}); "
+                f"{path}: missing (state of the run: {self.manifest.get('state')}); "
                 "finish it with `tilegc run ... --resume`"
             )
         return path

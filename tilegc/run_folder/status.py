@@ -43,7 +43,7 @@ class Status:
     since: str | None
     """When a run that is stalled or stopped last moved or showed signs of life, UTC, where that is known."""
     heartbeat: Heartbeat | None
-    """The last sign of life of a run that has not ended by itself."""
+    """The last sign of life of a run that has not ended normally."""
     error: str | None
     """What it failed of, one line."""
     recipe: str
@@ -108,7 +108,7 @@ def require(path: str | Place) -> tuple[Place, Manifest]:
     """
     folder = place(path)
     if not reach(folder) or not folder.is_dir():
-        raise RunFolderError(f"{folder}: no such folder; give one that `tilegc run` wrote")
+        raise RunFolderError(f"{folder}: no such directory; give one written by `tilegc run`")
     found = manifests.read(folder)
     if found is None:
         raise RunFolderError(f"{folder}: holds no run ({FILES.manifest} is not there or not ours)")

@@ -132,9 +132,9 @@ def simulate(
     chosen = find_preset(preset)
     names = _checked_bands(chosen.bands if bands is None else bands)
     if layout not in LAYOUTS:
-        raise ConfigError(f"layout: there is no {layout!r}; use one of {', '.join(LAYOUTS)}")
+        raise ConfigError(f"layout: unknown {layout!r}; use one of {', '.join(LAYOUTS)}")
     if isinstance(seed, bool) or not isinstance(seed, int) or seed < 0:
-        raise ConfigError(f"seed: {seed!r} is not a whole number from 0 up; give one")
+        raise ConfigError(f"seed: {seed!r} must be an integer of at least 0")
     if tile < 1:
         raise ConfigError(f"tile: {tile!r} is not a side in pixels; give at least 1")
     sizes = _checked_sizes(size, len(chosen.fields))
@@ -183,7 +183,9 @@ def _filling(folder: Path) -> Iterator[None]:
         folder.mkdir(parents=True, exist_ok=True)
         before = {path.name for path in folder.iterdir()}
     except OSError as error:
-        raise RunFolderError(f"{folder}: cannot be made ({error.strerror}); name another folder") from None
+        raise RunFolderError(
+            f"{folder}: cannot be created ({error.strerror}); choose another directory"
+        ) from None
     try:
         yield
     except BaseException as error:
@@ -195,7 +197,9 @@ def _filling(folder: Path) -> Iterator[None]:
                 folder.rmdir()
         if isinstance(error, OSError):
             reason = error.strerror or str(error)
-            raise RunFolderError(f"{folder}: cannot be written to ({reason}); name another folder") from None
+            raise RunFolderError(
+                f"{folder}: cannot be written to ({reason}); choose another directory"
+            ) from None
         raise
 
 
@@ -262,7 +266,7 @@ def _checked_bands(bands: Sequence[str]) -> tuple[str, ...]:
     names = (bands,) if isinstance(bands, str) else tuple(bands)
     for name in names:
         if name not in BANDS:
-            raise ConfigError(f"bands: there is no {name!r}; use any of {', '.join(BANDS)}")
+            raise ConfigError(f"bands: unknown {name!r}; use any of {', '.join(BANDS)}")
     if not names or len(set(names)) != len(names):
         raise ConfigError(f"bands: {', '.join(names) or 'none given'}; name each band once")
     return names
@@ -287,7 +291,7 @@ def _checked_psfs(
     if isinstance(psf, str):
         model, psf = psf, None
     if model not in MODELS:
-        raise ConfigError(f"psf: there is no {model!r}; use {' or '.join(MODELS)}, or a FITS file per band")
+        raise ConfigError(f"psf: unknown {model!r}; use {' or '.join(MODELS)}, or a FITS file per band")
     given = dict(psf or {})
     for name in given:
         if name not in bands:
@@ -311,7 +315,7 @@ def _with_faults(
     }
     if cores is not None:
         if cores not in CORES:
-            raise ConfigError(f"cores: there is no {cores!r}; use one of {', '.join(CORES)}")
+            raise ConfigError(f"cores: unknown {cores!r}; use one of {', '.join(CORES)}")
         changes["cores"] = cores
     plans = preset.fields
     if steps is not None:
@@ -334,9 +338,9 @@ def _number(name: str, value: Any, *, least: float) -> float:
 
 def _checked_folder(folder: Path, *, overwrite: bool) -> Path:
     if folder.exists() and not folder.is_dir():
-        raise RunFolderError(f"{folder}: is a file; name a folder")
+        raise RunFolderError(f"{folder}: is a file; give a directory")
     if folder.is_dir() and not overwrite and any(folder.iterdir()):
-        raise RunFolderError(f"{folder}: is not empty; name an empty folder or set --overwrite")
+        raise RunFolderError(f"{folder}: is not empty; choose an empty directory, or set --overwrite")
     return folder
 
 
@@ -362,7 +366,7 @@ def _lens(
         return AnalyticMass(), preset
     if (source_redshift is None) == (scaling is None):
         raise ConvergenceError(
-            f"kappa: say how {path} is scaled; give exactly one of kappa_source_redshift and"
+            f"kappa: the scaling of {path} is scaled; give exactly one of kappa_source_redshift and"
             " kappa_lens_scaling (D_LS / D_S)"
         )
     declared = config.Convergence(

@@ -190,7 +190,7 @@ def find_preset(name: str) -> Preset:
         return PRESETS[name]
     except KeyError:
         known = ", ".join(PRESETS)
-        raise ConfigError(f"preset: there is no {name!r}; use one of {known}") from None
+        raise ConfigError(f"preset: unknown {name!r}; use one of {known}") from None
 
 
 def before_optics(preset: Preset) -> Preset:

@@ -1,0 +1,31 @@
+"""Runs one after the other on one scheduler: nothing is left open, and memory does not grow without end."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from benchmarks.soak import _slope, soak
+from tests.support import mock
+
+
+def test_the_slope_is_that_of_the_second_half():
+    """The first runs fill caches: 100 MB of them are no leak."""
+    runs = np.arange(20)
+    memory = np.where(runs < 10, 10.0 * runs, 100.0 + 0.5 * (runs - 10))
+    found = _slope("driver", np.stack([memory, np.full(20, 12), 3 + 2 * runs], axis=1))
+    assert found.memory == pytest.approx(0.5)
+    assert found.files == pytest.approx(0.0)
+    assert found.threads == pytest.approx(2.0)
+    assert found.last == pytest.approx(104.5)
+
+
+@pytest.mark.slow
+@pytest.mark.usefixtures("no_report")
+def test_twelve_runs_on_one_scheduler(tmp_path):
+    """Files and threads stay flat; what each run keeps is far below what one needs."""
+    run_file = mock.write_inputs(tmp_path, convergence=None)
+    for one in soak(run_file, enough=lambda done: done >= 12):
+        assert abs(one.files) < 0.5, one
+        assert abs(one.threads) < 0.5, one
+        assert one.memory < 5.0, one
