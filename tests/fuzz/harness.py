@@ -100,9 +100,11 @@ def as_process(seed: int, originals: Path, scratch: Path) -> Verdict:
     folder = scratch / f"case{seed}"
     kind, words = case(seed, originals, folder)
     before = resource.getrusage(resource.RUSAGE_CHILDREN)
+    # Not `ru_maxrss`: it begins with that of the process that started this one.
     code = (
-        "import resource, runpy, sys\ntry:\n    runpy.run_module('tilegc', run_name='__main__', alter_sys=True)\n"
-        "finally:\n    open(sys.argv[-1] + '.used', 'w').write(str(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss))"
+        "import runpy, sys\ntry:\n    runpy.run_module('tilegc', run_name='__main__', alter_sys=True)\n"
+        "finally:\n    peak = open('/proc/self/status').read().split('VmHWM:')[1].split()[0]\n"
+        "    open(sys.argv[-1] + '.used', 'w').write(peak)"
     )
     try:
         done = subprocess.run(

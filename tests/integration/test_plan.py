@@ -253,7 +253,8 @@ def test_planning_stays_small_whatever_the_mosaic(tmp_path, tile):
         "sys.argv = ['tilegc', 'plan', sys.argv[1]]\n"
         "try:\n    runpy.run_module('tilegc', run_name='__main__')\n"
         "finally:\n    use = resource.getrusage(resource.RUSAGE_SELF)\n"
-        "    print('USED', use.ru_maxrss * 1024, use.ru_utime + use.ru_stime)\n"
+        "    peak = 1024 * int(open('/proc/self/status').read().split('VmHWM:')[1].split()[0])\n"
+        "    print('USED', peak, use.ru_utime + use.ru_stime)\n"
     )
     done = subprocess.run(
         [sys.executable, "-c", code, tmp_path / "run.yaml"], capture_output=True, text=True, check=False

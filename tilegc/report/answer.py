@@ -12,6 +12,7 @@ from markupsafe import Markup
 from tilegc.config import Cluster
 from tilegc.report.arithmetic import SUN
 from tilegc.report.audit import audit_rows
+from tilegc.report.depth import depth_of
 from tilegc.report.families import largest
 from tilegc.report.numbers import plain, share, with_error, with_power
 from tilegc.report.reading import Material
@@ -87,6 +88,7 @@ def lead(material: Material) -> list[Markup]:
             fields,
             _purity(summary["fields"]),
         ),
+        *([depth] if (depth := depth_of(summary)) else []),
         *_law(summary["relation"]),
         *_mass(summary["mass"]),
     ]

@@ -12,6 +12,7 @@ from typing import Final
 from tilegc.engine import Engine, Unit, bounded
 from tilegc.report import (
     comparison,
+    depth,
     families,
     law,
     maps,
@@ -70,6 +71,7 @@ def _orders(material: Material) -> list[_Order]:
         *(_Order("others", draw, name) for name in others for draw in (maps.mosaic, maps.sources)),
         *(_Order("masked", masked.against_radius, name) for name in (central, *others)),
         _Order("psf", psf.images),
+        _Order("noise", depth.completeness),
         _Order("noise", purity.purity),
         _Order("noise", purity.regularity),
         _Order("relation", relation.diagram),

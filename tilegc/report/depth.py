@@ -1,0 +1,95 @@
+"""How deep the catalogue is: completeness against magnitude, from artificial stars."""
+
+from __future__ import annotations
+
+from typing import Any, Final
+
+import numpy as np
+from markupsafe import Markup
+from matplotlib.artist import Artist
+from matplotlib.container import Container
+
+from tilegc.completeness.curves import LEVELS, curve
+from tilegc.detection.noise.local_noise import ZONES
+from tilegc.io.tables import read_parquet
+from tilegc.report import style
+from tilegc.report.drawing import Drawing
+from tilegc.report.numbers import plain
+from tilegc.report.reading import Material, rows_of
+from tilegc.schema import FILES, StarFlag
+
+__all__ = ["completeness", "depth_of"]
+
+NAMES: Final = ("deep", "usual", "shallow")
+"""Zones of noise, as in `tilegc.detection.noise.local_noise.ZONES`."""
+
+STYLES: Final = (":", "-", "--")
+
+FEWEST: Final = 300
+"""Stars of a zone from which its curve is drawn."""
+
+
+def depth_of(summary: dict[str, Any]) -> Markup:
+    """Return the depth of every field as a sentence; empty without artificial stars."""
+    texts = []
+    for name, field in summary["fields"].items():
+        known = {
+            band: found["m50"]
+            for band, found in (field.get("depth") or {}).items()
+            if found["m50"] is not None
+        }
+        if known:
+            magnitudes = ", ".join(f"{band} {plain(value, 4)}" for band, value in known.items())
+            texts.append(f"{magnitudes} in field {name}")
+    if not texts:
+        return Markup("")
+    return Markup("Half of all point sources are found at (AB mag) <b>{}</b>.").format("; ".join(texts))
+
+
+def completeness(material: Material) -> Drawing | None:
+    """Draw completeness against magnitude by field and zone of noise; None without artificial stars."""
+    path = material.run.path / FILES.artificial
+    if not path.exists():
+        return None
+    table = rows_of(read_parquet(path), "field", "mag_in", "recovered", "q", "noise", "flags")
+    good = (table["flags"] & StarFlag.ON_MASK) == 0
+    figure, axes = style.panel("Completeness", style.WIDE)
+    handles: list[Artist | Container] = []
+    for number, field in enumerate(material.fields):
+        rows = good & (table["field"].astype(str) == field)
+        if rows.sum() < FEWEST:
+            continue
+        _, colour = style.MARKERS[number % len(style.MARKERS)]
+        noise = table["noise"]
+        zone = np.searchsorted(np.array(ZONES) * np.median(noise[rows]), noise, side="right")
+        for which, name in enumerate(NAMES):
+            some = rows & (zone == which)
+            if some.sum() < FEWEST:
+                continue
+            found = curve(table["mag_in"][some], table["recovered"][some].astype(bool), 1 / table["q"][some])
+            known = found.count > 0
+            handles.append(
+                axes.errorbar(
+                    found.magnitude[known],
+                    found.recovered[known],
+                    yerr=found.error[known],
+                    color=colour,
+                    ls=STYLES[which],
+                    lw=1.4,
+                    elinewidth=0.8,
+                    label=f"field {field}: {name} noise",
+                )
+            )
+    if not handles:
+        return None
+    for level in LEVELS:
+        axes.axhline(level, color=style.FAINT, lw=0.6, alpha=0.5, zorder=0)
+    axes.set_ylim(-0.02, 1.05)
+    axes.set_xlabel("AB magnitude (flat spectrum)")
+    axes.set_ylabel("completeness")
+    style.legend(figure, handles, columns=3)
+    words = (
+        "Share of artificial stars that the run finds, put one at a time into the images, for sources spread evenly "
+        "over the unmasked area. Crowding keeps it below 1 for bright sources, too. Lines: 50, 80 and 90 per cent."
+    )
+    return Drawing("completeness", figure, words, wide=True)
