@@ -114,7 +114,9 @@ class Scene:
         below = [
             float(before[place])
             for place in ((chosen[0] + j, chosen[1] + i) for j in (-1, 0, 1) for i in (-1, 0, 1))
-            if place not in old_points
+            if 0 < place[0] < masked.shape[0] - 1
+            and 0 < place[1] < masked.shape[1] - 1
+            and place not in old_points
             and not masked[place]
             and old_rank[place] >= self.field.limits.floor
             and (old_rank[place] < self.field.limits.limit or place in old)

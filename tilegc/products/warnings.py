@@ -137,25 +137,30 @@ def on_detection(
     for name, noise in noises.items():
         if not noise.n_good:
             yield RunWarning(
-                "no_good_pixel", name, "Every pixel is masked or without data, so nothing was detected.",
+                "no_good_pixel",
+                name,
+                "Every pixel is masked or without data, so nothing was detected.",
                 "Check the masks (mask.edge first) and the weights of this field.",
-            )  # fmt: skip
+            )
             continue
         limit = selection.thresholds[name]
         if not np.isfinite(limit.value):
             yield RunWarning(
-                "no_noise", name, "The noise cannot be measured, so there is no threshold and no source.",
+                "no_noise",
+                name,
+                "The noise cannot be measured, so there is no threshold and no source.",
                 "Check the image for constant or repeated values, or set detect.threshold: {value: nJy}.",
-            )  # fmt: skip
+            )
             continue
         if limit.missed:
             highest = f" up to S/N {HIGHEST:g}" if limit.local else ""
             yield RunWarning(
-                "threshold_not_pure", name,
+                "threshold_not_pure",
+                name,
                 f"threshold: auto found no limit{highest} at which the catalogue is "
                 f"{config.detect.purity:g} pure; it used S/N {_limit(config, selection, name):.2f}.",
                 "See the purity table and figure for what noise makes, and set detect.threshold yourself.",
-            )  # fmt: skip
+            )
         yield from _uneven(selection, name, bands[name])
         yield from _impure(config, selection, name)
 
@@ -166,11 +171,12 @@ def _uneven(selection: Selection, name: str, bands: Sequence[str]) -> Iterator[R
     flat = [band for band, kind in zip(bands, kinds, strict=False) if kind == "flat"]
     if flat:
         yield RunWarning(
-            "noise_without_weights", name,
+            "noise_without_weights",
+            name,
             f"{', '.join(flat)}: no errors or weights that follow the noise, so it is only measured in cells of "
             f"{LATTICE} px: along steps of depth, sources of the shallow side may be noise.",
             "Give the error or weight image of each band, or mask the shallow parts.",
-        )  # fmt: skip
+        )
 
 
 def _limit(config: RunConfig, selection: Selection, name: str) -> float:
@@ -187,9 +193,11 @@ def _impure(config: RunConfig, selection: Selection, name: str) -> Iterator[RunW
         return
     if not known.size:
         yield RunWarning(
-            "purity_unknown", name, "Nothing tells how many of its sources are noise.",
+            "purity_unknown",
+            name,
+            "Nothing tells how many of its sources are noise.",
             "Give two bands or more, or a field with empty sky, so that noise can be measured apart from sources.",
-        )  # fmt: skip
+        )
         return
     purity = float(known.mean())
     if purity >= config.detect.purity - TOLERANCE:
@@ -200,8 +208,9 @@ def _impure(config: RunConfig, selection: Selection, name: str) -> Iterator[RunW
     if config.detect.threshold == "auto":
         remedy = "Check the audit's lines on noise and weights, and set a higher detect.threshold."
     yield RunWarning(
-        "mostly_noise" if purity < MOSTLY_NOISE else "purity_below_target", name,
+        "mostly_noise" if purity < MOSTLY_NOISE else "purity_below_target",
+        name,
         f"{mostly}: {expected:.0f} of {known.size} sources are expected to be noise (purity {purity:.3f}, "
         f"target {config.detect.purity:g}).",
         remedy,
-    )  # fmt: skip
+    )

@@ -155,12 +155,26 @@ def _family(name: str, law: Law, rms: float) -> Family:
 def _summed(members: list[Family], *, guess: bool, rms: float) -> Families:
     own, others = members[0], members[1:]
     c = np.array([one.c for one in others])
-    known = np.isfinite(c)
-    enough = known.sum() >= (LEAST if guess else 1)
+    c = c[np.isfinite(c)]
+    enough = c.size >= (LEAST if guess else 1)
+    size = _central if guess else _root_mean_square
     return Families(
         members=tuple(members),
         guess=guess,
-        c_err=float(np.sqrt(((c[known] - own.c) ** 2).mean())) if enough else np.nan,
-        index_err=float(np.sqrt(((1.0 / c[known] - own.index) ** 2).mean())) if enough else np.nan,
+        c_err=size(c - own.c) if enough else np.nan,
+        index_err=size(1.0 / c - own.index) if enough else np.nan,
         ln_kappa_rms=rms,
     )
+
+
+def _root_mean_square(differences: Floats) -> float:
+    return float(np.sqrt((differences**2).mean()))
+
+
+def _central(differences: Floats) -> float:
+    """Return the size below which 68.3 % of the differences lie.
+
+    In a small field one draw in sixteen may flatten kappa so far that its law has next to no slope: a root mean
+    square would be that draw's alone.
+    """
+    return float(np.quantile(np.abs(differences), 0.683))
