@@ -22,7 +22,9 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     long = set(LONG.read_text(encoding="utf-8").split())
     for item in items:
         name = item.nodeid.partition("[")[0]
-        if name in long or name.startswith(("tests/integration/", "tests/property/")):
+        if name in long or name.startswith(
+            ("tests/faults/", "tests/fuzz/", "tests/integration/", "tests/property/")
+        ):
             item.add_marker("long")
 
 
