@@ -35,7 +35,7 @@ def test_the_bytes_of_a_run_with_one_tile(
     content = yaml.safe_load(path.read_text())
     content["fields"] = [{**content["fields"][0], "masks": []}]
     content["tiles"] = {"size": 2048}
-    content["photometry"] = "off"  # detect_in ends at the peaks
+    content |= {"photometry": "off", "completeness": "off"}  # detect_in ends at the peaks
     content.pop("convergence")
     path.write_text(yaml.safe_dump(content))
     run = running.run(path, workers=0)
@@ -64,13 +64,13 @@ def test_the_bytes_of_a_run_with_one_tile(
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        ({"bands": {}}, "bands: none given"),
+        ({"bands": {}}, "bands: empty; give at least one"),
         ({"bands": {"F": np.zeros(4)}}, "band 'F'.*two-dimensional"),
         ({"bands": {"F": np.zeros((4, 4), complex)}}, "band 'F'.*complex"),
         ({"bands": {"F": np.zeros((4, 4)), "G": np.zeros((4, 5))}}, r"band 'G': shape \(4, 5\).*one grid"),
-        ({"wht": {"G": np.ones((4, 4))}}, "wht: 'G' is none of the bands"),
+        ({"wht": {"G": np.ones((4, 4))}}, "wht: 'G' is not one of the bands"),
         ({"wht": {"F": np.ones((3, 4))}}, r"wht of band 'F': shape \(3, 4\)"),
-        ({"scale": 0.0}, "scale: 0.0 is no pixel side"),
+        ({"scale": 0.0}, "scale: 0.0 must be a positive number of arcsec"),
         ({"recipe": "best"}, "recipe"),
         ({"density": {}}, "density: not a section of the detection settings"),
         ({"mask": {"edge": "wide"}}, "mask.edge"),
