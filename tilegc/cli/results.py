@@ -24,16 +24,16 @@ def print_catalogue(run: Run) -> None:
 
 
 def print_results(run: Run) -> None:
-    """Print the main results of a run, its warnings, and the path of its report."""
+    """Print the warnings of a run, its main results, and the path of its report."""
+    for warning in run.summary.get("warnings", []):
+        where = f"field {warning['field']}: " if warning["field"] else ""
+        remedy = f" {warning['remedy']}" if warning["remedy"] else ""
+        typer.echo(f"warning: {where}{warning['text']}{remedy}")
     lines = _lines(run.summary, local=run.config.local_threshold)
     width = max(len(name) for name, _ in lines)
     for name, value in lines:
         typer.echo(f"{name:<{width}}  {value}")
     typer.echo(f"{'report':<{width}}  {run.path / 'report.html'}")
-    for warning in run.summary.get("warnings", []):
-        where = f"field {warning['field']}: " if warning["field"] else ""
-        remedy = f" {warning['remedy']}" if warning["remedy"] else ""
-        typer.echo(f"warning: {where}{warning['text']}{remedy}")
 
 
 def _lines(summary: dict[str, Any], *, local: bool) -> list[tuple[str, str]]:

@@ -149,7 +149,8 @@ def run_file(
                 lines.append(f"      {band}: {{sci: {sci}, wht: {wht}}}")
     mask = ", ".join(f"{key}: {s[f'mask.{key}']}" for key in ("edge", "bright", "extended", "spikes", "arcs"))
     lines += [
-        f"convergence: {{path: kappa.fits, source_redshift: {REFERENCE_REDSHIFT}}}",
+        "# The sources were drawn from this map: no other family of lens models has to be allowed for.",
+        f"convergence: {{path: kappa.fits, source_redshift: {REFERENCE_REDSHIFT}, family_rms: 0}}",
         "truth: truth.parquet",
         f"tiles: {{size: {s['tiles.size']}}}",
         f"mask: {{{mask}}}",
