@@ -83,7 +83,7 @@ NO_WCS = cards(CTYPE1=None, CTYPE2=None)
 
 FILES = {
     "absent": (lambda f: (f / A).unlink(), rf"{A}.*no such file"),
-    "a folder": (lambda f: ((f / A).unlink(), (f / A).mkdir()), rf"{A}.*folder"),
+    "a folder": (lambda f: ((f / A).unlink(), (f / A).mkdir()), rf"{A}.*is a directory"),
     "empty": (lambda f: (f / A).write_bytes(b""), rf"{A}.*(empty|not.*FITS)"),
     "not FITS": (lambda f: (f / A).write_text("hello " * 4000), rf"{A}.*not.*FITS"),
     "truncated in the header": (lambda f: cut(f / A, 4000), rf"{A}.*truncated"),
@@ -398,7 +398,7 @@ def test_plan_and_ingest_refuse_the_same(command, case, inputs):
         (("--size", "a,b"), r"--size a,b"),
         (("--layout", "jpeg"), r"layout.*'jpeg'.*i2d"),
         (("--kappa", "absent.fits"), r"absent\.fits"),
-        (("--psf", "F090W"), r"--psf F090W: give .*BAND=FILE"),
+        (("--psf", "F090W"), r"--psf F090W: expected .*BAND=FILE"),
         (("--psf", "F090W=absent.fits"), r"absent\.fits"),
         (("--seed", "-1"), r"--seed"),
     ],

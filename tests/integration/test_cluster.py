@@ -139,7 +139,7 @@ def test_a_tile_that_kills_every_worker_is_named_and_the_others_are_marked(tmp_p
             "abacus: unknown kind; choose local, slurm, pbs, lsf or kubernetes",
         ),
         ({"cluster": "slurm"}, ConfigError, "the number of workers is missing"),
-        ({"cluster": "lsf", "workers": 2}, ConfigError, "bsub is not here"),
+        ({"cluster": "lsf", "workers": 2}, ConfigError, "bsub not found"),
         ({"cluster": "kubernetes", "workers": 2}, ConfigError, "needs a manifest .* or an image"),
         ({"scheduler": "nowhere/scheduler.json"}, InputError, "no such file; start one with"),
         (

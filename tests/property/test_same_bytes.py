@@ -62,7 +62,9 @@ def test_the_reference_holds_something_of_everything(reference):
     """Equal bytes of empty products would prove nothing."""
     summary = reference.summary
     for section in ("relation", "comparison", "contamination", "mass"):
-        assert None not in summary[section].values(), section
+        unknown = {name for name, value in summary[section].items() if value is None}
+        # Too little of the disc was searched for a mean mass.
+        assert unknown <= {"mean_gc_msun"}, section
     bits = reference.field("a").mask.values
     assert {1, 2, 8, 32} <= {int(bit) for bit in (1, 2, 4, 8, 16, 32) if (bits & bit).any()}
     assert (reference.field("b").mask.values & 32).any()
@@ -152,8 +154,9 @@ def test_any_tile_size(size, workers, run_file, reference, threads, tmp_path_fac
 
 
 def test_every_estimator(run_file, tmp_path):
-    """Inpainting iterated with the radial trend, and all maps that a run file can ask for."""
+    """Inpainting iterated with the radial trend, all maps, and the error of the lens model's family."""
     asked = {
+        "convergence.family_rms": 0.3,
         "inpaint.iterations": 4,
         "density.gaussian": 3.0,
         "density.neighbours": 5,

@@ -14,8 +14,7 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.ndimage import convolve1d
-from scipy.signal import convolve2d
+from scipy.ndimage import convolve, convolve1d
 
 from tilegc.completeness.near_gaps import kernel_images
 from tilegc.filter.detection_map import FilterParams
@@ -80,7 +79,7 @@ def responses(filtering: FilterParams, psfs: Sequence[SplinePsf]) -> Responses:
         sides = np.stack([_tables(psfs, list(narrow)), _tables(psfs, list(wide))])
         kernels = [band.kernels.image() * band.weight for band in filtering.matched]
     else:
-        kernels = [convolve2d(first, _difference(filtering.second))] * len(psfs)
+        kernels = [_convolved(first, _difference(filtering.second))] * len(psfs)
     detection = _tables(psfs, kernels)
     fine, coarse = np.zeros((2, len(psfs), 1, 1, 0, 0))
     if math.isfinite(filtering.extended):
@@ -119,9 +118,18 @@ def _tables(psfs: Sequence[SplinePsf], kernels: Sequence[Floats]) -> Floats:
         table = np.empty((s, s, m + 2 * reach, m + 2 * reach))
         for j in range(s):
             for i in range(s):
-                table[j, i] = convolve2d(psf.table[j, i], wide)
+                table[j, i] = _convolved(psf.table[j, i], wide)
         found.append(table)
     return np.ascontiguousarray(np.stack(found))
+
+
+def _convolved(image: Floats, kernel: Floats) -> Floats:
+    """Return the whole convolution of an image with a square kernel of odd side: it is larger by the kernel's reach.
+
+    `scipy.signal` has this, too, but its import takes every process of a run half a second.
+    """
+    whole: Floats = convolve(np.pad(image, kernel.shape[0] // 2), kernel, mode="constant")
+    return whole
 
 
 def _smoothed(psfs: Sequence[SplinePsf], pair: tuple[Taps, Taps]) -> Floats:
