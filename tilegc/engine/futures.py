@@ -3,8 +3,7 @@
 Futures are the only part of Dask used here, because the internals of array graphs keep changing. A task costs about
 2 ms, so it carries a run of neighbouring units. Partial results stay on the workers. As soon as there are `FAN_IN` of
 them, one more task joins them, and only the last one comes to the driver: any order gives the same result because
-`combine` is associative and commutative. Results that grow with the mosaic are joined over at most `FAN_IN`
-neighbouring tiles and then gathered.
+`combine` is associative and commutative. Results that grow with the mosaic are gathered, `FAN_IN` tiles at a time.
 
 What can go wrong, and what happens then:
 
