@@ -55,7 +55,7 @@ def test_the_sentence_has_both_errors_and_names_the_largest():
     assert "0.714 ± 0.020" in words.replace("\N{NO-BREAK SPACE}", " ")
     assert f"± 0.13 (systematic; the largest part is {PARTS['lens_family']}), ± 0.13 in total" in words
     (words,) = _law(summary(guess=True)["relation"])
-    assert "(assumed: there is one model)" in words
+    assert ", an assumed one as there is only one model" in words
     assert largest({"c_err_systematic_largest": None}) is None
 
 

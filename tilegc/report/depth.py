@@ -43,7 +43,9 @@ def depth_of(summary: dict[str, Any]) -> Markup:
             texts.append(f"{magnitudes} in field {name}")
     if not texts:
         return Markup("")
-    return Markup("Half of all point sources are found at (AB mag) <b>{}</b>.").format("; ".join(texts))
+    return Markup("Half of the point sources are detected at AB magnitude <b>{}</b>.").format(
+        "; ".join(texts)
+    )
 
 
 def completeness(material: Material) -> Drawing | None:

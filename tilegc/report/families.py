@@ -34,7 +34,9 @@ def largest(likelihood: Mapping[str, Any]) -> str | None:
     if name is None:
         return None
     found = likelihood.get("lens_families") or {}
-    assumed = " (assumed: there is one model)" if name == "lens_family" and found.get("guess") else ""
+    assumed = (
+        ", an assumed one as there is only one model" if name == "lens_family" and found.get("guess") else ""
+    )
     return f"{PARTS[name]}{assumed}"
 
 
