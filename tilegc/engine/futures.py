@@ -9,8 +9,8 @@ What can go wrong, and what happens then:
 
 - a unit raises: it is retried alone, `retries` times, mostly on another worker; then it is listed;
 - a unit raises a `TileGCError` (bad input): the pass ends with it at once;
-- a worker dies: Dask repeats its tasks elsewhere, including those whose partial results it held; a run of units that
-  kills worker after worker is taken apart, and the unit at fault is listed;
+- a worker dies: Dask repeats its tasks elsewhere, including those whose partial results it held; of tasks that were on
+  worker after worker that died, each unit is tried with nothing beside it, and the one at fault is listed;
 - a partial result is lost for good: the units that it was computed from are repeated;
 - the last worker leaves with partial results: the driver waits for them as for any other work, with patience;
 - the scheduler is lost, or all workers stay away: `RunFailedError`;
@@ -38,7 +38,7 @@ from tilegc.engine.interrupt import HeldBack
 from tilegc.engine.on_worker import Fitness, Job, Listed, UnfitWorkerError, UnitsError, do_units, merge
 from tilegc.engine.pool import Pool
 from tilegc.engine.progress import Progress, Silent
-from tilegc.engine.tasks import Batch, Merge, Part, run_length
+from tilegc.engine.tasks import Batch, Merge, Part, batches, run_length
 from tilegc.engine.work import Books, Combine, Function, Gather, Marks, Unit, describe
 from tilegc.engine.written import Joined, Stamped, Written
 from tilegc.errors import RunFailedError, TileGCError
@@ -158,6 +158,8 @@ class _Drive:
         self.lost: set[str] = set()
         """Tasks that had ended, whose worker then left with the result: the scheduler does them again."""
         self.pending: deque[Batch] = deque()
+        self.suspects: deque[Batch] = deque()
+        """Units that were on workers that died, which may have died of others: each is tried by itself at the end."""
         self.running: dict[str, tuple[Future, Batch | Merge]] = {}
         self.ready: deque[Part] = deque()
         self.ended: queue.SimpleQueue[str] = queue.SimpleQueue()
@@ -172,9 +174,7 @@ class _Drive:
         length = length or run_length(books.units, self.pool.slots)
         if books.rooted:
             self.fan = max(1, FAN_IN // length)
-        self.pending.extend(
-            Batch(tuple(books.units[i : i + length])) for i in range(0, len(books.units), length)
-        )
+        self.pending.extend(batches(books.units, length))
         # A task that unpickles rather than `scatter`: data that was scattered to a worker which then dies
         # is gone.
         with dask.config.set(LARGE):
@@ -213,11 +213,12 @@ class _Drive:
         self.running.clear()
         self.ready.clear()
         self.pending.clear()
+        self.suspects.clear()
         self.job = None  # an exception's traceback may keep this object: let its data on the workers go
 
     def fill(self) -> None:
         """Submit merges as soon as they are due, and units up to the bound."""
-        due = self.fan if self.pending or self.running else 2
+        due = self.fan if self.pending or self.running or self.suspects else 2
         while self.fan > 1 and len(self.ready) >= due:
             parts = tuple(self.ready.popleft() for _ in range(min(self.fan, len(self.ready))))
             self.join(parts)
@@ -225,27 +226,24 @@ class _Drive:
         bound = max(IN_FLIGHT * self.pool.slots, FAN_IN)
         if len(self.running) <= bound // 2 or len(self.pending) <= bound // 2:
             room = max(bound - len(self.running), 0)
-            batches = [self.pending.popleft() for _ in range(min(room, len(self.pending)))]
-            self.send(batches)
+            self.send([self.pending.popleft() for _ in range(min(room, len(self.pending)))])
+        if self.suspects and not self.running:
+            self.send([self.suspects.popleft()])
 
-    def send(self, batches: list[Batch]) -> None:
+    def send(self, runs: list[Batch]) -> None:
         """Submit runs of units, as one message: each costs the scheduler a millisecond."""
-        if not batches:
+        if not runs:
             return
-        payloads = [
-            cloudpickle.dumps([(unit.key, unit.pixels, unit.payload) for unit in batch.units])
-            for batch in batches
-        ]
         with dask.config.set(LARGE):
             futures = self.client.map(
                 do_units,
-                [self.job] * len(batches),
-                payloads,
-                [batch.again for batch in batches],
-                key=[self.key("tiles") for _ in batches],
+                [self.job] * len(runs),
+                [batch.packed() for batch in runs],
+                [batch.again for batch in runs],
+                key=[self.key("tiles") for _ in runs],
                 pure=False,
             )
-        for future, batch in zip(futures, batches, strict=True):
+        for future, batch in zip(futures, runs, strict=True):
             self.enter(future, batch)
 
     def join(self, parts: tuple[Part, ...]) -> None:
@@ -353,6 +351,7 @@ class _Drive:
 
     def broken(self, batch: Batch, error: BaseException) -> None:
         """Try the units of a failed run again, each that may be at fault alone."""
+        killed = isinstance(error, KilledWorker)
         if isinstance(error, UnitsError):
             failures = {key: (line, trace) for key, line, trace in error.failures}
             for key, (_, trace) in failures.items():
@@ -367,9 +366,10 @@ class _Drive:
             for unit in batch.units:
                 if unit.key in failures:
                     self.once_more(unit, batch.tries + 1, failures[unit.key][0], data=True)
-        elif len(batch.units) > 1:
+        elif len(batch.units) > 1 or (killed and not batch.alone):
             log.warning("%s: a run of tiles failed, each again alone: %s", self.books.name, describe(error))
-            self.pending.extend(Batch((unit,), batch.tries, again=True) for unit in batch.units)
+            waiting = self.suspects if killed else self.pending
+            waiting.extend(Batch((unit,), batch.tries, again=True, alone=killed) for unit in batch.units)
         elif isinstance(error, KilledWorker):
             deaths = error.allowed_failures + 1
             self.books.gave_up(
@@ -396,5 +396,4 @@ class _Drive:
             raise RunFailedError(
                 f"{self.books.name}: joining partial results failed: {describe(error)}"
             ) from error
-        length = run_length(units, self.pool.slots)
-        self.pending.extend(Batch(units[i : i + length], again=True) for i in range(0, len(units), length))
+        self.pending.extend(batches(units, run_length(units, self.pool.slots), again=True))

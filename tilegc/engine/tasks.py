@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
+import cloudpickle  # type: ignore[import-untyped]
 from distributed import Future
 
 from tilegc.engine.work import Unit
 
-__all__ = ["Batch", "Merge", "Part", "run_length"]
+__all__ = ["Batch", "Merge", "Part", "batches", "run_length"]
 
 TASK_PIXELS = 2048 * 2048
 """Runs of small tiles cover about this many pixels: tens of milliseconds of work against 2 ms of overhead."""
@@ -24,6 +25,19 @@ class Batch:
     """Failed tries of these units before this one."""
     again: bool = False
     """Whether they were sent out before."""
+    alone: bool = False
+    """Whether nothing else runs beside it: a worker that dies then died of its unit."""
+
+    def packed(self) -> bytes:
+        """Return the units' keys, pixels and payloads as a task takes them."""
+        packed: bytes = cloudpickle.dumps([(unit.key, unit.pixels, unit.payload) for unit in self.units])
+        return packed
+
+
+def batches(units: Sequence[Unit], length: int, *, again: bool = False) -> Iterator[Batch]:
+    """Cut units into runs of this length."""
+    for first in range(0, len(units), length):
+        yield Batch(tuple(units[first : first + length]), again=again)
 
 
 @dataclass(frozen=True)
