@@ -27,16 +27,17 @@ from tilegc.cli.tables import print_audit, print_plan
 from tilegc.errors import TilesFailedError
 
 if TYPE_CHECKING:
+    from tilegc.config import RunConfig
     from tilegc.run_folder import Run
 
 __all__ = ["audit", "detect", "ingest", "plan", "run"]
 
 
-def _refuse_mistakes(run_file: str) -> None:
-    """Validate the run file first: importing the analysis takes seconds, but a mistake is reported at once."""
+def _read(run_file: str) -> RunConfig:
+    """Read the run file first: importing the analysis takes seconds, but a mistake is reported at once."""
     from tilegc import config
 
-    config.load(run_file)
+    return config.load(run_file)
 
 
 def ingest(
@@ -50,13 +51,12 @@ def ingest(
     tls_key: TLSKey = None,
 ) -> None:
     """Convert the images to Zarr stores, and stop."""
-    _refuse_mistakes(run_file)
+    config = _read(run_file)
     from tilegc import running
 
-    directory = output or running.default_directory(run_file)
     stores = running.ingest_only(
-        run_file,
-        directory,
+        config,
+        output or running.default_directory(run_file),
         workers=workers,
         scheduler=scheduler,
         cluster_name=cluster,
@@ -69,10 +69,10 @@ def ingest(
 
 def plan(run_file: RunFile, output: Output = None, workers: Workers = None) -> None:
     """Print the tiles, memory and disk space of a run. Nothing is computed; if the run would be refused, say why."""
-    _refuse_mistakes(run_file)
+    config = _read(run_file)
     from tilegc import running
 
-    run_plan = running.plan(run_file, output or running.default_directory(run_file), workers=workers)
+    run_plan = running.plan(config, output or running.default_directory(run_file), workers=workers)
     print_plan(run_plan)
     if run_plan.refusals:
         for reason in run_plan.refusals:
@@ -85,11 +85,11 @@ def audit(
     as_json: Annotated[bool, typer.Option("--json", help="Print the result as JSON.")] = False,
 ) -> None:
     """Check the images and the convergence map before a run. Each check gives a value, a verdict, and what to do."""
-    _refuse_mistakes(run_file)
+    config = _read(run_file)
     from tilegc import running
     from tilegc.images.audits import rows
 
-    lines = list(rows(running.audit(run_file, progress=pass_progress(lines=False))))
+    lines = list(rows(running.audit(config, progress=pass_progress(lines=False))))
     if as_json:
         typer.echo(json.dumps({"audit": lines}, indent=2, allow_nan=False))
     else:
@@ -122,17 +122,17 @@ def run(
     ] = None,
 ) -> None:
     """Run the whole analysis, from images to report. It makes masks, catalogue, density maps, relations and masses."""
-    from tilegc import config
-
+    config = _read(run_file)
     if show_config:
-        typer.echo(config.dump(config.load(run_file)), nl=False)
+        from tilegc.config import dump
+
+        typer.echo(dump(config), nl=False)
         return
-    _refuse_mistakes(run_file)
     from tilegc import running
 
     results = running.run(
-        run_file,
-        output,
+        config,
+        output or running.default_directory(run_file),
         workers=workers,
         scheduler=scheduler,
         cluster_name=cluster,
@@ -164,12 +164,12 @@ def detect(
     overwrite: Overwrite = False,
 ) -> None:
     """Make the catalogue, with masks and detection maps, and stop. Continue with `tilegc run --resume`."""
-    _refuse_mistakes(run_file)
+    config = _read(run_file)
     from tilegc import running
 
     results = running.detect(
-        run_file,
-        output,
+        config,
+        output or running.default_directory(run_file),
         workers=workers,
         scheduler=scheduler,
         cluster_name=cluster,
