@@ -14,9 +14,9 @@ from pathlib import Path
 
 import numpy as np
 import yaml
-from astropy.io import fits
 
 import tilegc
+from benchmarks.planted import write_map
 from tilegc.prediction import predict
 from tilegc.run_folder import open_run
 from tilegc.schema import FILES
@@ -41,23 +41,7 @@ def planted(path: Path) -> Path:
     """Write the map of both clumps, source redshift 3."""
     preset, side = find_preset("small"), round(2 * HALF / STEP)
     along = (np.arange(side) - (side - 1) / 2) * STEP
-    header = fits.Header(
-        {
-            "CTYPE1": "RA---TAN",
-            "CTYPE2": "DEC--TAN",
-            "CRVAL1": preset.ra,
-            "CRVAL2": preset.dec,
-            "CUNIT1": "deg",
-            "CUNIT2": "deg",
-            "CRPIX1": side / 2 + 0.5,
-            "CRPIX2": side / 2 + 0.5,
-            "CDELT1": -STEP / 3600,
-            "CDELT2": STEP / 3600,
-        }
-    )
-    path.parent.mkdir(parents=True, exist_ok=True)
-    values = PAIR.kappa(*np.meshgrid(-along, along)).astype(np.float32)
-    fits.PrimaryHDU(values, header).writeto(path, overwrite=True)
+    write_map(PAIR.kappa(*np.meshgrid(-along, along)), preset, STEP, path)
     return path
 
 

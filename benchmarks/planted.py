@@ -1,16 +1,20 @@
-"""The law of what a mock planted, in the cells in which a run looked for it: what a perfect catalogue would give."""
+"""What a mock planted: its map as a file, and its law in the cells in which a run looked for it, as if all was found."""
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import numpy as np
+from astropy.io import fits
 from astropy.table import QTable
 
 import tilegc.run_folder
 from tilegc.relation.likelihood import CountsRelation, fit_counts
+from tilegc.simulation.presets import Preset
 from tilegc.skygrid.cells import SkyCells
 from tilegc.skygrid.galaxies import galaxy_discs
 
-__all__ = ["fluxes", "kinds", "law_of", "on_good"]
+__all__ = ["fluxes", "kinds", "law_of", "on_good", "write_map"]
 
 
 def kinds(truth: QTable) -> np.ndarray:
@@ -71,3 +75,24 @@ def law_of(
     return fit_counts(
         cells, settings.box, settings.max_radius, count=count, kept=kept, light=light, thorough=False
     )
+
+
+def write_map(values: np.ndarray, preset: Preset, step: float, path: Path) -> None:
+    """Write a square map of pixels of this side, arcsec, about a preset's centre as FITS."""
+    side = len(values)
+    header = fits.Header(
+        {
+            "CTYPE1": "RA---TAN",
+            "CTYPE2": "DEC--TAN",
+            "CRVAL1": preset.ra,
+            "CRVAL2": preset.dec,
+            "CUNIT1": "deg",
+            "CUNIT2": "deg",
+            "CRPIX1": side / 2 + 0.5,
+            "CRPIX2": side / 2 + 0.5,
+            "CDELT1": -step / 3600,
+            "CDELT2": step / 3600,
+        }
+    )
+    path.parent.mkdir(parents=True, exist_ok=True)
+    fits.PrimaryHDU(values.astype(np.float32), header).writeto(path, overwrite=True)

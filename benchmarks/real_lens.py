@@ -15,12 +15,11 @@ import sys
 from pathlib import Path
 
 import numpy as np
-from astropy.io import fits
 from astropy.table import QTable
 
 import tilegc
 import tilegc.run_folder
-from benchmarks.planted import fluxes, kinds, law_of
+from benchmarks.planted import fluxes, kinds, law_of, write_map
 from tilegc import config
 from tilegc.io.convergence import read_convergence
 from tilegc.io.tables import read_parquet
@@ -49,28 +48,13 @@ def continued(kappa: str, path: Path) -> Path:
     declared = config.Convergence(path=kappa, lens_scaling=1.0)
     given = read_convergence(declared, cosmology(config.Cosmology()), preset.redshift)
     side = round(2 * HALF / STEP)
-    header = fits.Header(
-        {
-            "CTYPE1": "RA---TAN",
-            "CTYPE2": "DEC--TAN",
-            "CRVAL1": preset.ra,
-            "CRVAL2": preset.dec,
-            "CUNIT1": "deg",
-            "CUNIT2": "deg",
-            "CRPIX1": side / 2 + 0.5,
-            "CRPIX2": side / 2 + 0.5,
-            "CDELT1": -STEP / 3600,
-            "CDELT2": STEP / 3600,
-        }
-    )
     along = (np.arange(side) - (side - 1) / 2) * STEP
     xi, eta = np.meshgrid(-along, along)
     radius = np.hypot(xi, eta)
     values = given.at(*SkyGrid(preset.ra, preset.dec, STEP).radec(xi, eta)) / given.factor
     rim = float(np.nanmean(values[np.abs(radius - REACH) < 2.0]))
     values = np.where(radius < REACH, values, rim * REACH / np.maximum(radius, 1.0))
-    path.parent.mkdir(parents=True, exist_ok=True)
-    fits.PrimaryHDU(values.astype(np.float32), header).writeto(path, overwrite=True)
+    write_map(values, preset, STEP, path)
     return path
 
 
