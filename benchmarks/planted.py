@@ -1,4 +1,4 @@
-"""What a mock planted: its map as a file, and its law in the cells in which a run looked for it, as if all was found."""
+"""What a mock planted: its map as a file, and its law in the cells in which a run looked for it, as if all was seen."""
 
 from __future__ import annotations
 

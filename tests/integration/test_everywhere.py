@@ -17,14 +17,15 @@ import pytest
 import yaml
 
 from tests.integration.test_network import (
-    NAMESPACES,
-    RESTARTED,
     SCHEDULER,
     WORKER,
     files,
     network,  # noqa: F401  (a fixture)
     processes,
     scheduler_file,
+    start_cluster,
+    start_driver,
+    wait_for_filter,
 )
 from tests.integration.test_object_store import BUCKET, KEY, SECRET, get_session, moto, s3fs
 from tests.support import mock
@@ -151,53 +152,9 @@ def test_object_store(run_file, alone, tmp_path, monkeypatch):
 def test_namespaces(run_file, alone, tmp_path, network):  # noqa: F811
     """A machine of the scheduler and two of workers; one worker's link is down for 3 s."""
     with processes() as start:
-        inside = network.inside("tgs")
-        start(
-            *inside,
-            *SCHEDULER,
-            "--host",
-            NAMESPACES["tgs"],
-            "--port",
-            "8786",
-            "--dashboard-address",
-            f"{NAMESPACES['tgs']}:8787",
-            log=tmp_path / "scheduler.log",
-        )
-        for name in ("tgw1", "tgw2"):
-            start(
-                *network.inside(name),
-                "sh",
-                "-c",
-                RESTARTED,
-                "sh",
-                *WORKER,
-                "tcp://10.77.0.1:8786",
-                "--host",
-                NAMESPACES[name],
-                "--name",
-                name,
-                "--nthreads",
-                "1",
-                log=tmp_path / f"{name}.log",
-            )
-        driver = start(
-            *inside,
-            sys.executable,
-            "-m",
-            "tilegc",
-            "run",
-            run_file,
-            "-o",
-            tmp_path / "run",
-            "--scheduler",
-            "tcp://10.77.0.1:8786",
-            log=tmp_path / "driver.log",
-        )
-        end = time.monotonic() + 900
-        while not any((tmp_path / "run" / "ledger").glob("*-filter.json")):
-            assert driver.poll() is None, (tmp_path / "driver.log").read_text()
-            assert time.monotonic() < end
-            time.sleep(0.05)
+        start_cluster(start, network, tmp_path)
+        driver = start_driver(start, network, run_file, tmp_path)
+        wait_for_filter(driver, tmp_path, seconds=900)
         network.link("tgw1", "down")
         time.sleep(3)
         network.link("tgw1", "up")

@@ -251,6 +251,68 @@ RESTARTED = 'while :; do "$@"; sleep 1; done'
 """As a Deployment or the batch script does: a cut-off worker ends itself, with exit code 0."""
 
 
+def start_cluster(start, network, folder, **environment):
+    """Start a scheduler and two workers, each in its namespace; their logs go into a folder."""
+    inside = network.inside("tgs")
+    start(
+        *inside,
+        *SCHEDULER,
+        "--host",
+        NAMESPACES["tgs"],
+        "--port",
+        "8786",
+        "--dashboard-address",
+        f"{NAMESPACES['tgs']}:8787",
+        log=folder / "scheduler.log",
+        **environment,
+    )
+    for name in ("tgw1", "tgw2"):
+        start(
+            *network.inside(name),
+            "sh",
+            "-c",
+            RESTARTED,
+            "sh",
+            *WORKER,
+            "tcp://10.77.0.1:8786",
+            "--host",
+            NAMESPACES[name],
+            "--name",
+            name,
+            "--nthreads",
+            "1",
+            log=folder / f"{name}.log",
+            **environment,
+        )
+
+
+def start_driver(start, network, run_file, folder, **environment):
+    """Start a run into `folder/run` beside the scheduler, and return its process."""
+    return start(
+        *network.inside("tgs"),
+        sys.executable,
+        "-m",
+        "tilegc",
+        "run",
+        run_file,
+        "-o",
+        folder / "run",
+        "--scheduler",
+        "tcp://10.77.0.1:8786",
+        log=folder / "driver.log",
+        **environment,
+    )
+
+
+def wait_for_filter(driver, folder, *, seconds):
+    """Wait until the run's first tile is filtered."""
+    end = time.monotonic() + seconds
+    while not any((folder / "run" / "ledger").glob("*-filter.json")):
+        assert driver.poll() is None, (folder / "driver.log").read_text()
+        assert time.monotonic() < end
+        time.sleep(0.05)
+
+
 @pytest.mark.parametrize(
     "fault",
     [
@@ -267,60 +329,13 @@ def test_a_link_that_fails(network, tmp_path, fault):
         "DASK_DISTRIBUTED__COMM__TIMEOUTS__CONNECT": "12s",
     }
     with processes() as start:
-        inside = network.inside("tgs")
-        start(
-            *inside,
-            *SCHEDULER,
-            "--host",
-            NAMESPACES["tgs"],
-            "--port",
-            "8786",
-            "--dashboard-address",
-            f"{NAMESPACES['tgs']}:8787",
-            log=tmp_path / "scheduler.log",
-            **timeouts,
-        )
-        for name in ("tgw1", "tgw2"):
-            start(
-                *network.inside(name),
-                "sh",
-                "-c",
-                RESTARTED,
-                "sh",
-                *WORKER,
-                "tcp://10.77.0.1:8786",
-                "--host",
-                NAMESPACES[name],
-                "--name",
-                name,
-                "--nthreads",
-                "1",
-                log=tmp_path / f"{name}.log",
-                **timeouts,
-            )
+        start_cluster(start, network, tmp_path, **timeouts)
         if fault == "slow link":
             network.slow("tgw1")
         time.sleep(8)  # both are there before the run begins
-        driver = start(
-            *inside,
-            sys.executable,
-            "-m",
-            "tilegc",
-            "run",
-            run_file,
-            "-o",
-            tmp_path / "run",
-            "--scheduler",
-            "tcp://10.77.0.1:8786",
-            log=tmp_path / "driver.log",
-            **timeouts,
-        )
+        driver = start_driver(start, network, run_file, tmp_path, **timeouts)
         if fault != "slow link":
-            end = time.monotonic() + 120
-            while not any((tmp_path / "run" / "ledger").glob("*-filter.json")):
-                assert driver.poll() is None, (tmp_path / "driver.log").read_text()
-                assert time.monotonic() < end
-                time.sleep(0.05)
+            wait_for_filter(driver, tmp_path, seconds=120)
             network.link("tgw1", "down")
             time.sleep(3 if fault == "3 s" else 20)
             network.link("tgw1", "up")
