@@ -174,7 +174,7 @@ def do_without_data(
         },
         coords={"band": list(field.source.band_names)},
     )
-    arrays, partial = step.rule(window, tile, (params[name], *own) if own else params[name])
+    arrays, partial = _ruled(step, window, tile, params[name], own)
     for array, values in arrays.items():
         stores.write(field.store, array, tile.core, values)
     return partial
@@ -193,7 +193,7 @@ def do_in_quarters(
     for box in _quarters(whole.core):
         part = Tile(index, box, box.grow(halo).clip(field.grid.field), field.grid.shape)
         window = stores.read_window(field.source, field.store, step.reads, part.window)
-        arrays, partial = step.rule(window, part, (params[name], *own) if own else params[name])
+        arrays, partial = _ruled(step, window, part, params[name], own)
         del window
         for array, values in arrays.items():
             place = box.within(whole.core)
@@ -230,7 +230,17 @@ def do_tile(
     tile = field.grid.tile(index, step.halo_of(name))
     window = stores.read_window(field.source, field.store, step.reads, tile.window)
     count_bytes_read(window.nbytes)
-    arrays, partial = step.rule(window, tile, (params[name], *own) if own else params[name])
+    arrays, partial = _ruled(step, window, tile, params[name], own)
+    for array, values in arrays.items():
+        stores.write(field.store, array, tile.core, values)
+    return partial
+
+
+def _ruled(
+    step: Pass, window: xr.Dataset, tile: Tile, params: Any, own: Sequence[Any]
+) -> tuple[Mapping[str, np.ndarray[Any, Any]], Any]:
+    """Apply a pass's rule, and require that it gave the arrays of the pass, each of the core's shape."""
+    arrays, partial = step.rule(window, tile, (params, *own) if own else params)
     if set(arrays) != set(step.writes):
         raise ValueError(
             f"the rule of {step.name} gave {sorted(arrays)}, it should give {sorted(step.writes)}"
@@ -240,5 +250,4 @@ def do_tile(
             raise ValueError(
                 f"{array}: the rule of {step.name} gave {values.shape}, the core is {tile.core.shape}"
             )
-        stores.write(field.store, array, tile.core, values)
-    return partial
+    return arrays, partial
