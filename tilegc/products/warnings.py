@@ -16,8 +16,10 @@ from tilegc.detection.noise.global_noise import Noise
 from tilegc.detection.threshold import HIGHEST, Selection
 from tilegc.geometry import LATTICE
 from tilegc.images.audits import Line
+from tilegc.images.psfs import BandPsf
+from tilegc.kernels.psf_model import NIRCAM
 
-__all__ = ["RunWarning", "on_audit", "on_detection", "on_edges", "on_ranking", "rows"]
+__all__ = ["RunWarning", "on_audit", "on_detection", "on_edges", "on_psfs", "on_ranking", "rows"]
 
 MOSTLY_NOISE = 0.5
 """Purity of a catalogue below which most of it is noise."""
@@ -75,6 +77,27 @@ def on_edges(config: RunConfig, shares: Mapping[str, float | None]) -> Iterator[
                 f"The edge mask of {config.mask.edge_arcsec:g} arcsec takes {100 * share:.0f} % of the pixels with "
                 "data.",
                 "Set mask.edge to fewer arcsec where the weights are right up to the edge, or fill gaps in the mosaic.",
+            )
+
+
+def on_psfs(psfs: Mapping[str, Sequence[BandPsf]]) -> Iterator[RunWarning]:
+    """Yield the fields whose bands take NIRCam's PSF without being NIRCam's.
+
+    Parameters
+    ----------
+    psfs : mapping of str to sequence of BandPsf
+        By field.
+    """
+    for name, bands in psfs.items():
+        foreign = [one.band for one in bands if one.origin == "model" and one.band.upper() not in NIRCAM]
+        if foreign:
+            yield RunWarning(
+                "psf_of_another_camera",
+                name,
+                f"{', '.join(foreign)}: no PSF is given and too few stars are in the field to measure one, so the "
+                "model for NIRCam was used, which is not the PSF of this camera: fluxes, shapes and completeness are "
+                "wrong by unknown amounts.",
+                "Give the PSF of each band (`psf`), or name the bands by their NIRCam filters if they are NIRCam's.",
             )
 
 
