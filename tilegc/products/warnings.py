@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
+from typing import Final
 
 import numpy as np
 
@@ -19,7 +20,22 @@ from tilegc.images.audits import Line
 from tilegc.images.psfs import BandPsf
 from tilegc.kernels.psf_model import NIRCAM
 
-__all__ = ["RunWarning", "on_audit", "on_detection", "on_edges", "on_psfs", "on_ranking", "rows"]
+__all__ = ["CODES", "RunWarning", "on_audit", "on_detection", "on_edges", "on_psfs", "on_ranking", "rows"]
+
+CODES: Final = {
+    "audit_<check>": "The audit calls this check of the input images or of the convergence map wrong.",
+    "edge_mask_large": "The edge mask takes more than a quarter of the pixels of a field that have data.",
+    "kappa_turned": "The positions of the sources clearly prefer the convergence map rotated, mirrored or transposed.",
+    "mostly_noise": "More than half of the catalogue of a field is expected to be noise.",
+    "no_good_pixel": "Every pixel of a field is masked or without data.",
+    "no_noise": "The noise of a field cannot be measured, so there is no threshold and no source.",
+    "noise_without_weights": "A band has no errors or weights that follow its noise.",
+    "psf_of_another_camera": "A band of another camera takes the PSF model of NIRCam, for want of a PSF file or stars.",
+    "purity_below_target": "The expected purity of the catalogue of a field is below `detect.purity`.",
+    "purity_unknown": "The purity of the catalogue of a field cannot be measured.",
+    "threshold_not_pure": "`detect.threshold: auto` found no threshold at which the catalogue is pure enough.",
+}
+"""Every code of a warning, with its meaning."""
 
 MOSTLY_NOISE = 0.5
 """Purity of a catalogue below which most of it is noise."""

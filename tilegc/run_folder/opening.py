@@ -69,6 +69,16 @@ class Run:
         return _tables().read_parquet(self._there(FILES.inpainted))
 
     @property
+    def artificial(self) -> QTable:
+        """The artificial stars, with units; only of a run with `completeness`."""
+        return _tables().read_parquet(self._there(self._with_stars(FILES.artificial)))
+
+    @property
+    def completeness(self) -> QTable:
+        """Depths by field, band, zone of noise and annulus; only of a run with `completeness`."""
+        return _tables().read_ecsv(self._there(self._with_stars(FILES.completeness)))
+
+    @property
     def relation(self) -> QTable:
         """Counts n against kappa in bins, with units; only of a run with a convergence map."""
         if self.config.convergence is None:
@@ -173,10 +183,17 @@ class Run:
         return wcs_from_text(text)
 
     def map_path(self, name: str, kind: str) -> Place:
-        """Return the FITS file of a field's map: detection, mask, rho or density."""
+        """Return the FITS file of a field's map: detection, mask, rho, density or completeness."""
         if kind not in MAPS:
             raise RunFolderError(f"{self.path}: no map {kind!r}: the maps are {', '.join(MAPS)}")
         return self._there(map_name(self._known(name), kind))
+
+    def _with_stars(self, name: str) -> str:
+        if self.config.completeness_settings is None:
+            raise RunFolderError(
+                f"{self.path}: no {name}: the run has no artificial stars (completeness: off)"
+            )
+        return name
 
     def _known(self, name: str) -> str:
         if name not in self.fields:
