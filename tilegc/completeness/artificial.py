@@ -14,6 +14,7 @@ from tilegc.completeness import recovery
 from tilegc.completeness.colours import Mixture, deconvolved, flat
 from tilegc.completeness.draw import CELL, Places, Population, Stars, draw, places
 from tilegc.completeness.injection import AREA, InjectParams, TileShare, inject_pass, shares
+from tilegc.completeness.recovery_map import CELL as FINE
 from tilegc.completeness.responses import Responses, responses
 from tilegc.config import DetectionConfig
 from tilegc.detection.peaks import at_least
@@ -68,8 +69,13 @@ class Prepared:
     population: Population
     photons: Floats
     sources: tuple[Int64, Int64, Floats, NDArray[np.bool_]]
-    searched: int
-    """Pixels on which stars are put."""
+    area: Int64
+    """Pixels on which stars are put, by cells of `tilegc.completeness.recovery_map.CELL` pixels."""
+
+    @property
+    def searched(self) -> int:
+        """Pixels on which stars are put."""
+        return int(self.area.sum())
 
 
 @dataclass(frozen=True)
@@ -132,7 +138,8 @@ def prepare(
             recovery.Shapes(tables[name], config.detect.shape == "auto"),
         )
         sources = _sources(selection, name, field.source.band_names, answer, limit, ranked=is_local(config))
-        area, light = (_on_cells(cells, index, key, field) for key in ("area", "light"))
+        fine = _on_cells(cells, index, "area", field)
+        area, light = _coarse(fine), _coarse(_on_cells(cells, index, "light", field))
         counts = np.zeros(area.shape, np.int64)
         np.add.at(counts, (sources[0][sources[3]] // CELL, sources[1][sources[3]] // CELL), 1)
         y, x = world_to_pixel(field.source.wcs, np.array([frame.ra]), np.array([frame.dec]))
@@ -155,7 +162,7 @@ def prepare(
             mixture[1],
             root,
         )
-        found[name] = Prepared(params, where, population, photons, sources, int(area.sum()))
+        found[name] = Prepared(params, where, population, photons, sources, fine)
     return found
 
 
@@ -169,10 +176,19 @@ def _magnitude(flux: float) -> float:
 
 
 def _on_cells(cells: Table, index: int, key: str, field: FieldTiles) -> Int64:
-    rows, columns = (-(-side // CELL) for side in field.source.shape)
+    rows, columns = (-(-side // FINE) for side in field.source.shape)
     total = np.zeros((rows, columns), np.int64)
     on = cells["field"] == index
     np.add.at(total, (cells["row"][on], cells["column"][on]), cells[key][on])
+    return total
+
+
+def _coarse(fine: Int64) -> Int64:
+    """Return sums over the cells of the mixture, each of which holds whole cells of the map."""
+    factor = CELL // FINE
+    whole = np.pad(fine, [(0, -side % factor) for side in fine.shape])
+    rows, columns = (side // factor for side in whole.shape)
+    total: Int64 = whole.reshape(rows, factor, columns, factor).sum(axis=(1, 3))
     return total
 
 

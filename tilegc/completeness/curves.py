@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from tilegc.phases.partials import Table
 
-__all__ = ["EDGES", "LEVELS", "Curve", "curve", "depths", "zones_and_annuli"]
+__all__ = ["EDGES", "FEWEST", "LEVELS", "Curve", "curve", "depths", "falling", "zones_and_annuli"]
 
 Floats = NDArray[np.float64]
 Bool = NDArray[np.bool_]
@@ -85,7 +85,7 @@ def depths(found: Curve) -> dict[float, tuple[float, float]]:
     """
     known = found.count > 0
     magnitude, error = found.magnitude[known], found.error[known]
-    smooth = _falling(found.recovered[known], 1 / error**2)
+    smooth = falling(found.recovered[known], 1 / error**2)
     result = {}
     for level in LEVELS:
         result[level] = np.nan, np.nan
@@ -101,8 +101,13 @@ def depths(found: Curve) -> dict[float, tuple[float, float]]:
     return result
 
 
-def _falling(values: Floats, weight: Floats) -> Floats:
-    """Return the closest sequence that never rises, by pooling neighbours that do."""
+def falling(values: Floats, weight: Floats) -> Floats:
+    """Return the closest sequence that never rises, by pooling neighbours that do.
+
+    Parameters
+    ----------
+    values, weight : (n,) float64
+    """
     blocks: list[tuple[float, float, int]] = []
     for value, own in zip(values.tolist(), weight.tolist(), strict=True):
         blocks.append((value, own, 1))

@@ -11,15 +11,16 @@ import numpy as np
 import xarray as xr
 from numpy.typing import NDArray
 
-from tilegc.completeness.draw import CELL, Stars
+from tilegc.completeness.draw import Stars
 from tilegc.completeness.near_gaps import add_normalised, kernel_images
 from tilegc.completeness.own_mask import REACH, masks_itself
 from tilegc.completeness.recovery import Limits, Shapes, Sky, recover
+from tilegc.completeness.recovery_map import CELL
 from tilegc.completeness.responses import Responses
 from tilegc.detection.noise.noise_map import NoiseMap
 from tilegc.engine import Pass
 from tilegc.filter.detection_map import EXPECTED, FilterParams, band_response, response_halo
-from tilegc.geometry import Tile, TileGrid, blocks
+from tilegc.geometry import Tile, TileGrid
 from tilegc.kernels.masks import grow
 from tilegc.kernels.smoothing import difference, difference_radius
 from tilegc.mask.mask_map import ELONGATED_AREA, ELONGATION, EXTENDED_AREA
@@ -48,15 +49,25 @@ def _area_rule(window: xr.Dataset, tile: Tile, params: int) -> tuple[dict[str, A
     mask = window["mask"].values
     searched = _searched(mask)[core]
     light = (mask[core] & np.uint8(Bit.BRIGHT | Bit.EXTENDED)) != 0
-    cells = list(blocks(tile.core, CELL))
-    inside = [box.within(tile.core) for _, box in cells]
+    box = tile.core
+    (row, down), (column, across) = (_cells(*span) for span in ((box.y0, box.y1), (box.x0, box.x1)))
+    area, pixels = (
+        np.add.reduceat(np.add.reduceat(values, down, axis=0, dtype=np.int64), across, axis=1)
+        for values in (searched, light)
+    )
     return {}, {
-        "field": np.full(len(cells), params),
-        "row": np.array([place[0] for place, _ in cells], np.int64),
-        "column": np.array([place[1] for place, _ in cells], np.int64),
-        "area": np.array([searched[part].sum() for part in inside], np.int64),
-        "light": np.array([light[part].sum() for part in inside], np.int64),
+        "field": np.full(area.size, params),
+        "row": np.repeat(row, column.size),
+        "column": np.tile(column, row.size),
+        "area": area.ravel(),
+        "light": pixels.ravel(),
     }
+
+
+def _cells(first: int, last: int) -> tuple[Int64, Int64]:
+    """Return the numbers of the cells that pixels `first` to `last` - 1 meet, and where in these pixels each begins."""
+    number = np.arange(first // CELL, -(-last // CELL))
+    return number, np.maximum(number * CELL - first, 0)
 
 
 def _searched(mask: NDArray[np.uint8]) -> NDArray[np.bool_]:

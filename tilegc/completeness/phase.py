@@ -9,8 +9,9 @@ import numpy as np
 from tilegc.completeness import products
 from tilegc.completeness.artificial import TURNOVER, inject, prepare
 from tilegc.completeness.injection import AREA, halo_of, stars_pass
+from tilegc.completeness.recovery_map import recovery_map
 from tilegc.completeness.results import Completed
-from tilegc.completeness.tables import artificial_table, completeness_table, with_recovery
+from tilegc.completeness.tables import artificial_table, common_magnitude, completeness_table, with_recovery
 from tilegc.config import RunConfig
 from tilegc.detection import shapes
 from tilegc.detection.threshold import is_local
@@ -62,11 +63,18 @@ def completed(
     )
     stars = inject(context, prepared, frame, stars=settings.number, seed=settings.seed)
     recovery = with_recovery(selection.candidates, stars, prepared, ranked=is_local(config))
+    depths = completeness_table(stars, selection.local)
+    magnitude = common_magnitude(depths)
+    maps = {
+        name: recovery_map(one.table, prepared[name].area, magnitude, context.source(name).scale)
+        for name, one in stars.items()
+    }
     return Completed(
         stars=stars,
         prepared=prepared,
         artificial=artificial_table(stars, prepared, band_names(context)),
-        depths=completeness_table(stars, selection.local),
+        depths=depths,
+        maps=maps,
         p_recovery=np.asarray(recovery["p_recovery"]),
         p_point=np.asarray(recovery["p_point"]),
     )

@@ -2,22 +2,49 @@
 
 from __future__ import annotations
 
+import numpy as np
+
+from tilegc.completeness.recovery_map import CELL, RecoveryMap
 from tilegc.completeness.results import Completed
 from tilegc.completeness.tables import DETECTION, depth
+from tilegc.io.maps import write_planes
 from tilegc.phases.output import Output, Part, null
 from tilegc.phases.phase import Results
 from tilegc.photometry.catalogue import band_names
-from tilegc.schema import COMPLETENESS, FILES, artificial_columns
+from tilegc.schema import COMPLETENESS, COMPLETENESS_MAP, FILES, artificial_columns
+from tilegc.sky import binned
 
 __all__ = ["summarise", "write"]
 
 
 def write(out: Output, results: Results) -> None:
-    """Write artificial.parquet and completeness.ecsv; neither where no stars were put in."""
+    """Write artificial.parquet, completeness.ecsv and the maps; nothing where no stars were put in."""
     found = results.get(Completed)
     if found is not None:
         out.parquet(FILES.artificial, artificial_columns(band_names(out.context)), found.artificial)
         out.ecsv(FILES.completeness, COMPLETENESS, found.depths)
+        for name, one in found.maps.items():
+            _write_map(out, name, one)
+
+
+def _write_map(out: Output, name: str, found: RecoveryMap) -> None:
+    """Write maps/<field>_completeness.fits: the map, and its error as an extension."""
+    meta: dict[str, tuple[str | int | float, str]] = {
+        "FIELD": (name, "name of the field"),
+        "RECIPE": (out.config.recipe, "recipe of the run"),
+        "CELL": (CELL, "pixels of the field along a cell"),
+        "NSTARS": (found.stars, "artificial stars within 0.5 mag"),
+    }
+    if np.isfinite(found.magnitude):
+        meta["MAG"] = (found.magnitude, "AB mag of the flat spectrum")
+    if np.isfinite(found.smoothing):
+        meta["SMOOTH"] = (found.smoothing, "sigma of the Gaussian, arcsec")
+    planes = [
+        ("COMPLETENESS", found.value.astype(np.float32), "", "share of point sources found"),
+        ("ERROR", found.error.astype(np.float32), "", "its standard deviation"),
+    ]
+    path = out.folder.map(name, COMPLETENESS_MAP)
+    write_planes(path, binned(out.context.source(name).wcs, CELL), planes, meta)
 
 
 def summarise(out: Output, results: Results) -> Part:

@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tilegc.completeness.artificial import FieldStars, Prepared
+from tilegc.completeness.recovery_map import RecoveryMap
 from tilegc.phases.partials import Table
 
 __all__ = ["Completed"]
@@ -26,6 +27,8 @@ class Completed:
     """Columns of `schema.artificial_columns`."""
     depths: Table
     """Columns of `schema.COMPLETENESS`."""
+    maps: Mapping[str, RecoveryMap]
+    """By field, where it is complete."""
     p_recovery: NDArray[np.float64]
     """By candidate."""
     p_point: NDArray[np.float64]

@@ -17,7 +17,14 @@ from tilegc.phases.partials import Table
 from tilegc.photometry.catalogue import ZERO_POINT
 from tilegc.schema import COMPLETENESS, StarFlag, artificial_columns
 
-__all__ = ["DETECTION", "artificial_table", "completeness_table", "depth", "with_recovery"]
+__all__ = [
+    "DETECTION",
+    "artificial_table",
+    "common_magnitude",
+    "completeness_table",
+    "depth",
+    "with_recovery",
+]
 
 Floats = NDArray[np.float64]
 
@@ -142,6 +149,23 @@ def depth(table: Table, name: str) -> dict[str, dict[str, float]]:
         str(table["band"][row]): {key: float(table[key][row]) for key in ("m50", "m80", "m90")}
         for row in np.flatnonzero(rows)
     }
+
+
+def common_magnitude(table: Table) -> float:
+    """Return the magnitude of the maps: the brightest of the fields' 50 per cent depths; NaN where none has one.
+
+    It is that of flat spectra, the same for all fields, so that their maps may be compared.
+
+    Parameters
+    ----------
+    table : table
+        Columns of completeness.ecsv.
+    """
+    known = [
+        depth(table, str(name)).get(DETECTION, {}).get("m50", np.nan) for name in np.unique(table["field"])
+    ]
+    finite = [value for value in known if np.isfinite(value)]
+    return min(finite, default=np.nan)
 
 
 def with_recovery(

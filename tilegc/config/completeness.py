@@ -17,14 +17,17 @@ def _stars(value: object) -> object:
 
 
 class Completeness(Section):
-    """Artificial stars: their number per field (auto: 20 per arcsec^2, at most 200,000), seed and colours."""
+    """Artificial stars, which measure the completeness."""
 
     stars: Annotated[
         Literal["auto"] | Annotated[int, Field(ge=1, le=10_000_000)], BeforeValidator(_stars)
     ] = "auto"
+    """Number of artificial stars per field; auto: 20 per arcsec², at most 200,000."""
     seed: Annotated[int, BeforeValidator(whole), Field(ge=0, lt=2**63)] = 1
+    """Seed of the random numbers."""
     colours: Literal["auto", "flat"] = "auto"
-    """auto: those of the bright sources, without the noise of their photometry; flat: the same flux in every band."""
+    """Colours of the stars; auto: those of the bright sources, without the noise of their photometry; flat: the same
+    flux in every band."""
 
     @property
     def number(self) -> int | None:

@@ -6,7 +6,7 @@ from typing import Annotated, Self
 
 from pydantic import BeforeValidator, Field, field_validator, model_validator
 
-from tilegc.config.values import Memory, Seconds, Section, Texts, whole
+from tilegc.config.values import Memory, Seconds, Section, Texts, Unit, whole
 
 __all__ = ["Compute", "Jobs", "Kubernetes"]
 
@@ -17,11 +17,13 @@ class Jobs(Section):
     queue: str | None = None
     """Partition or queue of the jobs."""
     account: str | None = None
-    walltime: Seconds | None = None
-    """Wall time of a job; YAML reads 01:30:00 as text or as seconds, and both work."""
-    lifetime: Seconds | None = None
+    """Account to which the jobs are charged."""
+    walltime: Annotated[Seconds | None, Unit("s")] = None
+    """Wall time of a job, in seconds or as 01:30:00."""
+    lifetime: Annotated[Seconds | None, Unit("s")] = None
     """A worker leaves after this time and hands over its results; by default shortly before the wall time."""
     workers_per_job: Annotated[int, BeforeValidator(whole), Field(ge=1, le=1024)] | None = None
+    """Number of workers that one job starts."""
     interface: str | None = None
     """Network interface of scheduler and workers, e.g. ib0."""
     python: str | None = None
@@ -41,6 +43,7 @@ class Kubernetes(Section):
     image: str | None = None
     """Image of the pods if there is no manifest. They mount no volume, so data must be in an object store."""
     namespace: str | None = None
+    """Namespace of the pods; by default the current one."""
 
     @model_validator(mode="after")
     def _one(self) -> Self:
@@ -54,16 +57,19 @@ class Compute(Section):
 
     workers: Annotated[int, BeforeValidator(whole), Field(ge=0, le=100_000)] | None = None
     """Total number of single-threaded worker processes; --workers takes precedence."""
-    memory: Memory | None = None
-    """Memory per worker in bytes; by default nearly all of the machine, or in jobs and pods what the plan requires."""
+    memory: Annotated[Memory | None, Unit("bytes")] = None
+    """Memory per worker, in bytes or as 4 GiB; by default nearly all of the machine, or in jobs and pods what the plan
+    requires."""
     scratch: str | None = None
     """Fast local disk of the workers; variables such as $TMPDIR are expanded on the worker."""
-    patience: Seconds | None = None
+    patience: Annotated[Seconds | None, Unit("s")] = None
     """How long a run waits when there are no workers."""
     encrypt: bool | None = None
     """Whether driver, scheduler and workers use TLS with certificates made for this run (default for batch jobs)."""
     jobs: Jobs = Jobs()
+    """Batch jobs; see the section `compute.jobs`."""
     kubernetes: Kubernetes = Kubernetes()
+    """Pods; see the section `compute.kubernetes`."""
 
     @field_validator("workers", mode="before")
     @classmethod

@@ -16,7 +16,7 @@ from pydantic import (
 )
 
 from tilegc.config.coordinates import both_coordinates, declination, right_ascension
-from tilegc.config.values import NAME, Number, Positive, Section, number, whole
+from tilegc.config.values import NAME, Number, Positive, Section, Unit, number, whole
 from tilegc.errors import shortened
 from tilegc.schema import SKY_STORE
 
@@ -44,9 +44,14 @@ class Cluster(Section):
     """
 
     name: str = Field(min_length=1, max_length=200)
+    """Name of the cluster, for the report."""
     redshift: Positive
-    ra: Annotated[float, BeforeValidator(right_ascension), Field(ge=0, lt=360)]
-    dec: Annotated[float, BeforeValidator(declination), Field(ge=-90, le=90)]
+    """Redshift of the cluster."""
+    ra: Annotated[float, BeforeValidator(right_ascension), Field(ge=0, lt=360), Unit("deg")]
+    """Right ascension of the centre, ICRS: degrees, or sexagesimal in hours. `centre: "22:48:43.97 -44:31:51"` gives
+    both coordinates at once."""
+    dec: Annotated[float, BeforeValidator(declination), Field(ge=-90, le=90), Unit("deg")]
+    """Declination of the centre, ICRS: degrees, or sexagesimal."""
 
     @model_validator(mode="before")
     @classmethod
@@ -107,33 +112,41 @@ def cluster_or_pointing(value: object) -> object:
 
 
 class Cosmology(Section):
-    """Flat LCDM."""
+    """The cosmology, a flat ΛCDM model."""
 
-    H0: Positive = 70.0
+    H0: Annotated[Positive, Unit("km/s/Mpc")] = 70.0
+    """Hubble constant."""
     Om0: Annotated[float, BeforeValidator(number), Field(gt=0, le=1)] = 0.3
+    """Matter density today, in units of the critical density."""
 
 
 class EncircledEnergy(Section):
-    """The share of a point's light within a radius, arcsec."""
+    """The fraction of a point source's light within a radius."""
 
-    radius: Positive
+    radius: Annotated[Positive, Unit("arcsec")]
+    """Radius."""
     fraction: Annotated[float, BeforeValidator(number), Field(gt=0, le=1)]
+    """Encircled energy within that radius."""
 
 
 class Band(Section):
     """The files of one band: paths or URLs, relative to the run file."""
 
     sci: str = Field(min_length=1)
+    """Science image. A file with SCI, ERR and WHT extensions needs no other keys: `F090W: file.fits` is short for
+    `F090W: {sci: file.fits}`."""
     err: str | None = None
+    """Image of the standard deviation of each pixel; by default the ERR extension of `sci`, if it has one."""
     wht: str | None = None
-    zero_point: Number | None = None
-    """AB magnitude of one count, for images whose unit is none of those that tilegc knows."""
+    """Weight image, in which 0 means no data; by default the WHT extension of `sci`, if it has one."""
+    zero_point: Annotated[Number | None, Unit("mag")] = None
+    """AB magnitude of one count, for images in units that tilegc does not know."""
     psf: str | None = None
-    """FITS file of the band's PSF, its axes along the mosaic's; measured on the field's stars where none is given."""
-    psf_scale: Positive | None = None
-    """Pixel of that file, arcsec, where its header does not give it."""
+    """FITS file of the band's PSF, with axes along those of the mosaic; by default the PSF is measured on stars."""
+    psf_scale: Annotated[Positive | None, Unit("arcsec")] = None
+    """Pixel scale of that file if its header does not give it."""
     psf_ee: EncircledEnergy | None = None
-    """Share of a point's light within a radius, to which the PSF is scaled for total fluxes."""
+    """Encircled energy to which the PSF is normalised for total fluxes; see the section `psf_ee`."""
 
     @model_validator(mode="after")
     def _psf(self) -> Self:
@@ -148,9 +161,13 @@ class FieldInput(Section):
     """One field: bands on one pixel grid, or a store that an earlier ingest wrote."""
 
     name: str
+    """Name of the field, used in file names and tables."""
     bands: Mapping[str, Band] | None = None
+    """Images by name of the band: a path, or a mapping; see the section `bands`."""
     masks: tuple[str, ...] = ()
+    """DS9 region files, and FITS masks whose non-zero pixels are masked."""
     store: str | None = None
+    """Zarr store written by an earlier `tilegc ingest`, instead of `bands`."""
 
     @field_validator("name", mode="before")
     @classmethod
@@ -198,39 +215,46 @@ class Deflection(Section):
     """The two components of a deflection field: paths, or patterns of paths for range maps."""
 
     x: str = Field(min_length=1)
+    """File of the x component."""
     y: str = Field(min_length=1)
+    """File of the y component."""
     unit: Literal["arcsec", "arcmin", "deg", "rad", "pixel"] | None = None
-    """Of the values; null: what BUNIT says, arcsec where it says nothing."""
+    """Unit of the values; null: that of BUNIT, or arcsec without BUNIT."""
 
 
 class Origin(Section):
-    """Where on the sky coordinates (0, 0) of a map without a celestial WCS lie, degrees, ICRS."""
+    """Position on the sky of the coordinates (0, 0) of a map without a celestial WCS."""
 
-    ra: Annotated[float, BeforeValidator(right_ascension), Field(ge=0, lt=360)]
-    dec: Annotated[float, BeforeValidator(declination), Field(ge=-90, le=90)]
+    ra: Annotated[float, BeforeValidator(right_ascension), Field(ge=0, lt=360), Unit("deg")]
+    """Right ascension, ICRS."""
+    dec: Annotated[float, BeforeValidator(declination), Field(ge=-90, le=90), Unit("deg")]
+    """Declination, ICRS."""
 
 
 class LensMap(Section):
-    """A kappa map, the deflections of one, or a Lenstool model, and the source distance to which a map is scaled.
+    """A convergence map, a deflection field or a Lenstool model, and the source distance to which a map is scaled.
 
-    That distance is never guessed; a model is evaluated for any.
+    This distance is never guessed; a Lenstool model needs none.
     """
 
     path: str | None = Field(default=None, min_length=1)
+    """FITS file of a convergence map. Give one of `path`, `deflection` and `par`."""
     deflection: Deflection | None = None
+    """Deflection field, whose divergence is the convergence; see the section `deflection`."""
     par: str | None = Field(default=None, min_length=1)
-    """Lenstool's parameter file of the best fit (best.par)."""
+    """Parameter file of a Lenstool best fit (best.par)."""
     frame: Literal["icrs", "fk5"] = "icrs"
-    """Frame of the positions in `par`, which does not name it; the two differ by some 0.02 arcsec."""
+    """Frame of the positions in `par`, which does not state it; the two differ by about 0.02 arcsec."""
     plane: Annotated[int, BeforeValidator(whole), Field(ge=1)] | None = None
-    """Plane of a cube that holds kappa, from 1 (GLAFIC writes several quantities into one)."""
+    """Plane of a FITS cube that contains kappa, counted from 1 (GLAFIC writes several quantities into one cube)."""
     origin: Origin | None = None
-    """For maps whose axes are linear, in arcsec: x to the west, y to the north."""
+    """For maps with linear axes in arcsec, x to the west and y to the north; see the section `origin`."""
     source_redshift: Positive | None = None
+    """Source redshift to which the map is scaled. Give this or `lens_scaling`."""
     lens_scaling: Positive | None = None
-    """D_LS/D_S of the map; 1 for the Hubble Frontier Fields' maps."""
+    """D_LS/D_S to which the map is scaled; 1 for maps of the Hubble Frontier Fields."""
     weak_lensing: bool = False
-    """Whether the map is of weak lensing: its noise makes negative values, which elsewhere are a fault."""
+    """Whether the map is from weak lensing, in which noise makes some values negative; otherwise these are an error."""
 
     @model_validator(mode="before")
     @classmethod
@@ -262,28 +286,34 @@ class LensMap(Section):
 
 
 class Rival(LensMap):
-    """Another map of the same mass, to be ranked against the others."""
+    """Another map of the same cluster, to be ranked against the run's own."""
 
     name: str = Field(min_length=1)
+    """Name of the map in tables and figures."""
 
 
 class Alternative(LensMap):
     """A lens model of another family (free-form, parametric, light traces mass): the law is fitted with each."""
 
     name: str = Field(min_length=1)
+    """Name of the model in tables and figures."""
 
 
 class Convergence(LensMap):
-    """The kappa map of a run, range maps of the same lens model, and other maps to rank."""
+    """The convergence map of a run, range maps of the same lens model, and other maps to compare."""
 
     reference_redshift: Positive = 3.0
+    """Source redshift to which every map is scaled, and to which the results refer."""
     ensemble: str | Deflection | None = None
-    """Pattern of range maps, `*map###*`: kappa, or x and y deflections; scaled as the map itself."""
+    """Pattern of the range maps (realisations) of the lens model, such as `range/map*_kappa.fits`: convergence maps, or
+    `{x: pattern, y: pattern}` of deflections, scaled like the map itself."""
     compare: tuple[Rival, ...] = ()
+    """Other maps, ranked by how well the positions of the sources follow them; each has a `name` and the keys above."""
     alternatives: tuple[Alternative, ...] = ()
-    """Models of other families: the scatter of the law between them is part of its systematic error."""
+    """Models of other families, each with a `name` and the keys above. The scatter of the law between them is part of
+    its systematic error."""
     family_rms: Annotated[float, BeforeValidator(number), Field(ge=0, le=2)] = 0.3
-    """Difference of ln kappa between families, rms, that is assumed where there are no alternatives; 0: none."""
+    """Assumed rms difference in ln kappa between families of lens models if there are no alternatives; 0: none."""
 
     @model_validator(mode="after")
     def _distinct(self) -> Self:

@@ -8,15 +8,16 @@ from typing import Annotated, Literal
 
 from pydantic import BeforeValidator, Field, field_validator
 
-from tilegc.config.values import Positive, Section
+from tilegc.config.values import Positive, Section, Unit
 
 __all__ = ["Photometry", "PhotometrySwitch"]
 
 
 class Photometry(Section):
-    """PSF photometry of all candidates, with aperture photometry at the given radii in arcsec."""
+    """PSF photometry of all candidates."""
 
-    apertures: Annotated[tuple[Positive, ...], Field(max_length=9)] = (0.1, 0.2, 0.3)
+    apertures: Annotated[tuple[Positive, ...], Field(max_length=9), Unit("arcsec")] = (0.1, 0.2, 0.3)
+    """Radii of the apertures, increasing, at most nine and at most 1 arcsec; may be empty."""
 
     @field_validator("apertures")
     @classmethod

@@ -51,9 +51,14 @@ class DetectionConfig(Section):
     """The settings of the chain from the bands to the catalogue, which need no cluster and no sky."""
 
     recipe: Literal["diego2026", "calibrated"]
+    """The method: calibrated for science, or diego2026 to follow the paper to the letter. It sets the defaults of the
+    other sections."""
     mask: Mask = Mask()
+    """Masks; see the section `mask`."""
     filter: Filter = Filter()
+    """Detection filter; see the section `filter`."""
     detect: Detect = Detect()
+    """Detection of peaks; see the section `detect`."""
 
     @property
     def usual_exclusion_radius(self) -> float:
@@ -104,24 +109,38 @@ class RunConfig(DetectionConfig):
     """Settings of a run, as in its run file, with all defaults filled in; immutable."""
 
     cluster: Annotated[Cluster, BeforeValidator(cluster_or_pointing)] = Pointing()
-    """May be left out, for a blank or control field: there are then no radii, no masses and no relation."""
+    """The cluster; see the section `cluster`. Leave it out for a blank or control field: the results then have no
+    radii, no masses and no relation."""
     cosmology: Cosmology = Cosmology()
+    """Cosmology; see the section `cosmology`."""
     fields: Annotated[tuple[FieldInput, ...], Field(min_length=1)]
+    """The images, one entry per field; see the section `fields`."""
     convergence: Convergence | None = None
+    """The lens model; see the section `convergence`. Without it there is no relation to the dark matter."""
     truth: str | None = None
-    """A `truth.parquet` of `tilegc simulate`: the report then compares with what was planted."""
+    """The `truth.parquet` of a simulation: the report then compares the results with the planted sources."""
     ingest: Literal["never", "always", "auto"] = "auto"
+    """Whether images are first converted to Zarr stores; auto: only compressed files (gzip, RICE)."""
     tiles: Tiles = Tiles()
+    """Tiles; see the section `tiles`."""
     photometry: PhotometrySwitch = "auto"
+    """off, auto, or settings; see the section `photometry`. auto: on for recipe calibrated."""
     completeness: CompletenessSwitch = "auto"
+    """off, auto, or settings; see the section `completeness`. auto: on for recipe calibrated."""
     density: Density = Density()
+    """Kernel sum and density maps; see the section `density`."""
     inpaint: Inpaint = Inpaint()
+    """Sources hidden by masks; see the section `inpaint`."""
     comparison: Comparison = Comparison()
+    """Sky grid; see the section `comparison`."""
     relation: Relation = Relation()
+    """Counts against convergence; see the section `relation`."""
     profile: Profile = Profile()
+    """Radial profiles; see the section `profile`."""
     outputs: tuple[str, ...] = ("detection", "mask", "rho", "rho_error", "density", "density_error")
     """Maps that are written as FITS images."""
     compute: Compute = Compute()
+    """Workers; see the section `compute`."""
 
     @field_validator("outputs", mode="before")
     @classmethod

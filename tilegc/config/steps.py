@@ -9,7 +9,7 @@ from typing import Annotated, Literal, Self
 
 from pydantic import BeforeValidator, Field, field_validator, model_validator
 
-from tilegc.config.values import Positive, Section, Switch, number, toggle, whole
+from tilegc.config.values import Positive, Section, Switch, Unit, number, toggle, whole
 
 __all__ = [
     "Comparison",
@@ -31,26 +31,27 @@ CUT = 2.0
 
 
 class Tiles(Section):
-    """The cut into tiles: of no influence on any result."""
+    """The tiles in which the images are processed. They do not affect any result."""
 
-    size: Annotated[int, BeforeValidator(whole), Field(ge=1, le=65_536)] = 2048
+    size: Annotated[int, BeforeValidator(whole), Field(ge=1, le=65_536), Unit("px")] = 2048
+    """Side of a tile without its halo. Smaller tiles need less memory per worker and more time."""
 
 
 class Mask(Section):
-    """Each mask is off, auto or a number: edge in arcsec, bright and extended in nJy per pixel, spikes, arcs in sigma.
+    """The masks. Each is off, auto, or a number in its own unit."""
 
-    `spikes` and `arcs` are the mean along a line of the detection map, cut at 2 sigma, from which it is one (spikes
-    auto: 0.55; arcs auto: as spikes). Discs about bright stars end where their wings are twice `spikes` sigma bright,
-    and so do the spikes of a band's PSF file.
-    """
-
-    edge: Switch = "auto"
-    bright: Switch = "auto"
-    extended: Switch = "auto"
-    spikes: Switch = "off"
-    """`recipe: calibrated`: auto."""
-    arcs: Switch = "off"
-    """`recipe: calibrated`: auto."""
+    edge: Annotated[Switch, Unit("arcsec")] = "auto"
+    """Width of the mask along the edges of a field and around large gaps; auto: 6.6 arcsec."""
+    bright: Annotated[Switch, Unit("nJy/px")] = "auto"
+    """Value of the first difference of Gaussians from which an object is masked as bright; auto: 40, about AB 26.4."""
+    extended: Annotated[Switch, Unit("nJy/px")] = "auto"
+    """Value of the mid-scale maps from which an object is masked as extended; auto: 0.3."""
+    spikes: Annotated[Switch, Unit("sigma")] = "off"
+    """Mean of the detection map along a line, clipped at 2 sigma, from which the line is a diffraction spike; auto:
+    0.55. The masks of bright stars, and of the spikes in a band's PSF file, end where the star's light falls below
+    twice this value. Recipe calibrated: auto by default."""
+    arcs: Annotated[Switch, Unit("sigma")] = "off"
+    """The same for lensed arcs; auto: the limit of `spikes`. Recipe calibrated: auto by default."""
 
     @field_validator("spikes", "arcs")
     @classmethod
@@ -91,14 +92,22 @@ def _setting(value: float | str, auto: float) -> float:
 
 
 class Filter(Section):
-    """The double difference of Gaussians: FWHMs in pixels."""
+    """The filter that makes the detection map."""
 
-    stages: tuple[tuple[Positive, Positive], tuple[Positive, Positive]] = ((0.5, 5.0), (1.0, 3.0))
+    stages: Annotated[tuple[tuple[Positive, Positive], tuple[Positive, Positive]], Unit("px")] = (
+        (0.5, 5.0),
+        (1.0, 3.0),
+    )
+    """FWHM of the narrow and the wide Gaussian of each of the two differences of Gaussians. Recipe calibrated filters
+    with the PSF instead, and uses these only for masks."""
     discretisation: Literal["integrated", "sampled"] = "integrated"
+    """Whether the Gaussians are integrated over each pixel or sampled at its centre."""
     weights: Literal["equal", "auto"] = "equal"
-    """Of the bands; auto, the default of calibrated: by the inverse variance of their responses."""
+    """Weights with which the bands are added: equal, or auto, by the inverse variance of their filtered noise. Recipe
+    calibrated: auto by default."""
     smoothing: Positive = 1.5
-    """Calibrated: FWHM of the Gaussian that smooths the PSF before it is subtracted from itself, over the PSF's."""
+    """Recipe calibrated only: FWHM of the Gaussian that smooths the PSF before the result is subtracted from the PSF,
+    in units of the PSF's FWHM."""
 
     @field_validator("smoothing")
     @classmethod
@@ -118,15 +127,17 @@ class Filter(Section):
 
 
 class SigmaThreshold(Section):
-    """T = sigma x the noise of the field's detection map."""
+    """A threshold T relative to the noise of the detection map."""
 
-    sigma: Positive
+    sigma: Annotated[Positive, Unit("sigma")]
+    """T in units of the noise: that of the field (recipe diego2026), or the local noise (recipe calibrated)."""
 
 
 class ValueThreshold(Section):
-    """T in nJy per pixel of the detection map."""
+    """A fixed threshold T."""
 
-    value: Positive
+    value: Annotated[Positive, Unit("nJy/px")]
+    """T in units of the detection map."""
 
 
 def _threshold(value: object) -> object:
@@ -141,28 +152,37 @@ def _threshold(value: object) -> object:
 
 
 class Detect(Section):
-    """Peaks: the radius that a recorded peak blanks (pixels, inclusive) and the thresholds."""
+    """Detection of peaks in the detection map."""
 
-    exclusion_radius: Annotated[float, BeforeValidator(number), Field(ge=0, le=64)] = 3.0
+    exclusion_radius: Annotated[float, BeforeValidator(number), Field(ge=0, le=64), Unit("px")] = 3.0
+    """Distance from a detected peak up to which (inclusive) no fainter peak is recorded. Recipe calibrated: 2 by
+    default, at least 1."""
     threshold: Annotated[SigmaThreshold | ValueThreshold | Literal["auto"], BeforeValidator(_threshold)] = (
         SigmaThreshold(sigma=2.5)
     )
+    """Threshold T of the candidates: `{sigma: number}`, `{value: nJy per pixel}`, or auto, the lowest at which the
+    catalogue reaches `purity`."""
     purity: Annotated[float, BeforeValidator(number), Field(gt=0, lt=1)] = 0.99
-    """Of the catalogue, keep x T: what `threshold: auto` aims at."""
+    """Purity of the catalogue at which `threshold: auto` aims, and below which a run warns."""
     keep: Annotated[float, BeforeValidator(number), Field(ge=1, allow_inf_nan=False)] = 2.0
+    """Candidates above `keep` times T enter the catalogue."""
     shape: Annotated[Literal["off", "auto"], BeforeValidator(toggle)] = "off"
-    """Whether candidates that are no points stay out of the catalogue."""
+    """Whether candidates that are not point-like are left out of the catalogue. Recipe calibrated: auto by default."""
 
 
 class Density(Section):
-    """The kernel (softening + d)^-alpha, lengths in arcsec; further estimators of the density, off if null."""
+    """The kernel sum rho, with the kernel (softening + d)^-alpha, and optional further estimators of the density."""
 
     alpha: Positive = 1.6
-    softening: Positive = 0.9
-    gaussian: Annotated[float, BeforeValidator(number), Field(gt=0, le=60)] | None = None
-    """Sigma, arcsec, of a Gaussian of one width."""
+    """Exponent of the kernel."""
+    softening: Annotated[Positive, Unit("arcsec")] = 0.9
+    """Softening length of the kernel."""
+    gaussian: Annotated[
+        Annotated[float, BeforeValidator(number), Field(gt=0, le=60)] | None, Unit("arcsec")
+    ] = None
+    """Sigma of a Gaussian for a density map of one fixed width; null: no such map."""
     neighbours: Annotated[int, BeforeValidator(whole), Field(ge=3, le=1000)] | None = None
-    """k of the density by the distance to the k-th neighbour."""
+    """k of a density map based on the distance to the k-th neighbour; null: no such map."""
 
 
 def _iterations(value: object) -> object:
@@ -170,35 +190,46 @@ def _iterations(value: object) -> object:
 
 
 class Inpaint(Section):
-    """The ensemble of Poisson draws under the mask."""
+    """Inpainting: the sources that masks hide, drawn from the local density."""
 
     realisations: Annotated[int, BeforeValidator(whole), Field(ge=1, le=10_000)] = 20
+    """Number of realisations over which the inpainted sources are averaged."""
     seed: Annotated[int, BeforeValidator(whole), Field(ge=0, lt=2**63)] = 1
+    """Seed of the random numbers."""
     iterations: Annotated[
         Literal["auto"] | Annotated[int, Field(ge=0, le=100)], BeforeValidator(_iterations)
     ] = "auto"
-    """Maximum number of fits of the radial trend relative to which masks are filled; 0: no trend (diego2026)."""
+    """Maximum number of fits of the radial trend relative to which masks are filled; 0: no trend. auto: 10 for recipe
+    calibrated, 0 for diego2026."""
 
 
 class Comparison(Section):
-    """The sky grid: side of its cells, arcsec."""
+    """The sky grid, on which fields are compared with each other and with the convergence."""
 
-    pixel: Positive = 0.3
+    pixel: Annotated[Positive, Unit("arcsec")] = 0.3
+    """Side of a cell."""
 
 
 class Relation(Section):
-    """n against kappa: side of the boxes and the largest radius of the map comparison, arcsec.
+    """The relation between counts and convergence.
 
-    Galaxies have sources of their own. The law of counts has a term for them that follows their light (`galaxy_light`:
-    auto, or off); the other likelihoods, and the law without that term, leave out discs round them (`galaxy_discs`).
+    Galaxies have globular clusters of their own. The law of counts has a term for them that follows their light
+    (`galaxy_light`); the other likelihoods, and the law without that term, leave out discs around them
+    (`galaxy_discs`).
     """
 
-    box: Annotated[Positive, Field(le=300)] = 3.0
-    max_radius: Positive = 60.0
-    min_radius: Annotated[float, BeforeValidator(number), Field(ge=0, allow_inf_nan=False)] = 0.0
-    """Radius, arcsec, within which the law does not count: the central galaxy's stars are part of kappa there."""
+    box: Annotated[Positive, Field(le=300), Unit("arcsec")] = 3.0
+    """Side of the boxes of the binned fit; a multiple of `comparison.pixel`."""
+    max_radius: Annotated[Positive, Unit("arcsec")] = 60.0
+    """Radius within which counts, rho and convergence are compared."""
+    min_radius: Annotated[
+        float, BeforeValidator(number), Field(ge=0, allow_inf_nan=False), Unit("arcsec")
+    ] = 0.0
+    """Radius within which the law ignores the counts, where the stars of the central galaxy contribute to kappa."""
     galaxy_discs: Annotated[Literal["off", "auto"], BeforeValidator(toggle)] = "auto"
+    """Whether the likelihoods without a term for galaxies leave out discs around them."""
     galaxy_light: Annotated[Literal["off", "auto"], BeforeValidator(toggle)] = "auto"
+    """Whether the law of counts has a term for the globular clusters of individual galaxies."""
 
     @model_validator(mode="after")
     def _reach(self) -> Self:
@@ -215,11 +246,13 @@ class Relation(Section):
 
 
 class Profile(Section):
-    """Edges of the annuli, arcsec; null: the logarithmic ones."""
+    """The radial profiles."""
 
-    edges: tuple[Annotated[float, BeforeValidator(number), Field(ge=0, allow_inf_nan=False)], ...] | None = (
-        None
-    )
+    edges: Annotated[
+        tuple[Annotated[float, BeforeValidator(number), Field(ge=0, allow_inf_nan=False)], ...] | None,
+        Unit("arcsec"),
+    ] = None
+    """Edges of the annuli, increasing; null: 23 edges from 1 to 250 arcsec, roughly logarithmic."""
 
     @field_validator("edges")
     @classmethod

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from dataclasses import dataclass
 from typing import Annotated, Literal
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
@@ -18,6 +19,7 @@ __all__ = [
     "Section",
     "Switch",
     "Texts",
+    "Unit",
     "Whole",
     "number",
     "switch",
@@ -27,9 +29,19 @@ __all__ = [
 
 
 class Section(BaseModel):
-    """A section of the run file: immutable, with unknown keys refused."""
+    """A section of the run file: immutable, with unknown keys refused.
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    The docstring below a key is its description in the reference of the run file, and `Unit` states its unit.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
+
+
+@dataclass(frozen=True)
+class Unit:
+    """The unit of a key, as an annotation of its type."""
+
+    name: str
 
 
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.+-]{0,63}")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Final
 
 import numpy as np
@@ -14,7 +14,7 @@ from tilegc.io.atomic import replacing
 from tilegc.places import Place
 from tilegc.sky import header_text, wcs_from_text
 
-__all__ = ["write_map"]
+__all__ = ["write_map", "write_planes"]
 
 BLOCK: Final = 2880
 """FITS files are a whole number of blocks of this many bytes."""
@@ -87,6 +87,40 @@ def write_map(
         if done != shape[0]:
             raise ValueError(f"map {name}: {done} rows were given for {shape[0]}")
         file.write(bytes(-file.tell() % BLOCK))
+
+
+def write_planes(
+    path: str | Place,
+    wcs_text: str,
+    planes: Sequence[tuple[str, NDArray[Any], str, str]],
+    meta: Mapping[str, tuple[str | int | float, str]] | None = None,
+) -> None:
+    """Write small images of one WCS into one file, the first as its primary image, whole or not at all.
+
+    Like `write_map`, it gives the same bytes for the same content.
+
+    Parameters
+    ----------
+    path : str or Place
+        Place of the file.
+    wcs_text : str
+        Header text that holds the WCS.
+    planes : sequence of (name, values, unit, meaning)
+        Images of one shape, with what `write_map` says of each.
+    meta : mapping of str to (value, comment), optional
+        Further cards of every image.
+    """
+    wcs = fits.Header.fromstring(header_text(wcs_from_text(wcs_text)))
+    images = fits.HDUList()
+    for name, values, unit, meaning in planes:
+        cards: dict[str, tuple[str | int | float, str]] = {"EXTNAME": (name, meaning), "BUNIT": (unit, "")}
+        header = _header((values.shape[0], values.shape[1]), values.dtype, cards | dict(meta or {}))
+        header.extend(wcs, update=True)
+        # NaN has one pattern of bits.
+        same = np.where(np.isnan(values), np.nan, values).astype(values.dtype)
+        images.append(fits.ImageHDU(same, header) if images else fits.PrimaryHDU(same, header))
+    with replacing(path) as beside, beside.open("wb") as file:
+        images.writeto(file)
 
 
 def _header(

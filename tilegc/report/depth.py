@@ -5,20 +5,25 @@ from __future__ import annotations
 from typing import Any, Final
 
 import numpy as np
+from astropy.io import fits
 from markupsafe import Markup
 from matplotlib.artist import Artist
 from matplotlib.container import Container
 
 from tilegc.completeness.curves import LEVELS, curve
+from tilegc.completeness.recovery_map import CELL
 from tilegc.detection.noise.local_noise import ZONES
+from tilegc.geometry import Box
 from tilegc.io.tables import read_parquet
 from tilegc.report import style
 from tilegc.report.drawing import Drawing
 from tilegc.report.numbers import plain
+from tilegc.report.places import show, sky_axes
 from tilegc.report.reading import Material, rows_of
-from tilegc.schema import FILES, StarFlag
+from tilegc.run_folder.layout import map_name
+from tilegc.schema import COMPLETENESS_MAP, FILES, StarFlag
 
-__all__ = ["completeness", "depth_of"]
+__all__ = ["completeness", "completeness_map", "depth_of"]
 
 NAMES: Final = ("deep", "usual", "shallow")
 """Zones of noise, as in `tilegc.detection.noise.local_noise.ZONES`."""
@@ -95,3 +100,34 @@ def completeness(material: Material) -> Drawing | None:
         "over the unmasked area. Crowding keeps it below 1 for bright sources, too. Lines: 50, 80 and 90 per cent."
     )
     return Drawing("completeness", figure, words, wide=True)
+
+
+def completeness_map(material: Material, field: str) -> Drawing | None:
+    """Draw where a field is complete at one magnitude; None without artificial stars."""
+    path = material.run.path / map_name(field, COMPLETENESS_MAP)
+    if not path.exists():
+        return None
+    with path.open("rb") as file, fits.open(file) as images:
+        header, values = images[0].header, np.array(images[0].data, np.float64)
+    if not np.isfinite(values).any():
+        return None
+    at = material.places[field]
+    figure, axes = style.map_panel(f"Field {field}: completeness", at.aspect)
+    drawn = show(
+        axes,
+        at,
+        values,
+        Box(0, 0, values.shape[0] * CELL, values.shape[1] * CELL),
+        vmin=0.0,
+        vmax=1.0,
+        cmap=style.colour_map("viridis", "#e8eaed"),
+        interpolation="nearest",
+    )
+    sky_axes(axes, at.bounds, material.kpc_per_arcsec)
+    style.colour_bar(figure, drawn, f"completeness at AB magnitude {header['MAG']:.2f}")
+    words = (
+        f"Share of point sources of AB magnitude {header['MAG']:.2f} (flat spectrum) that the run finds, from "
+        f"{header['NSTARS']:,} artificial stars within half a magnitude: a curve that follows the noise, and what the "
+        f"stars nearby show beyond it, smoothed with a Gaussian of {header['SMOOTH']:.2g} arcsec. Grey: masked."
+    )
+    return Drawing(f"completeness-{field}", figure, words)

@@ -72,6 +72,7 @@ def _orders(material: Material) -> list[_Order]:
         *(_Order("masked", masked.against_radius, name) for name in (central, *others)),
         _Order("psf", psf.images),
         _Order("noise", depth.completeness),
+        *(_Order("noise", depth.completeness_map, name) for name in (central, *others)),
         _Order("noise", purity.purity),
         _Order("noise", purity.regularity),
         _Order("relation", relation.diagram),

@@ -14,7 +14,8 @@ from typing import Final
 
 from tilegc.places import Place, files_below, is_remote
 from tilegc.run_folder.ledger import SEGMENT
-from tilegc.schema import ARRAYS, FILES, HERE, MAPS, SKY_STORE
+from tilegc.schema import ARRAYS, COMPLETENESS_MAP, FILES, HERE, SKY_STORE
+from tilegc.schema import MAPS as OUTPUTS
 
 __all__ = [
     "MAPS",
@@ -30,6 +31,9 @@ __all__ = [
     "remove_leftovers",
 ]
 
+MAPS: Final = (*OUTPUTS, COMPLETENESS_MAP)
+"""Maps of a field that a run may write."""
+
 PRODUCTS: Final = (
     FILES.summary,
     FILES.catalogue,
@@ -40,6 +44,8 @@ PRODUCTS: Final = (
     FILES.gc,
     FILES.candidates,
     FILES.inpainted,
+    FILES.artificial,
+    FILES.completeness,
     FILES.relation,
     FILES.ranking,
     FILES.sensitivity,

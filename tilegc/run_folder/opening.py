@@ -7,7 +7,6 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-import xarray as xr
 from numpy.typing import NDArray
 
 from tilegc import config as run_file
@@ -21,6 +20,7 @@ from tilegc.run_folder.status import require
 from tilegc.schema import FILES, SCHEMA_VERSION, SKY_STORE
 
 if TYPE_CHECKING:
+    import xarray as xr
     from astropy.table import QTable
     from astropy.wcs import WCS
 
@@ -67,6 +67,16 @@ class Run:
     def inpainted(self) -> QTable:
         """The drawn sources under the mask, with units."""
         return _tables().read_parquet(self._there(FILES.inpainted))
+
+    @property
+    def artificial(self) -> QTable:
+        """The artificial stars, with units; only of a run with `completeness`."""
+        return _tables().read_parquet(self._there(self._with_stars(FILES.artificial)))
+
+    @property
+    def completeness(self) -> QTable:
+        """Depths by field, band, zone of noise and annulus; only of a run with `completeness`."""
+        return _tables().read_ecsv(self._there(self._with_stars(FILES.completeness)))
 
     @property
     def relation(self) -> QTable:
@@ -173,10 +183,17 @@ class Run:
         return wcs_from_text(text)
 
     def map_path(self, name: str, kind: str) -> Place:
-        """Return the FITS file of a field's map: detection, mask, rho or density."""
+        """Return the FITS file of a field's map: detection, mask, rho, density or completeness."""
         if kind not in MAPS:
             raise RunFolderError(f"{self.path}: no map {kind!r}: the maps are {', '.join(MAPS)}")
         return self._there(map_name(self._known(name), kind))
+
+    def _with_stars(self, name: str) -> str:
+        if self.config.completeness_settings is None:
+            raise RunFolderError(
+                f"{self.path}: no {name}: the run has no artificial stars (completeness: off)"
+            )
+        return name
 
     def _known(self, name: str) -> str:
         if name not in self.fields:
@@ -237,6 +254,8 @@ def open_run(path: str | Place, *, check: bool = True) -> Run:
 
 
 def _open(path: str | Place, **options: Any) -> xr.Dataset:
+    import xarray as xr  # noqa: PLC0415  (half a second, which `status` need not wait for)
+
     opener: Callable[..., xr.Dataset] = xr.open_zarr
     patient(path)
     return opener(str(path), **options)

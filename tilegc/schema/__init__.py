@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from tilegc.schema.arrays import ARRAYS, MAPS, SKY_GRID, Array
+from tilegc.schema.arrays import ARRAYS, COMPLETENESS_MAP, MAPS, SKY_GRID, Array
 from tilegc.schema.bits import MASK_MEANINGS, Bit, Flag, StarFlag
 from tilegc.schema.columns import Column
 from tilegc.schema.files import FILES, HERE, SKY_STORE, Files
@@ -40,6 +40,7 @@ __all__ = [
     "CANDIDATES",
     "COMPLETENESS",
     "COMPLETENESS_COLUMNS",
+    "COMPLETENESS_MAP",
     "CONTAMINATION",
     "FILES",
     "HERE",

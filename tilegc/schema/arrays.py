@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Final
 
-__all__ = ["ARRAYS", "MAPS", "SKY_GRID", "Array"]
+__all__ = ["ARRAYS", "COMPLETENESS_MAP", "MAPS", "SKY_GRID", "Array"]
 
 
 @dataclass(frozen=True)
@@ -100,6 +100,9 @@ MAPS: Final = (
     "density_adaptive_error",
 )
 """Arrays that can be written as FITS images, listed under `outputs` in the run file."""
+
+COMPLETENESS_MAP: Final = "completeness"
+"""Name of the FITS image of completeness, which every run with artificial stars writes."""
 
 SKY_GRID: Final = (
     Array("n_pixels", ("field", "eta", "xi"), "int64", "", "pixels with data"),

@@ -16,6 +16,7 @@ from tilegc.sky.astrometry import (
     wcs_from_text,
     world_to_pixel,
 )
+from tilegc.sky.binning import binned
 from tilegc.sky.frame import ClusterFrame
 from tilegc.sky.grid import SkyGrid, mesh
 from tilegc.sky.lensing import cosmology, kpc_per_arcsec, lens_scaling, mass_within, sigma_critical
@@ -25,6 +26,7 @@ __all__ = [
     "Footprint",
     "Outside",
     "SkyGrid",
+    "binned",
     "centre_outside",
     "check_centre",
     "cosmology",
