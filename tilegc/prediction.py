@@ -145,19 +145,8 @@ def predict(
     if not resolution > 0:
         raise ConfigError(f"--resolution {resolution:g}: expected a smoothing length above 0 arcsec")
     target, known = (one if isinstance(one, Run) else open_run(one) for one in (run, calibration))
-    if not target.config.cluster.known:
-        raise ConfigError(
-            f"{target.path}: its run file names no cluster, and the redshift is needed; add cluster: "
-            "{name, redshift, ra, dec}"
-        )
-    if known.config.convergence is None:
-        raise RunFolderError(
-            f"{known.path}: the run has no convergence map and cannot be used as calibration"
-        )
-    if target.path.resolve() == known.path.resolve():
-        raise ConfigError(f"--calibration {known.path}: a run cannot calibrate itself; give another run")
+    reference = _reference(target, known)
     law, method, n_range = _law(known)
-    reference = known.config.convergence.reference_redshift
     source = reference if source_redshift is None else source_redshift
     stretch, rescale, scaling = _between(target, known, reference, source)
     limit, warnings = _limit(target, known)
@@ -180,18 +169,7 @@ def predict(
     if method == "likelihood":
         warnings += _at_bound(known)
     there = np.isfinite(kappa)
-    above = there & (equivalent > n_range[1])
-    if above.any():
-        warnings.append(
-            f"{100 * above.sum() / there.sum():.1f} % of the map has more sources per arcsec^2 than the "
-            f"calibration was measured at ({n_range[1]:.3g}): kappa there is extrapolated"
-        )
-    below = there & (equivalent < n_range[0])
-    if below.sum() > 0.5 * there.sum():
-        warnings.append(
-            f"{100 * below.sum() / there.sum():.0f} % of the map has fewer sources per arcsec^2 than the "
-            f"calibration was measured at ({n_range[0]:.3g}): kappa there is extrapolated"
-        )
+    warnings += _extrapolated(equivalent, there, n_range)
     return Prediction(
         kappa,
         error,
@@ -206,6 +184,40 @@ def predict(
         tuple(warnings),
         tuple(wrong),
     )
+
+
+def _reference(target: Run, known: Run) -> float:
+    """Return the source redshift of the calibration's kappa; refuse runs that cannot be target and calibration."""
+    if not target.config.cluster.known:
+        raise ConfigError(
+            f"{target.path}: its run file names no cluster, and the redshift is needed; add cluster: "
+            "{name, redshift, ra, dec}"
+        )
+    if known.config.convergence is None:
+        raise RunFolderError(
+            f"{known.path}: the run has no convergence map and cannot be used as calibration"
+        )
+    if target.path.resolve() == known.path.resolve():
+        raise ConfigError(f"--calibration {known.path}: a run cannot calibrate itself; give another run")
+    return known.config.convergence.reference_redshift
+
+
+def _extrapolated(n: np.ndarray, there: np.ndarray, n_range: tuple[float, float]) -> list[str]:
+    """Say how much of a map lies outside the densities at which the calibration was measured."""
+    lines = []
+    above, below = there & (n > n_range[1]), there & (n < n_range[0])
+    if above.any():
+        lines.append(
+            f"{100 * above.sum() / there.sum():.1f} % of the map has more sources per arcsec^2 than the "
+            f"calibration was measured at ({n_range[1]:.3g}): kappa there is extrapolated"
+        )
+    # Most of any map is emptier than the bins of a relation; only where that is the rule is it worth a line.
+    if below.sum() > 0.5 * there.sum():
+        lines.append(
+            f"{100 * below.sum() / there.sum():.0f} % of the map has fewer sources per arcsec^2 than the "
+            f"calibration was measured at ({n_range[0]:.3g}): kappa there is extrapolated"
+        )
+    return lines
 
 
 def _law(known: Run) -> tuple[KappaLaw, str, tuple[float, float]]:

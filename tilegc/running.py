@@ -13,7 +13,7 @@ from typing import Any, Literal
 
 from tilegc import config as run_file
 from tilegc import planning
-from tilegc.cluster import TLS, workers_for
+from tilegc.cluster import TLS, Workers, workers_for
 from tilegc.config import RunConfig
 from tilegc.engine import Engine, Progress, SerialEngine, Silent, Told, for_client, seconds_compiled
 from tilegc.errors import ConfigError, InputError, RunFolderError
@@ -117,36 +117,49 @@ def run(
         )
         planning.check(expected)
         digests = inputs.digests(config)
-        begin = folder.create(
-            config, inputs=digests, plan=expected.writing, resume=resume, overwrite=overwrite
-        )
-        with (
-            begin,
-            logged(folder.path / FILES.log),
-            beating(folder.path) as heart,
-            marked(folder.path, inputs.files(config)) as token,
-        ):
-            pool.admit(token)
-            folder.worked_by(pool.differences)
-            folder.require_stores(tell)
-            told = Told(progress or Silent(), heart)
-            engine = for_client(
-                pool.client, told, patience=pool.patience, shortage=pool.shortage, fitness=token
-            )
-            if tell is not None and engine.dashboard is not None:
-                tell(f"dashboard: {engine.dashboard}")
-            near = engine if pool.local else SerialEngine(told)
-            job = _job(config, inputs, digests, folder, engine, near, until)
-            before = seconds_compiled(pool.client)
-            with pool.performance_report(performance_report):
-                _run_phases(job, begun)
-            _say_compiled(seconds_compiled(pool.client) - before, tell)
-            inputs.require_unchanged(config, digests)
-            if until is None:
-                folder.finish(job.timing)
-            else:
-                folder.pause(until)
+        with folder.create(config, inputs=digests, plan=expected.writing, resume=resume, overwrite=overwrite):
+            _run_in(folder, config, inputs, digests, pool, progress, tell, performance_report, until, begun)
     return open_run(path)
+
+
+def _run_in(
+    folder: RunFolder,
+    config: RunConfig,
+    inputs: Inputs,
+    digests: Mapping[str, str],
+    pool: Workers,
+    progress: Progress | None,
+    tell: Callable[[str], None] | None,
+    performance_report: str | Path | None,
+    until: str | None,
+    begun: float,
+) -> None:
+    """Run the phases on the workers of a pool, in a folder that is locked for this run."""
+    with (
+        logged(folder.path / FILES.log),
+        beating(folder.path) as heart,
+        marked(folder.path, inputs.files(config)) as token,
+    ):
+        pool.admit(token)
+        folder.worked_by(pool.differences)
+        folder.require_stores(tell)
+        told = Told(progress or Silent(), heart)
+        engine = for_client(pool.client, told, patience=pool.patience, shortage=pool.shortage, fitness=token)
+        if tell is not None and engine.dashboard is not None:
+            tell(f"dashboard: {engine.dashboard}")
+        near = engine if pool.local else SerialEngine(told)
+        job = _job(config, inputs, digests, folder, engine, near, until)
+        before = seconds_compiled(pool.client)
+        with pool.performance_report(performance_report):
+            _run_phases(job, begun)
+        _say_compiled(seconds_compiled(pool.client) - before, tell)
+        # The digests were taken before the first pixel was read: an input that changed since then went in half old
+        # and half new, and the products are of neither.
+        inputs.require_unchanged(config, digests)
+        if until is None:
+            folder.finish(job.timing)
+        else:
+            folder.pause(until)
 
 
 def _job(
