@@ -7,7 +7,6 @@ import shutil
 from pathlib import Path
 
 import pytest
-import yaml
 
 from tests.support import mock
 from tests.support.command import listing, tilegc
@@ -26,14 +25,15 @@ class Power(BaseException):
     """The plug is pulled: nothing may catch it."""
 
 
-def run_file(folder: Path, stars: int | str) -> Path:
-    path = mock.write_inputs(
-        folder, recipe="calibrated", tiles={"size": 60}, convergence=None, inpaint={"realisations": 2}
+def run_file(folder: Path, stars: int) -> Path:
+    return mock.write_inputs(
+        folder,
+        recipe="calibrated",
+        tiles={"size": 60},
+        convergence=None,
+        inpaint={"realisations": 2},
+        completeness={"stars": stars},
     )
-    settings = yaml.safe_load(path.read_text())
-    settings["completeness"] = {"stars": stars} if isinstance(stars, int) else stars
-    path.write_text(yaml.safe_dump(settings))
-    return path
 
 
 @pytest.fixture(scope="module")

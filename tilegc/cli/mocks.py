@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -33,8 +33,21 @@ def demo(
 def simulate(
     directory: Annotated[Path, typer.Argument(metavar="DIR", help="Directory to write.")],
     preset: Annotated[
-        str, typer.Option(help="Simulated cluster: tiny, small, as1063, or steps (uneven depth).")
-    ] = "small",
+        str | None,
+        typer.Option(
+            help="Simulated cluster: tiny, small, as1063, or steps (uneven depth). "
+            "Default: small; tiny for a sample."
+        ),
+    ] = None,
+    sample: Annotated[
+        int | None,
+        typer.Option(
+            min=1,
+            metavar="N",
+            help="Simulate N clusters of different masses, redshifts, depths and bands, and sample.yaml for "
+            "`tilegc survey`. From 5 on, one is a blank field and two have broken inputs.",
+        ),
+    ] = None,
     seed: Annotated[int, typer.Option(min=0, help="Seed of all random numbers.")] = 1,
     size: Annotated[
         str | None, typer.Option(metavar="N[,M]", help="Side of module A (and of module B) in pixels.")
@@ -76,30 +89,37 @@ def simulate(
         bool, typer.Option("--overwrite", help="Replace the files of an earlier simulation.")
     ] = False,
 ) -> None:
-    """Simulate the mosaics of a cluster. Also writes kappa.fits, truth.parquet, and run.yaml for `tilegc run`."""
+    """Simulate the mosaics of a cluster or a sample. Also writes kappa.fits, truth.parquet, and run.yaml."""
     from tilegc.simulation import simulate as write
+    from tilegc.simulation import simulate_sample
     from tilegc.simulation.psf import MODELS
 
-    run_file = write(
-        directory,
-        preset=preset,
-        seed=seed,
-        size=_sizes(size),
-        layout=layout,
-        kappa=kappa,
-        kappa_source_redshift=kappa_source_redshift,
-        kappa_lens_scaling=kappa_lens_scaling,
-        psf=_pairs([text for text in psf or [] if text not in MODELS]),
-        psf_model=next((text for text in psf or [] if text in MODELS), None),
-        steps=steps,
-        stripes=stripes,
-        wisps=wisps,
-        oversubtraction=oversubtraction,
-        cores=cores,
-        overwrite=overwrite,
-        progress=SimulationBar(),
-    )
-    typer.echo(f"analyse it with: tilegc run {run_file}")
+    common: dict[str, Any] = {
+        "seed": seed,
+        "size": _sizes(size),
+        "psf_model": next((text for text in psf or [] if text in MODELS), None),
+        "steps": steps,
+        "stripes": stripes,
+        "wisps": wisps,
+        "oversubtraction": oversubtraction,
+        "cores": cores,
+        "overwrite": overwrite,
+        "progress": SimulationBar(),
+    }
+    images = _pairs([text for text in psf or [] if text not in MODELS])
+    lens: dict[str, Any] = {
+        "kappa": kappa,
+        "kappa_source_redshift": kappa_source_redshift,
+        "kappa_lens_scaling": kappa_lens_scaling,
+    }
+    if sample is None:
+        run_file = write(directory, preset=preset or "small", layout=layout, psf=images, **lens, **common)
+        typer.echo(f"analyse it with: tilegc run {run_file}")
+        return
+    if images or layout != "i2d" or any(value is not None for value in lens.values()):
+        raise ConfigError("--sample: cannot be combined with --layout, --kappa or PSF files; leave them out")
+    sample_file = simulate_sample(directory, sample, preset=preset or "tiny", **common)
+    typer.echo(f"analyse it with: tilegc survey {sample_file}")
 
 
 def _is_mock(directory: Path) -> bool:

@@ -115,7 +115,8 @@ def run(
         ),
     ] = None,
     show_config: Annotated[
-        bool, typer.Option("--show-config", help="Print every setting, defaults included, and stop.")
+        bool,
+        typer.Option("--show-config", help="Print every setting with its meaning, unit and value, and stop."),
     ] = False,
     until: Annotated[
         Literal["catalogue"] | None,
@@ -125,9 +126,9 @@ def run(
     """Run the whole analysis, from images to report. It makes masks, catalogue, density maps, relations and masses."""
     config = _read(run_file)
     if show_config:
-        from tilegc.config import dump
+        from tilegc.config.annotated import annotated
 
-        typer.echo(dump(config), nl=False)
+        typer.echo(annotated(config), nl=False)
         return
     from tilegc import running
 

@@ -132,7 +132,9 @@ def _entry(path: str, defaults: Mapping[str, Any], described: Mapping[str, Any])
         if run is not None:
             file = str(run) if Path(str(run)).is_absolute() or "://" in str(run) else f"{base}/{run}"
             base, layers = parent(file), [defaults, _mapping(file), own]
-        merged: dict[str, Any] = {"cluster": {"name": name}}
+        # A blank field has no cluster: then nothing is named after it either.
+        named = any(layer.get("cluster") for layer in layers)
+        merged: dict[str, Any] = {"cluster": {"name": name}} if named else {}
         for layer in layers:
             merged = merge(merged, layer)
         return Entry(name, resolve(merged, base=base, source=f"cluster {name}"), None)

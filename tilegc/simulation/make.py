@@ -36,7 +36,7 @@ from tilegc.simulation.psf import MODELS, BandPSF, model_psf, read_psf
 from tilegc.simulation.scene import Scene
 from tilegc.sizes import decimal
 
-__all__ = ["simulate"]
+__all__ = ["checked_folder", "simulate"]
 
 _TILE = 512
 _LEAST_SIDE = 32
@@ -47,7 +47,7 @@ Progress = Callable[[int, int, str], object]
 def simulate(
     directory: str | Path,
     *,
-    preset: str = "small",
+    preset: str | Preset = "small",
     seed: int = 1,
     size: int | Sequence[int] | None = None,
     bands: Sequence[str] | None = None,
@@ -78,8 +78,8 @@ def simulate(
     ----------
     directory : path
         Made if absent; must be empty unless `overwrite`.
-    preset : str
-        One of `PRESETS`.
+    preset : str or Preset
+        The name of one of `PRESETS`, or a preset of one's own.
     seed : int
         Not negative.
     size : int or pair of int, optional
@@ -148,7 +148,7 @@ def simulate(
     frames = layout_frames(chosen, sizes)
     if kappa is not None and not _covers(mass, frames):
         raise ConvergenceError(f"kappa: {kappa} has no mass on any field; give a map that covers the cluster")
-    folder = _checked_folder(Path(directory), overwrite=overwrite)
+    folder = checked_folder(Path(directory), overwrite=overwrite)
     uneven = chosen.faults != NO_FAULTS or any(plan.depth for plan in chosen.fields)
     need, free = disk_bytes(layout, frames, len(names), noise=uneven), free_bytes(folder)
     if need > free:
@@ -169,7 +169,8 @@ def simulate(
             scene = Scene(frame, objects, psfs, seed, chosen.faults, chosen.depth)
             truth = NoiseTruth(folder, frame, names, chosen.cluster_name) if uneven else None
             _write_field(scene, folder, layout, chosen.cluster_name, tile, tell, truth)
-        write_whole(folder / "kappa.fits", kappa_map(mass, frames, chosen.redshift))
+        if chosen.has_kappa:
+            write_whole(folder / "kappa.fits", kappa_map(mass, frames, chosen.redshift))
         write_whole(folder / "truth.parquet", truth_table(objects, frames, names))
         write_whole(run, run_file(chosen, frames, names, layout).encode())
     return run
@@ -336,7 +337,8 @@ def _number(name: str, value: Any, *, least: float) -> float:
     return number
 
 
-def _checked_folder(folder: Path, *, overwrite: bool) -> Path:
+def checked_folder(folder: Path, *, overwrite: bool) -> Path:
+    """Return a directory in which files may be written, or raise RunFolderError."""
     if folder.exists() and not folder.is_dir():
         raise RunFolderError(f"{folder}: is a file; give a directory")
     if folder.is_dir() and not overwrite and any(folder.iterdir()):
@@ -363,7 +365,7 @@ def _lens(
             raise ConfigError(
                 "kappa_source_redshift, kappa_lens_scaling: they describe a map; give kappa too"
             )
-        return AnalyticMass(), preset
+        return preset.mass or AnalyticMass(()), preset
     if (source_redshift is None) == (scaling is None):
         raise ConvergenceError(
             f"kappa: the scaling of {path} is scaled; give exactly one of kappa_source_redshift and"

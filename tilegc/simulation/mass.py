@@ -6,7 +6,7 @@ Everything here is brought to the source redshift 3, for which n = (kappa / 0.4)
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Protocol
 
 import numpy as np
@@ -63,6 +63,15 @@ class AnalyticMass:
         Clump(peak=1.62, core=12.3, slope=0.51, axis_ratio=0.78, position_angle=40.0),
         Clump(peak=0.34, core=9.0, slope=0.75, axis_ratio=0.85, position_angle=60.0, xi=17.0, eta=16.0),
     )
+
+    def scaled(self, kappa: float, angle: float) -> AnalyticMass:
+        """Return the same shape with all convergences times `kappa` and all angular sizes times `angle`."""
+        return AnalyticMass(
+            tuple(
+                replace(c, peak=c.peak * kappa, core=c.core * angle, xi=c.xi * angle, eta=c.eta * angle)
+                for c in self.clumps
+            )
+        )
 
     def kappa(self, xi: NDArray[np.float64], eta: NDArray[np.float64]) -> NDArray[np.float64]:
         """Return kappa at (xi east, eta north), arcsec from the cluster centre."""

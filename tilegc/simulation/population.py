@@ -31,7 +31,7 @@ from tilegc.simulation.deviates import cell_counts, stream_key
 from tilegc.simulation.frame import Frame
 from tilegc.simulation.mass import Convergence
 from tilegc.simulation.objects import Objects, fluxes, objects_of
-from tilegc.simulation.presets import Preset
+from tilegc.simulation.presets import USUAL, Globulars, Preset
 
 __all__ = ["LIMIT", "luminosity_share", "populate", "surface_density"]
 
@@ -53,9 +53,10 @@ def luminosity_share(brighter_than: float = LIMIT) -> float:
     return float((ndtr((brighter_than - TURNOVER) / SPREAD) - low) / (high - low))
 
 
-def surface_density(kappa: Floats) -> Floats:
-    """Return n(> 30.9) per arcsec^2 at a convergence for source redshift 3."""
-    return np.asarray((np.maximum(np.nan_to_num(kappa), 0.0) / 0.4) ** (1.0 / 0.7))
+def surface_density(kappa: Floats, globulars: Globulars = USUAL) -> Floats:
+    """Return n(> 30.9) per arcsec^2 at a convergence for source redshift 3; the limit moves with the dimming."""
+    ratio = np.maximum(np.nan_to_num(kappa), 0.0) / 0.4
+    return np.asarray(globulars.density * ratio**globulars.power)
 
 
 def _colour_scatter(draw: Draw, bands: Sequence[str], mags: float) -> list[Floats]:
@@ -74,11 +75,11 @@ def _gc_mags(u: Floats) -> Floats:
     return np.asarray(TURNOVER + SPREAD * ndtri(low + u * (high - low)))
 
 
-def _globulars(sky: SkyCells, mass: Convergence, bands: Sequence[str]) -> Objects:
+def _globulars(sky: SkyCells, mass: Convergence, bands: Sequence[str], globulars: Globulars) -> Objects:
     share = luminosity_share()
-    draw = sky.draw("gc", 2.0, lambda xi, eta: surface_density(mass.kappa(xi, eta)) / share)
+    draw = sky.draw("gc", 2.0, lambda xi, eta: surface_density(mass.kappa(xi, eta), globulars) / share)
     xi, eta = draw.place()
-    mag = _gc_mags(draw.uniform(2))
+    mag = _gc_mags(draw.uniform(2)) + globulars.dimming
     return objects_of("gc", xi, eta, mag, fluxes(mag, bands, "gc", _colour_scatter(draw, bands, 0.1)))
 
 
@@ -104,7 +105,7 @@ def _members(sky: SkyCells, bands: Sequence[str], number: float) -> Objects:
     )
 
 
-def _member_globulars(seed: int, members: Objects, bands: Sequence[str]) -> Objects:
+def _member_globulars(seed: int, members: Objects, bands: Sequence[str], dimming: float) -> Objects:
     """Globular clusters of the members: some 1100 (all magnitudes) round the brightest."""
     key = stream_key(seed, "objects", "member_gc")
     # a member's place on the sky, to 1e-4 arcsec, is what its clusters' stream hangs on
@@ -122,7 +123,7 @@ def _member_globulars(seed: int, members: Objects, bands: Sequence[str]) -> Obje
     spread = np.repeat(2.0 * members.radius + 0.3, number)
     r = -spread * np.log(draw.uniform(0) * draw.uniform(1))  # n proportional to exp(-r / spread)
     angle = 2.0 * math.pi * draw.uniform(2)
-    mag = _gc_mags(draw.uniform(3))
+    mag = _gc_mags(draw.uniform(3)) + dimming
     return objects_of(
         "member_gc",
         np.repeat(members.xi, number) + r * np.cos(angle),
@@ -296,17 +297,20 @@ def populate(
         For the columns of `Objects.flux`.
     """
     sky = SkyCells(seed, frames)
-    members = _members(sky, bands, preset.members)
     parts = [
-        *_centre(bands),
-        members,
         _field_galaxies(sky, bands, preset.galaxies),
-        *_arcs(seed, preset, bands),
         *_background(sky, bands, preset.scale),
-        _globulars(sky, mass, bands),
-        _member_globulars(seed, members, bands),
         *_stars(seed, preset, frames, bands),
     ]
+    if preset.mass is not None:
+        members = _members(sky, bands, preset.members)
+        parts += [
+            *_centre(bands),
+            members,
+            *_arcs(seed, preset, bands),
+            _globulars(sky, mass, bands, preset.globulars),
+            _member_globulars(seed, members, bands, preset.globulars.dimming),
+        ]
     whole = {f.name: np.concatenate([getattr(p, f.name) for p in parts]) for f in fields(Objects)}
     order = np.argsort(whole["kind"], kind="stable")
     return Objects(**{name: np.ascontiguousarray(column[order]) for name, column in whole.items()})

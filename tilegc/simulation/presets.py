@@ -9,9 +9,20 @@ from types import MappingProxyType
 from tilegc.errors import ConfigError
 from tilegc.simulation.depth import Patch, usual_pattern
 from tilegc.simulation.faults import NO_FAULTS, Faults
+from tilegc.simulation.mass import AnalyticMass
 from tilegc.simulation.noise import DEPTH
 
-__all__ = ["BANDS", "PRESETS", "Arc", "FieldPlan", "Preset", "before_optics", "find_preset"]
+__all__ = [
+    "BANDS",
+    "PRESETS",
+    "USUAL",
+    "Arc",
+    "FieldPlan",
+    "Globulars",
+    "Preset",
+    "before_optics",
+    "find_preset",
+]
 
 BANDS: tuple[str, ...] = ("F090W", "F115W", "F150W", "F200W")
 """NIRCam's short-wavelength bands that the simulator knows."""
@@ -61,6 +72,22 @@ class FieldPlan:
 
 
 @dataclass(frozen=True)
+class Globulars:
+    """Number and brightness of the globular clusters; by default those of Abell S1063."""
+
+    density: float = 1.0
+    """Per arcsec^2 where kappa = 0.4 at source redshift 3, of those brighter than F150W = 30.9 + `dimming`."""
+    power: float = 1.0 / 0.7
+    """c of n = density (kappa / 0.4)^c."""
+    dimming: float = 0.0
+    """Magnitudes by which they are fainter than at redshift 0.348."""
+
+
+USUAL = Globulars()
+"""The globular clusters of Abell S1063."""
+
+
+@dataclass(frozen=True)
 class Preset:
     """A mock cluster: its fields, what lies in them, and the run settings that suit its size."""
 
@@ -95,8 +122,18 @@ class Preset:
     """Number of galaxies before and behind the cluster, relative to 25 per arcmin^2."""
     depth: float = DEPTH
     """AB magnitude of a point source at 5 sigma in every band."""
+    mass: AnalyticMass | None = field(default_factory=AnalyticMass)
+    """Convergence of the cluster; None for a blank field, without cluster, globular clusters or convergence map."""
+    globulars: Globulars = USUAL
+    with_kappa: bool = True
+    """Whether a convergence map is written and named in the run file."""
     run: Mapping[str, str] = field(default_factory=dict)
     """Settings of the run file that differ from the usual ones: dotted key to YAML text."""
+
+    @property
+    def has_kappa(self) -> bool:
+        """Whether there is a convergence map."""
+        return self.with_kappa and self.mass is not None
 
 
 _SMALL_MAGS = (17.6, 20.8)
@@ -178,14 +215,16 @@ PRESETS: Mapping[str, Preset] = MappingProxyType({p.name: p for p in (_TINY, _SM
 """The presets by name."""
 
 
-def find_preset(name: str) -> Preset:
-    """Return the preset of that name.
+def find_preset(name: str | Preset) -> Preset:
+    """Return the preset of that name; a preset is returned as it is.
 
     Raises
     ------
     ConfigError
         If there is none; the message lists those there are.
     """
+    if isinstance(name, Preset):
+        return name
     try:
         return PRESETS[name]
     except KeyError:

@@ -23,6 +23,11 @@ __all__ = ["kappa_map", "run_file", "truth_table"]
 _KAPPA_PIXEL = 0.25  # arcsec, as the Hubble Frontier Fields' maps
 _KAPPA_SIDE = 4000  # px at most
 
+_CONVERGENCE = (
+    "# The sources were drawn from this map: no other family of lens models has to be allowed for.",
+    f"convergence: {{path: kappa.fits, source_redshift: {REFERENCE_REDSHIFT}, family_rms: 0}}",
+)
+
 _USUAL = {
     "tiles.size": "2048",
     "mask.edge": "6.6",
@@ -135,7 +140,7 @@ def run_file(
     lines = [
         f"# A mock cluster: `tilegc simulate`, preset {preset.name}.",
         "recipe: diego2026",
-        f"cluster: {{{cluster}}}",
+        *([] if preset.mass is None else [f"cluster: {{{cluster}}}"]),
         "cosmology: {H0: 70.0, Om0: 0.3}",
         "fields:",
     ]
@@ -149,8 +154,7 @@ def run_file(
                 lines.append(f"      {band}: {{sci: {sci}, wht: {wht}}}")
     mask = ", ".join(f"{key}: {s[f'mask.{key}']}" for key in ("edge", "bright", "extended", "spikes", "arcs"))
     lines += [
-        "# The sources were drawn from this map: no other family of lens models has to be allowed for.",
-        f"convergence: {{path: kappa.fits, source_redshift: {REFERENCE_REDSHIFT}, family_rms: 0}}",
+        *(_CONVERGENCE if preset.has_kappa else ()),
         "truth: truth.parquet",
         f"tiles: {{size: {s['tiles.size']}}}",
         f"mask: {{{mask}}}",
