@@ -11,7 +11,7 @@ import numpy as np
 from distributed.system import MEMORY_LIMIT
 
 from tilegc.config import RunConfig
-from tilegc.density.multilevel import kernel_tables
+from tilegc.density.multilevel import require_accuracy
 from tilegc.errors import ResourceError
 from tilegc.images.phase import needed
 from tilegc.io.fits import FieldSource
@@ -119,7 +119,7 @@ def _refusals(
     config, reasons = planned.config, []
     for source in planned.sources:
         try:
-            kernel_tables(source.shape, source.scale, config.density.alpha, config.density.softening)
+            require_accuracy(source.shape, source.scale, config.density.alpha, config.density.softening)
         except ValueError as error:
             reasons.append(f"field {source.name!r}: {error}")
     tiles = sum(map(len, planned.tiles.values()))
