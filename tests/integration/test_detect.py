@@ -28,7 +28,7 @@ def test_the_catalogue_is_that_of_a_whole_run_and_resume_continues_to_it(run_fil
     assert present >= {"catalogue.parquet", "candidates.parquet", "catalogue.ecsv", "maps", "store"}
     assert not present & {"summary.json", "report.html", "relation.ecsv", "profile.ecsv", "inpainted.parquet"}
     maps = {path.name.rpartition("_")[2] for path in (tmp_path / "run" / "maps").iterdir()}
-    assert maps == {"detection.fits", "mask.fits"}
+    assert maps == {"completeness.fits", "detection.fits", "mask.fits"}
     for name in ("catalogue.parquet", "candidates.parquet", "catalogue.ecsv"):
         assert (tmp_path / "run" / name).read_bytes() == (whole.path / name).read_bytes()
     status = command("status", tmp_path / "run")
