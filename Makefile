@@ -6,7 +6,7 @@ READY  := $(VENV)/.ready
 
 COVERAGE := build/coverage
 
-.PHONY: help venv demo check test test-full fuzz failures kube lint bench lock clean
+.PHONY: help venv demo check test test-full fuzz failures kube lint bench docs lock clean
 help:
 	@echo "make demo       simulate a small cluster, analyse it, and print the path of the report"
 	@echo "make check      before every commit: lint, types, layers and the fast tests (under 90 seconds)"
@@ -17,6 +17,7 @@ help:
 	@echo "make kube       deploy/kubernetes on real pods: TILEGC_KUBECONFIG or TILEGC_KUBE_BIN (tests/support/kube.py)"
 	@echo "make lint       ruff, mypy --strict, import-linter"
 	@echo "make bench      benchmarks against named peers: table, JSON in benchmarks/results, docs/figures/benchmarks.png"
+	@echo "make docs       the documentation as a web site in build/docs; warnings are errors"
 	@echo "make venv       set up .venv and nothing else"
 	@echo "make lock       update requirements.lock"
 
@@ -63,6 +64,11 @@ kube: venv
 bench: venv
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint requirements.lock --editable '.[bench]'
 	$(BIN)/python -m benchmarks --figure docs/figures/benchmarks.png
+
+docs: venv
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint requirements.lock --editable '.[docs]'
+	$(BIN)/python -m sphinx -W --keep-going -q -c docs -d build/doctrees . build/docs
+	@echo "build/docs/index.html"
 
 lock: venv
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check uv

@@ -41,8 +41,12 @@ def test_colours_lose_the_noise_of_the_photometry():
     np.testing.assert_allclose(np.sqrt(np.diag(spread)), [0.12, 0.05], atol=0.025)
 
 
-def test_a_sum_over_the_density_of_the_draw_is_an_integral():
-    """The area, and the number of a law over it, come out of the stars; more stars go on where others ended."""
+@pytest.mark.parametrize("turnover", [32.0, np.nan])
+def test_a_sum_over_the_density_of_the_draw_is_an_integral(turnover):
+    """The area, and the number of a law over it, come out of the stars; more stars go on where others ended.
+
+    Without a redshift no turnover is known.
+    """
     area = np.full((3, 4), CELL * CELL, np.int64)
     area[0, 1] = 400
     area[2, 3] = 0
@@ -51,7 +55,7 @@ def test_a_sum_over_the_density_of_the_draw_is_an_integral():
     where = places(area, sources, (90.0, 100.0), 20.0, np.zeros_like(area))
     assert where is not None
     flat = np.zeros((1, 1))
-    population = Population(29.0, 32.0, 1.2, np.ones(2), np.ones(1), flat, np.zeros((1, 1, 1)))
+    population = Population(29.0, turnover, 1.2, np.ones(2), np.ones(1), flat, np.zeros((1, 1, 1)))
     whole = draw(where, population, np.zeros(2), seed=1, stream=7, first=0, last=40_000)
     part = draw(where, population, np.zeros(2), seed=1, stream=7, first=30_000, last=40_000)
     np.testing.assert_array_equal(part.y, whole.y[30_000:])

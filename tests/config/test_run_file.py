@@ -146,6 +146,7 @@ def test_absurd_values_are_one_short_line(key, value, tmp_path):
     ("text", "said"),
     [
         ("[" * 3000, "nested deeper than"),
+        ('recipe: "a\\0b"', "recipe: .* holds control characters; remove them"),
         ("{a: " * 900 + "1" + "}" * 900, "nested deeper than"),
         ("- " * 3000 + "1", "nested deeper than"),
         ("recipe: !!bool maybe", "not YAML"),
@@ -164,6 +165,11 @@ def test_documents_that_break_parsers(text, said, tmp_path):
         loaded(tmp_path, text)
     assert len(str(caught.value)) < 480 + len(str(tmp_path))
     assert str(caught.value).isprintable()
+
+
+def test_the_home_of_nobody(tmp_path):
+    with pytest.raises(ConfigError, match=r"~nobody-of-this-name/a\.fits: .*home.*; check the path"):
+        loaded(tmp_path, HEAD % "ra: 1, dec: 1" + "truth: ~nobody-of-this-name/a.fits\n")
 
 
 def test_a_bomb_of_aliases_takes_no_time(tmp_path):
@@ -199,6 +205,7 @@ def test_a_directory_says_what_a_run_file_is(tmp_path):
         "predict",
         "status",
         "verify",
+        "complete",
         "doctor",
         "study",
         "study mask",

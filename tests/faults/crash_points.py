@@ -2,6 +2,7 @@
 
     python -m tests.faults.crash_points --sample 10 --seed 1
     python -m tests.faults.crash_points              (all of them: hours)
+    python -m tests.faults.crash_points --part 3/40  (every fortieth, from the third on)
 
 An audit hook counts what the run does to files below its folder: opened for writing, renamed, linked, removed, folders
 made, and brought to the disk. A run is forked for each fault, since importing takes longer than the run. Then it is
@@ -184,14 +185,16 @@ def main() -> int:
     parser = argparse.ArgumentParser(description="Faults at every file event of a small run.")
     parser.add_argument("--sample", type=int, help="so many of all faults; default: all")
     parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument("--part", default="1/1", metavar="K/N", help="every N-th fault, from the K-th on")
     asked = parser.parse_args()
+    part, parts = map(int, asked.part.split("/"))
     sys.addaudithook(WATCH.hook)
     with tempfile.TemporaryDirectory(prefix="tilegc-faults-") as name:
         scratch = Path(name)
         run_file = write_inputs(scratch / "inputs")
         tilegc("plan", run_file)  # imports and kernels, which all forked processes share
         events = events_of(run_file, scratch / "undisturbed", scratch)
-        cases = [(fault, at) for at in range(len(events)) for fault in FAULTS]
+        cases = [(fault, at) for at in range(len(events)) for fault in FAULTS][part - 1 :: parts]
         if asked.sample is not None:
             cases = sorted(random.Random(asked.seed).sample(cases, asked.sample))
         bad = 0

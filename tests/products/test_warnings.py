@@ -13,6 +13,8 @@ from tilegc.detection.noise.global_noise import Noise
 from tilegc.detection.noise.null_maps import SLICES
 from tilegc.detection.threshold import Selection, Threshold
 from tilegc.images.audits import Line
+from tilegc.images.psfs import BandPsf
+from tilegc.kernels.psf_model import model
 from tilegc.products import warnings
 
 
@@ -95,6 +97,27 @@ def test_an_edge_mask_that_takes_much(share, told):
         assert f"{100 * share:.0f} %" in found[0].text
         assert "6.6 arcsec" in found[0].text
         assert "mask.edge" in found[0].remedy
+
+
+@pytest.mark.parametrize(
+    ("band", "origin", "told"),
+    [
+        ("F115W", "model", False),
+        ("f444w", "model", False),
+        ("F814W", "stars", False),
+        ("F814W", "given", False),
+        ("F814W", "model", True),
+        ("F105W", "model", True),
+        ("blue", "model", True),
+    ],
+)
+def test_the_psf_of_another_camera(band, origin, told):
+    psf = BandPsf(band, model("F115W", 0.03, 4), origin, 0)
+    found = list(warnings.on_psfs({"f": (psf,)}))
+    assert [one.code for one in found] == (["psf_of_another_camera"] if told else [])
+    if found:
+        assert found[0].field == "f"
+        assert found[0].text.startswith(f"{band}: ")
 
 
 @pytest.mark.parametrize(

@@ -9,7 +9,7 @@ from typing import Annotated
 import typer
 from typer.exceptions import TyperException
 
-from tilegc.cli import finished, installation, mocks, runs, samples
+from tilegc.cli import finished, installation, mocks, runs, samples, starting
 from tilegc.cli.signals import answered
 from tilegc.cli.streams import redacting_streams
 from tilegc.errors import TileGCError, disk_failed, shortened
@@ -56,11 +56,13 @@ def _main(
 for _command in (
     mocks.demo,
     mocks.simulate,
+    starting.init,
     runs.ingest,
     runs.plan,
     runs.audit,
     runs.run,
     runs.detect,
+    runs.complete,
     finished.report,
     finished.export,
     finished.predict,

@@ -63,7 +63,7 @@ class Population:
     limit: float
     """Magnitude (AB) of the field's limit."""
     turnover: float
-    """Magnitude of the luminosity function's maximum."""
+    """Magnitude of the luminosity function's maximum; NaN: no redshift tells it, and all magnitudes are even."""
     width: float
     """Its standard deviation, mag."""
     share: Floats
@@ -177,6 +177,8 @@ def draw(
 def _magnitudes(population: Population, kind: Floats, u: Floats) -> tuple[Floats, Floats]:
     """Return magnitudes and the density of their draw."""
     low, high = population.limit - BRIGHTER, population.limit + FAINTER
+    if np.isnan(population.turnover):
+        return low + u * (high - low), np.full(u.size, 1 / (high - low))
     below, above = (ndtr((edge - population.turnover) / population.width) for edge in (low, high))
     bell = population.turnover + population.width * ndtri(below + u * (above - below))
     found = np.where(kind < EVEN, low + u * (high - low), np.clip(bell, low, high))

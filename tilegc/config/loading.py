@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
 from collections.abc import Callable, Mapping
 from datetime import date
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, Final, TypeVar
 
 import yaml
 from pydantic import ValidationError
@@ -16,7 +17,7 @@ from tilegc.config.inputs import Convergence, Deflection, LensMap
 from tilegc.config.mistakes import mistakes
 from tilegc.config.run import DetectionConfig, RunConfig, section_order
 from tilegc.config.yaml_files import DEEPEST, read_yaml
-from tilegc.errors import ConfigError, shortened
+from tilegc.errors import ConfigError, one_line, shortened
 from tilegc.places import Place, is_url, parent
 from tilegc.redaction import redacted
 
@@ -128,8 +129,12 @@ def digest(config: RunConfig) -> str:
     return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
 
 
+_CONTROL: Final = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f]")
+"""Control characters but for tabs and line breaks: no path or name holds them, and some end a path for the system."""
+
+
 def _require_plain(mapping: Mapping[Any, Any]) -> None:
-    """Refuse types and sizes that no run file needs: sets, dates, bytes, keys that are not words, too many values.
+    """Refuse what no run file needs: sets, dates, bytes, keys that are not words, control characters, too many values.
 
     Values are counted each time they are referred to: nine lists of nine references each are a billion values.
 
@@ -162,6 +167,8 @@ def _require_plain(mapping: Mapping[Any, Any]) -> None:
             raise ValueError(  # noqa: TRY004  (as above)
                 f"{place}: {shortened(repr(value), 60)} has a type that no key accepts; put text in quotes"
             )
+        elif isinstance(value, str) and _CONTROL.search(value):
+            raise ValueError(f"{place}: {shortened(repr(value), 60)} holds control characters; remove them")
 
 
 def _absolute(config: RunConfig, base: str | Path) -> RunConfig:
@@ -170,7 +177,10 @@ def _absolute(config: RunConfig, base: str | Path) -> RunConfig:
             return path
         if is_url(base):
             return path if path.startswith("/") else f"{base}/{path}"
-        return str((base / Path(path).expanduser()).resolve())
+        try:
+            return str((base / Path(path).expanduser()).resolve())
+        except (OSError, RuntimeError) as error:  # "~nobody", links in a circle
+            raise ConfigError(f"{shortened(path)}: {one_line(str(error))}; check the path") from None
 
     fields = []
     for field in config.fields:

@@ -18,12 +18,23 @@ from numpy.typing import NDArray
 
 from tilegc.kernels.psf import Psf, quantised
 
-__all__ = ["WAVELENGTH", "gaussians", "model", "stretch"]
+__all__ = ["NIRCAM", "WAVELENGTH", "gaussians", "model", "stretch"]
 
 Floats = NDArray[np.float64]
 
 WAVELENGTH: Final = {"F090W": 0.90, "F115W": 1.15, "F150W": 1.50, "F200W": 2.00}
 """Nominal wavelengths, in micron, of the bands that were fitted."""
+
+_FILTERS = {
+    "W": (70, 90, 115, 150, 200, 277, 356, 444),
+    "W2": (150, 322),
+    "M": (140, 162, 182, 210, 250, 300, 335, 360, 410, 430, 460, 480),
+    "N": (164, 187, 212, 323, 405, 466, 470),
+}
+NIRCAM: Final = frozenset(
+    f"F{number:03d}{width}" for width, numbers in _FILTERS.items() for number in numbers
+)
+"""Filters of NIRCam (JDox, "NIRCam filters"): the model is theirs, and no other camera's."""
 
 NARROWEST: Final = 0.6
 """Minimum sigma in pixels: on coarse pixels a point source is smeared by the pixels themselves."""

@@ -7,6 +7,7 @@ from collections.abc import Iterable, Mapping
 from typing import Any, Final
 
 from tilegc.detection.results import Detected
+from tilegc.filter.results import Filtered
 from tilegc.images.results import Audited
 from tilegc.io.atomic import write_bytes
 from tilegc.mask import masked_area
@@ -57,6 +58,7 @@ FIELD_KEYS: Final = (
     "n_inpainted",
     "inpainting",
     "depth",
+    "artificial_stars",
     "photometry",
     "local_noise",
     "local_noise_lo",
@@ -125,6 +127,7 @@ def _warnings(out: Output, results: Results) -> list[dict[str, str]]:
             *warnings.on_audit(lines),
             *(warnings.on_ranking(related.ranking) if related else ()),
             *warnings.on_edges(out.config, edges),
+            *(warnings.on_psfs(results[Filtered].psfs) if out.config.recipe == "calibrated" else ()),
             *warnings.on_detection(out.config, found.noises, found.selection, bands),
         )
     )

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
+from typing import Final
 
 import numpy as np
 
@@ -16,8 +17,25 @@ from tilegc.detection.noise.global_noise import Noise
 from tilegc.detection.threshold import HIGHEST, Selection
 from tilegc.geometry import LATTICE
 from tilegc.images.audits import Line
+from tilegc.images.psfs import BandPsf
+from tilegc.kernels.psf_model import NIRCAM
 
-__all__ = ["RunWarning", "on_audit", "on_detection", "on_edges", "on_ranking", "rows"]
+__all__ = ["CODES", "RunWarning", "on_audit", "on_detection", "on_edges", "on_psfs", "on_ranking", "rows"]
+
+CODES: Final = {
+    "audit_<check>": "The audit calls this check of the input images or of the convergence map wrong.",
+    "edge_mask_large": "The edge mask takes more than a quarter of the pixels of a field that have data.",
+    "kappa_turned": "The positions of the sources clearly prefer the convergence map rotated, mirrored or transposed.",
+    "mostly_noise": "More than half of the catalogue of a field is expected to be noise.",
+    "no_good_pixel": "Every pixel of a field is masked or without data.",
+    "no_noise": "The noise of a field cannot be measured, so there is no threshold and no source.",
+    "noise_without_weights": "A band has no errors or weights that follow its noise.",
+    "psf_of_another_camera": "A band of another camera takes the PSF model of NIRCam, for want of a PSF file or stars.",
+    "purity_below_target": "The expected purity of the catalogue of a field is below `detect.purity`.",
+    "purity_unknown": "The purity of the catalogue of a field cannot be measured.",
+    "threshold_not_pure": "`detect.threshold: auto` found no threshold at which the catalogue is pure enough.",
+}
+"""Every code of a warning, with its meaning."""
 
 MOSTLY_NOISE = 0.5
 """Purity of a catalogue below which most of it is noise."""
@@ -75,6 +93,27 @@ def on_edges(config: RunConfig, shares: Mapping[str, float | None]) -> Iterator[
                 f"The edge mask of {config.mask.edge_arcsec:g} arcsec takes {100 * share:.0f} % of the pixels with "
                 "data.",
                 "Set mask.edge to fewer arcsec where the weights are right up to the edge, or fill gaps in the mosaic.",
+            )
+
+
+def on_psfs(psfs: Mapping[str, Sequence[BandPsf]]) -> Iterator[RunWarning]:
+    """Yield the fields whose bands take NIRCam's PSF without being NIRCam's.
+
+    Parameters
+    ----------
+    psfs : mapping of str to sequence of BandPsf
+        By field.
+    """
+    for name, bands in psfs.items():
+        foreign = [one.band for one in bands if one.origin == "model" and one.band.upper() not in NIRCAM]
+        if foreign:
+            yield RunWarning(
+                "psf_of_another_camera",
+                name,
+                f"{', '.join(foreign)}: no PSF is given and too few stars are in the field to measure one, so the "
+                "model for NIRCam was used, which is not the PSF of this camera: fluxes, shapes and completeness are "
+                "wrong by unknown amounts.",
+                "Give the PSF of each band (`psf`), or name the bands by their NIRCam filters if they are NIRCam's.",
             )
 
 

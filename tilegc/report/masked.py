@@ -92,7 +92,8 @@ def against_radius(material: Material, field: str) -> Drawing | None:
     return Drawing(
         f"masked-{field}",
         figure,
-        f"Fraction of field {field} that each mask removes, in annuli around the cluster centre. A pixel with several "
+        f"Fraction of field {field} that each mask removes, in annuli around the "
+        f"{'cluster centre' if material.config.cluster.known else 'middle of all fields'}. A pixel with several "
         "bits counts for the last of bright, extended, spike, region and arc; near missing data all count as edge. The "
         "outermost annulus is open-ended.",
         wide=True,

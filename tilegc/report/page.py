@@ -310,6 +310,8 @@ def _iterated(material: Material, inpainting: Mapping[str, Any]) -> Cell:
         )
     if config.inpaint_iterations:
         return "not iterated (no trend)"
+    if not config.cluster.known:
+        return "not iterated (no cluster)"
     why = f"recipe: {config.recipe}" if config.inpaint.iterations == "auto" else "iterations: 0"
     return f"not iterated ({why})"
 

@@ -124,6 +124,7 @@ class RunFolder:
         plan: Mapping[str, int] | None = None,
         resume: bool = False,
         overwrite: bool = False,
+        more_stars: bool = False,
     ) -> Iterator[RunFolder]:
         """Begin or continue a run, and hold the directory's lock as long as the context lasts.
 
@@ -140,6 +141,8 @@ class RunFolder:
             Number of units of every writing pass, for `status`; `plan()` adds to it.
         resume, overwrite : bool
             What to do with a run that was begun here before.
+        more_stars : bool
+            On resume, whether the number of artificial stars may be another one.
 
         Yields
         ------
@@ -160,7 +163,7 @@ class RunFolder:
             with lock(self.path):
                 begun = self.check(resume=resume, overwrite=overwrite)
                 if begun and resume:
-                    self._go_on(config, inputs)
+                    self._go_on(config, inputs, more_stars=more_stars)
                 else:
                     if begun:
                         self._clear()
@@ -248,6 +251,7 @@ class RunFolder:
         self.manifest["timing"] = dict(timing or {})
         self.manifest["until"] = None
         self.manifest["set_aside"] = self.set_aside()
+        self.manifest.pop(manifests.ADDING, None)
         self._end("done")
         self._finished = True
 
@@ -276,10 +280,13 @@ class RunFolder:
         write_bytes(self.path / FILES.run, run_file.dump(config).encode())
         self.ledger = Ledger(self.path / FILES.ledger, self.manifest["fingerprint"])
 
-    def _go_on(self, config: RunConfig, inputs: Mapping[str, str]) -> None:
+    def _go_on(self, config: RunConfig, inputs: Mapping[str, str], *, more_stars: bool) -> None:
         found = manifests.read(self.path)
         assert found is not None
         settings = run_file.settings(config)
+        if more_stars:
+            found["config"] |= {"completeness": settings["completeness"]}
+            found[manifests.ADDING] = True
         require_same(self.path, found, settings, inputs)
         left = remove_leftovers(self.path, found["fields"], found.get("files", ()))
         if left:
