@@ -197,7 +197,7 @@ class RunFolder:
         if links:
             raise RunFolderError(
                 f"{self.path / links[0]}: is a symbolic link, and a run would write through it; remove the link, or "
-                "choose another folder with -o"
+                "choose another directory with -o"
             )
 
     def worked_by(self, differences: Iterable[str]) -> None:
@@ -294,7 +294,7 @@ class RunFolder:
         here = manifests.environment()
         if found["environment"] != here:
             odd = manifests.changed_settings(found["environment"], here)
-            log.warning("%s: goes on with other libraries or another CPU: %s", self.path, "; ".join(odd))
+            log.warning("%s: resumed with other libraries or another CPU: %s", self.path, "; ".join(odd))
         self.manifest = {**found, "state": "running", "error": None, "ended": None, "until": None}
         # Of paths that have changed, the new ones are those to read from. The fingerprint of the marks stays.
         self.manifest |= {"config": settings, "inputs": dict(inputs)}
@@ -328,7 +328,7 @@ class RunFolder:
         seconds = time.monotonic() - begun
         log.info("%s: compared with the ledger in %.1f s, %d damaged files", self.path, seconds, len(wrong))
         for file, why in wrong.items():
-            log.warning("%s %s since it was written; its tiles are done again", file, why)
+            log.warning("%s %s since it was written; its tiles are repeated", file, why)
         if wrong and tell is not None:
             first = next(iter(wrong.items()))
             more = f" and {len(wrong) - 1} more" if len(wrong) > 1 else ""
@@ -392,6 +392,6 @@ def _make(path: Place) -> list[Path]:
         path.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise RunFolderError(
-            f"{path}: cannot be created ({error.strerror}); choose another folder with -o"
+            f"{path}: cannot be created ({error.strerror}); choose another directory with -o"
         ) from None
     return absent
