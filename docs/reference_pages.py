@@ -27,6 +27,7 @@ from tilegc import config, schema
 from tilegc.config import RunConfig
 from tilegc.config.run import RECIPES, section_order
 from tilegc.config.values import Unit
+from tilegc.samples.clusters import CLUSTERS
 
 sys.path.insert(0, str(Path(__file__).parent))
 from command_pages import commands, exit_codes, public_names, warning_codes
@@ -57,6 +58,7 @@ TABLES: Final[Mapping[str, Sequence[schema.Column]]] = {
     schema.FILES.stars: schema.STARS,
     schema.FILES.audit: schema.AUDIT,
     f"{schema.FILES.study}/mask.ecsv": schema.STUDY_MASK,
+    "clusters.parquet of a sample": CLUSTERS,
 }
 """Columns of every table, under the heading of its section."""
 

@@ -49,6 +49,7 @@ __all__ = [
     "UnitError",
     "__version__",
     "audit",
+    "complete",
     "detect",
     "detect_in",
     "lazy",
@@ -68,6 +69,7 @@ __all__ = [
 if TYPE_CHECKING:
     from tilegc import lazy
     from tilegc.catalogue import CatalogueProfile, profile_of
+    from tilegc.completing import complete
     from tilegc.config import RunConfig, load, resolve
     from tilegc.in_memory import Detections, detect_in
     from tilegc.planning import Plan
@@ -87,6 +89,7 @@ _MODULES = {
     "RunConfig": "tilegc.config",
     "Status": "tilegc.run_folder",
     "audit": "tilegc.running",
+    "complete": "tilegc.completing",
     "detect": "tilegc.running",
     "detect_in": "tilegc.in_memory",
     "load": "tilegc.config",

@@ -1,4 +1,4 @@
-"""Density and profile of any catalogue of sources over an area, without images: the chain's own statistics."""
+"""Density and radial profile of any catalogue of sources, without images, by the methods of a run."""
 
 from __future__ import annotations
 
@@ -23,29 +23,32 @@ __all__ = ["CatalogueProfile", "profile_of"]
 Floats = NDArray[np.float64]
 
 FARTHEST = 10.0
-"""Degrees from the centre within which a source must lie: the plane is flat, radii are not."""
+"""Maximum distance of a source from the centre, degrees: radii are measured in the tangent plane."""
 
 LEAST_SHARE = 0.2
-"""Of an annulus that must lie in the footprint."""
+"""Minimum fraction of an annulus that must lie in the footprint."""
 
 
 @dataclass(frozen=True, eq=False)
 class CatalogueProfile:
-    """What a catalogue's positions tell."""
+    """Density, radial profile and shape of a catalogue."""
 
     annuli: QTable
-    """r_lo, r_hi, area, n_gc, n, n_err (Poisson), with units."""
+    """Columns r_lo, r_hi, area, n_gc, n and n_err (Poisson), with units."""
     xi: Floats
-    """Centres of the map's columns, arcsec east of the centre."""
+    """Centres of the columns of the map, arcsec east of the centre."""
     eta: Floats
+    """Centres of the rows of the map, arcsec north of the centre."""
     density: Smoothed
-    """Sources per arcsec^2 and its variance, (eta, xi)."""
+    """Density of sources per arcsec^2 and its variance, (eta, xi)."""
     cored: Fit
-    """peak (1 + (r / core)^2)^(-slope / 2) + floor, by the positions."""
+    """Fit of peak (1 + (r / core)^2)^(-slope / 2) + floor to the positions."""
     elliptical: Fit
+    """The same with elliptical radii."""
     shape: Shape
+    """Axis ratio and position angle of the elliptical fit."""
     area: float
-    """Of the footprint, arcsec^2."""
+    """Area of the footprint, arcsec^2."""
 
 
 def profile_of(
@@ -58,33 +61,33 @@ def profile_of(
     resolution: float = 10.0,
     cell: float = 1.0,
 ) -> CatalogueProfile:
-    """Return density and profile of a catalogue, with errors.
+    """Return the density and the radial profile of a catalogue, with errors.
 
     Parameters
     ----------
     ra, dec : array_like
-        Of the sources, degrees, ICRS.
+        Positions of the sources (n,), degrees, ICRS.
     centre : tuple of float
-        About which radii are, degrees.
+        Centre (ra, dec) from which radii are measured, degrees.
     footprint : array_like, optional
-        (n, 2), corners (ra, dec) of the polygon that was searched, degrees; the convex hull of the sources
-        where not given, which is too small by about a source's distance from the edge.
+        Corners (ra, dec) of the polygon that was searched, (n, 2), degrees. The default is the convex hull of the
+        sources, which is slightly too small, because no source lies exactly on the edge of the searched area.
     edges : sequence of float
-        Of the annuli, arcsec.
+        Edges of the annuli, arcsec.
     resolution : float
-        Sigma of the density map, arcsec.
+        Sigma of the Gaussian that smooths the density map, arcsec.
     cell : float
-        Side of the cells in which the area is counted, arcsec.
+        Side of the cells with which areas are measured, arcsec.
 
     Returns
     -------
     CatalogueProfile
-        Annuli, smoothed density map, fitted profiles and shape.
+        Annuli, smoothed density map, fitted profiles and shape of the distribution.
 
     Raises
     ------
     ConfigError
-        If there are too few sources for an area, or a position, an edge or a length makes no sense.
+        If there are too few sources to define an area, or if a position, an edge or a length is invalid.
 
     Examples
     --------
@@ -141,7 +144,7 @@ def profile_of(
 
 
 def _positions(ra: ArrayLike, dec: ArrayLike) -> tuple[Floats, Floats]:
-    """Return the positions as arrays of one length."""
+    """Return the positions as two arrays of equal length."""
     try:
         x, y = (np.atleast_1d(np.asarray(axis, np.float64)) for axis in (ra, dec))
     except (TypeError, ValueError):
@@ -165,7 +168,7 @@ def _positions(ra: ArrayLike, dec: ArrayLike) -> tuple[Floats, Floats]:
 
 
 def _check_centre(centre: tuple[float, float]) -> None:
-    """Refuse a centre that is no place on the sky."""
+    """Raise ConfigError if the centre is not a position on the sky."""
     values = np.asarray(centre, np.float64)
     if values.shape != (2,) or not (
         np.isfinite(values).all() and -180 <= values[0] <= 360 and abs(values[1]) <= 90
@@ -176,7 +179,7 @@ def _check_centre(centre: tuple[float, float]) -> None:
 
 
 def _check_edges(edges: Sequence[float]) -> None:
-    """Refuse edges of annuli that do not rise from 0 or more."""
+    """Raise ConfigError unless the edges of the annuli are non-negative and increase."""
     values = np.asarray(edges, np.float64)
     if values.ndim != 1 or values.size < 2 or not np.isfinite(values).all() or values[0] < 0:
         raise ConfigError("profile_of: edges must be at least two radii of 0 arcsec or more")
@@ -195,19 +198,19 @@ def _corners(grid: SkyGrid, xi: Floats, eta: Floats, footprint: ArrayLike | None
 
 
 def _within(corners: Floats, x: Floats, y: Floats) -> NDArray[np.bool_]:
-    """Return which points lie in a polygon or on its border.
+    """Return which points lie inside a polygon or on its border.
 
-    From a point inside, a ray to the right crosses the sides an odd number of times.
+    A ray from an interior point to the right crosses the sides an odd number of times.
     """
     inside, border = np.zeros(np.shape(x), bool), np.zeros(np.shape(x), bool)
     for (x0, y0), (x1, y1) in zip(corners, np.roll(corners, -1, axis=0), strict=True):
-        # A source on the border, as the outermost of a catalogue whose own extent is the footprint, lies inside.
+        # Points on the border are inside: the outermost sources define the footprint if none is given.
         across = (x - x0) * (y1 - y0) - (y - y0) * (x1 - x0)
         between = (np.minimum(x0, x1) <= x) & (x <= np.maximum(x0, x1))
         between &= (np.minimum(y0, y1) <= y) & (y <= np.maximum(y0, y1))
         border |= between & (np.abs(across) <= 1e-12 * ((x1 - x0) ** 2 + (y1 - y0) ** 2))
         if y0 == y1:
-            continue  # a level side crosses no ray
+            continue  # a horizontal side is never crossed
         # Half-open in y, so that a ray through a corner crosses one of the two sides that meet there.
         crosses = (y0 <= y) != (y1 <= y)
         inside ^= crosses & (x < x0 + (y - y0) * (x1 - x0) / (y1 - y0))
@@ -215,7 +218,7 @@ def _within(corners: Floats, x: Floats, y: Floats) -> NDArray[np.bool_]:
 
 
 def _areas(corners: Floats, columns: Floats, rows: Floats, cell: float) -> Floats:
-    """Return the area of each cell inside the polygon, from 16 points per cell."""
+    """Return the area of each cell that lies inside the polygon, from 16 points per cell."""
     share = np.zeros((rows.size, columns.size))
     for dy, dx in itertools.product((-0.375, -0.125, 0.125, 0.375), repeat=2):
         x, y = np.meshgrid(columns + dx * cell, rows + dy * cell)

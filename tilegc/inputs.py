@@ -1,4 +1,4 @@
-"""What a run reads: every file that its run file names, looked at before anything is written."""
+"""The inputs of a run: every file named in the run file is checked before anything is written."""
 
 from __future__ import annotations
 
@@ -32,14 +32,18 @@ __all__ = ["Inputs", "examine", "located"]
 
 @dataclass(frozen=True)
 class Inputs:
-    """Everything that a run reads, looked at and found usable before anything is written."""
+    """All inputs of a run, which have been checked and can be used."""
 
     sources: tuple[FieldSource, ...]
+    """The fields and their images."""
     regions: Mapping[str, Regions]
+    """User masks by field."""
     psfs: Mapping[str, Mapping[str, Psf]]
-    """By field and band: those that the run file gives."""
+    """PSFs from the run file, by field and band."""
     lens: LensModels | None
+    """Convergence map, range maps, and maps to compare."""
     truth: QTable | None
+    """Truth table of a simulated cluster."""
 
     @property
     def kappa(self) -> Kappa | None:
@@ -70,12 +74,12 @@ class Inputs:
         return digests
 
     def require_unchanged(self, config: RunConfig, digests: Mapping[str, str]) -> None:
-        """Compare the inputs with their digests of the run's beginning.
+        """Check that the inputs still have the digests that they had at the start of the run.
 
         Raises
         ------
         InputChangedError
-            If one holds something else now; it is named.
+            If an input has changed; the message names it.
         """
         now = self.digests(config)
         changed = [path for path, digest in digests.items() if now.get(path) != digest]
@@ -88,7 +92,7 @@ class Inputs:
 
 
 def examine(config: RunConfig) -> Inputs:
-    """Look at everything that a run file names, and raise InputError for the first thing that is wrong."""
+    """Check all inputs of a run file; raise InputError for the first that cannot be used."""
     sources = tuple(_probed(field) for field in config.fields)
     if config.cluster.known:
         check_centre(config.cluster, sources)
@@ -115,13 +119,14 @@ def examine(config: RunConfig) -> Inputs:
 
 
 def located(config: RunConfig, sources: Sequence[FieldSource]) -> RunConfig:
-    """Return the run file with the middle of its fields as centre, where it names neither a cluster nor a centre.
+    """Return the settings with the centre of the fields as pointing, if they give neither a cluster nor a centre.
 
     Parameters
     ----------
     config : RunConfig
+        The settings of the run.
     sources : sequence of FieldSource
-        Its fields, as they were probed.
+        Its fields, as returned by `probe_field`.
     """
     if not math.isnan(config.cluster.ra):
         return config
@@ -130,19 +135,19 @@ def located(config: RunConfig, sources: Sequence[FieldSource]) -> RunConfig:
     total = places.cartesian.mean()
     ra = math.degrees(math.atan2(float(total.y), float(total.x))) % 360.0
     dec = math.degrees(math.atan2(float(total.z), math.hypot(float(total.x), float(total.y))))
-    # Rounded, so that the last bits of another CPU's trigonometry do not make another run.
+    # Rounded, because the last bits of trigonometric functions differ between processors and would change the run.
     return config.model_copy(update={"cluster": Pointing(ra=round(ra, 7), dec=round(dec, 7))})
 
 
 def _probed(field: FieldInput) -> FieldSource:
-    """Look at the files of one field."""
+    """Check the files of one field."""
     files = ", ".join(band.sci for band in (field.bands or {}).values()) or field.store
     with reading(f"field {field.name} ({files})"):
         return probe_field(field)
 
 
 def _psf(source: FieldSource, name: str, band: Band) -> Psf:
-    """Read the PSF that the run file gives for a band."""
+    """Read the PSF file of a band."""
     assert band.psf is not None
     with reading(f"{band.psf} (psf of band {name})"):
         return read_psf(

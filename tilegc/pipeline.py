@@ -33,7 +33,7 @@ from tilegc.products.phase import PRODUCTS, written
 from tilegc.radial.phase import RADIAL, profiled
 from tilegc.relation.phase import RELATION, related
 from tilegc.report.phase import REPORT, reported
-from tilegc.schema import Array
+from tilegc.schema import FILES, Array
 from tilegc.skygrid.phase import SKY_GRID, gridded
 from tilegc.skygrid.results import Gridded
 from tilegc.viewer.phase import VIEW, viewed
@@ -63,7 +63,14 @@ CATALOGUE: Final[tuple[Phase[Job, RunConfig], ...]] = (
         lambda job, got: measured(got[Context], job.config, job.frame, got[Detected], got[Filtered].psfs)
     ),
     COMPLETENESS.by(
-        lambda job, got: completed(got[Context], job.config, job.frame, got[Measured], got[Filtered])
+        lambda job, got: completed(
+            got[Context],
+            job.config,
+            job.frame,
+            got[Measured],
+            got[Filtered],
+            job.folder.path / FILES.ledger,
+        )
     ),
 )
 """Those that make the catalogue: `run(until="catalogue")` stops after them."""

@@ -97,13 +97,26 @@ def parent(path: str | Path) -> str:
 
 
 def patient(path: object) -> None:
-    """Have fsspec wait for the store of this URL; what the user has set for it holds."""
+    """Have fsspec wait for the store of this URL; what the user has set for it holds.
+
+    Raises
+    ------
+    InputError
+        If the URL of a bucket holds a user and a password.
+    """
     if not is_url(path):
         return
     import fsspec.config  # noqa: PLC0415
 
-    protocol = str(path).partition("://")[0].lower()
+    protocol, _, rest = str(path).partition("://")
+    protocol = protocol.lower()
     name = _ALIASES.get(protocol, protocol)
+    if name in {"s3", "gcs"} and "@" in rest.partition("/")[0]:
+        # Their clients take it for the name of the bucket, and repeat it in their error messages.
+        raise InputError(
+            f"{path}: a bucket has no user and password; give them where the store's own tools look for them "
+            "(environment variables, ~/.aws, gcloud)"
+        )
     for key in {protocol, name} if name in PATIENCE else ():
         fsspec.config.conf[key] = {**PATIENCE[name], **fsspec.config.conf.get(key, {})}
 
@@ -133,7 +146,9 @@ def opened(path: str | Place) -> Iterator[BinaryIO]:
     """
     try:
         stream = _stream(str(path)) if is_url(path) else _regular(str(path))
-    except FileNotFoundError:
+    except FileNotFoundError as error:
+        if is_url(path) and _unanswered(error):
+            raise _unreachable(path, error.__cause__ or error) from None
         raise InputError(f"{path}: no such file; correct its path in the run file") from None
     except IsADirectoryError:
         raise InputError(f"{path}: is a directory; expected a file") from None
@@ -144,6 +159,8 @@ def opened(path: str | Place) -> Iterator[BinaryIO]:
     except ValueError as error:
         said = _absent(str(path), error) if is_url(path) else f"{path}: cannot be opened ({one_line(error)})"
         raise InputError(said) from None
+    except InputError:
+        raise
     except Exception as error:
         if isinstance(error, OSError) or is_url(path):
             raise InputError(f"{path}: cannot be opened ({one_line(error)})") from None
@@ -282,7 +299,13 @@ def buffered(path: Place) -> Any:
     return io.BytesIO(path.read_bytes()) if is_remote(path) else path
 
 
-def _unreachable(path: Place, error: Exception) -> InputError:
+def _unanswered(error: FileNotFoundError) -> bool:
+    """Whether no server answered: fsspec calls that a file that is absent, as it does an answer of 404."""
+    cause = error.__cause__
+    return cause is not None and getattr(cause, "status", None) is None
+
+
+def _unreachable(path: str | Place, error: BaseException) -> InputError:
     return InputError(
         f"{path}: cannot be reached ({one_line(error)}); check the address, the network and your credentials"
     )

@@ -1,4 +1,4 @@
-"""What a run will take, said before anything is computed: tiles, tasks, memory, disk, and what does not fit."""
+"""The plan of a run, made before anything is computed: tiles, memory, disk space, and reasons to refuse the run."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import numpy as np
 from distributed.system import MEMORY_LIMIT
 
 from tilegc.config import RunConfig
-from tilegc.density.multilevel import kernel_tables
+from tilegc.density.multilevel import require_accuracy
 from tilegc.errors import ResourceError
 from tilegc.images.phase import needed
 from tilegc.io.fits import FieldSource
@@ -25,31 +25,31 @@ from tilegc.viewer.phase import BYTES_PER_PIXEL, wanted
 __all__ = ["Plan", "Step", "check", "plan"]
 
 WORKER_BASE = 528 * 2**20
-"""Memory of a worker before it does anything: the libraries and their compiled kernels, and what it keeps of freed
-windows."""
+"""Memory of an idle worker, bytes: libraries, compiled kernels, and freed windows that it has not returned."""
 
 
 MOST_TILES = 1_000_000
-"""Tiles of all fields: the driver and the ledger hold an entry of each, several hundred bytes, for every pass."""
+"""Maximum number of tiles of all fields: driver and ledger hold several hundred bytes per tile for every pass."""
 
 
 @dataclass(frozen=True)
 class Plan:
-    """What a run needs: its passes, memory and disk space, and reasons to refuse it."""
+    """The passes, memory and disk space of a run, and the reasons to refuse it."""
 
     steps: tuple[Step, ...]
+    """The passes in the order in which they run."""
     disk: int
-    """Bytes that the run folder takes, before compression."""
+    """Size of the run directory before compression, bytes."""
     pixels: int
-    """Of all fields."""
+    """Number of pixels of all fields."""
     refusals: tuple[str, ...]
-    """Why it cannot run as it stands; empty: it can."""
+    """Reasons why the run is refused; empty if it can start."""
     notes: tuple[str, ...] = ()
-    """What may be a mistake although it can run."""
+    """Possible mistakes that do not prevent the run."""
 
     @property
     def writing(self) -> dict[str, int]:
-        """Units of the passes that write, by name: what a ledger will hold in the end."""
+        """Number of units of each writing pass: the entries of the ledger of a complete run."""
         return {step.name: step.units for step in self.steps if step.marked and step.units}
 
     @property
@@ -67,20 +67,27 @@ def plan(
     local: bool = True,
     limit: int | None = None,
 ) -> Plan:
-    """Plan a run over fields that were probed.
+    """Plan a run.
 
     Parameters
     ----------
-    config, sources
-        The run file, and its fields as `probe_field` found them.
-    directory
-        Folder of the run.
-    workers
-        How many tasks can run at the same time.
-    local
-        Whether they run on this machine, whose memory they share.
-    limit
-        Memory that a worker may take, bytes, where that is known.
+    config : RunConfig
+        The settings of the run.
+    sources : sequence of FieldSource
+        Its fields, as returned by `probe_field`.
+    directory : Place
+        The run directory.
+    workers : int
+        Number of tasks that can run at the same time.
+    local : bool
+        Whether the workers run on this machine and share its memory.
+    limit : int, optional
+        Memory limit of each worker in bytes, if it is known.
+
+    Returns
+    -------
+    Plan
+        The plan, with reasons to refuse the run if there are any.
     """
     planned = Planned(config=config, sources=tuple(sources))
     steps = tuple(
@@ -97,13 +104,13 @@ def plan(
 
 
 def check(found: Plan) -> None:
-    """Raise ResourceError with the first reason why a plan cannot run."""
+    """Raise ResourceError with the first reason why a run is refused, if there is one."""
     if found.refusals:
         raise ResourceError(found.refusals[0])
 
 
 def _disk(config: RunConfig, source: FieldSource) -> int:
-    """Return the bytes of a field's store and maps, before compression."""
+    """Return the size of the store and the maps of a field before compression, bytes."""
     height, width = source.shape
     planes = len(list(source.planes())) if needed(source, config) else 0
     stored = sum(np.dtype(array.dtype).itemsize for array in layout(config) if array.dims == ("y", "x"))
@@ -122,25 +129,26 @@ def _refusals(
     config, reasons = planned.config, []
     for source in planned.sources:
         try:
-            kernel_tables(source.shape, source.scale, config.density.alpha, config.density.softening)
+            require_accuracy(source.shape, source.scale, config.density.alpha, config.density.softening)
         except ValueError as error:
             reasons.append(f"field {source.name!r}: {error}")
     tiles = sum(map(len, planned.tiles.values()))
     if tiles > MOST_TILES:
         reasons.append(
-            f"tiles.size: with {config.tiles.size} pixels the fields have {tiles:,} tiles, at most {MOST_TILES:,} are "
-            "possible; choose a larger tiles.size"
+            f"tiles.size: with {config.tiles.size} pixels the fields have {tiles:,} tiles, but at most {MOST_TILES:,} "
+            "are possible; choose a larger tiles.size"
         )
     cells, in_boxes = planned.sky_cells
     if not cells <= MOST_CELLS:  # NaN: a field beyond 90 deg from the centre
         reasons.append(
-            f"comparison.pixel: the sky grid over all fields has {cells:.1e} cells of {config.comparison.pixel:g} "
-            f"arcsec, {MOST_CELLS:.0e} are the most: give larger ones, or fields of one cluster only"
+            f"comparison.pixel: with cells of {config.comparison.pixel:g} arcsec the sky grid over all fields has "
+            f"{cells:.1e} cells, but at most {MOST_CELLS:.0e} are possible; choose larger cells, or "
+            "fields of one cluster only"
         )
     elif in_boxes > max(MOST_CELLS, 2 * cells):
         reasons.append(
-            f"relation.box: out to whole boxes of {config.relation.box:g} arcsec the sky grid has {in_boxes:.1e} "
-            f"cells, {MOST_CELLS:.0e} are the most: give smaller boxes, or a larger comparison.pixel"
+            f"relation.box: extended to whole boxes of {config.relation.box:g} arcsec, the sky grid has {in_boxes:.1e} "
+            f"cells, but at most {MOST_CELLS:.0e} are possible; choose smaller boxes, or a larger comparison.pixel"
         )
     if local:
         reasons += _memory(found, max(workers, 1))
@@ -156,7 +164,7 @@ def _refusals(
 
 
 def _memory_of_each(found: Plan, limit: int) -> list[str]:
-    """Return why the limit of a worker is too low for the most demanding pass, if it is."""
+    """Return the reason to refuse a run whose workers have too little memory for the most demanding pass."""
     worst = max(found.steps, key=lambda step: step.memory)
     if worst.memory <= limit:
         return []
@@ -167,27 +175,27 @@ def _memory_of_each(found: Plan, limit: int) -> list[str]:
 
 
 def _free(directory: Place) -> float:
-    """Return the bytes that are free where a folder is, or would be; object stores do not say."""
+    """Return the free space at the location of a directory, bytes; infinite for object stores, which do not tell."""
     if is_remote(directory):
         return math.inf
-    there = directory.absolute()
-    while not there.exists():
-        there = there.parent
-    return shutil.disk_usage(there).free
+    existing = directory.absolute()
+    while not existing.exists():
+        existing = existing.parent
+    return shutil.disk_usage(existing).free
 
 
 def _memory(found: Plan, workers: int) -> list[str]:
-    """Say which pass does not fit into this machine's memory with so many workers, if any."""
-    there = MEMORY_LIMIT  # of this machine, or of the container or job that this process is confined to
+    """Return the reason to refuse a run whose workers together need more memory than this machine has."""
+    available = MEMORY_LIMIT  # of this machine, or of the container or job in which this process runs
     worst, need = None, 0
     for step in found.steps:
         at_a_time = min(workers, step.units)
         total = workers * WORKER_BASE + at_a_time * (step.memory - WORKER_BASE)
-        if total > max(need, there):
+        if total > max(need, available):
             worst, need = step, total
     if worst is None:
         return []
     return [
-        f"pass {worst.name}: {workers} workers together need {binary(need)}, but this machine has {binary(there)}: "
+        f"pass {worst.name}: {workers} workers together need {binary(need)}, but this machine has {binary(available)}: "
         "choose a smaller tiles.size or fewer --workers"
     ]

@@ -1,9 +1,9 @@
-"""What was planted, in the run's own boxes and annuli: for simulated clusters only.
+"""Comparison of a run on a simulated cluster with the planted sources, in the run's own boxes and annuli.
 
-The comparison is fair only above one limit in flux. Detected point sources matched to planted ones give the ratio
-of peak to total flux, and keep x T over it the flux from which a planted source counts. Two sources within the
-exclusion radius of one another can only be one peak: in the core one in eight is lost so, and the profile holds
-the counts with and without them.
+The comparison is fair only above one limit in flux. Detected point sources that match planted ones give the ratio of
+peak to total flux, and keep x T over this ratio is the flux above which planted sources are counted. Two sources within
+the exclusion radius of each other can make only one peak: in the core one in eight is lost in this way, so the profile
+has counts with and without them.
 """
 
 from __future__ import annotations
@@ -32,49 +32,50 @@ from tilegc.skygrid.results import Gridded
 __all__ = ["COMPACT", "TRUTH", "Planted", "compared", "on_planted", "planted", "read_truth", "summarise"]
 
 COMPACT = ("gc", "member_gc", "background_point", "background_extended")
-"""Kinds of planted objects that a catalogue of point sources is meant to hold, or cannot tell from such."""
+"""Kinds of planted objects that belong in a catalogue of point sources, or cannot be told apart from point sources."""
 
 NEEDED = ("kind", "field", "ra", "dec", "x", "y")
-"""Columns of a truth table, besides the fluxes."""
+"""Columns that a truth table must have, apart from the fluxes."""
 
 POINTS = ("gc", "member_gc", "background_point")
 RESOLVED = 0.18
-"""Response of resolved background sources over that of points: the median on one `small` mock; it scatters widely."""
+"""Response of resolved background sources relative to points: median of one `small` mock, with a large scatter."""
 REAL = 1.0 / 3.0
-"""Share of the limit from which a planted object can have made a catalogued peak: the many fainter ones, 4.75
-times as many as count, lie under peaks of noise by chance."""
+"""Fraction of the limit above which a planted object may have made a catalogued peak. Fainter objects, 4.75 times as
+numerous as those above the limit, coincide with noise peaks by chance."""
 MATCH_RADIUS = 1.5
-"""Pixels between a planted source and its peak."""
+"""Maximum distance between a planted source and its peak, pixels."""
 SURE = 2.0
-"""Multiple of keep x T from which matched sources measure the response."""
+"""Multiple of keep x T above which matched sources are used to measure the response."""
 
 Table = dict[str, np.ndarray]
 
 
 @dataclass(frozen=True)
 class Planted:
-    """The planted sources above the run's limit, seen as the run sees its own."""
+    """The planted sources above the limit of the run, measured in the same way as the detected ones."""
 
     response: float
-    """Median peak of the detection map over total flux of the summed bands."""
+    """Median ratio of the peak in the detection map to the total flux of the summed bands."""
     flux_limit: float
-    """Summed flux, nJy, that corresponds to the larger keep x T of the fields."""
+    """Summed flux, nJy, that corresponds to the largest keep x T of the fields."""
     n: int
-    """Planted sources above it on good pixels of the cells that the run kept."""
+    """Number of planted sources above this flux, on good pixels of the cells that the run uses."""
     n_found: int
-    """Catalogued sources above the limit in these cells."""
+    """Number of catalogued sources above the limit in these cells."""
     completeness: float
-    """Share of planted sources twice as bright as the limit, on good pixels, with a catalogued peak on them."""
+    """Fraction of planted sources above twice the limit, on good pixels, that have a catalogued peak."""
     purity: float
-    """Share of catalogued sources that lie on a planted one of at least a third of the limit."""
+    """Fraction of catalogued sources that match a planted one above a third of the limit."""
     relation: Relation
+    """Binned fit to the planted sources."""
     index_difference: float
-    """Index of the catalogue less that of the planted sources, in the same boxes."""
+    """Index from the catalogue minus that from the planted sources, in the same boxes."""
     index_difference_err: float
-    """Its error: both are fitted to the same resamples of the boxes."""
+    """Error of this difference, from fits of both to the same resamples of the boxes."""
     profile: Table
-    """Columns of `schema.PROFILE`, of the planted sources; and n_apart, those of them that no brighter one is
-    within the exclusion radius of: what a perfect catalogue would count."""
+    """Columns of `schema.PROFILE` for the planted sources, and n_apart, the number of those without a brighter one
+    within the exclusion radius, which is what a perfect catalogue would contain."""
 
 
 def read_truth(path: str) -> QTable:
@@ -83,7 +84,7 @@ def read_truth(path: str) -> QTable:
     Raises
     ------
     InputError
-        If it is no table of `tilegc simulate`.
+        If the file is not a truth table of `tilegc simulate`.
     """
     table = read_parquet(path)
     absent = [name for name in NEEDED if name not in table.colnames]
@@ -105,23 +106,31 @@ def planted(
     exclusion: float,
     good: Mapping[str, np.ndarray],
 ) -> Planted:
-    """Measure relation and profile of the planted sources in the run's own cells.
+    """Measure the relation and the profile of the planted sources in the cells of the run.
 
     Parameters
     ----------
     truth : QTable
-        Of `tilegc simulate`.
+        Truth table of `tilegc simulate`.
     cells : SkyCells
+        The sky grid of the run.
     catalogue : table
         Columns of `schema.CANDIDATES`.
     keep_limit : float
-        The larger keep x T of the fields, nJy per pixel.
-    edges, box
-        Of the run's profile (arcsec) and relation (arcsec).
-    exclusion
-        Exclusion radius of the run's peaks, pixels.
-    good
+        The largest keep x T of the fields, nJy per pixel.
+    edges : tuple of float
+        Edges of the annuli of the profile, arcsec.
+    box : float
+        Side of the boxes of the relation, arcsec.
+    exclusion : float
+        Exclusion radius of the peaks, pixels.
+    good : mapping of str to ndarray
         Good pixels of each field, bool (y, x).
+
+    Returns
+    -------
+    Planted
+        The planted sources above the limit, with the completeness and purity of the catalogue.
     """
     kind = np.asarray(truth["kind"]).astype(str)
     field = np.asarray(truth["field"]).astype(str)
@@ -130,7 +139,7 @@ def planted(
     compact = np.isin(kind, COMPACT)
     response = _response(truth, catalogue, np.isin(kind, POINTS), field, flux, keep_limit)
     limit = keep_limit / response
-    # What a source would have as a point with the same peak.
+    # The flux of a point source with the same peak.
     seen = np.where(kind == "background_extended", RESOLVED * flux, flux)
     on = _on_good(truth, field, good)
     bright = compact & (seen >= limit) & on
@@ -169,19 +178,22 @@ def compared(
     truth: QTable | None,
     edges: tuple[float, ...],
 ) -> Planted | None:
-    """Compare a run with what was planted, on the good pixels of its fields; None without a truth table.
+    """Compare a run with the planted sources on the good pixels of its fields; None without a truth table.
 
     Parameters
     ----------
     context : Context
+        Fields and stores of the run.
     config : RunConfig
+        Its settings.
     sky : Gridded
+        Its sky grid.
     catalogue : table
         Columns of `schema.CANDIDATES`.
     truth : QTable or None
-        Of `tilegc simulate`.
+        Truth table of `tilegc simulate`.
     edges : tuple of float
-        Edges of the profile's annuli, arcsec.
+        Edges of the annuli of the profile, arcsec.
     """
     if truth is None:
         return None
@@ -193,23 +205,23 @@ def compared(
 
 
 def on_planted(truth: QTable, catalogue: Table, flux_limit: float) -> np.ndarray:
-    """Return which catalogued sources lie on a planted one of at least a third of the limit, bool (n,).
+    """Return which catalogued sources match a planted one above a third of the limit, bool (n,).
 
     Parameters
     ----------
     truth : QTable
-        Of `tilegc simulate`.
+        Truth table of `tilegc simulate`.
     catalogue : table
         Columns field, y and x.
     flux_limit : float
-        Summed flux, nJy, that corresponds to the run's limit: `Planted.flux_limit`.
+        Summed flux, nJy, that corresponds to the limit of the run (`Planted.flux_limit`).
     """
     kind, seen = _kind_and_flux(truth)
     return _on_objects(truth, catalogue, np.isin(kind, COMPACT) & (seen >= REAL * flux_limit))
 
 
 def _kind_and_flux(truth: QTable) -> tuple[np.ndarray, np.ndarray]:
-    """Return the kind of the planted objects, and the flux, nJy, that they would have as points with the same peak."""
+    """Return the kinds of the planted objects, and the fluxes, nJy, of point sources with the same peaks."""
     kind = np.asarray(truth["kind"]).astype(str)
     flux = np.sum(
         [np.asarray(truth[name], float) for name in truth.colnames if name.startswith("flux_")], axis=0
@@ -218,7 +230,7 @@ def _kind_and_flux(truth: QTable) -> tuple[np.ndarray, np.ndarray]:
 
 
 def _on_objects(truth: QTable, catalogue: Table, likely: np.ndarray) -> np.ndarray:
-    """Return which catalogued sources lie on one of some planted objects, bool (n,)."""
+    """Return which catalogued sources match one of the selected planted objects, bool (n,)."""
     places, field = _xy(truth), np.asarray(truth["field"]).astype(str)
     on = np.zeros(catalogue["y_peak"].size, bool)
     for name in np.unique(catalogue["field"].astype(str)):
@@ -248,7 +260,7 @@ def _on_good(truth: QTable, field: np.ndarray, good: Mapping[str, np.ndarray]) -
 def _apart(
     truth: QTable, field: np.ndarray, flux: np.ndarray, bright: np.ndarray, exclusion: float
 ) -> np.ndarray:
-    """Return which bright sources remain if each blanks the fainter ones near it, as the run's peaks do."""
+    """Return which bright sources remain if each blanks fainter ones within the exclusion radius, as peaks do."""
     chosen = np.zeros(bright.size, bool)
     places = _xy(truth)
     bright = bright & np.isfinite(places).all(axis=1)  # Objects beside every field have no pixel.
@@ -271,7 +283,7 @@ def _response(
     flux: np.ndarray,
     keep_limit: float,
 ) -> float:
-    """Return the median ratio of peak to flux of sure, matched point sources; NaN without any."""
+    """Return the median ratio of peak to flux of securely matched point sources; NaN if there are none."""
     ratios = [np.zeros(0)]
     places = _xy(truth)
     for name in np.unique(catalogue["field"].astype(str)):
@@ -281,7 +293,7 @@ def _response(
             continue
         tree = cKDTree(places[there])
         peaks = np.column_stack([catalogue["y_peak"][sure], catalogue["x_peak"][sure]]).astype(float)
-        # The brightest planted source in reach made the peak; the many faint ones lie under it by chance.
+        # The brightest planted source within the radius made the peak; the many faint ones coincide with it by chance.
         for peak, near in zip(
             catalogue["peak"][sure], tree.query_ball_point(peaks, MATCH_RADIUS), strict=True
         ):
@@ -299,7 +311,7 @@ def _shares(
     likely: np.ndarray,
     cells: SkyCells,
 ) -> tuple[float, float]:
-    """Return completeness of the bright planted sources in kept cells, and purity: peaks on likely ones."""
+    """Return the completeness of bright planted sources in the cells that are used, and the purity of the catalogue."""
     places = _xy(truth)
     ra, dec = np.asarray(truth["ra"], float), np.asarray(truth["dec"], float)
     kept = cells.kept_at(ra, dec)
@@ -321,7 +333,7 @@ def _shares(
 
 
 def summarise(out: Output, results: Results) -> Part:  # noqa: ARG001
-    """Return what was planted and found; None without a truth table."""
+    """Return the comparison with the planted sources for the summary; null without a truth table."""
     found = results.get(Planted)
     return Part(run={"truth": None if found is None else _summary(found)})
 

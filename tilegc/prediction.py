@@ -1,7 +1,7 @@
-"""A kappa map for a cluster without a lens model, from the calibration of one with.
+"""Prediction of kappa for a cluster without a lens model, with the law of a cluster that has one.
 
-Counts of the one, the law n = a kappa^c + f of the other (or its binned kappa = A n^b), brought from redshift to
-redshift; what reaches beyond the calibration is said.
+The counts of one run are converted with the law n = a kappa^c + f of another (or its binned kappa = A n^b), scaled to
+the redshift of the cluster. Where counts lie outside the range of the calibration, the map is marked as extrapolated.
 """
 
 from __future__ import annotations
@@ -28,48 +28,55 @@ from tilegc.skygrid.cells import SkyCells, read_sky_cells
 __all__ = ["Prediction", "predict"]
 
 RESOLUTION = 3.0
-"""Sigma of the smoothing, arcsec: about the boxes in which the law was measured."""
+"""Sigma of the smoothing, arcsec, similar to the size of the boxes in which the law was measured."""
 
 BIN_FILLED = 5
+"""Minimum number of boxes in a bin that counts as measured."""
+
 RESAMPLES, RESAMPLE_SEED = 200, 20260215
 
 Z_APART = 0.05
-"""Difference of redshifts above which the law's own evolution is worth a warning."""
+"""Difference in redshift above which a warning says that the evolution of the law is unknown."""
 
 DEPTH_APART = 0.02
-"""Part by which limits may differ unnoticed."""
+"""Relative difference between limits that is ignored."""
 
 SHALLOWER = 0.1
-"""Part by which the limit of a run may lie above that of its calibration before it is refused."""
+"""Relative excess of the limit of a run over that of its calibration above which the prediction is refused."""
 
 
 @dataclass(frozen=True, eq=False)
 class Prediction:
-    """A predicted map; arrays (eta, xi) on the run's sky grid, xi to the east."""
+    """A predicted map of kappa; arrays are (eta, xi) on the sky grid of the run, with xi to the east."""
 
     kappa: np.ndarray
+    """Convergence for `source_redshift`; NaN where nothing was observed."""
     error: np.ndarray
-    """One sigma: counting, widened by `scatter`, and the law's covariance."""
+    """Standard error from counting, multiplied by `scatter`, and from the covariance of the law."""
     scatter: float
-    """Root mean square of the calibration's own residuals over their errors, 1 at least: what clumping, the
-    smoothing and the lens model's errors add to counting."""
+    """Root mean square of the residuals of the calibration over their errors, at least 1. It accounts for clustering,
+    smoothing and errors of the lens model."""
     law_error: np.ndarray
+    """The part of the error that is due to the law."""
     n: np.ndarray
-    """Smoothed counts per arcsec^2 above the common limit."""
+    """Smoothed density of sources above the common limit, per arcsec^2."""
     extrapolated: np.ndarray
-    """Where n is outside of what the calibration was measured at, bool."""
+    """Where n lies outside the range of the calibration, bool."""
     wcs: WCS
+    """WCS of the arrays."""
     source_redshift: float
+    """Source redshift of kappa."""
     scaling: float
-    """D_LS/D_S of that source redshift for the predicted cluster."""
+    """D_LS/D_S for this source redshift and the predicted cluster."""
     method: str
-    """likelihood or boxes."""
+    """Fit from which the law was taken: likelihood or boxes."""
     warnings: tuple[str, ...]
+    """What makes the prediction doubtful."""
     wrong: tuple[str, ...] = ()
-    """Those of the warnings that are refused unless `extrapolate` is set: the law is not for this run."""
+    """Warnings that the law does not apply to this run; without `extrapolate` they are errors."""
 
     def write(self, path: str | Path) -> Path:
-        """Write kappa, its error, the law's part of it, n and the extrapolated cells as one FITS file, east left."""
+        """Write kappa, its errors, n and the extrapolated cells as one FITS file, with east to the left."""
         header = self.wcs.to_header()
         for key in ("DATE-OBS", "MJD-OBS", "MJDREF", "DATE"):
             header.remove(key, ignore_missing=True)
@@ -78,17 +85,17 @@ class Prediction:
         header["CDELT1"] = -float(self.wcs.wcs.cdelt[0])
         told: dict[str, tuple[Any, str]] = {
             "ZSOURCE": (self.source_redshift, "source redshift of kappa"),
-            "DLSDS": (self.scaling, "D_LS/D_S of it"),
+            "DLSDS": (self.scaling, "D_LS/D_S for this source redshift"),
             "LAW": (self.method, "how the calibration was fitted"),
-            "SCATTER": (self.scatter, "counting errors are widened by this"),
-            "LAWFITS": (not self.wrong, "F: the law is not for this run, see COMMENT"),
+            "SCATTER": (self.scatter, "factor applied to counting errors"),
+            "LAWFITS": (not self.wrong, "F: the law does not apply, see COMMENT"),
         }
         planes = (
             ("KAPPA", self.kappa, "convergence predicted from counts"),
-            ("ERROR", self.error, "its error, counting and law"),
-            ("LAWERR", self.law_error, "the law's part of it"),
-            ("DENSITY", self.n, "sources per arcsec^2, smoothed"),
-            ("EXTRAPOL", self.extrapolated.astype(np.uint8), "1 beyond the calibration"),
+            ("ERROR", self.error, "error of kappa: counting and law"),
+            ("LAWERR", self.law_error, "part of the error due to the law"),
+            ("DENSITY", self.n, "smoothed density of sources, arcsec-2"),
+            ("EXTRAPOL", self.extrapolated.astype(np.uint8), "1 outside the range of the calibration"),
         )
         hdus = fits.HDUList()
         for name, values, meaning in planes:
@@ -115,21 +122,21 @@ def predict(
     source_redshift: float | None = None,
     extrapolate: bool = False,
 ) -> Prediction:
-    """Predict the convergence of one run's cluster from the relation of another's.
+    """Predict the convergence of the cluster of one run from the relation of another.
 
     Parameters
     ----------
     run : path or Run
-        Finished; needs no convergence map.
+        Finished run of the cluster; it needs no convergence map.
     calibration : path or Run
-        Finished, with a relation.
+        Finished run with a relation.
     resolution : float
-        Sigma of the Gaussian under which sources are counted, arcsec.
+        Sigma of the Gaussian that smooths the counts, arcsec.
     source_redshift : float, optional
         Source redshift of the predicted kappa; by default the calibration's reference redshift.
     extrapolate : bool
-        Predict although the run is shallower than its calibration, or has other bands, another filter or another
-        recipe; the FITS header then says so.
+        Make the prediction even if the run is shallower than the calibration, or has other bands, another filter or
+        another recipe; the FITS header then says so.
 
     Returns
     -------
@@ -139,15 +146,15 @@ def predict(
     Raises
     ------
     RunFolderError, ConfigError
-        If either is no finished run, the calibration has no relation, a number makes no sense, or the calibration is
-        not for a run like this and `extrapolate` is not set.
+        If either is not a finished run, the calibration has no relation, a number is invalid, or the calibration
+        does not apply to this run and `extrapolate` is not set.
     """
     if not resolution > 0:
         raise ConfigError(f"--resolution {resolution:g}: expected a smoothing length above 0 arcsec")
     target, known = (one if isinstance(one, Run) else open_run(one) for one in (run, calibration))
     if not target.config.cluster.known:
         raise ConfigError(
-            f"{target.path}: its run file names no cluster, and the redshift is needed; add cluster: "
+            f"{target.path}: its run file has no cluster, but its redshift is needed; add cluster: "
             "{name, redshift, ra, dec}"
         )
     if known.config.convergence is None:
@@ -164,11 +171,11 @@ def predict(
     wrong = [*_shallower(target, known), *_other_data(target, known)]
     if wrong and not extrapolate:
         raise ConfigError(
-            f"{target.path}: the law of {known.path} is not for it: {'; '.join(wrong)}; calibrate with a run like it, "
-            "or set --extrapolate"
+            f"{target.path}: the law of {known.path} does not apply: {'; '.join(wrong)}; use a similar run as "
+            "calibration, or override this with --extrapolate"
         )
     cells = read_sky_cells(target.sky().load())
-    # The likelihood's law is of the sources that there are, the bins' of those that are seen.
+    # The law of the likelihood describes all sources, that of the bins only those not hidden by crowding.
     seen = _smoothed(target, cells, limit, resolution)
     counts = _smoothed(target, cells, limit, resolution, _share(target)) if method == "likelihood" else seen
     kappa, error, law_error = predict_kappa(counts, law, stretch, rescale)
@@ -183,14 +190,14 @@ def predict(
     above = there & (equivalent > n_range[1])
     if above.any():
         warnings.append(
-            f"{100 * above.sum() / there.sum():.1f} % of the map has more sources per arcsec^2 than the "
-            f"calibration was measured at ({n_range[1]:.3g}): kappa there is extrapolated"
+            f"{100 * above.sum() / there.sum():.1f} % of the map has more sources per arcsec^2 than any bin of the "
+            f"calibration ({n_range[1]:.3g}): kappa is extrapolated there"
         )
     below = there & (equivalent < n_range[0])
     if below.sum() > 0.5 * there.sum():
         warnings.append(
-            f"{100 * below.sum() / there.sum():.0f} % of the map has fewer sources per arcsec^2 than the "
-            f"calibration was measured at ({n_range[0]:.3g}): kappa there is extrapolated"
+            f"{100 * below.sum() / there.sum():.0f} % of the map has fewer sources per arcsec^2 than any bin of the "
+            f"calibration ({n_range[0]:.3g}): kappa is extrapolated there"
         )
     return Prediction(
         kappa,
@@ -209,7 +216,7 @@ def predict(
 
 
 def _law(known: Run) -> tuple[KappaLaw, str, tuple[float, float]]:
-    """Return the calibration's law, how it was fitted, and the counts per arcsec^2 at which it was measured."""
+    """Return the law of the calibration, how it was fitted, and the range of n (per arcsec^2) of its bins."""
     found = known.summary["relation"]
     if found is None or found["index"] is None:
         raise RunFolderError(
@@ -219,7 +226,7 @@ def _law(known: Run) -> tuple[KappaLaw, str, tuple[float, float]]:
     filled = (np.asarray(bins["bin"]) >= 0) & (np.asarray(bins["n_boxes"]) >= BIN_FILLED)
     if not filled.any():
         raise RunFolderError(
-            f"{known.path}: no bin of its relation has {BIN_FILLED} boxes: the range of its law is unknown"
+            f"{known.path}: no bin of the relation has {BIN_FILLED} boxes, so the range of the law is unknown"
         )
     n_range = float(bins["n_lo"].value[filled].min()), float(bins["n_hi"].value[filled].max())
     counts = found.get("likelihood")
@@ -227,12 +234,12 @@ def _law(known: Run) -> tuple[KappaLaw, str, tuple[float, float]]:
         covariance = np.array(counts["covariance"], np.float64)
         law = KappaLaw(float(np.log(counts["a"])), counts["c"], counts["floor"], np.nan_to_num(covariance))
         return law, "likelihood", n_range
-    # kappa = A n^b is n = a kappa^c with c = 1 / b, ln a = -ln A / b
+    # kappa = A n^b is n = a kappa^c with c = 1 / b and ln a = -ln A / b.
     binned = found.get("boxes") or found
     amplitude, index = binned["amplitude"], binned["index"]
     if not index > 0:
         raise RunFolderError(
-            f"{known.path}: kappa does not rise with its counts (b = {index:g}): it cannot be used as calibration"
+            f"{known.path}: kappa does not increase with the counts (b = {index:g}); it cannot be used as calibration"
         )
     return (
         KappaLaw(-float(np.log(amplitude)) / index, 1.0 / index, 0.0, _binned_covariance(known)),
@@ -242,18 +249,18 @@ def _law(known: Run) -> tuple[KappaLaw, str, tuple[float, float]]:
 
 
 def _at_bound(known: Run) -> list[str]:
-    """Say where the calibrating law lies at a bound, so that its covariance is not all of its error."""
+    """Return a warning if a parameter of the law lies at its bound, so that its covariance underestimates the error."""
     found = known.summary["relation"]["likelihood"]
     wrong = []
     if found.get("floor_err", 0.0) is None:
-        wrong.append("its floor lies on its bound")
+        wrong.append("the floor is at its bound")
     if None in found.get("c_interval", ()):
         wrong.append("the 68 % interval of its power c is open")
-    return [f"{known.path}: {' and '.join(wrong)}: errors of kappa are too small"] if wrong else []
+    return [f"{known.path}: {' and '.join(wrong)}, so the errors of kappa are too small"] if wrong else []
 
 
 def _binned_covariance(known: Run) -> np.ndarray:
-    """Return the covariance of (ln a, c, 0) of the binned law over resamples of its boxes."""
+    """Return the covariance of (ln a, c, 0) of the binned law from resamples of its boxes."""
     sky = known.sky()
     names = ("xi", "eta", "area", "count", "kappa")
     boxes = Boxes(*(sky[f"box_{name}"].to_numpy() for name in names))
@@ -271,7 +278,7 @@ def _binned_covariance(known: Run) -> np.ndarray:
 
 
 def _between(target: Run, known: Run, reference: float, source: float) -> tuple[float, float, float]:
-    """Return how numbers per arcsec^2 and kappa change from the calibration to the target, and D_LS/D_S there."""
+    """Return the factors for n per arcsec^2 and for kappa from calibration to target, and D_LS/D_S of the target."""
     here, there = cosmology(target.config.cosmology), cosmology(known.config.cosmology)
     z, z_known = target.config.cluster.redshift, known.config.cluster.redshift
     scaling = lens_scaling(here, z, source)
@@ -281,19 +288,19 @@ def _between(target: Run, known: Run, reference: float, source: float) -> tuple[
 
 
 def _own_limit(run: Run) -> float:
-    """Return the limit, nJy per pixel, above which a run compares its fields with one another."""
+    """Return the common limit of the fields of a run, nJy per pixel."""
     found = [one["threshold"] for one in run.summary["fields"].values() if one["threshold"] is not None]
     return max(found, default=np.inf) * run.config.detect.keep
 
 
 def _share(run: Run) -> np.ndarray:
-    """Return the share of sources that is seen in each cell (eta, xi); 0 round galaxies, whose own would count."""
+    """Return the fraction of sources not hidden by crowding in each cell (eta, xi); 0 around galaxies."""
     sky = run.sky()
     return np.where(sky["in_law"], np.nan_to_num(sky["recovery"]), 0.0)
 
 
 def _scatter(known: Run, law: KappaLaw, resolution: float, share: np.ndarray | float) -> float:
-    """Return by how much more than by counting the calibration's own kappa scatters about its law."""
+    """Return the scatter of kappa about the law of the calibration, in units of the counting errors, at least 1."""
     cells = read_sky_cells(known.sky().load())
     counts = _smoothed(known, cells, _own_limit(known), resolution, share)
     kappa, error, _ = predict_kappa(counts, law, 1.0, 1.0)
@@ -304,7 +311,7 @@ def _scatter(known: Run, law: KappaLaw, resolution: float, share: np.ndarray | f
 
 
 def _dimmer(target: Run, known: Run) -> float:
-    """Return the flux in the target, over that in the calibration, of one luminosity."""
+    """Return the ratio of fluxes in target and calibration for equal luminosity."""
     here, there = cosmology(target.config.cosmology), cosmology(known.config.cosmology)
     far = there.luminosity_distance(known.config.cluster.redshift).to_value(units.Mpc)
     near = here.luminosity_distance(target.config.cluster.redshift).to_value(units.Mpc)
@@ -312,17 +319,17 @@ def _dimmer(target: Run, known: Run) -> float:
 
 
 def _limit(target: Run, known: Run) -> tuple[float, list[str]]:
-    """Return the limit, nJy per pixel, above which the target's sources are counted, and what is wrong with it."""
+    """Return the limit, nJy per pixel, above which sources of the target are counted, and warnings about it."""
     equal, own = _own_limit(known) * _dimmer(target, known), _own_limit(target)
     if not np.isfinite(own):
-        return own, [f"{target.path}: no field of it has a limit, nothing was counted: there is no kappa"]
+        return own, [f"{target.path}: no field has a limit, so no sources are counted and there is no kappa"]
     if own > equal * (1 + DEPTH_APART):
         return own, [_too_shallow(own / equal)]
     return max(equal, own), []
 
 
 def _shallower(target: Run, known: Run) -> list[str]:
-    """Say that the target is much shallower than its calibration, if it is."""
+    """Return a reason for refusal if the target is much shallower than the calibration."""
     own = _own_limit(target)
     ratio = own / (_own_limit(known) * _dimmer(target, known))
     return [_too_shallow(ratio)] if np.isfinite(ratio) and ratio > 1 + SHALLOWER else []
@@ -330,15 +337,15 @@ def _shallower(target: Run, known: Run) -> list[str]:
 
 def _too_shallow(ratio: float) -> str:
     return (
-        f"its limit is {ratio:.2f} times that of the calibration at one luminosity: fewer clusters are seen for one "
-        "kappa, and kappa comes out too low"
+        f"its limit is {ratio:.2f} times that of the calibration at equal luminosity: fewer clusters are detected, and "
+        "kappa is too low"
     )
 
 
 def _smoothed(
     target: Run, cells: SkyCells, limit: float, resolution: float, share: np.ndarray | float = 1.0
 ) -> Smoothed:
-    """Return a run's sources above a limit under a Gaussian of `resolution` arcsec, over the share that is seen."""
+    """Return the smoothed density of sources above a limit, corrected for the fraction hidden by crowding."""
     catalogue = target.catalogue
     ra, dec = catalogue["ra"].value, catalogue["dec"].value
     use = np.asarray(catalogue["peak"].value) >= at_least(limit)
@@ -349,27 +356,27 @@ def _smoothed(
 
 
 def _redshifts(target: Run, known: Run) -> list[str]:
-    """Say that the two clusters lie at different redshifts, if they do."""
+    """Return a warning if the two clusters lie at different redshifts."""
     z, z_known = target.config.cluster.redshift, known.config.cluster.redshift
     if abs(z - z_known) <= Z_APART:
         return []
     return [
-        f"the calibration is at z = {z_known:g}, this cluster at {z:g}: numbers and masses are scaled, the "
-        "law's own change is not known"
+        f"the calibration is at z = {z_known:g}, this cluster at {z:g}: numbers and masses are scaled, but the "
+        "evolution of the law is not known"
     ]
 
 
 def _other_data(target: Run, known: Run) -> list[str]:
-    """Name what makes the law of one no law of the other: recipe, filter and bands."""
+    """Return the reasons why the law does not apply: another recipe, filter or bands."""
     found = []
     if target.config.recipe != known.config.recipe:
         found.append(f"recipes differ ({target.config.recipe}, calibration {known.config.recipe})")
     if target.config.filter != known.config.filter:
-        found.append("filters differ: limits are not those of one another")
+        found.append("filters differ, so their limits cannot be compared")
     bands, known_bands = _bands(target), _bands(known)
     if bands != known_bands:
         found.append(
-            f"bands differ ({_listed(bands)}, calibration {_listed(known_bands)}): limits are not those of one another"
+            f"bands differ ({_listed(bands)}, calibration {_listed(known_bands)}), so their limits cannot be compared"
         )
     return found
 
@@ -384,5 +391,5 @@ def _listed(bands: set[tuple[str, ...]]) -> str:
 
 
 def _ascii(text: str) -> str:
-    """Return text as FITS headers can hold it."""
+    """Return text without the characters that FITS headers do not allow."""
     return text.encode("ascii", errors="replace").decode()

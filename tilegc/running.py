@@ -7,7 +7,7 @@ import os
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
 
@@ -33,7 +33,7 @@ from tilegc.run_folder import Run, RunFolder, beating, logged, marked, open_run
 from tilegc.schema import FILES
 from tilegc.sky import ClusterFrame, SkyGrid
 
-__all__ = ["audit", "default_directory", "detect", "ingest_only", "plan", "run"]
+__all__ = ["Start", "Workers", "audit", "default_directory", "detect", "ingest_only", "plan", "run", "run_in"]
 
 log = logging.getLogger("tilegc")
 
@@ -94,20 +94,63 @@ def run(
     RunFailedError
         If the run began and could not end; what was finished is kept for `resume`.
     """
-    begun = time.perf_counter()
     config = source if isinstance(source, RunConfig) else run_file.load(source)
     path = place(directory) if directory is not None else default_directory(source)
+    asked = Workers(workers, scheduler, cluster_name, tls)
+    return run_in(
+        config,
+        path,
+        asked,
+        Start(resume=resume, overwrite=overwrite, until=until),
+        performance_report=performance_report,
+        progress=progress,
+        tell=tell,
+    )
+
+
+@dataclass(frozen=True)
+class Workers:
+    """Who computes."""
+
+    workers: int | None
+    scheduler: str | None
+    cluster_name: str | None
+    tls: TLS | None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Start:
+    """How a run begins in its directory, and where it stops."""
+
+    resume: bool = False
+    overwrite: bool = False
+    more_stars: bool = False
+    until: Literal["catalogue"] | None = None
+
+
+def run_in(
+    config: RunConfig,
+    path: Place,
+    asked: Workers,
+    start: Start,
+    *,
+    performance_report: str | Path | None = None,
+    progress: Progress | None = None,
+    tell: Callable[[str], None] | None = None,
+) -> Run:
+    """Run the phases in a directory, as `run` does with what it is given."""
+    begun = time.perf_counter()
     folder = RunFolder(path)
-    folder.check(resume=resume, overwrite=overwrite)
+    folder.check(resume=start.resume, overwrite=start.overwrite)
     inputs = examine(config)
     config = located(config, inputs.sources)
     need = planning.plan(config, inputs.sources, path, 1, local=False).memory
     with workers_for(
-        workers=workers,
-        scheduler=scheduler,
-        cluster=cluster_name,
+        workers=asked.workers,
+        scheduler=asked.scheduler,
+        cluster=asked.cluster_name,
         compute=config.compute,
-        tls=tls,
+        tls=asked.tls,
         need=need,
         beside=None if is_remote(path) else path.parent,
         tell=tell,
@@ -118,7 +161,12 @@ def run(
         planning.check(expected)
         digests = inputs.digests(config)
         begin = folder.create(
-            config, inputs=digests, plan=expected.writing, resume=resume, overwrite=overwrite
+            config,
+            inputs=digests,
+            plan=expected.writing,
+            resume=start.resume,
+            overwrite=start.overwrite,
+            more_stars=start.more_stars,
         )
         with (
             begin,
@@ -136,16 +184,16 @@ def run(
             if tell is not None and engine.dashboard is not None:
                 tell(f"dashboard: {engine.dashboard}")
             near = engine if pool.local else SerialEngine(told)
-            job = _job(config, inputs, digests, folder, engine, near, until)
+            job = _job(config, inputs, digests, folder, engine, near, start.until)
             before = seconds_compiled(pool.client)
             with pool.performance_report(performance_report):
                 _run_phases(job, begun)
             _say_compiled(seconds_compiled(pool.client) - before, tell)
             inputs.require_unchanged(config, digests)
-            if until is None:
+            if start.until is None:
                 folder.finish(job.timing)
             else:
-                folder.pause(until)
+                folder.pause(start.until)
     return open_run(path)
 
 

@@ -205,6 +205,7 @@ def test_a_directory_says_what_a_run_file_is(tmp_path):
         "predict",
         "status",
         "verify",
+        "complete",
         "doctor",
         "study",
         "study mask",

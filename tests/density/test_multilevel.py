@@ -14,6 +14,7 @@ from tilegc.density.multilevel import (
     far,
     kernel_sum,
     kernel_tables,
+    require_accuracy,
     rho,
     worst_error,
 )
@@ -88,6 +89,19 @@ def test_the_bound_holds_out_to_the_largest_mosaics():
     # A steeper kernel takes a wider near part.
     assert worst_error((32_768, 32_768), Kernel(0.03, 3.2, 0.9), 6) > LARGEST_ERROR
     assert kernel_tables((32_768, 32_768), 0.03, 3.2, 0.9).ratio > 6
+
+
+@pytest.mark.parametrize("alpha", [1.6, 4.0, 5.0, 6.0, 7.0, 8.0, 9.0, 12.0, 16.0])
+@pytest.mark.parametrize("shape", [(90, 70), (700, 300), (1500, 1500)])
+def test_the_fast_check_refuses_what_the_tables_refuse(shape, alpha):
+    def refused(check):
+        try:
+            check(shape, 0.03, alpha, 0.9)
+        except ValueError as error:
+            return str(error)
+        return None
+
+    assert refused(require_accuracy) == refused(kernel_tables)
 
 
 def test_a_kernel_too_steep_is_refused():

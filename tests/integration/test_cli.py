@@ -29,6 +29,7 @@ COMMANDS = (
     "audit",
     "plan",
     "run",
+    "complete",
     "report",
     "status",
     "verify",

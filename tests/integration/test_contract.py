@@ -641,7 +641,7 @@ def no_cluster(run, summary):
     page = (run.path / "report.html").read_text()
     assert "<title>Compact sources in fields without a cluster</title>" in page
     assert 'id="masses"' not in page
-    with pytest.raises(ConfigError, match="names no cluster"):
+    with pytest.raises(ConfigError, match="its run file has no cluster"):
         predict(run, run)
 
 

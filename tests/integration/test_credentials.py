@@ -124,6 +124,43 @@ def test_no_output_of_a_run_holds_a_secret(tmp_path, url, monkeypatch):
     assert_clean(folder, refused.out, refused.err)
 
 
+BUCKET = f"s3://{LOGIN}@bucket"
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ("plan", "{run}"),
+        ("plan", "{run}", "-o", f"{BUCKET}/run"),
+        ("verify", f"{BUCKET}/run"),
+        ("run", f"{BUCKET}/run.yaml"),
+    ],
+)
+def test_a_bucket_takes_no_password(words, tmp_path):
+    """Its client would repeat it in an error message as the name of a bucket."""
+    run_file = tmp_path / "run.yaml"
+    run_file.write_text(f"recipe: calibrated\nfields: [{{name: a, store: '{BUCKET}/a.zarr'}}]\n")
+    found = tilegc(*(word.format(run=run_file) for word in words))
+    assert found.code == 2
+    assert found.err.count("\n") == 1
+    assert "s3://***@bucket" in found.err
+    assert "a bucket has no user and password" in found.err
+    assert_clean(tmp_path / "nothing", found.out, found.err)
+
+
+def test_a_server_that_does_not_answer_is_no_absent_file(tmp_path):
+    run_file = mock.write_inputs(tmp_path / "in")
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), http.server.SimpleHTTPRequestHandler) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        address = f"http://127.0.0.1:{server.server_port}/no-such-file"
+        wanted = mock.edited(run_file, "absent.yaml", {"fields.0.bands.F090W": address})
+        assert "no such file; correct its path" in tilegc("plan", wanted).err
+        server.shutdown()
+    found = tilegc("plan", wanted)
+    assert found.code == 2
+    assert f"{address}: cannot be reached (" in found.err
+
+
 def test_a_renewed_signature_is_no_change_of_settings(tmp_path):
     from tilegc import config
 

@@ -201,7 +201,7 @@ def test_a_sky_grid_too_large_is_refused(tmp_path):
     assert planned(tmp_path, comparison={"pixel": 0.003}) == ()
     [line] = planned(tmp_path, comparison={"pixel": 0.0029}, relation={"box": 2.9})
     assert line.startswith(
-        "comparison.pixel: the sky grid over all fields has 1.0e+08 cells of 0.0029 arcsec"
+        "comparison.pixel: with cells of 0.0029 arcsec the sky grid over all fields has 1.0e+08 cells"
     )
     assert "\n" not in line
     # Two fields a degree apart: little in them, much between them.

@@ -1,5 +1,6 @@
 """Windows read and written without Zarr, against Zarr."""
 
+import os
 from pathlib import Path
 
 import numpy as np
@@ -9,6 +10,7 @@ import zarr
 from tilegc.geometry import Box, TileGrid
 from tilegc.io import shards, store
 from tilegc.io.tally import Tally, tallies
+from tilegc.run_folder.layout import is_ours
 from tilegc.schema import ARRAYS
 
 BANDS = ("F090W", "F200W")
@@ -82,6 +84,21 @@ def test_a_damaged_file_is_named(tmp_path, place) -> None:
     assert store.read(path, "mask", Box(0, 0, 300, 300)).any()
     with pytest.raises(OSError, match=r"mask/c/1/0: damaged"):
         store.read(path, "mask", Box(100, 0, 400, 100))
+
+
+def test_a_file_that_a_killed_process_leaves_is_ours_to_remove(tmp_path, monkeypatch) -> None:
+    """A process killed between writing and renaming leaves a file; resuming removes what `is_ours` names."""
+    path = made(tmp_path / "store", (90, 70), 32)
+
+    def killed(*_) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(os, "replace", killed)
+    monkeypatch.setattr(os, "unlink", lambda _: None)
+    with pytest.raises(KeyboardInterrupt):
+        store.write(path, "mask", Box(0, 0, 32, 32), noise("mask", (32, 32)))
+    (left,) = tmp_path.rglob("*.partial")
+    assert is_ours(left.relative_to(tmp_path).as_posix(), ["f"])
 
 
 def test_what_is_read_is_counted(tmp_path) -> None:

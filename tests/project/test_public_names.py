@@ -13,6 +13,7 @@ import tilegc
 
 FUNCTIONS = (
     "audit",
+    "complete",
     "detect",
     "detect_in",
     "load",

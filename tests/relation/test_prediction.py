@@ -244,11 +244,13 @@ def test_what_goes_beyond_the_calibration_is_said(tmp_path):
     known, kappa, *_ = folder(tmp_path / "known", seed=1)
     more = {"kappa": 2.5 * kappa, "redshift": 0.5, "bands": ("F9",)}
     dense, *_ = folder(tmp_path / "dense", relation=False, **more)
-    with pytest.raises(ConfigError, match=r"bands differ \(F9, calibration F.*set --extrapolate"):
+    with pytest.raises(
+        ConfigError, match=r"bands differ \(F9, calibration F.*override this with --extrapolate"
+    ):
         prediction.predict(dense, known)
     found = prediction.predict(dense, known, extrapolate=True)
     text = " | ".join(found.warnings)
-    assert "more sources per arcsec^2 than the calibration was measured at (9)" in text
+    assert "more sources per arcsec^2 than any bin of the calibration (9)" in text
     assert "z = 0.348, this cluster at 0.5" in text
     assert "bands differ" in text
     assert found.extrapolated[100, 50]
@@ -324,7 +326,7 @@ def test_a_law_at_its_bound_is_said_and_no_run_calibrates_itself(tmp_path):
     summary["relation"]["likelihood"] |= {"floor_err": None, "c_interval": [0.69, None]}
     (known.path / "summary.json").write_text(json.dumps(summary))
     (said,) = prediction.predict(target, known).warnings
-    assert "its floor lies on its bound and the 68 % interval of its power c is open" in said
+    assert "the floor is at its bound and the 68 % interval of its power c is open" in said
     with pytest.raises(ConfigError, match="a run cannot calibrate itself"):
         prediction.predict(known, known)
 
@@ -337,7 +339,7 @@ def test_a_kappa_that_does_not_rise_calibrates_nothing(tmp_path, index):
     bins = {"index": index, "amplitude": 0.4}
     summary["relation"] |= {**bins, "boxes": bins, "likelihood": {"c": None, "covariance": None}}
     (known.path / "summary.json").write_text(json.dumps(summary))
-    with pytest.raises(RunFolderError, match="kappa does not rise with its counts"):
+    with pytest.raises(RunFolderError, match="kappa does not increase with the counts"):
         prediction.predict(target, known)
 
 
@@ -345,7 +347,7 @@ def test_a_run_without_a_limit_has_no_kappa(tmp_path):
     known, *_ = folder(tmp_path / "known", seed=1)
     target, *_ = folder(tmp_path / "target", seed=2, relation=False, threshold=None)
     found = prediction.predict(target, known)
-    assert "no field of it has a limit" in found.warnings[0]
+    assert "no field has a limit, so no sources are counted" in found.warnings[0]
     assert not (found.kappa > 0).any()
 
 

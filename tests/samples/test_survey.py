@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
 
 import numpy as np
 import pyarrow.parquet as pq
@@ -15,6 +17,7 @@ from tests.support import mock
 from tests.support.command import tilegc as command
 from tilegc import samples
 from tilegc.errors import ConfigError, RunFolderError
+from tilegc.io import probe
 from tilegc.samples.planning import ClusterPlan, SamplePlan, in_order
 from tilegc.samples.sample import merge
 
@@ -124,6 +127,25 @@ def test_the_plan_costs_what_runs_and_names_what_does_not(folder):
     done = command("survey", "plan", folder / "sample.yaml")
     assert done.code == 0, done.err
     assert "2 of 4 clusters would run" in done.out
+
+
+def test_status_of_a_sample_imports_nothing_that_runs_a_cluster():
+    code = (
+        "import sys, tilegc.samples.status; "
+        "print(sorted({'distributed', 'dask', 'numba', 'xarray', 'astropy', 'matplotlib'} & sys.modules.keys()))"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout == "[]\n"
+
+
+def test_the_wcs_that_the_bands_of_a_field_share_is_parsed_once(folder, monkeypatch):
+    parsed = []
+    parse = probe.sky.wcs_from_text
+    monkeypatch.setattr(probe.sky, "wcs_from_text", lambda text: parsed.append(text) or parse(text))
+    probe._pixel.cache_clear()
+    sample = samples.load_sample(str(folder / "sample.yaml"))
+    probe.probe_field(sample.entries[0].config.fields[0])
+    assert len(parsed) == 1
 
 
 def test_largest_first_and_no_shorter_than_the_longest():

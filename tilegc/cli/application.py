@@ -62,6 +62,7 @@ for _command in (
     runs.audit,
     runs.run,
     runs.detect,
+    runs.complete,
     finished.report,
     finished.export,
     finished.predict,

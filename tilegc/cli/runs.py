@@ -1,4 +1,4 @@
-"""Commands that take a run file: `ingest`, `plan`, `audit`, `run` and `detect`."""
+"""Commands that run the analysis: `ingest`, `plan`, `audit`, `run`, `detect` and `complete`."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ from tilegc.cli.arguments import (
     Output,
     Overwrite,
     Resume,
+    RunDir,
     RunFile,
     Scheduler,
     TLSAuthority,
@@ -30,7 +31,7 @@ if TYPE_CHECKING:
     from tilegc.config import RunConfig
     from tilegc.run_folder import Run
 
-__all__ = ["audit", "detect", "ingest", "plan", "run"]
+__all__ = ["audit", "complete", "detect", "ingest", "plan", "run"]
 
 
 def _read(run_file: str) -> RunConfig:
@@ -181,6 +182,41 @@ def detect(
         tell=tell,
     )
     print_catalogue(results)
+    _end(results)
+
+
+def complete(
+    directory: RunDir,
+    stars: Annotated[
+        int | None,
+        typer.Option(
+            "--stars",
+            metavar="N",
+            min=1,
+            help="Artificial stars per field; default: twice as many as there are.",
+        ),
+    ] = None,
+    workers: Workers = None,
+    scheduler: Scheduler = None,
+    cluster: ClusterName = None,
+    tls_ca: TLSAuthority = None,
+    tls_cert: TLSCertificate = None,
+    tls_key: TLSKey = None,
+) -> None:
+    """Add artificial stars to a finished run, for a more precise completeness. Repeat the command if interrupted."""
+    from tilegc import completing
+
+    results = completing.complete(
+        directory,
+        stars,
+        workers=workers,
+        scheduler=scheduler,
+        cluster_name=cluster,
+        tls=certificates(tls_ca, tls_cert, tls_key),
+        progress=pass_progress(),
+        tell=tell,
+    )
+    print_results(results)
     _end(results)
 
 

@@ -62,7 +62,6 @@ def survey(
 ) -> None:
     """Run a sample of clusters on the same workers. Each cluster is an ordinary run."""
     from tilegc import samples
-    from tilegc.samples.sample import default_output
 
     action, path = (words[0], words[1]) if len(words) == 2 else ("run", words[0])
     if len(words) > 2 or action not in {"run", "plan", "status"}:
@@ -70,6 +69,8 @@ def survey(
     if action == "status":
         _print_status(samples.sample_status(path))
         return
+    from tilegc.samples.sample import default_output
+
     sample = samples.load_sample(path)
     folder = output or default_output(path)
     if action == "plan":

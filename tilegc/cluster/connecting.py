@@ -75,9 +75,7 @@ def workers_for(
     if scheduler is not None and cluster is not None:
         raise ConfigError("--scheduler and --cluster exclude each other; give only one")
     if scheduler is not None and workers is not None:
-        raise ConfigError(
-            "--workers is for workers started here; those of a --scheduler are started there: leave one out"
-        )
+        raise ConfigError("--workers starts workers, but a --scheduler has its own; leave out one of the two")
     if cluster not in {None, *NAMES}:
         raise ConfigError(
             f"--cluster {cluster}: unknown kind; choose {', '.join(NAMES[:-1])} or {NAMES[-1]}, "

@@ -14,6 +14,7 @@ from tilegc.completeness import recovery
 from tilegc.completeness.colours import Mixture, deconvolved, flat
 from tilegc.completeness.draw import CELL, Places, Population, Stars, draw, places
 from tilegc.completeness.injection import AREA, InjectParams, TileShare, inject_pass, shares
+from tilegc.completeness.kept import BATCH, KeptStars, key_of
 from tilegc.completeness.recovery_map import CELL as FINE
 from tilegc.completeness.responses import Responses, responses
 from tilegc.config import DetectionConfig
@@ -83,8 +84,8 @@ class FieldStars:
     """The stars of one field and what became of them; columns by star, in the order of their numbers."""
 
     table: Table
-    draws: int
-    """Draws so far, with those on masked pixels."""
+    wanted: int
+    """Stars that were asked for; about as many were put in."""
     magnitudes: tuple[str, ...]
     """Bands, in the order of `mag_in`."""
 
@@ -250,7 +251,7 @@ def inject(
     *,
     stars: int | None,
     seed: int,
-    first: Mapping[str, int] | None = None,
+    kept: KeptStars | None = None,
 ) -> dict[str, FieldStars]:
     """Put stars into every field, and return what became of them.
 
@@ -263,42 +264,69 @@ def inject(
     stars : int, optional
         On the searched area of each field; `PER_ARCSEC2` of it by default, at most `MOST`.
     seed : int
-    first : mapping, optional
-        By field, the first draw: those before it are done.
+    kept : KeptStars, optional
+        Stars of these fields whose fate is known already, and where that of the others is kept.
     """
-    drawn: dict[str, tuple[Stars, int]] = {}
+    found = {}
     for field in context.fields:
-        name, one = field.source.name, prepared[field.source.name]
+        one = prepared[field.source.name]
         if one.where is None:
             continue
         wanted = stars
         if wanted is None:
             wanted = int(min(PER_ARCSEC2 * searched_area(one, field.source.pixel_area), MOST))
-        begin = (first or {}).get(name, 0)
-        last = begin + round(wanted * one.where.draws)
-        stream = zlib.crc32(name.encode())
-        drawn[name] = (
-            draw(one.where, one.population, one.photons, seed=seed, stream=stream, first=begin, last=last),
-            last,
-        )
-    searched = [field for field in context.fields if field.source.name in drawn]
-    parts: dict[str, list[Table]] = {name: [] for name in drawn}
-    for field in searched:
-        name, one = field.source.name, prepared[field.source.name]
-        halo = one.params.halo
-        own = shares(field.grid, drawn[name][0], _reference(one, drawn[name][0]), one.sources, halo)
-        run_pass(
-            context.engine,
-            inject_pass({name: one.params}),
-            [field],
-            {name: one.params},
-            gather=parts[name].append,
-            own=_own(own),
-        )
-    return {
-        field.source.name: _listed(field, drawn[field.source.name], parts[field.source.name], frame)
-        for field in searched
-    }
+        last = round(wanted * one.where.draws)
+        begin = 0
+        parts: list[Table] = []
+        while begin < last or not parts:
+            end, table = _batch(context, field, one, (begin, last), seed, kept)
+            parts.append(table)
+            begin = end
+        drawn = _draw(field, one, seed, 0, last)
+        found[field.source.name] = _listed(field, drawn, wanted, parts, frame)
+    return found
+
+
+def _draw(field: FieldTiles, one: Prepared, seed: int, first: int, last: int) -> Stars:
+    assert one.where is not None
+    stream = zlib.crc32(field.source.name.encode())
+    return draw(one.where, one.population, one.photons, seed=seed, stream=stream, first=first, last=last)
+
+
+def _batch(
+    context: Context,
+    field: FieldTiles,
+    one: Prepared,
+    span: tuple[int, int],
+    seed: int,
+    kept: KeptStars | None,
+) -> tuple[int, Table]:
+    """Return where a batch that begins with a draw ends, and what becomes of its stars, by number."""
+    name, (first, last) = field.source.name, span
+    for end in [] if kept is None else kept.ends(name, first, last):
+        key = key_of(_draw(field, one, seed, first, end), one.params, one.sources)
+        known = kept.read(name, first, end, key) if kept is not None else None
+        if known is not None:
+            return end, known
+    end = min(last, (first // BATCH + 1) * BATCH)
+    stars = _draw(field, one, seed, first, end)
+    own = shares(field.grid, stars, _reference(one, stars), one.sources, one.params.halo)
+    parts: list[Table] = []
+    run_pass(
+        context.engine,
+        inject_pass({name: one.params}),
+        [field],
+        {name: one.params},
+        gather=parts.append,
+        own=_own(own),
+    )
+    found = stacked(parts)
+    assert found is not None  # a field has a tile
+    order = np.argsort(found["number"], kind="stable")
+    found = {column: values[order] for column, values in found.items()}
+    if kept is not None and end > first:
+        kept.write(name, first, end, key_of(stars, one.params, one.sources), found)
+    return end, found
 
 
 def _own(shares_of: list[TileShare]) -> Callable[[FieldTiles, Tile], TileShare]:
@@ -311,15 +339,12 @@ def _reference(one: Prepared, stars: Stars) -> Floats:
 
 
 def _listed(
-    field: FieldTiles, drawn: tuple[Stars, int], parts: list[Table], frame: ClusterFrame
+    field: FieldTiles, stars: Stars, wanted: int, parts: list[Table], frame: ClusterFrame
 ) -> FieldStars:
     """Return the stars of a field in the order of their numbers."""
-    stars, last = drawn
     found = stacked(parts)
-    assert found is not None  # a field has a tile
-    order = np.argsort(found["number"], kind="stable")
-    found = {name: column[order] for name, column in found.items()}
-    rows = found["number"] - int(stars.number[0]) if stars.number.size else found["number"]
+    assert found is not None  # there is a batch
+    rows = found["number"]
     y, x = stars.y[rows], stars.x[rows]
     ra, dec = pixel_to_world(field.source.wcs, y, x)
     area = field.source.pixel_area
@@ -335,4 +360,4 @@ def _listed(
         "q": stars.position_density[rows] / area * stars.magnitude_density[rows],
         "recovered": found["verdict"] == recovery.FOUND,
     }
-    return FieldStars(table, last, field.source.band_names)
+    return FieldStars(table, wanted, field.source.band_names)

@@ -9,6 +9,7 @@ import numpy as np
 from tilegc.completeness import products
 from tilegc.completeness.artificial import TURNOVER, inject, prepare
 from tilegc.completeness.injection import AREA, halo_of, stars_pass
+from tilegc.completeness.kept import KeptStars
 from tilegc.completeness.recovery_map import recovery_map
 from tilegc.completeness.results import Completed
 from tilegc.completeness.tables import artificial_table, common_magnitude, completeness_table, with_recovery
@@ -22,6 +23,7 @@ from tilegc.phases.phase import Phase
 from tilegc.phases.planned import Planned, Step
 from tilegc.photometry.catalogue import band_names, stamp_radius
 from tilegc.photometry.results import Measured
+from tilegc.places import Place
 from tilegc.sky import ClusterFrame, cosmology
 
 __all__ = ["COMPLETENESS", "completed", "passes"]
@@ -41,7 +43,12 @@ def passes(planned: Planned) -> Iterator[Step]:
 
 
 def completed(
-    context: Context, config: RunConfig, frame: ClusterFrame, found: Measured, filtered: Filtered
+    context: Context,
+    config: RunConfig,
+    frame: ClusterFrame,
+    found: Measured,
+    filtered: Filtered,
+    ledger: Place | None = None,
 ) -> Completed | None:
     """Put artificial stars into all fields, where the run file asks for it."""
     settings = config.completeness_settings
@@ -61,7 +68,8 @@ def completed(
         float(modulus[0] - modulus[1]),
         flat_colours=settings.colours == "flat",
     )
-    stars = inject(context, prepared, frame, stars=settings.number, seed=settings.seed)
+    kept = None if ledger is None else KeptStars(ledger)
+    stars = inject(context, prepared, frame, stars=settings.number, seed=settings.seed, kept=kept)
     recovery = with_recovery(selection.candidates, stars, prepared, ranked=is_local(config))
     depths = completeness_table(stars, selection.local)
     magnitude = common_magnitude(depths)

@@ -49,7 +49,18 @@ def _write_map(out: Output, name: str, found: RecoveryMap) -> None:
 
 def summarise(out: Output, results: Results) -> Part:
     """Return the magnitudes at which every field is 50, 80 and 90 per cent complete, by band."""
-    return Part(fields={name: {"depth": _depth(results, name)} for name in out.context.names})
+    return Part(
+        fields={
+            name: {"depth": _depth(results, name), "artificial_stars": _number(results, name)}
+            for name in out.context.names
+        }
+    )
+
+
+def _number(results: Results, name: str) -> int | None:
+    """Return how many stars a field was to get; None without stars."""
+    found = results.get(Completed)
+    return None if found is None or name not in found.stars else found.stars[name].wanted
 
 
 def _depth(results: Results, name: str) -> dict[str, dict[str, float | None]] | None:

@@ -24,6 +24,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Final
 
 import numpy as np
@@ -42,6 +43,7 @@ __all__ = [
     "kernel_sum",
     "kernel_tables",
     "near",
+    "require_accuracy",
     "rho",
     "worst_error",
 ]
@@ -155,6 +157,22 @@ def kernel_tables(
             f"of {scale:g} arcsec with a relative error of {error:g}; choose a smaller alpha or a larger softening"
         )
     return _tables(shape, kernel, ratio)
+
+
+def require_accuracy(shape: tuple[int, int], scale: float, alpha: float, softening: float) -> None:
+    """Raise ValueError if `kernel_tables` would; fast for many fields of different shapes.
+
+    The error hardly depends on the size of a field once it is larger than a few thousand pixels. It is measured for
+    the next power of two, and for the size itself only where that comes close to the limit.
+    """
+    side = 2 ** math.ceil(math.log2(max(math.hypot(*shape), 2.0)))
+    if not _is_accurate(side, Kernel(scale, alpha, softening)):
+        kernel_tables(shape, scale, alpha, softening)
+
+
+@lru_cache(maxsize=256)
+def _is_accurate(length: int, kernel: Kernel) -> bool:
+    return any(worst_error((1, length), kernel, ratio) <= 0.9 * LARGEST_ERROR for ratio in RATIOS)
 
 
 def _tables(shape: tuple[int, int], kernel: Kernel, ratio: int) -> Tables:

@@ -10,6 +10,7 @@ import re
 import warnings
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import cached_property, lru_cache
 
 import numpy as np
 from astropy.io import fits
@@ -55,13 +56,13 @@ class _Image:
     header: fits.Header
     shape: tuple[int, int]
 
-    @property
+    @cached_property
     def cards(self) -> list[str]:
         """The header's cards, verbatim but for blanks at their end."""
         text: str = self.header.tostring(sep="\n", endcard=False, padding=False)
         return [card.rstrip() for card in text.split("\n")]
 
-    @property
+    @cached_property
     def wcs(self) -> str:
         """The cards that make the WCS."""
         return "\n".join(card for card in self.cards if _WCS_CARD.fullmatch(card[:8].rstrip()))
@@ -121,15 +122,15 @@ def probe_field(field: config.FieldInput, *, pixels: bool = True) -> FieldSource
         bands.append(found)
         notes.extend(_notes(image))
     assert first is not None
-    wcs = sky.wcs_from_text(first.wcs)
+    scale, area = _pixel(first.wcs, first.shape)
     source = FieldSource(
         name=field.name,
         shape=first.shape,
         bands=tuple(bands),
         header="\n".join(first.cards),
         wcs=first.wcs,
-        scale=sky.pixel_scale(wcs),
-        pixel_area=sky.pixel_area(wcs, first.shape),
+        scale=scale,
+        pixel_area=area,
         has_err=any("err" in band.given for band in bands),
         has_wht=any("wht" in band.given for band in bands),
         notes=tuple(notes),
@@ -188,7 +189,7 @@ def _probe_band(label: str, name: str, band: config.Band) -> tuple[BandSource, _
     files = {path: scan(path) for path in (band.sci, band.err, band.wht) if path is not None}
     sci = _image(files, band.sci, "sci", label)
     _require_wcs(sci)
-    on_sky = sky.pixel_area(sky.wcs_from_text(sci.wcs), sci.shape) * math.radians(1 / 3600) ** 2
+    on_sky = _pixel(sci.wcs, sci.shape)[1] * math.radians(1 / 3600) ** 2
     scaling = photometry(sci.header, sci.where, zero_point=band.zero_point, pixel_steradian=on_sky)
     factor = scaling.factor
     planes: dict[str, Plane] = {}
@@ -205,6 +206,15 @@ def _probe_band(label: str, name: str, band: config.Band) -> tuple[BandSource, _
     return BandSource(name, sci.plane(factor), planes.get("err"), planes.get("wht"), photometry=scaling), sci
 
 
+# The bands of a field share one WCS, which is asked for several times per band and takes milliseconds to parse: only
+# numbers are kept, since a WCS must not be shared by threads.
+@lru_cache(maxsize=1024)
+def _pixel(wcs: str, shape: tuple[int, int]) -> tuple[float, float]:
+    """Return the side (arcsec) and the area (arcsec^2) of a pixel, or raise AstrometryError."""
+    parsed = sky.wcs_from_text(wcs)
+    return sky.pixel_scale(parsed), sky.pixel_area(parsed, shape)
+
+
 def _is_role(hdu: Hdu, role: str) -> bool:
     return hdu.name == role.upper() and bool(hdu.shape)
 
@@ -216,7 +226,7 @@ def _image(
     where = f"{path} ({label}, {role})"
     hdus = [hdu for hdu in files[path] if hdu.shape]
     if not hdus:
-        raise InputError(f"{where}: holds no image; give the file of the mosaic")
+        raise InputError(f"{where}: contains no image; give the file of the mosaic")
     named = [hdu for hdu in hdus if _is_role(hdu, role) and version in {None, hdu.version}]
     if not named and role != "sci" and any(_is_role(hdu, "sci") for hdu in hdus):
         raise InputError(
@@ -273,9 +283,7 @@ def _require_wcs(image: _Image) -> None:
             "mosaic (_i2d)"
         )
     try:
-        wcs = sky.wcs_from_text(image.wcs)
-        scale = sky.pixel_scale(wcs)
-        sky.pixel_area(wcs, image.shape)
+        scale, _ = _pixel(image.wcs, image.shape)
     except AstrometryError as error:
         raise AstrometryError(f"{image.where}: {error}") from None
     if scale > _LARGEST:
@@ -313,7 +321,7 @@ def _notes(image: _Image) -> Iterator[str]:
     """Yield what the log should say of a science image that is read all the same."""
     area = image.header.get("PIXAR_SR")
     if "/sr" in str(image.header.get("BUNIT", "")).replace(" ", "") and isinstance(area, float):
-        on_sky = sky.pixel_area(sky.wcs_from_text(image.wcs), image.shape) * math.radians(1 / 3600) ** 2
+        on_sky = _pixel(image.wcs, image.shape)[1] * math.radians(1 / 3600) ** 2
         if abs(area / on_sky - 1) > 0.02:
             yield (
                 f"{image.where}: PIXAR_SR, which is used, is {area / on_sky:.3f} times"

@@ -303,8 +303,8 @@ def _packed(array: Layout, values: Values) -> list[bytes] | None:
 
 
 def _replace(file: str, content: list[bytes]) -> None:
-    """Write a file under a name of its own, and rename it: what is there is whole, whoever else writes it."""
-    beside = f"{file}.{secrets.token_hex(6)}.partial"
+    """Write a file under a name of its own, as Zarr does, and rename it: nobody sees half of it."""
+    beside = f"{file}.{secrets.token_hex(16)}.partial"
     try:
         handle = os.open(beside, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o666)
     except FileNotFoundError:

@@ -58,6 +58,7 @@ FIELD_KEYS: Final = (
     "n_inpainted",
     "inpainting",
     "depth",
+    "artificial_stars",
     "photometry",
     "local_noise",
     "local_noise_lo",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from tilegc.run_folder.extending import with_more_stars
 from tilegc.run_folder.folder import RunFolder
 from tilegc.run_folder.heartbeat import Heartbeat, beating
 from tilegc.run_folder.layout import MAPS, PRODUCTS
@@ -28,4 +29,5 @@ __all__ = [
     "status",
     "strangers",
     "verify",
+    "with_more_stars",
 ]

@@ -124,6 +124,7 @@ class RunFolder:
         plan: Mapping[str, int] | None = None,
         resume: bool = False,
         overwrite: bool = False,
+        more_stars: bool = False,
     ) -> Iterator[RunFolder]:
         """Begin or continue a run, and hold the directory's lock as long as the context lasts.
 
@@ -140,6 +141,8 @@ class RunFolder:
             Number of units of every writing pass, for `status`; `plan()` adds to it.
         resume, overwrite : bool
             What to do with a run that was begun here before.
+        more_stars : bool
+            On resume, whether the number of artificial stars may be another one.
 
         Yields
         ------
@@ -160,7 +163,7 @@ class RunFolder:
             with lock(self.path):
                 begun = self.check(resume=resume, overwrite=overwrite)
                 if begun and resume:
-                    self._go_on(config, inputs)
+                    self._go_on(config, inputs, more_stars=more_stars)
                 else:
                     if begun:
                         self._clear()
@@ -194,7 +197,7 @@ class RunFolder:
         if links:
             raise RunFolderError(
                 f"{self.path / links[0]}: is a symbolic link, and a run would write through it; remove the link, or "
-                "choose another folder with -o"
+                "choose another directory with -o"
             )
 
     def worked_by(self, differences: Iterable[str]) -> None:
@@ -249,6 +252,7 @@ class RunFolder:
         self.manifest["timing"] = dict(timing or {})
         self.manifest["until"] = None
         self.manifest["set_aside"] = self.set_aside()
+        self.manifest.pop(manifests.ADDING, None)
         self._end("done")
         self._finished = True
 
@@ -277,10 +281,13 @@ class RunFolder:
         write_bytes(self.path / FILES.run, run_file.dump(config).encode())
         self.ledger = Ledger(self.path / FILES.ledger, self.manifest["fingerprint"])
 
-    def _go_on(self, config: RunConfig, inputs: Mapping[str, str]) -> None:
+    def _go_on(self, config: RunConfig, inputs: Mapping[str, str], *, more_stars: bool) -> None:
         found = manifests.read(self.path)
         assert found is not None
         settings = run_file.settings(config)
+        if more_stars:
+            found["config"] |= {"completeness": settings["completeness"]}
+            found[manifests.ADDING] = True
         require_same(self.path, found, settings, inputs)
         left = remove_leftovers(self.path, found["fields"], found.get("files", ()))
         if left:
@@ -288,7 +295,7 @@ class RunFolder:
         here = manifests.environment()
         if found["environment"] != here:
             odd = manifests.changed_settings(found["environment"], here)
-            log.warning("%s: goes on with other libraries or another CPU: %s", self.path, "; ".join(odd))
+            log.warning("%s: resumed with other libraries or another CPU: %s", self.path, "; ".join(odd))
         self.manifest = {**found, "state": "running", "error": None, "ended": None, "until": None}
         # Of paths that have changed, the new ones are those to read from. The fingerprint of the marks stays.
         self.manifest |= {"config": settings, "inputs": dict(inputs)}
@@ -322,7 +329,7 @@ class RunFolder:
         seconds = time.monotonic() - begun
         log.info("%s: compared with the ledger in %.1f s, %d damaged files", self.path, seconds, len(wrong))
         for file, why in wrong.items():
-            log.warning("%s %s since it was written; its tiles are done again", file, why)
+            log.warning("%s %s since it was written; its tiles are repeated", file, why)
         if wrong and tell is not None:
             first = next(iter(wrong.items()))
             more = f" and {len(wrong) - 1} more" if len(wrong) > 1 else ""
@@ -386,6 +393,6 @@ def _make(path: Place) -> list[Path]:
         path.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise RunFolderError(
-            f"{path}: cannot be created ({error.strerror}); choose another folder with -o"
+            f"{path}: cannot be created ({error.strerror}); choose another directory with -o"
         ) from None
     return absent

@@ -14,7 +14,7 @@ from typing import Final
 
 from tilegc.places import Place, files_below, is_remote
 from tilegc.run_folder.ledger import SEGMENT
-from tilegc.schema import ARRAYS, COMPLETENESS_MAP, FILES, HERE, SKY_STORE
+from tilegc.schema import ARRAYS, COMPLETENESS_MAP, FILES, HERE, SKY_STORE, STAR_BATCH
 from tilegc.schema import MAPS as OUTPUTS
 
 __all__ = [
@@ -86,6 +86,7 @@ _ZARR: Final = re.compile(
     r"(?:zarr\.json|zarr\.[0-9a-f]{32}\.partial|c|c/(?:\d+/)*\d+(?:\.[0-9a-f]{32}\.partial)?)"
 )
 """What Zarr 3 writes: metadata and chunks, and what it writes beside them first."""
+_STARS: Final = re.compile(STAR_BATCH)
 _VIEW: Final = re.compile(r"(?:index\.html|viewer\.css|[a-z]+\.js|(?:tiles|sources|overlays)/.+\.js)")
 """What the viewer consists of."""
 
@@ -133,7 +134,8 @@ def is_ours(relative: str, fields: Iterable[str], claimed: Iterable[str] = ()) -
         return True
     fields = list(fields)
     if folder == FILES.ledger:
-        return SEGMENT.fullmatch(name) is not None
+        batch = _STARS.fullmatch(name)
+        return SEGMENT.fullmatch(name) is not None or (batch is not None and batch["field"] in fields)
     if relative.startswith(f"{FILES.view}/"):
         return _VIEW.fullmatch(relative.removeprefix(f"{FILES.view}/")) is not None
     if folder == FILES.maps:

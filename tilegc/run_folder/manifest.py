@@ -25,6 +25,7 @@ from tilegc.run_folder.layout import MAPS, PRODUCTS, arrays_of, map_name, viewer
 from tilegc.schema import FILES, SCHEMA_VERSION, SKY_STORE
 
 __all__ = [
+    "ADDING",
     "MARKER",
     "Manifest",
     "changed_settings",
@@ -46,6 +47,8 @@ log = logging.getLogger("tilegc.run_folder")
 Manifest = dict[str, Any]
 MARKER: Final = "tilegc"
 """The key by which a folder is known as a run's; its value is the version that wrote it."""
+ADDING: Final = "adding_stars"
+"""The key that is there while artificial stars are added to a finished run."""
 DIGEST: Final = "digest"
 """The key of the SHA-256 of all other entries."""
 

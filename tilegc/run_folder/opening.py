@@ -7,7 +7,6 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-import xarray as xr
 from numpy.typing import NDArray
 
 from tilegc import config as run_file
@@ -21,6 +20,7 @@ from tilegc.run_folder.status import require
 from tilegc.schema import FILES, SCHEMA_VERSION, SKY_STORE
 
 if TYPE_CHECKING:
+    import xarray as xr
     from astropy.table import QTable
     from astropy.wcs import WCS
 
@@ -254,6 +254,8 @@ def open_run(path: str | Place, *, check: bool = True) -> Run:
 
 
 def _open(path: str | Place, **options: Any) -> xr.Dataset:
+    import xarray as xr  # noqa: PLC0415  (half a second, which `status` need not wait for)
+
     opener: Callable[..., xr.Dataset] = xr.open_zarr
     patient(path)
     return opener(str(path), **options)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from tilegc.schema.arrays import ARRAYS, COMPLETENESS_MAP, MAPS, SKY_GRID, Array
 from tilegc.schema.bits import MASK_MEANINGS, Bit, Flag, StarFlag
 from tilegc.schema.columns import Column
-from tilegc.schema.files import FILES, HERE, SKY_STORE, Files
+from tilegc.schema.files import FILES, HERE, SKY_STORE, STAR_BATCH, Files
 from tilegc.schema.sources import (
     CANDIDATES,
     COMPLETENESS,
@@ -62,6 +62,7 @@ __all__ = [
     "SKY_GRID",
     "SKY_STORE",
     "STARS",
+    "STAR_BATCH",
     "STUDY_MASK",
     "SURROUNDINGS",
     "VERSION",

@@ -5,13 +5,16 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Final
 
-__all__ = ["FILES", "HERE", "SKY_STORE", "Files"]
+__all__ = ["FILES", "HERE", "SKY_STORE", "STAR_BATCH", "Files"]
 
 SKY_STORE: Final = "sky-grid"
 """Name of the store of the sky grid, next to those of the fields; no field can have this name."""
 
 HERE: Final = ".here-"
 """Prefix of the token files by which workers recognise the run directory; they are removed when the run ends."""
+
+STAR_BATCH: Final = r"stars-(?P<field>.+)-(?P<first>\d+)-(?P<last>\d+)\.parquet"
+"""Files of the ledger with what became of a batch of artificial stars."""
 
 
 @dataclass(frozen=True)

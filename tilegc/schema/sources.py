@@ -18,7 +18,12 @@ __all__ = [
 ]
 
 CANDIDATES: Final = (
-    Column("id", "int64", "", "row in candidates: peaks descending, then field, y, x"),
+    Column(
+        "id",
+        "int64",
+        "",
+        "row of the source in candidates, which are sorted by descending peak, then field, y, x",
+    ),
     Column("field", "string", "", "name of the field"),
     Column("y_peak", "int32", "pix", "row of the peak pixel, 0-based"),
     Column("x_peak", "int32", "pix", "column of the peak pixel, 0-based"),
@@ -26,20 +31,35 @@ CANDIDATES: Final = (
     Column("x", "float64", "pix", "column of the source, 0-based, integers at pixel centres"),
     Column("ra", "float64", "deg", "right ascension of the source, ICRS"),
     Column("dec", "float64", "deg", "declination of the source, ICRS"),
-    Column("peak", "float32", "nJy", "value of the detection map, nJy per pixel"),
-    Column("snr", "float64", "", "peak over the noise there (diego2026: the field's sigma)"),
-    Column("radius_arcsec", "float64", "arcsec", "distance from the cluster's centre"),
-    Column("radius_kpc", "float64", "kpc", "the same at the cluster's redshift"),
+    Column("peak", "float32", "nJy", "value of the detection map at the peak, nJy per pixel"),
+    Column("snr", "float64", "", "peak over the local noise (diego2026: over the noise of the field)"),
+    Column("radius_arcsec", "float64", "arcsec", "distance from the cluster centre"),
+    Column(
+        "radius_kpc",
+        "float64",
+        "kpc",
+        "projected distance from the cluster centre, at the redshift of the cluster",
+    ),
     Column(
         "purity",
         "float64",
         "",
-        "against noise alone: share of such peaks that noise does not make; NaN: not known",
+        "probability that the peak is not noise, from the counts of noise peaks; NaN if unknown",
     ),
-    Column("sharpness", "float32", "", "height over the neighbouring pixels, a point's is 1"),
-    Column("roundness", "float32", "", "light along a line through the peak: 0 a point, 1 a piece of a line"),
-    Column("concentration", "float32", "", "1 a point, 0 a source twice as wide as the PSF"),
-    Column("shape", "string", "", "point, extended or elongated; detect.shape keeps points alone"),
+    Column(
+        "sharpness",
+        "float32",
+        "",
+        "peak over the neighbouring pixels, relative to a point source: 1 for a point source",
+    ),
+    Column("roundness", "float32", "", "elongation: 0 for a point source, 1 for a segment of a line"),
+    Column("concentration", "float32", "", "1 for a point source, 0 for a source twice as wide as the PSF"),
+    Column(
+        "shape",
+        "string",
+        "",
+        "point, extended or elongated; with detect.shape: auto the catalogue contains only points",
+    ),
 )
 """Columns of candidates.parquet and catalogue.parquet."""
 
@@ -48,13 +68,13 @@ SURROUNDINGS: Final = (
         "reliability",
         "float64",
         "",
-        "purity less the share of false sources at the rims of masks, of spikes and of galaxies",
+        "purity minus the expected fraction of false sources at the rims of masks",
     ),
     Column(
         "confusion",
         "float64",
         "",
-        "scatter of the detection map between the sources, over the noise: 1, more where sources are unresolved",
+        "scatter of the detection map between sources over the noise: 1 in empty sky, more with unresolved sources",
     ),
 )
 """Columns that `recipe: calibrated` adds to candidates and catalogue."""
@@ -71,20 +91,38 @@ def photometry_columns(bands: Sequence[str], apertures: Sequence[float]) -> tupl
         Radii of the apertures, arcsec.
     """
     found = [
-        Column("y_err", "float64", "pix", "standard deviation of y; NaN where it was not fitted"),
-        Column("x_err", "float64", "pix", "standard deviation of x"),
+        Column("y_err", "float64", "pix", "standard error of y; NaN if the position was not fitted"),
+        Column("x_err", "float64", "pix", "standard error of x; NaN if the position was not fitted"),
     ]
     for band in bands:
         found += [
-            Column(f"flux_{band}", "float64", "nJy", "total flux, all sources and the sky fitted at once"),
             Column(
-                f"flux_err_{band}", "float64", "nJy", "its standard deviation: noise, confusion, photons, sky"
+                f"flux_{band}",
+                "float64",
+                "nJy",
+                "total flux from a simultaneous fit of all sources and the sky",
             ),
-            Column(f"mag_{band}", "float64", "mag", "AB magnitude; NaN where the flux is not positive"),
-            Column(f"mag_err_{band}", "float64", "mag", "its standard deviation"),
-            Column(f"chi_{band}", "float64", "", "residuals in the core over the noise; about 1 for a point"),
-            Column(f"sky_{band}", "float64", "nJy", "fitted sky under the source, nJy per pixel"),
-            Column(f"good_{band}", "float64", "", "share of the stamp's information on pixels with weight"),
+            Column(
+                f"flux_err_{band}",
+                "float64",
+                "nJy",
+                "standard error of the flux: noise, confusion, photon noise and sky",
+            ),
+            Column(f"mag_{band}", "float64", "mag", "AB magnitude; NaN if the flux is not positive"),
+            Column(f"mag_err_{band}", "float64", "mag", "standard error of the magnitude"),
+            Column(
+                f"chi_{band}",
+                "float64",
+                "",
+                "rms residual in the core over the noise; about 1 for a point source",
+            ),
+            Column(f"sky_{band}", "float64", "nJy", "fitted sky at the source, nJy per pixel"),
+            Column(
+                f"good_{band}",
+                "float64",
+                "",
+                "fraction of the PSF's information that lies on pixels with weight",
+            ),
             *(
                 Column(
                     f"aperture{number}_{band}",
@@ -98,14 +136,17 @@ def photometry_columns(bands: Sequence[str], apertures: Sequence[float]) -> tupl
     return (
         *found,
         Column(
-            "crowding", "float64", "", "light of neighbours in the source's stamp over its own, all bands"
+            "crowding",
+            "float64",
+            "",
+            "flux of neighbours within the stamp of the source over its own flux, all bands",
         ),
         Column("flags", "int32", "", "bits of tilegc.schema.Flag"),
     )
 
 
 INPAINTED: Final = (
-    Column("realisation", "int32", "", "number of the realisation, from 0"),
+    Column("realisation", "int32", "", "number of the realisation, starting from 0"),
     Column("field", "string", "", "name of the field"),
     Column("y", "int32", "pix", "row of the pixel, 0-based"),
     Column("x", "int32", "pix", "column of the pixel, 0-based"),
@@ -119,9 +160,14 @@ COMPLETENESS_COLUMNS: Final = (
         "p_recovery",
         "float64",
         "",
-        "share of artificial stars like this source that the run finds; NaN: none",
+        "fraction of similar artificial stars that the run recovers; NaN if there are none",
     ),
-    Column("p_point", "float64", "", "share of those with a peak above the limit whose shape is a point's"),
+    Column(
+        "p_point",
+        "float64",
+        "",
+        "fraction of similar artificial stars above the limit that are classified as point-like",
+    ),
 )
 """Columns that artificial stars add to candidates and catalogue."""
 
@@ -135,60 +181,66 @@ def artificial_columns(bands: Sequence[str]) -> tuple[Column, ...]:
         Names of the bands of all fields; a field that lacks one has NaN there.
     """
     return (
-        Column("id", "int64", "", "number of the draw in the field; draws on masked pixels leave gaps"),
+        Column(
+            "id",
+            "int64",
+            "",
+            "number of the star in its field; there are gaps where stars fell on masked pixels",
+        ),
         Column("field", "string", "", "name of the field"),
         Column("y", "float64", "pix", "row of the star, 0-based, integers at pixel centres"),
         Column("x", "float64", "pix", "column of the star, 0-based"),
         Column("ra", "float64", "deg", "right ascension of the star, ICRS"),
         Column("dec", "float64", "deg", "declination of the star, ICRS"),
-        Column("radius_arcsec", "float64", "arcsec", "distance from the cluster's centre"),
+        Column("radius_arcsec", "float64", "arcsec", "distance from the cluster centre"),
         Column(
             "mag_in",
             "float64",
             "mag",
-            "AB magnitude of the flat spectrum that raises the detection map as much",
+            "AB magnitude of a flat-spectrum source with the same peak in the detection map",
         ),
         Column(
-            "mag_out", "float64", "mag", "the same from the detection map's peak; NaN where there is none"
+            "mag_out",
+            "float64",
+            "mag",
+            "the same, measured from the peak in the detection map; NaN if there is no peak",
         ),
         *(Column(f"mag_in_{band}", "float64", "mag", "AB magnitude of the star") for band in bands),
         Column(
             "q",
             "float64",
             "arcsec-2 mag-1",
-            "density of the draw, of unit sum over the field's searched area",
+            "probability density with which the star was drawn; its integral over the searched area is 1",
         ),
         Column(
             "noise",
             "float64",
             "nJy",
-            "noise at the star, nJy per pixel; 1 where peaks are compared without it",
+            "local noise at the star, nJy per pixel; 1 if peaks are compared in nJy",
         ),
-        Column("recovered", "bool", "", "whether the run would have found it"),
-        Column("displaced", "int32", "", "sources of the catalogue that it takes away"),
-        Column("kind", "string", "", "what was put in: point"),
-        Column("psf", "string", "", "PSF that it was made with: model"),
+        Column("recovered", "bool", "", "whether the run would have detected the star"),
+        Column("displaced", "int32", "", "number of catalogue sources that are lost because of the star"),
+        Column("kind", "string", "", "type of the injected source: point"),
+        Column("psf", "string", "", "PSF used for the injection: model"),
         Column("flags", "int32", "", "bits of tilegc.schema.StarFlag"),
     )
 
 
 COMPLETENESS: Final = (
     Column("field", "string", "", "name of the field"),
-    Column(
-        "band", "string", "", "name of the band; detection: the flat spectrum that raises its map as much"
-    ),
-    Column("zone", "int64", "", "zone of noise: 0 deep, 1 usual, 2 shallow; -1: all"),
+    Column("band", "string", "", "name of the band; detection: flat-spectrum magnitude in the detection map"),
+    Column("zone", "int64", "", "noise zone: 0 deep, 1 typical, 2 shallow, -1 all"),
     Column("r_lo", "float64", "arcsec", "inner radius"),
-    Column("r_hi", "float64", "arcsec", "outer radius; infinite: the whole field"),
-    Column("n_stars", "int64", "", "artificial stars"),
+    Column("r_hi", "float64", "arcsec", "outer radius; infinite for the whole field"),
+    Column("n_stars", "int64", "", "number of artificial stars"),
     Column(
-        "m50", "float64", "mag", "AB magnitude at which half of the sources are found; NaN: never or always"
+        "m50", "float64", "mag", "AB magnitude of 50 % completeness; NaN if all stars lie on one side of it"
     ),
-    Column("m50_err", "float64", "mag", "its error, from the number of stars"),
-    Column("m80", "float64", "mag", "the same for four of five"),
-    Column("m80_err", "float64", "mag", "its error"),
-    Column("m90", "float64", "mag", "the same for nine of ten"),
-    Column("m90_err", "float64", "mag", "its error"),
-    Column("p_bright", "float64", "", "completeness of the brightest magnitude of the stars"),
+    Column("m50_err", "float64", "mag", "error of m50 from the number of stars"),
+    Column("m80", "float64", "mag", "AB magnitude of 80 % completeness"),
+    Column("m80_err", "float64", "mag", "error of m80"),
+    Column("m90", "float64", "mag", "AB magnitude of 90 % completeness"),
+    Column("m90_err", "float64", "mag", "error of m90"),
+    Column("p_bright", "float64", "", "completeness of the brightest stars"),
 )
 """Columns of completeness.ecsv."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from functools import lru_cache
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -19,9 +20,14 @@ __all__ = ["cosmology", "kpc_per_arcsec", "lens_scaling", "mass_within", "sigma_
 
 def cosmology(settings: config.Cosmology) -> FlatLambdaCDM:
     """Return astropy's flat LCDM cosmology, without radiation."""
+    return _flat(settings.H0, settings.Om0)
+
+
+@lru_cache(maxsize=16)  # astropy takes 30 ms to make one, and a sample needs the same one for every cluster
+def _flat(hubble: float, matter: float) -> FlatLambdaCDM:
     from astropy.cosmology import FlatLambdaCDM  # noqa: PLC0415  (a second to import; workers need none)
 
-    return FlatLambdaCDM(H0=settings.H0, Om0=settings.Om0)
+    return FlatLambdaCDM(H0=hubble, Om0=matter)
 
 
 def kpc_per_arcsec(cosmo: FlatLambdaCDM, z: float) -> float:
