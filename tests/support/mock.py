@@ -136,6 +136,7 @@ SETTINGS: dict[str, Any] = {
     "detect": {"threshold": {"sigma": 2.5}, "keep": 1.5},
     "inpaint": {"realisations": 3, "seed": 7},
     "comparison": {"pixel": 1.0},
+    "view": "off",  # it promises no bytes, and has tests of its own
 }
 
 
