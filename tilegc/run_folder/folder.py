@@ -219,13 +219,14 @@ class RunFolder:
         self._save()
 
     def redrawn(self) -> None:
-        """Take the digests of page and figures again, of a finished run whose report was drawn again."""
+        """Take the digests of page, figures and viewer again, of a finished run for which one of them was written."""
         found = manifests.read(self.path)
         if found is None or found.get("state") != "done":
             return
         figures = [f"{FILES.figures}/{path.name}" for path in (self.path / FILES.figures).glob("*.png")]
         claimed = sorted({*found.get("files", ()), *figures})
-        drawn = {name: manifests.digest(self.path / name) for name in (FILES.report, *claimed)}
+        beside = (FILES.report, *claimed)
+        drawn = manifests.digests(self.path, (), beside, only={*beside, FILES.view})
         self.manifest = {**found, "files": claimed, "products": {**found["products"], **drawn}}
         self._save()
 
