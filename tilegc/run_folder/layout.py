@@ -46,6 +46,7 @@ PRODUCTS: Final = (
     FILES.inpainted,
     FILES.artificial,
     FILES.completeness,
+    FILES.luminosity,
     FILES.relation,
     FILES.ranking,
     FILES.sensitivity,
