@@ -8,6 +8,7 @@ import pytest
 from tilegc.kernels.psf_model import model
 from tilegc.photometry import sky_spline as sky
 from tilegc.photometry import solve as solver
+from tilegc.photometry.local_sky import Planes
 from tilegc.photometry.normal_matrix import Points, neighbours, rows, stamps
 from tilegc.photometry.spline_psf import SplinePsf, from_psf
 
@@ -59,7 +60,15 @@ def splines(length: int) -> np.ndarray:
 
 def system(scene: dict[str, np.ndarray]) -> solver.System:
     found = points(scene["y"], scene["x"])
-    part = rows(scene["data"], scene["weight"], found, PSF, stamps(found, PSF), (sky.basis(), 0, 0))
+    part = rows(
+        scene["data"],
+        scene["weight"],
+        found,
+        PSF,
+        stamps(found, PSF),
+        (sky.basis(), 0, 0),
+        Planes.flat(found.row.size),
+    )
     shape = sky.grid_shape(SHAPE)
     band, right = sky.moments(
         *sky.cells(scene["data"], scene["weight"], (0, 0)), (0, 0), (0, shape[0]), (0, shape[1]), shape
@@ -102,8 +111,16 @@ def test_an_exact_sky_is_recovered_where_there_are_data(scene):
 
 def test_rows_are_the_same_floats_in_any_tile(scene):
     y, x = scene["y"], scene["x"]
+    every = points(y, x)
+    terms = np.random.default_rng(5).normal(0, 0.1, (N, 3))
     whole = rows(
-        scene["data"], scene["weight"], points(y, x), PSF, stamps(points(y, x), PSF), (sky.basis(), 0, 0)
+        scene["data"],
+        scene["weight"],
+        every,
+        PSF,
+        stamps(every, PSF),
+        (sky.basis(), 0, 0),
+        Planes(every.row, every.column, terms),
     )
     pairs = dict(zip(zip(whole.first, whole.second, strict=True), whole.overlap, strict=True))
     shape = sky.grid_shape(SHAPE)
@@ -124,7 +141,8 @@ def test_rows_are_the_same_floats_in_any_tile(scene):
             some = points(y[near], x[near], top, left, own[near])
             some = Points(near, some.row, some.column, some.dy, some.dx, some.own)
             data, weight = scene["data"][window], scene["weight"][window]
-            part = rows(data, weight, some, PSF, stamps(some, PSF), (sky.basis(), top, left))
+            skies = Planes(some.row[some.own], some.column[some.own], terms[near[some.own]])
+            part = rows(data, weight, some, PSF, stamps(some, PSF), (sky.basis(), top, left), skies)
             for name in ("diagonal", "right", "knot", "sky"):
                 np.testing.assert_array_equal(getattr(part, name), getattr(whole, name)[part.number])
             for i, j, value in zip(part.first, part.second, part.overlap, strict=True):

@@ -177,7 +177,7 @@ class FieldInput(Section):
         text = str(value)
         if not NAME.fullmatch(text):
             raise ValueError(
-                f"{shortened(repr(text), 60)} cannot be a file's name: use letters, digits, and . _ + -"
+                f"{shortened(repr(text), 60)} cannot be used as a file name; use letters, digits, and . _ + -"
             )
         if text == SKY_STORE:
             raise ValueError(f"{text!r} is reserved for the sky grid; choose another name")
@@ -198,7 +198,7 @@ class FieldInput(Section):
         for name in value:
             if not NAME.fullmatch(str(name)):
                 raise ValueError(
-                    f"band {shortened(repr(name), 60)} cannot be a file's name: use letters, digits, and . _ + -"
+                    f"band {shortened(repr(name), 60)} cannot be used as a file name; use letters, digits, and . _ + -"
                 )
         return {str(name): {"sci": band} if isinstance(band, str) else band for name, band in value.items()}
 

@@ -180,7 +180,7 @@ def _enter(table: Table, rows: NDArray[np.int64], fit: FieldFit, field: FieldTil
     flags = np.zeros(rows.size, np.int32)
     flags[fit.moved] |= Flag.MOVED
     flags[fit.close] |= Flag.CLOSE
-    light, others = np.zeros(rows.size), np.zeros(rows.size)
+    light, others, total = np.zeros(rows.size), np.zeros(rows.size), np.zeros(rows.size)
     for name, band in zip(field.source.band_names, fit.bands, strict=True):
         own |= {f"{key}_{name}": column for key, column in _of_band(band).items()}
         missing = np.isnan(band.flux)
@@ -190,10 +190,12 @@ def _enter(table: Table, rows: NDArray[np.int64], fit: FieldFit, field: FieldTil
             flags[band.flux <= 0] |= Flag.NEGATIVE
             flags[band.chi > POOR] |= Flag.POOR
         light += np.where(missing, 0.0, band.flux).clip(0.0)
+        total += np.where(missing, 0.0, band.flux)
         others += np.nan_to_num(band.neighbours).clip(0.0)
     with np.errstate(divide="ignore", invalid="ignore"):
         own["crowding"] = np.where(light > 0, others / light, np.nan)
         flags[own["crowding"] > 1] |= Flag.CROWDED
+    flags[total <= 0] |= Flag.IMPOSSIBLE
     for key, column in own.items():
         table[key] = table[key].copy()
         table[key][rows] = column

@@ -109,6 +109,7 @@ def fit_fields(
         How often positions are refined; 0 keeps them.
     """
     known = {name: np.full((one.y_peak.size, 2), np.nan) for name, one in sources.items()}
+    growth = {name: np.ones(one.flux.shape) for name, one in sources.items()}
     params = {
         one.source.name: FitParams(
             one.source.shape,
@@ -138,11 +139,17 @@ def fit_fields(
             sources[name].flux = np.stack([one.flux for one in solutions[name]])
             params[name] = replace(params[name], sky=tuple(one.sky for one in solutions[name]))
         if number < rounds:
-            _positions(engine, fields, sources, params, known)
+            _positions(engine, fields, sources, params, known, growth)
     rest = _rest(engine, fields, sources, params)
     return {
         name: _assembled(
-            sources[name], systems[name], solutions[name], known[name], *rest[name], params[name].shape
+            sources[name],
+            systems[name],
+            solutions[name],
+            known[name],
+            growth[name],
+            *rest[name],
+            params[name].shape,
         )
         for name in systems
     }
@@ -231,19 +238,25 @@ def _positions(
     sources: Mapping[str, FieldSources],
     params: Mapping[str, FitParams],
     known: Mapping[str, Floats],
+    growth: Mapping[str, Floats],
 ) -> None:
-    """Refine the positions of all sources in place, and their errors."""
+    """Refine the positions of all sources in place, their errors, and the planes of the sky under them."""
     for one in fields:
         name = one.source.name
-        new = sources[name].offset.copy()
+        new, skies = sources[name].offset.copy(), sources[name].plane.copy()
 
-        def enter(part: tuple[Int64, Floats, Floats], name: str = name, new: Floats = new) -> None:
-            number, offset, error = part
-            new[number] = offset
-            known[name][number] = error
+        def enter(
+            part: tuple[Int64, Floats, Floats, Floats, Floats],
+            name: str = name,
+            new: Floats = new,
+            skies: Floats = skies,
+        ) -> None:
+            number, offset, error, plane, more = part
+            new[number], known[name][number] = offset, error
+            skies[:, number], growth[name][:, number] = plane, more
 
         run_pass(engine, _without_err(POSITIONS, params), [one], params, gather=enter, own=_own(sources))
-        sources[name].offset = new
+        sources[name].offset, sources[name].plane = new, skies
 
 
 def _rest(
@@ -287,6 +300,7 @@ def _assembled(
     systems: Sequence[System],
     solutions: Sequence[Solution],
     error: Floats,
+    growth: Floats,
     table: Sequence[dict[str, Floats]],
     cells: Sequence[dict[str, NDArray[Any]]],
     shape: tuple[int, int],
@@ -301,7 +315,7 @@ def _assembled(
             bilinear_at(one, sources.y_peak, sources.x_peak, CELL).astype(np.float64)
             for one in (noise, pixel)
         )
-        band = _band(system, solution, variance, table[n], scale, pixel_scale, noise)
+        band = _band(system, solution, variance, growth[n], table[n], scale, pixel_scale, noise)
         bands.append(band)
         # Positions have the noise of the bands that tell them, each as far as it does.
         with np.errstate(invalid="ignore"):
@@ -319,6 +333,7 @@ def _band(
     system: System,
     solution: Solution,
     variance: Variance,
+    growth: Floats,
     table: Mapping[str, Floats],
     scale: Floats,
     pixel_scale: Floats,
@@ -326,10 +341,11 @@ def _band(
 ) -> BandFit:
     some = system.diagonal > 0
     flux = np.where(some, solution.flux, np.nan)
-    # The sky is fitted over so many pixels that its own error matters for the faintest sources alone.
+    # A plane of its own makes a flux less certain. The splines' sky, which alone is under a source without one, is
+    # fitted over so many pixels that its error matters for the faintest sources only.
     ratio = np.where(some, variance.weight / np.where(some, system.diagonal, 1.0), np.nan)
     of_sky = ratio * ratio * SKY_SHARE / np.where(variance.weight > 0, variance.weight, np.nan)
-    formal = scale * scale * (variance.white + of_sky)
+    formal = scale * scale * np.where(growth > 1, variance.white * growth, variance.white + of_sky)
     gain = _gain(table["excess"], flux, np.sqrt(formal))
     photons = gain * flux.clip(0.0) * table["photons"] * variance.white * variance.white
     return BandFit(

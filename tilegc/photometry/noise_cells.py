@@ -1,8 +1,8 @@
-"""The noise of fluxes as it is, cell by cell: the PSF laid on empty places of the residuals.
+"""The noise of fluxes as it is, cell by cell: fluxes, each over a plane, at empty places of the residuals.
 
-The scatter of sum(w P r) / sqrt(sum w P^2) over places away from all sources is 1 for white noise of the given weights.
-It is larger for correlated pixels, underestimated errors, and sources too faint for the list, and it follows these
-over the field.
+Such a flux is sum(K r) with the weights K of `local_sky.kernel`. The scatter of sum(K r) / sqrt(sum K^2 / w) over
+places away from all sources is 1 for white noise of the given weights. It is larger for correlated pixels,
+underestimated errors, and sources too faint for the list, and it follows these over the field.
 """
 
 from __future__ import annotations
@@ -14,9 +14,10 @@ from numpy.typing import NDArray
 
 from tilegc.geometry import Box
 from tilegc.kernels.compiled import PLAIN, compiled
+from tilegc.photometry.local_sky import BOX, HALF, kernel
 from tilegc.photometry.normal_matrix import Points
 
-__all__ = ["CELL", "REACH", "noise_cells"]
+__all__ = ["CELL", "noise_cells"]
 
 Floats = NDArray[np.float64]
 Float32 = NDArray[np.float32]
@@ -28,8 +29,8 @@ CELL: Final = 64
 SPACING: Final = 4
 """Pixels between places along y and x: about two widths of the PSF, so that they are nearly independent."""
 
-REACH: Final = 6
-"""Radius, pixels, of the PSF's core that is laid on them."""
+MISSING: Final = 12
+"""Pixels of the box that may be without weight at the most, a tenth: they add nothing to the flux."""
 
 AWAY: Final = 3
 """Pixels along y or x to the nearest source at least."""
@@ -43,7 +44,7 @@ def noise_cells(
     Parameters
     ----------
     residual, weight : (ny, nx) float32
-        Of the window, which reaches `CELL` + `REACH` pixels beyond the core.
+        Of the window, which reaches `CELL` + `HALF` pixels beyond the core.
     points : Points
         All sources in the window.
     shape : (n, n) float64
@@ -62,15 +63,13 @@ def noise_cells(
     first = -(-core.y0 // CELL), -(-core.x0 // CELL)
     end = -(-core.y1 // CELL), -(-core.x1 // CELL)
     rows, columns = np.meshgrid(np.arange(first[0], end[0]), np.arange(first[1], end[1]), indexing="ij")
-    middle = shape.shape[0] // 2
-    inner = slice(middle - REACH, middle + REACH + 1)
     residual, weight = np.require(residual, np.float32, PLAIN), np.require(weight, np.float32, PLAIN)
     taken = _taken(residual, weight, points.arrays()[0], points.arrays()[1])
     found = np.full((rows.size, 6), np.nan)
-    kernel = np.ascontiguousarray(shape[inner, inner])
+    over_plane = kernel(shape)
     for n, (row, column) in enumerate(zip(rows.ravel(), columns.ravel(), strict=True)):
         top, left = int(row) * CELL - origin[0], int(column) * CELL - origin[1]
-        sums, pixels = _sample(residual, weight, taken, kernel, top, left)
+        sums, pixels = _sample(residual, weight, taken, over_plane, top, left)
         found[n, 0] = sums.size
         if sums.size >= 2:
             found[n, 1:4] = _quantiles(sums, (0.16, 0.5, 0.84))
@@ -107,31 +106,30 @@ def _taken(residual: Float32, weight: Float32, row: Int64, column: Int64) -> NDA
 
 @compiled
 def _sample(
-    residual: Float32, weight: Float32, taken: NDArray[np.bool_], kernel: Floats, top: int, left: int
+    residual: Float32, weight: Float32, taken: NDArray[np.bool_], over_plane: Floats, top: int, left: int
 ) -> tuple[Floats, Floats]:
     height, width = residual.shape
     most = (CELL // SPACING) ** 2
     sums, pixels = np.empty(most), np.empty(most)
     count = 0
-    for y in range(max(top + SPACING // 2, REACH), min(top + CELL, height - REACH), SPACING):
-        for x in range(max(left + SPACING // 2, REACH), min(left + CELL, width - REACH), SPACING):
+    for y in range(max(top + SPACING // 2, HALF), min(top + CELL, height - HALF), SPACING):
+        for x in range(max(left + SPACING // 2, HALF), min(left + CELL, width - HALF), SPACING):
             if taken[y, x]:
                 continue
-            product, square, all_ = 0.0, 0.0, 0.0
-            for j in range(2 * REACH + 1):
-                for k in range(2 * REACH + 1):
-                    p = kernel[j, k]
-                    w = weight[y + j - REACH, x + k - REACH]
+            product, square, total, missing = 0.0, 0.0, 0.0, 0
+            for j in range(BOX):
+                for k in range(BOX):
+                    p = over_plane[j, k]
+                    w = weight[y + j - HALF, x + k - HALF]
                     if w > 0:
-                        product += w * p * residual[y + j - REACH, x + k - REACH]
-                        square += w * p * p
-                        all_ += p * p
+                        product += p * residual[y + j - HALF, x + k - HALF]
+                        square += p * p / w
+                        total += residual[y + j - HALF, x + k - HALF]
                     else:
-                        all_ += (
-                            2.0 * p * p
-                        )  # twice: more than a quarter of the stamp without weight is too much
-            if square > 0:
+                        missing += 1
+            if missing <= MISSING:
                 sums[count] = product / np.sqrt(square)
-                pixels[count] = residual[y, x] * np.sqrt(weight[y, x])
+                level = total / (BOX * BOX - missing)
+                pixels[count] = (residual[y, x] - level) * np.sqrt(weight[y, x])
                 count += 1
     return sums[:count], pixels[:count]

@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tilegc.kernels.compiled import PLAIN, compiled
+from tilegc.photometry.local_sky import Planes
 from tilegc.photometry.sky_spline import SPAN
 from tilegc.photometry.spline_psf import SplinePsf, stamp
 
@@ -109,6 +110,7 @@ def rows(
     psf: SplinePsf,
     shapes: Floats,
     splines: tuple[Floats, int, int],
+    skies: Planes,
 ) -> Rows:
     """Return the rows of the normal equations of the points that a tile owns.
 
@@ -123,6 +125,8 @@ def rows(
     splines : (Floats, int, int)
         Weights of the sky's splines along one axis by pixel of a cell, (step, 4), and the window's first row and
         column in the field.
+    skies : Planes
+        Of the owned points, whose products with the stamps are taken from r_i.
     """
     row, column, _, _ = points.arrays()
     own = np.flatnonzero(points.own)
@@ -131,7 +135,9 @@ def rows(
     diagonal, right = np.empty(own.size), np.empty(own.size)
     knot, sky = np.empty((own.size, 2), np.int64), np.zeros((own.size, SPAN, SPAN))
     basis, y0, x0 = splines
-    _own_rows(data, weight, row, column, own, shapes, basis, y0, x0, diagonal, right, knot, sky)
+    _own_rows(
+        data, weight, row, column, own, shapes, *skies.arrays(), basis, y0, x0, diagonal, right, knot, sky
+    )
     overlap = np.empty(first.size)
     _overlaps(weight, row, column, first, second, shapes, overlap)
     met = overlap != 0
@@ -194,6 +200,9 @@ def _own_rows(
     column: Int64,
     own: Int64,
     shapes: Floats,
+    peak_row: Int64,
+    peak_column: Int64,
+    plane: Floats,
     basis: Floats,
     y0: int,
     x0: int,
@@ -215,6 +224,7 @@ def _own_rows(
         begin, end = max(left, 0), min(column[i] + radius + 1, width)
         for y in range(max(top, 0), min(row[i] + radius + 1, height)):
             along[:] = 0.0
+            level = plane[n, 0] + plane[n, 1] * (y - peak_row[n])
             for k in range((x0 + begin) // step, (x0 + end - 1) // step + 1):  # one or two cells
                 origin = k * step - x0
                 one, two, three, four = 0.0, 0.0, 0.0, 0.0
@@ -224,7 +234,7 @@ def _own_rows(
                         p = shapes[i, y - top, x - left]
                         wp = w * p
                         total += wp * p
-                        product += wp * data[y, x]
+                        product += wp * (data[y, x] - (level + plane[n, 2] * (x - peak_column[n])))
                         one += wp * basis[x - origin, 0]
                         two += wp * basis[x - origin, 1]
                         three += wp * basis[x - origin, 2]

@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from tilegc.engine import Pass
 from tilegc.geometry import Tile
 from tilegc.photometry import sky_spline
+from tilegc.photometry.local_sky import HALF, Planes, planes
 from tilegc.photometry.noise_cells import noise_cells
 from tilegc.photometry.normal_matrix import Points, Rows, rows, stamps
 from tilegc.photometry.positions import CORE, refine
@@ -87,12 +88,15 @@ def _equations(
 ) -> tuple[dict[str, Any], Any]:
     """Return, band by band, the rows of the tile's sources and sky splines."""
     fit, sources = params
-    points = sources.points(tile, fit.shape, 2 * fit.psfs[0].radius + 3)
+    reach = 2 * fit.psfs[0].radius + 3
+    sources = sources.near(tile, reach)
+    points = sources.points(tile, fit.shape, reach)
     origin = (tile.window.y0, tile.window.x0)
     splines = (sky_spline.basis(), *origin)
     found: list[tuple[Rows, SkyRows | None]] = []
-    for (sci, weight, _), psf in zip(_bands(window, tile, fit), fit.psfs, strict=True):
-        part = rows(sci, weight, points, psf, stamps(points, psf), splines)
+    for band, ((sci, weight, _), psf) in enumerate(zip(_bands(window, tile, fit), fit.psfs, strict=True)):
+        skies = sources.planes(tile, band)
+        part = rows(sci, weight, points, psf, stamps(points, psf), splines, skies)
         found.append((part, _sky_rows(sci, weight, tile, fit.shape) if fit.with_sky else None))
     return {}, found
 
@@ -110,16 +114,23 @@ def _sky_rows(sci: Float32, weight: Float32, tile: Tile, shape: tuple[int, int])
 def _positions(
     window: xr.Dataset, tile: Tile, params: tuple[FitParams, TileSources]
 ) -> tuple[dict[str, Any], Any]:
-    """Return number, offset and error of the tile's sources."""
+    """Return number, offset, error and, by band, the sky's planes of the tile's sources and how errors grow by them."""
     fit, sources = params
-    reach = fit.psfs[0].radius + CORE + 3
+    reach = fit.psfs[0].radius + max(CORE, HALF) + 3
     points, sources = sources.points(tile, fit.shape, reach), sources.near(tile, reach)
     bands = _bands(window, tile, fit)
     left = _residuals(bands, points, sources, fit, tile)
-    offset, error = refine(
-        left, [weight for _, weight, _ in bands], points, sources.offset, sources.flux, fit.psfs
-    )
-    return {}, (points.number[points.own], offset, error)
+    weight = [one for _, one, _ in bands]
+    peaks = sources.y_peak - tile.window.y0, sources.x_peak - tile.window.x0
+    own = np.flatnonzero(points.own)
+    found = [
+        planes(one, w, peaks, (points.row, points.column), stamps(points, psf), own)
+        for one, w, psf in zip(left, weight, fit.psfs, strict=True)
+    ]
+    skies = [Planes(peaks[0][own], peaks[1][own], terms) for terms, _ in found]
+    offset, error = refine(left, weight, points, sources.offset, sources.flux, fit.psfs, skies)
+    terms, growth = np.stack([one for one, _ in found]), np.stack([one for _, one in found])
+    return {}, (points.number[own], offset, error, terms, growth)
 
 
 def _rest(
@@ -127,6 +138,7 @@ def _rest(
 ) -> tuple[dict[str, Any], Any]:
     """Return the numbers of the tile's sources and, band by band, their quality and the noise of its cells."""
     fit, sources = params
+    sources = sources.near(tile, MARGIN)
     points = sources.points(tile, fit.shape, MARGIN)
     bands = _bands(window, tile, fit)
     left = _residuals(bands, points, sources, fit, tile)
@@ -135,7 +147,16 @@ def _rest(
     found = []
     for n, ((_, weight, err), psf) in enumerate(zip(bands, fit.psfs, strict=True)):
         measured = quality(
-            left[n], weight, err, points, sources.flux[n], stamps(points, psf), fit.sky[n], origin, radii
+            left[n],
+            weight,
+            err,
+            points,
+            sources.flux[n],
+            stamps(points, psf),
+            fit.sky[n],
+            origin,
+            radii,
+            sources.planes(tile, n),
         )
         found.append((measured, noise_cells(left[n], weight, points, psf.image(), tile.core, origin)))
     return {}, (points.number[points.own], found)

@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tilegc.kernels.compiled import PLAIN, compiled
+from tilegc.photometry.local_sky import Planes
 from tilegc.photometry.normal_matrix import Points
 from tilegc.photometry.spline_psf import SplinePsf, stamp, stamp_with_slopes
 
@@ -42,6 +43,7 @@ def refine(
     offset: Floats,
     flux: Floats,
     psfs: Sequence[SplinePsf],
+    skies: Sequence[Planes],
 ) -> tuple[Floats, Floats]:
     """Return better positions of the points that a tile owns.
 
@@ -56,6 +58,8 @@ def refine(
     flux : (bands, n) float64
         nJy.
     psfs : sequence of SplinePsf
+    skies : sequence of Planes
+        Of the owned points in each band.
 
     Returns
     -------
@@ -70,8 +74,24 @@ def refine(
     tables = np.stack([psf.table for psf in psfs])
     stacked = np.stack([np.require(one, np.float32, PLAIN) for one in residuals])
     weights = np.stack([np.require(one, np.float32, PLAIN) for one in weight])
+    peak_row, peak_column, _ = skies[0].arrays()
+    plane = np.stack([one.terms for one in skies])
+    flux = np.require(flux, np.float64, PLAIN)
     _refine(
-        stacked, weights, row, column, dy, dx, own, np.require(flux, np.float64, PLAIN), tables, new, error
+        stacked,
+        weights,
+        row,
+        column,
+        dy,
+        dx,
+        own,
+        flux,
+        tables,
+        peak_row,
+        peak_column,
+        plane,
+        new,
+        error,
     )
     return new, error
 
@@ -87,6 +107,9 @@ def _refine(
     own: Int64,
     flux: Floats,
     tables: Floats,
+    peak_row: Int64,
+    peak_column: Int64,
+    plane: Floats,
     offset: Floats,
     error: Floats,
 ) -> None:
@@ -116,6 +139,7 @@ def _refine(
                     y = row[i] + j
                     if y < 0 or y >= height:
                         continue
+                    level = plane[b, n, 0] + plane[b, n, 1] * (y - peak_row[n])
                     for k in range(-CORE, CORE + 1):
                         x = column[i] + k
                         if x < 0 or x >= width or not weight[b, y, x] > 0:
@@ -125,7 +149,8 @@ def _refine(
                         u = f * along_y[j - jump_y + reach, k - jump_x + reach]
                         v = f * along_x[j - jump_y + reach, k - jump_x + reach]
                         # the residual as it would be, had the source been moved already
-                        r = residuals[b, y, x] + f * (before[b, j + reach, k + reach] - p)
+                        r = residuals[b, y, x] - (level + plane[b, n, 2] * (x - peak_column[n]))
+                        r += f * (before[b, j + reach, k + reach] - p)
                         pp += w * p * p
                         py += w * p * u
                         px += w * p * v

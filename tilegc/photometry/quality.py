@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tilegc.kernels.compiled import PLAIN, compiled
+from tilegc.photometry.local_sky import HALF, Planes
 from tilegc.photometry.normal_matrix import Points
 from tilegc.photometry.sky_spline import STEP, basis
 
@@ -27,6 +28,9 @@ CORE2: Final = 4
 
 FITTED: Final = 1.5
 """Pixels' worth of freedom that the fit of a flux, and of a position shared by the bands, takes from the core."""
+
+WIDEST: Final = 1.5 * HALF
+"""Radius, pixels, of the widest aperture that lies within the box of its source's plane, or nearly so."""
 
 PARTS: Final = 5
 """Points along the side of a pixel on an aperture's edge by which its share inside is counted."""
@@ -60,6 +64,7 @@ def quality(
     coefficients: Floats,
     origin: tuple[int, int],
     radii: Floats,
+    skies: Planes,
 ) -> Quality:
     """Measure the sources that a tile owns.
 
@@ -80,6 +85,8 @@ def quality(
         The window's first row and column in the field.
     radii : (m,) float64
         Of the apertures, pixels, ascending.
+    skies : Planes
+        Of the owned points. They are no sky beyond their box: wider apertures have that of the splines alone.
     """
     own = np.flatnonzero(points.own)
     row, column, dy, dx = points.arrays()
@@ -88,11 +95,15 @@ def quality(
     excess, apertures = np.full(n, np.nan), np.empty((n, radii.size))
     residual, weight = np.require(residual, np.float32, PLAIN), np.require(weight, np.float32, PLAIN)
     flux, radii = np.require(flux, np.float64, PLAIN), np.require(radii, np.float64, PLAIN)
-    _fit(residual, weight, row, column, own, shapes, chi, good, photons)
-    _under(np.require(coefficients, np.float64, PLAIN), *origin, row, column, own, basis(), sky)
+    peak_row, peak_column, plane = skies.arrays()
+    _fit(residual, weight, row, column, own, shapes, peak_row, peak_column, plane, chi, good, photons)
+    splines, (y0, x0) = np.require(coefficients, np.float64, PLAIN), origin
+    _under(splines, y0, x0, row, column, own, basis(), peak_row, peak_column, plane, sky)
     if err is not None:
         _excess(np.require(err, np.float32, PLAIN), weight, row, column, own, shapes, excess)
-    _apertures(residual, row, column, dy, dx, own, flux, shapes, radii, apertures)
+    _apertures(
+        residual, row, column, dy, dx, own, flux, shapes, radii, peak_row, peak_column, plane, apertures
+    )
     return Quality(chi, good, photons, excess, sky, apertures)
 
 
@@ -104,6 +115,9 @@ def _fit(
     column: Int64,
     own: Int64,
     shapes: Floats,
+    peak_row: Int64,
+    peak_column: Int64,
+    plane: Floats,
     chi: Floats,
     good: Floats,
     photons: Floats,
@@ -116,6 +130,7 @@ def _fit(
         seen, all_, third, square, count = 0.0, 0.0, 0.0, 0.0, 0
         for j in range(2 * radius + 1):
             y = top + j
+            level = plane[n, 0] + plane[n, 1] * (y - peak_row[n])
             for k in range(2 * radius + 1):
                 x = left + k
                 p = shapes[i, j, k]
@@ -128,7 +143,8 @@ def _fit(
                 seen += p * p
                 third += w * w * p * p * p
                 if (j - radius) * (j - radius) + (k - radius) * (k - radius) <= CORE2:
-                    square += w * residual[y, x] * residual[y, x]
+                    left_over = residual[y, x] - (level + plane[n, 2] * (x - peak_column[n]))
+                    square += w * left_over * left_over
                     count += 1
         chi[n] = np.sqrt(square / (count - FITTED)) if count > FITTED else np.nan
         good[n] = seen / all_ if all_ > 0 else 0.0
@@ -144,6 +160,9 @@ def _under(
     column: Int64,
     own: Int64,
     weights: Floats,
+    peak_row: Int64,
+    peak_column: Int64,
+    plane: Floats,
     sky: Floats,
 ) -> None:
     # The sky is so smooth that its value at the middle of the source's pixel is its value at the source.
@@ -151,7 +170,8 @@ def _under(
         i = own[n]
         y = min(max(y0 + row[i], 0), (coefficients.shape[0] - 3) * STEP - 1)
         x = min(max(x0 + column[i], 0), (coefficients.shape[1] - 3) * STEP - 1)
-        total = 0.0
+        total = plane[n, 0]
+        total += plane[n, 1] * (row[i] - peak_row[n]) + plane[n, 2] * (column[i] - peak_column[n])
         for j in range(4):
             for k in range(4):
                 total += (
@@ -207,6 +227,9 @@ def _apertures(
     flux: Floats,
     shapes: Floats,
     radii: Floats,
+    peak_row: Int64,
+    peak_column: Int64,
+    plane: Floats,
     out: Floats,
 ) -> None:
     radius = shapes.shape[1] // 2
@@ -216,6 +239,7 @@ def _apertures(
         i = own[n]
         for m in range(radii.size):
             r = radii[m]
+            flat = 1.0 if r <= WIDEST else 0.0
             reach = int(np.ceil(r + 0.5))
             total = 0.0
             for j in range(-reach, reach + 1):
@@ -239,7 +263,8 @@ def _apertures(
                     if y < 0 or y >= height or x < 0 or x >= width:
                         total = np.nan
                         continue
-                    value = float(residual[y, x])
+                    local = plane[n, 0] + plane[n, 1] * (y - peak_row[n]) + plane[n, 2] * (x - peak_column[n])
+                    value = float(residual[y, x]) - flat * local
                     if abs(j) <= radius and abs(k) <= radius:
                         value += flux[i] * shapes[i, j + radius, k + radius]
                     total += share * value

@@ -49,6 +49,8 @@ class Flag(IntFlag):
     """Its neighbours contribute more light to its stamp than the source itself."""
     POOR = 64
     """In some band chi is above 3: not a single point source."""
+    IMPOSSIBLE = 128
+    """Its flux, summed over the bands, is not positive although it was detected: do not use its fluxes."""
 
 
 class StarFlag(IntFlag):
