@@ -24,7 +24,7 @@ FEW, MANY = 150, 260
 
 
 class Power(BaseException):
-    """The plug is pulled: nothing may catch it."""
+    """An exception that nothing may catch, like a power failure."""
 
 
 def run_file(folder: Path, stars: int) -> Path:
