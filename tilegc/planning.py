@@ -65,6 +65,7 @@ def plan(
     *,
     local: bool = True,
     limit: int | None = None,
+    others: Sequence[FieldSource] = (),
 ) -> Plan:
     """Plan a run.
 
@@ -82,13 +83,15 @@ def plan(
         Whether the workers run on this machine and share its memory.
     limit : int, optional
         Memory limit of each worker in bytes, if it is known.
+    others : sequence of FieldSource
+        The bands that are only measured.
 
     Returns
     -------
     Plan
         The plan, with reasons to refuse the run if there are any.
     """
-    planned = Planned(config=config, sources=tuple(sources))
+    planned = Planned(config=config, sources=tuple(sources), others=tuple(others))
     steps = tuple(
         replace(step, memory=WORKER_BASE + step.memory) for phase in PHASES for step in phase.passes(planned)
     )

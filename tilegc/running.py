@@ -144,7 +144,7 @@ def run_in(
     folder.check(resume=start.resume, overwrite=start.overwrite)
     inputs = examine(config)
     config = located(config, inputs.sources)
-    need = planning.plan(config, inputs.sources, path, 1, local=False).memory
+    need = planning.plan(config, inputs.sources, path, 1, local=False, others=inputs.others).memory
     with workers_for(
         workers=asked.workers,
         scheduler=asked.scheduler,
@@ -156,7 +156,13 @@ def run_in(
         tell=tell,
     ) as pool:
         expected = planning.plan(
-            config, inputs.sources, path, pool.threads, local=pool.local, limit=pool.memory_limit
+            config,
+            inputs.sources,
+            path,
+            pool.threads,
+            local=pool.local,
+            limit=pool.memory_limit,
+            others=inputs.others,
         )
         planning.check(expected)
         digests = inputs.digests(config)
@@ -302,7 +308,9 @@ def plan(source: Source, directory: str | Place | None = None, *, workers: int |
     config = located(config, inputs.sources)
     count = config.compute.workers if workers is None else workers
     processes = os.cpu_count() or 1 if count is None else count
-    found = planning.plan(config, inputs.sources, path, processes, limit=config.compute.memory)
+    found = planning.plan(
+        config, inputs.sources, path, processes, limit=config.compute.memory, others=inputs.others
+    )
     try:
         RunFolder(path).check()
     except RunFolderError as error:
@@ -333,7 +341,7 @@ def audit(source: Source, *, progress: Progress | None = None) -> tuple[Line, ..
     config = source if isinstance(source, RunConfig) else run_file.load(source)
     inputs = examine(config)
     config = located(config, inputs.sources)
-    return audited(config, inputs.sources, inputs.kappa, SerialEngine(progress))
+    return audited(config, inputs.sources, inputs.kappa, SerialEngine(progress), inputs.others)
 
 
 def ingest_only(

@@ -194,6 +194,13 @@ class RunConfig(DetectionConfig):
         twice = sorted({name for name in names if names.count(name) > 1})
         if twice:
             raise ValueError(f"fields: duplicate name {twice[0]!r}; give each field its own")
+        if self.photometry_settings is not None:
+            searched = {name for field in self.fields for name in field.bands or {}}
+            for name in self.photometry_settings.bands or {}:
+                if name in searched:
+                    raise ValueError(
+                        f"photometry.bands: {name} is a band of a field and measured anyway; remove it, or rename it"
+                    )
         cells = self.relation.box / self.comparison.pixel
         if abs(cells - round(cells)) > 1e-9 * cells or round(cells) < 1:
             raise ValueError(

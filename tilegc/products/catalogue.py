@@ -8,7 +8,7 @@ from tilegc.io.exports import write_fits_table, write_short, write_votable
 from tilegc.io.tables import write_regions
 from tilegc.phases.output import Output, Part
 from tilegc.phases.phase import Results
-from tilegc.photometry.catalogue import band_names
+from tilegc.photometry.catalogue import measured_names
 from tilegc.photometry.results import Measured
 from tilegc.products.exporting import REGION_RADIUS, listed_columns
 from tilegc.schema import FILES
@@ -25,7 +25,9 @@ def write(out: Output, results: Results) -> None:
     settings = out.config.photometry_settings
     apertures = None if settings is None else settings.apertures
     around = "reliability" in candidates
-    listed = listed_columns(band_names(out.context), apertures, surroundings=around, stars=stars is not None)
+    listed = listed_columns(
+        measured_names(out.context), apertures, surroundings=around, stars=stars is not None
+    )
     out.parquet(FILES.candidates, listed, candidates)
     out.parquet(FILES.catalogue, listed, catalogue)
     out.ecsv(FILES.catalogue_ecsv, listed, catalogue)
