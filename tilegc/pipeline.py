@@ -36,6 +36,7 @@ from tilegc.report.phase import REPORT, reported
 from tilegc.schema import FILES, Array
 from tilegc.skygrid.phase import SKY_GRID, gridded
 from tilegc.skygrid.results import Gridded
+from tilegc.viewer.phase import VIEW, viewed
 
 __all__ = ["DETECTION", "PHASES", "layout", "phases_until"]
 
@@ -124,11 +125,14 @@ ANALYSIS: Final[tuple[Phase[Job, RunConfig], ...]] = (
 WRITING: Final[Phase[Job, RunConfig]] = PRODUCTS.by(
     lambda job, got: written(job.config, job.folder, job.timing, got, phases_until(job.until))
 )
+VIEWING: Final[Phase[Job, RunConfig]] = VIEW.by(
+    lambda job, got: viewed(got[Context].engine, job.config, job.folder)
+)
 REPORTING: Final[Phase[Job, RunConfig]] = REPORT.by(
     lambda job, got: reported(got[Context].engine, job.folder)
 )
 
-PHASES: Final = (*CATALOGUE, *ANALYSIS, WRITING, REPORTING)
+PHASES: Final = (*CATALOGUE, *ANALYSIS, WRITING, VIEWING, REPORTING)
 """All phases of a run."""
 
 

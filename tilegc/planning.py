@@ -20,6 +20,7 @@ from tilegc.pipeline import PHASES, layout
 from tilegc.places import Place, is_remote
 from tilegc.sizes import binary, decimal
 from tilegc.sky import centre_outside
+from tilegc.viewer.phase import BYTES_PER_PIXEL, wanted
 
 __all__ = ["Plan", "Step", "check", "plan"]
 
@@ -96,7 +97,9 @@ def plan(
         replace(step, memory=WORKER_BASE + step.memory) for phase in PHASES for step in phase.passes(planned)
     )
     pixels = sum(source.box.size for source in sources)
-    draft = Plan(steps, sum(_disk(config, source) for source in sources), pixels, ())
+    disk = sum(_disk(config, source) for source in sources)
+    disk += BYTES_PER_PIXEL * pixels if wanted(config, pixels) else 0
+    draft = Plan(steps, disk, pixels, ())
     reasons = _refusals(planned, draft, directory, workers, local=local, limit=limit)
     outside = centre_outside(config.cluster, sources) if config.cluster.known else None
     notes = () if outside is None else (f"cluster: {outside.text}; check cluster.ra and cluster.dec",)

@@ -82,7 +82,7 @@ def test_defaults_are_the_recipes():
         ({"fields": [{"bands": {"B": "b"}}]}, r"fields\.0\.name: required"),
         (
             {"fields": [{"name": "a/b", "bands": {"B": "b"}}]},
-            r"fields\.0\.name: 'a/b' cannot be a file's name: use",
+            r"fields\.0\.name: 'a/b' cannot be used as a file name; use",
         ),
         (
             {"fields": [{"name": "sky-grid", "store": "s"}]},
@@ -174,7 +174,7 @@ def test_defaults_are_the_recipes():
         ({"photometry": {"bands": ["a.fits"]}}, r"photometry\.bands: expected images by name"),
         (
             {"photometry": {"bands": {"a/b": "a.fits"}}},
-            r"photometry\.bands: band 'a/b' cannot be a file's name",
+            r"photometry\.bands: band 'a/b' cannot be used as a file name",
         ),
         ({"photometry": {"bands": {"W": {"scii": "a.fits"}}}}, r"photometry\.bands\.W\.scii: unknown key"),
         (

@@ -291,7 +291,7 @@ def _itself(_common, payload):
 
 def test_what_is_gathered_is_not_kept_with_marks():
     for engine in (SerialEngine(), DaskEngine(None)):
-        with pytest.raises(ValueError, match="gathered, or kept"):
+        with pytest.raises(ValueError, match="both gathered and kept"):
             engine.run("p", number, [], gather=print, ledger=MemoryLedger())
 
 

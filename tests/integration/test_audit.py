@@ -280,7 +280,7 @@ def test_sources_are_not_noise(tmp_path):
     for band in BANDS:
         assert found["err", band].value == pytest.approx(1, abs=0.04)
         assert found["correlation", band].value == pytest.approx(1.33, abs=0.12)
-        assert "crowded cells left out: 2" in found["err", band].finding
+        assert "crowded cells excluded: 2" in found["err", band].finding
     found = audited(whole, lambda planes, _: crowd(planes, slice(None)))
     for band in BANDS:
         for check in ("err", "correlation"):

@@ -146,7 +146,7 @@ FILES = {
     ),
     "a region file of labels": (
         lambda f: (f / "arc.reg").write_text("image\n# text(9,9) text={arc}\n"),
-        r"arc\.reg.*annotations alone",
+        r"arc\.reg.*only annotations",
     ),
     "an empty region file": (lambda f: (f / "arc.reg").write_text(""), r"arc\.reg.*region"),
     "no mask image": (lambda f: (f / "patch.fits").unlink(), r"patch\.fits.*no such"),

@@ -63,7 +63,7 @@ SLACK = 24 * 2**20
 @pytest.mark.slow
 def test_the_planned_memory_holds_for_every_pass(tmp_path):
     """One run in one process, its tiles as large as the field: windows with halos are what they are elsewhere."""
-    warm = mock.write_inputs(tmp_path / "warm", recipe="calibrated")
+    warm = mock.write_inputs(tmp_path / "warm", **mock.CALIBRATED)
     simulate(tmp_path / "in", preset="small", seed=3, size=(900, 500))
     changes = {"recipe": "calibrated", "detect": None, "mask": None, "tiles.size": 900, "ingest": "always"}
     run_file = mock.edited(tmp_path / "in" / "run.yaml", "memory.yaml", changes)

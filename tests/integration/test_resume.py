@@ -117,7 +117,7 @@ def test_interrupted_in_a_pass(name, run_file, undisturbed, tmp_path, monkeypatc
 def calibrated(run_file, tmp_path_factory):
     """The other recipe with what it chooses itself, and its run file."""
     changes = {
-        "recipe": "calibrated",
+        **mock.CALIBRATED,
         "detect.threshold": "auto",
         "detect.purity": 0.9,
         "tiles.size": 64,

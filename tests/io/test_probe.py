@@ -258,13 +258,13 @@ BAD: dict[str, tuple[type[InputError], str, Bad]] = {
         "HDU 0 cannot be understood",
         lambda d: (broken_header(d / "a.fits"),),
     ),
-    "no image": (InputError, "holds no image", lambda d: (nothing(d / "a.fits"),)),
+    "no image": (InputError, "contains no image", lambda d: (nothing(d / "a.fits"),)),
     "cut compressed image": (
         InputError,
         "truncated in HDU 1",
         lambda d: (truncated(rice_in_gzip(d / "a.fits")[:-3], 0.8),),
     ),
-    "a table": (InputError, "holds no image", lambda d: (table(d / "a.fits"),)),
+    "a table": (InputError, "contains no image", lambda d: (table(d / "a.fits"),)),
     "three axes": (
         InputError,
         "3 axes of 3 x 50 x 70",

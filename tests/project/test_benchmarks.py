@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from benchmarks import __main__ as suite
-from benchmarks import codecs, command_line, density, reading, scaling, settling, size
+from benchmarks import codecs, command_line, density, reading, sample_law, scaling, settling, size
 from benchmarks.measure import Case
 from tilegc.errors import ConfigError
 
@@ -27,6 +27,7 @@ WRONG = [
     (scaling, "--run NOWHERE.yaml", "NOWHERE.yaml: no such file"),
     (settling, "--candidates 0", "--candidates: '0'"),
     (settling, "--undecided 2", "--undecided: 2: give a share, from 0 to 1"),
+    (sample_law, "--clusters 2", "--clusters: '2'"),
     (density, "--sky 0", "--sky: '0'"),
 ]
 

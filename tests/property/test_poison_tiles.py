@@ -93,6 +93,6 @@ def test_a_tile_too_large_for_the_memory_is_done_in_quarters(run_file, tmp_path,
     with monkeypatch.context() as patch:
         patch.setattr(detection_map, "filter_rule", failing(MemoryError("no room"), too_large))
         found = running.run(run_file, tmp_path / "quarters", workers=0)
-    assert "again in quarters" in (tmp_path / "quarters" / "log.txt").read_text()
+    assert "repeated in quarters" in (tmp_path / "quarters" / "log.txt").read_text()
     assert found.manifest["set_aside"] == {}
     mock.assert_same(found, whole)

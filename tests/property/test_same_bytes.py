@@ -108,7 +108,7 @@ def test_tile_size(size, run_file, reference, tmp_path):
 @pytest.fixture(scope="module")
 def calibrated(tmp_path_factory, run_file):
     """The other recipe, with what it chooses itself: local noise, purity, threshold."""
-    changes = {"recipe": "calibrated", "detect.threshold": "auto", "detect.purity": 0.9}
+    changes = {**mock.CALIBRATED, "detect.threshold": "auto", "detect.purity": 0.9}
     changed = mock.edited(run_file, "calibrated.yaml", changes)
     return changed, running.run(changed, tmp_path_factory.mktemp("calibrated") / "run", workers=0)
 
@@ -154,10 +154,11 @@ def test_any_tile_size(size, workers, run_file, reference, threads, tmp_path_fac
 
 
 def test_every_estimator(run_file, tmp_path):
-    """Inpainting iterated with the radial trend, all maps, and the error of the lens model's family."""
+    """Iterated inpainting, every map, galaxies in the law, and the error of the lens model's family."""
     asked = {
         "convergence.family_rms": 0.3,
         "inpaint.iterations": 4,
+        "relation.galaxy_light": "auto",
         "density.gaussian": 3.0,
         "density.neighbours": 5,
         "outputs": list(schema.MAPS),

@@ -550,7 +550,7 @@ def test_status_verify_and_open_say_what_is_not_a_run(tmp_path):
     for look in (status, verify, open_run):
         for name, said in (
             ("absent", "no such directory"),
-            ("empty", "holds no run"),
+            ("empty", "contains no run"),
             ("file", "no such directory"),
         ):
             with pytest.raises(RunFolderError, match=said) as caught:

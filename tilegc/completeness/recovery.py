@@ -146,11 +146,9 @@ def recover(
         "x": np.full(n, -1, np.int64),
         "value": np.full(n, np.nan),
     }
-    row, column, _, _ = place
-    # Beyond some pixels a faint star changes nothing that counts; where the noise is not known, nothing is found.
-    level = np.nan_to_num(np.float64(limits.limit) * sky.noise[row, column])
-    wanted = (reference[:, None] * tail[None, LEAST:] > NOTHING * level[:, None]).sum(axis=1) + LEAST
-    radius = np.where(patches[0] >= 0, tail.size - 1, np.minimum(wanted, tail.size - 1)).astype(np.int64)
+    # Where the noise is not known, nothing is found.
+    level = np.nan_to_num(np.float64(limits.limit) * sky.noise[place[0], place[1]])
+    radius = np.where(patches[0] >= 0, tail.size - 1, _radii(reference, tail, level))
     shape = shapes.tables
     weights = (shape.flux, shape.wide, shape.ratio, shape.height, shape.strips, shape.line)
     maps: list[Any] = [np.require(one, requirements=PLAIN) for one in vars(sky).values()]
@@ -178,3 +176,14 @@ def recover(
     ]
     judge_all(*arguments)
     return found
+
+
+def _radii(reference: Floats, tail: Floats, level: Floats) -> Int64:
+    """Return the radius in pixels within which each star is looked at, from its flux and the limit at its place.
+
+    Beyond it the star changes the detection map by less than `NOTHING` of the limit. Most stars are faint, and the
+    work on a star grows with the square of this radius.
+    """
+    wanted = (reference[:, None] * tail[None, LEAST:] > NOTHING * level[:, None]).sum(axis=1) + LEAST
+    radii: Int64 = np.minimum(wanted, tail.size - 1).astype(np.int64)
+    return radii

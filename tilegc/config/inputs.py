@@ -171,7 +171,7 @@ def bands_by_name(value: object) -> object:
     for name in value:
         if not NAME.fullmatch(str(name)):
             raise ValueError(
-                f"band {shortened(repr(name), 60)} cannot be a file's name: use letters, digits, and . _ + -"
+                f"band {shortened(repr(name), 60)} cannot be used as a file name; use letters, digits, and . _ + -"
             )
     return {str(name): {"sci": band} if isinstance(band, str) else band for name, band in value.items()}
 
@@ -196,7 +196,7 @@ class FieldInput(Section):
         text = str(value)
         if not NAME.fullmatch(text):
             raise ValueError(
-                f"{shortened(repr(text), 60)} cannot be a file's name: use letters, digits, and . _ + -"
+                f"{shortened(repr(text), 60)} cannot be used as a file name; use letters, digits, and . _ + -"
             )
         if text.startswith(MEASURED_BANDS):
             raise ValueError(f"names that begin with {MEASURED_BANDS!r} are reserved; choose another name")

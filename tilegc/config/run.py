@@ -30,7 +30,7 @@ from tilegc.config.steps import (
     Tiles,
     ValueThreshold,
 )
-from tilegc.config.values import Section
+from tilegc.config.values import Section, toggle
 from tilegc.errors import shortened
 from tilegc.schema import MAPS
 
@@ -139,6 +139,9 @@ class RunConfig(DetectionConfig):
     """Radial profiles; see the section `profile`."""
     outputs: tuple[str, ...] = ("detection", "mask", "rho", "rho_error", "density", "density_error")
     """Maps that are written as FITS images."""
+    view: Annotated[Literal["off", "auto"], BeforeValidator(toggle)] = "auto"
+    """Whether the run writes the viewer; auto: if all fields together have at most 100 million pixels. `tilegc view`
+    writes it at any time."""
     compute: Compute = Compute()
     """Workers; see the section `compute`."""
 

@@ -118,8 +118,8 @@ def on_psfs(psfs: Mapping[str, Sequence[BandPsf]]) -> Iterator[RunWarning]:
 
 
 TURNED = {
-    "rotated_90": "turned by 90 degrees",
-    "rotated_180": "turned by 180 degrees",
+    "rotated_90": "rotated by 90 degrees",
+    "rotated_180": "rotated by 180 degrees",
     "mirrored": "mirrored in east and west",
     "transposed": "with east and north exchanged",
 }
@@ -234,7 +234,7 @@ def _impure(config: RunConfig, selection: Selection, name: str) -> Iterator[RunW
         yield RunWarning(
             "purity_unknown",
             name,
-            "Nothing tells how many of its sources are noise.",
+            "It is not known how many of its sources are noise.",
             "Give two bands or more, or a field with empty sky, so that noise can be measured apart from sources.",
         )
         return
@@ -243,7 +243,7 @@ def _impure(config: RunConfig, selection: Selection, name: str) -> Iterator[RunW
         return
     expected = (1 - purity) * known.size
     mostly = "Most of the catalogue is noise" if purity < MOSTLY_NOISE else "The catalogue is impure"
-    remedy = "Set detect.threshold: auto, or a higher one."
+    remedy = "Set detect.threshold: auto, or a higher value."
     if config.detect.threshold == "auto":
         remedy = "Check the audit's lines on noise and weights, and set a higher detect.threshold."
     yield RunWarning(

@@ -23,7 +23,7 @@ from scipy.special import gammaln
 
 from tilegc.relation.counts import NO_LAW, BoxCounts, Law, OuterField
 
-__all__ = ["LARGEST_LN_A", "LEAST_MEAN", "POWERS", "fit_law", "least_floor", "products"]
+__all__ = ["LARGEST_LN_A", "LEAST_MEAN", "POWERS", "fit_law", "least_floor", "products", "score"]
 
 Floats = NDArray[np.float64]
 
@@ -168,6 +168,23 @@ def _point(data: BoxCounts, theta: Floats, phi: float, weights: Floats, linear: 
     return _Point(
         float((weights * ln).sum()), (scaled * (data.count - mu)).sum(axis=1), products(scaled, jacobian)
     )
+
+
+def score(data: BoxCounts, theta: Floats, dispersion: float) -> tuple[float, Floats, Floats]:
+    """Return ln L of the counts at (ln a, c, f), and g if there is light, its gradient, and the Fisher information.
+
+    Parameters
+    ----------
+    data : BoxCounts
+    theta : float64 (parameter,)
+    dispersion : float
+        phi in the variance mu + phi mu^2.
+    """
+    linear = np.stack([data.box_area, data.box_light][: data.parameters - 2])
+    boxes = _point(data, theta, dispersion, np.ones(data.count.size), linear)
+    variance = np.nan if data.outer is None else data.outer.variance(theta)
+    point = _beside(data.outer, theta, variance, boxes)
+    return point.ln_likelihood, point.gradient, point.information
 
 
 def products(a: Floats, b: Floats) -> Floats:

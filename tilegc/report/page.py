@@ -112,6 +112,7 @@ def page(material: Material, drawings: Mapping[str, Sequence[Drawn]]) -> str:
         images={drawing.name: data_url(drawing.png) for part in drawings.values() for drawing in part},
         problems=problems(material),
         files=FILES,
+        viewer=(material.run.path / FILES.view / "index.html").exists(),
         dash=DASH,
         keep=material.config.detect.keep,
         local_limit=material.config.local_threshold,

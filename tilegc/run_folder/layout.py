@@ -29,6 +29,7 @@ __all__ = [
     "psf_name",
     "remove",
     "remove_leftovers",
+    "viewer_files",
 ]
 
 MAPS: Final = (*OUTPUTS, COMPLETENESS_MAP)
@@ -88,6 +89,17 @@ _ZARR: Final = re.compile(
 _STARS: Final = re.compile(STAR_BATCH)
 _VIEW: Final = re.compile(r"(?:index\.html|viewer\.css|[a-z]+\.js|(?:tiles|sources|overlays)/.+\.js)")
 """What the viewer consists of."""
+
+_FOLDERS: Final = (
+    FILES.maps,
+    FILES.psf,
+    FILES.figures,
+    FILES.view,
+    FILES.study,
+    FILES.store,
+    FILES.ledger,
+)
+"""Directories that a run makes."""
 
 
 def map_name(field: str, name: str) -> str:
@@ -169,6 +181,15 @@ def foreign(root: Place, fields: Iterable[str], claimed: Iterable[str]) -> list[
     return sorted(name for name in _files(root) if is_leftover(name) or not is_ours(name, fields, claimed))
 
 
+def viewer_files(root: Place) -> list[str]:
+    """Return the files of the viewer, relative to its own directory, sorted."""
+    view = root / FILES.view
+    if not view.is_dir():
+        return []
+    names = files_below(view) if is_remote(view) else _below(view)
+    return sorted(name for name in names if _VIEW.fullmatch(name))
+
+
 def _files(root: Place) -> Iterator[str]:
     yield from files_below(root) if is_remote(root) else _below(root)
 
@@ -198,7 +219,7 @@ def links_in(root: Path, fields: Iterable[str], claimed: Iterable[str] = ()) -> 
     fields, claimed = list(fields), set(claimed)
     stores = {f"{FILES.store}/{field}.zarr" for field in (*fields, SKY_STORE)}
     arrays = {f"{store}/{array.name}" for store in stores for array in ARRAYS}
-    folders = {FILES.maps, FILES.psf, FILES.figures, FILES.study, FILES.store, FILES.ledger, *stores, *arrays}
+    folders = {*_FOLDERS, *stores, *arrays}
     found = []
     for folder, _, files in walk(root):
         inside = Path(folder).relative_to(root).as_posix()
@@ -239,7 +260,7 @@ def remove(root: Place, fields: Iterable[str], claimed: Iterable[str], *, keep: 
 def _may_go(inside: str) -> bool:
     """Whether a folder is one that we make: an empty one of someone else stays."""
     top = inside.partition("/")[0]
-    return top in {FILES.maps, FILES.psf, FILES.figures, FILES.study, FILES.store, FILES.ledger}
+    return top in _FOLDERS
 
 
 def arrays_of(store: Place) -> dict[str, list[str]]:

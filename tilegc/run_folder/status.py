@@ -111,7 +111,7 @@ def require(path: str | Place) -> tuple[Place, Manifest]:
         raise RunFolderError(f"{folder}: no such directory; give one written by `tilegc run`")
     found = manifests.read(folder)
     if found is None:
-        raise RunFolderError(f"{folder}: holds no run ({FILES.manifest} is not there or not ours)")
+        raise RunFolderError(f"{folder}: contains no run ({FILES.manifest} is missing or of another program)")
     return folder, found
 
 

@@ -93,7 +93,7 @@ class Files:
     figures: str = "figures"
     """Directory of the figures of the report."""
     view: str = "view"
-    """Directory of the viewer, written by `tilegc view`."""
+    """Directory of the viewer: open `index.html` in it. `tilegc view` writes it anew."""
     study: str = "study"
     """Directory of the results of `tilegc study`."""
     store: str = "store"

@@ -98,7 +98,7 @@ def _outside(config: RunConfig, sources: Sequence[FieldSource]) -> Iterator[Line
             "arcsec",
             "wrong",
             found.text,
-            "check cluster.ra and cluster.dec; if the fields are meant to lie beside the cluster, the middle of its "
+            "check cluster.ra and cluster.dec; if the fields are meant to lie beside the cluster, the centre of its "
             "profile, the lensing comparison and the counts within 60 arcsec are not covered",
         )
 

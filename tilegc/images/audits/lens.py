@@ -38,9 +38,9 @@ TURNS: Final = (
     "turned by 180 deg",
     "turned by 270 deg",
     "mirrored in east-west",
-    "mirrored in east-west and turned by 90 deg",
+    "mirrored in east-west and rotated by 90 deg",
     "mirrored in north-south",
-    "mirrored in east-west and turned by 270 deg",
+    "mirrored in east-west and rotated by 270 deg",
 )
 
 Floats = NDArray[np.float64]
@@ -115,7 +115,7 @@ def lens_lines(
             "arcsec",
             verdict := judged(apart, 5.0, 15.0),
             f"brightest extended light lies {_direction(xi, eta)} of the run file's centre",
-            "" if verdict == "ok" else "check cluster.ra and cluster.dec: radii are taken from there",
+            "" if verdict == "ok" else "check cluster.ra and cluster.dec: radii are measured from there",
         )
     ]
     if kappa is None:
