@@ -118,7 +118,11 @@ def examine(config: RunConfig) -> Inputs:
         if name in searched:  # of a field that is a store, which names its bands itself
             raise ConfigError(f"photometry.bands: {name} is a band of a field and measured anyway; remove it")
         with reading(f"photometry.bands.{name} ({band.sci})"):
-            mosaic = probe_field(FieldInput(name=f"{MEASURED_BANDS}{name}", bands={name: band}))
+            # As it is, because the name is one that no field of a run file may have.
+            found = FieldInput.model_construct(
+                name=f"{MEASURED_BANDS}{name}", bands={name: band}, masks=(), store=None
+            )
+            mosaic = probe_field(found)
         ingest.needs_store(mosaic, config.ingest)
         psfs[mosaic.name] = {} if band.psf is None else {name: _psf(mosaic, name, band)}
         others.append(mosaic)

@@ -88,7 +88,9 @@ class Sky:
         wht = fits.ImageHDU(np.full(WIDE, (factor / SIGMA) ** 2, np.float32), wide, name="WHT")
         fits.HDUList([fits.PrimaryHDU(), sci, wht]).writeto(folder / "f277w.fits")
         bands = {"F277W": Band(sci=str(folder / "f277w.fits"))}
-        self.mosaic = probe_field(FieldInput(name="photometry.bands.F277W", bands=bands))
+        self.mosaic = probe_field(
+            FieldInput.model_construct(name="photometry.bands.F277W", bands=bands, store=None)
+        )
 
     def table(self) -> dict[str, np.ndarray]:
         n = self.ra.size
