@@ -113,21 +113,7 @@ def profile_of(
     ra, dec = _positions(ra, dec)
     _check_centre(centre)
     grid = SkyGrid(*centre, cell)
-    xi, eta = (np.atleast_1d(axis) for axis in grid.offsets(ra, dec))
-    near = np.hypot(xi, eta) < 3600 * np.degrees(np.tan(np.radians(FARTHEST)))
-    if not near.any():
-        raise ConfigError(
-            f"profile_of: no source within {FARTHEST:g} degrees of centre ({centre[0]:g}, {centre[1]:g}); "
-            "give (ra, dec) of the centre in degrees"
-        )
-    if footprint is None and not near.all():
-        raise ConfigError(
-            f"profile_of: {(~near).sum()} sources lie farther than {FARTHEST:g} degrees from the centre; give a "
-            "footprint"
-        )
-    xi, eta = xi[near], eta[near]
-    if xi.size < 3 and footprint is None:
-        raise ConfigError(f"profile_of: {xi.size} sources span no area; give a footprint")
+    xi, eta = _on_the_plane(grid, ra, dec, centre, bounded=footprint is not None)
     corners = _corners(grid, xi, eta, footprint)
     inside = _within(corners, xi, eta) | (footprint is None)
     xi, eta = xi[inside], eta[inside]
@@ -154,6 +140,28 @@ def profile_of(
         fitted_shape(elliptical) if whole else Shape(*[np.nan] * 4),
         float(area.sum()),
     )
+
+
+def _on_the_plane(
+    grid: SkyGrid, ra: Floats, dec: Floats, centre: tuple[float, float], *, bounded: bool
+) -> tuple[Floats, Floats]:
+    """Return the offsets of the sources near the centre; without a footprint, `bounded`, they must all be near."""
+    xi, eta = (np.atleast_1d(axis) for axis in grid.offsets(ra, dec))
+    near = np.hypot(xi, eta) < 3600 * np.degrees(np.tan(np.radians(FARTHEST)))
+    if not near.any():
+        raise ConfigError(
+            f"profile_of: no source within {FARTHEST:g} degrees of centre ({centre[0]:g}, {centre[1]:g}); "
+            "give (ra, dec) of the centre in degrees"
+        )
+    if not bounded and not near.all():
+        raise ConfigError(
+            f"profile_of: {(~near).sum()} sources lie farther than {FARTHEST:g} degrees from the centre; give a "
+            "footprint"
+        )
+    xi, eta = xi[near], eta[near]
+    if xi.size < 3 and not bounded:
+        raise ConfigError(f"profile_of: {xi.size} sources span no area; give a footprint")
+    return xi, eta
 
 
 def _positions(ra: ArrayLike, dec: ArrayLike) -> tuple[Floats, Floats]:

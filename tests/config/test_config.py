@@ -1,4 +1,4 @@
-"""The run file: every refusal names key and remedy; defaults are those of the recipe."""
+"""The run file: every refusal names the key and the remedy, and defaults are those of the recipe."""
 
 import math
 from pathlib import Path
@@ -11,7 +11,7 @@ from tilegc.errors import ConfigError
 
 
 def run_file(**changes):
-    """A run file that is good, with some keys set; a key with "__" lies deeper, None removes."""
+    """A valid run file with some keys changed; "__" separates the levels of a key, and None removes it."""
     content = {
         "recipe": "diego2026",
         "cluster": {"name": "AS1063", "redshift": 0.348, "ra": 342.18322, "dec": -44.53091},
@@ -229,7 +229,7 @@ def test_names_may_be_numbers():
 
 
 def test_bands_keep_their_order():
-    """It is the order of the sum."""
+    """The bands are added in this order."""
     names = ["F200W", "F090W", "F150W", "F115W"]
     found = resolve(run_file(fields=[{"name": "a", "bands": dict.fromkeys(names, "x.fits")}]))
     assert list(found.fields[0].bands) == names
@@ -347,7 +347,7 @@ def test_files_that_are_no_run_file(content, said, tmp_path):
 
 
 def test_a_key_twice_is_refused(tmp_path):
-    """YAML's last one would win, unseen."""
+    """YAML would silently use the last one."""
     path = tmp_path / "run.yaml"
     path.write_text(yaml.safe_dump(run_file()) + "tiles: {size: 5}\ntiles: {size: 6}\n")
     with pytest.raises(ConfigError, match=r"run\.yaml: duplicate key 'tiles' \(line \d+\)"):

@@ -1,4 +1,4 @@
-"""The contract with the user, spelled out: files, columns, keys, arrays, and empty results."""
+"""The contract with the user: files, columns, keys, arrays, and empty results."""
 
 from __future__ import annotations
 
@@ -360,7 +360,7 @@ def test_candidates_are_sorted_and_the_catalogue_is_their_top(run):
 
 
 def test_audit(run, run_file):
-    """The same lines before a run, in its summary, in a table, and at the end of its report."""
+    """The same lines appear before a run, in its summary, in a table, and at the end of its report."""
     lines = json.loads(tilegc("audit", run_file, "--json").out)["audit"]
     assert run.summary["audit"] == lines
     table = Table.read(run.path / "audit.ecsv")
@@ -560,7 +560,7 @@ WITH_REPORT = {"no good pixel", "no source", "no convergence", "no cluster"}
 
 @pytest.mark.parametrize("case", EMPTY)
 def test_empty_is_a_result(case, tmp_path, monkeypatch):
-    """The full schema, null in the summary, exit 0."""
+    """All columns are there, the summary has null, and the exit code is 0."""
     change, settings = EMPTY[case]
     run_file = mock.write_inputs(tmp_path, tiles={"size": 64})
     change(tmp_path)
@@ -681,7 +681,7 @@ EXPECTED = {
     ("form", "ending"), [("vot", "vot"), ("fits", "fits"), ("gc", "ecsv"), ("ecsv", "ecsv")]
 )
 def test_export(run, tmp_path, form, ending):
-    """Another format of the catalogue has the rows of the run's own; a file is not replaced unasked."""
+    """An exported catalogue has the same rows as that of the run, and no file is replaced unasked."""
     path = tmp_path / f"out.{ending}"
     assert tilegc("export", run.path, form, "-o", path).code == 0
     table = Table.read(path)

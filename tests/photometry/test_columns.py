@@ -20,7 +20,7 @@ from tilegc.schema import Flag, photometry_columns
 def run(tmp_path_factory: pytest.TempPathFactory, no_report: None) -> Run:
     folder = tmp_path_factory.mktemp("photometry")
     run_file = mock.write_inputs(folder)
-    changes = {"recipe": "calibrated", "detect.threshold": {"sigma": 2.5}, "photometry": {"apertures": [1.0]}}
+    changes = {**mock.CALIBRATED, "detect.threshold": {"sigma": 2.5}, "photometry": {"apertures": [1.0]}}
     changed = mock.edited(run_file, "calibrated.yaml", changes)
     return running.run(changed, folder / "run", workers=0)
 

@@ -99,6 +99,11 @@ class Run:
         return _tables().read_ecsv(self._there(self._with_stars(FILES.completeness)))
 
     @property
+    def luminosity(self) -> QTable:
+        """Counts by annulus and magnitude against the luminosity function; only of a run with `completeness`."""
+        return _tables().read_ecsv(self._there(self._with_stars(FILES.luminosity)))
+
+    @property
     def relation(self) -> QTable:
         """Counts n against kappa in bins, with units; only of a run with a convergence map."""
         if self.config.convergence is None:

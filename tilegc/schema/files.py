@@ -57,6 +57,8 @@ class Files:
     """Artificial stars."""
     completeness: str = "completeness.ecsv"
     """Depths at 50, 80 and 90 % completeness by band, zone of noise and radius."""
+    luminosity: str = "luminosity.ecsv"
+    """Counts by radius and magnitude against the luminosity function."""
     relation: str = "relation.ecsv"
     """Convergence in bins of the number density."""
     ranking: str = "ranking.ecsv"
