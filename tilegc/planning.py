@@ -34,7 +34,14 @@ MOST_TILES = 1_000_000
 
 @dataclass(frozen=True)
 class Plan:
-    """The passes, memory and disk space of a run, and the reasons to refuse it."""
+    """The passes, memory and disk space of a run, and the reasons to refuse it.
+
+    Examples
+    --------
+    >>> planned = tilegc.plan("run.yaml", "new")
+    >>> planned.pixels, planned.memory > 2**20
+    (14208, True)
+    """
 
     steps: tuple[Step, ...]
     """The passes in the order in which they run."""

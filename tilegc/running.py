@@ -93,6 +93,12 @@ def run(
         For anything wrong with the run file or what it names; nothing is written then.
     RunFailedError
         If the run began and could not end; what was finished is kept for `resume`.
+
+    Examples
+    --------
+    >>> found = tilegc.run("run.yaml", "whole", workers=0)
+    >>> len(found.catalogue) == found.summary["n_detected"]
+    True
     """
     config = source if isinstance(source, RunConfig) else run_file.load(source)
     path = place(directory) if directory is not None else default_directory(source)
@@ -253,6 +259,12 @@ def detect(source: Source, directory: str | Place | None = None, **options: Any)
     -------
     Run
         Its catalogue and candidates are there; `run(..., resume=True)` continues to the rest.
+
+    Examples
+    --------
+    >>> found = tilegc.detect("run.yaml", "catalogue-only", workers=0)
+    >>> int(found.catalogue["id"][0]), str(found.catalogue["field"][0])
+    (0, 'a')
     """
     return run(source, directory, until="catalogue", **options)
 
@@ -301,6 +313,14 @@ def plan(source: Source, directory: str | Place | None = None, *, workers: int |
     ------
     InputError
         For anything wrong with the run file or what it names.
+
+    Examples
+    --------
+    >>> planned = tilegc.plan("run.yaml", "new")
+    >>> planned.refusals
+    ()
+    >>> planned.steps[0].name
+    '...'
     """
     config = source if isinstance(source, RunConfig) else run_file.load(source)
     path = place(directory) if directory is not None else default_directory(source)
@@ -337,6 +357,12 @@ def audit(source: Source, *, progress: Progress | None = None) -> tuple[Line, ..
     ------
     InputError
         For anything wrong with the run file or what it names.
+
+    Examples
+    --------
+    >>> lines = tilegc.audit("run.yaml")
+    >>> {line.verdict for line in lines} <= {"ok", "look", "wrong", "unmeasured"}
+    True
     """
     config = source if isinstance(source, RunConfig) else run_file.load(source)
     inputs = examine(config)

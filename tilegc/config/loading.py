@@ -50,6 +50,12 @@ def resolve(mapping: object, *, base: str | Path | None = None, source: str = "r
     ------
     ConfigError
         With one line that lists all mistakes, up to ten.
+
+    Examples
+    --------
+    >>> settings = {"recipe": "calibrated", "fields": [{"name": "a", "bands": {"F150W": "a.fits"}}]}
+    >>> tilegc.resolve(settings).detect.exclusion_radius
+    2.0
     """
     if not isinstance(mapping, Mapping):
         raise ConfigError(f"{source}: expected a mapping of keys, found {type(mapping).__name__}")
@@ -94,6 +100,11 @@ def load(path: str | Place) -> RunConfig:
     ------
     ConfigError
         If the file does not exist, is not YAML, or contains mistakes.
+
+    Examples
+    --------
+    >>> tilegc.load("run.yaml").cluster.redshift
+    0.348
     """
     mapping = read_yaml(path)
     if mapping is None:

@@ -107,7 +107,13 @@ class DetectionConfig(Section):
 
 
 class RunConfig(DetectionConfig):
-    """Settings of a run, as in its run file, with all defaults filled in; immutable."""
+    """Settings of a run, as in its run file, with all defaults filled in; immutable.
+
+    Examples
+    --------
+    >>> tilegc.load("run.yaml").tiles.size
+    1000
+    """
 
     cluster: Annotated[Cluster, BeforeValidator(cluster_or_pointing)] = Pointing()
     """The cluster; see the section `cluster`. Leave it out for a blank or control field: the results then have no
