@@ -23,7 +23,7 @@ from tilegc.io.fits import FieldSource
 from tilegc.io.units import AB_ZERO_POINT_NJY
 from tilegc.kernels.repeats import joined
 
-__all__ = ["field_lines"]
+__all__ = ["field_lines", "measured_lines"]
 
 SCALE: Final = 0.03
 """Pixel for which the recipe's widths and its 3 px are meant, arcsec (Diego et al. 2026)."""
@@ -56,6 +56,19 @@ def field_lines(
         *useless_lines(source, sample.useless),
     ]
     return lines
+
+
+def measured_lines(
+    source: FieldSource, sample: Sample, config: RunConfig, given: Mapping[str, Band]
+) -> list[Line]:
+    """Return the lines of a band in which sources are measured, but not searched for; parameters as above."""
+    lines = [*_units(source), *_noise(source, sample), *_correlation(source, sample)]
+    lines += [*psf_files(source, sample, given), *cores(source, sample)]
+    return [
+        *lines,
+        *_weights(source, sample, local=config.local_threshold),
+        *useless_lines(source, sample.useless),
+    ]
 
 
 # --- scale and units ----------------------------------------------------------------------------------------
