@@ -1,4 +1,4 @@
-"""What is submitted: job scripts of SLURM, PBS and LSF (the last two were never run), and manifests of pods."""
+"""Job scripts for SLURM, PBS and LSF (the last two were never run), and manifests of pods."""
 
 from __future__ import annotations
 

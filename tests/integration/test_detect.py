@@ -1,4 +1,4 @@
-"""`tilegc detect`: up to the catalogue, and on from there to the bytes of one run."""
+"""`tilegc detect` stops after the catalogue, and a run resumed from there has the bytes of a single run."""
 
 from __future__ import annotations
 

@@ -150,7 +150,7 @@ def test_object_store(run_file, alone, tmp_path, monkeypatch):
 
 
 def test_namespaces(run_file, alone, tmp_path, network):  # noqa: F811
-    """A machine of the scheduler and two of workers; one worker's link is down for 3 s."""
+    """A machine for the scheduler and two for workers; the link of one worker is down for 3 s."""
     with processes() as start:
         start_cluster(start, network, tmp_path)
         driver = start_driver(start, network, run_file, tmp_path)

@@ -1,4 +1,4 @@
-"""A run in an object store: the same bytes as on a disk, also where the store drops out on the way."""
+"""A run in an object store has the same bytes as on a disk, even if the store is unavailable for a while."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ KEY, SECRET = "key", "secret"
 
 
 class Gate:
-    """A door between us and the store, on a port of its own, that can be shut."""
+    """A proxy in front of the store, on its own port, that can be shut."""
 
     def __init__(self, port: int) -> None:
         self.target = port
@@ -77,7 +77,7 @@ class Gate:
                         pair[ready].sendall(data)
 
     def shut(self, seconds: float) -> None:
-        """Cut every connection and refuse new ones for so long."""
+        """Cut all connections and refuse new ones for a while."""
         self.open = False
         time.sleep(seconds)
         self.open = True

@@ -1,4 +1,4 @@
-"""What a field's files must be, and the one line that each bad one gets."""
+"""Requirements on the files of a field, and the one line for each violation."""
 
 from __future__ import annotations
 
@@ -391,7 +391,7 @@ def suppress_line(path: Path):
 
 
 class TestRealFiles:
-    """Every image that the project was given: it reads, or says in one line why not."""
+    """Every real image can be read, or one line says why not."""
 
     def test_uds_pairs_as_two_bands(self, real_data):
         name = "uds_jwst_nircam_{}_40mas_{}.fits.gz"

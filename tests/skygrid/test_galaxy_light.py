@@ -1,4 +1,4 @@
-"""The light of galaxies as a term of the law: what is a galaxy, and what the term gives back."""
+"""The light of galaxies as a term of the law: what counts as a galaxy, and what the term recovers."""
 
 from dataclasses import replace
 

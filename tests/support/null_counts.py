@@ -32,7 +32,7 @@ def noise_of(values, good, away, peaks, draws=6, floor=FLOOR):
 
 
 def peaks_at(noise, y, x, rank):
-    """Return peaks of this signal-to-noise, as a survey lists them."""
+    """Return peaks of this signal-to-noise, in the form that a survey returns."""
     y, x, rank = np.asarray(y), np.asarray(x), np.asarray(rank, np.float32)
     level = noise.at(y, x)
     return {

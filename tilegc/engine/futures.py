@@ -20,13 +20,12 @@ What can go wrong, and what happens then:
 from __future__ import annotations
 
 import logging
-import operator
 import pickle
 import queue
 import time
 import uuid
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from typing import Any
 
 import cloudpickle  # type: ignore[import-untyped]
@@ -35,15 +34,14 @@ from distributed import Client, Future
 from distributed.scheduler import KilledWorker
 
 from tilegc.engine.interrupt import HeldBack
-from tilegc.engine.on_worker import Fitness, Job, Listed, UnfitWorkerError, UnitsError, do_units, merge
+from tilegc.engine.on_worker import Job, UnfitWorkerError, UnitsError, do_units, merge
 from tilegc.engine.pool import Pool
-from tilegc.engine.progress import Progress, Silent
 from tilegc.engine.tasks import Batch, Merge, Part, batches, run_length
-from tilegc.engine.work import Books, Combine, Function, Gather, Marks, Unit, describe
-from tilegc.engine.written import Joined, Stamped, Written
+from tilegc.engine.work import Books, Unit, describe
+from tilegc.engine.written import Written
 from tilegc.errors import RunFailedError, TileGCError
 
-__all__ = ["DaskEngine"]
+__all__ = ["Drive"]
 
 log = logging.getLogger("tilegc.engine")
 
@@ -57,104 +55,26 @@ POLL_SECONDS = 5.0
 """How often the driver counts the workers while no task finishes."""
 LOST_SECONDS = 0.5
 """How often it checks tasks that the scheduler repeats, since nothing announces their end."""
-PATIENCE_SECONDS = 60.0
-"""How long it waits for a worker while there is none, by default."""
 
 
-class DaskEngine:
-    """Runs units on the workers of a Dask client.
-
-    Parameters
-    ----------
-    client : distributed.Client
-        Synchronous.
-    progress : Progress, optional
-        Silent by default.
-    retries : int
-        How often a failed unit is tried again.
-    patience : float
-        Seconds without any worker after which a pass is given up.
-    shortage : callable, optional
-        Returns one line on why no more workers will come, or None as long as some may.
-    fitness : Fitness, optional
-        What is asked of each worker before its first unit; one that is not fit is sent away.
-    """
+class Drive:
+    """One pass under way."""
 
     def __init__(
         self,
-        client: Any,
-        progress: Progress | None = None,
+        client: Client,
+        books: Books,
         *,
-        retries: int = 2,
-        patience: float = PATIENCE_SECONDS,
-        shortage: Callable[[], str | None] | None = None,
-        fitness: Fitness | None = None,
+        retries: int,
+        patience: float,
+        shortage: Callable[[], str | None],
+        here: set[str] | None,
     ) -> None:
-        self.client: Client = client
-        self.progress: Progress = progress or Silent()
-        self.retries = retries
-        self.patience = patience
-        self.shortage = shortage or (lambda: None)
-        self.fitness = fitness
-        self.here: set[str] | None = None
-        """Addresses of the workers when they were last looked at."""
-
-    @property
-    def workers(self) -> int:
-        """Threads of all workers; at least 1."""
-        return max(1, int(sum(self.client.nthreads().values())))
-
-    @property
-    def dashboard(self) -> str | None:
-        """Address of Dask's dashboard."""
-        return str(self.client.dashboard_link) or None
-
-    def run(
-        self,
-        name: str,
-        function: Function,
-        units: Sequence[Unit],
-        *,
-        common: Any = None,
-        combine: Combine | None = None,
-        gather: Gather | None = None,
-        ledger: Marks | None = None,
-        units_per_task: int | None = None,
-    ) -> Any:
-        """See `tilegc.engine.Engine.run`."""
-        with Books(name, units, self.progress, combine=combine, ledger=ledger, gather=gather) as books:
-            if not books.units:
-                return books.result(tries=self.retries + 1)
-            drive = _Drive(self, books)
-            try:
-                if gather is not None and combine is None:
-                    function, combine = Listed(function), operator.add
-                elif ledger is not None:
-                    function, combine = Stamped(function), Joined(combine)
-                with drive.interrupts:
-                    return drive.go((name, function, combine, common, self.fitness), units_per_task)
-            finally:
-                self.here = drive.pool.here
-                drive.stop()
-
-
-class _Drive:
-    """One pass under way."""
-
-    def __init__(self, engine: DaskEngine, books: Books) -> None:
-        self.engine = engine
-        self.client = engine.client
+        self.client = client
         self.books = books
-        self.retries = engine.retries
+        self.retries = retries
         self.interrupts = HeldBack()
-        self.pool = Pool(
-            engine.client,
-            books.name,
-            self.interrupts,
-            patience=engine.patience,
-            shortage=engine.shortage,
-            here=engine.here,
-        )
+        self.pool = Pool(client, books.name, self.interrupts, patience=patience, shortage=shortage, here=here)
         self.lost: set[str] = set()
         """Tasks that had ended, whose worker then left with the result: the scheduler does them again."""
         self.pending: deque[Batch] = deque()
@@ -169,6 +89,7 @@ class _Drive:
         """Partials that one task joins."""
 
     def go(self, job: Job, length: int | None) -> Any:
+        """Do all units, `length` in a task, and return the result of the pass."""
         books = self.books
         self.pool.look()
         length = length or run_length(books.units, self.pool.slots)
@@ -254,9 +175,11 @@ class _Drive:
         self.enter(future, Merge(parts))
 
     def key(self, what: str) -> str:
+        """Return a name for a task that no other task has."""
         return f"{self.books.name}-{what}-{uuid.uuid4().hex}"
 
     def enter(self, future: Future, what: Batch | Merge) -> None:
+        """Keep a task that was submitted, and have its end announced."""
         self.running[future.key] = (future, what)
         ended = self.ended
         future.add_done_callback(lambda done: ended.put(done.key))
@@ -385,6 +308,7 @@ class _Drive:
             self.once_more(batch.units[0], batch.tries + 1, describe(error))
 
     def once_more(self, unit: Unit, tries: int, reason: str, *, data: bool = False) -> None:
+        """Queue a failed unit again, or give it up after the last try."""
         if tries > self.retries:
             self.books.gave_up(unit, reason, data=data)
         else:

@@ -37,6 +37,7 @@ STAGES: Final = {
     "mask_s": "masks",
     "detect_s": "filter and peaks",
     "completeness_s": "artificial stars",
+    "luminosity_s": "luminosity function",
     "density_s": "density and inpainting",
     "compare_s": "sky grid, relation and profiles",
     "report_s": "figures and report",
