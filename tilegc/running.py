@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import os
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -15,23 +15,21 @@ from tilegc import config as run_file
 from tilegc import planning
 from tilegc.cluster import TLS, workers_for
 from tilegc.config import RunConfig
-from tilegc.engine import Engine, Progress, SerialEngine, Silent, Told, for_client, seconds_compiled
+from tilegc.engine import Progress, SerialEngine, Silent, Told, for_client, seconds_compiled
 from tilegc.errors import ConfigError, InputError, RunFolderError
 from tilegc.images import ingest
 from tilegc.images.audits import Line
 from tilegc.images.audits import audit as audited
-from tilegc.inputs import Inputs, examine, located
-from tilegc.jobs import Job
+from tilegc.inputs import examine, located
+from tilegc.jobs import Job, job_of
 from tilegc.phases.phase import Phase, Results, carry_out
 from tilegc.pipeline import phases_until
 from tilegc.places import Place, is_remote, is_url, place
 from tilegc.planning import Plan
 from tilegc.products.results import Written
 from tilegc.products.summary import write_summary
-from tilegc.radial.phase import edges_of
 from tilegc.run_folder import Run, RunFolder, beating, logged, marked, open_run
 from tilegc.schema import FILES
-from tilegc.sky import ClusterFrame, SkyGrid
 
 __all__ = ["Start", "Workers", "audit", "default_directory", "detect", "ingest_only", "plan", "run", "run_in"]
 
@@ -196,43 +194,19 @@ def run_in(
             if tell is not None and engine.dashboard is not None:
                 tell(f"dashboard: {engine.dashboard}")
             near = engine if pool.local else SerialEngine(told)
-            job = _job(config, inputs, digests, folder, engine, near, start.until)
+            job = job_of(config, inputs, digests, folder, engine, near, start.until)
             before = seconds_compiled(pool.client)
             with pool.performance_report(performance_report):
                 _run_phases(job, begun)
             _say_compiled(seconds_compiled(pool.client) - before, tell)
+            # Digests were taken before the first pixel was read. An input that has changed since then went in half
+            # old and half new, and the products are of neither.
             inputs.require_unchanged(config, digests)
             if start.until is None:
                 folder.finish(job.timing)
             else:
                 folder.pause(start.until)
     return open_run(path)
-
-
-def _job(
-    config: RunConfig,
-    inputs: Inputs,
-    digests: Mapping[str, str],
-    folder: RunFolder,
-    engine: Engine,
-    near: Engine,
-    until: str | None,
-) -> Job:
-    """Return what the phases are given."""
-    return Job(
-        config=config,
-        regions=inputs.regions,
-        psfs=inputs.psfs,
-        frame=ClusterFrame.of(config.cluster, config.cosmology),
-        grid=SkyGrid(config.cluster.ra, config.cluster.dec, config.comparison.pixel),
-        edges=edges_of(config),
-        inputs=inputs,
-        digests=digests,
-        folder=folder,
-        engine=engine,
-        near=near,
-        until=until,
-    )
 
 
 def _run_phases(job: Job, begun: float) -> None:

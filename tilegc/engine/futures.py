@@ -103,6 +103,8 @@ class Drive:
                 pickle.loads, cloudpickle.dumps(job), key=f"{books.name}-load-{uuid.uuid4().hex}", pure=False
             )
         in_driver = books.ledger is not None or (books.gather is not None and not books.rooted)
+        # Ends when nothing runs, nothing waits and at most one partial is left. A partial may turn out to be lost
+        # only when it is fetched; its units are then queued again, and the loop goes on.
         while True:
             self.fill()
             if self.running:
@@ -139,15 +141,21 @@ class Drive:
 
     def fill(self) -> None:
         """Submit merges as soon as they are due, and units up to the bound."""
+        # While units are still to come, only full groups of partials are joined, so that the tree stays flat; at the
+        # end whatever is left is joined.
         due = self.fan if self.pending or self.running or self.suspects else 2
         while self.fan > 1 and len(self.ready) >= due:
             parts = tuple(self.ready.popleft() for _ in range(min(self.fan, len(self.ready))))
             self.join(parts)
             due = self.fan
+        # The bound keeps the scheduler's memory and the time of a cancellation independent of the size of the mosaic.
+        # It is refilled by halves, because each message to the scheduler has a cost of its own.
         bound = max(IN_FLIGHT * self.pool.slots, FAN_IN)
         if len(self.running) <= bound // 2 or len(self.pending) <= bound // 2:
             room = max(bound - len(self.running), 0)
             self.send([self.pending.popleft() for _ in range(min(room, len(self.pending)))])
+        # A unit that killed its worker is tried with nothing beside it: Dask blames every task on a worker that dies,
+        # so that neighbours would be suspected with it.
         if self.suspects and not self.running:
             self.send([self.suspects.popleft()])
 
@@ -189,6 +197,8 @@ class Drive:
         while True:
             if time.monotonic() - self.pool.looked > POLL_SECONDS:
                 self.pool.look()
+            # A task whose result left with its worker is computed again under the same key, and its callback does not
+            # fire a second time: its state must be asked for.
             for key in self.lost:
                 if self.running[key][0].status not in {"lost", "pending"}:
                     self.lost.remove(key)
@@ -222,6 +232,7 @@ class Drive:
                 if self.books.combine is not None:
                     self.enter_part(Part(future, what.units), whole=self.fan == 1)
             return
+        # It had ended when its callback fired, but its worker left before the driver looked.
         if future.status in {"lost", "pending"}:
             self.running[key] = (future, what)
             self.lost.add(key)
@@ -279,6 +290,9 @@ class Drive:
             failures = {key: (line, trace) for key, line, trace in error.failures}
             for key, (_, trace) in failures.items():
                 log.warning("%s: %s on worker %s: %s", self.books.name, key, error.worker, trace)
+            # The other units of the task did their work. Where they only wrote, or their partial came along, they are
+            # finished; where their partial was lost with the failure, they are done again, marked as such so that
+            # nothing is counted twice.
             well = tuple(unit for unit in batch.units if unit.key not in failures)
             if well and error.written is not None:
                 self.books.finished(well, error.written.partial, error.written.stamps)
@@ -320,6 +334,7 @@ class Drive:
             raise error
         self.lost_merges += 1
         log.warning("%s: joining partial results failed: %s", self.books.name, describe(error))
+        # Without a bound, a combine that always fails would repeat the same units forever.
         if self.lost_merges > self.retries:
             raise RunFailedError(
                 f"{self.books.name}: joining partial results failed: {describe(error)}"
