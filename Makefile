@@ -6,6 +6,9 @@ READY  := $(VENV)/.ready
 
 COVERAGE := build/coverage
 
+# Where this is set, each of the hundreds of processes that tests start would compile the whole package again.
+unexport PYTHONDONTWRITEBYTECODE
+
 .PHONY: help venv demo check test test-full fuzz failures kube lint bench docs lock clean
 help:
 	@echo "make demo       simulate a small cluster, analyse it, and print the path of the report"

@@ -41,9 +41,11 @@ TABLES: Final[Mapping[str, Sequence[schema.Column]]] = {
         ["B"], config.Photometry().apertures
     ),
     f"{schema.FILES.candidates} and {schema.FILES.catalogue}, artificial stars": schema.COMPLETENESS_COLUMNS,
+    f"{schema.FILES.candidates} and {schema.FILES.catalogue}, luminosity function": schema.MEMBERSHIP_COLUMNS,
     schema.FILES.inpainted: schema.INPAINTED,
     schema.FILES.artificial: schema.artificial_columns(["B"]),
     schema.FILES.completeness: schema.COMPLETENESS,
+    schema.FILES.luminosity: schema.LUMINOSITY,
     schema.FILES.relation: schema.RELATION,
     schema.FILES.ranking: schema.RANKING,
     schema.FILES.sensitivity: schema.SENSITIVITY,

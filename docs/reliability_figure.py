@@ -2,7 +2,8 @@
 
 Mocks `small`: peaks of `recipe: calibrated` from signal-to-noise 3 on, by `reliability`, against the share that takes
 an object of the truth one to one (`benchmarks.matching`), less chance. Real sky: PRIMER-UDS cutouts in DATA/images, the
-mean `purity` of peaks in slices of signal-to-noise against 1 - N(sign-flipped) / N, away from masks and bright sources.
+mean `purity` of point sources in slices of signal-to-noise against 1 - N(sign-flipped) / N, away from masks and bright
+sources. Both count point sources, of which `purity` speaks: noise has the shape of a point more often than galaxies do.
 """
 
 # ruff: noqa: INP001, T201  (a script, which prints what it draws)
@@ -118,6 +119,7 @@ def of_sky(data: Path) -> Counts:
             rows = (
                 (runs[0].mask[y, x] == 0)
                 & (table["snr"] >= SLICES[0])
+                & (table["shape"] == "point")
                 & (apart | (bright if row == 0 else False))
             )
             counts[row] = np.histogram(table["snr"][rows], SLICES)[0]

@@ -30,7 +30,8 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 @pytest.fixture(scope="session")
 def real_data() -> Path:
-    """Folder of real files: TILEGC_REAL_DATA, or ../shared/data beside the checkout; skips where absent."""
+    """Directory of real files: TILEGC_REAL_DATA, or ../shared/data beside the checkout; the test is skipped if there
+    is none."""
     named = os.environ.get("TILEGC_REAL_DATA")
     if named:
         folder = Path(named)
@@ -45,7 +46,8 @@ def real_data() -> Path:
 
 @pytest.fixture(scope="module")
 def no_report() -> Iterator[None]:
-    """Runs of the module leave out figures and page, which promise no bytes and take most of a small run's time."""
+    """Skip figures and report in the runs of a module: their bytes are not promised, and they take most of the time of
+    a small run."""
     from tests.support import mock
 
     with pytest.MonkeyPatch.context() as patch:

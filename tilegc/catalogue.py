@@ -31,7 +31,16 @@ LEAST_SHARE = 0.2
 
 @dataclass(frozen=True, eq=False)
 class CatalogueProfile:
-    """Density, radial profile and shape of a catalogue."""
+    """Density, radial profile and shape of a catalogue.
+
+    Examples
+    --------
+    >>> draw = np.random.default_rng(1)
+    >>> ra, dec = 49.95 + draw.normal(0, 0.01, 300), 41.51 + draw.normal(0, 0.01, 300)
+    >>> found = tilegc.profile_of(ra, dec, centre=(49.95, 41.51))
+    >>> len(found.annuli["n"]) > 3
+    True
+    """
 
     annuli: QTable
     """Columns r_lo, r_hi, area, n_gc, n and n_err (Poisson), with units."""
@@ -91,8 +100,12 @@ def profile_of(
 
     Examples
     --------
-    >>> found = profile_of(ra, dec, centre=(49.95, 41.51))  # doctest: +SKIP
-    >>> found.annuli["n"], found.cored.error("slope")  # doctest: +SKIP
+    >>> draw = np.random.default_rng(1)
+    >>> radius, angle = 0.02 * draw.uniform(size=300) ** 1.5, draw.uniform(0, 2 * np.pi, 300)
+    >>> ra, dec = 49.95 + radius * np.cos(angle) / np.cos(np.radians(41.51)), 41.51 + radius * np.sin(angle)
+    >>> found = tilegc.profile_of(ra, dec, centre=(49.95, 41.51))
+    >>> bool(found.annuli["n"][0] > found.annuli["n"][-1])
+    True
     """
     if not (0 < cell < np.inf and 0 < resolution < np.inf):
         raise ConfigError("profile_of: cell and resolution must be finite and above 0 arcsec")
@@ -100,21 +113,7 @@ def profile_of(
     ra, dec = _positions(ra, dec)
     _check_centre(centre)
     grid = SkyGrid(*centre, cell)
-    xi, eta = (np.atleast_1d(axis) for axis in grid.offsets(ra, dec))
-    near = np.hypot(xi, eta) < 3600 * np.degrees(np.tan(np.radians(FARTHEST)))
-    if not near.any():
-        raise ConfigError(
-            f"profile_of: no source within {FARTHEST:g} degrees of centre ({centre[0]:g}, {centre[1]:g}); "
-            "give (ra, dec) of the centre in degrees"
-        )
-    if footprint is None and not near.all():
-        raise ConfigError(
-            f"profile_of: {(~near).sum()} sources lie farther than {FARTHEST:g} degrees from the centre; give a "
-            "footprint"
-        )
-    xi, eta = xi[near], eta[near]
-    if xi.size < 3 and footprint is None:
-        raise ConfigError(f"profile_of: {xi.size} sources span no area; give a footprint")
+    xi, eta = _on_the_plane(grid, ra, dec, centre, bounded=footprint is not None)
     corners = _corners(grid, xi, eta, footprint)
     inside = _within(corners, xi, eta) | (footprint is None)
     xi, eta = xi[inside], eta[inside]
@@ -141,6 +140,28 @@ def profile_of(
         fitted_shape(elliptical) if whole else Shape(*[np.nan] * 4),
         float(area.sum()),
     )
+
+
+def _on_the_plane(
+    grid: SkyGrid, ra: Floats, dec: Floats, centre: tuple[float, float], *, bounded: bool
+) -> tuple[Floats, Floats]:
+    """Return the offsets of the sources near the centre; without a footprint, `bounded`, they must all be near."""
+    xi, eta = (np.atleast_1d(axis) for axis in grid.offsets(ra, dec))
+    near = np.hypot(xi, eta) < 3600 * np.degrees(np.tan(np.radians(FARTHEST)))
+    if not near.any():
+        raise ConfigError(
+            f"profile_of: no source within {FARTHEST:g} degrees of centre ({centre[0]:g}, {centre[1]:g}); "
+            "give (ra, dec) of the centre in degrees"
+        )
+    if not bounded and not near.all():
+        raise ConfigError(
+            f"profile_of: {(~near).sum()} sources lie farther than {FARTHEST:g} degrees from the centre; give a "
+            "footprint"
+        )
+    xi, eta = xi[near], eta[near]
+    if xi.size < 3 and not bounded:
+        raise ConfigError(f"profile_of: {xi.size} sources span no area; give a footprint")
+    return xi, eta
 
 
 def _positions(ra: ArrayLike, dec: ArrayLike) -> tuple[Floats, Floats]:

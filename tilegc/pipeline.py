@@ -13,6 +13,7 @@ from __future__ import annotations
 from typing import Final
 
 from tilegc.completeness.phase import COMPLETENESS, completed
+from tilegc.completeness.results import Completed
 from tilegc.config import DetectionConfig, RunConfig
 from tilegc.density.phase import DENSITY, mapped
 from tilegc.density.results import Mapped
@@ -22,6 +23,8 @@ from tilegc.filter.phase import FILTER, filtered
 from tilegc.filter.results import Filtered
 from tilegc.images.phase import AUDIT, INGEST, audited, ingested
 from tilegc.jobs import DetectionJob, Job
+from tilegc.luminosity.phase import LUMINOSITY, described
+from tilegc.luminosity.results import Luminosities
 from tilegc.mask.phase import MASK, masked
 from tilegc.mask.results import Masked
 from tilegc.phases.context import Context, arrays
@@ -36,6 +39,7 @@ from tilegc.report.phase import REPORT, reported
 from tilegc.schema import FILES, Array
 from tilegc.skygrid.phase import SKY_GRID, gridded
 from tilegc.skygrid.results import Gridded
+from tilegc.viewer.phase import VIEW, viewed
 
 __all__ = ["DETECTION", "PHASES", "layout", "phases_until"]
 
@@ -53,13 +57,22 @@ DETECTION: Final[tuple[Phase[DetectionJob, DetectionConfig], ...]] = (
 CATALOGUE: Final[tuple[Phase[Job, RunConfig], ...]] = (
     INGEST.by(
         lambda job, _: ingested(
-            job.engine, job.near, job.config, job.inputs.sources, job.folder, job.digests, layout(job.config)
+            job.engine,
+            job.near,
+            job.config,
+            job.inputs.sources,
+            job.inputs.others,
+            job.folder,
+            job.digests,
+            layout(job.config),
         )
     ),
     AUDIT.by(lambda job, got: audited(got[Context], job.config, job.inputs.kappa)),
     *DETECTION,
     MEASURE.by(
-        lambda job, got: measured(got[Context], job.config, job.frame, got[Detected], got[Filtered].psfs)
+        lambda job, got: measured(
+            got[Context], job.config, job.frame, got[Detected], got[Filtered].psfs, job.psfs
+        )
     ),
     COMPLETENESS.by(
         lambda job, got: completed(
@@ -70,6 +83,9 @@ CATALOGUE: Final[tuple[Phase[Job, RunConfig], ...]] = (
             got[Filtered],
             job.folder.path / FILES.ledger,
         )
+    ),
+    LUMINOSITY.by(
+        lambda job, got: described(got[Context], job.config, job.frame, got[Measured], got.get(Completed))
     ),
 )
 """Those that make the catalogue: `run(until="catalogue")` stops after them."""
@@ -101,7 +117,13 @@ ANALYSIS: Final[tuple[Phase[Job, RunConfig], ...]] = (
     ),
     RADIAL.by(
         lambda job, got: profiled(
-            got[Context], job.config, got[Gridded], got[Measured].catalogue, job.inputs.lens, job.sky_store
+            got[Context],
+            job.config,
+            got[Gridded],
+            got[Measured].catalogue,
+            job.inputs.lens,
+            job.sky_store,
+            got.get(Luminosities),
         )
     ),
     TRUTH.by(
@@ -115,11 +137,14 @@ ANALYSIS: Final[tuple[Phase[Job, RunConfig], ...]] = (
 WRITING: Final[Phase[Job, RunConfig]] = PRODUCTS.by(
     lambda job, got: written(job.config, job.folder, job.timing, got, phases_until(job.until))
 )
+VIEWING: Final[Phase[Job, RunConfig]] = VIEW.by(
+    lambda job, got: viewed(got[Context].engine, job.config, job.folder)
+)
 REPORTING: Final[Phase[Job, RunConfig]] = REPORT.by(
     lambda job, got: reported(got[Context].engine, job.folder)
 )
 
-PHASES: Final = (*CATALOGUE, *ANALYSIS, WRITING, REPORTING)
+PHASES: Final = (*CATALOGUE, *ANALYSIS, WRITING, VIEWING, REPORTING)
 """All phases of a run."""
 
 

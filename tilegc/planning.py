@@ -20,6 +20,7 @@ from tilegc.pipeline import PHASES, layout
 from tilegc.places import Place, is_remote
 from tilegc.sizes import binary, decimal
 from tilegc.sky import centre_outside
+from tilegc.viewer.phase import BYTES_PER_PIXEL, wanted
 
 __all__ = ["Plan", "Step", "check", "plan"]
 
@@ -33,7 +34,14 @@ MOST_TILES = 1_000_000
 
 @dataclass(frozen=True)
 class Plan:
-    """The passes, memory and disk space of a run, and the reasons to refuse it."""
+    """The passes, memory and disk space of a run, and the reasons to refuse it.
+
+    Examples
+    --------
+    >>> planned = tilegc.plan("run.yaml", "new")
+    >>> planned.pixels, planned.memory > 2**20
+    (14208, True)
+    """
 
     steps: tuple[Step, ...]
     """The passes in the order in which they run."""
@@ -65,6 +73,7 @@ def plan(
     *,
     local: bool = True,
     limit: int | None = None,
+    others: Sequence[FieldSource] = (),
 ) -> Plan:
     """Plan a run.
 
@@ -82,18 +91,22 @@ def plan(
         Whether the workers run on this machine and share its memory.
     limit : int, optional
         Memory limit of each worker in bytes, if it is known.
+    others : sequence of FieldSource
+        The bands that are only measured.
 
     Returns
     -------
     Plan
         The plan, with reasons to refuse the run if there are any.
     """
-    planned = Planned(config=config, sources=tuple(sources))
+    planned = Planned(config=config, sources=tuple(sources), others=tuple(others))
     steps = tuple(
         replace(step, memory=WORKER_BASE + step.memory) for phase in PHASES for step in phase.passes(planned)
     )
     pixels = sum(source.box.size for source in sources)
-    draft = Plan(steps, sum(_disk(config, source) for source in sources), pixels, ())
+    disk = sum(_disk(config, source) for source in sources)
+    disk += BYTES_PER_PIXEL * pixels if wanted(config, pixels) else 0
+    draft = Plan(steps, disk, pixels, ())
     reasons = _refusals(planned, draft, directory, workers, local=local, limit=limit)
     outside = centre_outside(config.cluster, sources) if config.cluster.known else None
     notes = () if outside is None else (f"cluster: {outside.text}; check cluster.ra and cluster.dec",)

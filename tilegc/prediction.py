@@ -7,6 +7,7 @@ the redshift of the cluster. Where counts lie outside the range of the calibrati
 from __future__ import annotations
 
 import io
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -47,7 +48,14 @@ SHALLOWER = 0.1
 
 @dataclass(frozen=True, eq=False)
 class Prediction:
-    """A predicted map of kappa; arrays are (eta, xi) on the sky grid of the run, with xi to the east."""
+    """A predicted map of kappa; arrays are (eta, xi) on the sky grid of the run, with xi to the east.
+
+    Examples
+    --------
+    >>> found = tilegc.predict("run-run", "other-run", resolution=6.0)
+    >>> found.source_redshift, found.method in {"likelihood", "boxes"}
+    (3.0, True)
+    """
 
     kappa: np.ndarray
     """Convergence for `source_redshift`; NaN where nothing was observed."""
@@ -148,23 +156,18 @@ def predict(
     RunFolderError, ConfigError
         If either is not a finished run, the calibration has no relation, a number is invalid, or the calibration
         does not apply to this run and `extrapolate` is not set.
+
+    Examples
+    --------
+    >>> found = tilegc.predict("run-run", "other-run", resolution=6.0)
+    >>> found.kappa.shape == found.error.shape
+    True
     """
     if not resolution > 0:
         raise ConfigError(f"--resolution {resolution:g}: expected a smoothing length above 0 arcsec")
     target, known = (one if isinstance(one, Run) else open_run(one) for one in (run, calibration))
-    if not target.config.cluster.known:
-        raise ConfigError(
-            f"{target.path}: its run file has no cluster, but its redshift is needed; add cluster: "
-            "{name, redshift, ra, dec}"
-        )
-    if known.config.convergence is None:
-        raise RunFolderError(
-            f"{known.path}: the run has no convergence map and cannot be used as calibration"
-        )
-    if target.path.resolve() == known.path.resolve():
-        raise ConfigError(f"--calibration {known.path}: a run cannot calibrate itself; give another run")
+    reference = _reference(target, known)
     law, method, n_range = _law(known)
-    reference = known.config.convergence.reference_redshift
     source = reference if source_redshift is None else source_redshift
     stretch, rescale, scaling = _between(target, known, reference, source)
     limit, warnings = _limit(target, known)
@@ -187,18 +190,7 @@ def predict(
     if method == "likelihood":
         warnings += _at_bound(known)
     there = np.isfinite(kappa)
-    above = there & (equivalent > n_range[1])
-    if above.any():
-        warnings.append(
-            f"{100 * above.sum() / there.sum():.1f} % of the map has more sources per arcsec^2 than any bin of the "
-            f"calibration ({n_range[1]:.3g}): kappa is extrapolated there"
-        )
-    below = there & (equivalent < n_range[0])
-    if below.sum() > 0.5 * there.sum():
-        warnings.append(
-            f"{100 * below.sum() / there.sum():.0f} % of the map has fewer sources per arcsec^2 than any bin of the "
-            f"calibration ({n_range[0]:.3g}): kappa is extrapolated there"
-        )
+    warnings += _extrapolated(equivalent, there, n_range)
     return Prediction(
         kappa,
         error,
@@ -213,6 +205,38 @@ def predict(
         tuple(warnings),
         tuple(wrong),
     )
+
+
+def _reference(target: Run, known: Run) -> float:
+    """Return the source redshift of the calibration's kappa; refuse runs that cannot be target and calibration."""
+    if not target.config.cluster.known:
+        raise ConfigError(
+            f"{target.path}: its run file has no cluster, but its redshift is needed; add cluster: "
+            "{name, redshift, ra, dec}"
+        )
+    if known.config.convergence is None:
+        raise RunFolderError(
+            f"{known.path}: the run has no convergence map and cannot be used as calibration"
+        )
+    if target.path.resolve() == known.path.resolve():
+        raise ConfigError(f"--calibration {known.path}: a run cannot calibrate itself; give another run")
+    return known.config.convergence.reference_redshift
+
+
+def _extrapolated(n: np.ndarray, there: np.ndarray, n_range: tuple[float, float]) -> Iterator[str]:
+    """Say how much of a map lies outside the densities at which the calibration was measured."""
+    low, high = n_range
+    # Most of any map is emptier than the bins of a relation; only where that is the rule is it worth a line.
+    for word, edge, beyond, least, digits in (
+        ("more", high, n > high, 0.0, 1),
+        ("fewer", low, n < low, 0.5, 0),
+    ):
+        count, total = (there & beyond).sum(), there.sum()
+        if count > least * total:
+            yield (
+                f"{100 * count / total:.{digits}f} % of the map has {word} sources per arcsec^2 than any bin of the "
+                f"calibration ({edge:.3g}): kappa is extrapolated there"
+            )
 
 
 def _law(known: Run) -> tuple[KappaLaw, str, tuple[float, float]]:

@@ -1,4 +1,4 @@
-"""The lines on the terminal: no share is rounded to 1, nothing is told by a dash alone."""
+"""The lines on the terminal: no fraction is rounded to 1, and a missing value is explained."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What is submitted: job scripts of SLURM, PBS and LSF (the last two were never run), and manifests of pods."""
+"""Job scripts for SLURM, PBS and LSF (the last two were never run), and manifests of pods."""
 
 from __future__ import annotations
 
@@ -161,7 +161,12 @@ def test_manifests(tmp_path):
 
 @pytest.mark.parametrize(
     ("text", "said"),
-    [("kind: Pod", "is a Pod"), ("[1]", "no DaskCluster"), ("{", "cannot be read"), (None, "cannot be")],
+    [
+        ("kind: Pod", "is a Pod"),
+        ("[1]", "not a DaskCluster with"),
+        ("{", "cannot be read"),
+        (None, "cannot be"),
+    ],
 )
 def test_a_manifest_that_is_none(tmp_path, text, said):
     path = tmp_path / "cluster.yaml"

@@ -1,4 +1,4 @@
-"""Stars that are kept in the ledger come back only for the same stars, the same sky and an undamaged file."""
+"""Stars in the ledger are reused only for the same stars, the same sky and an undamaged file."""
 
 from __future__ import annotations
 

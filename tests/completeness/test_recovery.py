@@ -1,4 +1,4 @@
-"""Artificial stars through the linear filter, against the same stars put into the pixels."""
+"""Artificial stars added through the linear filter, compared with the same stars added to the pixels."""
 
 from __future__ import annotations
 
@@ -105,7 +105,7 @@ def make(recipe: str, seed: int = 4) -> Field:
 
 
 def drawn(field: Field, n: int, seed: int) -> Stars:
-    """Stars about the limit, most of them near what is difficult."""
+    """Stars near the limit, most of them in difficult places."""
     rng = np.random.default_rng(seed)
     y, x = rng.uniform(0, SHAPE[0] - 1, n), rng.uniform(0, SHAPE[1] - 1, n)
     near = rng.uniform(0, 1, n)

@@ -55,7 +55,11 @@ def uncommented(text):
 def test_a_template_runs_with_and_without_its_comments():
     plain, whole = (config.resolve(yaml.safe_load(text)) for text in (template(), uncommented(template())))
     assert whole.model_copy(update={"convergence": None}) == plain.model_copy(
-        update={"photometry": config.Photometry(), "completeness": config.Completeness()}
+        update={
+            "photometry": config.Photometry(),
+            "completeness": config.Completeness(),
+            "luminosity": config.Luminosity(),
+        }
     )
     assert plain.convergence is None
     assert whole.convergence.source_redshift == 3.0

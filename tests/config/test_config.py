@@ -1,4 +1,4 @@
-"""The run file: every refusal names key and remedy; defaults are those of the recipe."""
+"""The run file: every refusal names the key and the remedy, and defaults are those of the recipe."""
 
 import math
 from pathlib import Path
@@ -11,7 +11,7 @@ from tilegc.errors import ConfigError
 
 
 def run_file(**changes):
-    """A run file that is good, with some keys set; a key with "__" lies deeper, None removes."""
+    """A valid run file with some keys changed; "__" separates the levels of a key, and None removes it."""
     content = {
         "recipe": "diego2026",
         "cluster": {"name": "AS1063", "redshift": 0.348, "ra": 342.18322, "dec": -44.53091},
@@ -82,7 +82,7 @@ def test_defaults_are_the_recipes():
         ({"fields": [{"bands": {"B": "b"}}]}, r"fields\.0\.name: required"),
         (
             {"fields": [{"name": "a/b", "bands": {"B": "b"}}]},
-            r"fields\.0\.name: 'a/b' cannot be a file's name: use",
+            r"fields\.0\.name: 'a/b' cannot be used as a file name; use",
         ),
         (
             {"fields": [{"name": "sky-grid", "store": "s"}]},
@@ -171,6 +171,17 @@ def test_defaults_are_the_recipes():
             {"relation__box": 3.1},
             r"relation\.box \(3\.1\) must be an integer multiple of comparison\.pixel \(0\.3\)",
         ),
+        ({"photometry": {"bands": ["a.fits"]}}, r"photometry\.bands: expected images by name"),
+        (
+            {"photometry": {"bands": {"a/b": "a.fits"}}},
+            r"photometry\.bands: band 'a/b' cannot be used as a file name",
+        ),
+        ({"photometry": {"bands": {"W": {"scii": "a.fits"}}}}, r"photometry\.bands\.W\.scii: unknown key"),
+        (
+            {"recipe": "calibrated", "photometry": {"bands": {"F090W": "w.fits"}}},
+            r"photometry\.bands: F090W is a band of a field",
+        ),
+        ({"fields": [{"name": "photometry.bands.W", "bands": {"B": "b"}}]}, r"fields\.0\.name: .*reserved"),
         ({"profile__edges": [1]}, r"profile\.edges: edges must be two numbers or more"),
         ({"profile__edges": [1, 1]}, r"profile\.edges: edges must be .* larger than the one before"),
         ({"profile__edges": [-1, 1]}, r"profile\.edges\.0: .*0"),
@@ -229,7 +240,7 @@ def test_names_may_be_numbers():
 
 
 def test_bands_keep_their_order():
-    """It is the order of the sum."""
+    """The bands are added in this order."""
     names = ["F200W", "F090W", "F150W", "F115W"]
     found = resolve(run_file(fields=[{"name": "a", "bands": dict.fromkeys(names, "x.fits")}]))
     assert list(found.fields[0].bands) == names
@@ -259,6 +270,7 @@ def test_paths_are_absolute_against_the_run_file(tmp_path, monkeypatch):
             "alternatives": [{"name": "cats", "par": "lens/best.par"}],
         },
         truth="~/truth.parquet",
+        photometry={"bands": {"W": {"sci": "../w.fits", "psf": "psf.fits"}}},
     )
     (tmp_path / "deep" / "run.yaml").write_text(yaml.safe_dump(content))
     monkeypatch.chdir(tmp_path)
@@ -271,6 +283,8 @@ def test_paths_are_absolute_against_the_run_file(tmp_path, monkeypatch):
     assert found.fields[1].store == str(tmp_path / "deep" / "other/store/a.zarr")
     assert found.convergence.path == "https://example.org/kappa.fits"
     assert found.convergence.alternatives[0].par == str(tmp_path / "deep" / "lens" / "best.par")
+    wide = found.photometry.bands["W"]
+    assert (wide.sci, wide.psf) == (str(tmp_path / "w.fits"), str(tmp_path / "deep" / "psf.fits"))
     assert found.truth == str(Path("~/truth.parquet").expanduser())
 
 
@@ -347,7 +361,7 @@ def test_files_that_are_no_run_file(content, said, tmp_path):
 
 
 def test_a_key_twice_is_refused(tmp_path):
-    """YAML's last one would win, unseen."""
+    """YAML would silently use the last one."""
     path = tmp_path / "run.yaml"
     path.write_text(yaml.safe_dump(run_file()) + "tiles: {size: 5}\ntiles: {size: 6}\n")
     with pytest.raises(ConfigError, match=r"run\.yaml: duplicate key 'tiles' \(line \d+\)"):

@@ -1,4 +1,4 @@
-"""Run files as people write them: sexagesimal centres, every mistake at once, absurd values in one line."""
+"""Run files as people write them: sexagesimal centres, several mistakes at once, absurd values."""
 
 from __future__ import annotations
 
@@ -61,7 +61,7 @@ def test_the_numbers_that_yaml_makes_of_them():
     ("ra", "degrees"), [("0:00:10", 10 / 240), ("00:05:30", 330 / 240), ("0:59:59", 3599 / 240)]
 )
 def test_small_right_ascensions_are_hours_too(ra, degrees, tmp_path):
-    """As a number 0:05:30 would be 330, which is a good right ascension in degrees."""
+    """As a number 0:05:30 would be 330, a valid right ascension in degrees."""
     assert loaded(tmp_path, HEAD % f"ra: {ra}, dec: -0:30:00").cluster.ra == pytest.approx(degrees, abs=1e-12)
     assert loaded(tmp_path, HEAD % f"ra: {ra}, dec: -0:30:00").cluster.dec == -0.5
 

@@ -13,7 +13,7 @@ from tilegc.schema import Bit
 
 @pytest.mark.parametrize("value", range(128))
 def test_inpainted_pixels(value):
-    """Objects on the sky, but not edges; missing data only where a star is the reason."""
+    """Masked objects are inpainted, edges are not, and missing data only if a star is the reason."""
     bits = {bit for bit in Bit if value & bit}
     objects = bits & {Bit.BRIGHT, Bit.EXTENDED, Bit.SPIKE, Bit.REGION, Bit.ARC}
     star = bits & {Bit.BRIGHT, Bit.SPIKE}

@@ -1,4 +1,4 @@
-"""The kernel sum against the direct one, over random fields and for single sources."""
+"""The kernel sum compared with the direct sum, for random fields and for single sources."""
 
 import math
 
@@ -32,7 +32,7 @@ def direct(counts, scale, alpha, softening):
 
 
 def hold(counts, *kernel):
-    """Hold the sum to the bounds of the design: 1e-3 at the worst pixel, 1e-4 rms."""
+    """Check the tolerances: 1e-3 at the worst pixel, 1e-4 rms."""
     error = kernel_sum(counts, *kernel) / direct(counts, *kernel) - 1
     worst, rms = np.abs(error).max(), math.sqrt((error**2).mean())
     print(f"{counts.shape}, {kernel}: worst {worst:.2e}, rms {rms:.2e}")
@@ -57,7 +57,7 @@ def test_random_fields(shape, scale, alpha, softening, seed):
 
 @pytest.mark.parametrize("seed", [1, 2, 3])
 def test_fields_of_many_lattices(seed):
-    """A crowd, a bright beacon far from it, and a few lonely sources, on 900 x 700 pixels."""
+    """A crowd, a distant bright concentration, and a few isolated sources, on 900 x 700 pixels."""
     draw = np.random.default_rng(seed)
     counts = np.zeros((900, 700))
     for y, x in np.clip(draw.normal((600, 200), 30, (60, 2)), 0, 699).astype(int):
@@ -119,7 +119,7 @@ def test_no_source_is_no_density():
 @given(st.integers(0, 2**32 - 1), st.integers(5, 90))
 @settings(max_examples=8, deadline=None)
 def test_any_tiling_has_the_same_bits(seed, size):
-    """Each tile sees the points within its reach alone, and its part of the coarse lattice."""
+    """Each tile sees only the points within its reach, and its part of the coarse lattice."""
     draw = np.random.default_rng(seed)
     shape = tuple(int(side) for side in draw.integers(300, 1200, 2))
     n = 60
@@ -139,7 +139,7 @@ def test_any_tiling_has_the_same_bits(seed, size):
 
 
 def test_the_reach_is_needed():
-    """Sources just within the reach do enter: a smaller one would lose them."""
+    """Sources just within the reach contribute, so that a smaller reach would lose them."""
     shape = (1200, 40)
     tables = kernel_tables(shape, *RECIPE)
     core = Box(600, 0, 632, 32)

@@ -1,4 +1,4 @@
-"""Density by the k-th neighbour against loops over all sources and pixels, and in any tiling."""
+"""Density from the k-th neighbour, compared with loops over all sources and pixels, in any tiling."""
 
 import numpy as np
 import pytest
@@ -10,7 +10,7 @@ from tilegc.geometry import Box, TileGrid
 
 
 def obvious(shape, good, y, x, weight, k, largest, py, px):
-    """Density at one pixel."""
+    """Density at one pixel, by brute force."""
     d2 = (y - py) ** 2 + (x - px) ** 2
     within = np.sort(d2[d2 <= largest**2])
     limit = within[k - 1] if within.size >= k else largest**2 + 1

@@ -5,9 +5,9 @@ import zlib
 
 import numpy as np
 import pytest
+import scipy
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from scipy import stats
 
 from tilegc.density.random import LARGEST_RATE, _exp_minus, draw_counts, draw_sources, poisson, uniform
 from tilegc.geometry import TileGrid
@@ -50,7 +50,7 @@ def test_uniform_is_uniform_and_uncorrelated_along_every_axis(axis):
     place = {"seed": 1, "stream": 7, "realisation": 3, "y": 100, "x": 200}
     n = 20_000
     u = np.array([uniform(*{**place, axis: value}.values()) for value in range(n)])
-    assert stats.kstest(u, "uniform").pvalue > 1e-3
+    assert scipy.stats.kstest(u, "uniform").pvalue > 1e-3
     for lag in (1, 2, 64, 256):
         assert abs(np.corrcoef(u[lag:], u[:-lag])[0, 1]) < 4 / math.sqrt(n)
 
@@ -59,8 +59,8 @@ def test_uniform_is_uniform_and_uncorrelated_along_every_axis(axis):
 @settings(max_examples=300, deadline=None)
 def test_poisson_inverts_the_cumulative_distribution(rate, u):
     k = poisson(rate, u)
-    assert stats.poisson.cdf(k, rate) >= u * (1 - 1e-12)
-    assert k == 0 or stats.poisson.cdf(k - 1, rate) < u + 1e-12
+    assert scipy.stats.poisson.cdf(k, rate) >= u * (1 - 1e-12)
+    assert k == 0 or scipy.stats.poisson.cdf(k - 1, rate) < u + 1e-12
 
 
 @given(st.one_of(st.floats(0, 2), st.floats(0, LARGEST_RATE)))
@@ -84,10 +84,10 @@ def test_draws_follow_poisson(rate):
     n = counts.size
     assert abs(counts.mean() - rate) < 4 * math.sqrt(rate / n)
     assert abs(counts.var() - rate) < 4 * math.sqrt((rate + 2 * rate**2) / n)
-    low, top = (int(stats.poisson.ppf(q, rate)) for q in (20 / n, 1 - 20 / n))
+    low, top = (int(scipy.stats.poisson.ppf(q, rate)) for q in (20 / n, 1 - 20 / n))
     observed = np.bincount(np.clip(counts, low, top) - low, minlength=top - low + 1)
-    chance = np.diff([0.0, *stats.poisson.cdf(np.arange(low, top), rate), 1.0])
-    assert stats.chisquare(observed, chance * n).pvalue > 1e-3
+    chance = np.diff([0.0, *scipy.stats.poisson.cdf(np.arange(low, top), rate), 1.0])
+    assert scipy.stats.chisquare(observed, chance * n).pvalue > 1e-3
 
 
 def test_realisations_seeds_and_fields_are_independent():

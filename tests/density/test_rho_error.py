@@ -1,4 +1,4 @@
-"""The error of rho against the scatter over an ensemble of skies, each detected and inpainted anew."""
+"""The error of rho compared with the scatter of an ensemble of skies, each detected and inpainted separately."""
 
 import numpy as np
 import pytest

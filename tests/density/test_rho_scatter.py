@@ -1,4 +1,4 @@
-"""The scatter of rho between realisations of the inpainting: its expectation, its tiles, its measure."""
+"""The scatter of rho between realisations of the inpainting: expectation, tiling, precision."""
 
 import numpy as np
 import pytest
@@ -29,7 +29,7 @@ def kernel(dy: np.ndarray, dx: np.ndarray) -> np.ndarray:
 
 
 def measured(table, number: int, box: Box | None = None) -> np.ndarray:
-    """What the stage does, on the blocks of a box."""
+    """Apply the rule of the stage to the blocks of a box."""
     shape = lattice_shape(SHAPE, BLOCK)
     tables = kernel_tables(shape, BLOCK * SCALE, ALPHA, SOFTENING, error=1e-2)
     row, column, realisation, count = block_points(table, number, shape[1])

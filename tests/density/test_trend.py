@@ -1,4 +1,4 @@
-"""The radial trend: exact sums over annuli, and holes in a steep profile filled with what was there."""
+"""The radial trend: exact sums over annuli, and holes in a steep profile filled with the original density."""
 
 import math
 
@@ -45,7 +45,7 @@ def on_lattices(values, box, lattices):
 
 
 def filled(counts, good, hidden, centre, steps):
-    """Return the density under the masks after some fits of the trend; `counts` may be expected ones."""
+    """Return the density under the masks after some fits of the trend; `counts` may be expected counts."""
     box, lattices, area = Box(0, 0, *counts.shape), widths(2.0 / SCALE), SCALE**2
     sources = Sources(*(on_lattices(v, box, lattices) for v in (good.astype(float), counts, counts)))
     y, x = np.nonzero(counts)
@@ -63,7 +63,8 @@ def filled(counts, good, hidden, centre, steps):
 
 @pytest.mark.parametrize("steps", [0, 2])
 def test_holes_of_5_arcsec_hold_what_was_there(steps):
-    """Expected counts in, so the mean over all Poisson skies out: 15 % in the core, 5 % from 20 arcsec on."""
+    """With expected counts as input the result is the mean over all Poisson skies: 15 % in the core, 5 % from 20
+    arcsec on."""
     xi, eta = fields()
     truth = surface_density(AnalyticMass().kappa(xi, eta))
     errors = {}

@@ -1,4 +1,4 @@
-"""The benchmark's measure of purity and completeness, by hand and by loops."""
+"""Purity and completeness as the benchmarks measure them, compared with loops and hand-made cases."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Null maps: sources cancel, noise stays; the local noise is that of the sky without sources."""
+"""Null maps: sources cancel, noise remains; the local noise is that of the sky without sources."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ COLOURS = np.array([0.6, 0.8, 0.95, 1.0])
 
 
 def scene(bands, n=3000, seed=1):
-    """Noise, a little less on the left, and sources of one colour that crowd in the middle; and the noise alone."""
+    """Noise, a little lower on the left, with sources of one colour concentrated in the middle; and the noise alone."""
     draw = np.random.default_rng(seed)
     y, x = np.indices(SHAPE)
     alone = draw.normal(0, 0.1 + 0.02 * x / SHAPE[1], (bands, *SHAPE))
@@ -106,7 +106,7 @@ def test_flipped_map_of_one_band(tmp_path):
 
 
 def test_what_bands_have_in_common_is_noise_too(tmp_path):
-    """A pattern common to all bands cancels in null maps; the local noise holds it all the same."""
+    """A pattern common to all bands cancels in null maps, but the local noise includes it."""
     draw = np.random.default_rng(5)
     common = draw.normal(0, 0.05, SHAPE)
     alone = draw.normal(0, 0.1, (4, *SHAPE)) + common

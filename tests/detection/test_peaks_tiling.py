@@ -1,4 +1,4 @@
-"""Peaks found in tiles and settled are those of the sequential rule over the whole image, exactly."""
+"""Peaks found in tiles and settled are exactly those of the sequential rule over the whole image."""
 
 import heapq
 import math
@@ -42,7 +42,7 @@ def scene(kind, shape, seed):
 
 
 def oracle(values, allowed, threshold, radius):
-    """One pixel after the other, from a heap: brightest first, then smaller y, then smaller x."""
+    """Process pixels from a heap: brightest first, then smaller y, then smaller x."""
     height, width = values.shape
     square = math.floor(radius**2)
     heap = [
@@ -61,7 +61,7 @@ def oracle(values, allowed, threshold, radius):
 
 
 def tiled(values, allowed, threshold, radius, size, halo):
-    """Classify every tile, then settle: the sorted peaks and how many pixels were left undecided."""
+    """Classify every tile, then settle; return the sorted peaks and the number of undecided pixels."""
     found = []
     for tile in TileGrid(values.shape, size).tiles(halo=halo):
         window = tile.window.slices

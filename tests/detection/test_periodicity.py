@@ -1,4 +1,4 @@
-"""The pattern statistic: a planted pattern is found where it begins, a field without one stays silent."""
+"""The pattern statistic finds a simulated pattern where it begins, and nothing in a field without one."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def binned(good):
 
 
 def clustered(draw, good, n):
-    """Sources that crowd round a centre, on good pixels alone."""
+    """Sources concentrated around a centre, on good pixels only."""
     y = np.rint(draw.normal(330, 190, 6 * n)).astype(int)
     x = np.rint(draw.normal(260, 170, 6 * n)).astype(int)
     inside = (y >= 0) & (y < SHAPE[0]) & (x >= 0) & (x < SHAPE[1])

@@ -42,7 +42,7 @@ def noise_of(values, good, away, peaks, draws=6, floor=FLOOR):
 
 
 def peaks_at(noise, y, x, rank):
-    """Return peaks of this signal-to-noise, as a survey lists them."""
+    """Return peaks of this signal-to-noise, in the form that a survey returns."""
     y, x, rank = np.asarray(y), np.asarray(x), np.asarray(rank, np.float32)
     level = noise.at(y, x)
     return {
@@ -105,7 +105,7 @@ def test_sources_leave_less_room_for_noise():
 
 
 def test_zones_have_their_own_counts():
-    """Two cells twice as noisy as the four others: each zone is judged by its own null peaks."""
+    """Two cells are twice as noisy as the four others: each zone uses its own null peaks."""
     values = [[1.0, 1.0, 2.0], [1.0, 1.0, 2.0]]
     peaks = np.zeros((2, 3, len(SLICES)), int)
     peaks[:, :2, 0], peaks[:, 2, 0] = 6, 60
@@ -122,7 +122,7 @@ def test_zones_have_their_own_counts():
 
 
 def test_a_zone_without_empty_sky_takes_the_rate_of_the_field():
-    """The shallow class has 100 pixels of empty sky, with two peaks too many, and must not be judged by these."""
+    """The shallow zone has 100 pixels of empty sky with two excess peaks, which must not determine its purity."""
     noise = noise_of([[1.0]], 0, 0, np.zeros((1, 1, len(SLICES)), int))
     good, away = np.array([[[0, 30_000, 10_000]]]), np.array([[[0, 20_000, 100]]])
     peaks = np.zeros((1, 1, 3, len(SLICES)), int)
@@ -181,14 +181,14 @@ def test_the_chosen_limit_is_the_lowest_that_is_pure_enough(onset):
 
 
 def gaussian_counts(level):
-    """Return noisy peaks a slice, as a Gaussian field makes them: `level` above S/N 3."""
+    """Return the number of noise peaks per slice for a Gaussian field with `level` peaks above S/N 3."""
     above = level * np.exp(-0.5 * (np.append(np.array(SLICES), np.inf) ** 2 - 9.0))
     return above[:-1] - above[1:]
 
 
 @pytest.mark.parametrize(("level", "real"), [(500.0, 2000), (60.0, 40), (5000.0, 300)])
 def test_the_limit_of_a_zone_is_where_its_catalogue_is_pure_enough(level, real):
-    """Sources and Gaussian noise whose numbers are known: the limit is the one that the truth would give."""
+    """With known numbers of sources and Gaussian noise peaks, the limit is the one that the truth gives."""
     draw = np.random.default_rng(8)
     sources = 3.5 + draw.exponential(6.0, real)
     n_noise = gaussian_counts(level)
@@ -239,7 +239,7 @@ def test_few_counts_follow_the_tail_of_a_gaussian():
 
 
 def test_fields_are_compared_where_both_are_complete():
-    """Against local noise the limit is that of the noisier field's area but for its noisiest twentieth."""
+    """With local noise the limit is that of the noisier field, except for its noisiest twentieth."""
     peaks = np.zeros((1, 40, len(SLICES)), int)
     values = np.full((1, 40), 1.0)
     values[0, -1] = 3.0

@@ -78,7 +78,7 @@ def test_shapes_belong_to_pixels_not_to_tiles(size, seed):
 
 
 def test_the_verdict():
-    """Concentration is judged alike at any signal-to-noise, roundness by the noise."""
+    """Concentration is judged in the same way at any signal-to-noise, roundness relative to the noise."""
     assert 4 * TABLES.line_noise / 5 > 0.5
     columns = {
         "field": np.array(["f"] * 7, object),
@@ -92,7 +92,7 @@ def test_the_verdict():
 
 
 def maxima_plainly(values):
-    """Whether no neighbour is higher, and no earlier one as high."""
+    """Whether no neighbour is higher, and no earlier one equally high."""
     height, width = values.shape
     found = np.zeros(values.shape, bool)
     for y, x in zip(*np.nonzero(np.isfinite(values)), strict=True):
@@ -136,7 +136,7 @@ def test_local_maxima_and_blanking_in_any_tiling(seed, tile, radius):
 
 
 def stars_plainly(light):
-    """Every pixel, one by one."""
+    """Check every pixel, one by one."""
     found = []
     for y in range(STAMP, light.shape[0] - STAMP):
         for x in range(STAMP, light.shape[1] - STAMP):

@@ -1,4 +1,4 @@
-"""What the surroundings of sources do to them: false ones at the rims of masks, and confusion between sources."""
+"""The effect of surroundings on sources: false sources at the rims of masks, and confusion between sources."""
 
 from __future__ import annotations
 

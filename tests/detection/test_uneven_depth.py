@@ -1,4 +1,4 @@
-"""Noise that steps by 3 across a slanted line: limits follow it, whatever the file says of its noise."""
+"""Noise that steps by a factor of 3 along a slanted line: limits follow it, whatever the file says about its noise."""
 
 from __future__ import annotations
 
@@ -98,7 +98,7 @@ def constant(images, factor=1.0):
 
 
 def judged(selection, noise, sigma, places, mask):
-    """Check that noise follows the pixels' and that nothing but the planted sources is in the catalogue."""
+    """Check that the noise follows that of the pixels, and that the catalogue contains only the planted sources."""
     good = mask == 0
     y, x = np.indices(SHAPE)
     away = np.abs(x + 0.25 * y - 340)
@@ -141,7 +141,7 @@ def test_noise_follows_errors_or_weights(case, tmp_path):
 
 
 def test_weights_of_one_band_only(tmp_path):
-    """The other band's noise is taken as even, so the step is seen in half of the variance."""
+    """The noise of the other band is taken as uniform, so the step appears in half of the variance."""
     sci, sigma, _ = field()
     _, noise, mask, filtering = detected(tmp_path, sci, wht={"F115W": (sigma[0] ** -2.0).astype(np.float32)})
     assert [one.kind for one in filtering.pixels] == ["wht", "flat"]
@@ -173,7 +173,7 @@ def test_tiles_have_no_part_in_it(tmp_path):
 
 
 def test_zeros_without_weights_are_as_good_as_nan(tmp_path):
-    """A border of zeros makes neither sources nor good area."""
+    """A border of zeros produces neither sources nor good area."""
     sci, _, _ = field(4)
     catalogues = []
     for value in (0.0, np.nan):

@@ -1,4 +1,4 @@
-"""The serial driver, the books, the length of runs, passes and progress."""
+"""The serial driver, its bookkeeping, groups of tiles, passes and progress."""
 
 import dataclasses
 import errno
@@ -26,7 +26,7 @@ from tilegc.schema import ARRAYS
 
 @dataclass
 class MemoryLedger:
-    """The simplest ledger there can be."""
+    """The simplest possible ledger."""
 
     marks: dict[str, list[list[str]]] = field(default_factory=dict)
     kept: dict[str, list[Any]] = field(default_factory=dict)
@@ -203,7 +203,7 @@ def test_run_length():
 
 @dataclass
 class Recorder:
-    """A progress that remembers."""
+    """A progress display that records what it is told."""
 
     said: list[tuple[Any, ...]] = field(default_factory=list)
 

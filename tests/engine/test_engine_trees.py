@@ -52,7 +52,7 @@ class MemoryLedger:
 
 
 def join(a, b):
-    """A small sorted table and an integer count: what real partials are made of."""
+    """Merge two partials: a small sorted table and an integer count, like real ones."""
     return [sorted(a[0] + b[0]), a[1] + b[1]]
 
 
@@ -190,7 +190,7 @@ def counted_tasks(monkeypatch):
 
 
 def test_few_tasks_and_only_the_last_partial_in_the_driver(client, monkeypatch):
-    """A thousand units: runs of them, one tree, one result fetched."""
+    """A thousand units are grouped into tasks and merged in one tree; only one result is fetched."""
     submitted = counted_tasks(monkeypatch)
     fetched = []
     result = Future.result
@@ -248,7 +248,7 @@ def test_gathering_joins_nothing_on_the_workers(client, monkeypatch):
 
 @pytest.mark.timeout(300)
 def test_results_that_leave_with_the_last_worker(monkeypatch):
-    """They had ended and were waiting to be taken: who waits for them looks whether anybody can still give them."""
+    """They were finished but not yet fetched: the driver checks whether any worker can still deliver them."""
     monkeypatch.setattr(futures, "POLL_SECONDS", 0.2)
     taken = []
     with (
@@ -291,14 +291,14 @@ def _itself(_common, payload):
 
 def test_what_is_gathered_is_not_kept_with_marks():
     for engine in (SerialEngine(), DaskEngine(None)):
-        with pytest.raises(ValueError, match="gathered, or kept"):
+        with pytest.raises(ValueError, match="both gathered and kept"):
             engine.run("p", number, [], gather=print, ledger=MemoryLedger())
 
 
 @given(plan=unit_plans, length=st.sampled_from([None, 1, 2, 7, 100]))
 @settings(max_examples=10, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 def test_joined_and_gathered_is_every_unit_once(client, plan, length):
-    """Also where units fail and are tried again."""
+    """This also holds if units fail and are repeated."""
     oracle = [index for index, row in enumerate(plan) if row[2]]
     for engine in (DaskEngine(client), SerialEngine()):
         units, common = make(plan)

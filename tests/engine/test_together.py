@@ -1,4 +1,4 @@
-"""Calls side by side: what each is given, and what comes back."""
+"""Calls in parallel: their arguments and their results."""
 
 import pickle
 

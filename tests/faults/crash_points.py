@@ -39,7 +39,7 @@ _PATHS = {"os.rename": 1, "os.remove": 0, "os.rmdir": 0, "os.mkdir": 0, "os.link
 
 
 class _Watch:
-    """Counts the file events below a folder, and has one of them go wrong."""
+    """Counts the file events below a directory, and makes one of them fail."""
 
     def __init__(self) -> None:
         self.root: str | None = None
@@ -88,7 +88,7 @@ def _fsync(handle: Any, ordinary: Callable[[Any], None] = os.fsync) -> None:
 
 @dataclass(frozen=True)
 class Verdict:
-    """What came of one fault."""
+    """The result of one fault."""
 
     fault: str
     event: str
@@ -143,7 +143,7 @@ def events_of(run_file: Path, folder: Path, scratch: Path) -> list[str]:
 
 
 def run_with(fault: str, at: int, event: str, run_file: Path, undisturbed: Path, scratch: Path) -> Verdict:
-    """Have one event go wrong, then resume; compare with the undisturbed run."""
+    """Make one event fail, then resume, and compare with the undisturbed run."""
     folder, said = scratch / "disturbed", scratch / "said.txt"
 
     def disturbed() -> int:
@@ -181,7 +181,7 @@ def write_inputs(folder: Path) -> Path:
 
 
 def main() -> int:
-    """Try faults and print what came of them."""
+    """Try faults and print the results."""
     parser = argparse.ArgumentParser(description="Faults at every file event of a small run.")
     parser.add_argument("--sample", type=int, help="so many of all faults; default: all")
     parser.add_argument("--seed", type=int, default=1)

@@ -1,4 +1,4 @@
-"""Killed, without space, with a failing disk: at any file event of a run, `--resume` gives the same bytes."""
+"""A run that is killed, or whose disk is full or failing, at any file event gives the same bytes after `--resume`."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Pixels out of files and the sum of the bands, each in one way through the pixels, against NumPy."""
+"""Pixels from files and the sum of the bands, each computed in one pass through the pixels, compared with NumPy."""
 
 import numpy as np
 import pytest

@@ -1,4 +1,4 @@
-"""The filter gives a pixel the same bits in every window that holds its neighbourhood."""
+"""The filter gives a pixel the same bits in every window that contains its neighbourhood."""
 
 import hashlib
 import os

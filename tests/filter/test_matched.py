@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+import scipy
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.ndimage import correlate
-from scipy.signal import convolve2d
 
 from tilegc.filter.matched import decompose, matched, matched_difference, octant_mean
 from tilegc.geometry import TileGrid
@@ -53,7 +53,7 @@ def test_it_is_a_normalised_convolution(holes):
 def test_products_are_the_psf_less_itself_smoothed():
     core = octant_mean(PSF.image[15:26, 15:26])
     taps = np.array([*gaussian_taps(3.0)[:0:-1], *gaussian_taps(3.0)])
-    smoothed = convolve2d(core, np.outer(taps, taps))
+    smoothed = scipy.signal.convolve2d(core, np.outer(taps, taps))
     wide = np.zeros((2 * KERNELS.wide.radius + 1,) * 2)
     cut = (smoothed.shape[0] - wide.shape[0]) // 2
     assert cut >= 0

@@ -1,4 +1,4 @@
-"""The limits of extended light in terms of noise: measured in cells, against whole images the slow way."""
+"""The limits for extended objects in units of the noise: measured in cells, compared with whole images."""
 
 from __future__ import annotations
 

@@ -1,4 +1,5 @@
-"""The noise expected of the filtered map: against the slow sum over the effective kernel, and against noise itself."""
+"""The expected noise of the filtered map, compared with the slow sum over the effective kernel and with simulated
+noise."""
 
 from __future__ import annotations
 

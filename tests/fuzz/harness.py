@@ -48,11 +48,11 @@ class Verdict:
 
 
 class _TooSlow(BaseException):
-    """Nothing may catch it."""
+    """An exception that nothing may catch."""
 
 
 def judged(outcome: Outcome, seconds: float, memory: float) -> str | None:
-    """Return what is wrong with how a case ended; None: nothing."""
+    """Return what is wrong with the outcome of a case, or None."""
     lines = outcome.err.splitlines()
     if outcome.code not in {0, 2}:
         return f"exit {outcome.code}"
@@ -163,7 +163,7 @@ def _forget_peak() -> None:
 
 
 def main() -> int:
-    """Run many cases and print what did not end as it should."""
+    """Run many cases and print those with a wrong outcome."""
     parser = argparse.ArgumentParser(description="Damaged inputs through the command line.")
     parser.add_argument("--cases", type=int, default=20_000, help="cases in this process")
     parser.add_argument("--processes", type=int, default=500, help="cases as processes of their own")

@@ -42,7 +42,7 @@ def test_every_kind_of_damage_occurs(originals, tmp_path):
 
 @pytest.mark.slow
 def test_damaged_inputs_as_processes(originals, tmp_path):
-    """Whole processes, as a user starts them: nothing of the interpreter or of C libraries reaches the terminal."""
+    """Whole processes, as a user starts them: no output of the interpreter or of C libraries reaches the terminal."""
     found = [as_process(seed, originals, tmp_path) for seed in range(50)]
     assert [one for one in found if one.fault is not None] == []
 

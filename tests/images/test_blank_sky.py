@@ -1,4 +1,4 @@
-"""Noise off the light: against noise of known correlation, and against the slow way."""
+"""Noise in blank sky, compared with noise of known correlation and with brute force."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Bright sources of a window: places, light and shapes against those that were put in."""
+"""Bright sources of a window: positions, fluxes and shapes compared with those of the simulation."""
 
 from __future__ import annotations
 

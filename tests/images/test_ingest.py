@@ -1,4 +1,4 @@
-"""Ingest: whatever the files are like, in whatever order it is done, the store holds the same."""
+"""Ingest: the store has the same content for all kinds of files and in any order of work."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Negative weights and errors of zero: counted, placed, judged by their share."""
+"""Negative weights and errors of zero are counted, located and judged by their fraction."""
 
 from __future__ import annotations
 

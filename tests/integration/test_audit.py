@@ -1,4 +1,4 @@
-"""`tilegc audit`: each line says ok where all is well, and what is wrong where it is; the real images' known values."""
+"""`tilegc audit`: each line says ok if all is well and what is wrong otherwise; known values of real images."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ def header(scale: float = 0.03) -> fits.Header:
 
 
 def bands() -> dict[str, dict[str, np.ndarray]]:
-    """Points of every brightness well apart, drizzled noise, and its errors and weights."""
+    """Isolated points of every brightness in drizzled noise, with errors and weights."""
     draw = np.random.default_rng(4)
     y, x = (
         values.ravel()
@@ -165,7 +165,7 @@ def hot_pixels(planes, _cards):
 
 
 def eaten(planes, _cards):
-    """Cores of the bright ones are cut, as outlier rejection does; the weights know nothing of it."""
+    """Cores of bright points are removed, as by outlier rejection; the weights do not show it."""
     image = planes["F090W"]["SCI"]
     peaks = (image == ndimage.maximum_filter(image, 9)) & (image > 6)
     image[ndimage.maximum_filter(peaks, 3)] *= 0.4
@@ -229,7 +229,7 @@ def negative_weights(planes, _cards):
 @pytest.mark.parametrize(
     ("fault", "band", "share", "words"),
     [
-        (no_errors, "F090W", 1.0, "error of zero at 100 % of the pixels"),
+        (no_errors, "F090W", 1.0, "error of zero at 100 % of the sampled pixels"),
         (negative_weights, "F150W", 0.25, "in rows 0 to 255 and columns 0 to 255"),
     ],
 )
@@ -280,7 +280,7 @@ def test_sources_are_not_noise(tmp_path):
     for band in BANDS:
         assert found["err", band].value == pytest.approx(1, abs=0.04)
         assert found["correlation", band].value == pytest.approx(1.33, abs=0.12)
-        assert "crowded cells left out: 2" in found["err", band].finding
+        assert "crowded cells excluded: 2" in found["err", band].finding
     found = audited(whole, lambda planes, _: crowd(planes, slice(None)))
     for band in BANDS:
         for check in ("err", "correlation"):
@@ -344,7 +344,7 @@ def test_scale(scale, verdict, tmp_path):
     ],
 )
 def test_scale_of_calibrated(scale, verdict, asked, remedy, tmp_path):
-    """Its filter is made of the PSF: nothing is said of widths that it does not use."""
+    """Its filter is made from the PSF, so the audit does not mention widths that are not used."""
     found = audited(tmp_path, scale=scale, recipe="calibrated", detect=asked)
     line = found["scale", ""]
     assert line.verdict == verdict

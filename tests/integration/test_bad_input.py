@@ -1,4 +1,5 @@
-"""Bad input gets its line: what is wrong, where, what to do; exit code 2, and nothing is left behind."""
+"""Bad input gives one line that says what is wrong, where, and what to do; the exit code is 2, and nothing is left
+behind."""
 
 from __future__ import annotations
 
@@ -28,7 +29,7 @@ def good(tmp_path_factory):
 
 @pytest.fixture
 def inputs(good, tmp_path):
-    """A folder of good inputs to spoil."""
+    """A directory of valid inputs to be damaged."""
     folder = tmp_path / "inputs"
     shutil.copytree(good, folder)
     return folder
@@ -138,7 +139,7 @@ FILES = {
     ),
     "a region that encloses nothing": (
         lambda f: (f / "arc.reg").write_text('fk5\ncircle(nan,-30,3")\n'),
-        r"arc\.reg.*encloses nothing",
+        r"arc\.reg.*encloses no area",
     ),
     "a point for a region": (
         lambda f: (f / "arc.reg").write_text("image\npoint(9,9)\n"),
@@ -146,7 +147,7 @@ FILES = {
     ),
     "a region file of labels": (
         lambda f: (f / "arc.reg").write_text("image\n# text(9,9) text={arc}\n"),
-        r"arc\.reg.*annotations alone",
+        r"arc\.reg.*only annotations",
     ),
     "an empty region file": (lambda f: (f / "arc.reg").write_text(""), r"arc\.reg.*region"),
     "no mask image": (lambda f: (f / "patch.fits").unlink(), r"patch\.fits.*no such"),
@@ -233,7 +234,7 @@ KEYS = {
     ),
     "boxes of too many cells": (
         {"relation.box": 300, "relation.max_radius": 300, "comparison.pixel": 0.02},
-        r"relation\.box: out to whole boxes of 300 arcsec.*cells.*smaller boxes",
+        r"relation\.box: extended to whole boxes of 300 arcsec.*cells.*smaller boxes",
     ),
     "scaling not declared": (
         {"convergence": {"path": "kappa.fits"}},
@@ -314,7 +315,7 @@ def free_port() -> int:
 
 
 def test_output_folders(inputs):
-    """A foreign folder, a file, a place that cannot be created: refused with every flag, and left as they are."""
+    """A foreign directory, a file, a path that cannot be created: refused with every option, and not changed."""
     foreign = inputs.parent / "foreign"
     foreign.mkdir()
     (foreign / "thesis.tex").write_text("years of work")

@@ -1,4 +1,4 @@
-"""Inputs that change while a run reads them end it: products are never made of two versions of a file."""
+"""Inputs that change while a run reads them end the run: products are never made from two versions of a file."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ pytestmark = pytest.mark.usefixtures("no_report")
 
 
 def rewritten(path):
-    """Give a file another pixel; size and time of modification stay as they were."""
+    """Change a pixel of a file, but not its size and modification time."""
     about = path.stat()
     with fits.open(path, mode="update") as hdus:
         hdus[1].data[50, 50] += 1
@@ -29,7 +29,7 @@ def rewritten(path):
 
 
 def replaced(path):
-    """Put another file into its place, of the same size and time of modification."""
+    """Replace a file by another of the same size and modification time."""
     beside = path.with_name("other.fits")
     shutil.copy2(path, beside)
     rewritten(beside)
@@ -38,7 +38,7 @@ def replaced(path):
 
 
 class At:
-    """A progress that does something once, when a pass begins."""
+    """A progress display that does something once, when a pass begins."""
 
     def __init__(self, name, act):
         self.name, self.act = name, act
@@ -73,7 +73,7 @@ def test_a_mosaic_that_changes_before_it_is_read_again(change, workers, tmp_path
 
 @pytest.mark.parametrize("name", ["kappa.fits", "b_f150w_i2d.fits"])
 def test_an_input_that_changes_after_its_last_reading(name, tmp_path, monkeypatch):
-    """Nothing opens it any more: the digests at the end tell."""
+    """No pass opens it again, but its digest at the end differs."""
     run_file = mock.write_inputs(tmp_path / "in")
     path = tmp_path / "in" / name
     ordinary = report_phase.write_report

@@ -1,4 +1,4 @@
-"""The commands as a user types them: what they print, what they leave, how they end."""
+"""The commands as a user types them: what they print, write and return."""
 
 from __future__ import annotations
 
@@ -98,7 +98,7 @@ def test_without_a_command_it_helps():
 
 @pytest.mark.parametrize("arguments", [["--help"], ["run", "--help"], ["study"], ["--version"]])
 def test_start_up_imports_no_library(arguments):
-    """What takes most of a second to import waits until a command needs it."""
+    """Imports that take most of a second wait until a command needs them."""
     heavy = (
         "dask",
         "distributed",
@@ -153,7 +153,7 @@ def test_the_chain_imports_neither_statistics_nor_signal_of_scipy():
 
 
 def test_in_a_shell():
-    """The module runs; without a terminal nothing is coloured; start-up does not import the world."""
+    """The module runs; without a terminal there are no colours; start-up imports little."""
     done = subprocess.run(
         [sys.executable, "-X", "importtime", "-m", "tilegc", "--version"],
         capture_output=True,
@@ -336,7 +336,7 @@ def test_a_bug_is_one_line_too(run_file, tmp_path, monkeypatch):
 
 
 def test_simulate(tmp_path):
-    """What `simulate` writes is planned without a word, and is the same again."""
+    """The output of `simulate` can be planned without complaint, and is reproducible."""
     found = tilegc("simulate", tmp_path / "sim", "--preset", "tiny", "--size", "64,48", "--seed", 3)
     assert found.code == 0, found
     run_file = tmp_path / "sim" / "run.yaml"

@@ -1,4 +1,4 @@
-"""Workers in processes of their own: what they are given, how they die, how a user's terminal looks after."""
+"""Workers in their own processes: what they receive, how they die, and what the user sees on the terminal."""
 
 import contextlib
 import json
@@ -106,7 +106,7 @@ def test_bad_input_on_a_worker_comes_back_as_itself(client, tmp_path):
 
 @pytest.mark.parametrize("workers", [1, 2])
 def test_a_killed_worker_is_survived(tmp_path, workers):
-    """With one worker everything it held, common data and partials, must be had again."""
+    """With only one worker, everything that it held (common data and partial results) must be recreated."""
     ledger = Ledger(tmp_path / "ledger", "f")
     with connect(workers=workers) as client:
         engine = DaskEngine(client)
@@ -177,7 +177,8 @@ def test_an_address_without_a_scheme_is_one_of_tls_where_certificates_are_given(
 
 @pytest.mark.parametrize("greeting", [b"HTTP/1.1 400 Bad Request\r\n\r\n", b""])
 def test_what_is_no_scheduler_is_said_to_be_none(greeting, monkeypatch):
-    """A dashboard's port says nothing, or speaks HTTP: its first eight bytes are no length that anybody has."""
+    """The port of a dashboard is silent, or answers in HTTP, whose first eight bytes are not a plausible message
+    length."""
     monkeypatch.setattr("tilegc.cluster.address.GREETING_SECONDS", 1.0)
     calls = []
     with socket.create_server(("127.0.0.1", 0)) as server:
@@ -356,7 +357,7 @@ def test_a_scheduler_that_runs_already_gives_the_same_and_its_loss_is_one_line(s
         assert engine.run("p", number, UNITS, combine=add) == 1770
 
         class KillsTheScheduler:
-            """A progress that ends the scheduler when the work is under way."""
+            """A progress display that kills the scheduler during the work."""
 
             def start(self, name, total_pixels, total_units):
                 self.left = 20

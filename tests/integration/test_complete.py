@@ -6,11 +6,13 @@ import json
 import shutil
 from pathlib import Path
 
+import numpy as np
 import pytest
+from astropy.io import fits
 
 from tests.support import mock
 from tests.support.command import listing, tilegc
-from tilegc import completing, running
+from tilegc import completing, open_run, running
 from tilegc.engine.serial import SerialEngine
 from tilegc.errors import ConfigError, RunFolderError
 from tilegc.run_folder import PRODUCTS, verify
@@ -22,7 +24,7 @@ FEW, MANY = 150, 260
 
 
 class Power(BaseException):
-    """The plug is pulled: nothing may catch it."""
+    """An exception that nothing may catch, like a power failure."""
 
 
 def run_file(folder: Path, stars: int) -> Path:
@@ -118,6 +120,25 @@ def test_the_same_bytes_as_with_as_many_stars_from_the_start(finished, few, many
     assert 0 < sum(numbers) <= last - max(first)
     assert tilegc("complete", finished, "--stars", MANY).code == 0  # nothing to add
     assert products(finished) == products(many)
+
+
+def test_the_products_of_stars_belong_to_the_run(many):
+    """Maps, depths and the luminosity function are listed, described and read."""
+    run = open_run(many)
+    summary = run.summary["luminosity"]
+    assert summary["band"] == "F150W"
+    assert (summary["reason"] is None) == (summary["turnover"] is not None) == (len(run.luminosity) > 0)
+    assert len(run.artificial) > 2 * MANY * 0.7
+    assert set(run.completeness["band"]) >= {"detection", *mock.BANDS}
+    for name in ("p_recovery", "p_point", "p_gc", "p_gc_colour"):
+        values = np.asarray(run.catalogue[name])
+        known = values[np.isfinite(values)]
+        assert ((known >= 0) & (known <= 1)).all(), name
+    for name in run.fields:
+        with fits.open(run.map_path(name, "completeness")) as images:
+            assert [image.name for image in images] == ["COMPLETENESS", "ERROR"]
+            shape = tuple(-(-side // 16) for side in mock.SHAPES[name])
+            assert images[0].data.shape == images[1].data.shape == shape
 
 
 @pytest.mark.parametrize("case", ["fewer", "too many", "damaged", "unfinished", "no stars", "no run"])

@@ -1,4 +1,4 @@
-"""Canary secrets in URLs, environment and ~/.aws never come out of a run, neither in its folder nor on the terminal."""
+"""Secrets in URLs, the environment and ~/.aws appear neither in the run directory nor on the terminal."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ LOGIN = f"canary:{PASSWORD}"
 
 
 class Handler(http.server.BaseHTTPRequestHandler):
-    """Serves a folder in ranges to those who know password and signature."""
+    """Serves a directory in ranges to clients that know password and signature."""
 
     folder = Path()
     asked = 0
@@ -137,7 +137,7 @@ BUCKET = f"s3://{LOGIN}@bucket"
     ],
 )
 def test_a_bucket_takes_no_password(words, tmp_path):
-    """Its client would repeat it in an error message as the name of a bucket."""
+    """The client would repeat it in error messages as the name of the bucket."""
     run_file = tmp_path / "run.yaml"
     run_file.write_text(f"recipe: calibrated\nfields: [{{name: a, store: '{BUCKET}/a.zarr'}}]\n")
     found = tilegc(*(word.format(run=run_file) for word in words))

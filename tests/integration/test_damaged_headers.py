@@ -1,4 +1,4 @@
-"""Damaged cards in every kind of FITS input: nothing, or one line, on the terminal, and no library's remark."""
+"""Damaged cards in every kind of FITS input give no output or one line, and never a message of a library."""
 
 from __future__ import annotations
 
@@ -53,7 +53,7 @@ def test_the_files_are_good_before_they_are_damaged(inputs):
 
 
 def short(outcome) -> None:
-    """Assert that a command ended as it should: done, or refused in one line."""
+    """Assert that a command ended as it should: with success, or with one line."""
     assert outcome.code in {0, 2}, outcome
     lines = outcome.err.splitlines()
     assert len(lines) == (1 if outcome.code else 0), outcome.err

@@ -1,4 +1,4 @@
-"""Everything under deploy/ that can be held against its own schema: manifests, image, compose file."""
+"""Everything in deploy/ that can be checked against a schema: manifests, image, compose file."""
 
 from __future__ import annotations
 
@@ -255,7 +255,7 @@ def test_pods_reach_only_what_a_run_needs() -> None:
 
 
 def test_programs_are_named_in_full() -> None:
-    """The operator's defaults call dask-scheduler and dask-worker, which distributed no longer installs."""
+    """The defaults of the operator call dask-scheduler and dask-worker, which distributed no longer installs."""
     for name, pod in all_pods():
         for container in pod["containers"]:
             assert "command" not in container, (

@@ -1,4 +1,4 @@
-"""`tilegc detect`: up to the catalogue, and on from there to the bytes of one run."""
+"""`tilegc detect` stops after the catalogue, and a run resumed from there has the bytes of a single run."""
 
 from __future__ import annotations
 
@@ -9,10 +9,12 @@ from tests.support import mock
 from tests.support.command import tilegc as command
 from tilegc.errors import RunFolderError
 
+pytestmark = pytest.mark.usefixtures("no_report")
+
 
 @pytest.fixture(scope="module")
 def run_file(tmp_path_factory):
-    return mock.write_inputs(tmp_path_factory.mktemp("detect"), recipe="calibrated")
+    return mock.write_inputs(tmp_path_factory.mktemp("detect"), **mock.CALIBRATED)
 
 
 def test_the_catalogue_is_that_of_a_whole_run_and_resume_continues_to_it(run_file, tmp_path):
@@ -21,11 +23,12 @@ def test_the_catalogue_is_that_of_a_whole_run_and_resume_continues_to_it(run_fil
     assert done.code == 0, done.err
     for name in whole.fields:
         assert f"{list(whole.catalogue['field']).count(name)} sources" in done.out
+    assert mock.logged_passes(tmp_path / "run") == mock.planned_passes(run_file, until="catalogue")
     present = {path.name for path in (tmp_path / "run").iterdir()}
     assert present >= {"catalogue.parquet", "candidates.parquet", "catalogue.ecsv", "maps", "store"}
     assert not present & {"summary.json", "report.html", "relation.ecsv", "profile.ecsv", "inpainted.parquet"}
     maps = {path.name.rpartition("_")[2] for path in (tmp_path / "run" / "maps").iterdir()}
-    assert maps == {"detection.fits", "mask.fits"}
+    assert maps == {"completeness.fits", "detection.fits", "mask.fits"}
     for name in ("catalogue.parquet", "candidates.parquet", "catalogue.ecsv"):
         assert (tmp_path / "run" / name).read_bytes() == (whole.path / name).read_bytes()
     status = command("status", tmp_path / "run")

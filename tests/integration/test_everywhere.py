@@ -27,7 +27,7 @@ from tests.integration.test_network import (
     start_driver,
     wait_for_filter,
 )
-from tests.integration.test_object_store import BUCKET, KEY, SECRET, get_session, moto, s3fs
+from tests.integration.test_object_store import BUCKET, KEY, SECRET, forget, make_bucket, moto
 from tests.support import mock
 from tests.support import slurm as slurms
 from tests.support.certificates import authority
@@ -136,8 +136,8 @@ def test_object_store(run_file, alone, tmp_path, monkeypatch):
     with moto() as port:
         for name, value in {**settings, "AWS_ENDPOINT_URL": f"http://127.0.0.1:{port}"}.items():
             monkeypatch.setenv(name, value)
-        s3fs.S3FileSystem.clear_instance_cache()
-        get_session().create_client("s3").create_bucket(Bucket=BUCKET)
+        forget()
+        make_bucket()
         for path in run_file.parent.iterdir():
             if path.is_file():
                 place(f"s3://{BUCKET}/in/{path.name}").write_bytes(path.read_bytes())
@@ -145,12 +145,12 @@ def test_object_store(run_file, alone, tmp_path, monkeypatch):
         for name in files_below(place(f"s3://{BUCKET}/run")):
             (tmp_path / "run" / name).parent.mkdir(parents=True, exist_ok=True)
             (tmp_path / "run" / name).write_bytes(place(f"s3://{BUCKET}/run/{name}").read_bytes())
-        s3fs.S3FileSystem.clear_instance_cache()
+        forget()
     mock.assert_same(told("s3://, two local workers", tmp_path / "run"), alone)
 
 
 def test_namespaces(run_file, alone, tmp_path, network):  # noqa: F811
-    """A machine of the scheduler and two of workers; one worker's link is down for 3 s."""
+    """A machine for the scheduler and two for workers; the link of one worker is down for 3 s."""
     with processes() as start:
         start_cluster(start, network, tmp_path)
         driver = start_driver(start, network, run_file, tmp_path)

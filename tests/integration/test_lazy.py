@@ -55,7 +55,7 @@ def test_detection_map_of_a_runs_own_datasets(run):
 
 
 def test_the_calibrated_filter_is_refused_in_one_line():
-    """Silently, it would be the paper's map under another recipe's name."""
+    """Otherwise the result would silently be the map of the paper under the name of another recipe."""
     calibrated = resolve(
         {
             "recipe": "calibrated",
@@ -141,7 +141,7 @@ def test_from_pixels_to_candidates_without_a_stop(run):
 @pytest.mark.parametrize("halo", [0, 1, 5, 16])
 @pytest.mark.parametrize("kind", ["noise", "ties", "ramp"])
 def test_peaks_do_not_depend_on_the_halo(kind, halo):
-    """Nor on what no block can decide: a ramp, and ties over the whole map."""
+    """This includes peaks that no block can decide: a ramp, and ties over the whole map."""
     draw = np.random.default_rng(5)
     values = draw.normal(0, 1, (60, 52)).astype(np.float32)
     if kind == "ties":

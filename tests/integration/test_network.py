@@ -1,4 +1,4 @@
-"""Scheduler and workers elsewhere: TLS, links that fail, disks that are not shared."""
+"""Scheduler and workers on other machines: TLS, failing links, disks that are not shared."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ def files(folder):
 
 @contextlib.contextmanager
 def processes():
-    """Start programs, each in a group of its own; end them all."""
+    """Start programs, each in its own process group, and end them all."""
     started = []
 
     def start(*command, log, **environment):
@@ -133,7 +133,7 @@ def test_tls_gives_the_same_bytes_and_refuses_strangers(tmp_path, capfd):
 
 
 def test_a_worker_that_does_not_see_the_folder_is_named(tmp_path):
-    """Its file system is another one under the same paths: a mount namespace of its own."""
+    """It has another file system under the same paths, in a separate mount namespace."""
     if os.geteuid() != 0 or shutil.which("unshare") is None:
         pytest.skip("needs root and unshare")
     run_file = mock.write_inputs(tmp_path / "in")
@@ -188,7 +188,7 @@ def ip(*arguments):
 
 @pytest.fixture
 def network():
-    """Three machines on one switch: a scheduler's and two workers'."""
+    """Three machines on one switch: one for the scheduler and two for workers."""
     if os.geteuid() != 0 or shutil.which("ip") is None:
         pytest.skip("needs root and iproute2")
     mine = f"{os.getpid() % 10000}"

@@ -1,4 +1,4 @@
-"""The notebook runs from an empty folder, without a warning, and is kept without outputs."""
+"""The notebook runs in an empty directory without a warning, and is stored without outputs."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def images(cell) -> int:
 
 
 def test_the_first_cluster(tmp_path, monkeypatch):
-    """Its own assertions hold the lazy results to the run's bytes."""
+    """The assertions in the notebook compare the lazy results with the bytes of the run."""
     monkeypatch.setenv("TMPDIR", str(tmp_path))
     monkeypatch.setenv("IPYTHONDIR", str(tmp_path / "ipython"))
     notebook = nbformat.read(FIRST, as_version=4)

@@ -1,4 +1,4 @@
-"""A run in an object store: the same bytes as on a disk, also where the store drops out on the way."""
+"""A run in an object store has the same bytes as on a disk, even if the store is unavailable for a while."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ import threading
 import time
 import urllib.request
 from collections.abc import Iterator
+from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
@@ -28,10 +29,10 @@ from tilegc.run_folder import lease, log, status, verify
 from tilegc.run_folder.ledger import Ledger
 from tilegc.schema import FILES
 
-pytest.importorskip("moto", reason="moto, which serves S3 to the tests, is not installed")
-pytest.importorskip("flask_cors", reason="flask-cors, which moto's server wants, is not installed")
-s3fs = pytest.importorskip("s3fs", reason="s3fs is not installed")
-get_session = pytest.importorskip("botocore.session").get_session
+# Looked for, and imported by those tests alone that need them: together they take half a second of every collection.
+absent = [name for name in ("moto", "flask_cors", "s3fs", "botocore") if find_spec(name) is None]
+if absent:
+    pytest.skip(f"not installed: {', '.join(absent)}", allow_module_level=True)
 
 pytestmark = pytest.mark.usefixtures("no_report")
 
@@ -40,7 +41,7 @@ KEY, SECRET = "key", "secret"
 
 
 class Gate:
-    """A door between us and the store, on a port of its own, that can be shut."""
+    """A proxy in front of the store, on its own port, that can be shut."""
 
     def __init__(self, port: int) -> None:
         self.target = port
@@ -76,7 +77,7 @@ class Gate:
                         pair[ready].sendall(data)
 
     def shut(self, seconds: float) -> None:
-        """Cut every connection and refuse new ones for so long."""
+        """Cut all connections and refuse new ones for a while."""
         self.open = False
         time.sleep(seconds)
         self.open = True
@@ -105,6 +106,20 @@ def moto() -> Iterator[int]:
             server.terminate()
 
 
+def forget() -> None:
+    """Let s3fs forget its connections, which know the credentials and the address that they were made with."""
+    from s3fs import S3FileSystem
+
+    S3FileSystem.clear_instance_cache()
+
+
+def make_bucket() -> None:
+    """Make the bucket of these tests in the store to which the environment points."""
+    from botocore.session import get_session
+
+    get_session().create_client("s3").create_bucket(Bucket=BUCKET)
+
+
 @pytest.fixture(scope="module", params=["moto", pytest.param("radosgw", marks=pytest.mark.slow)])
 def gate(request: pytest.FixtureRequest) -> Iterator[Gate]:
     """Serve S3, by a mock or by Ceph, and point everybody's usual settings at it."""
@@ -124,10 +139,10 @@ def gate(request: pytest.FixtureRequest) -> Iterator[Gate]:
         }
         for name, value in settings.items():
             patch.setenv(name, value)
-        get_session().create_client("s3").create_bucket(Bucket=BUCKET)
-        s3fs.S3FileSystem.clear_instance_cache()
+        make_bucket()
+        forget()
         yield door
-        s3fs.S3FileSystem.clear_instance_cache()
+        forget()
 
 
 @pytest.fixture(scope="module")
@@ -211,6 +226,8 @@ def test_a_folder_of_somebody_else_is_left_alone(uploaded):
 
 def test_windows_are_read_by_ranges(gate, tmp_path):
     """A small window of a large mosaic fetches a small part of it."""
+    from s3fs import core
+
     from tilegc.config import Band, FieldInput
     from tilegc.geometry import Box
 
@@ -221,7 +238,7 @@ def test_windows_are_read_by_ranges(gate, tmp_path):
     (place(f"s3://{BUCKET}/big.fits")).write_bytes((tmp_path / "big.fits").read_bytes())
     source = probe_field(FieldInput(name="a", bands={"F090W": Band(sci=f"s3://{BUCKET}/big.fits")}))
     counted: list[int] = []
-    fetch = s3fs.core._fetch_range
+    fetch = core._fetch_range
 
     def counting(*arguments, **options):
         content = fetch(*arguments, **options)
@@ -229,7 +246,7 @@ def test_windows_are_read_by_ranges(gate, tmp_path):
         return content
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(s3fs.core, "_fetch_range", counting)
+        patch.setattr(core, "_fetch_range", counting)
         window = read_window(source.bands[0].sci, Box(700, 300, 1000, 364))
     assert (window == data[700:1000, 300:364] * mock.np.float32(10)).all()
     assert 0 < sum(counted) < data.nbytes / 2
@@ -314,11 +331,11 @@ def test_without_credentials_there_is_one_line(uploaded, tmp_path, monkeypatch):
     run_file = mock.write_inputs(tmp_path / "in")
     for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
         monkeypatch.delenv(name)
-    s3fs.S3FileSystem.clear_instance_cache()
+    forget()
     try:
         done = tilegc("run", run_file, "-o", "s3://bucket/without", "--workers", 0)
     finally:
-        s3fs.S3FileSystem.clear_instance_cache()
+        forget()
     assert done.code == 2
     assert done.err.count("\n") == 1
     assert "cannot be reached (Unable to locate credentials)" in done.err

@@ -1,4 +1,4 @@
-"""Google's and Azure's object stores: the same bytes as on a disk, and marks that are put only where none is."""
+"""Object stores of Google and Azure: the same bytes as on a disk, and ledger entries that are never overwritten."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What `plan` promises: memory that holds, and refusals before anything is written."""
+"""What `plan` promises: sufficient memory, and refusals before anything is written."""
 
 from __future__ import annotations
 
@@ -62,8 +62,8 @@ SLACK = 24 * 2**20
 
 @pytest.mark.slow
 def test_the_planned_memory_holds_for_every_pass(tmp_path):
-    """One run in one process, its tiles as large as the field: windows with halos are what they are elsewhere."""
-    warm = mock.write_inputs(tmp_path / "warm", recipe="calibrated")
+    """One run in one process with tiles as large as the field; windows with halos are the same as elsewhere."""
+    warm = mock.write_inputs(tmp_path / "warm", **mock.CALIBRATED)
     simulate(tmp_path / "in", preset="small", seed=3, size=(900, 500))
     changes = {"recipe": "calibrated", "detect": None, "mask": None, "tiles.size": 900, "ingest": "always"}
     run_file = mock.edited(tmp_path / "in" / "run.yaml", "memory.yaml", changes)
@@ -88,7 +88,7 @@ def test_a_plan_that_does_not_fit_is_refused():
 
 
 def bare(folder):
-    """Replace the mosaics by ones that have neither errors nor weights."""
+    """Replace the mosaics by ones with neither errors nor weights."""
     for path in folder.glob("*_i2d.fits"):
         with fits.open(path) as planes:
             science = fits.HDUList([planes[0].copy(), planes["SCI"].copy()])
@@ -96,7 +96,7 @@ def bare(folder):
 
 
 def with_psfs(run_file):
-    """Give every band a PSF, so that no stars are looked for."""
+    """Give every band a PSF, so that no stars are needed."""
     content = yaml.safe_load(run_file.read_text())
     for name in mock.BANDS:
         found = model(name, mock.SCALE, 10)
@@ -120,8 +120,12 @@ def with_psfs(run_file):
         ),
         (
             "weighted",
-            {"recipe": "calibrated", "fields.1": None},
-            {"photometry: residuals": True, "stars": True},
+            {
+                "recipe": "calibrated",
+                "fields.1": None,
+                "photometry": {"bands": {"AGAIN": "a_f090w_i2d.fits"}},
+            },
+            {"photometry: residuals, other bands": True, "stars, other bands": True},
         ),
         ("weighted", {"recipe": "calibrated", "photometry": "off"}, {"photometry: sky": False}),
         (
@@ -133,7 +137,7 @@ def with_psfs(run_file):
     ],
 )
 def test_the_plan_names_the_passes_of_the_log(case, changes, expected, tmp_path):
-    """Of runs up to the catalogue; `tests/property/test_same_bytes.py` and others hold whole runs to the same."""
+    """For runs up to the catalogue; `tests/property/test_same_bytes.py` and others check whole runs."""
     run_file = mock.write_inputs(tmp_path / "in", container="grizli-gz" if case == "gzip" else "i2d")
     if case == "bare":
         bare(run_file.parent)

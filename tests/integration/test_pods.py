@@ -133,7 +133,7 @@ def workers(kube: kubernetes.Kube, label: str = CLUSTER) -> list[str]:
 
 
 def remove_cluster(kube: kubernetes.Kube) -> None:
-    """Delete the DaskCluster, and wait until all of it is gone: a new one would adopt what is left, and go with it."""
+    """Delete the DaskCluster and wait until it is gone: a new one would adopt what is left, and be deleted with it."""
     kube("delete", "daskcluster", "tilegc", "--ignore-not-found", "--timeout=120s")
     until(
         lambda: (
@@ -181,7 +181,8 @@ def test_a_worker_pod_is_killed_and_the_bytes_are_those_of_one_process(kube, vol
 
 
 def test_what_the_server_enforces(kube):
-    """Pods run as nobody, on a root that cannot be written, without rights; the driver may do its work and no more."""
+    """Pods run as an unprivileged user on a read-only root without rights; the driver may do its work and nothing
+    else."""
     said = kube("exec", "box", "--", "id", "-u").strip()
     assert said == "10001"
     scheduler = kube.look("pods", f"{CLUSTER},dask.org/component=scheduler")[0]["metadata"]["name"]
@@ -260,7 +261,8 @@ def as_driver(kube: kubernetes.Kube, folder: Path) -> Path:
 
 
 def test_a_driver_outside_with_the_rights_of_its_role(kube, mosaics, reference, tmp_path):
-    """--cluster kubernetes: everything in an object store; a cluster of its own comes and goes; doctor before."""
+    """--cluster kubernetes with everything in an object store: a cluster is created and deleted, after a check by
+    doctor."""
     if kube.here is None:
         pytest.skip("TILEGC_KUBE_HERE does not say how pods reach an object store on this machine")
     built = kube("kustomize", str(DEPLOY / "overlays" / "laptop"))
@@ -325,7 +327,7 @@ def test_a_driver_outside_with_the_rights_of_its_role(kube, mosaics, reference, 
 
 
 def test_a_job_with_its_driver_inside(kube, volume, reference, tmp_path):
-    """deploy/kubernetes/job: scheduler, workers and driver come, and are gone when the run ends."""
+    """deploy/kubernetes/job: scheduler, workers and driver start, and are gone when the run ends."""
     remove_cluster(kube)
     inputs = f"cp -r /data/in/. /data/ && cp -n {volume} /data/run.yaml; rm -rf /data/run-run"
     kube("exec", "box", "--", "sh", "-c", inputs)

@@ -38,7 +38,7 @@ def uds(real_data, tmp_path_factory):
 
 
 def test_steps_of_the_weight_are_no_ridges(uds):
-    """The shallow part has hardly more arcs than the deep one, in which there are galaxies to make them."""
+    """The shallow part has hardly more arcs than the deep one, where galaxies produce them."""
     bits, weight = uds
     shallow = weight < 600
     assert 0.3 < shallow.mean() < 0.5
@@ -55,7 +55,7 @@ def round_the_star(real_data):
 
 
 def test_no_excess_along_the_spikes_of_a_real_star(round_the_star):
-    """Six strips along the spikes hold no more sources than strips turned by 15 to 45 degrees."""
+    """Six strips along the spikes contain no more sources than strips rotated by 15 to 45 degrees."""
     bare = round_the_star["bare"]
     radius, angle = relative(*np.indices(bare.light.shape))
     turn = orientation(bare.light)
@@ -73,7 +73,7 @@ def test_no_excess_along_the_spikes_of_a_real_star(round_the_star):
 
 
 def test_no_excess_round_a_real_star(round_the_star):
-    """Sources about the star, just outside of its disc too, are as many as farther off."""
+    """Just outside the disc of the star there are as many sources as farther away."""
     bare = round_the_star["bare"]
     radius, _ = relative(*np.indices(bare.light.shape))
     far = (radius > 60) & (radius < 150)

@@ -30,7 +30,7 @@ PASSES = ("ingest", "filter", "regions", "extended-draw", "mask", "density", "rh
 
 
 class Power(BaseException):
-    """The plug is pulled: nothing may catch it."""
+    """An exception that nothing may catch, like a power failure."""
 
 
 pytestmark = pytest.mark.usefixtures("no_report")
@@ -49,12 +49,12 @@ def undisturbed(run_file, tmp_path_factory):
 
 @pytest.fixture
 def finished(undisturbed, tmp_path):
-    """A copy of a finished run, to be spoiled."""
+    """A copy of a finished run, to be damaged."""
     return Path(shutil.copytree(undisturbed.path, tmp_path / "run"))
 
 
 def interrupt_units(patch, name, after, error):
-    """Let a pass do some units, then raise in all others."""
+    """Let a pass process some units, then raise in all others."""
     done = []
 
     def do(self, books, function, common, unit, ordinary=SerialEngine._do):
@@ -94,7 +94,7 @@ SLOW = {"regions", "extended-draw", "density", "sigma 2/2", "inpaint", "sky-grid
     ],
 )
 def test_interrupted_in_a_pass(name, run_file, undisturbed, tmp_path, monkeypatch):
-    """Ctrl-C in the second unit; what was marked is not done again."""
+    """Ctrl-C in the second unit; units recorded in the ledger are not repeated."""
     with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
         interrupt_units(patch, name, 1, KeyboardInterrupt())
         running.run(run_file, tmp_path / "run", workers=0)
@@ -115,9 +115,9 @@ def test_interrupted_in_a_pass(name, run_file, undisturbed, tmp_path, monkeypatc
 
 @pytest.fixture(scope="module")
 def calibrated(run_file, tmp_path_factory):
-    """The other recipe with what it chooses itself, and its run file."""
+    """A run with the calibrated recipe and its automatic settings, and its run file."""
     changes = {
-        "recipe": "calibrated",
+        **mock.CALIBRATED,
         "detect.threshold": "auto",
         "detect.purity": 0.9,
         "tiles.size": 64,
@@ -149,7 +149,8 @@ def calibrated(run_file, tmp_path_factory):
     ],
 )
 def test_the_calibrated_recipe_interrupted_in_a_pass(name, calibrated, tmp_path, monkeypatch):
-    """What it measures itself (PSF, weights, local noise, purity, threshold) is measured again, to the same bytes."""
+    """Everything that is measured (PSF, weights, local noise, purity, threshold) is measured again, with the same
+    bytes."""
     run_file, undisturbed = calibrated
     assert any(field["threshold_chosen"] for field in undisturbed.summary["fields"].values())
     after = 0 if name == "balance" else 1  # one unit in all
@@ -176,7 +177,7 @@ def test_the_calibrated_recipe_interrupted_in_a_pass(name, calibrated, tmp_path,
     ],
 )
 def test_killed_between_a_payload_and_its_mark(name, run_file, undisturbed, tmp_path, monkeypatch):
-    """The unit is done again, over what it wrote."""
+    """The unit is repeated and overwrites its earlier result."""
     mark = Ledger.mark
 
     def no_mark(self, step, keys, *recorded):
@@ -201,7 +202,7 @@ def test_killed_between_a_payload_and_its_mark(name, run_file, undisturbed, tmp_
     ],
 )
 def test_killed_while_a_file_is_written(name, run_file, undisturbed, tmp_path, monkeypatch):
-    """Neither the file nor a part of it is there; then it is."""
+    """Neither the file nor part of it exists; after resuming it is complete."""
     replace = os.replace
 
     def pull_the_plug(beside, path):
@@ -217,7 +218,7 @@ def test_killed_while_a_file_is_written(name, run_file, undisturbed, tmp_path, m
 
 
 def test_tiles_that_fail(run_file, undisturbed, tmp_path, monkeypatch):
-    """Tries are used up: exit code 3 names the tile, all others are done and recorded."""
+    """After all retries, exit code 3 names the tile; all others are finished and recorded."""
     tried = []
 
     def do(self, books, function, common, unit, ordinary=SerialEngine._do):
@@ -247,7 +248,7 @@ def test_tiles_that_fail(run_file, undisturbed, tmp_path, monkeypatch):
 
 
 def test_interrupted_again_and_again(run_file, undisturbed, tmp_path, monkeypatch):
-    """Three units further at every start, with other workers at the end."""
+    """Each start processes three more units; the last one uses other workers."""
     starts = 0
     while starts < 40:
         starts += 1
@@ -297,7 +298,7 @@ def wait_for(process, folder, name):
 
 @pytest.fixture(scope="module")
 def slow_file(run_file):
-    """Many small tiles: there is time to hit one."""
+    """Many small tiles, so that there is time to kill the run."""
     return mock.edited(run_file, "small-tiles.yaml", {"tiles.size": 15})
 
 
@@ -428,7 +429,7 @@ def test_other_settings_are_refused(changes, said, run_file, finished):
 
 @pytest.mark.parametrize("name", ["a_f150w_i2d.fits", "kappa.fits", "arc.reg", "patch.fits"])
 def test_other_inputs_are_refused(name, run_file, finished, tmp_path):
-    """One pixel is enough, in a file of the same length and the same time."""
+    """A single changed pixel is enough, with the size and modification time of the file unchanged."""
     path = run_file.parent / name
     content, times = path.read_bytes(), path.stat()
     try:
@@ -450,7 +451,7 @@ def test_other_inputs_are_refused(name, run_file, finished, tmp_path):
 
 
 def test_inputs_that_moved_are_the_same_inputs(run_file, undisturbed, tmp_path, monkeypatch):
-    """A run that was interrupted goes on with copies of its inputs, elsewhere, and gives the same bytes."""
+    """An interrupted run continues with copies of its inputs in another place, and gives the same bytes."""
     with monkeypatch.context() as patch:
         interrupt_units(patch, "mask", 2, Power())
         with pytest.raises(Power):

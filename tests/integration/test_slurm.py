@@ -1,4 +1,5 @@
-"""The whole chain through a SLURM of two nodes, and what goes wrong there: real jobs, on this machine's loopback."""
+"""The whole chain on a SLURM cluster of two nodes, and what can go wrong there: real jobs on the loopback of this
+machine."""
 
 from __future__ import annotations
 
@@ -87,7 +88,7 @@ def surroundings(_common, _payload):
 
 
 class Once:
-    """A progress that does something when so many units have ended."""
+    """A progress display that does something after a number of units."""
 
     def __init__(self, after, act):
         self.left, self.act = after, act
@@ -113,7 +114,7 @@ class Once:
 def test_a_job_cancelled_in_the_middle_is_replaced_and_the_bytes_are_those_of_one_process(
     slurm, tmp_path, size
 ):
-    """The mock cluster `tiny`, or a part of it, through two jobs, driver and workers on TLS, and through none."""
+    """The simulated cluster `tiny`, or part of it, with two jobs, driver and workers on TLS, and without jobs."""
     run_file = simulate(tmp_path / "sim", preset="tiny", size=size)
     expected = running.run(run_file, tmp_path / "alone", workers=0)
     content = yaml.safe_load(run_file.read_text())
@@ -144,7 +145,7 @@ def test_a_job_cancelled_in_the_middle_is_replaced_and_the_bytes_are_those_of_on
 
 @pytest.mark.slow
 def test_a_job_of_two_workers_knows_its_settings_and_comes_back(slurm, tmp_path, monkeypatch):
-    """All workers are lost at once; dask-jobqueue by itself never replaces a job of several workers."""
+    """All workers are lost at once; dask-jobqueue alone never replaces a job with several workers."""
     monkeypatch.setenv("DASK_DISTRIBUTED__COMM__TIMEOUTS__TCP", "17s")
     settings = compute(workers_per_job=2, prologue=["export SCRATCH=$PWD"]).model_copy(
         update={"scratch": "$SCRATCH/fast", "encrypt": False}
@@ -223,7 +224,7 @@ def test_doctor(slurm, tmp_path):
 
 
 def test_one_allocation_for_everything(slurm, tmp_path, monkeypatch):
-    """`deploy/slurm/tilegc.sbatch` on both nodes; a worker that is killed is started again."""
+    """`deploy/slurm/tilegc.sbatch` on both nodes; a worker that is killed is restarted."""
     script = Path(__file__).resolve().parents[2] / "deploy" / "slurm" / "tilegc.sbatch"
     run_file = mock.write_inputs(tmp_path / "in", tiles={"size": 24})
     expected = running.run(run_file, tmp_path / "alone", workers=0)
@@ -268,7 +269,7 @@ def kill_a_worker(folder):
 @pytest.mark.slow
 @pytest.mark.timeout(600)
 def test_workers_leave_before_their_wall_time_and_others_come(slurm, tmp_path):
-    """Lifetime and stagger: nothing is lost, no job is killed."""
+    """Lifetime and stagger: nothing is lost and no job is killed."""
     before = len(slurm.ended())
     settings = compute(lifetime=25)
     with workers_for(workers=2, cluster="slurm", compute=settings, beside=tmp_path) as found:

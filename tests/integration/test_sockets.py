@@ -1,4 +1,4 @@
-"""Nobody outside this machine reaches a run: every socket of all its processes is on loopback."""
+"""No other machine can reach a run: all sockets of its processes are on the loopback address."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Catalogues for other programs come back as they were, valid, and as the same bytes."""
+"""Catalogues for other programs are valid, contain the original values, and always have the same bytes."""
 
 from __future__ import annotations
 

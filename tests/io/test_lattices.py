@@ -1,4 +1,4 @@
-"""Lattices and points beside a field's maps: any window gives what the whole would."""
+"""Lattices and points beside the maps of a field: any window gives the same as the whole."""
 
 import numpy as np
 import zarr

@@ -1,4 +1,4 @@
-"""FITS maps against astropy: the same image comes back, and nothing but content decides the bytes."""
+"""FITS maps compared with astropy: the image is preserved, and only the content determines the bytes."""
 
 from __future__ import annotations
 

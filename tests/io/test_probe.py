@@ -1,4 +1,4 @@
-"""What a field's files must be, and the one line that each bad one gets."""
+"""Requirements on the files of a field, and the one line for each violation."""
 
 from __future__ import annotations
 
@@ -258,13 +258,13 @@ BAD: dict[str, tuple[type[InputError], str, Bad]] = {
         "HDU 0 cannot be understood",
         lambda d: (broken_header(d / "a.fits"),),
     ),
-    "no image": (InputError, "holds no image", lambda d: (nothing(d / "a.fits"),)),
+    "no image": (InputError, "contains no image", lambda d: (nothing(d / "a.fits"),)),
     "cut compressed image": (
         InputError,
         "truncated in HDU 1",
         lambda d: (truncated(rice_in_gzip(d / "a.fits")[:-3], 0.8),),
     ),
-    "a table": (InputError, "holds no image", lambda d: (table(d / "a.fits"),)),
+    "a table": (InputError, "contains no image", lambda d: (table(d / "a.fits"),)),
     "three axes": (
         InputError,
         "3 axes of 3 x 50 x 70",
@@ -391,7 +391,7 @@ def suppress_line(path: Path):
 
 
 class TestRealFiles:
-    """Every image that the project was given: it reads, or says in one line why not."""
+    """Every real image can be read, or one line says why not."""
 
     def test_uds_pairs_as_two_bands(self, real_data):
         name = "uds_jwst_nircam_{}_40mas_{}.fits.gz"

@@ -45,7 +45,7 @@ def test_annotations_are_passed_over_and_counted(tmp_path, caplog, lines, count)
     np.testing.assert_array_equal(found, disc(30, 30, 8.3))
     (line,) = [record.getMessage() for record in caplog.records]
     assert f"x.reg: {count} annotations" in line
-    with pytest.raises(InputError, match=r"x\.reg: holds annotations alone"):
+    with pytest.raises(InputError, match=r"x\.reg: contains only annotations"):
         drawn(tmp_path, f"image\n{lines}\n")
 
 

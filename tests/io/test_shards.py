@@ -1,4 +1,4 @@
-"""Windows read and written without Zarr, against Zarr."""
+"""Windows read and written without Zarr, compared with Zarr."""
 
 import os
 from pathlib import Path

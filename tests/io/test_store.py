@@ -1,4 +1,4 @@
-"""Stores: what is written in whole shards is read in any window, and xarray opens it without a word."""
+"""Stores: shards are written whole and read in any window, and xarray opens them without a warning."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Tables go out and come back: values to the bit, units, schema; and the same content is the same bytes."""
+"""Tables are read as they were written: values to the bit, units, schema; equal content has equal bytes."""
 
 from __future__ import annotations
 

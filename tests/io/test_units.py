@@ -1,4 +1,4 @@
-"""What one count is: declared units, their remedies, nothing guessed."""
+"""The value of one count: declared units and their remedies, nothing guessed."""
 
 from __future__ import annotations
 

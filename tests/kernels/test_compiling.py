@@ -1,4 +1,4 @@
-"""What compiling costs is counted, once, and told to who waited for it."""
+"""The time for compiling is counted once, and reported to the user who waited for it."""
 
 import numpy as np
 from numba import njit

@@ -1,4 +1,4 @@
-"""Maps known on the lattice: bilinear on pixels, the same bits in any box."""
+"""Maps known on the lattice: bilinear at pixels, with the same bits in any box."""
 
 from __future__ import annotations
 

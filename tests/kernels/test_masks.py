@@ -15,7 +15,7 @@ OPEN = (True, True, True, True)
 
 
 def within(points, shape, reach2):
-    """Slow and obvious: is any of the points (rows of y, x) within reach of each pixel?"""
+    """Brute force: is any of the points (rows of y, x) within reach of each pixel?"""
     result = np.zeros(shape, bool)
     for y in range(shape[0]):
         for x in range(shape[1]):

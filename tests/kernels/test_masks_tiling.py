@@ -1,4 +1,4 @@
-"""Masks do not know into which tiles a field was cut."""
+"""Masks do not depend on the tiles."""
 
 import math
 

@@ -1,4 +1,4 @@
-"""The fast median against NumPy's."""
+"""The fast median compared with NumPy's."""
 
 import numpy as np
 import pytest

@@ -1,4 +1,4 @@
-"""The median and MAD from counts, against NumPy's of all values at once."""
+"""The median and MAD from counts, compared with NumPy's of all values at once."""
 
 import math
 

@@ -117,7 +117,9 @@ def test_extensions_are_taken_by_the_bands_name(tmp_path):
     path = tmp_path / "three.fits"
     fits.HDUList(hdus).writeto(path)
     assert read_psf(str(path), SCALE, band="F200W").fwhm == pytest.approx(2.3548 * 2, rel=0.05)
-    with pytest.raises(InputError, match=r"holds 2 images \(F115W, F200W\), none is named F090W; give one"):
+    with pytest.raises(
+        InputError, match=r"contains 2 images \(F115W, F200W\), none of which is named F090W; give one"
+    ):
         read_psf(str(path), SCALE, band="F090W")
 
 

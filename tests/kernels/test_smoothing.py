@@ -4,9 +4,9 @@ import math
 
 import numpy as np
 import pytest
+import scipy
 from scipy import integrate
 from scipy.ndimage import correlate
-from scipy.stats import norm
 
 from tilegc.kernels import smoothing
 from tilegc.kernels.smoothing import FWHM_PER_SIGMA, difference, difference_radius, gaussian_taps, smooth
@@ -65,10 +65,13 @@ def test_taps(fwhm, discretisation):
     assert full_kernel(taps).sum() == pytest.approx(1, abs=1e-6)
     offsets = np.arange(-len(taps) + 1, len(taps))
     if discretisation == "sampled":
-        expected = norm.pdf(offsets, scale=sigma)
+        expected = scipy.stats.norm.pdf(offsets, scale=sigma)
     else:
         expected = np.array(
-            [integrate.quad(norm.pdf, k - 0.5, k + 0.5, args=(0, sigma), epsabs=0)[0] for k in offsets]
+            [
+                integrate.quad(scipy.stats.norm.pdf, k - 0.5, k + 0.5, args=(0, sigma), epsabs=0)[0]
+                for k in offsets
+            ]
         )
     np.testing.assert_allclose(taps, (expected / expected.sum())[len(taps) - 1 :], rtol=3e-7)
 

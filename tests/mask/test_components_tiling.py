@@ -1,4 +1,4 @@
-"""Components do not know into which tiles a field was cut, nor in which order the tiles were added."""
+"""Components depend neither on the tiles nor on the order in which they were added."""
 
 import functools
 

@@ -1,4 +1,4 @@
-"""Areas of the mask's bits, pixel by pixel."""
+"""Areas of the mask bits, pixel by pixel."""
 
 import math
 

@@ -1,4 +1,4 @@
-"""Masked areas do not know into which tiles a field was cut."""
+"""Masked areas do not depend on the tiles."""
 
 import numpy as np
 from hypothesis import given, settings

@@ -1,4 +1,4 @@
-"""Ridges, and the spikes and arcs made of them, do not know into which tiles a field was cut."""
+"""Ridges, and the spikes and arcs made from them, do not depend on the tiles."""
 
 import math
 import tempfile
@@ -145,7 +145,7 @@ def test_spikes_and_arcs_over_many_tiles():
 
 
 def test_an_arc_that_points_to_a_star_is_an_arc():
-    """A second star lies where the arc's axis leads: no spike is bent like that; what is straight stays a spike."""
+    """A second star lies on the axis of the arc. No spike is bent like that; what is straight remains a spike."""
     sci = star((260, 300), 130, 110, core=4)
     y, x = np.indices((260, 300))
     sci[0] += 3000 * np.exp(-0.5 * ((y - 248) ** 2 + (x - 258) ** 2) / 9).astype(np.float32)
@@ -172,7 +172,7 @@ def test_arcs_have_a_limit_of_their_own():
 
 
 def test_no_star_no_spike():
-    """A line without anything bright at its end is an arc."""
+    """A line without a bright object at its end is an arc."""
     sci = star((260, 300), 130, 110, core=4)
     sci[0, 100:160, 80:140] = 0
     bits = bits_of(sci, 100, "auto", "off")

@@ -1,4 +1,4 @@
-"""Bright stars and the discs about them do not know into which tiles a field was cut."""
+"""Bright stars and their discs do not depend on the tiles."""
 
 from __future__ import annotations
 
@@ -147,7 +147,7 @@ def damaged(core, size=160):
 
 @pytest.mark.parametrize("core", [0.0, -500.0, np.nan])
 def test_damaged_cores_belong_to_their_star(core):
-    """What pipelines write in a saturated core does not keep its star from being one."""
+    """A star is recognised whatever values pipelines write in its saturated core."""
     light = damaged(core)[0]
     whole, tried = star_middles(light, (80, 87), 24)
     assert tried[0] == (80, 83)

@@ -1,4 +1,4 @@
-"""The user's masks that do nothing are named; URLs that need another package say which."""
+"""User masks without effect are named; URLs that need another package say which."""
 
 from __future__ import annotations
 

@@ -11,7 +11,8 @@ from tests.support import mock
 from tilegc import running
 from tilegc.config import resolve
 from tilegc.errors import ConfigError
-from tilegc.photometry.catalogue import stamp_radius, typical_depth
+from tilegc.photometry.catalogue import typical_depth
+from tilegc.photometry.stamps import stamp_radius
 from tilegc.run_folder import Run
 from tilegc.schema import Flag, photometry_columns
 
@@ -20,7 +21,7 @@ from tilegc.schema import Flag, photometry_columns
 def run(tmp_path_factory: pytest.TempPathFactory, no_report: None) -> Run:
     folder = tmp_path_factory.mktemp("photometry")
     run_file = mock.write_inputs(folder)
-    changes = {"recipe": "calibrated", "detect.threshold": {"sigma": 2.5}, "photometry": {"apertures": [1.0]}}
+    changes = {**mock.CALIBRATED, "detect.threshold": {"sigma": 2.5}, "photometry": {"apertures": [1.0]}}
     changed = mock.edited(run_file, "calibrated.yaml", changes)
     return running.run(changed, folder / "run", workers=0)
 

@@ -1,4 +1,4 @@
-"""The plane of the sky under each source: against dense least squares, and what it does beside a galaxy."""
+"""The plane of the sky under each source: compared with dense least squares, and beside a galaxy."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A mask that is grown: good area and sources against a distance transform of the whole image."""
+"""A grown mask: good area and sources compared with a distance transform of the whole image."""
 
 import numpy as np
 import pytest

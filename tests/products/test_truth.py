@@ -1,4 +1,4 @@
-"""What was planted, counted object by object."""
+"""Planted sources, counted object by object."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a run warns of: an impure catalogue, a limit that could not be chosen, noise that nothing tells."""
+"""The warnings of a run: an impure catalogue, a limit that could not be chosen, unknown noise."""
 
 from __future__ import annotations
 

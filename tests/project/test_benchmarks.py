@@ -1,4 +1,4 @@
-"""The benchmarks' command lines: what cannot be is one line and exit code 2, before anything is measured."""
+"""Command lines of the benchmarks: impossible arguments give one line and exit code 2 before anything is measured."""
 
 import sys
 

@@ -1,4 +1,4 @@
-"""What the documents say is there is there."""
+"""Files, tests, sections, commands and options named in the documents exist."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Runs one after the other on one scheduler: nothing is left open, and memory does not grow without end."""
+"""Many runs on one scheduler: nothing is left open, and memory does not grow without bound."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from tests.support import mock
 
 
 def test_the_slope_is_that_of_the_second_half():
-    """The first runs fill caches: 100 MB of them are no leak."""
+    """The first runs fill caches: 100 MB there are not a leak."""
     runs = np.arange(20)
     memory = np.where(runs < 10, 10.0 * runs, 100.0 + 0.5 * (runs - 10))
     found = _slope("driver", np.stack([memory, np.full(20, 12), 3 + 2 * runs], axis=1))
@@ -23,7 +23,7 @@ def test_the_slope_is_that_of_the_second_half():
 @pytest.mark.slow
 @pytest.mark.usefixtures("no_report")
 def test_twelve_runs_on_one_scheduler(tmp_path):
-    """Files and threads stay flat; what each run keeps is far below what one needs."""
+    """Numbers of files and threads stay constant; what each run leaves in memory is far below what one run needs."""
     run_file = mock.write_inputs(tmp_path, convergence=None)
     for one in soak(run_file, enough=lambda done: done >= 12):
         assert abs(one.files) < 0.5, one

@@ -1,4 +1,4 @@
-"""`recipe: calibrated`, all masks and T found by themselves, does not know into which tiles a field was cut."""
+"""`recipe: calibrated` with all masks and T automatic does not depend on the tiles."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The detection stages in tiles give what the whole image gives, to the bit, for any tiling and any workers."""
+"""The detection stages in tiles give exactly the result for the whole image, for any tiling and any workers."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A resumed run never builds on damaged pixels: what is not as it was written is noticed, and done again."""
+"""A resumed run never builds on damaged pixels: arrays that differ from what was written are noticed and recomputed."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ pytestmark = pytest.mark.usefixtures("no_report")
 
 
 class Power(BaseException):
-    """The plug is pulled: nothing may catch it."""
+    """An exception that nothing may catch, like a power failure."""
 
 
 def flip(path, draw):
@@ -160,7 +160,7 @@ def resumed(folder, run_file):
     ],
 )
 def test_what_is_damaged_is_done_again(how, seed, interrupted, undisturbed, run_file, tmp_path):
-    """One file of every array, each damaged in the same way; the resumed run gives the undisturbed one's bytes."""
+    """One file of every array is damaged in the same way; the resumed run has the bytes of the undisturbed one."""
     folder = Path(shutil.copytree(interrupted, tmp_path / "run"))
     draw = np.random.default_rng(seed)
     hit = []

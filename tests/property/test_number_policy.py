@@ -75,7 +75,7 @@ def test_weights(weight, counts):
 
 @pytest.mark.parametrize("odd", ODD)
 def test_the_filter(odd):
-    """What does not count has no influence, whatever value stands there; where nothing counts the result is NaN."""
+    """Excluded pixels have no influence, whatever their value; where no pixel counts the result is NaN."""
     draw = np.random.default_rng(5)
     image = draw.normal(size=(40, 40)).astype(np.float32)
     valid = draw.random((40, 40)) > 0.1
@@ -94,7 +94,7 @@ def test_the_filter_of_the_largest_values():
 
 
 def test_medians():
-    """NaN is never counted; nothing at all has the median NaN, and infinities are ordered as any value."""
+    """NaN is never counted, the median of nothing is NaN, and infinities are ordered like any value."""
 
     def median(values):
         values, every = np.array(values, np.float32), np.ones(len(values), bool)
@@ -133,7 +133,7 @@ def test_density_of_nothing():
 
 
 def test_json_holds_no_nan(tmp_path):
-    """What is not finite is null in the summary, and a value that was overlooked is refused, never written."""
+    """Non-finite values are null in the summary, and one that was overlooked is refused, never written."""
     assert [null(value) for value in (*ODD, None, 1.5)] == [None, None, None, None, 1.5]
     with pytest.raises(ValueError, match="JSON"):
         write_summary(tmp_path / "summary.json", {"a": math.nan})

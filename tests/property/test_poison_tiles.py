@@ -1,4 +1,4 @@
-"""A tile that fails for its data is set aside and the run goes on; one that is too large is done in quarters."""
+"""A tile whose data make it fail is set aside and the run continues; one that is too large is processed in quarters."""
 
 from __future__ import annotations
 
@@ -84,7 +84,7 @@ def test_where_most_tiles_fail_it_is_not_their_data(run_file, tmp_path, monkeypa
 
 
 def test_a_tile_too_large_for_the_memory_is_done_in_quarters(run_file, tmp_path, monkeypatch):
-    """To the same bytes: what a pass makes of a pixel does not depend on the tiles."""
+    """The bytes are the same, because the result for a pixel does not depend on the tiles."""
 
     def too_large(_window, tile):
         return tile.field_shape == mock.SHAPES["a"] and tile.core.size > 0.5 * SIDE**2
@@ -93,6 +93,6 @@ def test_a_tile_too_large_for_the_memory_is_done_in_quarters(run_file, tmp_path,
     with monkeypatch.context() as patch:
         patch.setattr(detection_map, "filter_rule", failing(MemoryError("no room"), too_large))
         found = running.run(run_file, tmp_path / "quarters", workers=0)
-    assert "again in quarters" in (tmp_path / "quarters" / "log.txt").read_text()
+    assert "repeated in quarters" in (tmp_path / "quarters" / "log.txt").read_text()
     assert found.manifest["set_aside"] == {}
     mock.assert_same(found, whole)

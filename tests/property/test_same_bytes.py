@@ -87,7 +87,7 @@ def test_the_plan_names_the_passes_of_the_log(run_file, reference):
 
 
 def test_a_changed_setting_changes_the_products(run_file, reference, tmp_path):
-    """The comparison can fail: another seed moves the inpainted sources, and nothing of the catalogue."""
+    """The comparison can fail: another seed moves the inpainted sources, and leaves the catalogue unchanged."""
     other = running.run(mock.edited(run_file, "seed.yaml", {"inpaint.seed": 8}), tmp_path / "run", workers=0)
     ours, theirs = mock.products(other), mock.products(reference)
     assert ours["inpainted.parquet"] != theirs["inpainted.parquet"]
@@ -108,7 +108,7 @@ def test_tile_size(size, run_file, reference, tmp_path):
 @pytest.fixture(scope="module")
 def calibrated(tmp_path_factory, run_file):
     """The other recipe, with what it chooses itself: local noise, purity, threshold."""
-    changes = {"recipe": "calibrated", "detect.threshold": "auto", "detect.purity": 0.9}
+    changes = {**mock.CALIBRATED, "detect.threshold": "auto", "detect.purity": 0.9}
     changed = mock.edited(run_file, "calibrated.yaml", changes)
     return changed, running.run(changed, tmp_path_factory.mktemp("calibrated") / "run", workers=0)
 
@@ -154,10 +154,11 @@ def test_any_tile_size(size, workers, run_file, reference, threads, tmp_path_fac
 
 
 def test_every_estimator(run_file, tmp_path):
-    """Inpainting iterated with the radial trend, all maps, and the error of the lens model's family."""
+    """Iterated inpainting, every map, galaxies in the law, and the error of the lens model's family."""
     asked = {
         "convergence.family_rms": 0.3,
         "inpaint.iterations": 4,
+        "relation.galaxy_light": "auto",
         "density.gaussian": 3.0,
         "density.neighbours": 5,
         "outputs": list(schema.MAPS),
@@ -173,7 +174,7 @@ def test_every_estimator(run_file, tmp_path):
 
 
 def test_fewer_maps_change_nothing_else(run_file, reference, tmp_path):
-    """What no FITS image is asked of is still in the store, where later stages read it."""
+    """Arrays without a FITS image are still in the store, where later stages read them."""
     changed = mock.edited(run_file, "fewer.yaml", {"outputs": ["rho"], "tiles.size": 50})
     run = running.run(changed, tmp_path / "run", workers=0)
     ours, theirs = mock.products(run), mock.products(reference)
@@ -192,7 +193,7 @@ def test_threads(run_file, reference, threads, tmp_path):
 
 
 def test_processes(run_file, reference, processes, tmp_path):
-    """By the address of a scheduler whose workers are processes; the ingest is theirs too."""
+    """With the address of a scheduler whose workers are processes, which also do the ingest."""
     changed = mock.edited(run_file, "processes.yaml", {"tiles.size": 33, "ingest": "always"})
     address = processes.scheduler.address
     mock.assert_same(running.run(changed, tmp_path / "run", scheduler=address), reference)

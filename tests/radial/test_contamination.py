@@ -1,4 +1,4 @@
-"""The contamination's budget, magnification, and the table of masses: arithmetic by another way."""
+"""The budget of the contamination, magnification, and the table of masses, checked by independent arithmetic."""
 
 from __future__ import annotations
 

@@ -7,7 +7,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from scipy import stats
+import scipy
 from scipy.optimize import minimize
 
 from tests.support import counts
@@ -47,7 +47,7 @@ def ln_likelihood(data, theta, phi, weight, variance=math.nan):
     ends = [*data.start[1:], data.area.size]
     cell = data.area * (a * np.exp(data.ln_kappa) ** c + floor)
     mu = np.array([cell[first:end].sum() for first, end in zip(data.start, ends, strict=True)])
-    law = stats.nbinom(1 / phi, 1 / (1 + phi * mu)) if phi else stats.poisson(mu)
+    law = scipy.stats.nbinom(1 / phi, 1 / (1 + phi * mu)) if phi else scipy.stats.poisson(mu)
     total = (weight * law.logpmf(data.count)).sum()
     if data.outer is not None:
         mean = beyond(data.outer, theta)

@@ -7,7 +7,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from scipy import stats
+import scipy
 
 from tests.relation.test_likelihood import cluster
 from tests.support import counts
@@ -63,8 +63,8 @@ def test_likeness_of_cells_that_count_more_than_once():
     found = likeness(kappa, rho, weight.astype(float))
     a, b = np.repeat(kappa, weight), np.repeat(rho, weight)
     assert found.beta == pytest.approx((a * b).sum() / (b * b).sum())
-    assert found.pearson == pytest.approx(stats.pearsonr(a, b).statistic)
-    assert found.spearman == pytest.approx(stats.spearmanr(a, b).statistic)
+    assert found.pearson == pytest.approx(scipy.stats.pearsonr(a, b).statistic)
+    assert found.spearman == pytest.approx(scipy.stats.spearmanr(a, b).statistic)
     assert np.isnan(likeness(kappa[:2], rho[:2]).beta)
 
 

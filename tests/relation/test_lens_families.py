@@ -1,4 +1,4 @@
-"""The law with lens models of other families: against maps whose law is known, and the published pair of Abell 2744."""
+"""The law with lens models of other families, for maps whose law is known and for the published pair of Abell 2744."""
 
 from __future__ import annotations
 

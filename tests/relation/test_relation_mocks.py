@@ -1,4 +1,4 @@
-"""Catalogues drawn over a known lens: what the likelihood and the bins make of a known law."""
+"""Catalogues drawn over a known lens: what likelihood and bins recover of a known law."""
 
 from __future__ import annotations
 

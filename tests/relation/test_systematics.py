@@ -1,4 +1,4 @@
-"""Systematic errors of the power: what differs by more than chance, and what range maps tell."""
+"""Systematic errors of the exponent: differences beyond chance, and what range maps show."""
 
 import numpy as np
 import pytest

@@ -1,4 +1,4 @@
-"""The report of runs that never ran: synthetic products, shaped by the schema."""
+"""The report of runs that never ran: synthetic products with the columns of the schema."""
 
 from __future__ import annotations
 
@@ -55,7 +55,7 @@ KPC = 4.921
 
 @dataclass(frozen=True)
 class FakeRun:
-    """What `tilegc.open_run` gives, held in memory."""
+    """A stand-in for the result of `tilegc.open_run`, held in memory."""
 
     path: Path
     config: RunConfig

@@ -1,4 +1,4 @@
-"""What a finished run holds is compared with its manifest when it is read, and the manifest with itself."""
+"""Files of a finished run are compared with its manifest when they are read, and the manifest with its digest."""
 
 from __future__ import annotations
 
@@ -116,7 +116,8 @@ def test_commands_refuse_what_has_changed(finished):
 
 @pytest.mark.parametrize("seed", range(3))
 def test_any_bit_of_a_manifest(original, finished, seed):
-    """A damaged manifest is read from its copy; with both damaged it is called damaged, whatever JSON it still is."""
+    """A damaged manifest is read from its copy; if both are damaged an error says so, whatever valid JSON they still
+    are."""
     draw = np.random.default_rng(seed)
     path, copy = finished / "manifest.json", finished / COPY
     before, content = path.read_bytes(), manifests.read(finished)

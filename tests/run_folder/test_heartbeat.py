@@ -1,4 +1,4 @@
-"""A run's signs of life, and what `status` makes of them, from here and from another machine."""
+"""The heartbeat of a run, and what `status` infers from it on the same and on another machine."""
 
 from __future__ import annotations
 
@@ -142,7 +142,7 @@ with lock(folder), beating(folder) as heart:
 
 
 def test_a_process_that_is_killed_or_held(running, monkeypatch):
-    """Held (as on a machine that hangs): the lock is there, the signs of life are not."""
+    """A stopped process, as on a machine that hangs, holds the lock but gives no sign of life."""
     with subprocess.Popen([sys.executable, "-c", DRIVER, str(running)], stdout=subprocess.PIPE) as process:
         assert process.stdout.readline() == b"there\n"
         found = status(running)

@@ -1,4 +1,4 @@
-"""The ledger: create-once segments, torn ones, other fingerprints, races, partials."""
+"""The ledger: create-once segments, incomplete ones, other fingerprints, races, partial results."""
 
 import errno
 import json

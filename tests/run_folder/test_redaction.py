@@ -1,4 +1,4 @@
-"""What is taken out as a credential, and what must stay."""
+"""What is removed as a credential, and what must stay."""
 
 import pytest
 from hypothesis import given

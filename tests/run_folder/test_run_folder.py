@@ -1,4 +1,4 @@
-"""Start rules, lock, manifest, what --overwrite removes, status, verify, and a run read back."""
+"""Start rules, lock, manifest, what --overwrite removes, status, verify, and reading a run."""
 
 import errno
 import fcntl
@@ -210,7 +210,7 @@ def test_inputs_that_moved_and_changed_are_refused(finished, inputs, said):
 
 
 def test_inputs_that_changed_places_are_refused(tmp_path):
-    """The same files with the same contents in all, but the bands are exchanged."""
+    """All files have the same content, but the bands are exchanged."""
     fields = [{"name": "a", "bands": {"F090W": "/data/a.fits", "F200W": "/data/b.fits"}}]
     inputs = {"/data/a.fits": "1", "/data/b.fits": "2"}
     with create(tmp_path / "run", settings(fields=fields), inputs=inputs) as folder:
@@ -504,7 +504,7 @@ def test_a_killed_run_leaves_no_lock(held):
 
 
 def test_looking_at_a_run_does_not_keep_others_out(tmp_path):
-    """`status` takes the lock for a moment: a start meanwhile must wait for it, not fail."""
+    """`status` takes the lock for a moment; a run that starts meanwhile must wait for it, not fail."""
     (tmp_path / ".lock").touch()
     handle = os.open(tmp_path / ".lock", os.O_RDONLY)
     fcntl.flock(handle, fcntl.LOCK_SH)
@@ -550,7 +550,7 @@ def test_status_verify_and_open_say_what_is_not_a_run(tmp_path):
     for look in (status, verify, open_run):
         for name, said in (
             ("absent", "no such directory"),
-            ("empty", "holds no run"),
+            ("empty", "contains no run"),
             ("file", "no such directory"),
         ):
             with pytest.raises(RunFolderError, match=said) as caught:

@@ -1,4 +1,4 @@
-"""What a worker must see of a run's folder and inputs."""
+"""What a worker must be able to see of run directory and inputs."""
 
 from __future__ import annotations
 

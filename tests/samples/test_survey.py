@@ -1,4 +1,4 @@
-"""Samples of clusters: layers of run files, plans, runs side by side with the bytes of runs alone, what fails apart."""
+"""Samples of clusters: layers of run files, plans, parallel runs with the bytes of single runs, separate failures."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What `simulate` writes: the same bytes however it is cut, files that others can read, clear refusals."""
+"""The output of `simulate`: the same bytes for any tiling, files that other programs can read, clear refusals."""
 
 from __future__ import annotations
 

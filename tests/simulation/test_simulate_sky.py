@@ -1,4 +1,4 @@
-"""The mock sky against the numbers it promises."""
+"""The simulated sky compared with the numbers that it promises."""
 
 from __future__ import annotations
 

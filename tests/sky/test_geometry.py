@@ -1,4 +1,4 @@
-"""Boxes, tiles, lattices: every pixel owned once, windows clipped, open sides told."""
+"""Boxes, tiles, lattices: every pixel is owned once, windows are clipped, open sides are known."""
 
 import numpy as np
 import pytest

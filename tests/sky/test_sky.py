@@ -1,4 +1,4 @@
-"""Positions against unit vectors and astropy's frames; lengths and masses against the design's numbers."""
+"""Positions compared with unit vectors and astropy's frames; lengths and masses with reference values."""
 
 from __future__ import annotations
 

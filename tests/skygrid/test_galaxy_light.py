@@ -1,10 +1,10 @@
-"""The light of galaxies as a term of the law: what is a galaxy, and what the term gives back."""
+"""The light of galaxies as a term of the law: what counts as a galaxy, and what the term recovers."""
 
 from dataclasses import replace
 
 import numpy as np
 import pytest
-from scipy.signal import fftconvolve
+import scipy
 
 from tests.support import counts
 from tilegc.relation.clumping import clumping, sandwich
@@ -165,4 +165,4 @@ def test_the_law_of_a_run_has_the_term():
 def test_convolution_gives_the_floats_of_scipy(shape, side) -> None:
     random = np.random.default_rng(side)
     image, kernel = random.random(shape), random.random((side, side))
-    assert np.array_equal(_convolved(image, kernel), fftconvolve(image, kernel, mode="same"))
+    assert np.array_equal(_convolved(image, kernel), scipy.signal.fftconvolve(image, kernel, mode="same"))

@@ -1,4 +1,4 @@
-"""The sky grid does not know into which tiles the fields were cut, nor in which order they were added."""
+"""The sky grid depends neither on the tiles nor on the order in which they were added."""
 
 import numpy as np
 import pytest

@@ -1,4 +1,4 @@
-"""What the stages take from masks and pixels: cells on the sky, each counted once, and what is hidden in them."""
+"""From masks and pixels to cells on the sky: each pixel counted once, and what masks hide."""
 
 from __future__ import annotations
 

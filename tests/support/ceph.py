@@ -62,7 +62,7 @@ rgw data={folder}/rgw
 
 
 def missing() -> str | None:
-    """Return why a gateway cannot run here; None where it can."""
+    """Return why a gateway cannot run on this machine, or None."""
     absent = [name for name in PROGRAMS if shutil.which(name) is None]
     if absent:
         return f"no Ceph here: {', '.join(absent)} not found (apt-get install ceph-mon ceph-osd radosgw ceph-common)"

@@ -30,7 +30,7 @@ FLAGS = (
 
 
 def missing() -> str | None:
-    """Return why no browser can be driven here; None where one can."""
+    """Return why no browser can be driven on this machine, or None."""
     return None if shutil.which("chromium") else "no chromium here (apt-get install chromium)"
 
 

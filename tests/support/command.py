@@ -16,7 +16,7 @@ __all__ = ["Outcome", "listing", "tilegc"]
 
 @dataclass(frozen=True)
 class Outcome:
-    """What a user sees."""
+    """What a user sees of a command."""
 
     code: int
     out: str
@@ -24,7 +24,7 @@ class Outcome:
 
 
 def tilegc(*arguments: object) -> Outcome:
-    """Do what `tilegc ARGUMENTS` does at a prompt."""
+    """Run `tilegc ARGUMENTS` as at a prompt."""
     out, err = io.StringIO(), io.StringIO()
     with (
         mock.patch.object(sys, "argv", ["tilegc", *map(str, arguments)]),

@@ -136,7 +136,7 @@ NAMES = f"IP:127.0.0.1,IP:10.96.0.1,IP:{GATEWAY},DNS:localhost,DNS:kubernetes.de
 
 
 def missing() -> str | None:
-    """Return why there is no Kubernetes to test on; None where there is one."""
+    """Return why there is no Kubernetes to test on, or None."""
     if os.environ.get("TILEGC_KUBECONFIG"):
         absent = [] if shutil.which("kubectl") else ["kubectl"]
     elif folder := os.environ.get("TILEGC_KUBE_BIN"):

@@ -136,7 +136,19 @@ SETTINGS: dict[str, Any] = {
     "detect": {"threshold": {"sigma": 2.5}, "keep": 1.5},
     "inpaint": {"realisations": 3, "seed": 7},
     "comparison": {"pixel": 1.0},
+    # The mock's light lies where its sources lie: a law with a term for both hardly converges, and its 200 resamples
+    # would take half of every run. CALIBRATED and the tests of the law have the term.
+    "relation": {"galaxy_light": "off"},
+    "view": "off",  # it promises no bytes, and has tests of its own
 }
+
+CALIBRATED: dict[str, Any] = {
+    "recipe": "calibrated",
+    # 20 artificial stars per arcsec^2, the default, would be 42,000 of them, and most of a small run's time.
+    "completeness": {"stars": 2000},
+    "relation": {"galaxy_light": "auto"},
+}
+"""What differs from SETTINGS in a run of the other recipe."""
 
 
 def write_kappa(path: Path, **cards: object) -> None:
@@ -226,7 +238,8 @@ def logged_passes(run: Run | Path) -> list[str]:
 def planned_passes(run_file: Path, until: str | None = None) -> list[str]:
     """Return the names of the passes that a plan says a run always has."""
     config = load(run_file)
-    planned = Planned(config=config, sources=examine(config).sources)
+    inputs = examine(config)
+    planned = Planned(config=config, sources=inputs.sources, others=inputs.others)
     steps = (step for phase in phases_until(until) for step in phase.passes(planned))
     return [step.name for step in steps if not step.rarely]
 

@@ -78,7 +78,7 @@ def program(name: str) -> str | None:
 
 
 def missing(*, memory: bool = False) -> str | None:
-    """Return why a SLURM cannot run here; None where it can. `memory`: one that enforces limits."""
+    """Return why SLURM cannot run on this machine, or None; with `memory`, a SLURM that enforces limits."""
     absent = [name for name in PROGRAMS if program(name) is None]
     if absent:
         return f"no SLURM here: {', '.join(absent)} not found (apt-get install slurm-wlm munge)"

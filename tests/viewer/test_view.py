@@ -20,7 +20,7 @@ from tilegc import viewer
 from tilegc.engine import SerialEngine
 from tilegc.geometry import Box
 from tilegc.run_folder.layout import is_ours
-from tilegc.viewer import layers, pyramid
+from tilegc.viewer import layers, phase, pyramid, residuals
 
 
 def value_of(path):
@@ -38,9 +38,8 @@ def image_of(path):
 @pytest.fixture(scope="module")
 def run(tmp_path_factory):
     folder = tmp_path_factory.mktemp("view")
-    run = tilegc.run(mock.write_inputs(folder), folder / "run", workers=0)
-    viewer.write_view(run)
-    return run
+    run_file = mock.write_inputs(folder, view="auto", photometry={"apertures": []})
+    return tilegc.run(run_file, folder / "run", workers=0)
 
 
 def test_codes_are_the_values_again():
@@ -66,7 +65,9 @@ def test_halves_are_means_of_what_has_data_and_unions_of_bits():
 def test_every_level_covers_the_field(tmp_path, monkeypatch, shape):
     """Any level, put together, is the mask reduced directly; blocks and the driver write different levels."""
     bits = np.random.default_rng(4).integers(0, 2, shape).astype(np.uint8) << 3
-    monkeypatch.setattr(pyramid, "read_layers", lambda layers, box: [bits[box.y0 : box.y1, box.x0 : box.x1]])
+    monkeypatch.setattr(
+        pyramid, "read_layers", lambda layers, box, model: [bits[box.y0 : box.y1, box.x0 : box.x1]]
+    )
     layer = layers.Layer(
         field="a", name="mask", label="", kind="mask", ramp="", unit="", shape=shape, store=""
     )
@@ -123,11 +124,80 @@ def test_a_band_is_seen_in_its_tiles(run):
     assert np.sqrt(np.mean((codes - expected)[inside] ** 2)) < 6.0
 
 
+def test_the_light_of_the_sources_is_that_of_their_stamps(run):
+    """Against stamps added one by one to the whole field, whatever the window."""
+    model = residuals.model_of(run, "a")
+    assert model.bands == mock.BANDS
+    candidates = run.candidates
+    rows = np.asarray(candidates["field"]).astype(str) == "a"
+    shape = run.field("a")["mask"].shape
+    for number, band in enumerate(model.bands):
+        psf, expected = model.psfs[number], np.zeros([side + 100 for side in shape])
+        for y, x, flux in zip(
+            *(np.asarray(candidates[name])[rows] for name in ("y", "x", f"flux_{band}")), strict=True
+        ):
+            row, column = int(np.floor(y + 0.5)), int(np.floor(x + 0.5))
+            stamp = flux * psf.image(y - row, x - column)
+            expected[
+                row + 50 - psf.radius : row + 51 + psf.radius,
+                column + 50 - psf.radius : column + 51 + psf.radius,
+            ] += stamp
+        for box in (Box(0, 0, *shape), Box(17, 23, 60, 71)):
+            whole = expected[50 + box.y0 : 50 + box.y1, 50 + box.x0 : 50 + box.x1]
+            np.testing.assert_allclose(
+                model.near(box).light(band, box), whole, rtol=0, atol=1e-9 * whole.max()
+            )
+        assert expected.max() > 1
+
+
+def test_a_residual_is_the_band_without_its_sources(run):
+    model, box = residuals.model_of(run, "a"), Box(0, 0, 96, 88)
+    shown = layers.layers_of(run, "a", model.bands)
+    images = {
+        layer.name: image for layer, image in zip(shown, layers.read_layers(shown, box, model), strict=True)
+    }
+    for band in mock.BANDS:
+        left = images[band] - model.light(band, box)
+        np.testing.assert_allclose(images[f"residual-{band}"], left, rtol=1e-5, atol=1e-5)
+        y, x = (
+            np.asarray(run.catalogue[axis])[run.catalogue["field"] == "a"] for axis in ("y_peak", "x_peak")
+        )
+        assert np.nanmedian(images[f"residual-{band}"][y, x]) < 0.7 * np.nanmedian(images[band][y, x])
+    encodings = dict(zip((layer.name for layer in shown), layers.encodings_of(shown), strict=True))
+    assert encodings["residual-F150W"] == encodings["F150W"]
+
+
+def test_without_photometry_there_are_no_residuals(run, monkeypatch):
+    plain = run.candidates[["id", "field", "x", "y"]]
+    monkeypatch.setattr(type(run), "candidates", plain)
+    assert residuals.model_of(run, "a") is None
+
+
+def test_a_run_writes_it_and_vouches_for_it(run):
+    assert "view" in run.manifest["products"]
+    assert "view" in mock.logged_passes(run)
+    assert 'href="view/index.html"' in (run.path / "report.html").read_text()
+    assert tilegc.verify(run.path) == []
+    path = run.path / "view" / "run.js"
+    before = path.read_bytes()
+    path.write_bytes(before + b"//")
+    assert tilegc.verify(run.path) == ["view: has changed"]
+    path.write_bytes(before)
+
+
+@pytest.mark.parametrize(
+    ("setting", "pixels", "expected"), [("auto", 1e8, True), ("auto", 1.1e8, False), ("off", 1, False)]
+)
+def test_when_a_run_writes_it(run, setting, pixels, expected):
+    assert phase.wanted(run.config.model_copy(update={"view": setting}), pixels) is expected
+
+
 def test_the_command_writes_files_that_belong_to_the_run_and_need_no_network(run):
     page = run.path / "view" / "index.html"
     done = command("view", run.path, "--write-only")
     assert done.code == 0, done.err
     assert done.out.strip() == str(page)
+    assert tilegc.verify(run.path) == []
     files = [path for path in page.parent.rglob("*") if path.is_file()]
     assert len(files) > 20
     assert all(is_ours(str(path.relative_to(run.path)), run.fields) for path in files)
@@ -151,6 +221,34 @@ def test_the_server_serves_the_folder_on_the_loopback_address_alone(run):
         assert b"tilegc viewer" in answer.read()
 
 
+PEAKS = """[...document.querySelectorAll("#cutouts > div")].slice(0, 2).map((row) => {
+  const middle = (canvas) => canvas.getContext("2d").getImageData(20, 20, 1, 1).data[0];
+  const [image, model, left] = [...row.querySelectorAll("canvas")].map(middle);
+  return model > left && image >= left;
+})"""
+"""Whether the middle of the model is brighter than that of the residual, by band."""
+
+
+@pytest.mark.skipif(chromium.missing() is not None, reason=str(chromium.missing()))
+def test_the_page_from_a_server(run):
+    addresses = []
+    serve = threading.Thread(
+        target=viewer.serve, args=(Path(run.path) / "view",), kwargs={"ready": addresses.append}, daemon=True
+    )
+    serve.start()
+    end = time.monotonic() + 30
+    while not addresses and time.monotonic() < end:
+        time.sleep(0.02)
+    with chromium.browser() as page:
+        page.open(f"{addresses[0]}#id={run.catalogue['id'][3]}")
+        page.wait("document.documentElement?.dataset?.ready === '1'")
+        page.wait("document.documentElement.dataset.cutouts")
+        assert page.run("document.documentElement.getAttribute('data-selected-id')") == str(
+            run.catalogue["id"][3]
+        )
+        assert not page.errors
+
+
 @pytest.mark.skipif(chromium.missing() is not None, reason=str(chromium.missing()))
 def test_the_page_in_a_browser(run, tmp_path):
     """From a file: it draws, selects by link with the catalogue's numbers, picks by click, filters, changes layers."""
@@ -163,6 +261,11 @@ def test_the_page_in_a_browser(run, tmp_path):
         assert page.run("document.documentElement.dataset.sources") == str(len(catalogue))
         assert page.run("document.documentElement.dataset.fields") == ",".join(run.fields)
         page.wait("document.documentElement.hasAttribute('data-selected-id')")
+        page.wait("document.documentElement.dataset.cutouts")
+        assert (
+            page.run("document.documentElement.dataset.cutouts") == "3,3,1"
+        )  # image, model, residual; detection map
+        assert page.run(PEAKS) == [True, True]
         for name in catalogue.colnames:
             shown = page.run(f"document.documentElement.getAttribute('data-selected-{name}')")
             value = catalogue[name][row]

@@ -47,7 +47,7 @@ def view(
     from tilegc import viewer
     from tilegc.engine import SerialEngine
     from tilegc.places import is_remote
-    from tilegc.run_folder import open_run
+    from tilegc.run_folder import RunFolder, open_run
     from tilegc.schema import FILES
 
     run = open_run(directory, check=not no_check)
@@ -55,6 +55,7 @@ def view(
     if write_only or not page.exists():
         try:
             page = viewer.write_view(run, SerialEngine(pass_progress(lines=False)))
+            RunFolder(run.path).redrawn()
         except OSError as error:
             reason = error.strerror or str(error)
             raise RunFolderError(

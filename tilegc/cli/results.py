@@ -59,6 +59,7 @@ def _lines(summary: dict[str, Any], *, local: bool) -> list[tuple[str, str]]:
     lines.append(
         ("sources", f"{summary['n_detected']} detected, {summary['n_inpainted']:.1f} inpainted under masks")
     )
+    lines += _clusters(summary.get("luminosity"))
     if cluster["redshift"] is not None:
         lines.append(("contamination", _contamination(summary)))
     if relation is not None:
@@ -146,6 +147,21 @@ def _complete(name: str, bands: dict[str, Any] | None) -> list[tuple[str, str]]:
     known = {band: found["m50"] for band, found in (bands or {}).items()}
     texts = [f"{band} {value:.2f}" for band, value in known.items() if value is not None]
     return [(f"50 % complete {name}", f"{', '.join(texts)} mag (AB, artificial stars)")] if texts else []
+
+
+def _clusters(found: dict[str, Any] | None) -> list[tuple[str, str]]:
+    """Return the luminosity function and the number of clusters brighter than the depth; nothing without a function."""
+    if not found or found["turnover"] is None:
+        return []
+    text = (
+        f"turnover {found['turnover']:.2f} +- {found['turnover_err']:.2f}, "
+        f"width {found['width']:.2f} +- {found['width_err']:.2f} mag"
+    )
+    bright = found["brighter"]
+    if bright["n"] is not None:
+        limit = f"{found['band']} {bright['mag']:.2f}"
+        text += f"; {bright['n']:.0f} +- {bright['n_err']:.0f} clusters brighter than {limit}"
+    return [("luminosities", text)]
 
 
 def _depth(name: str, bands: dict[str, Any] | None) -> list[tuple[str, str]]:

@@ -72,27 +72,7 @@ def workers_for(
         If no local workers can be started.
     """
     compute = compute or Compute()
-    if scheduler is not None and cluster is not None:
-        raise ConfigError("--scheduler and --cluster exclude each other; give only one")
-    if scheduler is not None and workers is not None:
-        raise ConfigError(
-            "--workers is for workers started here; those of a --scheduler are started there: leave one out"
-        )
-    if cluster not in {None, *NAMES}:
-        raise ConfigError(
-            f"--cluster {cluster}: unknown kind; choose {', '.join(NAMES[:-1])} or {NAMES[-1]}, "
-            "or the address of a --scheduler"
-        )
-    count = compute.workers if workers is None else workers
-    if count is not None and count < 0:
-        raise ConfigError(f"--workers {count}: give 0 (in this process) or more")
-    elsewhere = cluster not in {None, "local"}
-    if elsewhere and not count:
-        raise ConfigError(
-            f"--cluster {cluster}: the number of workers is missing; set --workers or compute.workers"
-        )
-    if tls is not None and count == 0 and scheduler is None and not elsewhere:
-        raise ConfigError("--tls-ca, --tls-cert, --tls-key: not used with --workers 0; leave them out")
+    count = _checked_count(workers, scheduler, cluster, compute, tls)
     memory = compute.memory or max(LEAST_MEMORY, need + need // 4)
     with contextlib.ExitStack() as stack:
         stack.enter_context(dask_logs_to_ours())
@@ -115,6 +95,32 @@ def workers_for(
         else:
             found = local(count or CPU_COUNT, compute, security_for(tls, encrypt=bool(compute.encrypt)))
         yield stack.enter_context(found)
+
+
+def _checked_count(
+    workers: int | None, scheduler: str | None, cluster: str | None, compute: Compute, tls: TLS | None
+) -> int | None:
+    """Refuse options that contradict each other; return the number of workers, or None: one per core."""
+    if scheduler is not None and cluster is not None:
+        raise ConfigError("--scheduler and --cluster exclude each other; give only one")
+    if scheduler is not None and workers is not None:
+        raise ConfigError("--workers starts workers, but a --scheduler has its own; leave out one of the two")
+    if cluster not in {None, *NAMES}:
+        raise ConfigError(
+            f"--cluster {cluster}: unknown kind; choose {', '.join(NAMES[:-1])} or {NAMES[-1]}, "
+            "or the address of a --scheduler"
+        )
+    count = compute.workers if workers is None else workers
+    if count is not None and count < 0:
+        raise ConfigError(f"--workers {count}: give 0 (in this process) or more")
+    elsewhere = cluster not in {None, "local"}
+    if elsewhere and not count:
+        raise ConfigError(
+            f"--cluster {cluster}: the number of workers is missing; set --workers or compute.workers"
+        )
+    if tls is not None and count == 0 and scheduler is None and not elsewhere:
+        raise ConfigError("--tls-ca, --tls-cert, --tls-key: not used with --workers 0; leave them out")
+    return count
 
 
 @contextlib.contextmanager

@@ -133,8 +133,8 @@ def manifest(compute: Compute, workers: int, memory: int) -> dict[str, Any]:
         return spec
     if given.image is None:
         raise ConfigError(
-            "--cluster kubernetes: compute.kubernetes needs a manifest (deploy/kubernetes/cluster/cluster.yaml is one) "
-            "or an image"
+            "--cluster kubernetes: compute.kubernetes needs a manifest (such as "
+            "deploy/kubernetes/cluster/cluster.yaml) or an image"
         )
     return _of_image(name, given.image, workers, memory, compute.scratch or "/tmp")  # noqa: S108  (in a pod of its own)
 
@@ -152,7 +152,7 @@ def _read(path: Path) -> dict[str, Any]:
         _ = found["spec"]["worker"], found["spec"]["scheduler"]["service"]["selector"]
     except (KeyError, TypeError):
         raise ConfigError(
-            f"compute.kubernetes.manifest: {path} is no DaskCluster with a worker and a scheduler's service"
+            f"compute.kubernetes.manifest: {path} is not a DaskCluster with a worker and a scheduler service"
         ) from None
     spec: dict[str, Any] = copy.deepcopy(found)
     return spec

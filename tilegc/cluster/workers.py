@@ -168,7 +168,11 @@ def require_same_software(client: Client, name: str) -> tuple[str, ...]:
         odd = [f"{key} {theirs[key]} (here {mine[key]})" for key in mine if theirs[key] != mine[key]]
         if odd:
             found.append(f"worker {who}: {', '.join(odd)}")
-            log.warning("worker %s differs, last digits may too: %s", who, ", ".join(odd))
+            log.warning(
+                "worker %s has other software or another processor, and last digits may differ: %s",
+                who,
+                ", ".join(odd),
+            )
     return tuple(found)
 
 

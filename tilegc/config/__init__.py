@@ -20,6 +20,7 @@ from tilegc.config.inputs import (
     Rival,
 )
 from tilegc.config.loading import detection_settings, digest, dump, load, read_yaml, resolve, settings
+from tilegc.config.luminosity import Luminosity
 from tilegc.config.photometry import Photometry
 from tilegc.config.run import DetectionConfig, RunConfig
 from tilegc.config.steps import (
@@ -55,6 +56,7 @@ __all__ = [
     "Jobs",
     "Kubernetes",
     "LensMap",
+    "Luminosity",
     "Mask",
     "Origin",
     "Photometry",

@@ -35,6 +35,7 @@ _EXAMPLE: Mapping[str, Any] = {
     "convergence": {"path": "kappa.fits", "source_redshift": 3.0},
     "photometry": {},
     "completeness": {},
+    "luminosity": {},
 }
 """What the template shows; all other keys have their defaults."""
 
@@ -170,7 +171,7 @@ def _kinds(annotation: Any) -> list[type]:
 
 def _text(value: object) -> str:
     """Return a value as YAML on one line."""
-    plain = value.model_dump(mode="json") if isinstance(value, Section) else value
+    plain = value.model_dump(mode="json", exclude_none=True) if isinstance(value, Section) else value
     if isinstance(plain, tuple):
         plain = [list(item) if isinstance(item, tuple) else item for item in plain]
     text: str = yaml.safe_dump(redacted(plain), default_flow_style=True, width=10_000, allow_unicode=True)
@@ -196,6 +197,7 @@ def _resolved(config: RunConfig) -> dict[str, str]:
         "inpaint.iterations": str(config.inpaint_iterations),
         "photometry": _switched(config.photometry_settings),
         "completeness": _switched(config.completeness_settings),
+        "luminosity": _switched(config.luminosity_settings),
     }
     values = {
         "mask.edge": mask.edge,
@@ -204,6 +206,7 @@ def _resolved(config: RunConfig) -> dict[str, str]:
         "inpaint.iterations": config.inpaint.iterations,
         "photometry": config.photometry,
         "completeness": config.completeness,
+        "luminosity": config.luminosity,
     }
     return {key: note for key, note in notes.items() if values[key] == "auto"}
 

@@ -17,6 +17,7 @@ from tilegc.config.inputs import (
     Pointing,
     cluster_or_pointing,
 )
+from tilegc.config.luminosity import Luminosity, LuminositySwitch
 from tilegc.config.photometry import Photometry, PhotometrySwitch
 from tilegc.config.steps import (
     Comparison,
@@ -30,7 +31,7 @@ from tilegc.config.steps import (
     Tiles,
     ValueThreshold,
 )
-from tilegc.config.values import Section
+from tilegc.config.values import Section, toggle
 from tilegc.errors import shortened
 from tilegc.schema import MAPS
 
@@ -106,7 +107,13 @@ class DetectionConfig(Section):
 
 
 class RunConfig(DetectionConfig):
-    """Settings of a run, as in its run file, with all defaults filled in; immutable."""
+    """Settings of a run, as in its run file, with all defaults filled in; immutable.
+
+    Examples
+    --------
+    >>> tilegc.load("run.yaml").tiles.size
+    1000
+    """
 
     cluster: Annotated[Cluster, BeforeValidator(cluster_or_pointing)] = Pointing()
     """The cluster; see the section `cluster`. Leave it out for a blank or control field: the results then have no
@@ -127,6 +134,8 @@ class RunConfig(DetectionConfig):
     """off, auto, or settings; see the section `photometry`. auto: on for recipe calibrated."""
     completeness: CompletenessSwitch = "auto"
     """off, auto, or settings; see the section `completeness`. auto: on for recipe calibrated."""
+    luminosity: LuminositySwitch = "auto"
+    """Luminosity function of the clusters; see the section `luminosity`. auto: on where there are artificial stars."""
     density: Density = Density()
     """Kernel sum and density maps; see the section `density`."""
     inpaint: Inpaint = Inpaint()
@@ -139,6 +148,9 @@ class RunConfig(DetectionConfig):
     """Radial profiles; see the section `profile`."""
     outputs: tuple[str, ...] = ("detection", "mask", "rho", "rho_error", "density", "density_error")
     """Maps that are written as FITS images."""
+    view: Annotated[Literal["off", "auto"], BeforeValidator(toggle)] = "auto"
+    """Whether the run writes the viewer; auto: if all fields together have at most 100 million pixels. `tilegc view`
+    writes it at any time."""
     compute: Compute = Compute()
     """Workers; see the section `compute`."""
 
@@ -174,6 +186,13 @@ class RunConfig(DetectionConfig):
         return None if self.completeness == "off" else self.completeness
 
     @property
+    def luminosity_settings(self) -> Luminosity | None:
+        """Settings of the luminosity function; None where it is off (auto: on where there are artificial stars)."""
+        if self.luminosity == "auto":
+            return None if self.completeness_settings is None else Luminosity()
+        return None if self.luminosity == "off" else self.luminosity
+
+    @property
     def inpaint_iterations(self) -> int:
         """Most fits of the radial trend, 0 without a cluster (auto: none for diego2026, 10 for calibrated)."""
         if not self.cluster.known:
@@ -190,10 +209,21 @@ class RunConfig(DetectionConfig):
                 raise ValueError(f"outputs: {asked[0]} needs a number at density.{key}")
         if self.convergence is not None and not self.cluster.known:
             raise ValueError("convergence: needs a cluster; give cluster: {name, redshift, ra, dec}")
+        if self.luminosity_settings is not None and self.completeness_settings is None:
+            raise ValueError(
+                "luminosity: needs artificial stars; set completeness: {stars: auto}, or luminosity: off"
+            )
         names = [field.name for field in self.fields]
         twice = sorted({name for name in names if names.count(name) > 1})
         if twice:
             raise ValueError(f"fields: duplicate name {twice[0]!r}; give each field its own")
+        if self.photometry_settings is not None:
+            searched = {name for field in self.fields for name in field.bands or {}}
+            for name in self.photometry_settings.bands or {}:
+                if name in searched:
+                    raise ValueError(
+                        f"photometry.bands: {name} is a band of a field and measured anyway; remove it, or rename it"
+                    )
         cells = self.relation.box / self.comparison.pixel
         if abs(cells - round(cells)) > 1e-9 * cells or round(cells) < 1:
             raise ValueError(

@@ -108,17 +108,17 @@ def _remark(context: Context, noises: Mapping[str, Noise], selection: Selection)
         for note in field.source.notes:
             log.info("field %s: %s", name, note)
         if not noises[name].n_good:
-            log.warning("field %s: no good pixel; it has no candidates", name)
+            log.warning("field %s: no good pixel, and therefore no candidates", name)
         elif not np.isfinite(selection.thresholds[name].value):
             log.warning(
-                "field %s: its noise is %g; it has no threshold and no candidates", name, noises[name].sigma
+                "field %s: the noise is %g, so there is no threshold and there are no candidates",
+                name,
+                noises[name].sigma,
             )
         for note in selection.notes(name):
             log.info("field %s: %s", name, note)
     if len({field.source.band_names for field in context.fields}) > 1:
-        log.warning(
-            "fields have different bands: their limits, light and counts are not those of one another"
-        )
+        log.warning("the fields have different bands, so their limits, light and counts cannot be compared")
 
 
 DETECT: Phase[object, DetectionConfig] = Phase(

@@ -367,7 +367,11 @@ class _Drive:
                 if unit.key in failures:
                     self.once_more(unit, batch.tries + 1, failures[unit.key][0], data=True)
         elif len(batch.units) > 1 or (killed and not batch.alone):
-            log.warning("%s: a run of tiles failed, each again alone: %s", self.books.name, describe(error))
+            log.warning(
+                "%s: a group of tiles failed and is repeated tile by tile: %s",
+                self.books.name,
+                describe(error),
+            )
             waiting = self.suspects if killed else self.pending
             waiting.extend(Batch((unit,), batch.tries, again=True, alone=killed) for unit in batch.units)
         elif isinstance(error, KilledWorker):

@@ -147,11 +147,13 @@ def run_pass(
         if not odd and not large:
             raise
         if odd:
-            log.warning("%s: set aside, no data there: %s", step.name, ", ".join(unit.key for unit in odd))
+            log.warning(
+                "%s: set aside and treated as no data: %s", step.name, ", ".join(unit.key for unit in odd)
+            )
             take(do_without_data, odd)
             marks.mark(f"{step.name}{SET_ASIDE}", [unit.key for unit in odd])
         if large:
-            log.warning("%s: again in quarters: %s", step.name, ", ".join(unit.key for unit in large))
+            log.warning("%s: repeated in quarters: %s", step.name, ", ".join(unit.key for unit in large))
             take(do_in_quarters, large)
         return take(do_tile, units)
 

@@ -94,7 +94,7 @@ class Pool:
         before, self.here = self.here, here
         if before is not None and here != before:
             came, left = sorted(here - before), sorted(before - here)
-            log.info("workers: %d; came: %s; left: %s", len(here), _listed(came), _listed(left))
+            log.info("workers: %d; joined: %s; left: %s", len(here), _listed(came), _listed(left))
         if not here and before != here:
             how_long = f" {self.patience:.0f} s" if math.isfinite(self.patience) else ""
             log.warning("%s: no worker is left; waiting%s for one", self.name, how_long)
@@ -120,7 +120,7 @@ class Pool:
         if failure.address in self._sent_away:
             return
         self._sent_away.add(failure.address)
-        log.warning("worker %s is sent away: it %s", failure.worker, failure.reason)
+        log.warning("worker %s is dismissed: it %s", failure.worker, failure.reason)
         if len(self._sent_away) > UNFIT:
             raise RunFailedError(
                 f"{self.name}: {len(self._sent_away)} workers cannot work here; worker {failure.worker} "

@@ -162,10 +162,10 @@ class Books:
         gather: Gather | None = None,
     ) -> None:
         if gather is not None and ledger is not None:
-            raise ValueError(f"{name}: partials are gathered, or kept with marks")
+            raise ValueError(f"{name}: partials cannot be both gathered and kept with marks")
         keys = {unit.key for unit in units}
         if len(keys) != len(units):
-            raise ValueError(f"{name}: two units bear the same key")
+            raise ValueError(f"{name}: two units have the same key")
         self.name = name
         self.combine = combine
         self.ledger = ledger

@@ -253,9 +253,9 @@ def check_overlap(kappa: Kappa, fields: Sequence[Footprint]) -> None:
     if fields:
         ra, dec = _centre(fields[0].wcs, fields[0].shape)
         raise ConvergenceError(
-            f"convergence: {kappa.path}: the map, round ra {centre_ra:.4f}, dec {centre_dec:.4f}, does not "
-            f"overlap any field ({fields[0].name!r} is round ra {ra:.4f}, dec {dec:.4f}): "
-            "give this cluster's map"
+            f"convergence: {kappa.path}: the map, around ra {centre_ra:.4f}, dec {centre_dec:.4f}, does not "
+            f"overlap any field ({fields[0].name!r} is around ra {ra:.4f}, dec {dec:.4f}): "
+            "give a map of this cluster"
         )
 
 
@@ -279,7 +279,7 @@ def _scalings(
         )
     if conf.lens_scaling is not None and conf.lens_scaling > 1.0:
         raise ConvergenceError(
-            f"{key}.lens_scaling: {conf.lens_scaling:g} cannot be a D_LS/D_S, which is 1 at most"
+            f"{key}.lens_scaling: {conf.lens_scaling:g} is not a possible D_LS/D_S, which is at most 1"
         )
 
     def of(name: str, z_source: float) -> float:

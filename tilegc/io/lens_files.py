@@ -76,7 +76,7 @@ def read_image(path: str, conf: config.LensMap) -> LensImage:
     """
     found = _images(path, conf.plane)
     if not found:
-        raise ConvergenceError(f"convergence: {path}: holds no two-dimensional image")
+        raise ConvergenceError(f"convergence: {path}: contains no two-dimensional image")
     named = {"kappa", "convergence"}
     ranked = sorted(found, key=lambda item: str(item[1].get("EXTNAME", "")).strip().lower() not in named)
     why: AstrometryError | None = None
@@ -197,7 +197,7 @@ def refuse_other_quantities(image: LensImage, *, weak_lensing: bool = False) -> 
     other = next((name for name in names if OTHER_NAME.search(name)), None)
     if other is not None and not any(KAPPA_NAME.search(name) for name in names):
         raise ConvergenceError(
-            f"convergence: {image.path}: by its name ({other!r}) it is no convergence: give the kappa map"
+            f"convergence: {image.path}: by its name ({other!r}) it is not a convergence: give the kappa map"
             + (", or both deflections as convergence.deflection" if "deflect" in other.lower() else "")
         )
     values = image.values[np.isfinite(image.values)]

@@ -226,7 +226,7 @@ def _image(
     where = f"{path} ({label}, {role})"
     hdus = [hdu for hdu in files[path] if hdu.shape]
     if not hdus:
-        raise InputError(f"{where}: holds no image; give the file of the mosaic")
+        raise InputError(f"{where}: contains no image; give the file of the mosaic")
     named = [hdu for hdu in hdus if _is_role(hdu, role) and version in {None, hdu.version}]
     if not named and role != "sci" and any(_is_role(hdu, "sci") for hdu in hdus):
         raise InputError(

@@ -227,13 +227,13 @@ def _chosen(where: str, images: list[_Image], band: str) -> _Image:
     """Return the image of the band as two dimensions."""
     flat = [_flattened(where, image) for image in images]
     if not flat:
-        raise InputError(f"{where}: holds no image; give a FITS image of the PSF")
+        raise InputError(f"{where}: contains no image; give a FITS image of the PSF")
     named = [image for image in flat if image.name.upper() == band.upper()]
     webbpsf = [image for name in WEBBPSF for image in flat if image.name == name]
     if len(flat) > 1 and not named and not webbpsf:
         names = ", ".join(image.name or "?" for image in flat[:8])
         raise InputError(
-            f"{where}: holds {len(flat)} images ({names}), none is named {band}; give one of them"
+            f"{where}: contains {len(flat)} images ({names}), none of which is named {band}; give one of them"
         )
     return (named or webbpsf or flat)[0]
 

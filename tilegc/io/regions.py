@@ -88,7 +88,7 @@ class _Cut:
 def read_regions(path: str, wcs: str, header: str = "") -> list[Area]:
     """Read a DS9 file into regions in a field's pixels (0-based).
 
-    Annotations (texts, points, lines, rulers, projections, compasses, vectors) are passed over with one line in the
+    Annotations (texts, points, lines, rulers, projections, compasses, vectors) are ignored with one line in the
     log. Exclusions (`-circle`) are cut out of every region of the file, and unions (`||`) are regions side by side.
 
     Parameters
@@ -122,10 +122,10 @@ def read_regions(path: str, wcs: str, header: str = "") -> list[Area]:
     areas = [region for region in found if not isinstance(region, _ANNOTATIONS)]
     ignored = n_drawn + len(found) - len(areas)
     if ignored:
-        log.info("%s: %d annotations (texts, points, lines, ...) are passed over", path, ignored)
+        log.info("%s: %d annotations (texts, points, lines, ...) are ignored", path, ignored)
     if not areas:
-        only = "annotations alone" if ignored else "no region"
-        raise InputError(f"{path}: holds {only}; leave it out of masks or draw what is to be masked")
+        only = "only annotations" if ignored else "no region"
+        raise InputError(f"{path}: contains {only}; remove it from masks or draw the area to be masked")
     celestial = wcs_from_text(wcs)
     shapes = [region.to_pixel(celestial) if isinstance(region, SkyRegion) else region for region in areas]
     for number, shape in enumerate(shapes, 1):
@@ -134,7 +134,7 @@ def read_regions(path: str, wcs: str, header: str = "") -> list[Area]:
         except ValueError:
             usable = False
         if not usable:
-            raise InputError(f"{path}: region {number} ({type(shape).__name__}) encloses nothing; correct it")
+            raise InputError(f"{path}: region {number} ({type(shape).__name__}) encloses no area; correct it")
     included = [bool(region.meta.get("include", True)) for region in areas]
     exclusions = tuple(shape for shape, kept in zip(shapes, included, strict=True) if not kept)
     enclosing = [shape for shape, kept in zip(shapes, included, strict=True) if kept]

@@ -110,7 +110,7 @@ def create(
         # A process that was killed between the array's metadata and its only chunk left empty names.
         _open_array(path, "band", "r+")[:] = np.array(list(bands), dtype=object)
     elif (held := [str(name) for name in np.asarray(there["band"][:])]) != list(bands):
-        raise RunFolderError(f"{path}: holds other bands ({', '.join(held)}); use another folder")
+        raise RunFolderError(f"{path}: contains other bands ({', '.join(held)}); use another directory")
     for array in arrays:
         whole = tuple(lengths[dim] for dim in array.dims)
         # What stands on the lattice is small, and the driver writes it in one piece.
@@ -122,7 +122,7 @@ def create(
         if found.shape != whole or (found.shards or found.chunks) != sides:
             raise RunFolderError(
                 f"{path}: array {array.name!r} is {found.shape} in shards of {found.shards or found.chunks},"
-                f" {whole} in shards of {sides} are needed; use another folder"
+                f" {whole} in shards of {sides} are needed; use another directory"
             )
     group.attrs.update(
         {"schema_version": schema.SCHEMA_VERSION, "shape": list(shape), "bands": list(bands), **attrs}

@@ -83,7 +83,7 @@ def masked(
     for field in context.fields:
         for path in idle(field.source, regions[field.source.name]):
             log.warning(
-                "field %s: %s masks no pixel of it; is it meant for another field?", field.source.name, path
+                "field %s: %s masks no pixel; is it meant for another field?", field.source.name, path
             )
     stars = mask(context, config, regions, psfs)
     annuli = masked_area.annuli(edges)

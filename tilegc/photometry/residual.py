@@ -17,7 +17,7 @@ from tilegc.photometry.sky_spline import evaluate
 from tilegc.photometry.spline_psf import SplinePsf, stamp
 from tilegc.schema import Bit
 
-__all__ = ["BLOCK", "UNMODELLED", "residual", "weights"]
+__all__ = ["BLOCK", "UNMODELLED", "light", "residual", "weights"]
 
 Floats = NDArray[np.float64]
 Float32 = NDArray[np.float32]
@@ -105,6 +105,27 @@ def residual(
     _model(psf.table, *points.arrays(), np.require(flux, np.float64, PLAIN), psf.radius, model)
     sky = evaluate(coefficients, origin, data.shape)
     return ((data - sky) - model).astype(np.float32)
+
+
+def light(shape: tuple[int, int], y: Floats, x: Floats, flux: Floats, psf: SplinePsf) -> Floats:
+    """Return the light of point sources in a window, nJy per pixel, float64 (ny, nx).
+
+    Parameters
+    ----------
+    shape : (int, int)
+        Rows and columns of the window.
+    y, x : (n,) float64
+        Positions, pixels of the window; sources outside of it whose stamps reach into it count.
+    flux : (n,) float64
+        Total fluxes, nJy.
+    psf : SplinePsf
+    """
+    row, column = (np.floor(axis + 0.5).astype(np.int64) for axis in (y, x))
+    number, own = np.arange(row.size), np.ones(row.size, np.bool_)
+    points = Points(number, row, column, (y - row).clip(-0.5, 0.5), (x - column).clip(-0.5, 0.5), own)
+    model = np.zeros(shape)
+    _model(psf.table, *points.arrays(), np.require(flux, np.float64, PLAIN), psf.radius, model)
+    return model
 
 
 @compiled

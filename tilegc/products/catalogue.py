@@ -6,9 +6,10 @@ from tilegc.completeness.results import Completed
 from tilegc.detection.shapes import POINT
 from tilegc.io.exports import write_fits_table, write_short, write_votable
 from tilegc.io.tables import write_regions
+from tilegc.luminosity.results import Luminosities
 from tilegc.phases.output import Output, Part
 from tilegc.phases.phase import Results
-from tilegc.photometry.catalogue import band_names
+from tilegc.photometry.catalogue import measured_names
 from tilegc.photometry.results import Measured
 from tilegc.products.exporting import REGION_RADIUS, listed_columns
 from tilegc.schema import FILES
@@ -22,10 +23,19 @@ def write(out: Output, results: Results) -> None:
     candidates, catalogue = found.candidates, found.catalogue
     if stars is not None:
         candidates, catalogue = stars.joined(candidates), stars.joined(catalogue)
+    members = results.get(Luminosities)
+    if members is not None:
+        candidates, catalogue = members.joined(candidates), members.joined(catalogue)
     settings = out.config.photometry_settings
     apertures = None if settings is None else settings.apertures
     around = "reliability" in candidates
-    listed = listed_columns(band_names(out.context), apertures, surroundings=around, stars=stars is not None)
+    listed = listed_columns(
+        measured_names(out.context),
+        apertures,
+        surroundings=around,
+        stars=stars is not None,
+        members=members is not None,
+    )
     out.parquet(FILES.candidates, listed, candidates)
     out.parquet(FILES.catalogue, listed, catalogue)
     out.ecsv(FILES.catalogue_ecsv, listed, catalogue)

@@ -13,7 +13,14 @@ from tilegc.io import exports
 from tilegc.io.tables import write_ecsv, write_parquet, write_regions
 from tilegc.places import Place
 from tilegc.run_folder import Run
-from tilegc.schema import CANDIDATES, COMPLETENESS_COLUMNS, SURROUNDINGS, Column, photometry_columns
+from tilegc.schema import (
+    CANDIDATES,
+    COMPLETENESS_COLUMNS,
+    MEMBERSHIP_COLUMNS,
+    SURROUNDINGS,
+    Column,
+    photometry_columns,
+)
 
 __all__ = ["FORMATS", "REGION_RADIUS", "export", "listed_columns"]
 
@@ -47,6 +54,7 @@ def listed_columns(
     *,
     surroundings: bool = False,
     stars: bool = False,
+    members: bool = False,
 ) -> tuple[Column, ...]:
     """Return the columns of candidates and catalogue.
 
@@ -60,10 +68,13 @@ def listed_columns(
         Whether reliability and confusion are known.
     stars : bool
         Whether artificial stars tell how likely each source was to be found.
+    members : bool
+        Whether the luminosity function tells how likely each is to be a cluster.
     """
     measured = () if apertures is None else photometry_columns(bands, apertures)
     around = SURROUNDINGS if surroundings else ()
-    return *CANDIDATES, *around, *measured, *(COMPLETENESS_COLUMNS if stars else ())
+    found = COMPLETENESS_COLUMNS if stars else ()
+    return *CANDIDATES, *around, *measured, *found, *(MEMBERSHIP_COLUMNS if members else ())
 
 
 def export(run: Run, form: str, path: Path | Place) -> None:
@@ -91,6 +102,7 @@ def export(run: Run, form: str, path: Path | Place) -> None:
         None if settings is None else settings.apertures,
         surroundings="reliability" in table.colnames,
         stars="p_recovery" in table.colnames,
+        members="p_gc" in table.colnames,
     )
     data = {
         column.name: np.asarray(getattr(table[column.name], "value", table[column.name]))

@@ -31,6 +31,7 @@ RUN_KEYS: Final = (
     "n_inpainted",
     "relation",
     "comparison",
+    "luminosity",
     "contamination",
     "contamination_budget",
     "radial",

@@ -24,7 +24,7 @@ __all__ = ["CODES", "RunWarning", "on_audit", "on_detection", "on_edges", "on_ps
 
 CODES: Final = {
     "audit_<check>": "The audit calls this check of the input images or of the convergence map wrong.",
-    "edge_mask_large": "The edge mask takes more than a quarter of the pixels of a field that have data.",
+    "edge_mask_large": "The edge mask covers more than a quarter of the pixels of a field that have data.",
     "kappa_turned": "The positions of the sources clearly prefer the convergence map rotated, mirrored or transposed.",
     "mostly_noise": "More than half of the catalogue of a field is expected to be noise.",
     "no_good_pixel": "Every pixel of a field is masked or without data.",
@@ -90,9 +90,9 @@ def on_edges(config: RunConfig, shares: Mapping[str, float | None]) -> Iterator[
             yield RunWarning(
                 "edge_mask_large",
                 name,
-                f"The edge mask of {config.mask.edge_arcsec:g} arcsec takes {100 * share:.0f} % of the pixels with "
+                f"The edge mask of {config.mask.edge_arcsec:g} arcsec covers {100 * share:.0f} % of the pixels with "
                 "data.",
-                "Set mask.edge to fewer arcsec where the weights are right up to the edge, or fill gaps in the mosaic.",
+                "Reduce mask.edge if the weights are reliable up to the edge, or fill the gaps in the mosaic.",
             )
 
 
@@ -118,8 +118,8 @@ def on_psfs(psfs: Mapping[str, Sequence[BandPsf]]) -> Iterator[RunWarning]:
 
 
 TURNED = {
-    "rotated_90": "turned by 90 degrees",
-    "rotated_180": "turned by 180 degrees",
+    "rotated_90": "rotated by 90 degrees",
+    "rotated_180": "rotated by 180 degrees",
     "mirrored": "mirrored in east and west",
     "transposed": "with east and north exchanged",
 }
@@ -198,7 +198,7 @@ def on_detection(
                 name,
                 f"threshold: auto found no limit{highest} at which the catalogue is "
                 f"{config.detect.purity:g} pure; it used S/N {_limit(config, selection, name):.2f}.",
-                "See the purity table and figure for what noise makes, and set detect.threshold yourself.",
+                "See the purity table and figure, and set detect.threshold yourself.",
             )
         yield from _uneven(selection, name, bands[name])
         yield from _impure(config, selection, name)
@@ -212,8 +212,8 @@ def _uneven(selection: Selection, name: str, bands: Sequence[str]) -> Iterator[R
         yield RunWarning(
             "noise_without_weights",
             name,
-            f"{', '.join(flat)}: no errors or weights that follow the noise, so it is only measured in cells of "
-            f"{LATTICE} px: along steps of depth, sources of the shallow side may be noise.",
+            f"{', '.join(flat)}: no errors or weights that follow the noise, which is therefore only measured in cells "
+            f"of {LATTICE} px: along steps in depth, sources on the shallow side may be noise.",
             "Give the error or weight image of each band, or mask the shallow parts.",
         )
 
@@ -234,8 +234,8 @@ def _impure(config: RunConfig, selection: Selection, name: str) -> Iterator[RunW
         yield RunWarning(
             "purity_unknown",
             name,
-            "Nothing tells how many of its sources are noise.",
-            "Give two bands or more, or a field with empty sky, so that noise can be measured apart from sources.",
+            "It is not known how many of its sources are noise.",
+            "Give two bands or more, or a field with empty sky, so that noise can be measured separately from sources.",
         )
         return
     purity = float(known.mean())
@@ -243,7 +243,7 @@ def _impure(config: RunConfig, selection: Selection, name: str) -> Iterator[RunW
         return
     expected = (1 - purity) * known.size
     mostly = "Most of the catalogue is noise" if purity < MOSTLY_NOISE else "The catalogue is impure"
-    remedy = "Set detect.threshold: auto, or a higher one."
+    remedy = "Set detect.threshold: auto, or a higher value."
     if config.detect.threshold == "auto":
         remedy = "Check the audit's lines on noise and weights, and set a higher detect.threshold."
     yield RunWarning(

@@ -11,6 +11,7 @@ from astropy import units
 
 from tilegc.config import RunConfig
 from tilegc.io.convergence import Kappa
+from tilegc.luminosity.results import Luminosities
 from tilegc.phases.partials import Table
 from tilegc.radial.contamination import Contamination
 from tilegc.radial.masses import APERTURE, COVERED, GC_TO_LENS, SEARCHED, VIRIAL_PER_GC, searched
@@ -49,9 +50,23 @@ class Counts:
 
 
 def mass_table(
-    config: RunConfig, lens: LensModels | None, counts: Counts, level: Contamination
+    config: RunConfig,
+    lens: LensModels | None,
+    counts: Counts,
+    level: Contamination,
+    clusters: Luminosities | None = None,
 ) -> list[Line]:
-    """Return the masses of a run and the checks, in the order of their derivation."""
+    """Return the masses of a run and the checks, in the order of their derivation.
+
+    Parameters
+    ----------
+    config : RunConfig
+    lens : LensModels or None
+    counts : Counts
+    level : Contamination
+    clusters : Luminosities, optional
+        How many clusters of all magnitudes there are.
+    """
     if not config.cluster.known:
         return []
     cosmo, redshift = cosmology(config.cosmology), config.cluster.redshift
@@ -70,7 +85,36 @@ def mass_table(
         Line("Sigma_cr at D_LS/D_S = 1", full, np.nan, "Msun kpc-2", f"c^2 / (4 pi G x {distance:.2f} Mpc)"),
     ]
     lensing, (lens_mass, lens_err) = _lensing(config, lens, kpc, full)
-    return [*lines, *lensing, *_counted(counts, level), *_clusters(config, counts, lens_mass, lens_err)]
+    counted, gc = _counted(counts, level), _clusters(config, counts, lens_mass, lens_err)
+    return [*lines, *lensing, *counted, *gc, *_of_all_magnitudes(clusters, lens_mass, lens_err)]
+
+
+def _of_all_magnitudes(clusters: Luminosities | None, lens_mass: float, lens_err: float) -> list[Line]:
+    """Return the checks with the clusters that the luminosity function adds to those that were found."""
+    if clusters is None or clusters.function is None:
+        return []
+    law = f"turnover {clusters.function.turnover:.2f}, width {clusters.function.width:.2f} in {clusters.band}"
+    total, within = clusters.total, clusters.within
+    lines = [
+        Line("globular clusters of all magnitudes", total.n, total.err, "", f"{law}; on the searched area"),
+        Line(
+            "virial mass from all of them",
+            total.n * VIRIAL_PER_GC,
+            total.err * VIRIAL_PER_GC,
+            "Msun",
+            f"{total.n:.4g} x {VIRIAL_PER_GC:g} Msun",
+        ),
+    ]
+    name, gc = "mean mass of a globular cluster of any magnitude", lens_mass * GC_TO_LENS
+    if not (np.isfinite(within.n) and within.n > 0 and np.isfinite(gc)):
+        return [
+            *lines,
+            Line(name, np.nan, np.nan, "Msun", "no lensing mass, or too little of the aperture searched"),
+        ]
+    mean = gc / within.n
+    share = math.hypot(within.err / within.n, lens_err / lens_mass if np.isfinite(lens_err) else 0.0)
+    how = f"{gc:.4g} Msun / {within.n:.4g} within {APERTURE:g} arcsec, masked parts filled; {law}"
+    return [*lines, Line(name, mean, mean * share, "Msun", how)]
 
 
 def _lensing(

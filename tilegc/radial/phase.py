@@ -7,6 +7,7 @@ from dataclasses import replace
 
 from tilegc.config import RunConfig
 from tilegc.engine import Call, Shared, Stored, bounded, together
+from tilegc.luminosity.results import Luminosities
 from tilegc.phases.context import Context
 from tilegc.phases.partials import Table
 from tilegc.phases.phase import Phase
@@ -39,6 +40,7 @@ def profiled(
     catalogue: Table,
     lens: LensModels | None,
     sky_store: str,
+    clusters: Luminosities | None = None,
 ) -> Profiled:
     """Measure everything that depends on the distance from the cluster's centre.
 
@@ -52,6 +54,8 @@ def profiled(
     lens : LensModels or None
     sky_store : str
         Path of the store that holds `sky.cells`, where workers read them.
+    clusters : Luminosities, optional
+        How many clusters of all magnitudes there are.
     """
     edges = edges_of(config)
     # Without a cluster there is no radius: nothing lies in any annulus, and no law is fitted.
@@ -83,7 +87,9 @@ def profiled(
         radial=radial,
         budget=tuple(budget),
         masses=masses.masses(config, kappa, counted, good_area),
-        mass_lines=tuple(mass_table.mass_table(config, lens, mass_table.Counts(counted, good_area), level)),
+        mass_lines=tuple(
+            mass_table.mass_table(config, lens, mass_table.Counts(counted, good_area), level, clusters)
+        ),
         lens=lens,
         peaks=() if kappa is None else tuple(kappa_peaks(kappa, cells.grid)),
     )

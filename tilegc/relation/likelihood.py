@@ -155,11 +155,7 @@ def fit_counts(
         Whether to compute resamples, intervals and simulations, or only the sandwich covariance.
     """
     data = box_counts(cells, side, max_radius, count=count, kept=kept, recovery=recovery, light=light)
-    law = fit_law(data) if data.count.size else None
-    # Too few sources for four parameters: fit again without the term for member galaxies.
-    if law is not None and not _measured(law) and data.light is not None:
-        data, light = replace(data, light=None), None
-        law = fit_law(data)
+    data, law = _fitted(data)
     light = None if data.light is None else light
     effective = float(data.area.sum())
     area = effective if recovery is None else used_area(cells, max_radius, kept, recovery)
@@ -187,23 +183,13 @@ def fit_counts(
     )
     if not thorough:
         return result
-    resampled = bootstrap(data, law)
-    spread = resampled.std(axis=0, ddof=1) if len(resampled) > 1 else np.full(law.free.size, np.nan)
-    use, area_of_cells, sources = used_cells(cells, max_radius, count, kept, recovery)
     flattened = None
     if ensemble is not None and ensemble.box.size:
-
-        def again(values: Floats, counted: Floats) -> BoxCounts:
-            boxes = gathered(cells, side, values, area_of_cells, counted, use, light)
-            return replace(boxes, outer=data.outer)
-
-        placed = _placed(ensemble, cells)
-        flattened = attenuation(
-            cells.kappa, placed, area_of_cells, sources, use, law, boxes=again, light=light
-        )
+        used = used_cells(cells, max_radius, count, kept, recovery)
+        flattened = _flattened(cells, side, used, ensemble, data, law, light)
     return replace(
         result,
-        resampled=spread,
+        resampled=_spread(bootstrap(data, law)),
         c_interval=interval(data, law, C, covariance),
         floor_interval=interval(data, law, FLOOR, covariance, 2.0),
         members_interval=(np.nan, np.nan) if light is None else interval(data, law, MEMBERS, covariance, 2.0),
@@ -212,9 +198,47 @@ def fit_counts(
     )
 
 
+def _fitted(data: BoxCounts) -> tuple[BoxCounts, Law | None]:
+    """Fit the law; too few sources for four parameters: again without the term for member galaxies."""
+    if not data.count.size:
+        return data, None
+    law = fit_law(data)
+    if _measured(law) or data.light is None:
+        return data, law
+    data = replace(data, light=None)
+    return data, fit_law(data)
+
+
 def _measured(law: Law) -> bool:
     """Return whether a law is constrained: neither its power nor its amplitude is at a bound."""
     return law.found and bool(law.free[1]) and abs(law.ln_a) < LARGEST_LN_A * law.c
+
+
+def _spread(laws: Floats) -> Floats:
+    """Return the standard deviation of each parameter over resamples; NaN from fewer than two."""
+    spread: Floats = laws.std(axis=0, ddof=1) if len(laws) > 1 else np.full(laws.shape[1], np.nan)
+    return spread
+
+
+def _flattened(
+    cells: SkyCells,
+    side: float,
+    used: tuple[NDArray[np.bool_], Floats, Floats],
+    ensemble: Realisations,
+    data: BoxCounts,
+    law: Law,
+    light: Floats | None,
+) -> Attenuation:
+    """Return by how much the errors of the lens model flatten the law; `used` is what `used_cells` returns."""
+    use, area, sources = used
+
+    def again(values: Floats, counted: Floats) -> BoxCounts:
+        # The outer field is blank sky: a realisation of the lens model changes nothing there.
+        return replace(gathered(cells, side, values, area, counted, use, light), outer=data.outer)
+
+    return attenuation(
+        cells.kappa, _placed(ensemble, cells), area, sources, use, law, boxes=again, light=light
+    )
 
 
 def _placed(ensemble: Realisations, cells: SkyCells) -> Iterator[Floats]:

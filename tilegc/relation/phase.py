@@ -188,7 +188,7 @@ def _remark(small: tuple[float, tuple[str, ...]] | None) -> None:
     if small is not None:
         area, names = small
         log.info(
-            "field %s: the outer field has %.0f arcsec^2 of good area, fewer than %g: no prior on the law's floor",
+            "field %s: the outer field has %.0f arcsec^2 of good area, less than %g: no prior on the floor of the law",
             ", ".join(names),
             area,
             OUTER_AREA,

@@ -48,5 +48,5 @@ def write_report(run: Run, engine: Engine | None = None) -> Place:
 
 def _redacted(text: str) -> str:
     """Return a page without credentials. Embedded images, most of its length, contain none and are skipped."""
-    parts = re.split(r'(data:image/png;base64,[^"]*)', text)
+    parts = re.split(r'(data:image/[a-z]+;base64,[^"]*)', text)
     return "".join(part if number % 2 else redact(part) for number, part in enumerate(parts))

@@ -14,6 +14,7 @@ from tilegc.report.arithmetic import SUN
 from tilegc.report.audit import audit_rows
 from tilegc.report.depth import depth_of
 from tilegc.report.families import largest
+from tilegc.report.luminosity import luminosity_of
 from tilegc.report.numbers import plain, share, with_error, with_power
 from tilegc.report.reading import Material
 
@@ -89,6 +90,7 @@ def lead(material: Material) -> list[Markup]:
             _purity(summary["fields"]),
         ),
         *([depth] if (depth := depth_of(summary)) else []),
+        *([number] if (number := luminosity_of(summary)) else []),
         *_law(summary["relation"]),
         *_mass(summary["mass"]),
     ]

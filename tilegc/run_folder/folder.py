@@ -197,7 +197,7 @@ class RunFolder:
         if links:
             raise RunFolderError(
                 f"{self.path / links[0]}: is a symbolic link, and a run would write through it; remove the link, or "
-                "choose another folder with -o"
+                "choose another directory with -o"
             )
 
     def worked_by(self, differences: Iterable[str]) -> None:
@@ -219,13 +219,14 @@ class RunFolder:
         self._save()
 
     def redrawn(self) -> None:
-        """Take the digests of page and figures again, of a finished run whose report was drawn again."""
+        """Take the digests of page, figures and viewer again, of a finished run for which one of them was written."""
         found = manifests.read(self.path)
         if found is None or found.get("state") != "done":
             return
         figures = [f"{FILES.figures}/{path.name}" for path in (self.path / FILES.figures).glob("*.png")]
         claimed = sorted({*found.get("files", ()), *figures})
-        drawn = {name: manifests.digest(self.path / name) for name in (FILES.report, *claimed)}
+        beside = (FILES.report, *claimed)
+        drawn = manifests.digests(self.path, (), beside, only={*beside, FILES.view})
         self.manifest = {**found, "files": claimed, "products": {**found["products"], **drawn}}
         self._save()
 
@@ -294,7 +295,7 @@ class RunFolder:
         here = manifests.environment()
         if found["environment"] != here:
             odd = manifests.changed_settings(found["environment"], here)
-            log.warning("%s: goes on with other libraries or another CPU: %s", self.path, "; ".join(odd))
+            log.warning("%s: resumed with other libraries or another CPU: %s", self.path, "; ".join(odd))
         self.manifest = {**found, "state": "running", "error": None, "ended": None, "until": None}
         # Of paths that have changed, the new ones are those to read from. The fingerprint of the marks stays.
         self.manifest |= {"config": settings, "inputs": dict(inputs)}
@@ -328,7 +329,7 @@ class RunFolder:
         seconds = time.monotonic() - begun
         log.info("%s: compared with the ledger in %.1f s, %d damaged files", self.path, seconds, len(wrong))
         for file, why in wrong.items():
-            log.warning("%s %s since it was written; its tiles are done again", file, why)
+            log.warning("%s %s since it was written; its tiles are repeated", file, why)
         if wrong and tell is not None:
             first = next(iter(wrong.items()))
             more = f" and {len(wrong) - 1} more" if len(wrong) > 1 else ""
@@ -392,6 +393,6 @@ def _make(path: Place) -> list[Path]:
         path.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise RunFolderError(
-            f"{path}: cannot be created ({error.strerror}); choose another folder with -o"
+            f"{path}: cannot be created ({error.strerror}); choose another directory with -o"
         ) from None
     return absent

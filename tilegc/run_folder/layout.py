@@ -14,7 +14,7 @@ from typing import Final
 
 from tilegc.places import Place, files_below, is_remote
 from tilegc.run_folder.ledger import SEGMENT
-from tilegc.schema import ARRAYS, COMPLETENESS_MAP, FILES, HERE, SKY_STORE, STAR_BATCH
+from tilegc.schema import ARRAYS, COMPLETENESS_MAP, FILES, HERE, MEASURED_BANDS, SKY_STORE, STAR_BATCH
 from tilegc.schema import MAPS as OUTPUTS
 
 __all__ = [
@@ -29,6 +29,7 @@ __all__ = [
     "psf_name",
     "remove",
     "remove_leftovers",
+    "viewer_files",
 ]
 
 MAPS: Final = (*OUTPUTS, COMPLETENESS_MAP)
@@ -46,6 +47,7 @@ PRODUCTS: Final = (
     FILES.inpainted,
     FILES.artificial,
     FILES.completeness,
+    FILES.luminosity,
     FILES.relation,
     FILES.ranking,
     FILES.sensitivity,
@@ -88,6 +90,17 @@ _ZARR: Final = re.compile(
 _STARS: Final = re.compile(STAR_BATCH)
 _VIEW: Final = re.compile(r"(?:index\.html|viewer\.css|[a-z]+\.js|(?:tiles|sources|overlays)/.+\.js)")
 """What the viewer consists of."""
+
+_FOLDERS: Final = (
+    FILES.maps,
+    FILES.psf,
+    FILES.figures,
+    FILES.view,
+    FILES.study,
+    FILES.store,
+    FILES.ledger,
+)
+"""Directories that a run makes."""
 
 
 def map_name(field: str, name: str) -> str:
@@ -132,8 +145,14 @@ def is_ours(relative: str, fields: Iterable[str], claimed: Iterable[str] = ()) -
         return name.endswith(".fits") and any(name.startswith(f"{field}_") for field in fields)
     if relative.startswith(f"{FILES.store}/"):
         store, _, inside = relative.removeprefix(f"{FILES.store}/").partition("/")
-        return store in {f"{field}.zarr" for field in (*fields, SKY_STORE)} and bool(_ZARR.fullmatch(inside))
+        ours = store in {f"{field}.zarr" for field in (*fields, SKY_STORE)} or _is_of_measured_band(store)
+        return ours and bool(_ZARR.fullmatch(inside))
     return False
+
+
+def _is_of_measured_band(store: str) -> bool:
+    """Whether a store holds the pixels of a band of `photometry.bands`, which the manifest does not list."""
+    return store.startswith(MEASURED_BANDS) and store.endswith(".zarr")
 
 
 def is_leftover(relative: str) -> bool:
@@ -161,6 +180,15 @@ def foreign(root: Place, fields: Iterable[str], claimed: Iterable[str]) -> list[
     """Return the files in the directory of a run that no run writes, or that a killed one left, sorted."""
     fields, claimed = list(fields), set(claimed)
     return sorted(name for name in _files(root) if is_leftover(name) or not is_ours(name, fields, claimed))
+
+
+def viewer_files(root: Place) -> list[str]:
+    """Return the files of the viewer, relative to its own directory, sorted."""
+    view = root / FILES.view
+    if not view.is_dir():
+        return []
+    names = files_below(view) if is_remote(view) else _below(view)
+    return sorted(name for name in names if _VIEW.fullmatch(name))
 
 
 def _files(root: Place) -> Iterator[str]:
@@ -192,14 +220,16 @@ def links_in(root: Path, fields: Iterable[str], claimed: Iterable[str] = ()) -> 
     fields, claimed = list(fields), set(claimed)
     stores = {f"{FILES.store}/{field}.zarr" for field in (*fields, SKY_STORE)}
     arrays = {f"{store}/{array.name}" for store in stores for array in ARRAYS}
-    folders = {FILES.maps, FILES.psf, FILES.figures, FILES.study, FILES.store, FILES.ledger, *stores, *arrays}
+    folders = {*_FOLDERS, *stores, *arrays}
     found = []
     for folder, _, files in walk(root):
         inside = Path(folder).relative_to(root).as_posix()
         for name in files:
             relative = name if inside == "." else f"{inside}/{name}"
             if (Path(folder) / name).is_symlink() and (
-                relative in folders or is_ours(relative, fields, claimed)
+                relative in folders
+                or is_ours(relative, fields, claimed)
+                or _is_of_measured_band(relative.removeprefix(f"{FILES.store}/"))
             ):
                 found.append(relative)
     return sorted(found)
@@ -231,7 +261,7 @@ def remove(root: Place, fields: Iterable[str], claimed: Iterable[str], *, keep: 
 def _may_go(inside: str) -> bool:
     """Whether a folder is one that we make: an empty one of someone else stays."""
     top = inside.partition("/")[0]
-    return top in {FILES.maps, FILES.psf, FILES.figures, FILES.study, FILES.store, FILES.ledger}
+    return top in _FOLDERS
 
 
 def arrays_of(store: Place) -> dict[str, list[str]]:

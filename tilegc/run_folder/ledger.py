@@ -205,7 +205,7 @@ class Ledger:
                 content["pass"], tuple(content["keys"]), _restore(content["partial"]), dict(content["files"])
             )
         except (ValueError, KeyError, TypeError):
-            log.warning("%s: torn, its units are done again", self.path / segment)
+            log.warning("%s: incomplete, its units are repeated", self.path / segment)
             return
         self._marks[segment] = mark
 

@@ -21,7 +21,7 @@ from tilegc.config import RunConfig
 from tilegc.errors import RunFolderError
 from tilegc.io.atomic import write_bytes
 from tilegc.places import Place
-from tilegc.run_folder.layout import MAPS, PRODUCTS, arrays_of, map_name
+from tilegc.run_folder.layout import MAPS, PRODUCTS, arrays_of, map_name, viewer_files
 from tilegc.schema import FILES, SCHEMA_VERSION, SKY_STORE
 
 __all__ = [
@@ -267,7 +267,7 @@ def digests(
     -------
     dict of str to str
         By product. The digest of an array is that of its chunks' paths, lengths and bytes, so it shows whether the
-        store on this disk still is what was written.
+        store on this disk still is what was written; the viewer is one product in the same way.
     """
     fields = list(fields)
     names = [*PRODUCTS, *(map_name(field, kind) for field in fields for kind in MAPS)]
@@ -288,6 +288,9 @@ def digests(
             inside = [chunk.removeprefix(f"{array}/") if array else chunk for chunk in chunks]
             if only is None or product in only:
                 jobs[product] = root, inside
+    if only is None or FILES.view in only:
+        viewer = viewer_files(folder)
+        jobs |= {FILES.view: (folder / FILES.view, viewer)} if viewer else {}
     with ThreadPoolExecutor(4) as pool:
         return dict(zip(jobs, pool.map(lambda job: digest(*job), jobs.values()), strict=True))
 

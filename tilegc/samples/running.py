@@ -109,22 +109,56 @@ def survey(
     ------
     ConfigError, RunFolderError
         If the sample, the options or the directory are wrong; nothing is run in that case.
+
+    Examples
+    --------
+    >>> found = tilegc.survey("sample.yaml", "runs", workers=0)
+    >>> type(found).__name__
+    '...'
     """
     if isinstance(sample, str):
         sample = load_sample(sample)
     home = place(output if output is not None else default_output(sample.path))
     before = _checked(home, sample, only, resume=resume or retry_failed, overwrite=overwrite)
     planned = plan_sample(sample, home, workers or 1)
-    refused = {one.name: one.refusal for one in planned.clusters if one.refusal is not None}
+    known = {} if overwrite else before
+    states = {entry.name: known.get(entry.name, ("waiting", "")) for entry in sample.entries}
+    states |= {one.name: ("refused", one.refusal) for one in planned.clusters if one.refusal is not None}
     chosen = [one for one in planned.runs if (not only or one.name in only)]
-    states = {entry.name: before.get(entry.name, ("waiting", "")) for entry in sample.entries}
-    if overwrite:
-        states = dict.fromkeys(states, ("waiting", ""))
-    states |= {name: ("refused", str(reason)) for name, reason in refused.items()}
     queue = [one for one in chosen if _is_open(states[one.name][0], retry_failed=retry_failed)]
-    configs = {entry.name: entry.config for entry in sample.entries if entry.config is not None}
     if not is_remote(home):
         home.mkdir(parents=True, exist_ok=True)
+    _run_all(
+        sample,
+        home,
+        queue,
+        states,
+        workers=workers,
+        scheduler=scheduler,
+        tls=tls,
+        drivers=drivers,
+        overwrite=overwrite,
+        watch=watch,
+    )
+    write_results(home)
+    return tuple(Outcome(entry.name, *states[entry.name]) for entry in sample.entries)
+
+
+def _run_all(
+    sample: Sample,
+    home: Place,
+    queue: Sequence[ClusterPlan],
+    states: dict[str, tuple[str, str]],
+    *,
+    workers: int | None,
+    scheduler: str | None,
+    tls: TLS | None,
+    drivers: int | None,
+    overwrite: bool,
+    watch: Watch | None,
+) -> None:
+    """Run the clusters of the queue on common workers; their states change as they start and end."""
+    configs = {entry.name: entry.config for entry in sample.entries if entry.config is not None}
 
     def record() -> None:
         write_record(
@@ -153,8 +187,6 @@ def survey(
             states[name] = (state, message)
             record()
             _tell(watch, home)
-    write_results(home)
-    return tuple(Outcome(entry.name, *states[entry.name]) for entry in sample.entries)
 
 
 def _is_open(state: str, *, retry_failed: bool) -> bool:

@@ -5,12 +5,14 @@ from __future__ import annotations
 from tilegc.schema.arrays import ARRAYS, COMPLETENESS_MAP, MAPS, SKY_GRID, Array
 from tilegc.schema.bits import MASK_MEANINGS, Bit, Flag, StarFlag
 from tilegc.schema.columns import Column
-from tilegc.schema.files import FILES, HERE, SKY_STORE, STAR_BATCH, Files
+from tilegc.schema.files import FILES, HERE, MEASURED_BANDS, SKY_STORE, STAR_BATCH, Files
 from tilegc.schema.sources import (
     CANDIDATES,
     COMPLETENESS,
     COMPLETENESS_COLUMNS,
     INPAINTED,
+    LUMINOSITY,
+    MEMBERSHIP_COLUMNS,
     SURROUNDINGS,
     artificial_columns,
     photometry_columns,
@@ -45,10 +47,13 @@ __all__ = [
     "FILES",
     "HERE",
     "INPAINTED",
+    "LUMINOSITY",
     "MAPS",
     "MASKED",
     "MASK_MEANINGS",
     "MASSES",
+    "MEASURED_BANDS",
+    "MEMBERSHIP_COLUMNS",
     "METHODS",
     "PATTERN",
     "PROFILE",

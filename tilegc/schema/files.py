@@ -5,10 +5,13 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Final
 
-__all__ = ["FILES", "HERE", "SKY_STORE", "STAR_BATCH", "Files"]
+__all__ = ["FILES", "HERE", "MEASURED_BANDS", "SKY_STORE", "STAR_BATCH", "Files"]
 
 SKY_STORE: Final = "sky-grid"
 """Name of the store of the sky grid, next to those of the fields; no field can have this name."""
+
+MEASURED_BANDS: Final = "photometry.bands."
+"""Prefix of the names of mosaics in which sources are only measured, and of their stores; no field may have it."""
 
 HERE: Final = ".here-"
 """Prefix of the token files by which workers recognise the run directory; they are removed when the run ends."""
@@ -57,6 +60,8 @@ class Files:
     """Artificial stars."""
     completeness: str = "completeness.ecsv"
     """Depths at 50, 80 and 90 % completeness by band, zone of noise and radius."""
+    luminosity: str = "luminosity.ecsv"
+    """Counts by radius and magnitude against the luminosity function."""
     relation: str = "relation.ecsv"
     """Convergence in bins of the number density."""
     ranking: str = "ranking.ecsv"
@@ -90,7 +95,7 @@ class Files:
     figures: str = "figures"
     """Directory of the figures of the report."""
     view: str = "view"
-    """Directory of the viewer, written by `tilegc view`."""
+    """Directory of the viewer: open `index.html` in it. `tilegc view` writes it anew."""
     study: str = "study"
     """Directory of the results of `tilegc study`."""
     store: str = "store"

@@ -12,6 +12,8 @@ __all__ = [
     "COMPLETENESS",
     "COMPLETENESS_COLUMNS",
     "INPAINTED",
+    "LUMINOSITY",
+    "MEMBERSHIP_COLUMNS",
     "SURROUNDINGS",
     "artificial_columns",
     "photometry_columns",
@@ -244,3 +246,31 @@ COMPLETENESS: Final = (
     Column("p_bright", "float64", "", "completeness of the brightest stars"),
 )
 """Columns of completeness.ecsv."""
+
+MEMBERSHIP_COLUMNS: Final = (
+    Column(
+        "p_gc",
+        "float64",
+        "",
+        "chance to be a globular cluster, by colours, magnitude and distance from the centre; NaN: not known",
+    ),
+    Column("p_gc_colour", "float64", "", "the same by colours alone"),
+)
+"""Columns that the luminosity function adds to candidates and catalogue."""
+
+LUMINOSITY: Final = (
+    Column("field", "string", "", "name of the field"),
+    Column("r_lo", "float64", "arcsec", "inner radius of the annulus"),
+    Column("r_hi", "float64", "arcsec", "outer radius; infinite in the last annulus of a field"),
+    Column("area_arcsec2", "float64", "arcsec2", "its searched area"),
+    Column("outer", "bool", "", "whether it belongs to the outer field, which tells the background"),
+    Column(
+        "mag_lo", "float64", "mag", "bright end of the bin in listed magnitude (flat spectrum, from the peak)"
+    ),
+    Column("mag_hi", "float64", "mag", "faint end"),
+    Column("n_found", "int64", "", "sources of the catalogue"),
+    Column("n_clusters", "float64", "", "expected clusters among them"),
+    Column("n_background", "float64", "", "expected others"),
+    Column("density", "float64", "arcsec-2", "clusters of all magnitudes in the annulus"),
+)
+"""Columns of luminosity.ecsv."""

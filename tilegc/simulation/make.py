@@ -128,6 +128,11 @@ def simulate(
         If the directory is not empty and `overwrite` is not set.
     ResourceError
         If the disk has no room.
+
+    Examples
+    --------
+    >>> tilegc.simulate("mock", preset="tiny", size=(128, 96)).name
+    'run.yaml'
     """
     chosen = find_preset(preset)
     names = _checked_bands(chosen.bands if bands is None else bands)
@@ -136,7 +141,7 @@ def simulate(
     if isinstance(seed, bool) or not isinstance(seed, int) or seed < 0:
         raise ConfigError(f"seed: {seed!r} must be an integer of at least 0")
     if tile < 1:
-        raise ConfigError(f"tile: {tile!r} is not a side in pixels; give at least 1")
+        raise ConfigError(f"tile: {tile!r} is not a valid side in pixels; give at least 1")
     sizes = _checked_sizes(size, len(chosen.fields))
     model, images = _checked_psfs(psf, psf_model or chosen.psf, names, chosen.scale)
     if model == "round":
@@ -296,7 +301,9 @@ def _checked_psfs(
     given = dict(psf or {})
     for name in given:
         if name not in bands:
-            raise ConfigError(f"psf: {name!r} is not among the bands made; use any of {', '.join(bands)}")
+            raise ConfigError(
+                f"psf: {name!r} is not one of the simulated bands; use any of {', '.join(bands)}"
+            )
     return model, {band: read_psf(band, path, scale) for band, path in given.items()}
 
 
@@ -342,7 +349,7 @@ def checked_folder(folder: Path, *, overwrite: bool) -> Path:
     if folder.exists() and not folder.is_dir():
         raise RunFolderError(f"{folder}: is a file; give a directory")
     if folder.is_dir() and not overwrite and any(folder.iterdir()):
-        raise RunFolderError(f"{folder}: is not empty; choose an empty directory, or set --overwrite")
+        raise RunFolderError(f"{folder}: is not empty; choose an empty directory, or use --overwrite")
     return folder
 
 

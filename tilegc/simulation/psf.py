@@ -114,14 +114,16 @@ def read_psf(band: str, path: str | Path, scale: float) -> BandPSF:
                     header, image = hdu.header, np.asarray(hdu.data, np.float64)
                     break
             else:
-                raise InputError(f"psf {band}: {where} holds no two-dimensional image; give a FITS image")
+                raise InputError(f"psf {band}: {where} contains no two-dimensional image; give a FITS image")
     except FileNotFoundError:
         raise InputError(f"psf {band}: {where} does not exist; check the path") from None
     except OSError as error:
         raise InputError(f"psf {band}: {where} cannot be read as FITS ({_line(error)})") from None
     image = np.where(np.isfinite(image), image, 0.0)
     if image.sum() <= 0.0 or min(image.shape) < 5:
-        raise InputError(f"psf {band}: {where} holds no light or is smaller than 5 x 5 px; give a PSF image")
+        raise InputError(
+            f"psf {band}: {where} contains no flux or is smaller than 5 x 5 px; give a PSF image"
+        )
     own = next((float(header[k]) for k in ("PIXSCL", "PIXELSCL", "PIXSCALE") if k in header), None)
     if own is None or not 0.0 < own < 1.0:
         raise InputError(

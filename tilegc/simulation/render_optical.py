@@ -87,26 +87,38 @@ def add_tables(
                         light[j, i] += flux[n] * table[i + near_u]
             if not exact:
                 continue
-            for i in range(c0, c1):
-                row[i] = 0.0
-            for a in range(4):
-                sample = kv + a - 1
-                phase = sample % samples
-                jj = y_start + j - py + middle + (sample - phase) // samples
-                if jj < 0 or jj >= side:
-                    continue
-                for b in range(4):
-                    sample = ku + b - 1
-                    turn = sample % samples
-                    shift = x_start - px + middle + (sample - turn) // samples
-                    lo, hi = max(c0, -shift), min(c1, side - shift)
-                    for f in range(3):
-                        w = weight[f, a, b]
-                        table = tables[f, phase, turn, jj]
-                        for i in range(lo, hi):
-                            row[i] += w * table[i + shift]
+            _exact_row(row, c0, c1, y_start + j - py + middle, x_start - px + middle, ku, kv, weight, tables)
             for i in range(c0, c1):
                 light[j, i] += row[i]
+
+
+@compiled
+def _exact_row(
+    row: Floats, c0: int, c1: int, down: int, right: int, ku: int, kv: int, weight: Floats, tables: Floats
+) -> None:
+    """Set pixels c0 to c1 of a row of a source's core: 4 x 4 samples of its PSF, shifted by cubic convolution.
+
+    `down` and `right` are the row and the column of the tables on which the first pixel of the row falls.
+    """
+    samples, side = tables.shape[1], tables.shape[3]
+    for i in range(c0, c1):
+        row[i] = 0.0
+    for a in range(4):
+        sample = kv + a - 1
+        phase = sample % samples
+        jj = down + (sample - phase) // samples
+        if jj < 0 or jj >= side:
+            continue
+        for b in range(4):
+            sample = ku + b - 1
+            turn = sample % samples
+            shift = right + (sample - turn) // samples
+            lo, hi = max(c0, -shift), min(c1, side - shift)
+            for f in range(3):
+                w = weight[f, a, b]
+                table = tables[f, phase, turn, jj]
+                for i in range(lo, hi):
+                    row[i] += w * table[i + shift]
 
 
 @compiled

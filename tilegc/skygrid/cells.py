@@ -307,7 +307,7 @@ def _foreign(n_pixels: np.ndarray, names: tuple[str, ...]) -> np.ndarray:
     foreign: np.ndarray = (owner != np.arange(len(names))[:, None, None]) & (n_pixels > 0)
     if foreign.any():
         log.warning(
-            "fields %s overlap on %d cells of the sky grid: each cell counts for the field with most pixels there; "
+            "fields %s overlap on %d cells of the sky grid: each cell belongs to the field with most pixels in it; "
             "the catalogue lists the sources of every field",
             ", ".join(names),
             int(foreign.any(axis=0).sum()),

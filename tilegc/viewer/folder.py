@@ -24,6 +24,7 @@ from tilegc.viewer.overlays import (
     write_sources,
 )
 from tilegc.viewer.pyramid import TILE, Encoded, levels, write_pyramids, write_script
+from tilegc.viewer.residuals import model_of
 
 if TYPE_CHECKING:
     from tilegc.run_folder import Run
@@ -54,12 +55,14 @@ def write_view(run: Run, engine: Engine | None = None) -> Place:
     """
     view = run.path / FILES.view
     catalogue, described, tiles = run.catalogue, [], []
+    models = {name: model_of(run, name) for name in run.fields}
     for name in run.fields:
-        layers = layers_of(run, name)
+        model = models[name]
+        layers = layers_of(run, name, () if model is None else model.bands)
         encoded = list(zip(layers, encodings_of(layers), strict=True))
         tiles.append(encoded)
         described.append(_field(run, view, name, encoded, catalogue))
-    write_pyramids(view, tiles, engine or SerialEngine())
+    write_pyramids(view, tiles, engine or SerialEngine(), models)
     write_script(view / "run.js", "run", _description(run, described))
     static = resources.files("tilegc.viewer") / "static"
     for name in SCRIPTS:

@@ -20,6 +20,7 @@ from tilegc.schema import ARRAYS, FILES
 
 if TYPE_CHECKING:
     from tilegc.run_folder import Run
+    from tilegc.viewer.residuals import Model
 
 __all__ = ["Encoding", "Layer", "encode", "encodings_of", "layers_of", "read_layers"]
 
@@ -50,7 +51,7 @@ class Layer:
     """Component of the path of its tiles."""
     label: str
     kind: str
-    """One of "band", "detection", "map" or "mask"."""
+    """One of "band", "residual", "detection", "map" or "mask"."""
     ramp: str
     """Name of the colour map."""
     unit: str
@@ -76,8 +77,17 @@ class Encoding:
     white: float
 
 
-def layers_of(run: Run, field: str) -> list[Layer]:
-    """Return the layers of a field: its bands, if their files can still be read, and the maps of the run."""
+def layers_of(run: Run, field: str, modelled: Sequence[str] = ()) -> list[Layer]:
+    """Return the layers of a field: its bands, if their files can still be read, and the maps of the run.
+
+    Parameters
+    ----------
+    run : Run
+    field : str
+        Name of the field.
+    modelled : sequence of str
+        Bands of which the light of all sources is known: they have a layer without it, too.
+    """
     path = str(run.path / FILES.store / f"{field}.zarr")
     units = {array.name: array.unit for array in ARRAYS}
     present = set(run.field(field).data_vars)
@@ -85,21 +95,23 @@ def layers_of(run: Run, field: str) -> list[Layer]:
     shape = (height, width)
     layers = []
     source = _source(run, field, path, ingested="sci" in present)
-    for number, band in enumerate(source.band_names if source else ()):
-        layers.append(
+    names = source.band_names if source else ()
+    for kind, bands in (("band", names), ("residual", [band for band in names if band in modelled])):
+        layers += [
             Layer(
                 field=field,
-                name=band,
-                label=band,
-                kind="band",
+                name=band if kind == "band" else f"residual-{band}",
+                label=band if kind == "band" else f"{band} without sources",
+                kind=kind,
                 ramp="grey",
                 unit="nJy",
                 shape=shape,
                 store=path,
                 source=source,
-                band=number,
+                band=names.index(band),
             )
-        )
+            for band in bands
+        ]
     for name, ramp in MAPS:
         if name in present:
             kind = "detection" if name == "detection" else "map"
@@ -132,8 +144,16 @@ def _source(run: Run, field: str, path: str, *, ingested: bool) -> FieldSource |
         return None
 
 
-def read_layers(layers: Sequence[Layer], box: Box) -> list[NDArray[Any]]:
-    """Return a window of several layers of one field; adjacent bands are read together.
+def read_layers(layers: Sequence[Layer], box: Box, model: Model | None = None) -> list[NDArray[Any]]:
+    """Return a window of several layers of one field; its bands are read together.
+
+    Parameters
+    ----------
+    layers : sequence of Layer
+    box : Box
+        The window.
+    model : Model, optional
+        Sources that are subtracted from layers of kind "residual".
 
     Returns
     -------
@@ -148,19 +168,27 @@ def read_layers(layers: Sequence[Layer], box: Box) -> list[NDArray[Any]]:
             continue
         if bands is None:
             bands = store.read_window(layer.source, layer.store, ["sci"], box)["sci"].values
-        images.append(bands[layer.band])
+        image = bands[layer.band]
+        if layer.kind == "residual":
+            assert model is not None
+            light = model.light(layer.source.band_names[layer.band], box)
+            image = image - light.astype(np.float32)
+        images.append(image)
     return images
 
 
 def encodings_of(layers: Sequence[Layer]) -> list[Encoding | None]:
     """Choose the encoding of each layer of a field from windows spread over it; None for the mask."""
-    windows = [read_layers(layers, box) for box in _sample(layers[0].shape)]
-    return [
-        None
+    sampled = [layer for layer in layers if layer.kind != "residual"]
+    windows = [read_layers(sampled, box) for box in _sample(layers[0].shape)]
+    found = {
+        layer.name: None
         if layer.kind == "mask"
         else _encoding(layer.kind, np.concatenate([window[number].ravel() for window in windows]))
-        for number, layer in enumerate(layers)
-    ]
+        for number, layer in enumerate(sampled)
+    }
+    # What is left of a band is shown with the band's own stretch, so that the two can be compared.
+    return [found[layer.name.removeprefix("residual-")] for layer in layers]
 
 
 def _encoding(kind: str, sample: NDArray[np.float32]) -> Encoding:

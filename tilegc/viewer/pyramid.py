@@ -9,7 +9,7 @@ from __future__ import annotations
 import base64
 import io
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -18,11 +18,12 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from tilegc.engine import Engine, Unit
-from tilegc.geometry import Box, TileGrid
+from tilegc.geometry import Box, Tile, TileGrid
 from tilegc.places import Place
 from tilegc.viewer.layers import Encoding, Layer, encode, read_layers
+from tilegc.viewer.residuals import Model
 
-__all__ = ["TILE", "Encoded", "levels", "write_pyramids", "write_script"]
+__all__ = ["BLOCK", "TILE", "Encoded", "blocks", "levels", "write_pyramids", "write_script"]
 
 TILE: Final = 512
 """Side of a tile in pixels."""
@@ -44,6 +45,8 @@ Encoded = tuple[Layer, Encoding | None]
 class _Task:
     layers: tuple[Encoded, ...]
     box: Box
+    model: Model | None = None
+    """Sources whose light reaches the block."""
 
 
 def levels(shape: tuple[int, int]) -> int:
@@ -57,7 +60,12 @@ def write_script(path: Place, key: str, value: Any) -> None:
     path.write_text(f"Sky.put({json.dumps(key)},{json.dumps(value, separators=(',', ':'))})\n")
 
 
-def write_pyramids(view: Place, fields: Sequence[Sequence[Encoded]], engine: Engine) -> None:
+def write_pyramids(
+    view: Place,
+    fields: Sequence[Sequence[Encoded]],
+    engine: Engine,
+    models: Mapping[str, Model | None] | None = None,
+) -> None:
     """Write the tiles of all layers.
 
     Parameters
@@ -68,11 +76,11 @@ def write_pyramids(view: Place, fields: Sequence[Sequence[Encoded]], engine: Eng
         The layers of each field.
     engine : Engine
         Engine that reads and encodes.
+    models : mapping, optional
+        Sources of every field, by its name, for layers of kind "residual".
     """
     units = [
-        Unit(f"{layers[0][0].field}/{tile.index}", tile.core.size, _Task(tuple(layers), tile.core))
-        for layers in fields
-        for tile in TileGrid(layers[0][0].shape, BLOCK).tiles()
+        _unit(layers, tile, models or {}) for layers in fields for tile in blocks(layers[0][0].shape).tiles()
     ]
     coarse = {
         (layer.field, layer.name): np.zeros(
@@ -98,8 +106,20 @@ def write_pyramids(view: Place, fields: Sequence[Sequence[Encoded]], engine: Eng
                 image = _halved(image)
 
 
+def blocks(shape: tuple[int, int]) -> TileGrid:
+    """Return the blocks in which a field is read."""
+    return TileGrid(shape, BLOCK)
+
+
+def _unit(layers: Sequence[Encoded], tile: Tile, models: Mapping[str, Model | None]) -> Unit:
+    field = layers[0][0].field
+    model = models.get(field)
+    near = None if model is None else model.near(tile.core)
+    return Unit(f"{field}/{tile.index}", tile.core.size, _Task(tuple(layers), tile.core, near))
+
+
 def _write_block(view: Place, task: _Task) -> list[tuple[str, str, int, int, NDArray[Any]]]:
-    images = read_layers([layer for layer, _ in task.layers], task.box)
+    images = read_layers([layer for layer, _ in task.layers], task.box, task.model)
     coarse = []
     for (layer, encoding), pixels in zip(task.layers, images, strict=True):
         image = pixels

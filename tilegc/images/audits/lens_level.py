@@ -61,6 +61,6 @@ def level_line(cluster: Cluster, kappa: Kappa, *, weak_lensing: bool) -> Line:
         "",
         verdict,
         finding,
-        "its mean or a sheet of mass seems to be taken out, so that the law and all masses are wrong: give the map as "
-        "the lens model has it, or set convergence.weak_lensing: true if noise makes it negative",
+        "its mean or a mass sheet seems to have been subtracted, so that the law and all masses are wrong: give the "
+        "original map of the lens model, or set convergence.weak_lensing: true if noise makes it negative",
     )

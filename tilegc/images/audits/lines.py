@@ -23,7 +23,7 @@ from tilegc.io.fits import FieldSource
 from tilegc.io.units import AB_ZERO_POINT_NJY
 from tilegc.kernels.repeats import joined
 
-__all__ = ["field_lines"]
+__all__ = ["field_lines", "measured_lines"]
 
 SCALE: Final = 0.03
 """Pixel for which the recipe's widths and its 3 px are meant, arcsec (Diego et al. 2026)."""
@@ -58,6 +58,19 @@ def field_lines(
     return lines
 
 
+def measured_lines(
+    source: FieldSource, sample: Sample, config: RunConfig, given: Mapping[str, Band]
+) -> list[Line]:
+    """Return the lines of a band in which sources are measured, but not searched for; parameters as above."""
+    lines = [*_units(source), *_noise(source, sample), *_correlation(source, sample)]
+    lines += [*psf_files(source, sample, given), *cores(source, sample)]
+    return [
+        *lines,
+        *_weights(source, sample, local=config.local_threshold),
+        *useless_lines(source, sample.useless),
+    ]
+
+
 # --- scale and units ----------------------------------------------------------------------------------------
 
 
@@ -71,7 +84,7 @@ def _scale(source: FieldSource, config: RunConfig) -> Line:
     differences = config.recipe == "diego2026"
     odd = abs(math.log(ratio))
     lengths = "the filter and the exclusion" if differences else "the exclusion and the masks' growth"
-    finding = f"pixels of {source.scale:g} arcsec; {lengths} are in pixels, meant for {SCALE:g}"
+    finding = f"pixels of {source.scale:g} arcsec; {lengths} are in pixels and were chosen for {SCALE:g}"
     verdict = judged(odd, math.log(1.02), math.log(1.5))
     if verdict == "ok":
         return Line("scale", source.name, "", rounded(source.scale, 5), "arcsec", "ok", finding, "")
@@ -105,7 +118,7 @@ def _units(source: FieldSource) -> Iterator[Line]:
             yield too_little("units", source, band.name, "mag", "the store does not say what a count was")
             continue
         zero_point = AB_ZERO_POINT_NJY - 2.5 * math.log10(told.factor)
-        finding = f"AB zero point; a count is {told.factor:.5g} nJy, from {told.origin}"
+        finding = f"AB zero point; one count is {told.factor:.5g} nJy, from {told.origin}"
         if told.doubt:
             yield Line(
                 "units",
@@ -115,7 +128,7 @@ def _units(source: FieldSource) -> Iterator[Line]:
                 "mag",
                 "wrong",
                 f"{finding}; {told.doubt}",
-                "find out which is right and correct the header, or leave BUNIT out of it and give zero_point",
+                "find out which is right and correct the header, or remove BUNIT from it and give zero_point",
             )
         else:
             finding += f"; {told.note}" if told.note else ""
@@ -142,8 +155,8 @@ def _colours(source: FieldSource, sample: Sample) -> Iterator[Line]:
             continue
         colour, count = steps[number][0] - middle, steps[number][1]
         verdict = judged(abs(colour), 1.2, 2.5)
-        finding = f"median magnitude less that of {against}, 4 px apertures" + (
-            f", {count} sources in common" if count else ", which the others are matched with"
+        finding = f"median magnitude minus that of {against}, 4 px apertures" + (
+            f", {count} sources in common" if count else ", the reference of the other bands"
         )
         remedy = "" if verdict == "ok" else "check the units of the bands: few populations are so blue or red"
         yield Line("colours", source.name, band.name, round(colour, 3) + 0.0, "mag", verdict, finding, remedy)
@@ -183,9 +196,11 @@ def _astrometry(source: FieldSource, sample: Sample) -> Iterator[Line]:
         verdict = judged(max(shift - 2 * error, 0.0), 0.1, 0.3)
         finding = (
             f"offset ({dy:+.3f}, {dx:+.3f}) px in y, x = {1000 * shift * source.scale:.1f} mas from {against}"
-            + (f", error {error:.3f} px, {count} sources" if count else ", which the others are matched with")
+            + (f", error {error:.3f} px, {count} sources" if count else ", the reference of the other bands")
         )
-        remedy = "" if verdict == "ok" else "align the mosaics again: the sum of the bands smears its sources"
+        remedy = (
+            "" if verdict == "ok" else "align the mosaics again: sources are smeared in the sum of the bands"
+        )
         yield Line("astrometry", source.name, band.name, round(shift, 3), "pix", verdict, finding, remedy)
 
 
@@ -211,8 +226,8 @@ def _medians(sample: Sample, number: int) -> dict[str, Any] | str:
     least = float(np.nan_to_num(shared[here]).min())
     if least > MOST_SHARED:
         return (
-            f"too few quiet pixels: between the sources {100 * least:.0f} % or more of the variance is light that "
-            "another band has too"
+            f"too few quiet pixels: between sources at least {100 * least:.0f} % of the variance is light that also "
+            "appears in another band"
         )
     crowded = here & (shared > max(SHARED, least))
     here &= ~crowded
@@ -240,7 +255,7 @@ def _told(found: Mapping[str, Any]) -> str:
     """Return what to know of the cells in which noise was measured."""
     words = "; one band: light of faint sources counts as noise" if found["alone"] else ""
     if found["crowded"]:
-        words += f"; crowded cells left out: {found['crowded']}"
+        words += f"; crowded cells excluded: {found['crowded']}"
     return words
 
 
@@ -261,14 +276,19 @@ def _noise(source: FieldSource, sample: Sample) -> Iterator[Line]:
         beside = max(ratio, 1 / wide if wide > 0 else math.inf, 1.0)
         verdict = _milder(judged(beside, 1.2, 1.6), found)
         finding = (
-            f"measured noise over 1/sqrt({label})" if label == "wht" else "measured noise over err"
-        ) + f": {ratio:.2f} in pixels, {wide:.2f} over areas; {found['level']:.3g} nJy a pixel{_told(found)}"
+            (
+                f"ratio of measured noise to 1/sqrt({label})"
+                if label == "wht"
+                else "ratio of measured noise to err"
+            )
+            + f": {ratio:.2f} for pixels, {wide:.2f} for areas; {found['level']:.3g} nJy per pixel{_told(found)}"
+        )
         remedy = (
             ""
             if verdict == "ok"
             else f"multiply {label} by {rounded(ratio if ratio > 1 else wide, 2):g}"
             + ("^-2" if label == "wht" else "")
-            + " before errors are taken from it; detection measures its own noise"
+            + " before you derive errors from it; the detection measures its own noise"
         )
         yield Line("err", source.name, band.name, rounded(ratio), "", verdict, finding, remedy)
 
@@ -286,14 +306,15 @@ def _correlation(source: FieldSource, sample: Sample) -> Iterator[Line]:
         verdict = _milder(judged(widest, 1.8, 3.0), found)
         finding = (
             f"scatter of 4 px boxes over that of independent pixels ({two:.2f} in 2 px, {eight:.2f} in 8 px; "
-            f"next pixels correlate by {found['neighbours']:.2f}): the noise is of {widest:.1f} px{_told(found)}"
+            f"the correlation of neighbouring pixels is {found['neighbours']:.2f}): "
+            f"the noise has a scale of {widest:.1f} px{_told(found)}"
         )
         remedy = (
             ""
             if verdict == "ok"
             else "noise makes wider peaks: trust thresholds from the detection map, no S/N from err or wht alone"
             if verdict == "look"
-            else "structure of several pixels is left in the background: subtract it (1/f stripes, sky) and start again"
+            else "structure of several pixels is left in the background: subtract it (1/f stripes, sky) and rerun"
         )
         yield Line("correlation", source.name, band.name, rounded(four), "", verdict, finding, remedy)
 
@@ -322,7 +343,7 @@ def _weights(source: FieldSource, sample: Sample, *, local: bool) -> Iterator[Li
                 step = max(step, float(np.max(np.maximum(low[both] / high[both], high[both] / low[both]))))
         verdict = judged(ratio, 1.3, 2.0)
         finding = (
-            "noise of the shallow over that of the deep parts (5 and 95 %), by the weights; steepest step "
+            "ratio of the noise in the shallow and deep parts (5 and 95 %), from the weights; steepest step "
             f"{step:.2f} over {WEIGHT_BLOCK * source.scale:.2g} arcsec"
         )
         if local and verdict == "wrong":
@@ -354,7 +375,7 @@ def _repeats(source: FieldSource, sample: Sample) -> Iterator[Line]:
             rounded(share),
             "",
             "look",
-            f"{100 * share:.2g} % of the pixels looked at lie in regions of one exactly repeated value, and there are "
+            f"{100 * share:.2g} % of the sampled pixels lie in regions of one exactly repeated value, and there are "
             "no weights; such regions are treated as no data",
             "give the band's weights (wht), or NaN where nothing was observed",
         )

@@ -120,14 +120,14 @@ def widths(source: FieldSource, sample: Sample, widest: float | None) -> Iterato
         verdict: Verdict = "ok"
         remedy = ""
         if expected is None:
-            finding += "; nothing is known to compare it with"
+            finding += "; no expected value is known"
         else:
-            finding += f", {expected:.3f} expected of {band.name} on these pixels"
+            finding += f", {expected:.3f} expected for {band.name} on these pixels"
             ratio = max(arcsec / expected, expected / arcsec)
             verdict = judged(ratio, 1.35, 2.0)
             if verdict != "ok":
                 remedy = (
-                    "wider than the telescope's: galaxies taken for points, smeared exposures, or a smoothed mosaic"
+                    "wider than the telescope's: galaxies mistaken for points, smeared exposures, or a smoothed mosaic"
                     if arcsec > expected
                     else "narrower than the telescope's: look for cosmic rays or hot pixels among the sources"
                 )
@@ -166,10 +166,12 @@ def psf_files(source: FieldSource, sample: Sample, given: Mapping[str, Band]) ->
         verdict: Verdict = "ok"
         remedy = ""
         if ratio > 1.35:
-            verdict, remedy = "wrong", "give the PSF of this band, drizzled as the mosaic is, or psf_scale"
+            verdict, remedy = "wrong", "give the PSF of this band, drizzled like the mosaic, or psf_scale"
         elif abs(found.total - 1) > 0.01 or found.off_centre > 0.1:
             verdict = "look"
-            remedy = "nothing for tilegc, which normalises and centres it; other tools may take it as it is"
+            remedy = (
+                "nothing to do for tilegc, which normalises and centres it; other tools may use it as it is"
+            )
         yield Line("psf file", source.name, name, rounded(found.total, 4), "", verdict, finding, remedy)
 
 
@@ -230,22 +232,23 @@ def cores(source: FieldSource, sample: Sample) -> Iterator[Line]:
         dip = float(np.median(dips)) if dips.size >= LEAST_STARS else math.nan
         if not (math.isfinite(deficit) or math.isfinite(dip)):
             yield too_little(
-                "cores", source, band.name, "", "too few isolated points that another band has too"
+                "cores", source, band.name, "", "too few isolated points that also appear in another band"
             )
             continue
         verdict = max((judged(deficit, 0.15, 0.25), judged(dip, 0.08, 0.2)), key=SEVERITY.index)
         parts = []
         if math.isfinite(deficit):
             parts.append(
-                f"light in 3 x 3 px over that round them is {_lower(deficit)} in bright points than in fainter ones "
-                f"({count} bright ones)"
+                f"light in 3 x 3 px relative to their surroundings is {_lower(deficit)} in bright points than in "
+                f"fainter ones ({count} bright ones)"
             )
         if math.isfinite(dip):
-            parts.append(f"the weight in bright cores is {_lower(dip)} than round them")
+            parts.append(f"the weight in bright cores is {_lower(dip)} than around them")
         remedy = (
             ""
             if verdict == "ok"
-            else "outlier rejection eats cores: raise the pipeline's outlier_detection.snr and scale, and drizzle again"
+            else "outlier rejection removes bright cores: raise the pipeline's outlier_detection.snr and scale, and "
+            "drizzle again"
         )
         value = deficit if math.isfinite(deficit) else dip
         yield Line(

@@ -93,7 +93,7 @@ def useless_lines(source: FieldSource, cells: Mapping[int, Sequence[tuple[int, C
                 rounded(share),
                 "",
                 "wrong" if share > SERIOUS else "look",
-                f"{kind} at {100 * rounded(share, 2):g} % of the pixels looked at that have an image, in rows "
+                f"{kind} at {100 * rounded(share, 2):g} % of the sampled pixels with an image, in rows "
                 f"{y0} to {y1 - 1} and columns {x0} to {x1 - 1}",
                 REMEDIES[kind],
             )

@@ -309,31 +309,57 @@ async function fieldOf(id) {
   return null;
 }
 
-/* Cut-outs of 41 pixels in every image, each with the stretch of its layer. */
+/* Cut-outs of 41 pixels: of every band the image, the light of the fitted sources and what is left without it, all with
+   the stretch of the band, and the detection map. */
+const REACH = 20, SIZE = 2 * REACH + 1;
+
 async function cutouts(x, y) {
-  const box = $("cutouts"), reach = 20, size = 2 * reach + 1, field = state.field;
-  box.replaceChildren();
-  for (const layer of field.layers.filter((one) => one.kind === "band" || one.kind === "detection")) {
-    const figure = document.createElement("figure"), canvas = document.createElement("canvas"), caption = document.createElement("figcaption");
-    canvas.width = canvas.height = size; caption.textContent = layer.label; figure.append(canvas, caption); box.append(figure);
-    const image = new ImageData(size, size), out = new Uint32Array(image.data.buffer).fill(0xff000000), table = Picture.table(layer, layer.black, layer.white, false);
-    const x0 = Math.round(x) - reach, y0 = Math.round(y) - reach, needed = new Set();
-    for (let v = 0; v < size; v += size - 1) for (let u = 0; u < size; u += size - 1) needed.add(`${Math.floor((y0 + v) / field.tile)}_${Math.floor((x0 + u) / field.tile)}`);
-    for (const name of needed) {
-      const [ty, tx] = name.split("_").map(Number), path = state.picture.path(layer, 0, ty, tx);
-      if (ty < 0 || tx < 0 || ty * field.tile >= field.shape[0] || tx * field.tile >= field.shape[1]) continue;
-      if (!tiles.codes.has(path)) await tiles.fetch(path).catch(() => {});
-      const part = tiles.codes.get(path);
-      if (!part) continue;
-      for (let v = 0; v < size; v++) for (let u = 0; u < size; u++) {
-        const px = x0 + u - tx * field.tile, py = y0 + v - ty * field.tile;
-        if (px < 0 || py < 0 || px >= part.width || py >= part.height) continue;
-        const g = table[part.bytes[py * part.width + px]];
-        out[(size - 1 - v) * size + u] = (255 << 24) | (g << 16) | (g << 8) | g;
-      }
-    }
-    canvas.getContext("2d").putImageData(image, 0, 0);
+  const box = $("cutouts"), layers = state.field.layers, rows = [];
+  for (const layer of layers.filter((one) => one.kind === "band" || one.kind === "detection")) {
+    const rest = layers.find((one) => one.name === `residual-${layer.name}`), codes = await codesAround(layer, x, y), row = [[layer.label, codes]];
+    if (rest) { const left = await codesAround(rest, x, y); row.push(["model", modelCodes(layer, codes, left)], ["residual", left]); }
+    rows.push([layer, row]);
   }
+  box.replaceChildren();
+  for (const [layer, row] of rows) {
+    const line = document.createElement("div");
+    for (const [text, codes] of row) line.append(cutout(layer, text, codes));
+    box.append(line);
+  }
+  root.dataset.cutouts = rows.map(([, row]) => row.length).join(",");
+}
+
+/* Codes of the pixels about a position, 0 outside of the field. */
+async function codesAround(layer, x, y) {
+  const field = state.field, codes = new Uint8Array(SIZE * SIZE), x0 = Math.round(x) - REACH, y0 = Math.round(y) - REACH, needed = new Set();
+  for (const v of [0, SIZE - 1]) for (const u of [0, SIZE - 1]) needed.add(`${Math.floor((y0 + v) / field.tile)}_${Math.floor((x0 + u) / field.tile)}`);
+  for (const name of needed) {
+    const [ty, tx] = name.split("_").map(Number), path = state.picture.path(layer, 0, ty, tx);
+    if (ty < 0 || tx < 0 || ty * field.tile >= field.shape[0] || tx * field.tile >= field.shape[1]) continue;
+    if (!tiles.codes.has(path)) await tiles.fetch(path).catch(() => {});
+    const part = tiles.codes.get(path);
+    if (!part) continue;
+    for (let v = 0; v < SIZE; v++) for (let u = 0; u < SIZE; u++) {
+      const px = x0 + u - tx * field.tile, py = y0 + v - ty * field.tile;
+      if (px >= 0 && py >= 0 && px < part.width && py < part.height) codes[v * SIZE + u] = part.bytes[py * part.width + px];
+    }
+  }
+  return codes;
+}
+
+/* The model as codes: image minus residual, above the level of the band. */
+function modelCodes(layer, image, left) {
+  const step = (layer.high - layer.low) / 254, value = (code) => Math.sinh(layer.low + (code - 1) * step);
+  return image.map((code, i) => code ? Math.min(Math.max(Math.round((Math.asinh(value(code) - value(Math.max(left[i], 1))) - layer.low) / step) + 1, 1), 255) : 0);
+}
+
+function cutout(layer, text, codes) {
+  const figure = document.createElement("figure"), canvas = document.createElement("canvas"), caption = document.createElement("figcaption");
+  canvas.width = canvas.height = SIZE; caption.textContent = text; figure.append(canvas, caption);
+  const image = new ImageData(SIZE, SIZE), out = new Uint32Array(image.data.buffer), table = Picture.table(layer, layer.black, layer.white, false);
+  for (let v = 0; v < SIZE; v++) for (let u = 0; u < SIZE; u++) out[(SIZE - 1 - v) * SIZE + u] = 0xff000000 | (table[codes[v * SIZE + u]] * 0x010101);
+  canvas.getContext("2d").putImageData(image, 0, 0);
+  return figure;
 }
 
 function save(name, text) {
