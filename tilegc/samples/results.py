@@ -10,7 +10,6 @@ from tilegc.places import Place, place
 from tilegc.run_folder import Run, open_run
 from tilegc.samples.clusters import write_clusters
 from tilegc.samples.measured import measure
-from tilegc.samples.report import write_sample_report
 from tilegc.samples.sources import write_sources
 from tilegc.samples.statistics import SampleStatistics, sample_statistics, write_statistics
 from tilegc.samples.status import ClusterStatus, sample_status
@@ -39,6 +38,9 @@ def write_results(folder: str | Place) -> SampleStatistics:
     RunFolderError
         If the directory is not that of a sample.
     """
+    # matplotlib, which the processes that drive clusters do without
+    from tilegc.samples.report import write_sample_report  # noqa: PLC0415
+
     home = place(folder)
     statuses, runs = _opened(home, sample_status(home))
     measured = [measure(name, run) for name, run in runs.items() if run.config.cluster.known]

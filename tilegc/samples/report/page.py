@@ -16,8 +16,8 @@ from tilegc.places import Place
 from tilegc.report.embedding import data_url
 from tilegc.report.numbers import DASH, plain, with_error, with_power
 from tilegc.run_folder import Run
-from tilegc.samples.figures import sample_figures
 from tilegc.samples.measured import Measured
+from tilegc.samples.report.figures import sample_figures
 from tilegc.samples.statistics import SampleStatistics
 from tilegc.samples.status import ClusterStatus
 from tilegc.schema import FILES, VERSION
@@ -70,7 +70,9 @@ def write_sample_report(
     for drawing in drawings:
         write_bytes(home / FILES.figures / f"{drawing.name}.png", drawing.png)
     environment = Environment(
-        loader=ChoiceLoader([PackageLoader("tilegc.samples", "."), PackageLoader("tilegc.report", ".")]),
+        loader=ChoiceLoader(
+            [PackageLoader("tilegc.samples.report", "."), PackageLoader("tilegc.report", ".")]
+        ),
         autoescape=True,
         undefined=StrictUndefined,
         trim_blocks=True,
