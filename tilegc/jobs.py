@@ -10,11 +10,12 @@ from tilegc.engine import Engine
 from tilegc.inputs import Inputs
 from tilegc.kernels.psf import Psf
 from tilegc.mask.mask_map import Regions
-from tilegc.radial.phase import edges_of
+from tilegc.places import Place
 from tilegc.run_folder import RunFolder
+from tilegc.schema import FILES
 from tilegc.sky import ClusterFrame, SkyGrid
 
-__all__ = ["DetectionJob", "Job", "job_of"]
+__all__ = ["DetectionJob", "Job"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -54,32 +55,11 @@ class Job(DetectionJob):
     """Seconds that phases took, by their key in summary.json; filled as they end."""
 
     @property
+    def ledger(self) -> Place:
+        """Folder of the marks of what is finished."""
+        return self.folder.path / FILES.ledger
+
+    @property
     def sky_store(self) -> str:
         """Path of the store of the sky grid."""
         return str(self.folder.sky_store)
-
-
-def job_of(
-    config: RunConfig,
-    inputs: Inputs,
-    digests: Mapping[str, str],
-    folder: RunFolder,
-    engine: Engine,
-    near: Engine,
-    until: str | None,
-) -> Job:
-    """Return what the phases of a run are given."""
-    return Job(
-        config=config,
-        regions=inputs.regions,
-        psfs=inputs.psfs,
-        frame=ClusterFrame.of(config.cluster, config.cosmology),
-        grid=SkyGrid(config.cluster.ra, config.cluster.dec, config.comparison.pixel),
-        edges=edges_of(config),
-        inputs=inputs,
-        digests=digests,
-        folder=folder,
-        engine=engine,
-        near=near,
-        until=until,
-    )

@@ -6,15 +6,19 @@ the redshift of the cluster. Where counts lie outside the range of the calibrati
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import io
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
-from astropy import units
+from astropy.io import fits
+from astropy.wcs import WCS
 
 from tilegc.detection.peaks import at_least
 from tilegc.errors import ConfigError, RunFolderError
-from tilegc.products.predicted_map import Prediction
+from tilegc.extrapolation import beyond_bins, limit_of, other_data, own_limit, redshifts_apart, shallower
+from tilegc.io.atomic import write_bytes
 from tilegc.relation.boxes import Boxes, binned_law
 from tilegc.relation.prediction import KappaLaw, Smoothed, predict_kappa, smooth_counts
 from tilegc.run_folder import Run, open_run
@@ -31,14 +35,81 @@ BIN_FILLED = 5
 
 RESAMPLES, RESAMPLE_SEED = 200, 20260215
 
-Z_APART = 0.05
-"""Difference in redshift above which a warning says that the evolution of the law is unknown."""
 
-DEPTH_APART = 0.02
-"""Relative difference between limits that is ignored."""
+@dataclass(frozen=True, eq=False)
+class Prediction:
+    """A predicted map of kappa; arrays are (eta, xi) on the sky grid of the run, with xi to the east.
 
-SHALLOWER = 0.1
-"""Relative excess of the limit of a run over that of its calibration above which the prediction is refused."""
+    Examples
+    --------
+    >>> found = tilegc.predict("run-run", "other-run", resolution=6.0)
+    >>> found.source_redshift, found.method in {"likelihood", "boxes"}
+    (3.0, True)
+    """
+
+    kappa: np.ndarray
+    """Convergence for `source_redshift`; NaN where nothing was observed."""
+    error: np.ndarray
+    """Standard error from counting, multiplied by `scatter`, and from the covariance of the law."""
+    scatter: float
+    """Root mean square of the residuals of the calibration over their errors, at least 1. It accounts for clustering,
+    smoothing and errors of the lens model."""
+    law_error: np.ndarray
+    """The part of the error that is due to the law."""
+    n: np.ndarray
+    """Smoothed density of sources above the common limit, per arcsec^2."""
+    extrapolated: np.ndarray
+    """Where n lies outside the range of the calibration, bool."""
+    wcs: WCS
+    """WCS of the arrays."""
+    source_redshift: float
+    """Source redshift of kappa."""
+    scaling: float
+    """D_LS/D_S for this source redshift and the predicted cluster."""
+    method: str
+    """Fit from which the law was taken: likelihood or boxes."""
+    warnings: tuple[str, ...]
+    """What makes the prediction doubtful."""
+    wrong: tuple[str, ...] = ()
+    """Warnings that the law does not apply to this run; without `extrapolate` they are errors."""
+
+    def write(self, path: str | Path) -> Path:
+        """Write kappa, its errors, n and the extrapolated cells as one FITS file, with east to the left."""
+        header = self.wcs.to_header()
+        for key in ("DATE-OBS", "MJD-OBS", "MJDREF", "DATE"):
+            header.remove(key, ignore_missing=True)
+        width = self.kappa.shape[1]
+        header["CRPIX1"] = width + 1 - float(self.wcs.wcs.crpix[0])
+        header["CDELT1"] = -float(self.wcs.wcs.cdelt[0])
+        told: dict[str, tuple[Any, str]] = {
+            "ZSOURCE": (self.source_redshift, "source redshift of kappa"),
+            "DLSDS": (self.scaling, "D_LS/D_S for this source redshift"),
+            "LAW": (self.method, "how the calibration was fitted"),
+            "SCATTER": (self.scatter, "factor applied to counting errors"),
+            "LAWFITS": (not self.wrong, "F: the law does not apply, see COMMENT"),
+        }
+        planes = (
+            ("KAPPA", self.kappa, "convergence predicted from counts"),
+            ("ERROR", self.error, "error of kappa: counting and law"),
+            ("LAWERR", self.law_error, "part of the error due to the law"),
+            ("DENSITY", self.n, "smoothed density of sources, arcsec-2"),
+            ("EXTRAPOL", self.extrapolated.astype(np.uint8), "1 outside the range of the calibration"),
+        )
+        hdus = fits.HDUList()
+        for name, values, meaning in planes:
+            kind = fits.PrimaryHDU if not len(hdus) else fits.ImageHDU
+            data = values[:, ::-1] if values.dtype == np.uint8 else values[:, ::-1].astype(">f4")
+            hdu = kind(np.ascontiguousarray(data), header)
+            hdu.header["EXTNAME"] = (name, meaning)
+            for key, card in told.items():
+                hdu.header[key] = card
+            for reason in self.wrong:
+                hdu.header.add_comment(f"Wrong with this prediction: {_ascii(reason)}")
+            hdus.append(hdu)
+        content = io.BytesIO()
+        hdus.writeto(content)
+        write_bytes(Path(path), content.getvalue())
+        return Path(path)
 
 
 def predict(
@@ -89,8 +160,8 @@ def predict(
     law, method, n_range = _law(known)
     source = reference if source_redshift is None else source_redshift
     stretch, rescale, scaling = _between(target, known, reference, source)
-    limit, warnings = _limit(target, known)
-    wrong = [*_shallower(target, known), *_other_data(target, known)]
+    limit, warnings = limit_of(target, known)
+    wrong = [*shallower(target, known), *other_data(target, known)]
     if wrong and not extrapolate:
         raise ConfigError(
             f"{target.path}: the law of {known.path} does not apply: {'; '.join(wrong)}; use a similar run as "
@@ -105,11 +176,11 @@ def predict(
     error = np.hypot(scatter * np.sqrt(np.maximum(error**2 - law_error**2, 0.0)), law_error)
     equivalent = stretch * (seen.n - law.floor) + law.floor
     beyond = (equivalent > n_range[1]) | (equivalent < n_range[0])
-    warnings += _redshifts(target, known) + [reason for reason in wrong if reason not in warnings]
+    warnings += redshifts_apart(target, known) + [reason for reason in wrong if reason not in warnings]
     if method == "likelihood":
         warnings += _at_bound(known)
     there = np.isfinite(kappa)
-    warnings += _extrapolated(equivalent, there, n_range)
+    warnings += beyond_bins(equivalent, there, n_range)
     return Prediction(
         kappa,
         error,
@@ -140,22 +211,6 @@ def _reference(target: Run, known: Run) -> float:
     if target.path.resolve() == known.path.resolve():
         raise ConfigError(f"--calibration {known.path}: a run cannot calibrate itself; give another run")
     return known.config.convergence.reference_redshift
-
-
-def _extrapolated(n: np.ndarray, there: np.ndarray, n_range: tuple[float, float]) -> Iterator[str]:
-    """Say how much of a map lies outside the densities at which the calibration was measured."""
-    low, high = n_range
-    # Most of any map is emptier than the bins of a relation; only where that is the rule is it worth a line.
-    for word, edge, beyond, least, digits in (
-        ("more", high, n > high, 0.0, 1),
-        ("fewer", low, n < low, 0.5, 0),
-    ):
-        count, total = (there & beyond).sum(), there.sum()
-        if count > least * total:
-            yield (
-                f"{100 * count / total:.{digits}f} % of the map has {word} sources per arcsec^2 than any bin of the "
-                f"calibration ({edge:.3g}): kappa is extrapolated there"
-            )
 
 
 def _law(known: Run) -> tuple[KappaLaw, str, tuple[float, float]]:
@@ -230,12 +285,6 @@ def _between(target: Run, known: Run, reference: float, source: float) -> tuple[
     return stretch, calibrated / sigma_critical(here, z, scaling), scaling
 
 
-def _own_limit(run: Run) -> float:
-    """Return the common limit of the fields of a run, nJy per pixel."""
-    found = [one["threshold"] for one in run.summary["fields"].values() if one["threshold"] is not None]
-    return max(found, default=np.inf) * run.config.detect.keep
-
-
 def _share(run: Run) -> np.ndarray:
     """Return the fraction of sources not hidden by crowding in each cell (eta, xi); 0 around galaxies."""
     sky = run.sky()
@@ -245,44 +294,12 @@ def _share(run: Run) -> np.ndarray:
 def _scatter(known: Run, law: KappaLaw, resolution: float, share: np.ndarray | float) -> float:
     """Return the scatter of kappa about the law of the calibration, in units of the counting errors, at least 1."""
     cells = read_sky_cells(known.sky().load())
-    counts = _smoothed(known, cells, _own_limit(known), resolution, share)
+    counts = _smoothed(known, cells, own_limit(known), resolution, share)
     kappa, error, _ = predict_kappa(counts, law, 1.0, 1.0)
     with np.errstate(invalid="ignore", divide="ignore"):
         pull = ((kappa - cells.kappa) / error)[cells.radius < known.config.relation.max_radius]
     pull = pull[np.isfinite(pull)]
     return max(float(np.sqrt((pull**2).mean())), 1.0) if pull.size else 1.0
-
-
-def _dimmer(target: Run, known: Run) -> float:
-    """Return the ratio of fluxes in target and calibration for equal luminosity."""
-    here, there = cosmology(target.config.cosmology), cosmology(known.config.cosmology)
-    far = there.luminosity_distance(known.config.cluster.redshift).to_value(units.Mpc)
-    near = here.luminosity_distance(target.config.cluster.redshift).to_value(units.Mpc)
-    return float(far / near) ** 2
-
-
-def _limit(target: Run, known: Run) -> tuple[float, list[str]]:
-    """Return the limit, nJy per pixel, above which sources of the target are counted, and warnings about it."""
-    equal, own = _own_limit(known) * _dimmer(target, known), _own_limit(target)
-    if not np.isfinite(own):
-        return own, [f"{target.path}: no field has a limit, so no sources are counted and there is no kappa"]
-    if own > equal * (1 + DEPTH_APART):
-        return own, [_too_shallow(own / equal)]
-    return max(equal, own), []
-
-
-def _shallower(target: Run, known: Run) -> list[str]:
-    """Return a reason for refusal if the target is much shallower than the calibration."""
-    own = _own_limit(target)
-    ratio = own / (_own_limit(known) * _dimmer(target, known))
-    return [_too_shallow(ratio)] if np.isfinite(ratio) and ratio > 1 + SHALLOWER else []
-
-
-def _too_shallow(ratio: float) -> str:
-    return (
-        f"its limit is {ratio:.2f} times that of the calibration at equal luminosity: fewer clusters are detected, and "
-        "kappa is too low"
-    )
 
 
 def _smoothed(
@@ -298,36 +315,6 @@ def _smoothed(
     return smooth_counts(count, area, resolution / cells.grid.pixel)
 
 
-def _redshifts(target: Run, known: Run) -> list[str]:
-    """Return a warning if the two clusters lie at different redshifts."""
-    z, z_known = target.config.cluster.redshift, known.config.cluster.redshift
-    if abs(z - z_known) <= Z_APART:
-        return []
-    return [
-        f"the calibration is at z = {z_known:g}, this cluster at {z:g}: numbers and masses are scaled, but the "
-        "evolution of the law is not known"
-    ]
-
-
-def _other_data(target: Run, known: Run) -> list[str]:
-    """Return the reasons why the law does not apply: another recipe, filter or bands."""
-    found = []
-    if target.config.recipe != known.config.recipe:
-        found.append(f"recipes differ ({target.config.recipe}, calibration {known.config.recipe})")
-    if target.config.filter != known.config.filter:
-        found.append("filters differ, so their limits cannot be compared")
-    bands, known_bands = _bands(target), _bands(known)
-    if bands != known_bands:
-        found.append(
-            f"bands differ ({_listed(bands)}, calibration {_listed(known_bands)}), so their limits cannot be compared"
-        )
-    return found
-
-
-def _bands(run: Run) -> set[tuple[str, ...]]:
-    """Return the bands of a run's fields."""
-    return {tuple(str(band) for band in run.field(name)["band"].to_numpy()) for name in run.fields}
-
-
-def _listed(bands: set[tuple[str, ...]]) -> str:
-    return " or ".join("+".join(one) for one in sorted(bands))
+def _ascii(text: str) -> str:
+    """Return text without the characters that FITS headers do not allow."""
+    return text.encode("ascii", errors="replace").decode()

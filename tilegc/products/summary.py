@@ -29,6 +29,7 @@ RUN_KEYS: Final = (
     "fields",
     "n_detected",
     "n_inpainted",
+    "extinction",
     "relation",
     "comparison",
     "luminosity",
