@@ -112,7 +112,7 @@ def with_psfs(run_file):
     ("case", "changes", "expected"),
     [
         ("bare", {}, {"repeated values": True, "band noise": False, "photometry: sky": False}),
-        ("bare", {"recipe": "calibrated"}, {"repeated values": True, "stars": True, "ridges": True}),
+        ("bare", mock.CALIBRATED, {"repeated values": True, "stars": True, "ridges": True}),
         (
             "weighted",
             {"photometry": {}, "mask.spikes": "auto"},
@@ -121,16 +121,16 @@ def with_psfs(run_file):
         (
             "weighted",
             {
-                "recipe": "calibrated",
+                **mock.CALIBRATED,
                 "fields.1": None,
                 "photometry": {"bands": {"AGAIN": "a_f090w_i2d.fits"}},
             },
             {"photometry: residuals, other bands": True, "stars, other bands": True},
         ),
-        ("weighted", {"recipe": "calibrated", "photometry": "off"}, {"photometry: sky": False}),
+        ("weighted", {**mock.CALIBRATED, "photometry": "off"}, {"photometry: sky": False}),
         (
             "psfs",
-            {"recipe": "calibrated", "mask.extended": "off"},
+            {**mock.CALIBRATED, "mask.extended": "off"},
             {"stars": False, "mid-scale noise": False},
         ),
         ("gzip", {"outputs": []}, {"ingest": True, "maps": False}),

@@ -196,9 +196,11 @@ def test_killed_between_a_payload_and_its_mark(name, run_file, undisturbed, tmp_
     "name",
     [
         FILES.run,
-        FILES.profile,
         "a_rho.fits",
-        *(pytest.param(name, marks=pytest.mark.slow) for name in (FILES.candidates, FILES.summary)),
+        *(
+            pytest.param(name, marks=pytest.mark.slow)
+            for name in (FILES.profile, FILES.candidates, FILES.summary)
+        ),
     ],
 )
 def test_killed_while_a_file_is_written(name, run_file, undisturbed, tmp_path, monkeypatch):
