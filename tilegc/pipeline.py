@@ -67,12 +67,7 @@ CATALOGUE: Final[tuple[Phase[Job, RunConfig], ...]] = (
     ),
     COMPLETENESS.by(
         lambda job, got: completed(
-            got[Context],
-            job.config,
-            job.frame,
-            got[Measured],
-            got[Filtered],
-            job.folder.path / FILES.ledger,
+            got[Context], job.config, job.frame, got[Measured], got[Filtered], job.folder.path / FILES.ledger
         )
     ),
     LUMINOSITY.by(
@@ -92,6 +87,8 @@ ANALYSIS: Final[tuple[Phase[Job, RunConfig], ...]] = (
             got[Filtered].psfs,
             got[Masked].stars,
             job.inputs.lens,
+            got.get(Completed),
+            got.get(Luminosities),
         )
     ),
     RELATION.by(
