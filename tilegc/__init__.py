@@ -3,8 +3,9 @@
 Everything that is meant to be imported is in this namespace; names in submodules may change without notice.
 
 >>> import tilegc
->>> run = tilegc.run("run.yaml")  # doctest: +SKIP
->>> run.catalogue, run.field("a")  # doctest: +SKIP
+>>> run = tilegc.run("run.yaml", "first", workers=0)
+>>> run.catalogue, run.field("a")
+(<QTable ...>..., <xarray.Dataset>...)
 """
 
 from __future__ import annotations

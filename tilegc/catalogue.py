@@ -31,7 +31,16 @@ LEAST_SHARE = 0.2
 
 @dataclass(frozen=True, eq=False)
 class CatalogueProfile:
-    """Density, radial profile and shape of a catalogue."""
+    """Density, radial profile and shape of a catalogue.
+
+    Examples
+    --------
+    >>> draw = np.random.default_rng(1)
+    >>> ra, dec = 49.95 + draw.normal(0, 0.01, 300), 41.51 + draw.normal(0, 0.01, 300)
+    >>> found = tilegc.profile_of(ra, dec, centre=(49.95, 41.51))
+    >>> len(found.annuli["n"]) > 3
+    True
+    """
 
     annuli: QTable
     """Columns r_lo, r_hi, area, n_gc, n and n_err (Poisson), with units."""
@@ -91,8 +100,12 @@ def profile_of(
 
     Examples
     --------
-    >>> found = profile_of(ra, dec, centre=(49.95, 41.51))  # doctest: +SKIP
-    >>> found.annuli["n"], found.cored.error("slope")  # doctest: +SKIP
+    >>> draw = np.random.default_rng(1)
+    >>> radius, angle = 0.02 * draw.uniform(size=300) ** 1.5, draw.uniform(0, 2 * np.pi, 300)
+    >>> ra, dec = 49.95 + radius * np.cos(angle) / np.cos(np.radians(41.51)), 41.51 + radius * np.sin(angle)
+    >>> found = tilegc.profile_of(ra, dec, centre=(49.95, 41.51))
+    >>> bool(found.annuli["n"][0] > found.annuli["n"][-1])
+    True
     """
     if not (0 < cell < np.inf and 0 < resolution < np.inf):
         raise ConfigError("profile_of: cell and resolution must be finite and above 0 arcsec")

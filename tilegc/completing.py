@@ -54,6 +54,12 @@ def complete(
         fewer stars than there are; nothing is written then.
     RunFailedError
         If the run began and could not end.
+
+    Examples
+    --------
+    >>> few = len(tilegc.run("stars.yaml", "stars", workers=0).artificial)  # completeness: {stars: 300}
+    >>> len(tilegc.complete("stars", 500, workers=0).artificial) > few
+    True
     """
     path, config, changed = with_more_stars(directory, stars)
     if not changed:

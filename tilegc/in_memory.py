@@ -46,7 +46,15 @@ Bands = Mapping[str, npt.ArrayLike]
 
 @dataclass(frozen=True, eq=False)
 class Detections:
-    """What a run would find in these arrays."""
+    """What a run would find in these arrays.
+
+    Examples
+    --------
+    >>> bands = {"F200W": np.zeros((64, 64), np.float32)}
+    >>> found = tilegc.detect_in(bands, scale=0.03, detect={"threshold": {"value": 1}})
+    >>> found.detection.shape, found.catalogue["y_peak"].size
+    ((64, 64), 0)
+    """
 
     catalogue: dict[str, np.ndarray]
     """Columns of `schema.CANDIDATES` but those on the sky; peaks from keep x T on."""

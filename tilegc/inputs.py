@@ -13,7 +13,7 @@ from astropy.coordinates import SkyCoord
 from astropy.table import QTable
 
 from tilegc.config import Band, FieldInput, Pointing, RunConfig
-from tilegc.errors import InputChangedError
+from tilegc.errors import ConfigError, InputChangedError
 from tilegc.images import ingest
 from tilegc.io import store
 from tilegc.io.convergence import Kappa, check_overlap
@@ -24,10 +24,11 @@ from tilegc.io.reading import reading
 from tilegc.kernels.psf import Psf
 from tilegc.mask.mask_map import Regions, region_masks
 from tilegc.planted import read_truth
+from tilegc.schema import MEASURED_BANDS
 from tilegc.sky import check_centre, cosmology, pixel_to_world
 from tilegc.skygrid.lens_models import LensModels, find_lens_models
 
-__all__ = ["Inputs", "examine", "located"]
+__all__ = ["Inputs", "examine", "located", "measured_bands"]
 
 
 @dataclass(frozen=True)
@@ -36,6 +37,8 @@ class Inputs:
 
     sources: tuple[FieldSource, ...]
     """The fields and their images."""
+    others: tuple[FieldSource, ...]
+    """The bands that are only measured, each as a field of one band."""
     regions: Mapping[str, Regions]
     """User masks by field."""
     psfs: Mapping[str, Mapping[str, Psf]]
@@ -52,9 +55,10 @@ class Inputs:
 
     def files(self, config: RunConfig) -> set[str]:
         """Return the paths of all input files."""
-        paths = {plane.path for source in self.sources for _, _, plane in source.planes()}
+        paths = {plane.path for source in (*self.sources, *self.others) for _, _, plane in source.planes()}
         paths |= {path for field in config.fields for path in field.masks}
         paths |= {band.psf for field in config.fields for band in (field.bands or {}).values() if band.psf}
+        paths |= {band.psf for band in measured_bands(config).values() if band.psf}
         paths |= {config.truth} if config.truth else set()
         if config.convergence is not None and self.lens is not None:
             paths |= set(config.convergence.paths)
@@ -108,6 +112,20 @@ def examine(config: RunConfig) -> Inputs:
             for name, band in (field.bands or {}).items()
             if band.psf is not None
         }
+    searched = {name for source in sources for name in source.band_names}
+    others = []
+    for name, band in measured_bands(config).items():
+        if name in searched:  # of a field that is a store, which names its bands itself
+            raise ConfigError(f"photometry.bands: {name} is a band of a field and measured anyway; remove it")
+        with reading(f"photometry.bands.{name} ({band.sci})"):
+            # As it is, because the name is one that no field of a run file may have.
+            found = FieldInput.model_construct(
+                name=f"{MEASURED_BANDS}{name}", bands={name: band}, masks=(), store=None
+            )
+            mosaic = probe_field(found)
+        ingest.needs_store(mosaic, config.ingest)
+        psfs[mosaic.name] = {} if band.psf is None else {name: _psf(mosaic, name, band)}
+        others.append(mosaic)
     with reading(f"convergence ({', '.join(config.convergence.paths) if config.convergence else ''})"):
         lens = find_lens_models(config, cosmology(config.cosmology))
     if lens is not None:
@@ -115,7 +133,7 @@ def examine(config: RunConfig) -> Inputs:
         for other in (*lens.rivals.values(), *lens.alternatives.values()):
             check_overlap(other, sources)
     truth = None if config.truth is None else read_truth(config.truth)
-    return Inputs(sources, regions, psfs, lens, truth)
+    return Inputs(sources, tuple(others), regions, psfs, lens, truth)
 
 
 def located(config: RunConfig, sources: Sequence[FieldSource]) -> RunConfig:
@@ -144,6 +162,12 @@ def _probed(field: FieldInput) -> FieldSource:
     files = ", ".join(band.sci for band in (field.bands or {}).values()) or field.store
     with reading(f"field {field.name} ({files})"):
         return probe_field(field)
+
+
+def measured_bands(config: RunConfig) -> Mapping[str, Band]:
+    """Return the bands in which sources are measured, but not searched for, by name."""
+    settings = config.photometry_settings
+    return {} if settings is None or settings.bands is None else settings.bands
 
 
 def _psf(source: FieldSource, name: str, band: Band) -> Psf:

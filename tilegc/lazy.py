@@ -2,6 +2,12 @@
 
 The rules that a run applies to windows from its store are applied here to blocks with `dask.array.map_overlap`; the
 results are the same bytes.
+
+Examples
+--------
+>>> sci = xr.DataArray(np.zeros((1, 64, 64), np.float32), dims=("band", "y", "x")).chunk(y=32, x=32)
+>>> tilegc.lazy.detection_map(sci).shape
+(64, 64)
 """
 
 from __future__ import annotations

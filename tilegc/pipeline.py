@@ -57,13 +57,22 @@ DETECTION: Final[tuple[Phase[DetectionJob, DetectionConfig], ...]] = (
 CATALOGUE: Final[tuple[Phase[Job, RunConfig], ...]] = (
     INGEST.by(
         lambda job, _: ingested(
-            job.engine, job.near, job.config, job.inputs.sources, job.folder, job.digests, layout(job.config)
+            job.engine,
+            job.near,
+            job.config,
+            job.inputs.sources,
+            job.inputs.others,
+            job.folder,
+            job.digests,
+            layout(job.config),
         )
     ),
     AUDIT.by(lambda job, got: audited(got[Context], job.config, job.inputs.kappa)),
     *DETECTION,
     MEASURE.by(
-        lambda job, got: measured(got[Context], job.config, job.frame, got[Detected], got[Filtered].psfs)
+        lambda job, got: measured(
+            got[Context], job.config, job.frame, got[Detected], got[Filtered].psfs, job.psfs
+        )
     ),
     COMPLETENESS.by(
         lambda job, got: completed(

@@ -34,7 +34,14 @@ MOST_TILES = 1_000_000
 
 @dataclass(frozen=True)
 class Plan:
-    """The passes, memory and disk space of a run, and the reasons to refuse it."""
+    """The passes, memory and disk space of a run, and the reasons to refuse it.
+
+    Examples
+    --------
+    >>> planned = tilegc.plan("run.yaml", "new")
+    >>> planned.pixels, planned.memory > 2**20
+    (14208, True)
+    """
 
     steps: tuple[Step, ...]
     """The passes in the order in which they run."""
@@ -66,6 +73,7 @@ def plan(
     *,
     local: bool = True,
     limit: int | None = None,
+    others: Sequence[FieldSource] = (),
 ) -> Plan:
     """Plan a run.
 
@@ -83,13 +91,15 @@ def plan(
         Whether the workers run on this machine and share its memory.
     limit : int, optional
         Memory limit of each worker in bytes, if it is known.
+    others : sequence of FieldSource
+        The bands that are only measured.
 
     Returns
     -------
     Plan
         The plan, with reasons to refuse the run if there are any.
     """
-    planned = Planned(config=config, sources=tuple(sources))
+    planned = Planned(config=config, sources=tuple(sources), others=tuple(others))
     steps = tuple(
         replace(step, memory=WORKER_BASE + step.memory) for phase in PHASES for step in phase.passes(planned)
     )

@@ -48,7 +48,14 @@ SHALLOWER = 0.1
 
 @dataclass(frozen=True, eq=False)
 class Prediction:
-    """A predicted map of kappa; arrays are (eta, xi) on the sky grid of the run, with xi to the east."""
+    """A predicted map of kappa; arrays are (eta, xi) on the sky grid of the run, with xi to the east.
+
+    Examples
+    --------
+    >>> found = tilegc.predict("run-run", "other-run", resolution=6.0)
+    >>> found.source_redshift, found.method in {"likelihood", "boxes"}
+    (3.0, True)
+    """
 
     kappa: np.ndarray
     """Convergence for `source_redshift`; NaN where nothing was observed."""
@@ -149,6 +156,12 @@ def predict(
     RunFolderError, ConfigError
         If either is not a finished run, the calibration has no relation, a number is invalid, or the calibration
         does not apply to this run and `extrapolate` is not set.
+
+    Examples
+    --------
+    >>> found = tilegc.predict("run-run", "other-run", resolution=6.0)
+    >>> found.kappa.shape == found.error.shape
+    True
     """
     if not resolution > 0:
         raise ConfigError(f"--resolution {resolution:g}: expected a smoothing length above 0 arcsec")

@@ -93,6 +93,12 @@ def run(
         For anything wrong with the run file or what it names; nothing is written then.
     RunFailedError
         If the run began and could not end; what was finished is kept for `resume`.
+
+    Examples
+    --------
+    >>> found = tilegc.run("run.yaml", "whole", workers=0)
+    >>> len(found.catalogue) == found.summary["n_detected"]
+    True
     """
     config = source if isinstance(source, RunConfig) else run_file.load(source)
     path = place(directory) if directory is not None else default_directory(source)
@@ -144,7 +150,7 @@ def run_in(
     folder.check(resume=start.resume, overwrite=start.overwrite)
     inputs = examine(config)
     config = located(config, inputs.sources)
-    need = planning.plan(config, inputs.sources, path, 1, local=False).memory
+    need = planning.plan(config, inputs.sources, path, 1, local=False, others=inputs.others).memory
     with workers_for(
         workers=asked.workers,
         scheduler=asked.scheduler,
@@ -156,7 +162,13 @@ def run_in(
         tell=tell,
     ) as pool:
         expected = planning.plan(
-            config, inputs.sources, path, pool.threads, local=pool.local, limit=pool.memory_limit
+            config,
+            inputs.sources,
+            path,
+            pool.threads,
+            local=pool.local,
+            limit=pool.memory_limit,
+            others=inputs.others,
         )
         planning.check(expected)
         digests = inputs.digests(config)
@@ -247,6 +259,12 @@ def detect(source: Source, directory: str | Place | None = None, **options: Any)
     -------
     Run
         Its catalogue and candidates are there; `run(..., resume=True)` continues to the rest.
+
+    Examples
+    --------
+    >>> found = tilegc.detect("run.yaml", "catalogue-only", workers=0)
+    >>> int(found.catalogue["id"][0]), str(found.catalogue["field"][0])
+    (0, 'a')
     """
     return run(source, directory, until="catalogue", **options)
 
@@ -295,6 +313,14 @@ def plan(source: Source, directory: str | Place | None = None, *, workers: int |
     ------
     InputError
         For anything wrong with the run file or what it names.
+
+    Examples
+    --------
+    >>> planned = tilegc.plan("run.yaml", "new")
+    >>> planned.refusals
+    ()
+    >>> planned.steps[0].name
+    '...'
     """
     config = source if isinstance(source, RunConfig) else run_file.load(source)
     path = place(directory) if directory is not None else default_directory(source)
@@ -302,7 +328,9 @@ def plan(source: Source, directory: str | Place | None = None, *, workers: int |
     config = located(config, inputs.sources)
     count = config.compute.workers if workers is None else workers
     processes = os.cpu_count() or 1 if count is None else count
-    found = planning.plan(config, inputs.sources, path, processes, limit=config.compute.memory)
+    found = planning.plan(
+        config, inputs.sources, path, processes, limit=config.compute.memory, others=inputs.others
+    )
     try:
         RunFolder(path).check()
     except RunFolderError as error:
@@ -329,11 +357,17 @@ def audit(source: Source, *, progress: Progress | None = None) -> tuple[Line, ..
     ------
     InputError
         For anything wrong with the run file or what it names.
+
+    Examples
+    --------
+    >>> lines = tilegc.audit("run.yaml")
+    >>> {line.verdict for line in lines} <= {"ok", "look", "wrong", "unmeasured"}
+    True
     """
     config = source if isinstance(source, RunConfig) else run_file.load(source)
     inputs = examine(config)
     config = located(config, inputs.sources)
-    return audited(config, inputs.sources, inputs.kappa, SerialEngine(progress))
+    return audited(config, inputs.sources, inputs.kappa, SerialEngine(progress), inputs.others)
 
 
 def ingest_only(

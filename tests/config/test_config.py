@@ -171,6 +171,17 @@ def test_defaults_are_the_recipes():
             {"relation__box": 3.1},
             r"relation\.box \(3\.1\) must be an integer multiple of comparison\.pixel \(0\.3\)",
         ),
+        ({"photometry": {"bands": ["a.fits"]}}, r"photometry\.bands: expected images by name"),
+        (
+            {"photometry": {"bands": {"a/b": "a.fits"}}},
+            r"photometry\.bands: band 'a/b' cannot be used as a file name",
+        ),
+        ({"photometry": {"bands": {"W": {"scii": "a.fits"}}}}, r"photometry\.bands\.W\.scii: unknown key"),
+        (
+            {"recipe": "calibrated", "photometry": {"bands": {"F090W": "w.fits"}}},
+            r"photometry\.bands: F090W is a band of a field",
+        ),
+        ({"fields": [{"name": "photometry.bands.W", "bands": {"B": "b"}}]}, r"fields\.0\.name: .*reserved"),
         ({"profile__edges": [1]}, r"profile\.edges: edges must be two numbers or more"),
         ({"profile__edges": [1, 1]}, r"profile\.edges: edges must be .* larger than the one before"),
         ({"profile__edges": [-1, 1]}, r"profile\.edges\.0: .*0"),
@@ -259,6 +270,7 @@ def test_paths_are_absolute_against_the_run_file(tmp_path, monkeypatch):
             "alternatives": [{"name": "cats", "par": "lens/best.par"}],
         },
         truth="~/truth.parquet",
+        photometry={"bands": {"W": {"sci": "../w.fits", "psf": "psf.fits"}}},
     )
     (tmp_path / "deep" / "run.yaml").write_text(yaml.safe_dump(content))
     monkeypatch.chdir(tmp_path)
@@ -271,6 +283,8 @@ def test_paths_are_absolute_against_the_run_file(tmp_path, monkeypatch):
     assert found.fields[1].store == str(tmp_path / "deep" / "other/store/a.zarr")
     assert found.convergence.path == "https://example.org/kappa.fits"
     assert found.convergence.alternatives[0].par == str(tmp_path / "deep" / "lens" / "best.par")
+    wide = found.photometry.bands["W"]
+    assert (wide.sci, wide.psf) == (str(tmp_path / "w.fits"), str(tmp_path / "deep" / "psf.fits"))
     assert found.truth == str(Path("~/truth.parquet").expanduser())
 
 

@@ -229,7 +229,7 @@ def negative_weights(planes, _cards):
 @pytest.mark.parametrize(
     ("fault", "band", "share", "words"),
     [
-        (no_errors, "F090W", 1.0, "error of zero at 100 % of the pixels"),
+        (no_errors, "F090W", 1.0, "error of zero at 100 % of the sampled pixels"),
         (negative_weights, "F150W", 0.25, "in rows 0 to 255 and columns 0 to 255"),
     ],
 )

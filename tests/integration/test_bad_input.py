@@ -139,7 +139,7 @@ FILES = {
     ),
     "a region that encloses nothing": (
         lambda f: (f / "arc.reg").write_text('fk5\ncircle(nan,-30,3")\n'),
-        r"arc\.reg.*encloses nothing",
+        r"arc\.reg.*encloses no area",
     ),
     "a point for a region": (
         lambda f: (f / "arc.reg").write_text("image\npoint(9,9)\n"),
@@ -234,7 +234,7 @@ KEYS = {
     ),
     "boxes of too many cells": (
         {"relation.box": 300, "relation.max_radius": 300, "comparison.pixel": 0.02},
-        r"relation\.box: out to whole boxes of 300 arcsec.*cells.*smaller boxes",
+        r"relation\.box: extended to whole boxes of 300 arcsec.*cells.*smaller boxes",
     ),
     "scaling not declared": (
         {"convergence": {"path": "kappa.fits"}},

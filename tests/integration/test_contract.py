@@ -18,7 +18,7 @@ from regions import Regions
 from tests.support import mock
 from tests.support.command import tilegc
 from tilegc import open_run, running
-from tilegc.errors import ConfigError
+from tilegc.errors import ConfigError, RunFolderError
 from tilegc.prediction import predict
 from tilegc.sky import SkyGrid
 
@@ -690,3 +690,62 @@ def test_export(run, tmp_path, form, ending):
     again = tilegc("export", run.path, form, "-o", path)
     assert again.code == 2
     assert "--overwrite" in again.err
+
+
+def test_a_field_has_coordinates_a_wcs_and_cut_outs(run):
+    field = run.field("a")
+    assert field["x"].values[[0, -1]].tolist() == [0, 87]
+    assert field.tilegc.wcs.pixel_shape == (88, 96)
+    row = run.sources[5]
+    cut = run.cutout(row["id"], size=9)
+    y, x = int(row["y_peak"].value), int(row["x_peak"].value)
+    shape = run.field(row["field"])["mask"].shape
+    assert (cut.sizes["y"], cut.sizes["x"]) == tuple(
+        min(at + 5, side) - max(at - 4, 0) for at, side in zip((y, x), shape, strict=True)
+    )
+    whole = run.field(row["field"])
+    for name in ("detection", "mask"):
+        np.testing.assert_array_equal(cut[name], whole[name][max(y - 4, 0) : y + 5, max(x - 4, 0) : x + 5])
+    assert set(cut["sci"].dims) == {"band", "y", "x"}
+    at = cut.tilegc.wcs.pixel_to_world(
+        float(row["x"].value) - cut["x"][0], float(row["y"].value) - cut["y"][0]
+    )
+    assert at.separation(row["coord"]).arcsec < 1e-3
+    with pytest.raises(RunFolderError, match="no source -1"):
+        run.cutout(-1)
+
+
+def test_bands_that_were_not_ingested_are_read_from_their_files(run):
+    from tilegc.geometry import Box
+    from tilegc.run_folder.datasets import with_bands
+
+    whole, box = run.field("a"), Box(10, 20, 30, 50)
+    found = with_bands(whole.drop_vars("sci"), run.config.fields[0], box, [mock.BANDS[1]])
+    np.testing.assert_array_equal(found["sci"][0], whole["sci"][1, 10:30, 20:50])
+    assert found["sci"].attrs["units"] == "nJy"
+
+
+def test_a_run_is_drawn_on_the_sky(run, monkeypatch):
+    monkeypatch.setenv("MPLBACKEND", "agg")
+    import matplotlib.pyplot as plt
+
+    axes = run.plot("a", mock.BANDS[0])
+    assert axes.get_title(loc="left") == f"{mock.BANDS[0]} (nJy)"
+    shown = np.asarray(axes.images[0].get_array())
+    np.testing.assert_array_equal(shown, run.field("a")["sci"][0])
+    offsets = axes.collections[0].get_offsets()
+    here = run.catalogue[run.catalogue["field"] == "a"]
+    np.testing.assert_allclose(offsets, np.column_stack([here["x"].value, here["y"].value]))
+    assert not run.plot("b", sources=False).collections
+    with pytest.raises(ConfigError, match=r"no image .F999W..*F090W.*density"):
+        run.plot("a", "F999W")
+    plt.close("all")
+
+
+def test_a_run_shows_itself(run):
+    count = f"{len(run.catalogue):,} sources"
+    assert repr(run) == f"<Run {run.path}: diego2026, done, fields a, b, {count}>"
+    shown = run._repr_html_()
+    assert "mock, z = 0.348" in shown
+    assert f"{sum(run.catalogue['field'] == 'a'):,} sources" in shown
+    assert "b = " in shown

@@ -120,8 +120,12 @@ def with_psfs(run_file):
         ),
         (
             "weighted",
-            {"recipe": "calibrated", "fields.1": None},
-            {"photometry: residuals": True, "stars": True},
+            {
+                "recipe": "calibrated",
+                "fields.1": None,
+                "photometry": {"bands": {"AGAIN": "a_f090w_i2d.fits"}},
+            },
+            {"photometry: residuals, other bands": True, "stars, other bands": True},
         ),
         ("weighted", {"recipe": "calibrated", "photometry": "off"}, {"photometry: sky": False}),
         (

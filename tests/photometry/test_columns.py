@@ -11,7 +11,8 @@ from tests.support import mock
 from tilegc import running
 from tilegc.config import resolve
 from tilegc.errors import ConfigError
-from tilegc.photometry.catalogue import stamp_radius, typical_depth
+from tilegc.photometry.catalogue import typical_depth
+from tilegc.photometry.stamps import stamp_radius
 from tilegc.run_folder import Run
 from tilegc.schema import Flag, photometry_columns
 

@@ -7,7 +7,7 @@ import pytest
 
 from tilegc.images.psfs import BandPsf
 from tilegc.io.psf import read_psf
-from tilegc.photometry.catalogue import splines
+from tilegc.photometry.stamps import splines
 
 SCALE = 0.031
 

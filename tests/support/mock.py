@@ -238,7 +238,8 @@ def logged_passes(run: Run | Path) -> list[str]:
 def planned_passes(run_file: Path, until: str | None = None) -> list[str]:
     """Return the names of the passes that a plan says a run always has."""
     config = load(run_file)
-    planned = Planned(config=config, sources=examine(config).sources)
+    inputs = examine(config)
+    planned = Planned(config=config, sources=inputs.sources, others=inputs.others)
     steps = (step for phase in phases_until(until) for step in phase.passes(planned))
     return [step.name for step in steps if not step.rarely]
 

@@ -28,7 +28,8 @@ from tilegc.images.psfs import BandPsf
 from tilegc.kernels.peaks import reach_of
 from tilegc.phases.context import Context
 from tilegc.phases.partials import Table, stacked
-from tilegc.photometry.catalogue import ZERO_POINT, splines
+from tilegc.photometry.columns import ZERO_POINT
+from tilegc.photometry.stamps import splines
 from tilegc.sky import ClusterFrame, pixel_to_world, separation_arcsec, world_to_pixel
 
 __all__ = ["MOST", "PER_ARCSEC2", "FieldStars", "Prepared", "inject", "prepare", "searched_area"]

@@ -13,10 +13,11 @@ from numpy.typing import NDArray
 
 from tilegc.completeness.draw import Stars
 from tilegc.completeness.near_gaps import add_normalised, kernel_images
-from tilegc.completeness.own_mask import REACH, masks_itself
+from tilegc.completeness.own_mask import REACH, ByMap, Extended, masks_itself
 from tilegc.completeness.recovery import Limits, Shapes, Sky, recover
 from tilegc.completeness.recovery_map import CELL
 from tilegc.completeness.responses import Responses
+from tilegc.completeness.window import Placed, some
 from tilegc.detection.noise.noise_map import NoiseMap
 from tilegc.engine import Pass
 from tilegc.filter.detection_map import EXPECTED, FilterParams, band_response, response_halo
@@ -194,8 +195,7 @@ def _inject_rule(
     row, column = row - y0, column - x0
     mask, flags = window["mask"].values, window["flags"].values
     kept = np.flatnonzero(_searched(mask)[row, column]) if row.size else np.zeros(0, np.int64)
-    row, column, dy, dx = row[kept], column[kept], dy[kept], dx[kept]
-    flux = np.ascontiguousarray(share.flux[:, kept])
+    stars = some(Placed(row, column, dy, dx, share.flux), kept)
     detection = window["detection"].values
     noise = (
         np.ones(detection.shape, np.float32) if field.noise is None else field.noise.on(window, tile.window)
@@ -211,44 +211,39 @@ def _inject_rule(
         share.source_flux,
         share.listed,
     )
-    place = row, column, dy, dx
-    which, patches = _patches(field, flags, place, flux)
-    masked = _masked(field, window["light"].values, flags, place, flux)
+    which, patches = _patches(field, flags, stars)
+    masked = _masked(field, window["light"].values, flags, stars)
     found = recover(
         sky,
         field.limits,
         field.shapes,
-        place,
-        flux,
+        stars,
         share.reference[kept],
-        (field.responses.detection, field.responses.light),
+        field.responses,
         (which, patches),
-        field.responses.tail,
         masked,
     )
-    peak = found["y"] >= 0
+    peak = found.y >= 0
     return {}, {
         "number": share.number[kept],
-        "verdict": found["verdict"],
-        "displaced": found["displaced"],
-        "y": np.where(peak, found["y"] + y0, -1),
-        "x": np.where(peak, found["x"] + x0, -1),
-        "value": found["value"],
-        "noise": noise[row, column],
+        "verdict": found.verdict,
+        "displaced": found.displaced,
+        "y": np.where(peak, found.y + y0, -1),
+        "x": np.where(peak, found.x + x0, -1),
+        "value": found.value,
+        "noise": noise[stars.row, stars.column],
         "by_pixel": which >= 0,
-        "good": mask[row, column] == 0,
+        "good": mask[stars.row, stars.column] == 0,
     }
 
 
-def _patches(
-    field: InjectParams, flags: NDArray[np.uint8], place: tuple[Int64, Int64, Floats, Floats], flux: Floats
-) -> tuple[Int64, Floats]:
+def _patches(field: InjectParams, flags: NDArray[np.uint8], stars: Placed) -> tuple[Int64, Floats]:
     """Return the responses of stars near pixels that the filter leaves out, computed pixel by pixel.
 
     There the smoothing is normalised by the pixels that count, so the response is no shifted kernel any more. It is
     still linear: the filter itself is applied to the star alone, with the same pixels left out.
     """
-    row, column, dy, dx = place
+    row, column, dy, dx, flux = stars
     radius = field.responses.radius
     # Pixels beyond the field count as left out; the window is cut there.
     left_out = np.pad((flags & REST) != 0, radius + 1, constant_values=True)
@@ -267,23 +262,11 @@ def _patches(
     if not rows.size:
         return which, patches
     if field.filtering.matched:
-        narrow, wide, weight = kernel_images(field.filtering.matched)
-        pad = radius + wide.shape[-1] // 2
+        kernels = kernel_images(field.filtering.matched)
+        pad = radius + kernels.wide.shape[-1] // 2
         left_out = np.pad((flags & REST) != 0, pad, constant_values=True)
-        near_ones: list[Any] = [np.ascontiguousarray(one[rows]) for one in place]
-        arguments: list[Any] = [
-            *near_ones,
-            np.ascontiguousarray(flux[:, rows]),
-            left_out,
-            pad,
-            field.responses.light,
-            field.responses.sides,
-            narrow,
-            wide,
-            weight,
-            patches,
-        ]
-        add_normalised(*arguments)
+        light, sides = field.responses.light, field.responses.sides
+        add_normalised(some(stars, rows), left_out, pad, light, sides, kernels, patches)
         return which, patches
     margin = radius + response_halo(field.filtering)
     stamp_radius = field.responses.psf_radius
@@ -324,15 +307,14 @@ def _masked(
     field: InjectParams,
     light: NDArray[np.float32],
     flags: NDArray[np.uint8],
-    place: tuple[Int64, Int64, Floats, Floats],
-    flux: Floats,
+    stars: Placed,
 ) -> NDArray[np.bool_]:
     """Return which stars are masked because of their own light."""
-    masked = np.zeros(place[0].size, bool)
+    masked = np.zeros(stars.row.size, bool)
     filtering, tables = field.filtering, field.responses
     # Most stars are too faint to be masked wherever they lie: only the others are looked at.
     height = float(tables.first.max(initial=0.0))
-    able = flux.sum(axis=0) * height > 0.1 * min(filtering.bright, filtering.extended)
+    able = stars.flux.sum(axis=0) * height > 0.1 * min(filtering.bright, filtering.extended)
     if not able.any():
         return masked
     valid = (flags & np.uint8(Bit.NO_DATA)) == 0
@@ -345,23 +327,14 @@ def _masked(
     )
     rows = np.flatnonzero(able)
     verdict = np.zeros(rows.size, bool)
-    few: list[Any] = [one[rows] for one in place]
-    arguments: list[Any] = [
-        *few,
-        np.ascontiguousarray(flux[:, rows]),
-        first,
-        fine,
-        coarse,
-        tables.first,
-        tables.fine,
-        tables.coarse,
-        (filtering.bright, filtering.extended, filtering.coarse),
-        EXTENDED_AREA,
-        ELONGATED_AREA,
-        ELONGATION,
+    masks_itself(
+        some(stars, rows),
+        ByMap(first, fine, coarse),
+        ByMap(tables.first, tables.fine, tables.coarse),
+        ByMap(filtering.bright, filtering.extended, filtering.coarse),
+        Extended(EXTENDED_AREA, ELONGATED_AREA, ELONGATION),
         verdict,
-    ]
-    masks_itself(*arguments)
+    )
     masked[rows] = verdict
     return masked
 

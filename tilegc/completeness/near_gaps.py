@@ -7,56 +7,60 @@ by the shares of P and Q that fall on pixels that count. The result is still lin
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
+from tilegc.completeness.window import Placed
 from tilegc.filter.band_noise import BandFilter
 from tilegc.kernels.compiled import compiled
 from tilegc.photometry.spline_psf import stamp
 
-__all__ = ["add_normalised", "kernel_images"]
+__all__ = ["Kernels", "add_normalised", "kernel_images"]
 
 Floats = NDArray[np.float64]
-Int64 = NDArray[np.int64]
 Bool = NDArray[np.bool_]
 
 
-def kernel_images(filters: Sequence[BandFilter]) -> tuple[Floats, Floats, Floats]:
-    """Return P, Q and the weight of every band: (band, n, n), (band, m, m), of unit sum, and (band,)."""
+class Kernels(NamedTuple):
+    """The matched filter as images of unit sum."""
+
+    narrow: Floats
+    """P of every band, (band, n, n)."""
+    wide: Floats
+    """Q of every band, (band, m, m)."""
+    weight: Floats
+    """Weight of every band, (band,)."""
+
+
+def kernel_images(filters: Sequence[BandFilter]) -> Kernels:
+    """Return P, Q and the weight of every band."""
     pair = []
     for which in ("narrow", "wide"):
         kernels = [getattr(band.kernels, which) for band in filters]
         reach = max(kernel.radius for kernel in kernels)
         images = [np.pad(kernel.image(), reach - kernel.radius) for kernel in kernels]
         pair.append(np.stack([image / image.sum() for image in images]))
-    return pair[0], pair[1], np.array([band.weight for band in filters])
+    return Kernels(pair[0], pair[1], np.array([band.weight for band in filters]))
 
 
 @compiled
 def add_normalised(
-    row: Int64,
-    column: Int64,
-    dy: Floats,
-    dx: Floats,
-    flux: Floats,
+    stars: Placed,
     left_out: Bool,
     pad: int,
     psfs: Floats,
     sides: Floats,
-    narrow: Floats,
-    wide: Floats,
-    weight: Floats,
+    kernels: Kernels,
     patches: Floats,
 ) -> None:
     """Add the response of stars to their patches.
 
     Parameters
     ----------
-    row, column, dy, dx : (n,)
-        Pixels of the window, and offsets from their centres.
-    flux : (band, n) float64
-        nJy.
+    stars : Placed
+        The stars, n of them.
     left_out : bool
         Pixels of the window that do not count, with a border of `pad` pixels beyond it.
     pad : int
@@ -65,8 +69,8 @@ def add_normalised(
         Of `Responses.light`.
     sides : (2, band, s, s, m, m) float64
         Of `Responses`: the PSF convolved with P and with Q.
-    narrow, wide, weight
-        Of `kernel_images`.
+    kernels : Kernels
+        From `kernel_images`.
     patches : (n, p, p) float64
         Changed in place; 0 where a kernel finds nothing that counts.
     """
@@ -74,11 +78,12 @@ def add_normalised(
     reach = size // 2
     star_reach = (psfs.shape[-1] - 3) // 2
     light = np.empty((2 * star_reach + 1, 2 * star_reach + 1))
-    far = reach + wide.shape[-1] // 2
+    far = reach + kernels.wide.shape[-1] // 2
     sums, norms = np.empty((2, size, size)), np.empty((2, size, size))
-    for n in range(row.size):
-        y0, x0 = row[n] + pad, column[n] + pad
-        for b in range(flux.shape[0]):
+    dy, dx = stars.dy, stars.dx
+    for n in range(stars.row.size):
+        y0, x0 = stars.row[n] + pad, stars.column[n] + pad
+        for b in range(stars.flux.shape[0]):
             # Both sums as if all pixels counted, less the light on those that do not.
             stamp(psfs[b], dy[n], dx[n], light)
             stamp(sides[0, b], dy[n], dx[n], sums[0])
@@ -90,9 +95,9 @@ def add_normalised(
                         continue
                     lit = abs(j) <= star_reach and abs(i) <= star_reach
                     value = light[j + star_reach, i + star_reach] if lit else 0.0
-                    _take(norms[0], sums[0], narrow[b], j + reach, i + reach, value)
-                    _take(norms[1], sums[1], wide[b], j + reach, i + reach, value)
-            scale = weight[b] * flux[b, n]
+                    _take(norms[0], sums[0], kernels.narrow[b], j + reach, i + reach, value)
+                    _take(norms[1], sums[1], kernels.wide[b], j + reach, i + reach, value)
+            scale = kernels.weight[b] * stars.flux[b, n]
             for j in range(size):
                 for i in range(size):
                     if norms[0, j, i] > 1e-6 and norms[1, j, i] > 1e-6:

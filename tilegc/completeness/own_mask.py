@@ -7,19 +7,19 @@ limit, which are followed from the star outwards.
 
 from __future__ import annotations
 
-from typing import Final
+from typing import Any, Final, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
+from tilegc.completeness.window import Placed
 from tilegc.kernels.compiled import compiled
 from tilegc.photometry.spline_psf import stamp
 
-__all__ = ["REACH", "masks_itself"]
+__all__ = ["REACH", "ByMap", "Extended", "masks_itself"]
 
 Floats = NDArray[np.float64]
 Float32 = NDArray[np.float32]
-Int64 = NDArray[np.int64]
 Bool = NDArray[np.bool_]
 
 REACH: Final = 24
@@ -32,66 +32,73 @@ HEIGHT: Final = 2
 """Pixels round a star whose first difference of Gaussians it may raise above the limit of bright objects."""
 
 
+class ByMap(NamedTuple):
+    """One value for each of the maps that decide what is masked for its light: pixels, tables of stars, or limits."""
+
+    first: Any
+    """Of the first difference of Gaussians, which finds what is bright."""
+    fine: Any
+    """Of the finer of the two scales at which extended objects are looked for."""
+    coarse: Any
+    """Of the coarser one."""
+
+
+class Extended(NamedTuple):
+    """What makes connected pixels an extended object."""
+
+    area: int
+    """Pixels that are enough in any case."""
+    long_area: int
+    """Fewer pixels that are enough for an elongated object."""
+    elongation: float
+    """Axis ratio from which an object is elongated."""
+
+
 @compiled
 def masks_itself(
-    row: Int64,
-    column: Int64,
-    dy: Floats,
-    dx: Floats,
-    flux: Floats,
-    first: Float32,
-    fine: Float32,
-    coarse: Float32,
-    first_tables: Floats,
-    fine_tables: Floats,
-    coarse_tables: Floats,
-    limits: tuple[float, float, float],
-    area: int,
-    long_area: int,
-    elongation: float,
-    masked: Bool,
+    stars: Placed, maps: ByMap, tables: ByMap, limits: ByMap, extended: Extended, masked: Bool
 ) -> None:
     """Set which stars are masked because of their own light.
 
     Parameters
     ----------
-    row, column, dy, dx : (n,)
-        Pixels of the window, and offsets from their centres.
-    flux : (band, n) float64
-        nJy.
-    first, fine, coarse : (ny, nx) float32
-        Maps of the window without the star, nJy per pixel; fine and coarse are empty where nothing is extended.
-    first_tables, fine_tables, coarse_tables : (band, s, s, m, m) float64
-        Of `Responses`.
-    limits : (float, float, float)
-        Of the three maps, nJy per pixel.
-    area, long_area, elongation
-        Pixels of an extended object; fewer that are enough where its elongation is this much.
+    stars : Placed
+        The stars, n of them.
+    maps : ByMap of (ny, nx) float32
+        The window without the star, nJy per pixel; fine and coarse are empty where nothing is extended.
+    tables : ByMap of (band, s, s, m, m) float64
+        From `Responses`.
+    limits : ByMap of float
+        nJy per pixel.
+    extended : Extended
+        Sizes of extended objects.
     masked : (n,) bool
         Changed in place.
     """
+    flux, dy, dx = stars.flux, stars.dy, stars.dx
     bands = flux.shape[0]
     peak = np.empty((2 * HEIGHT + 1, 2 * HEIGHT + 1))
     total = np.empty((2 * HEIGHT + 1, 2 * HEIGHT + 1))
     work, total_work = np.empty((2 * REACH + 1) ** 2), np.empty(2 * (2 * REACH + 1) ** 2)
-    for n in range(row.size):
+    for n in range(stars.row.size):
+        row, column = stars.row[n], stars.column[n]
         total[:] = 0.0
         for b in range(bands):
-            stamp(first_tables[b], dy[n], dx[n], peak)
+            stamp(tables.first[b], dy[n], dx[n], peak)
             total += flux[b, n] * peak
-        if _exceeds(first, row[n], column[n], total, limits[0]):
+        if _exceeds(maps.first, row, column, total, limits.first):
             masked[n] = True
             continue
-        if fine.size == 0:
+        if maps.fine.size == 0:
             continue
         # A star whose own pixel stays below both limits is in no object that they make.
-        at_fine, at_coarse = float(fine[row[n], column[n]]), float(coarse[row[n], column[n]])
+        at_fine, at_coarse = float(maps.fine[row, column]), float(maps.coarse[row, column])
         for b in range(bands):
-            stamp(fine_tables[b], dy[n], dx[n], peak)
+            stamp(tables.fine[b], dy[n], dx[n], peak)
             at_fine += flux[b, n] * peak[HEIGHT, HEIGHT]
-            stamp(coarse_tables[b], dy[n], dx[n], peak)
+            stamp(tables.coarse[b], dy[n], dx[n], peak)
             at_coarse += flux[b, n] * peak[HEIGHT, HEIGHT]
-        if not (at_fine >= limits[1] or at_coarse >= limits[2]):
+        if not (at_fine >= limits.fine or at_coarse >= limits.coarse):
             continue
         # Most are small objects of their own, which a small patch holds.
         for reach in (NEAR, REACH):
@@ -100,11 +107,9 @@ def masks_itself(
             sums = total_work[: 2 * side * side].reshape(2, side, side)
             sums[:] = 0.0
             for b in range(bands):
-                _add(fine_tables[b], dy[n], dx[n], flux[b, n], wide, sums[0])
-                _add(coarse_tables[b], dy[n], dx[n], flux[b, n], wide, sums[1])
-            answer = _joins(
-                fine, coarse, row[n], column[n], sums, limits[1], limits[2], area, long_area, elongation
-            )
+                _add(tables.fine[b], dy[n], dx[n], flux[b, n], wide, sums[0])
+                _add(tables.coarse[b], dy[n], dx[n], flux[b, n], wide, sums[1])
+            answer = _joins(maps, row, column, sums, limits, extended)
             if answer >= 0:
                 break
         masked[n] = answer == 1
@@ -134,22 +139,12 @@ def _exceeds(values: Float32, row: int, column: int, share: Floats, limit: float
 
 
 @compiled
-def _joins(
-    fine: Float32,
-    coarse: Float32,
-    row: int,
-    column: int,
-    share: Floats,
-    limit: float,
-    coarse_limit: float,
-    area: int,
-    long_area: int,
-    elongation: float,
-) -> int:
+def _joins(maps: ByMap, row: int, column: int, share: Floats, limits: ByMap, extended: Extended) -> int:
     """Return whether the connected pixels above the limits that hold the star's own are an extended object.
 
     1: they are; 0: they are not; -1: they reach the border of the patch, and do not fill it: a larger one must tell.
     """
+    fine, coarse = maps.fine, maps.coarse
     size = share.shape[1]
     reach = size // 2
     high = np.zeros((size, size), np.bool_)
@@ -158,7 +153,8 @@ def _joins(
             y, x = row + j - reach, column + i - reach
             if 0 <= y < fine.shape[0] and 0 <= x < fine.shape[1]:
                 high[j, i] = (
-                    fine[y, x] + share[0, j, i] >= limit or coarse[y, x] + share[1, j, i] >= coarse_limit
+                    fine[y, x] + share[0, j, i] >= limits.fine
+                    or coarse[y, x] + share[1, j, i] >= limits.coarse
                 )
     if not high[reach, reach]:
         return 0
@@ -178,15 +174,15 @@ def _joins(
                     high[v, u] = False
                     line[count] = v * size + u
                     count += 1
-    if count >= area:
+    if count >= extended.area:
         return 1
     if cut and reach < REACH:
         return -1
-    if count < long_area:
+    if count < extended.long_area:
         return 0
     # Axis ratio from the second moments, those of the pixels themselves included.
     yy = syy / count - (sy / count) ** 2 + 1 / 12
     xx = sxx / count - (sx / count) ** 2 + 1 / 12
     yx = syx / count - sy / count * sx / count
     half, apart = 0.5 * (yy + xx), np.sqrt(0.25 * (yy - xx) ** 2 + yx * yx)
-    return 1 if np.sqrt((half + apart) / max(half - apart, 1 / 12)) >= elongation else 0
+    return 1 if np.sqrt((half + apart) / max(half - apart, 1 / 12)) >= extended.elongation else 0

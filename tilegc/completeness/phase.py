@@ -21,8 +21,9 @@ from tilegc.filter.results import Filtered
 from tilegc.phases.context import Context
 from tilegc.phases.phase import Phase
 from tilegc.phases.planned import Planned, Step
-from tilegc.photometry.catalogue import band_names, stamp_radius
+from tilegc.photometry.catalogue import band_names
 from tilegc.photometry.results import Measured
+from tilegc.photometry.stamps import stamp_radius
 from tilegc.places import Place
 from tilegc.sky import ClusterFrame, cosmology
 

@@ -23,7 +23,18 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
-from tilegc.completeness.star_by_star import BLENDED, BRIGHT, FAINT, FOUND, LIFTED, MATCH, NO_POINT, judge_all
+from tilegc.completeness.responses import Responses
+from tilegc.completeness.star_by_star import (
+    BLENDED,
+    BRIGHT,
+    FAINT,
+    FOUND,
+    LIFTED,
+    MATCH,
+    NO_POINT,
+    judge_all,
+)
+from tilegc.completeness.window import Fates, Limits, Placed, Points, Sky, Tables
 from tilegc.detection.shape_ratios import ShapeTables
 from tilegc.kernels.compiled import PLAIN
 
@@ -35,6 +46,7 @@ __all__ = [
     "LIFTED",
     "MATCH",
     "NO_POINT",
+    "Fates",
     "Limits",
     "Shapes",
     "Sky",
@@ -55,20 +67,6 @@ LEAST: Final = 8
 
 
 @dataclass(frozen=True)
-class Limits:
-    """When a peak is a source of the catalogue."""
-
-    limit: np.float32
-    """Least value of a catalogued peak, in signal-to-noise or in nJy per pixel."""
-    floor: np.float32
-    """Least value of a peak that may be lifted above it."""
-    reach: Int64
-    """By distance in y, the distance in x to which a peak blanks, pixels."""
-    maxima: bool
-    """Whether only local maxima may be peaks."""
-
-
-@dataclass(frozen=True)
 class Shapes:
     """How shapes decide."""
 
@@ -77,38 +75,16 @@ class Shapes:
     """Whether only points are catalogued."""
 
 
-@dataclass(frozen=True)
-class Sky:
-    """A window of a field as it is without the star."""
-
-    detection: Float32
-    """nJy per pixel, (ny, nx); NaN where nothing was filtered."""
-    noise: Float32
-    """What values of the detection map are divided by to be compared with the limit; 1 where they are not."""
-    allowed: Bool
-    """Where a peak may be recorded."""
-    light: Float32
-    """Summed bands, nJy per pixel."""
-    source: Int32
-    """At the pixel of every peak above the limit its place in `flux` and `listed`; -1 elsewhere."""
-    flux: Floats
-    """Of these peaks, nJy, in the unit of the detection map."""
-    listed: Bool
-    """Whether they are in the catalogue."""
-
-
 def recover(
     sky: Sky,
     limits: Limits,
     shapes: Shapes,
-    place: tuple[Int64, Int64, Floats, Floats],
-    flux: Floats,
+    stars: Placed,
     reference: Floats,
-    tables: tuple[Floats, Floats],
+    responses: Responses,
     patches: tuple[Int64, Floats],
-    tail: Floats,
     masked: Bool,
-) -> dict[str, NDArray[Any]]:
+) -> Fates:
     """Return what becomes of every star.
 
     Parameters
@@ -116,66 +92,55 @@ def recover(
     sky : Sky
         Right, as a run made it, within the responses' radius and a few pixels more of every star.
     limits : Limits
+        Which peaks are sources of the catalogue.
     shapes : Shapes
-    place : row, column, dy, dx
-        Of the stars: pixels of the window, and offsets from their centres within ±0.5.
-    flux : (band, n) float64
-        nJy.
+        How shapes decide.
+    stars : Placed
+        The stars, n of them.
     reference : (n,) float64
         Flux in the unit of the detection map, nJy.
-    tables : (band, s, s, m, m) float64, twice
-        `Responses.detection` and `Responses.light`.
+    responses : Responses
+        Of the field.
     patches : (n,) int64, (k, p, p) float64
         Which of the patches is a star's response, where it was computed pixel by pixel; -1: it is the table's.
-    tail : (radius + 1,) float64
-        Of `Responses`.
     masked : (n,) bool
         Stars that will be masked (`tilegc.completeness.own_mask`).
 
     Returns
     -------
-    dict
-        By star: verdict (int32), displaced (int32), y, x (int64, the peak in the window, -1: none) and value (float64,
-        of the detection map there).
+    Fates
+        One row a star.
     """
     n = reference.size
-    found: dict[str, NDArray[Any]] = {
-        "verdict": np.full(n, FAINT, np.int32),
-        "displaced": np.zeros(n, np.int32),
-        "y": np.full(n, -1, np.int64),
-        "x": np.full(n, -1, np.int64),
-        "value": np.full(n, np.nan),
-    }
+    fates = Fates(
+        verdict=np.full(n, FAINT, np.int32),
+        displaced=np.zeros(n, np.int32),
+        y=np.full(n, -1, np.int64),
+        x=np.full(n, -1, np.int64),
+        value=np.full(n, np.nan),
+    )
+    tail = responses.tail
     # Where the noise is not known, nothing is found.
-    level = np.nan_to_num(np.float64(limits.limit) * sky.noise[place[0], place[1]])
+    level = np.nan_to_num(np.float64(limits.limit) * sky.noise[stars.row, stars.column])
     radius = np.where(patches[0] >= 0, tail.size - 1, _radii(reference, tail, level))
     shape = shapes.tables
-    weights = (shape.flux, shape.wide, shape.ratio, shape.height, shape.strips, shape.line)
-    maps: list[Any] = [np.require(one, requirements=PLAIN) for one in vars(sky).values()]
-    arguments: list[Any] = [
-        *maps,
-        *place,
-        flux,
+    maps: list[Any] = [np.require(one, requirements=PLAIN) for one in sky]
+    judge_all(
+        Sky(*maps),
+        limits,
+        Points(
+            (shape.flux, shape.wide, shape.ratio, shape.height, shape.strips, shape.line),
+            shape.line_noise,
+            shapes.decide,
+        ),
+        stars,
         reference,
+        Tables(responses.detection, responses.light, *patches),
         radius,
-        *tables,
-        *patches,
         masked,
-        limits.limit,
-        limits.floor,
-        limits.reach,
-        limits.maxima,
-        shapes.decide,
-        weights,
-        shape.line_noise,
-        found["verdict"],
-        found["displaced"],
-        found["y"],
-        found["x"],
-        found["value"],
-    ]
-    judge_all(*arguments)
-    return found
+        fates,
+    )
+    return fates
 
 
 def _radii(reference: Floats, tail: Floats, level: Floats) -> Int64:

@@ -7,6 +7,7 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
+from tilegc.completeness.window import Fates, Limits, Placed, Points, Sky, Tables
 from tilegc.detection.shape_ratios import shapes_at
 from tilegc.detection.shapes import ELONGATED, EXTENDED, SIGMAS
 from tilegc.kernels.compiled import compiled
@@ -45,44 +46,20 @@ BRIGHT: Final = 5
 
 @compiled
 def judge_all(
-    detection: Float32,
-    noise: Float32,
-    allowed: Bool,
-    light: Float32,
-    source: Int32,
-    old_flux: Floats,
-    listed: Bool,
-    row: Int64,
-    column: Int64,
-    dy: Floats,
-    dx: Floats,
-    flux: Floats,
+    sky: Sky,
+    limits: Limits,
+    points: Points,
+    stars: Placed,
     reference: Floats,
+    tables: Tables,
     radii: Int64,
-    responses: Floats,
-    psfs: Floats,
-    which: Int64,
-    patches: Floats,
     masked: Bool,
-    limit: np.float32,
-    floor: np.float32,
-    reach: Int64,
-    maxima: bool,
-    decide: bool,
-    weights: tuple[Floats, Floats, float, float, Floats, float],
-    line_noise: float,
-    verdict: Int32,
-    displaced: Int32,
-    peak_y: Int64,
-    peak_x: Int64,
-    value: Floats,
+    fates: Fates,
 ) -> None:
-    """Judge every star; arguments are those of `tilegc.completeness.recovery.recover`, the last five its results."""
-    height, width = detection.shape
-    bands = flux.shape[0]
-    most = responses.shape[-1] - 2
-    star_radius = (psfs.shape[-1] - 3) // 2
-    near2 = MATCH * MATCH
+    """Judge every star; arguments are those of `tilegc.completeness.recovery.recover`, `fates` its result."""
+    most = tables.detection.shape[-1] - 2
+    star_radius = (tables.light.shape[-1] - 3) // 2
+    # One allocation each for all stars: a patch is the first part of a flat array, contiguous whatever its size.
     work = np.empty((2, most * most))
     star = np.empty((2 * star_radius + 1, 2 * star_radius + 1))
     # One pixel more on every side, for the neighbours of the outermost pixels.
@@ -90,87 +67,121 @@ def judge_all(
     glow, states = np.empty((most + 2 * AROUND) ** 2, np.float32), np.empty(most * most, np.int8)
     at_y, at_x = np.empty(most * most, np.int64), np.empty(most * most, np.int64)
     taken = np.empty(most * most, np.bool_)
-    for n in range(row.size):
-        radius = radii[n]
-        size = 2 * radius + 1
-        # Parts of flat arrays, so that every patch is contiguous whatever its size.
+    for n in range(stars.row.size):
+        if masked[n]:
+            fates.verdict[n] = BRIGHT
+            fates.displaced[n] = _lost_to_mask(sky, stars.row[n], stars.column[n])
+            continue
+        size = 2 * radii[n] + 1
         part, patch = work[0, : size * size].reshape(size, size), work[1, : size * size].reshape(size, size)
         raised = maps[0, : (size + 2) ** 2].reshape(size + 2, size + 2)
         rank = maps[1, : (size + 2) ** 2].reshape(size + 2, size + 2)
         shine = glow[: (size + 2 * AROUND) ** 2].reshape(size + 2 * AROUND, size + 2 * AROUND)
         state = states[: size * size].reshape(size, size)
-        y0, x0 = row[n] - radius, column[n] - radius  # of the patch
-        if masked[n]:
-            verdict[n] = BRIGHT
-            for y in range(max(row[n] - RIM, 0), min(row[n] + RIM + 1, height)):
-                for x in range(max(column[n] - RIM, 0), min(column[n] + RIM + 1, width)):
-                    if (
-                        source[y, x] >= 0
-                        and listed[source[y, x]]
-                        and (y - row[n]) ** 2 + (x - column[n]) ** 2 <= RIM * RIM
-                    ):
-                        displaced[n] += 1
-            continue
-        if which[n] >= 0:
-            patch[:] = patches[which[n]]
-        else:
-            patch[:] = 0.0
-            for b in range(bands):
-                stamp(responses[b], dy[n], dx[n], part)
-                patch += flux[b, n] * part
-        for j in range(size + 2):
-            for i in range(size + 2):
-                y, x = y0 + j - 1, x0 + i - 1
-                raised[j, i] = np.nan
-                rank[j, i] = np.nan
-                if 0 <= y < height and 0 <= x < width:
-                    total = detection[y, x]
-                    if 1 <= j <= size and 1 <= i <= size:
-                        total += np.float32(patch[j - 1, i - 1])
-                    raised[j, i] = total
-                    if noise[y, x] > 0:
-                        rank[j, i] = total / noise[y, x]
-        count = _peaks(rank, allowed, y0, x0, limit, maxima, at_y, at_x)
-        _select(rank, detection, noise, source, y0, x0, count, at_y, at_x, reach, taken)
-
-        state[:] = 0
-        lit = False
-        for k in range(count):
-            if not taken[k]:
-                continue
-            j, i = at_y[k], at_x[k]
-            known = source[y0 + j, x0 + i]
-            if not decide:
-                point = True
-            elif known >= 0 and max(abs(j - radius), abs(i - radius)) > star_radius:
-                point = listed[known]
-            else:
-                if not lit:
-                    _shine(light, psfs, flux[:, n], dy[n], dx[n], y0 - AROUND, x0 - AROUND, star, shine)
-                    lit = True
-                point = _is_point(shine, j + AROUND, i + AROUND, rank[j + 1, i + 1], weights, line_noise)
-            state[j, i] = 1 if point else 2
-        verdict[n], displaced[n], j, i = _judged(
-            state,
-            source,
-            old_flux,
-            listed,
-            detection,
-            noise,
-            allowed,
-            row[n],
-            column[n],
-            dy[n],
-            dx[n],
-            reference[n],
-            radius,
-            near2,
-            limit,
-            floor,
-        )
+        y0, x0 = stars.row[n] - radii[n], stars.column[n] - radii[n]  # of the patch
+        _respond(tables, stars, n, part, patch)
+        _raise(sky, patch, y0, x0, raised, rank)
+        count = _peaks(rank, sky.allowed, y0, x0, limits.limit, limits.maxima, at_y, at_x)
+        _select(rank, sky.detection, sky.noise, sky.source, y0, x0, count, at_y, at_x, limits.reach, taken)
+        _classify(sky, points, tables, stars, n, rank, count, at_y, at_x, taken, star, shine, state)
+        fates.verdict[n], fates.displaced[n], j, i = _judged(state, sky, limits, stars, n, reference[n])
         if j >= 0:
-            peak_y[n], peak_x[n] = y0 + j, x0 + i
-            value[n] = raised[j + 1, i + 1]
+            fates.y[n], fates.x[n] = y0 + j, x0 + i
+            fates.value[n] = raised[j + 1, i + 1]
+
+
+@compiled
+def _lost_to_mask(sky: Sky, row: int, column: int) -> int:
+    """Count the sources that vanish because a star that is masked lies near them."""
+    height, width = sky.source.shape
+    count = 0
+    for y in range(max(row - RIM, 0), min(row + RIM + 1, height)):
+        for x in range(max(column - RIM, 0), min(column + RIM + 1, width)):
+            if (
+                sky.source[y, x] >= 0
+                and sky.listed[sky.source[y, x]]
+                and (y - row) ** 2 + (x - column) ** 2 <= RIM * RIM
+            ):
+                count += 1
+    return count
+
+
+@compiled
+def _respond(tables: Tables, stars: Placed, n: int, part: Floats, patch: Floats) -> None:
+    """Set a patch to the response of the detection map to a star."""
+    if tables.which[n] >= 0:
+        patch[:] = tables.patches[tables.which[n]]
+        return
+    patch[:] = 0.0
+    for b in range(stars.flux.shape[0]):
+        stamp(tables.detection[b], stars.dy[n], stars.dx[n], part)
+        patch += stars.flux[b, n] * part
+
+
+@compiled
+def _raise(sky: Sky, patch: Floats, y0: int, x0: int, raised: Float32, rank: Float32) -> None:
+    """Set the detection map with the star in it, and its values in the unit of the limit; NaN beyond the window."""
+    height, width = sky.detection.shape
+    size = patch.shape[0]
+    for j in range(size + 2):
+        for i in range(size + 2):
+            y, x = y0 + j - 1, x0 + i - 1
+            raised[j, i] = np.nan
+            rank[j, i] = np.nan
+            if 0 <= y < height and 0 <= x < width:
+                total = sky.detection[y, x]
+                if 1 <= j <= size and 1 <= i <= size:
+                    total += np.float32(patch[j - 1, i - 1])
+                raised[j, i] = total
+                if sky.noise[y, x] > 0:
+                    rank[j, i] = total / sky.noise[y, x]
+
+
+@compiled
+def _classify(
+    sky: Sky,
+    points: Points,
+    tables: Tables,
+    stars: Placed,
+    n: int,
+    rank: Float32,
+    count: int,
+    at_y: Int64,
+    at_x: Int64,
+    taken: Bool,
+    star: Floats,
+    shine: Float32,
+    state: NDArray[np.int8],
+) -> None:
+    """Set the state of every pixel of a patch.
+
+    0: no peak; 1: a peak that the catalogue takes; 2: a peak whose shape it refuses. The last two must be told apart:
+    a source that becomes elongated by the star is lost, but it is not absent, and neither is the star.
+    """
+    size, star_radius = state.shape[0], star.shape[0] // 2
+    radius = size // 2
+    y0, x0 = stars.row[n] - radius, stars.column[n] - radius
+    state[:] = 0
+    lit = False
+    for k in range(count):
+        if not taken[k]:
+            continue
+        j, i = at_y[k], at_x[k]
+        known = sky.source[y0 + j, x0 + i]
+        if not points.decide:
+            point = True
+        elif known >= 0 and max(abs(j - radius), abs(i - radius)) > star_radius:
+            # The star's light does not reach it: its shape is what the run found.
+            point = sky.listed[known]
+        else:
+            # The light about a star is needed for few of them, and costs more than all the rest.
+            if not lit:
+                flux, dy, dx = stars.flux[:, n], stars.dy[n], stars.dx[n]
+                _shine(sky.light, tables.light, flux, dy, dx, y0 - AROUND, x0 - AROUND, star, shine)
+                lit = True
+            snr = rank[j + 1, i + 1]
+            point = _is_point(shine, j + AROUND, i + AROUND, snr, points.weights, points.line_noise)
+        state[j, i] = 1 if point else 2
 
 
 @compiled
@@ -290,27 +301,14 @@ def _is_point(
 
 @compiled
 def _judged(
-    state: NDArray[np.int8],
-    source: Int32,
-    old_flux: Floats,
-    listed: Bool,
-    detection: Float32,
-    noise: Float32,
-    allowed: Bool,
-    row: int,
-    column: int,
-    dy: float,
-    dx: float,
-    reference: float,
-    radius: int,
-    near2: float,
-    limit: np.float32,
-    floor: np.float32,
+    state: NDArray[np.int8], sky: Sky, limits: Limits, stars: Placed, n: int, reference: float
 ) -> tuple[int, int, int, int]:
     """Compare the two catalogues: verdict, sources displaced, and the star's peak in the patch (-1: none)."""
+    source, listed, old_flux = sky.source, sky.listed, sky.flux
     height, width = source.shape
-    size = state.shape[0]
-    y0, x0 = row - radius, column - radius
+    size, near2 = state.shape[0], MATCH * MATCH
+    radius, dy, dx = size // 2, stars.dy[n], stars.dx[n]
+    y0, x0 = stars.row[n] - radius, stars.column[n] - radius
     # What vanished, and what lies at the star: a new source rather than an old one, else the nearest.
     gone, best, new, at_j, at_i, no_point = 0, np.inf, False, -1, -1, False
     for j in range(size):
@@ -353,35 +351,24 @@ def _judged(
         if reference > old_flux[moved]:
             return FOUND, gone, at_j, at_i
         return BLENDED, gone - 1, at_j, at_i
-    if (
-        _brightest_below(detection, noise, allowed, source, listed, y0 + at_j, x0 + at_i, limit, floor)
-        > reference
-    ):
+    if _brightest_below(sky, limits, y0 + at_j, x0 + at_i) > reference:
         return LIFTED, gone, at_j, at_i
     return FOUND, gone, at_j, at_i
 
 
 @compiled
-def _brightest_below(
-    detection: Float32,
-    noise: Float32,
-    allowed: Bool,
-    source: Int32,
-    listed: Bool,
-    y: int,
-    x: int,
-    limit: np.float32,
-    floor: np.float32,
-) -> float:
+def _brightest_below(sky: Sky, limits: Limits, y: int, x: int) -> float:
     """Return the largest peak by a pixel that the catalogue does not hold, nJy: too faint for it, or no point."""
+    detection, noise = sky.detection, sky.noise
     height, width = detection.shape
     most = -np.inf
     for j in range(max(y - 1, 1), min(y + 2, height - 1)):
         for i in range(max(x - 1, 1), min(x + 2, width - 1)):
             value = detection[j, i]
-            if not (noise[j, i] > 0 and value / noise[j, i] >= floor and allowed[j, i]):
+            if not (noise[j, i] > 0 and value / noise[j, i] >= limits.floor and sky.allowed[j, i]):
                 continue
-            if value / noise[j, i] >= limit and (source[j, i] < 0 or listed[source[j, i]]):
+            known = sky.source[j, i]
+            if value / noise[j, i] >= limits.limit and (known < 0 or sky.listed[known]):
                 continue
             highest = True
             for v in range(j - 1, j + 2):

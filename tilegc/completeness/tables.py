@@ -14,7 +14,7 @@ from tilegc.completeness.artificial import FieldStars, Prepared
 from tilegc.completeness.curves import LEVELS, curve, depths, zones_and_annuli
 from tilegc.detection.noise.noise_map import LocalNoise
 from tilegc.phases.partials import Table
-from tilegc.photometry.catalogue import ZERO_POINT
+from tilegc.photometry.columns import ZERO_POINT
 from tilegc.schema import COMPLETENESS, StarFlag, artificial_columns
 
 __all__ = [

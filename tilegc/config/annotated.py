@@ -171,7 +171,7 @@ def _kinds(annotation: Any) -> list[type]:
 
 def _text(value: object) -> str:
     """Return a value as YAML on one line."""
-    plain = value.model_dump(mode="json") if isinstance(value, Section) else value
+    plain = value.model_dump(mode="json", exclude_none=True) if isinstance(value, Section) else value
     if isinstance(plain, tuple):
         plain = [list(item) if isinstance(item, tuple) else item for item in plain]
     text: str = yaml.safe_dump(redacted(plain), default_flow_style=True, width=10_000, allow_unicode=True)

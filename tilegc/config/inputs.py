@@ -18,7 +18,7 @@ from pydantic import (
 from tilegc.config.coordinates import both_coordinates, declination, right_ascension
 from tilegc.config.values import NAME, Number, Positive, Section, Unit, number, whole
 from tilegc.errors import shortened
-from tilegc.schema import SKY_STORE
+from tilegc.schema import MEASURED_BANDS, SKY_STORE
 
 __all__ = [
     "Alternative",
@@ -32,6 +32,7 @@ __all__ = [
     "Origin",
     "Pointing",
     "Rival",
+    "bands_by_name",
     "cluster_or_pointing",
 ]
 
@@ -157,6 +158,24 @@ class Band(Section):
         return self
 
 
+def bands_by_name(value: object) -> object:
+    """Return bands as mappings by name: a path alone is the science image.
+
+    Raises
+    ------
+    ValueError
+        If a name cannot be part of a file's name.
+    """
+    if not isinstance(value, Mapping):
+        return value
+    for name in value:
+        if not NAME.fullmatch(str(name)):
+            raise ValueError(
+                f"band {shortened(repr(name), 60)} cannot be used as a file name; use letters, digits, and . _ + -"
+            )
+    return {str(name): {"sci": band} if isinstance(band, str) else band for name, band in value.items()}
+
+
 class FieldInput(Section):
     """One field: bands on one pixel grid, or a store that an earlier ingest wrote."""
 
@@ -179,6 +198,8 @@ class FieldInput(Section):
             raise ValueError(
                 f"{shortened(repr(text), 60)} cannot be used as a file name; use letters, digits, and . _ + -"
             )
+        if text.startswith(MEASURED_BANDS):
+            raise ValueError(f"names that begin with {MEASURED_BANDS!r} are reserved; choose another name")
         if text == SKY_STORE:
             raise ValueError(f"{text!r} is reserved for the sky grid; choose another name")
         return text
@@ -193,14 +214,7 @@ class FieldInput(Section):
     @field_validator("bands", mode="before")
     @classmethod
     def _bands(cls, value: object) -> object:
-        if not isinstance(value, Mapping):
-            return value
-        for name in value:
-            if not NAME.fullmatch(str(name)):
-                raise ValueError(
-                    f"band {shortened(repr(name), 60)} cannot be used as a file name; use letters, digits, and . _ + -"
-                )
-        return {str(name): {"sci": band} if isinstance(band, str) else band for name, band in value.items()}
+        return bands_by_name(value)
 
     @model_validator(mode="after")
     def _source(self) -> Self:

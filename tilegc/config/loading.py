@@ -13,8 +13,9 @@ from typing import Any, Final, TypeVar
 import yaml
 from pydantic import ValidationError
 
-from tilegc.config.inputs import Convergence, Deflection, LensMap
+from tilegc.config.inputs import Band, Convergence, Deflection, LensMap
 from tilegc.config.mistakes import mistakes
+from tilegc.config.photometry import Photometry
 from tilegc.config.run import DetectionConfig, RunConfig, section_order
 from tilegc.config.yaml_files import DEEPEST, read_yaml
 from tilegc.errors import ConfigError, one_line, shortened
@@ -49,6 +50,12 @@ def resolve(mapping: object, *, base: str | Path | None = None, source: str = "r
     ------
     ConfigError
         With one line that lists all mistakes, up to ten.
+
+    Examples
+    --------
+    >>> settings = {"recipe": "calibrated", "fields": [{"name": "a", "bands": {"F150W": "a.fits"}}]}
+    >>> tilegc.resolve(settings).detect.exclusion_radius
+    2.0
     """
     if not isinstance(mapping, Mapping):
         raise ConfigError(f"{source}: expected a mapping of keys, found {type(mapping).__name__}")
@@ -93,6 +100,11 @@ def load(path: str | Place) -> RunConfig:
     ------
     ConfigError
         If the file does not exist, is not YAML, or contains mistakes.
+
+    Examples
+    --------
+    >>> tilegc.load("run.yaml").cluster.redshift
+    0.348
     """
     mapping = read_yaml(path)
     if mapping is None:
@@ -182,27 +194,32 @@ def _absolute(config: RunConfig, base: str | Path) -> RunConfig:
         except (OSError, RuntimeError) as error:  # "~nobody", links in a circle
             raise ConfigError(f"{shortened(path)}: {one_line(str(error))}; check the path") from None
 
+    def placed(bands: Mapping[str, Band]) -> dict[str, Band]:
+        return {
+            name: band.model_copy(
+                update={key: place(getattr(band, key)) for key in ("sci", "err", "wht", "psf")}
+            )
+            for name, band in bands.items()
+        }
+
     fields = []
     for field in config.fields:
-        bands = None
-        if field.bands is not None:
-            bands = {
-                name: band.model_copy(
-                    update={key: place(getattr(band, key)) for key in ("sci", "err", "wht", "psf")}
-                )
-                for name, band in field.bands.items()
-            }
+        bands = None if field.bands is None else placed(field.bands)
         masks = tuple(str(place(mask)) for mask in field.masks)
         fields.append(field.model_copy(update={"bands": bands, "masks": masks, "store": place(field.store)}))
     convergence = config.convergence
     if convergence is not None:
         convergence = _placed(convergence, place)
+    photometry = config.photometry
+    if isinstance(photometry, Photometry) and photometry.bands is not None:
+        photometry = photometry.model_copy(update={"bands": placed(photometry.bands)})
     compute = config.compute
     pods = compute.kubernetes.model_copy(update={"manifest": place(compute.kubernetes.manifest)})
     return config.model_copy(
         update={
             "fields": tuple(fields),
             "convergence": convergence,
+            "photometry": photometry,
             "truth": place(config.truth),
             "compute": compute.model_copy(update={"kubernetes": pods}),
         }

@@ -107,7 +107,13 @@ class DetectionConfig(Section):
 
 
 class RunConfig(DetectionConfig):
-    """Settings of a run, as in its run file, with all defaults filled in; immutable."""
+    """Settings of a run, as in its run file, with all defaults filled in; immutable.
+
+    Examples
+    --------
+    >>> tilegc.load("run.yaml").tiles.size
+    1000
+    """
 
     cluster: Annotated[Cluster, BeforeValidator(cluster_or_pointing)] = Pointing()
     """The cluster; see the section `cluster`. Leave it out for a blank or control field: the results then have no
@@ -211,6 +217,13 @@ class RunConfig(DetectionConfig):
         twice = sorted({name for name in names if names.count(name) > 1})
         if twice:
             raise ValueError(f"fields: duplicate name {twice[0]!r}; give each field its own")
+        if self.photometry_settings is not None:
+            searched = {name for field in self.fields for name in field.bands or {}}
+            for name in self.photometry_settings.bands or {}:
+                if name in searched:
+                    raise ValueError(
+                        f"photometry.bands: {name} is a band of a field and measured anyway; remove it, or rename it"
+                    )
         cells = self.relation.box / self.comparison.pixel
         if abs(cells - round(cells)) > 1e-9 * cells or round(cells) < 1:
             raise ValueError(

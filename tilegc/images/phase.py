@@ -35,7 +35,8 @@ CELL_BYTES: Final = 120.0
 
 def ingest_passes(planned: Planned) -> Iterator[Step]:
     """State the pass that copies bands into stores; there is none where all files are read in windows."""
-    wanted = [source for source in planned.sources if needed(source, planned.config)]
+    sources = (*planned.sources, *planned.others)
+    wanted = [source for source in sources if needed(source, planned.config)]
     if not wanted:
         return
     units = sum(
@@ -64,6 +65,7 @@ def ingested(
     near: Engine,
     config: RunConfig,
     sources: tuple[FieldSource, ...],
+    others: tuple[FieldSource, ...],
     folder: RunFolder,
     digests: Mapping[str, str],
     layout: list[Array],
@@ -77,6 +79,8 @@ def ingested(
     config : RunConfig
     sources : tuple of FieldSource
         The fields, as they were probed.
+    others : tuple of FieldSource
+        The bands that are only measured.
     folder : RunFolder
     digests : mapping
         SHA-256 of every input file, by path.
@@ -88,13 +92,15 @@ def ingested(
     Context
         Where all later phases work.
     """
-    fields = []
-    for source in ingest.ingest(sources, config.ingest, folder, digests, engine):
-        path, size = str(folder.store(source.name)), config.tiles.size
+    fields, size = [], config.tiles.size
+    read = ingest.ingest((*sources, *others), config.ingest, folder, digests, engine)
+    for source in read[: len(sources)]:
+        path = str(folder.store(source.name))
         attrs = {**store.field_attributes(source), "recipe": config.recipe}
         store.create(path, layout, shape=source.shape, bands=source.band_names, shard=size, attrs=attrs)
         fields.append(FieldTiles(source, path, TileGrid(source.shape, size)))
-    return Context(engine=engine, near=near, fields=tuple(fields), ledger=folder.ledger)
+    beside = tuple(FieldTiles(one, "", TileGrid(one.shape, size)) for one in read[len(sources) :])
+    return Context(engine=engine, near=near, fields=tuple(fields), others=beside, ledger=folder.ledger)
 
 
 def audit_passes(planned: Planned) -> Iterator[Step]:
@@ -102,7 +108,7 @@ def audit_passes(planned: Planned) -> Iterator[Step]:
     yield Step(
         name="audit",
         over="cells",
-        units=sum(len(sampled_cells(source.shape)) for source in planned.sources),
+        units=sum(len(sampled_cells(source.shape)) for source in (*planned.sources, *planned.others)),
         memory=int(CELL_BYTES * planned.bands * LATTICE**2),
         reads=("sci", "err", "wht"),
         gives="noise, bright sources, weights and coarse light of cells",
@@ -111,7 +117,8 @@ def audit_passes(planned: Planned) -> Iterator[Step]:
 
 def audited(context: Context, config: RunConfig, kappa: Kappa | None) -> Audited:
     """Check the images and the convergence map, and log what is wrong."""
-    lines = audit(config, [field.source for field in context.fields], kappa, context.engine)
+    others = [band.source for band in context.others]
+    lines = audit(config, [field.source for field in context.fields], kappa, context.engine, others)
     for line in lines:
         if line.verdict == "wrong":
             place = ", ".join(part for part in (line.field and f"field {line.field}", line.band) if part)

@@ -8,7 +8,7 @@ of their centred, normalised stamps is the PSF. No tile knows of another, and th
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import Final
 
@@ -23,7 +23,7 @@ from tilegc.kernels.psf_model import model
 from tilegc.phases.context import Context
 from tilegc.phases.partials import Table, by_field
 
-__all__ = ["STARS", "BandPsf", "field_psfs", "stack"]
+__all__ = ["STARS", "STARS_BESIDE", "BandPsf", "field_psfs", "stack"]
 
 MOST: Final = 400
 """Stars of a field at the most, the brightest."""
@@ -57,7 +57,7 @@ class BandPsf:
 
 
 def field_psfs(
-    context: Context, recipe: str, given: Mapping[str, Mapping[str, Psf]]
+    context: Context, recipe: str, given: Mapping[str, Mapping[str, Psf]], step: Pass | None = None
 ) -> dict[str, tuple[BandPsf, ...]]:
     """Return the PSFs of every field, in the order of its bands; `recipe: diego2026` measures none.
 
@@ -68,6 +68,8 @@ def field_psfs(
         `diego2026` measures no stars.
     given : mapping
         PSFs that the run file gives, by field and band.
+    step : Pass, optional
+        The pass that finds stars: `STARS`, or the same under another name.
     """
     wanting = [
         field
@@ -76,7 +78,9 @@ def field_psfs(
         and any(name not in given.get(field.source.name, {}) for name in field.source.band_names)
     ]
     names = [field.source.name for field in wanting]
-    found = run_pass(context.engine, STARS, wanting, {name: name for name in names}) if wanting else None
+    found = (
+        run_pass(context.engine, step or STARS, wanting, {name: name for name in names}) if wanting else None
+    )
     psfs = {}
     for field in context.fields:
         name, source = field.source.name, field.source
@@ -132,6 +136,9 @@ STARS = Pass(
     "stars", ("sci", "wht"), REACH, (), _stars_rule, partial(by_field, _brightest), bytes_per_pixel=60.0
 )
 """Halo: a star's whole stamp is in the window of the tile that owns it, or it has none."""
+
+STARS_BESIDE = replace(STARS, name="stars, other bands")
+"""The same over a band that is only measured."""
 
 
 def stack(stars: Table | None, bands: int) -> list[tuple[Psf | None, int]]:

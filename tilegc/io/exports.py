@@ -47,7 +47,7 @@ UCDS: Final = (
 )
 """Unified content descriptors by the column's name, the first that fits."""
 
-_SHORT: Final = re.compile(r"id|field|ra|dec|snr|peak|purity|flags|mag_.*|flux_.*")
+_SHORT: Final = re.compile(r"id|field|ra|dec|snr|peak|purity|flags|mag0?_.*|flux_.*")
 
 
 def ucd(name: str) -> str | None:

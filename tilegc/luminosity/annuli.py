@@ -20,7 +20,7 @@ from tilegc.completeness.recovery_map import CELL
 from tilegc.io.fits import FieldSource
 from tilegc.phases.context import Context
 from tilegc.phases.partials import Table
-from tilegc.photometry.catalogue import ZERO_POINT
+from tilegc.photometry.columns import ZERO_POINT
 from tilegc.sky import ClusterFrame, pixel_to_world, separation_arcsec
 
 __all__ = ["GROUPS", "Annuli", "annuli_of", "place_of"]

@@ -25,6 +25,8 @@ class Context:
     """Runs what needs exp and log: workers of the driver's machine only, since these differ between CPUs."""
     fields: tuple[FieldTiles, ...]
     """In run-file order."""
+    others: tuple[FieldTiles, ...] = ()
+    """Bands that are only measured, each as a field of one band on a grid of its own, without a store of the run."""
     ledger: Marks | None = None
     """Records finished tiles; None: nothing is recorded and every pass starts from the beginning."""
 

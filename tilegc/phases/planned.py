@@ -66,6 +66,8 @@ class Planned:
 
     config: RunConfig
     sources: tuple[FieldSource, ...]
+    others: tuple[FieldSource, ...] = ()
+    """The bands that are only measured, each as a field of one band."""
 
     @cached_property
     def tiles(self) -> Mapping[str, TileGrid]:
@@ -88,6 +90,12 @@ class Planned:
         """Return the plan of a pass over the tiles of all fields, or of some."""
         names = self.tiles if fields is None else fields
         return self._planned(step, "tiles", {name: self.tiles[name] for name in names}, gives, rarely)
+
+    def over_others(self, step: Pass, gives: str, others: Sequence[FieldSource] | None = None) -> Step:
+        """Return the plan of a pass over the tiles of all bands that are only measured, or of some."""
+        wanted = self.others if others is None else others
+        grids = {one.name: TileGrid(one.shape, self.config.tiles.size) for one in wanted}
+        return self._planned(step, "tiles", grids, gives, "")
 
     def over_blocks(self, step: Pass, gives: str = "", *, rarely: str = "") -> Step:
         """Return the plan of a pass over blocks of lattice cells, which do not depend on the tiles."""

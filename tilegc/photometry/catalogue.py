@@ -12,32 +12,21 @@ from numpy.typing import NDArray
 from tilegc.config import Photometry
 from tilegc.detection.threshold import Selection
 from tilegc.engine import FieldTiles
-from tilegc.images.psfs import STACK, BandPsf
-from tilegc.images.stars import REACH as STARS_REACH
-from tilegc.kernels.psf_model import model
+from tilegc.images.psfs import STARS_BESIDE, BandPsf, field_psfs
+from tilegc.kernels.psf import Psf
 from tilegc.phases.context import Context
 from tilegc.phases.partials import Table
-from tilegc.photometry.fit import BandFit, FieldFit, fit_fields
+from tilegc.photometry.columns import ZERO_POINT, band_columns
+from tilegc.photometry.fit import FieldFit, fit_fields
+from tilegc.photometry.other_bands import measure_others
 from tilegc.photometry.sources import FieldSources
-from tilegc.photometry.spline_psf import SplinePsf, from_image
+from tilegc.photometry.stamps import splines
 from tilegc.schema import Flag, photometry_columns
 from tilegc.sky import ClusterFrame, pixel_to_world, separation_arcsec
 
-__all__ = ["RADII", "ZERO_POINT", "band_names", "photometry", "splines", "stamp_radius", "typical_depth"]
+__all__ = ["band_names", "measured_names", "photometry", "typical_depth"]
 
 Floats = NDArray[np.float64]
-
-ZERO_POINT: Final = 31.4
-"""AB magnitude of 1 nJy."""
-
-REACH: Final = 0.31
-"""Radius of a stamp, arcsec: it holds 0.88 of a point's light; what lies beyond is nearly flat, and goes to the sky."""
-
-RADII: Final = (8, 14)
-"""Least and largest radius of a stamp, pixels; two sky cells must hold one."""
-
-WINGS: Final = 1.25
-"""Radius, arcsec, out to which the model's light is counted as a point's total."""
 
 PARTIAL: Final = 0.8
 """Share of the stamp's information below which a source is flagged."""
@@ -52,6 +41,7 @@ def photometry(
     frame: ClusterFrame,
     selection: Selection,
     psfs: Mapping[str, tuple[BandPsf, ...]],
+    given: Mapping[str, Mapping[str, Psf]],
 ) -> Selection:
     """Return a selection whose candidates and catalogue have positions and fluxes; the same one where it is off.
 
@@ -65,47 +55,21 @@ def photometry(
         Its candidates are all fitted at once, field by field.
     psfs : mapping
         Of every field's bands.
+    given : mapping
+        The user's PSFs, those of the bands that are only measured among them.
     """
     if settings is None:
         return selection
     found = measure(context, selection.candidates, psfs, settings, frame)
+    if context.others:
+        mosaics = replace(context, fields=context.others, others=())
+        # Stars are found in every one of them: no recipe is without a PSF here.
+        others = field_psfs(mosaics, "calibrated", given, STARS_BESIDE)
+        found = measure_others(context, found, settings, others)
     rows = selection.catalogue["id"]
     return replace(
         selection, candidates=found, catalogue={name: column[rows] for name, column in found.items()}
     )
-
-
-def stamp_radius(scale: float) -> int:
-    """Return the radius of stamps, pixels, on pixels of `scale` arcsec."""
-    return int(min(max(round(REACH / scale), RADII[0]), RADII[1]))
-
-
-def splines(bands: tuple[BandPsf, ...], scale: float) -> tuple[SplinePsf, ...]:
-    """Return the PSFs of a field's bands at any sub-pixel position, scaled to a point's total flux."""
-    return tuple(_spline(band, scale) for band in bands)
-
-
-def _spline(band: BandPsf, scale: float) -> SplinePsf:
-    native = band.psf.native
-    if native is not None:
-        return from_image(
-            native.image, native.centre, native.step, stamp_radius(scale), average=native.optical
-        )
-    image = band.psf.image
-    if band.origin == "stars":
-        # Stars are stacked above the brightness of their stamps' borders, so that the stack lacks the wings and a
-        # pedestal under all of it. Both are those of the model, which follows the published encircled energies.
-        whole = model(band.band, scale, round(WINGS / scale)).image
-        offset = np.arange(whole.shape[0]) - whole.shape[0] // 2
-        distance = np.maximum(np.abs(offset)[:, None], np.abs(offset))
-        level = float(np.median(whole[(distance == STARS_REACH) | (distance == STARS_REACH - 1)]))
-        inside = distance <= STACK
-        share = float((whole[inside] - level).sum())
-        wide = whole.copy()
-        wide[inside] = (image * share + level).ravel()
-        image = wide
-    middle = image.shape[0] // 2
-    return from_image(image, (middle, middle), 1.0, stamp_radius(scale), average=False)
 
 
 def measure(
@@ -117,7 +81,7 @@ def measure(
 ) -> Table:
     """Return candidates with sub-pixel positions and the columns of `schema.photometry_columns`."""
     n = candidates["id"].size
-    columns = photometry_columns(band_names(context), settings.apertures)
+    columns = photometry_columns(measured_names(context), settings.apertures)
     table = dict(candidates)
     for column in columns:
         table[column.name] = np.zeros(n, np.int32) if column.dtype == "int32" else np.full(n, np.nan)
@@ -162,6 +126,11 @@ def band_names(context: Context) -> tuple[str, ...]:
     return tuple(dict.fromkeys(name for field in context.fields for name in field.source.band_names))
 
 
+def measured_names(context: Context) -> tuple[str, ...]:
+    """Return the names of all bands with fluxes: those of the fields, then those that are only measured."""
+    return *band_names(context), *(name for one in context.others for name in one.source.band_names)
+
+
 def _sources(field: FieldTiles, candidates: Table, rows: Mapping[str, NDArray[np.int64]]) -> FieldSources:
     own = rows[field.source.name]
     return FieldSources(
@@ -182,7 +151,7 @@ def _enter(table: Table, rows: NDArray[np.int64], fit: FieldFit, field: FieldTil
     flags[fit.close] |= Flag.CLOSE
     light, others, total = np.zeros(rows.size), np.zeros(rows.size), np.zeros(rows.size)
     for name, band in zip(field.source.band_names, fit.bands, strict=True):
-        own |= {f"{key}_{name}": column for key, column in _of_band(band).items()}
+        own |= {f"{key}_{name}": column for key, column in band_columns(band).items()}
         missing = np.isnan(band.flux)
         with np.errstate(invalid="ignore"):
             flags[missing] |= Flag.UNFITTED
@@ -201,21 +170,3 @@ def _enter(table: Table, rows: NDArray[np.int64], fit: FieldFit, field: FieldTil
         table[key][rows] = column
     table["flags"] = table["flags"].copy()
     table["flags"][rows] = flags
-
-
-def _of_band(band: BandFit) -> dict[str, Floats]:
-    """Return the columns of one band, without the band's name; magnitudes are those of positive fluxes alone."""
-    with np.errstate(divide="ignore", invalid="ignore"):
-        positive = np.where(band.flux > 0, band.flux, np.nan)
-        magnitude = ZERO_POINT - 2.5 * np.log10(positive)
-        error = 2.5 / np.log(10) * band.flux_err / positive
-    return {
-        "flux": band.flux,
-        "flux_err": band.flux_err,
-        "mag": magnitude,
-        "mag_err": error,
-        "chi": band.chi,
-        "sky": band.sky,
-        "good": band.good,
-        **{f"aperture{k + 1}": band.apertures[:, k] for k in range(band.apertures.shape[1])},
-    }

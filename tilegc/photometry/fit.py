@@ -19,8 +19,9 @@ from tilegc.photometry.local_inverse import Variance, closest_pairs, variances
 from tilegc.photometry.noise_cells import CELL
 from tilegc.photometry.noise_map import noise_map
 from tilegc.photometry.normal_matrix import Rows
-from tilegc.photometry.passes import EQUATIONS, FIRST, POSITIONS, REST, FitParams, SkyRows
+from tilegc.photometry.passes import BESIDE, EQUATIONS, FIRST, POSITIONS, REST, FitParams, SkyRows
 from tilegc.photometry.positions import FARTHEST
+from tilegc.photometry.projected_mask import FieldMask
 from tilegc.photometry.sky_spline import grid_shape
 from tilegc.photometry.solve import Solution, System, solve
 from tilegc.photometry.sources import FieldSources
@@ -92,6 +93,8 @@ def fit_fields(
     radii: Mapping[str, Floats],
     *,
     rounds: int = ROUNDS,
+    masks: tuple[FieldMask, ...] = (),
+    moving: bool = True,
 ) -> dict[str, FieldFit]:
     """Fit the sources of some fields.
 
@@ -106,7 +109,11 @@ def fit_fields(
     radii : mapping
         Of the apertures, pixels, by field.
     rounds : int
-        How often positions are refined; 0 keeps them.
+        How often positions are refined and planes of the sky are fitted.
+    masks : tuple of FieldMask
+        Of the fields of the run, where `fields` are bands on grids of their own.
+    moving : bool
+        Whether positions are refined at all.
     """
     known = {name: np.full((one.y_peak.size, 2), np.nan) for name, one in sources.items()}
     growth = {name: np.ones(one.flux.shape) for name, one in sources.items()}
@@ -117,6 +124,9 @@ def fit_fields(
             tuple("wht" in band.given for band in one.source.bands),
             tuple("err" in band.given for band in one.source.bands),
             radii=radii[one.source.name],
+            masks=masks,
+            wcs=one.source.wcs,
+            moving=moving,
         )
         for one in fields
     }
@@ -159,8 +169,10 @@ def _own(sources: Mapping[str, FieldSources]) -> Any:
     return lambda field, tile: sources[field.source.name].of(tile.core)
 
 
-def _without_err(step: Pass, params: Mapping[str, FitParams]) -> Pass:
-    """Return a pass that reads no errors where all bands have weights."""
+def _suited(step: Pass, params: Mapping[str, FitParams]) -> Pass:
+    """Return a pass that reads no mask on a grid without one, and no errors where all bands have weights."""
+    if any(one.masks for one in params.values()):
+        step = BESIDE[step.name]
     if all(all(one.with_wht) for one in params.values()):
         return replace(step, reads=tuple(name for name in step.reads if name != "err"))
     return step
@@ -194,7 +206,7 @@ def _equations(
 
         run_pass(
             engine,
-            _without_err(FIRST if params[name].with_sky else EQUATIONS, params),
+            _suited(FIRST if params[name].with_sky else EQUATIONS, params),
             [one],
             params,
             gather=enter,
@@ -255,7 +267,7 @@ def _positions(
             new[number], known[name][number] = offset, error
             skies[:, number], growth[name][:, number] = plane, more
 
-        run_pass(engine, _without_err(POSITIONS, params), [one], params, gather=enter, own=_own(sources))
+        run_pass(engine, _suited(POSITIONS, params), [one], params, gather=enter, own=_own(sources))
         sources[name].offset, sources[name].plane = new, skies
 
 
@@ -285,7 +297,14 @@ def _rest(
                     column[number] = getattr(measured, key)
                 cells[band].append(noise)
 
-        run_pass(engine, REST, [one], params, gather=enter, own=_own(sources))
+        run_pass(
+            engine,
+            BESIDE[REST.name] if params[name].masks else REST,
+            [one],
+            params,
+            gather=enter,
+            own=_own(sources),
+        )
         joined = []
         for parts in cells:
             whole = {key: np.concatenate([part[key] for part in parts]) for key in parts[0]}

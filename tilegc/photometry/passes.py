@@ -6,7 +6,7 @@ that they come out the same for any tiling and in any order of tiles.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Final
 
 import numpy as np
@@ -20,12 +20,13 @@ from tilegc.photometry.local_sky import HALF, Planes, planes
 from tilegc.photometry.noise_cells import noise_cells
 from tilegc.photometry.normal_matrix import Points, Rows, rows, stamps
 from tilegc.photometry.positions import CORE, refine
+from tilegc.photometry.projected_mask import FieldMask, projected
 from tilegc.photometry.quality import quality
 from tilegc.photometry.residual import residual, weights
 from tilegc.photometry.sources import MARGIN, TileSources
 from tilegc.photometry.spline_psf import SplinePsf
 
-__all__ = ["EQUATIONS", "FIRST", "POSITIONS", "REST", "FitParams", "SkyRows"]
+__all__ = ["BESIDE", "EQUATIONS", "FIRST", "POSITIONS", "REST", "FitParams", "SkyRows"]
 
 Floats = NDArray[np.float64]
 Float32 = NDArray[np.float32]
@@ -57,6 +58,12 @@ class FitParams:
     """Coefficients of every band's sky, from the last solution."""
     radii: Floats | None = None
     """Of the apertures, pixels."""
+    masks: tuple[FieldMask, ...] = ()
+    """Of the fields, for a band on a grid of its own."""
+    wcs: str = ""
+    """Of that band."""
+    moving: bool = True
+    """Whether sources move, or only get their planes."""
     with_sky: bool = True
     """Whether the sky's own rows are wanted: they do not depend on positions."""
 
@@ -73,7 +80,8 @@ class SkyRows:
 
 def _bands(window: xr.Dataset, tile: Tile, fit: FitParams) -> list[tuple[Float32, Float32, Float32 | None]]:
     """Return data, weight and errors of every band."""
-    mask, origin = window["mask"].values, (tile.window.y0, tile.window.x0)
+    origin = tile.window.y0, tile.window.x0
+    mask = window["mask"].values if "mask" in window else projected(fit.wcs, tile.window, fit.masks)
     found = []
     for band in range(window.sizes["band"]):
         sci = window["sci"].values[band]
@@ -128,7 +136,9 @@ def _positions(
         for one, w, psf in zip(left, weight, fit.psfs, strict=True)
     ]
     skies = [Planes(peaks[0][own], peaks[1][own], terms) for terms, _ in found]
-    offset, error = refine(left, weight, points, sources.offset, sources.flux, fit.psfs, skies)
+    offset, error = sources.offset[own], np.full((own.size, 2), np.nan)
+    if fit.moving:
+        offset, error = refine(left, weight, points, sources.offset, sources.flux, fit.psfs, skies)
     terms, growth = np.stack([one for one, _ in found]), np.stack([one for _, one in found])
     return {}, (points.number[own], offset, error, terms, growth)
 
@@ -180,3 +190,11 @@ FIRST: Final = Pass("photometry: sky", READS, SKY_HALO, (), _equations, bytes_pe
 EQUATIONS: Final = Pass("photometry: equations", READS, NEAR_HALO, (), _equations, bytes_per_pixel=60.0)
 POSITIONS: Final = Pass("photometry: positions", READS, NEAR_HALO, (), _positions, bytes_per_pixel=60.0)
 REST: Final = Pass("photometry: residuals", READS, REST_HALO, (), _rest, bytes_per_pixel=60.0)
+
+BESIDE: Final = {
+    step.name: replace(
+        step, name=f"{step.name}, other bands", reads=tuple(name for name in step.reads if name != "mask")
+    )
+    for step in (FIRST, EQUATIONS, POSITIONS, REST)
+}
+"""The same passes over a band with a grid of its own, which has no mask."""

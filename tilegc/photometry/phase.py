@@ -7,13 +7,14 @@ from dataclasses import replace
 
 from tilegc.config import RunConfig
 from tilegc.detection.results import Detected
-from tilegc.images.psfs import BandPsf
+from tilegc.images.psfs import STARS_BESIDE, BandPsf
+from tilegc.kernels.psf import Psf
 from tilegc.phases.context import Context
 from tilegc.phases.phase import Phase
 from tilegc.phases.planned import Planned, Step
 from tilegc.photometry import products
 from tilegc.photometry.catalogue import photometry
-from tilegc.photometry.passes import EQUATIONS, FIRST, POSITIONS, REST
+from tilegc.photometry.passes import BESIDE, EQUATIONS, FIRST, POSITIONS, REST
 from tilegc.photometry.results import Measured
 from tilegc.sky import ClusterFrame
 
@@ -33,6 +34,18 @@ def passes(planned: Planned) -> Iterator[Step]:
         (REST, left, "residuals, apertures and noise of fluxes"),
     ):
         yield planned.over_tiles(replace(step, bytes_per_pixel=memory), gives)
+    if planned.others:
+        # As above, for one band, with its part of the fields' masks.
+        bands = planned.config.photometry_settings.bands or {}
+        if starless := [one for one in planned.others if bands[one.bands[0].name].psf is None]:
+            yield planned.over_others(STARS_BESIDE, "the brightest stars of every other band", starless)
+        for step, memory, gives in (
+            (FIRST, 60.0, "normal equations of sources and sky, in every other band"),
+            (POSITIONS, 80.0, "planes of the sky under the sources, which stay where they are"),
+            (EQUATIONS, 60.0, "normal equations of sources over these planes"),
+            (REST, 80.0, "residuals, apertures and noise of fluxes"),
+        ):
+            yield planned.over_others(replace(BESIDE[step.name], bytes_per_pixel=memory), gives)
 
 
 def measured(
@@ -41,9 +54,11 @@ def measured(
     frame: ClusterFrame,
     found: Detected,
     psfs: Mapping[str, tuple[BandPsf, ...]],
+    given: Mapping[str, Mapping[str, Psf]],
 ) -> Measured:
     """Measure all candidates, where the run file asks for it."""
-    return Measured(selection=photometry(context, config.photometry_settings, frame, found.selection, psfs))
+    settings = config.photometry_settings
+    return Measured(selection=photometry(context, settings, frame, found.selection, psfs, given))
 
 
 MEASURE: Phase[object, RunConfig] = Phase(

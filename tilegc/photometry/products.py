@@ -20,6 +20,7 @@ def summarise(out: Output, results: Results) -> Part:
 def _depths(out: Output, results: Results, name: str) -> dict[str, Any] | None:
     if out.config.photometry_settings is None:
         return None
-    bands = out.context.source(name).band_names
+    others = (band for one in out.context.others for band in one.source.band_names)
+    bands = (*out.context.source(name).band_names, *others)
     depth = typical_depth(results[Measured].candidates, name, bands)
     return {band: {"mag_5sigma": null(value)} for band, value in depth.items()}

@@ -9,7 +9,7 @@ from tilegc.io.tables import write_regions
 from tilegc.luminosity.results import Luminosities
 from tilegc.phases.output import Output, Part
 from tilegc.phases.phase import Results
-from tilegc.photometry.catalogue import band_names
+from tilegc.photometry.catalogue import measured_names
 from tilegc.photometry.results import Measured
 from tilegc.products.exporting import REGION_RADIUS, listed_columns
 from tilegc.schema import FILES
@@ -30,7 +30,7 @@ def write(out: Output, results: Results) -> None:
     apertures = None if settings is None else settings.apertures
     around = "reliability" in candidates
     listed = listed_columns(
-        band_names(out.context),
+        measured_names(out.context),
         apertures,
         surroundings=around,
         stars=stars is not None,

@@ -36,7 +36,7 @@ __all__ = [
 CODES: Final = {
     "audit_<check>": "The audit calls this check of the input images or of the convergence map wrong.",
     "completeness": "b rises or falls by more than two standard deviations with the limit of the sources.",
-    "edge_mask_large": "The edge mask takes more than a quarter of the pixels of a field that have data.",
+    "edge_mask_large": "The edge mask covers more than a quarter of the pixels of a field that have data.",
     "kappa_turned": "The positions of the sources clearly prefer the convergence map rotated, mirrored or transposed.",
     "mostly_noise": "More than half of the catalogue of a field is expected to be noise.",
     "no_good_pixel": "Every pixel of a field is masked or without data.",
@@ -102,9 +102,9 @@ def on_edges(config: RunConfig, shares: Mapping[str, float | None]) -> Iterator[
             yield RunWarning(
                 "edge_mask_large",
                 name,
-                f"The edge mask of {config.mask.edge_arcsec:g} arcsec takes {100 * share:.0f} % of the pixels with "
+                f"The edge mask of {config.mask.edge_arcsec:g} arcsec covers {100 * share:.0f} % of the pixels with "
                 "data.",
-                "Set mask.edge to fewer arcsec where the weights are right up to the edge, or fill gaps in the mosaic.",
+                "Reduce mask.edge if the weights are reliable up to the edge, or fill the gaps in the mosaic.",
             )
 
 
@@ -224,7 +224,7 @@ def on_detection(
                 name,
                 f"threshold: auto found no limit{highest} at which the catalogue is "
                 f"{config.detect.purity:g} pure; it used S/N {_limit(config, selection, name):.2f}.",
-                "See the purity table and figure for what noise makes, and set detect.threshold yourself.",
+                "See the purity table and figure, and set detect.threshold yourself.",
             )
         yield from _uneven(selection, name, bands[name])
         yield from _impure(config, selection, name)
@@ -238,8 +238,8 @@ def _uneven(selection: Selection, name: str, bands: Sequence[str]) -> Iterator[R
         yield RunWarning(
             "noise_without_weights",
             name,
-            f"{', '.join(flat)}: no errors or weights that follow the noise, so it is only measured in cells of "
-            f"{LATTICE} px: along steps of depth, sources of the shallow side may be noise.",
+            f"{', '.join(flat)}: no errors or weights that follow the noise, which is therefore only measured in cells "
+            f"of {LATTICE} px: along steps in depth, sources on the shallow side may be noise.",
             "Give the error or weight image of each band, or mask the shallow parts.",
         )
 
@@ -261,7 +261,7 @@ def _impure(config: RunConfig, selection: Selection, name: str) -> Iterator[RunW
             "purity_unknown",
             name,
             "It is not known how many of its sources are noise.",
-            "Give two bands or more, or a field with empty sky, so that noise can be measured apart from sources.",
+            "Give two bands or more, or a field with empty sky, so that noise can be measured separately from sources.",
         )
         return
     purity = float(known.mean())

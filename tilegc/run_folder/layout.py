@@ -14,7 +14,7 @@ from typing import Final
 
 from tilegc.places import Place, files_below, is_remote
 from tilegc.run_folder.ledger import SEGMENT
-from tilegc.schema import ARRAYS, COMPLETENESS_MAP, FILES, HERE, SKY_STORE, STAR_BATCH
+from tilegc.schema import ARRAYS, COMPLETENESS_MAP, FILES, HERE, MEASURED_BANDS, SKY_STORE, STAR_BATCH
 from tilegc.schema import MAPS as OUTPUTS
 
 __all__ = [
@@ -145,8 +145,14 @@ def is_ours(relative: str, fields: Iterable[str], claimed: Iterable[str] = ()) -
         return name.endswith(".fits") and any(name.startswith(f"{field}_") for field in fields)
     if relative.startswith(f"{FILES.store}/"):
         store, _, inside = relative.removeprefix(f"{FILES.store}/").partition("/")
-        return store in {f"{field}.zarr" for field in (*fields, SKY_STORE)} and bool(_ZARR.fullmatch(inside))
+        ours = store in {f"{field}.zarr" for field in (*fields, SKY_STORE)} or _is_of_measured_band(store)
+        return ours and bool(_ZARR.fullmatch(inside))
     return False
+
+
+def _is_of_measured_band(store: str) -> bool:
+    """Whether a store holds the pixels of a band of `photometry.bands`, which the manifest does not list."""
+    return store.startswith(MEASURED_BANDS) and store.endswith(".zarr")
 
 
 def is_leftover(relative: str) -> bool:
@@ -221,7 +227,9 @@ def links_in(root: Path, fields: Iterable[str], claimed: Iterable[str] = ()) -> 
         for name in files:
             relative = name if inside == "." else f"{inside}/{name}"
             if (Path(folder) / name).is_symlink() and (
-                relative in folders or is_ours(relative, fields, claimed)
+                relative in folders
+                or is_ours(relative, fields, claimed)
+                or _is_of_measured_band(relative.removeprefix(f"{FILES.store}/"))
             ):
                 found.append(relative)
     return sorted(found)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -16,6 +16,7 @@ from tilegc.geometry import Box
 from tilegc.places import Place, patient
 from tilegc.run_folder.checking import Check
 from tilegc.run_folder.layout import MAPS, map_name
+from tilegc.run_folder.showing import as_html, one_line
 from tilegc.run_folder.status import require
 from tilegc.schema import FILES, SCHEMA_VERSION, SKY_STORE
 
@@ -23,15 +24,25 @@ if TYPE_CHECKING:
     import xarray as xr
     from astropy.table import QTable
     from astropy.wcs import WCS
+    from matplotlib.axes import Axes
 
 __all__ = ["Run", "open_run"]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Run:
     """What a run gave.  Tables and datasets are read when they are asked for, and not kept.
 
     Anything that the run has not written yet raises a `RunFolderError` with one line.
+
+    Examples
+    --------
+    >>> run
+    <Run ...run: diego2026, done, fields a, b, ... sources>
+    >>> run.sources["coord"][0].to_string("hmsdms", precision=1)
+    '22h48m...s -44d31m...s'
+    >>> run.cutout(run.catalogue["id"][0], size=15)["detection"].shape
+    (15, 15)
     """
 
     path: Place
@@ -62,6 +73,15 @@ class Run:
     def catalogue(self) -> QTable:
         """The sources: candidates >= keep x T, with units."""
         return _tables().read_parquet(self._there(FILES.catalogue))
+
+    @property
+    def sources(self) -> QTable:
+        """The catalogue with a column `coord` of sky coordinates (`astropy.coordinates.SkyCoord`, ICRS)."""
+        from astropy.coordinates import SkyCoord  # noqa: PLC0415  (takes a while to import)
+
+        table = self.catalogue
+        table["coord"] = SkyCoord(table["ra"], table["dec"], frame="icrs")
+        return table
 
     @property
     def inpainted(self) -> QTable:
@@ -156,9 +176,15 @@ class Run:
         Returns
         -------
         xarray.Dataset
-            Dims (band, y, x); units and meaning in the arrays' attrs; header, wcs and schema version in its
-            own.
+            Dims (band, y, x), coordinates y and x in pixels of the field; units and meaning in the arrays' attrs;
+            header, wcs and schema version in its own. `ds.tilegc` has its WCS, pictures and cut-outs.
         """
+        from tilegc.run_folder import datasets  # noqa: F401, PLC0415  (registers `ds.tilegc`)
+
+        data = self._arrays(name)
+        return data.assign_coords({axis: range(data.sizes[axis]) for axis in ("y", "x")})
+
+    def _arrays(self, name: str) -> xr.Dataset:
         given = next(one.store for one in self.config.fields if one.name == self._known(name))
         data = _open(self._there(f"{FILES.store}/{name}.zarr"))
         if given is None or "sci" in data:
@@ -186,6 +212,85 @@ class Run:
         path = self._exists(f"{FILES.store}/{self._known(name)}.zarr")
         text: str = _open(path).attrs["wcs"]
         return wcs_from_text(text)
+
+    def plot(
+        self,
+        field: str | None = None,
+        band: str | None = None,
+        *,
+        sources: bool = True,
+        ax: Axes | None = None,
+    ) -> Axes:
+        """Draw an image of a field with its sources, and right ascension and declination along its sides.
+
+        Parameters
+        ----------
+        field : str, optional
+            Name of the field; the one with the most sources by default.
+        band : str, optional
+            A band, or a map such as `density`; the detection map by default.
+        sources : bool
+            Whether the sources of the catalogue are marked.
+        ax : matplotlib.axes.Axes, optional
+            Where to draw; a new figure with WCS axes by default.
+
+        Returns
+        -------
+        matplotlib.axes.Axes
+        """
+        catalogue = self.catalogue
+        names = list(catalogue["field"])
+        name = max(self.fields, key=names.count) if field is None else field
+        shown = catalogue[catalogue["field"] == name] if sources else None
+        data = self.field(name)
+        if band is not None and band in (self._described(name).bands or ()):
+            data = self._with_bands(data, name, Box(0, 0, data.sizes["y"], data.sizes["x"]), [band])
+        axes: Axes = data.tilegc.plot(band, shown, ax)
+        return axes
+
+    def cutout(self, id: int, size: int = 41) -> xr.Dataset:  # noqa: A002  (the column's name)
+        """Return a square of all bands and maps of a field about a source, cut off at the borders of the field.
+
+        Parameters
+        ----------
+        id : int
+            `id` of the source in the catalogue.
+        size : int
+            Side, pixels.
+
+        Returns
+        -------
+        xarray.Dataset
+            Coordinates in pixels of the field; `ds.tilegc.wcs` is the WCS of the cut-out.
+        """
+        catalogue = self.catalogue
+        rows = catalogue[catalogue["id"] == id]
+        if not len(rows):
+            raise RunFolderError(f"{self.path}: no source {id} in the catalogue")
+        name = str(rows["field"][0])
+        data = self.field(name)
+        y0, x0 = (round(rows[axis][0].value) - size // 2 for axis in ("y_peak", "x_peak"))
+        whole = Box(0, 0, data.sizes["y"], data.sizes["x"])
+        window = Box(y0, x0, y0 + size, x0 + size).clip(whole)
+        flat = [key for key, array in data.data_vars.items() if {"y", "x"} <= set(array.dims)]
+        return self._with_bands(data[flat], name, window)
+
+    def _described(self, name: str) -> run_file.FieldInput:
+        return next(one for one in self.config.fields if one.name == self._known(name))
+
+    def _with_bands(self, data: xr.Dataset, name: str, box: Box, bands: Sequence[str] = ()) -> xr.Dataset:
+        from tilegc.run_folder.datasets import with_bands  # noqa: PLC0415  (only who reads pixels pays)
+
+        return with_bands(data, self._described(name), box, bands)
+
+    def __repr__(self) -> str:
+        return one_line(self.path, self.manifest, self._summary_or_none())
+
+    def _repr_html_(self) -> str:
+        return as_html(self.path, self.manifest, self._summary_or_none())
+
+    def _summary_or_none(self) -> dict[str, Any] | None:
+        return self.summary if (self.path / FILES.summary).exists() else None
 
     def map_path(self, name: str, kind: str) -> Place:
         """Return the FITS file of a field's map: detection, mask, rho, density or completeness."""
@@ -242,6 +347,11 @@ def open_run(path: str | Place, *, check: bool = True) -> Run:
     RunFolderError
         If the directory contains no run, one with another schema, or one whose manifest is damaged. Reading a product
         that has changed since the run wrote it raises one, too.
+
+    Examples
+    --------
+    >>> tilegc.open_run("run-run").fields
+    ('a', 'b')
     """
     folder, found = require(path)
     if found.get("schema") != SCHEMA_VERSION:

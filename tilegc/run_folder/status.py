@@ -32,7 +32,14 @@ class PassStatus:
 
 @dataclass(frozen=True)
 class Status:
-    """Progress of a run: its state, and the units done in each pass."""
+    """Progress of a run: its state, and the units done in each pass.
+
+    Examples
+    --------
+    >>> found = tilegc.status("run-run")
+    >>> found.passes[0].name, found.recipe
+    ('...', 'diego2026')
+    """
 
     path: Place
     state: str
@@ -132,6 +139,11 @@ def status(path: str | Place) -> Status:
     ------
     RunFolderError
         If the directory contains no run.
+
+    Examples
+    --------
+    >>> tilegc.status("run-run").state
+    'done'
     """
     folder, found = require(path)
     beat = heartbeats.last(folder)
@@ -201,6 +213,11 @@ def verify(path: str | Place) -> list[str]:
     ------
     RunFolderError
         If the directory contains no run.
+
+    Examples
+    --------
+    >>> tilegc.verify("run-run")
+    []
     """
     folder, found = require(path)
     if found.get("state") != "done":

@@ -111,6 +111,12 @@ def survey(
     ------
     ConfigError, RunFolderError
         If the sample, the options or the directory are wrong; nothing is run in that case.
+
+    Examples
+    --------
+    >>> found = tilegc.survey("sample.yaml", "runs", workers=0)
+    >>> type(found).__name__
+    '...'
     """
     if isinstance(sample, str):
         sample = load_sample(sample)

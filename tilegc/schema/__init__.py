@@ -5,7 +5,7 @@ from __future__ import annotations
 from tilegc.schema.arrays import ARRAYS, COMPLETENESS_MAP, MAPS, SKY_GRID, Array
 from tilegc.schema.bits import MASK_MEANINGS, Bit, Flag, StarFlag
 from tilegc.schema.columns import Column
-from tilegc.schema.files import FILES, HERE, SKY_STORE, STAR_BATCH, Files
+from tilegc.schema.files import FILES, HERE, MEASURED_BANDS, SKY_STORE, STAR_BATCH, Files
 from tilegc.schema.sources import (
     CANDIDATES,
     COMPLETENESS,
@@ -52,6 +52,7 @@ __all__ = [
     "MASKED",
     "MASK_MEANINGS",
     "MASSES",
+    "MEASURED_BANDS",
     "MEMBERSHIP_COLUMNS",
     "METHODS",
     "PATTERN",

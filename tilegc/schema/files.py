@@ -5,10 +5,13 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Final
 
-__all__ = ["FILES", "HERE", "SKY_STORE", "STAR_BATCH", "Files"]
+__all__ = ["FILES", "HERE", "MEASURED_BANDS", "SKY_STORE", "STAR_BATCH", "Files"]
 
 SKY_STORE: Final = "sky-grid"
 """Name of the store of the sky grid, next to those of the fields; no field can have this name."""
+
+MEASURED_BANDS: Final = "photometry.bands."
+"""Prefix of the names of mosaics in which sources are only measured, and of their stores; no field may have it."""
 
 HERE: Final = ".here-"
 """Prefix of the token files by which workers recognise the run directory; they are removed when the run ends."""

@@ -26,8 +26,8 @@ __all__ = [
 
 
 METHODS: Final = {
-    "likelihood": "by the likelihood of the counts",
-    "boxes": "in boxes, binned in the counted n",
+    "likelihood": "from the likelihood of the counts",
+    "boxes": "from boxes, binned by the observed n",
 }
 """Description of the method behind `relation` of the summary: the binned fit only if the likelihood gives no law."""
 

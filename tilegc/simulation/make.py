@@ -128,6 +128,11 @@ def simulate(
         If the directory is not empty and `overwrite` is not set.
     ResourceError
         If the disk has no room.
+
+    Examples
+    --------
+    >>> tilegc.simulate("mock", preset="tiny", size=(128, 96)).name
+    'run.yaml'
     """
     chosen = find_preset(preset)
     names = _checked_bands(chosen.bands if bands is None else bands)

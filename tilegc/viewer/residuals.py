@@ -14,9 +14,9 @@ from tilegc.images.psfs import BandPsf
 from tilegc.io.hdus import open_bytes
 from tilegc.io.psf import read_psf
 from tilegc.kernels.psf import Psf
-from tilegc.photometry.catalogue import splines
 from tilegc.photometry.residual import light
 from tilegc.photometry.spline_psf import SplinePsf
+from tilegc.photometry.stamps import splines
 from tilegc.run_folder.layout import psf_name
 from tilegc.sky import pixel_scale
 

@@ -16,7 +16,7 @@ from tilegc.images.audits.cells import sample
 from tilegc.images.audits.lens import lens_lines
 from tilegc.images.audits.lens_level import level_line
 from tilegc.images.audits.line import Line, rounded
-from tilegc.images.audits.lines import field_lines
+from tilegc.images.audits.lines import field_lines, measured_lines
 from tilegc.io.convergence import Kappa
 from tilegc.io.fits import FieldSource
 from tilegc.sky import centre_outside, world_to_pixel
@@ -25,7 +25,11 @@ __all__ = ["Line", "audit", "columns", "rows"]
 
 
 def audit(
-    config: RunConfig, sources: Sequence[FieldSource], kappa: Kappa | None, engine: Engine
+    config: RunConfig,
+    sources: Sequence[FieldSource],
+    kappa: Kappa | None,
+    engine: Engine,
+    others: Sequence[FieldSource] = (),
 ) -> tuple[Line, ...]:
     """Look at the images and the convergence map of a run.
 
@@ -38,6 +42,8 @@ def audit(
         The convergence map.
     engine : Engine
         Who does it; the lines do not depend on it.
+    others : sequence of FieldSource
+        The bands that are only measured: no rule of detection concerns them.
 
     Returns
     -------
@@ -45,13 +51,17 @@ def audit(
         Field by field in run-file order, then what is of the whole run.
     """
     centre = _field_of_centre(config, sources)
-    samples = sample(sources, engine, None if centre is None else (centre[0].name, *centre[1:]))
+    samples = sample((*sources, *others), engine, None if centre is None else (centre[0].name, *centre[1:]))
     given = {field.name: field.bands or {} for field in config.fields}
     lines = [
         line
         for source in sources
         for line in field_lines(source, samples[source.name], config, given[source.name])
     ]
+    settings = config.photometry_settings
+    measured = {} if settings is None or settings.bands is None else settings.bands
+    for source in others:
+        lines += measured_lines(source, samples[source.name], config, measured)
     if centre is not None:
         lines += lens_lines(config.cluster, centre[0], samples[centre[0].name].light, kappa)
     elif config.cluster.known:

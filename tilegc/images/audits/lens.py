@@ -114,7 +114,7 @@ def lens_lines(
             rounded(apart),
             "arcsec",
             verdict := judged(apart, 5.0, 15.0),
-            f"brightest extended light lies {_direction(xi, eta)} of the run file's centre",
+            f"the brightest extended light lies {_direction(xi, eta)} of the centre in the run file",
             "" if verdict == "ok" else "check cluster.ra and cluster.dec: radii are measured from there",
         )
     ]
@@ -192,7 +192,7 @@ def _orientation(
             scores.append(_correlation(_without_profile(turned, radius), flat))
     here, best = scores[0], int(np.nanargmax(scores)) if np.isfinite(scores).any() else 0
     if not math.isfinite(here):
-        text = "too little of the light or the map to compare their shapes"
+        text = "the fields cover too little of the light or of the map to compare their shapes"
         return Line("orientation", source.name, "", math.nan, "", "unmeasured", text, "")
     gain = scores[best] - here
     # Round or symmetric clusters say nothing: a claim needs a clear gain over a bad fit.

@@ -23,7 +23,7 @@ from tilegc.io.fits import FieldSource
 from tilegc.io.units import AB_ZERO_POINT_NJY
 from tilegc.kernels.repeats import joined
 
-__all__ = ["field_lines"]
+__all__ = ["field_lines", "measured_lines"]
 
 SCALE: Final = 0.03
 """Pixel for which the recipe's widths and its 3 px are meant, arcsec (Diego et al. 2026)."""
@@ -56,6 +56,19 @@ def field_lines(
         *useless_lines(source, sample.useless),
     ]
     return lines
+
+
+def measured_lines(
+    source: FieldSource, sample: Sample, config: RunConfig, given: Mapping[str, Band]
+) -> list[Line]:
+    """Return the lines of a band in which sources are measured, but not searched for; parameters as above."""
+    lines = [*_units(source), *_noise(source, sample), *_correlation(source, sample)]
+    lines += [*psf_files(source, sample, given), *cores(source, sample)]
+    return [
+        *lines,
+        *_weights(source, sample, local=config.local_threshold),
+        *useless_lines(source, sample.useless),
+    ]
 
 
 # --- scale and units ----------------------------------------------------------------------------------------
@@ -213,8 +226,8 @@ def _medians(sample: Sample, number: int) -> dict[str, Any] | str:
     least = float(np.nan_to_num(shared[here]).min())
     if least > MOST_SHARED:
         return (
-            f"too few quiet pixels: between the sources {100 * least:.0f} % or more of the variance is light that "
-            "another band has too"
+            f"too few quiet pixels: between sources at least {100 * least:.0f} % of the variance is light that also "
+            "appears in another band"
         )
     crowded = here & (shared > max(SHARED, least))
     here &= ~crowded
@@ -263,8 +276,12 @@ def _noise(source: FieldSource, sample: Sample) -> Iterator[Line]:
         beside = max(ratio, 1 / wide if wide > 0 else math.inf, 1.0)
         verdict = _milder(judged(beside, 1.2, 1.6), found)
         finding = (
-            (f"measured noise over 1/sqrt({label})" if label == "wht" else "measured noise over err")
-            + f": {ratio:.2f} in pixels, {wide:.2f} over areas; {found['level']:.3g} nJy per pixel{_told(found)}"
+            (
+                f"ratio of measured noise to 1/sqrt({label})"
+                if label == "wht"
+                else "ratio of measured noise to err"
+            )
+            + f": {ratio:.2f} for pixels, {wide:.2f} for areas; {found['level']:.3g} nJy per pixel{_told(found)}"
         )
         remedy = (
             ""
@@ -289,7 +306,8 @@ def _correlation(source: FieldSource, sample: Sample) -> Iterator[Line]:
         verdict = _milder(judged(widest, 1.8, 3.0), found)
         finding = (
             f"scatter of 4 px boxes over that of independent pixels ({two:.2f} in 2 px, {eight:.2f} in 8 px; "
-            f"next pixels correlate by {found['neighbours']:.2f}): the noise is of {widest:.1f} px{_told(found)}"
+            f"the correlation of neighbouring pixels is {found['neighbours']:.2f}): "
+            f"the noise has a scale of {widest:.1f} px{_told(found)}"
         )
         remedy = (
             ""
@@ -325,7 +343,7 @@ def _weights(source: FieldSource, sample: Sample, *, local: bool) -> Iterator[Li
                 step = max(step, float(np.max(np.maximum(low[both] / high[both], high[both] / low[both]))))
         verdict = judged(ratio, 1.3, 2.0)
         finding = (
-            "noise of the shallow over that of the deep parts (5 and 95 %), by the weights; steepest step "
+            "ratio of the noise in the shallow and deep parts (5 and 95 %), from the weights; steepest step "
             f"{step:.2f} over {WEIGHT_BLOCK * source.scale:.2g} arcsec"
         )
         if local and verdict == "wrong":

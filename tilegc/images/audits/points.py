@@ -232,7 +232,7 @@ def cores(source: FieldSource, sample: Sample) -> Iterator[Line]:
         dip = float(np.median(dips)) if dips.size >= LEAST_STARS else math.nan
         if not (math.isfinite(deficit) or math.isfinite(dip)):
             yield too_little(
-                "cores", source, band.name, "", "too few isolated points that another band has too"
+                "cores", source, band.name, "", "too few isolated points that also appear in another band"
             )
             continue
         verdict = max((judged(deficit, 0.15, 0.25), judged(dip, 0.08, 0.2)), key=SEVERITY.index)

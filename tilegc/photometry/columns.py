@@ -1,0 +1,35 @@
+"""The fit of one band as columns of the catalogue."""
+
+from __future__ import annotations
+
+from typing import Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from tilegc.photometry.fit import BandFit
+
+__all__ = ["ZERO_POINT", "band_columns"]
+
+Floats = NDArray[np.float64]
+
+ZERO_POINT: Final = 31.4
+"""AB magnitude of 1 nJy."""
+
+
+def band_columns(band: BandFit) -> dict[str, Floats]:
+    """Return the columns of one band, without the band's name; magnitudes are those of positive fluxes alone."""
+    with np.errstate(divide="ignore", invalid="ignore"):
+        positive = np.where(band.flux > 0, band.flux, np.nan)
+        magnitude = ZERO_POINT - 2.5 * np.log10(positive)
+        error = 2.5 / np.log(10) * band.flux_err / positive
+    return {
+        "flux": band.flux,
+        "flux_err": band.flux_err,
+        "mag": magnitude,
+        "mag_err": error,
+        "chi": band.chi,
+        "sky": band.sky,
+        "good": band.good,
+        **{f"aperture{k + 1}": band.apertures[:, k] for k in range(band.apertures.shape[1])},
+    }
