@@ -86,7 +86,8 @@ def summarise(out: Output, results: Results) -> Part:
         "residual_rms": null(comparison.residual_rms),
         **_kernel(found.kernel),
     }
-    return Part(run={"relation": _law(found, out.config.relation.box), "comparison": likeness})
+    law = {**_law(found, out.config.relation.box), "limit_trend": _trend(limit_trend(found.sensitivity))}
+    return Part(run={"relation": law, "comparison": likeness})
 
 
 def _law(found: Related, box: float) -> dict[str, Any]:
@@ -101,7 +102,6 @@ def _law(found: Related, box: float) -> dict[str, Any]:
         "box_arcsec": box,
         "boxes": {name: null(getattr(found.binned, name)) for name in names},
         "likelihood": describe(found.counts),
-        "limit_trend": _trend(limit_trend(found.sensitivity)),
     }
 
 

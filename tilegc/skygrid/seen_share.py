@@ -27,7 +27,7 @@ from tilegc.completeness.results import Completed
 from tilegc.detection.threshold import Common
 from tilegc.luminosity.fit import Function
 from tilegc.luminosity.results import Luminosities
-from tilegc.photometry.catalogue import ZERO_POINT
+from tilegc.photometry.columns import ZERO_POINT
 from tilegc.skygrid.cells import SkyCells
 
 __all__ = ["FieldScale", "SeenStars", "seen_share", "seen_stars"]
