@@ -75,9 +75,10 @@ if TYPE_CHECKING:
     from tilegc.in_memory import Detections, detect_in
     from tilegc.planning import Plan
     from tilegc.prediction import Prediction, predict
+    from tilegc.previews import audit, plan
     from tilegc.run_folder import Run, open_run
     from tilegc.run_folder.status import Status, status, verify
-    from tilegc.running import audit, detect, plan, run
+    from tilegc.running import detect, run
     from tilegc.samples import survey
     from tilegc.simulation import simulate
 
@@ -89,13 +90,13 @@ _MODULES = {
     "Run": "tilegc.run_folder",
     "RunConfig": "tilegc.config",
     "Status": "tilegc.run_folder",
-    "audit": "tilegc.running",
+    "audit": "tilegc.previews",
     "complete": "tilegc.completing",
     "detect": "tilegc.running",
     "detect_in": "tilegc.in_memory",
     "load": "tilegc.config",
     "open_run": "tilegc.run_folder",
-    "plan": "tilegc.running",
+    "plan": "tilegc.previews",
     "predict": "tilegc.prediction",
     "profile_of": "tilegc.catalogue",
     "resolve": "tilegc.config",

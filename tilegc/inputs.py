@@ -23,6 +23,7 @@ from tilegc.io.psf import read_psf
 from tilegc.io.reading import reading
 from tilegc.kernels.psf import Psf
 from tilegc.mask.mask_map import Regions, region_masks
+from tilegc.photometry.extinction import extinctions
 from tilegc.planted import read_truth
 from tilegc.schema import MEASURED_BANDS
 from tilegc.sky import check_centre, cosmology, pixel_to_world
@@ -133,6 +134,8 @@ def examine(config: RunConfig) -> Inputs:
         for other in (*lens.rivals.values(), *lens.alternatives.values()):
             check_overlap(other, sources)
     truth = None if config.truth is None else read_truth(config.truth)
+    settings = config.photometry_settings
+    extinctions(None if settings is None else settings.extinction, [*searched, *measured_bands(config)])
     return Inputs(sources, tuple(others), regions, psfs, lens, truth)
 
 

@@ -10,7 +10,9 @@ from tilegc.engine import Engine
 from tilegc.inputs import Inputs
 from tilegc.kernels.psf import Psf
 from tilegc.mask.mask_map import Regions
+from tilegc.places import Place
 from tilegc.run_folder import RunFolder
+from tilegc.schema import FILES
 from tilegc.sky import ClusterFrame, SkyGrid
 
 __all__ = ["DetectionJob", "Job"]
@@ -51,6 +53,11 @@ class Job(DetectionJob):
     """Where the run stops early."""
     timing: dict[str, float] = field(default_factory=dict)
     """Seconds that phases took, by their key in summary.json; filled as they end."""
+
+    @property
+    def ledger(self) -> Place:
+        """Folder of the marks of what is finished."""
+        return self.folder.path / FILES.ledger
 
     @property
     def sky_store(self) -> str:

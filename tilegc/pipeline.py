@@ -1,8 +1,7 @@
 """The pipeline: every phase of a run, from FITS images to the catalogue, the maps, the laws and the report.
 
-One entry per phase, in the order in which they run: what it is given, and from which earlier phases. Maps stay in the
-store of every field, where each phase writes its own (`arrays`); tables and numbers come back as its result. `run`,
-`plan`, the layout of the stores and the table of passes in the documentation are derived from this list.
+One entry per phase, in order: what it is given, and from which earlier phases. Maps stay in the store of every field,
+tables and numbers come back as its result. `run`, `plan`, the stores and the documentation derive from this list.
 
     FITS -> fields in tiles -> detection map -> mask -> candidates -> catalogue -> density -> sky grid
          -> n against kappa, profiles and masses -> products and report
@@ -36,12 +35,14 @@ from tilegc.products.phase import PRODUCTS, written
 from tilegc.radial.phase import RADIAL, profiled
 from tilegc.relation.phase import RELATION, related
 from tilegc.report.phase import REPORT, reported
-from tilegc.schema import FILES, Array
+from tilegc.schema import Array
 from tilegc.skygrid.phase import SKY_GRID, gridded
 from tilegc.skygrid.results import Gridded
 from tilegc.viewer.phase import VIEW, viewed
 
 __all__ = ["DETECTION", "PHASES", "layout", "phases_until"]
+
+RunPhase = Phase[Job, RunConfig]
 
 DETECTION: Final[tuple[Phase[DetectionJob, DetectionConfig], ...]] = (
     FILTER.by(lambda job, got: filtered(got[Context], job.config, job.psfs)),
@@ -54,7 +55,7 @@ DETECTION: Final[tuple[Phase[DetectionJob, DetectionConfig], ...]] = (
 )
 """The phases that need neither a cluster nor a sky: `detect_in` runs these on plain arrays."""
 
-CATALOGUE: Final[tuple[Phase[Job, RunConfig], ...]] = (
+CATALOGUE: Final[tuple[RunPhase, ...]] = (
     INGEST.by(
         lambda job, _: ingested(
             job.engine,
@@ -76,7 +77,7 @@ CATALOGUE: Final[tuple[Phase[Job, RunConfig], ...]] = (
     ),
     COMPLETENESS.by(
         lambda job, got: completed(
-            got[Context], job.config, job.frame, got[Measured], got[Filtered], job.folder.path / FILES.ledger
+            got[Context], job.config, job.frame, got[Measured], got[Filtered], job.ledger
         )
     ),
     LUMINOSITY.by(
@@ -85,7 +86,7 @@ CATALOGUE: Final[tuple[Phase[Job, RunConfig], ...]] = (
 )
 """Those that make the catalogue: `run(until="catalogue")` stops after them."""
 
-ANALYSIS: Final[tuple[Phase[Job, RunConfig], ...]] = (
+ANALYSIS: Final[tuple[RunPhase, ...]] = (
     DENSITY.by(lambda job, got: mapped(got[Context], job.config, got[Measured].catalogue)),
     SKY_GRID.by(
         lambda job, got: gridded(
@@ -131,21 +132,17 @@ ANALYSIS: Final[tuple[Phase[Job, RunConfig], ...]] = (
 )
 """Those that measure what the catalogue's sources follow."""
 
-WRITING: Final[Phase[Job, RunConfig]] = PRODUCTS.by(
+WRITING: Final[RunPhase] = PRODUCTS.by(
     lambda job, got: written(job.config, job.folder, job.timing, got, phases_until(job.until))
 )
-VIEWING: Final[Phase[Job, RunConfig]] = VIEW.by(
-    lambda job, got: viewed(got[Context].engine, job.config, job.folder)
-)
-REPORTING: Final[Phase[Job, RunConfig]] = REPORT.by(
-    lambda job, got: reported(got[Context].engine, job.folder)
-)
+VIEWING: Final[RunPhase] = VIEW.by(lambda job, got: viewed(got[Context].engine, job.config, job.folder))
+REPORTING: Final[RunPhase] = REPORT.by(lambda job, got: reported(got[Context].engine, job.folder))
 
 PHASES: Final = (*CATALOGUE, *ANALYSIS, WRITING, VIEWING, REPORTING)
 """All phases of a run."""
 
 
-def phases_until(until: str | None) -> tuple[Phase[Job, RunConfig], ...]:
+def phases_until(until: str | None) -> tuple[RunPhase, ...]:
     """Return the phases of a whole run (None), or of one that stops with the "catalogue" and writes what there is."""
     return PHASES if until is None else (*CATALOGUE, WRITING)
 

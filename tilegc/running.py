@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import logging
-import os
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
@@ -16,16 +15,13 @@ from tilegc import planning
 from tilegc.cluster import TLS, workers_for
 from tilegc.config import RunConfig
 from tilegc.engine import Engine, Progress, SerialEngine, Silent, Told, for_client, seconds_compiled
-from tilegc.errors import ConfigError, InputError, RunFolderError
+from tilegc.errors import ConfigError, InputError
 from tilegc.images import ingest
-from tilegc.images.audits import Line
-from tilegc.images.audits import audit as audited
 from tilegc.inputs import Inputs, examine, located
 from tilegc.jobs import Job
 from tilegc.phases.phase import Phase, Results, carry_out
 from tilegc.pipeline import phases_until
 from tilegc.places import Place, is_remote, is_url, place
-from tilegc.planning import Plan
 from tilegc.products.results import Written
 from tilegc.products.summary import write_summary
 from tilegc.radial.phase import edges_of
@@ -33,7 +29,7 @@ from tilegc.run_folder import Run, RunFolder, beating, logged, marked, open_run
 from tilegc.schema import FILES
 from tilegc.sky import ClusterFrame, SkyGrid
 
-__all__ = ["Start", "Workers", "audit", "default_directory", "detect", "ingest_only", "plan", "run", "run_in"]
+__all__ = ["Start", "Workers", "default_directory", "detect", "ingest_only", "run", "run_in"]
 
 log = logging.getLogger("tilegc")
 
@@ -290,84 +286,6 @@ def _timing(timing: dict[str, float]) -> Callable[[Phase[Any, Any]], AbstractCon
         log.info("phase %s: %.1f s", phase.name, seconds)
 
     return timed
-
-
-def plan(source: Source, directory: str | Place | None = None, *, workers: int | None = None) -> Plan:
-    """Estimate what a run needs, and what would be refused, without computing anything.
-
-    Parameters
-    ----------
-    source : path or RunConfig
-        The run file.
-    directory : path, optional
-        Directory of the run; `<name of the run file>-run` beside the run file by default.
-    workers : int, optional
-        Number of processes; one per core by default, 0 for this process alone.
-
-    Returns
-    -------
-    Plan
-        Tiles, passes, memory in bytes, disk space in bytes, and reasons to refuse the run.
-
-    Raises
-    ------
-    InputError
-        For anything wrong with the run file or what it names.
-
-    Examples
-    --------
-    >>> planned = tilegc.plan("run.yaml", "new")
-    >>> planned.refusals
-    ()
-    >>> planned.steps[0].name
-    '...'
-    """
-    config = source if isinstance(source, RunConfig) else run_file.load(source)
-    path = place(directory) if directory is not None else default_directory(source)
-    inputs = examine(config)
-    config = located(config, inputs.sources)
-    count = config.compute.workers if workers is None else workers
-    processes = os.cpu_count() or 1 if count is None else count
-    found = planning.plan(
-        config, inputs.sources, path, processes, limit=config.compute.memory, others=inputs.others
-    )
-    try:
-        RunFolder(path).check()
-    except RunFolderError as error:
-        return replace(found, refusals=(str(error), *found.refusals))
-    return found
-
-
-def audit(source: Source, *, progress: Progress | None = None) -> tuple[Line, ...]:
-    """Check the images and the convergence map of a run file, in this process, without writing anything.
-
-    Parameters
-    ----------
-    source : path or RunConfig
-        The run file.
-    progress : Progress, optional
-        Receives the progress of each pass.
-
-    Returns
-    -------
-    tuple of Line
-        One line per check with its value, verdict and remedy, the same as in a run.
-
-    Raises
-    ------
-    InputError
-        For anything wrong with the run file or what it names.
-
-    Examples
-    --------
-    >>> lines = tilegc.audit("run.yaml")
-    >>> {line.verdict for line in lines} <= {"ok", "look", "wrong", "unmeasured"}
-    True
-    """
-    config = source if isinstance(source, RunConfig) else run_file.load(source)
-    inputs = examine(config)
-    config = located(config, inputs.sources)
-    return audited(config, inputs.sources, inputs.kappa, SerialEngine(progress), inputs.others)
 
 
 def ingest_only(

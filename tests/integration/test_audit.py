@@ -17,7 +17,7 @@ from scipy import ndimage
 from tests.support import mock
 from tests.support.command import listing, tilegc
 from tests.support.hand import flat_kappa, tan
-from tilegc import running
+from tilegc import previews
 from tilegc.config import Cluster, resolve
 from tilegc.images.audits import Line, columns
 from tilegc.images.audits.cells import CoarseLight, block_side, sampled_cells
@@ -101,7 +101,7 @@ def audited(
             **settings,
         }
     )
-    return {(line.check, line.band): line for line in running.audit(config)}
+    return {(line.check, line.band): line for line in previews.audit(config)}
 
 
 @pytest.fixture(scope="module")
@@ -594,8 +594,8 @@ def test_bad_input(tmp_path):
 
 @pytest.mark.parametrize("container", ["rice", "grizli-gz"])
 def test_the_same_lines_from_any_file(container, tmp_path):
-    plain = running.audit(mock.write_inputs(tmp_path / "i2d", container="grizli"))
-    other = running.audit(mock.write_inputs(tmp_path / container, container=container))
+    plain = previews.audit(mock.write_inputs(tmp_path / "i2d", container="grizli"))
+    other = previews.audit(mock.write_inputs(tmp_path / container, container=container))
     checks = ("astrometry", "correlation", "psf", "cores", "scale")
     a, b = (
         [(line.check, line.field, line.band, str(line.value)) for line in lines if line.check in checks]
@@ -630,7 +630,7 @@ def real(
         }
     )
     assert folder.is_dir()
-    return {(line.check, line.band): line for line in running.audit(config)}
+    return {(line.check, line.band): line for line in previews.audit(config)}
 
 
 def centre_of(path: Path) -> tuple[float, float]:

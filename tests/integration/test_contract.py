@@ -17,7 +17,7 @@ from regions import Regions
 
 from tests.support import mock
 from tests.support.command import tilegc
-from tilegc import open_run, running
+from tilegc import open_run, previews
 from tilegc.errors import ConfigError, RunFolderError
 from tilegc.prediction import predict
 from tilegc.sky import SkyGrid
@@ -520,7 +520,7 @@ def test_what_promises_nothing_is_still_told(run):
         manifest["products"]
     )
     assert all(len(digest) == 64 for digest in manifest["products"].values())
-    again = running.plan(run.path / "run.yaml", run.path.with_name("elsewhere"))
+    again = previews.plan(run.path / "run.yaml", run.path.with_name("elsewhere"))
     assert again.refusals == ()
 
 

@@ -71,9 +71,9 @@ def ingest(
 def plan(run_file: RunFile, output: Output = None, workers: Workers = None) -> None:
     """Print the tiles, memory and disk space of a run. Nothing is computed; if the run would be refused, say why."""
     config = _read(run_file)
-    from tilegc import running
+    from tilegc import previews, running
 
-    run_plan = running.plan(config, output or running.default_directory(run_file), workers=workers)
+    run_plan = previews.plan(config, output or running.default_directory(run_file), workers=workers)
     print_plan(run_plan)
     if run_plan.refusals:
         for reason in run_plan.refusals:
@@ -87,10 +87,10 @@ def audit(
 ) -> None:
     """Check the images and the convergence map before a run. Each check gives a value, a verdict, and what to do."""
     config = _read(run_file)
-    from tilegc import running
+    from tilegc import previews
     from tilegc.images.audits import rows
 
-    lines = list(rows(running.audit(config, progress=pass_progress(lines=False))))
+    lines = list(rows(previews.audit(config, progress=pass_progress(lines=False))))
     if as_json:
         typer.echo(json.dumps({"audit": lines}, indent=2, allow_nan=False))
     else:

@@ -21,7 +21,7 @@ from tilegc.config.inputs import (
 )
 from tilegc.config.loading import detection_settings, digest, dump, load, read_yaml, resolve, settings
 from tilegc.config.luminosity import Luminosity
-from tilegc.config.photometry import Photometry
+from tilegc.config.photometry import Extinction, Photometry
 from tilegc.config.run import DetectionConfig, RunConfig
 from tilegc.config.steps import (
     Comparison,
@@ -50,6 +50,7 @@ __all__ = [
     "Density",
     "Detect",
     "DetectionConfig",
+    "Extinction",
     "FieldInput",
     "Filter",
     "Inpaint",

@@ -4,14 +4,34 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Mapping
-from typing import Annotated, Literal
+from typing import Annotated, Literal, Self
 
-from pydantic import BeforeValidator, Field, field_validator
+from pydantic import BeforeValidator, Field, field_validator, model_validator
 
 from tilegc.config.inputs import Band, bands_by_name
-from tilegc.config.values import Positive, Section, Unit
+from tilegc.config.values import Number, Positive, Section, Unit, number
 
-__all__ = ["Photometry", "PhotometrySwitch"]
+__all__ = ["Extinction", "Photometry", "PhotometrySwitch"]
+
+
+class Extinction(Section):
+    """Foreground extinction: A(V), E(B-V) or the extinction of every band; one of the three."""
+
+    av: Annotated[Number | None, Field(ge=0, le=10), Unit("mag")] = None
+    """A(V) towards the cluster. Bands follow by the law of Cardelli, Clayton & Mathis (1989)."""
+    ebv: Annotated[Number | None, Field(ge=0, le=3), Unit("mag")] = None
+    """E(B-V) towards the cluster: A(V) = rv E(B-V). Multiply values of the SFD map by 0.86 first."""
+    rv: Annotated[float, BeforeValidator(number), Field(ge=2, le=6)] = 3.1
+    """R_V of the law."""
+    bands: Mapping[str, Annotated[float, BeforeValidator(number), Field(ge=0, le=20)]] | None = None
+    """Extinction of every band, mag."""
+
+    @model_validator(mode="after")
+    def _one(self) -> Self:
+        given = [key for key in ("av", "ebv", "bands") if getattr(self, key) is not None]
+        if len(given) != 1:
+            raise ValueError(f"give one of av, ebv and bands, not {' and '.join(given) or 'none'}")
+        return self
 
 
 class Photometry(Section):
@@ -22,6 +42,8 @@ class Photometry(Section):
     section `bands`. They may lie on any pixel grid; sources are not searched for in them."""
     apertures: Annotated[tuple[Positive, ...], Field(max_length=9), Unit("arcsec")] = (0.1, 0.2, 0.3)
     """Radii of the apertures, increasing, at most nine and at most 1 arcsec; may be empty."""
+    extinction: Extinction | None = None
+    """Foreground extinction, for which `mag0_B` is corrected; see the section `extinction`. Other columns are not."""
 
     @field_validator("bands", mode="before")
     @classmethod

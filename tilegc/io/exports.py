@@ -38,12 +38,16 @@ UCDS: Final = (
     (r"flux_err_.*", "stat.error;phot.flux.density"),
     (r"flux_.*", "phot.flux.density;em.IR"),
     (r"mag_err_.*", "stat.error;phot.mag"),
-    (r"mag_.*", "phot.mag;em.IR"),
+    (r"mag0?_.*", "phot.mag;em.IR"),
     (r"aperture\d_.*", "phot.flux.density"),
     (r"sky_.*", "phot.flux.density.sb;instr.background"),
     (r"chi_.*", "stat.fit.chi2"),
     (r"good_.*", "meta.code.qual"),
     (r"flags", "meta.code"),
+    (r"field", "meta.id"),
+    (r"shape", "src.morph.type"),
+    (r"sharpness|roundness|concentration", "src.morph.param"),
+    (r"reliability|p_.*", "stat.probability"),
 )
 """Unified content descriptors by the column's name, the first that fits."""
 

@@ -17,6 +17,7 @@ from tilegc.kernels.psf import Psf
 from tilegc.phases.context import Context
 from tilegc.phases.partials import Table
 from tilegc.photometry.columns import ZERO_POINT, band_columns
+from tilegc.photometry.extinction import extinctions
 from tilegc.photometry.fit import FieldFit, fit_fields
 from tilegc.photometry.other_bands import measure_others
 from tilegc.photometry.sources import FieldSources
@@ -66,6 +67,8 @@ def photometry(
         # Stars are found in every one of them: no recipe is without a PSF here.
         others = field_psfs(mosaics, "calibrated", given, STARS_BESIDE)
         found = measure_others(context, found, settings, others)
+    for band, magnitudes in extinctions(settings.extinction, measured_names(context)).items():
+        found[f"mag0_{band}"] = found[f"mag_{band}"] - magnitudes
     rows = selection.catalogue["id"]
     return replace(
         selection, candidates=found, catalogue={name: column[rows] for name, column in found.items()}
@@ -81,7 +84,9 @@ def measure(
 ) -> Table:
     """Return candidates with sub-pixel positions and the columns of `schema.photometry_columns`."""
     n = candidates["id"].size
-    columns = photometry_columns(measured_names(context), settings.apertures)
+    columns = photometry_columns(
+        measured_names(context), settings.apertures, corrected=settings.extinction is not None
+    )
     table = dict(candidates)
     for column in columns:
         table[column.name] = np.zeros(n, np.int32) if column.dtype == "int32" else np.full(n, np.nan)

@@ -35,6 +35,7 @@ def write(out: Output, results: Results) -> None:
         surroundings=around,
         stars=stars is not None,
         members=members is not None,
+        corrected=settings is not None and settings.extinction is not None,
     )
     out.parquet(FILES.candidates, listed, candidates)
     out.parquet(FILES.catalogue, listed, catalogue)

@@ -55,6 +55,7 @@ def listed_columns(
     surroundings: bool = False,
     stars: bool = False,
     members: bool = False,
+    corrected: bool = False,
 ) -> tuple[Column, ...]:
     """Return the columns of candidates and catalogue.
 
@@ -66,12 +67,14 @@ def listed_columns(
         Radii, arcsec; None where photometry is off.
     surroundings : bool
         Whether reliability and confusion are known.
+    corrected : bool
+        Whether magnitudes are also corrected for foreground extinction.
     stars : bool
         Whether artificial stars tell how likely each source was to be found.
     members : bool
         Whether the luminosity function tells how likely each is to be a cluster.
     """
-    measured = () if apertures is None else photometry_columns(bands, apertures)
+    measured = () if apertures is None else photometry_columns(bands, apertures, corrected=corrected)
     around = SURROUNDINGS if surroundings else ()
     found = COMPLETENESS_COLUMNS if stars else ()
     return *CANDIDATES, *around, *measured, *found, *(MEMBERSHIP_COLUMNS if members else ())
@@ -102,6 +105,7 @@ def export(run: Run, form: str, path: Path | Place) -> None:
         None if settings is None else settings.apertures,
         surroundings="reliability" in table.colnames,
         stars="p_recovery" in table.colnames,
+        corrected=settings is not None and settings.extinction is not None,
         members="p_gc" in table.colnames,
     )
     data = {

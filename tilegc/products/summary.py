@@ -30,6 +30,7 @@ RUN_KEYS: Final = (
     "fields",
     "n_detected",
     "n_inpainted",
+    "extinction",
     "relation",
     "comparison",
     "luminosity",

@@ -96,8 +96,8 @@ def completeness(material: Material) -> Drawing | None:
     axes.set_ylabel("completeness")
     style.legend(figure, handles, columns=3)
     words = (
-        "Share of artificial stars that the run finds, put one at a time into the images, for sources spread evenly "
-        "over the unmasked area. Crowding keeps it below 1 for bright sources, too. Lines: 50, 80 and 90 per cent."
+        "Fraction of artificial stars that the run recovers. They are added one at a time, and weighted to be uniform "
+        "over the unmasked area. Crowding keeps it below 1 even for bright sources. Lines: 50, 80 and 90 per cent."
     )
     return Drawing("completeness", figure, words, wide=True)
 
@@ -126,8 +126,8 @@ def completeness_map(material: Material, field: str) -> Drawing | None:
     sky_axes(axes, at.bounds, material.kpc_per_arcsec)
     style.colour_bar(figure, drawn, f"completeness at AB magnitude {header['MAG']:.2f}")
     words = (
-        f"Share of point sources of AB magnitude {header['MAG']:.2f} (flat spectrum) that the run finds, from "
-        f"{header['NSTARS']:,} artificial stars within half a magnitude: a curve that follows the noise, and what the "
-        f"stars nearby show beyond it, smoothed with a Gaussian of {header['SMOOTH']:.2g} arcsec. Grey: masked."
+        f"Fraction of point sources of AB magnitude {header['MAG']:.2f} (flat spectrum) that the run detects, from "
+        f"{header['NSTARS']:,} artificial stars within half a magnitude: a function of the noise, corrected by the "
+        f"nearby stars with a Gaussian of {header['SMOOTH']:.2g} arcsec. Grey: masked."
     )
     return Drawing(f"completeness-{field}", figure, words)

@@ -28,7 +28,7 @@ def luminosity_of(summary: dict[str, Any]) -> Markup:
     text = Markup("")
     if bright["n"] is not None:
         text = Markup(
-            "On the searched area are <b>{} ± {}</b> globular clusters brighter than {} = {} (measured). "
+            "The searched area contains <b>{} ± {}</b> globular clusters brighter than {} = {} (measured). "
         ).format(plain(bright["n"], 3), plain(bright["n_err"], 2), found["band"], f"{bright['mag']:.2f}")
     text += Markup("Their luminosity function peaks at {} ± {}, with a width of {} ± {} mag{}. ").format(
         f"{found['turnover']:.2f}",
@@ -37,12 +37,12 @@ def luminosity_of(summary: dict[str, Any]) -> Markup:
         f"{found['width_err']:.2f}",
         " (given)" if found["fixed"] else "",
     )
-    text += Markup("With that there are {} ± {} of all magnitudes").format(
+    text += Markup("Extrapolated with this function, there are {} ± {} of all magnitudes").format(
         plain(found["n_total"], 3), plain(found["n_total_err"], 2)
     )
     if given is not None:
         text += Markup(
-            "; with turnover {} and width {} there would be {}, {} % more per 0.1 mag of turnover"
+            "; with a turnover of {} and a width of {} there would be {}, and {} % more per 0.1 mag of turnover"
         ).format(
             f"{given['turnover']:.2f}",
             f"{given['width']:.2f}",
@@ -102,7 +102,7 @@ def functions(material: Material) -> Drawing | None:
     words = (
         f"Sources by listed magnitude, and what a Gaussian luminosity function with its turnover at {found['band']} = "
         f"{found['turnover']:.2f} ± {found['turnover_err']:.2f} and a width of {found['width']:.2f} ± "
-        f"{found['width_err']:.2f} mag predicts after detection. The artificial stars tell what is lost, and how "
-        "noise and neighbours shift magnitudes."
+        f"{found['width_err']:.2f} mag predicts after detection. Artificial stars give the losses and the shifts of "
+        "magnitude by noise and neighbours."
     )
     return Drawing("luminosity", figure, words, wide=True)

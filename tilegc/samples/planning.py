@@ -91,10 +91,10 @@ def _cluster(entry: Entry, output: Place, workers: int) -> ClusterPlan:
     nothing = ClusterPlan(entry.name, 0, 0, 0.0, 0, 0, entry.problem)
     if entry.config is None:
         return nothing
-    from tilegc import running  # noqa: PLC0415
+    from tilegc import previews  # noqa: PLC0415
 
     try:
-        found = running.plan(entry.config, output / entry.name, workers=workers)
+        found = previews.plan(entry.config, output / entry.name, workers=workers)
     except InputError as error:
         return replace(nothing, refusal=one_line(error))
     # A folder that holds a run of this cluster is no refusal: a sample goes on where it was left.

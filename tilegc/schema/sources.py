@@ -82,7 +82,9 @@ SURROUNDINGS: Final = (
 """Columns that `recipe: calibrated` adds to candidates and catalogue."""
 
 
-def photometry_columns(bands: Sequence[str], apertures: Sequence[float]) -> tuple[Column, ...]:
+def photometry_columns(
+    bands: Sequence[str], apertures: Sequence[float], *, corrected: bool = False
+) -> tuple[Column, ...]:
     """Return the columns that photometry adds to candidates and catalogue.
 
     Parameters
@@ -91,6 +93,8 @@ def photometry_columns(bands: Sequence[str], apertures: Sequence[float]) -> tupl
         Names of the bands of all fields; a field that lacks one has NaN there.
     apertures : sequence of float
         Radii of the apertures, arcsec.
+    corrected : bool
+        Whether magnitudes are also given corrected for foreground extinction.
     """
     found = [
         Column("y_err", "float64", "pix", "standard error of y; NaN if the position was not fitted"),
@@ -112,6 +116,15 @@ def photometry_columns(bands: Sequence[str], apertures: Sequence[float]) -> tupl
             ),
             Column(f"mag_{band}", "float64", "mag", "AB magnitude; NaN if the flux is not positive"),
             Column(f"mag_err_{band}", "float64", "mag", "standard error of the magnitude"),
+            *(
+                [
+                    Column(
+                        f"mag0_{band}", "float64", "mag", "the magnitude, corrected for foreground extinction"
+                    )
+                ]
+                if corrected
+                else []
+            ),
             Column(
                 f"chi_{band}",
                 "float64",
