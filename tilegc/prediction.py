@@ -7,18 +7,17 @@ the redshift of the cluster. Where counts lie outside the range of the calibrati
 from __future__ import annotations
 
 import io
-from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from astropy import units
 from astropy.io import fits
 from astropy.wcs import WCS
 
 from tilegc.detection.peaks import at_least
 from tilegc.errors import ConfigError, RunFolderError
+from tilegc.extrapolation import beyond_bins, limit_of, other_data, own_limit, redshifts_apart, shallower
 from tilegc.io.atomic import write_bytes
 from tilegc.relation.boxes import Boxes, binned_law
 from tilegc.relation.prediction import KappaLaw, Smoothed, predict_kappa, smooth_counts
@@ -35,15 +34,6 @@ BIN_FILLED = 5
 """Minimum number of boxes in a bin that counts as measured."""
 
 RESAMPLES, RESAMPLE_SEED = 200, 20260215
-
-Z_APART = 0.05
-"""Difference in redshift above which a warning says that the evolution of the law is unknown."""
-
-DEPTH_APART = 0.02
-"""Relative difference between limits that is ignored."""
-
-SHALLOWER = 0.1
-"""Relative excess of the limit of a run over that of its calibration above which the prediction is refused."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -170,8 +160,8 @@ def predict(
     law, method, n_range = _law(known)
     source = reference if source_redshift is None else source_redshift
     stretch, rescale, scaling = _between(target, known, reference, source)
-    limit, warnings = _limit(target, known)
-    wrong = [*_shallower(target, known), *_other_data(target, known)]
+    limit, warnings = limit_of(target, known)
+    wrong = [*shallower(target, known), *other_data(target, known)]
     if wrong and not extrapolate:
         raise ConfigError(
             f"{target.path}: the law of {known.path} does not apply: {'; '.join(wrong)}; use a similar run as "
@@ -186,11 +176,11 @@ def predict(
     error = np.hypot(scatter * np.sqrt(np.maximum(error**2 - law_error**2, 0.0)), law_error)
     equivalent = stretch * (seen.n - law.floor) + law.floor
     beyond = (equivalent > n_range[1]) | (equivalent < n_range[0])
-    warnings += _redshifts(target, known) + [reason for reason in wrong if reason not in warnings]
+    warnings += redshifts_apart(target, known) + [reason for reason in wrong if reason not in warnings]
     if method == "likelihood":
         warnings += _at_bound(known)
     there = np.isfinite(kappa)
-    warnings += _extrapolated(equivalent, there, n_range)
+    warnings += beyond_bins(equivalent, there, n_range)
     return Prediction(
         kappa,
         error,
@@ -221,22 +211,6 @@ def _reference(target: Run, known: Run) -> float:
     if target.path.resolve() == known.path.resolve():
         raise ConfigError(f"--calibration {known.path}: a run cannot calibrate itself; give another run")
     return known.config.convergence.reference_redshift
-
-
-def _extrapolated(n: np.ndarray, there: np.ndarray, n_range: tuple[float, float]) -> Iterator[str]:
-    """Say how much of a map lies outside the densities at which the calibration was measured."""
-    low, high = n_range
-    # Most of any map is emptier than the bins of a relation; only where that is the rule is it worth a line.
-    for word, edge, beyond, least, digits in (
-        ("more", high, n > high, 0.0, 1),
-        ("fewer", low, n < low, 0.5, 0),
-    ):
-        count, total = (there & beyond).sum(), there.sum()
-        if count > least * total:
-            yield (
-                f"{100 * count / total:.{digits}f} % of the map has {word} sources per arcsec^2 than any bin of the "
-                f"calibration ({edge:.3g}): kappa is extrapolated there"
-            )
 
 
 def _law(known: Run) -> tuple[KappaLaw, str, tuple[float, float]]:
@@ -311,12 +285,6 @@ def _between(target: Run, known: Run, reference: float, source: float) -> tuple[
     return stretch, calibrated / sigma_critical(here, z, scaling), scaling
 
 
-def _own_limit(run: Run) -> float:
-    """Return the common limit of the fields of a run, nJy per pixel."""
-    found = [one["threshold"] for one in run.summary["fields"].values() if one["threshold"] is not None]
-    return max(found, default=np.inf) * run.config.detect.keep
-
-
 def _share(run: Run) -> np.ndarray:
     """Return the fraction of sources not hidden by crowding in each cell (eta, xi); 0 around galaxies."""
     sky = run.sky()
@@ -326,44 +294,12 @@ def _share(run: Run) -> np.ndarray:
 def _scatter(known: Run, law: KappaLaw, resolution: float, share: np.ndarray | float) -> float:
     """Return the scatter of kappa about the law of the calibration, in units of the counting errors, at least 1."""
     cells = read_sky_cells(known.sky().load())
-    counts = _smoothed(known, cells, _own_limit(known), resolution, share)
+    counts = _smoothed(known, cells, own_limit(known), resolution, share)
     kappa, error, _ = predict_kappa(counts, law, 1.0, 1.0)
     with np.errstate(invalid="ignore", divide="ignore"):
         pull = ((kappa - cells.kappa) / error)[cells.radius < known.config.relation.max_radius]
     pull = pull[np.isfinite(pull)]
     return max(float(np.sqrt((pull**2).mean())), 1.0) if pull.size else 1.0
-
-
-def _dimmer(target: Run, known: Run) -> float:
-    """Return the ratio of fluxes in target and calibration for equal luminosity."""
-    here, there = cosmology(target.config.cosmology), cosmology(known.config.cosmology)
-    far = there.luminosity_distance(known.config.cluster.redshift).to_value(units.Mpc)
-    near = here.luminosity_distance(target.config.cluster.redshift).to_value(units.Mpc)
-    return float(far / near) ** 2
-
-
-def _limit(target: Run, known: Run) -> tuple[float, list[str]]:
-    """Return the limit, nJy per pixel, above which sources of the target are counted, and warnings about it."""
-    equal, own = _own_limit(known) * _dimmer(target, known), _own_limit(target)
-    if not np.isfinite(own):
-        return own, [f"{target.path}: no field has a limit, so no sources are counted and there is no kappa"]
-    if own > equal * (1 + DEPTH_APART):
-        return own, [_too_shallow(own / equal)]
-    return max(equal, own), []
-
-
-def _shallower(target: Run, known: Run) -> list[str]:
-    """Return a reason for refusal if the target is much shallower than the calibration."""
-    own = _own_limit(target)
-    ratio = own / (_own_limit(known) * _dimmer(target, known))
-    return [_too_shallow(ratio)] if np.isfinite(ratio) and ratio > 1 + SHALLOWER else []
-
-
-def _too_shallow(ratio: float) -> str:
-    return (
-        f"its limit is {ratio:.2f} times that of the calibration at equal luminosity: fewer clusters are detected, and "
-        "kappa is too low"
-    )
 
 
 def _smoothed(
@@ -377,41 +313,6 @@ def _smoothed(
     area = np.where(cells.kept, cells.good_area.sum(axis=0) * share, 0.0)
     count = np.where(area > 0, cells.count(ra[use], dec[use]), 0)
     return smooth_counts(count, area, resolution / cells.grid.pixel)
-
-
-def _redshifts(target: Run, known: Run) -> list[str]:
-    """Return a warning if the two clusters lie at different redshifts."""
-    z, z_known = target.config.cluster.redshift, known.config.cluster.redshift
-    if abs(z - z_known) <= Z_APART:
-        return []
-    return [
-        f"the calibration is at z = {z_known:g}, this cluster at {z:g}: numbers and masses are scaled, but the "
-        "evolution of the law is not known"
-    ]
-
-
-def _other_data(target: Run, known: Run) -> list[str]:
-    """Return the reasons why the law does not apply: another recipe, filter or bands."""
-    found = []
-    if target.config.recipe != known.config.recipe:
-        found.append(f"recipes differ ({target.config.recipe}, calibration {known.config.recipe})")
-    if target.config.filter != known.config.filter:
-        found.append("filters differ, so their limits cannot be compared")
-    bands, known_bands = _bands(target), _bands(known)
-    if bands != known_bands:
-        found.append(
-            f"bands differ ({_listed(bands)}, calibration {_listed(known_bands)}), so their limits cannot be compared"
-        )
-    return found
-
-
-def _bands(run: Run) -> set[tuple[str, ...]]:
-    """Return the bands of a run's fields."""
-    return {tuple(str(band) for band in run.field(name)["band"].to_numpy()) for name in run.fields}
-
-
-def _listed(bands: set[tuple[str, ...]]) -> str:
-    return " or ".join("+".join(one) for one in sorted(bands))
 
 
 def _ascii(text: str) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import subprocess
 import sys
 
@@ -18,8 +19,11 @@ from tests.support.command import tilegc as command
 from tilegc import samples
 from tilegc.errors import ConfigError, RunFolderError
 from tilegc.io import probe
+from tilegc.samples.observation import footprint, wavelengths
 from tilegc.samples.planning import ClusterPlan, SamplePlan, in_order
+from tilegc.samples.report import failure
 from tilegc.samples.sample import merge
+from tilegc.samples.status import ClusterStatus
 
 
 @pytest.fixture(scope="module")
@@ -183,6 +187,90 @@ def test_the_table_of_all_clusters(surveyed):
         found, expected = table["relation_index"][row], (summary["relation"] or {}).get("index")
         assert found == expected if expected is not None else np.isnan(found)
     assert "elsewhere.yaml" in table["message"][2]
+    assert table["obs_id"] == table["name"]
+    assert table["s_region"][0].startswith("UNION ICRS (POLYGON ")
+    assert table["s_region"][2] == ""
+    np.testing.assert_allclose([table["em_min"][0], table["em_max"][0]], [0.795e-6, 1.668e-6])
+    assert table["fingerprint"][0] == tilegc.open_run(runs / "paper").manifest["fingerprint"]
+    units = {
+        field.name: field.metadata[b"unit"].decode() for field in pq.read_schema(runs / "clusters.parquet")
+    }
+    assert units["s_ra"] == "deg"
+    assert units["em_min"] == "m"
+    assert units["lens_mass_in_aperture"] == "Msun"
+
+
+def test_sources_of_a_sample_stand_once_in_parquet_and_votable(surveyed):
+    # Both runs are of the same sky: every source of one that the other has as well stands there once.
+    runs, _ = surveyed
+    table = pq.read_table(runs / "sources.parquet").to_pydict()
+    parts = {name: tilegc.open_run(runs / name).catalogue for name in ("paper", "local")}
+    assert len(table["ra"]) < sum(map(len, parts.values()))
+    assert {name: set(np.asarray(part["id"])) for name, part in parts.items()}.keys() == set(table["cluster"])
+    ra, dec = np.radians(table["ra"]), np.radians(table["dec"])
+    other = np.array(table["cluster"])
+    apart = np.hypot((ra[:, None] - ra) * np.cos(dec), dec[:, None] - dec) * 180 / np.pi * 3600
+    assert (apart[other[:, None] != other] > 0.1).all()
+    votable = Table.read(runs / "sources.vot", format="votable")
+    np.testing.assert_array_equal(np.asarray(votable["ra"]), table["ra"])
+    assert list(votable["cluster"]) == table["cluster"]
+
+
+def test_the_report_of_a_sample_links_to_the_clusters_and_says_what_to_do(surveyed):
+    runs, _ = surveyed
+    page = (runs / "report.html").read_text()
+    for name in ("paper", "local"):
+        assert f'<a href="{name}/report.html">{name}</a>' in page
+    assert "<b>absent</b>, refused" in page
+    assert "There is no law of the sample: 2 clusters" in page or "law.png" in page
+    found = json.loads((runs / "sample.json").read_text())
+    assert found["law"] is None
+    assert "3 are needed" in found["missing"]["law"]
+    profiles = Table.read(runs / "stacked-profiles.ecsv", format="ascii.ecsv")
+    assert (profiles["n_clusters"][profiles["unit"] == "kpc"] == 2).any()
+
+
+def test_the_table_and_the_report_can_be_written_anew(surveyed):
+    runs, _ = surveyed
+    before = (runs / "clusters.parquet").read_bytes()
+    (runs / "clusters.parquet").unlink()
+    done = command("survey", "report", runs)
+    assert done.code == 0, done.err
+    assert (runs / "clusters.parquet").read_bytes() == before
+
+
+@pytest.mark.parametrize(
+    ("message", "remedy"),
+    [
+        ("a.fits: truncated in HDU 2; fetch it again", "fetch it again"),
+        (
+            "k.fits: the scaling is not declared: give convergence.source_redshift",
+            "give convergence.source_redshift",
+        ),
+        ("its driver exited with code 9", "fix the cause and rerun with --resume --retry-failed"),
+    ],
+)
+def test_a_failure_is_split_into_what_is_wrong_and_what_to_do(message, remedy):
+    found = failure(ClusterStatus("x", "failed", message))
+    assert found["remedy"] == remedy
+    assert found["what"] == message.removesuffix(remedy).rstrip(":; ")
+
+
+def test_outlines_run_anticlockwise_as_dali_asks(surveyed):
+    runs, _ = surveyed
+    run = tilegc.open_run(runs / "paper")
+    polygons = re.findall(r"POLYGON ([-\d. ]+)", footprint(run))
+    assert len(polygons) == len(run.fields)
+    for text, name in zip(polygons, run.fields, strict=True):
+        corners = np.array(text.split(), float).reshape(4, 2)
+        x, y = corners.T
+        assert (x * np.roll(y, -1) - np.roll(x, -1) * y).sum() > 0
+        rows, columns = run.summary["fields"][name]["shape"]
+        area = (
+            abs((x * np.roll(y, -1) - np.roll(x, -1) * y).sum()) / 2 * np.cos(np.radians(y.mean())) * 3600**2
+        )
+        assert area == pytest.approx(rows * columns * mock.SCALE**2, rel=1e-3)
+    assert np.isnan(wavelengths(["F090W", "unknown"])).all()
 
 
 def test_resuming_leaves_what_is_done_and_a_second_start_is_refused(surveyed, folder):

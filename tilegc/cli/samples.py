@@ -36,9 +36,9 @@ def survey(
     words: Annotated[
         list[str],
         typer.Argument(
-            metavar="SAMPLE | plan SAMPLE | status DIR",
-            help="Run the clusters of a sample file (YAML, CSV, ECSV, VOTable or Parquet), plan the run, or show "
-            "its progress.",
+            metavar="SAMPLE | plan SAMPLE | status DIR | report DIR",
+            help="Run the clusters of a sample file (YAML, CSV, ECSV, VOTable or Parquet), plan the run, show its "
+            "progress, or write table, statistics and report of a sample anew.",
         ),
     ],
     output: Annotated[
@@ -64,10 +64,14 @@ def survey(
     from tilegc import samples
 
     action, path = (words[0], words[1]) if len(words) == 2 else ("run", words[0])
-    if len(words) > 2 or action not in {"run", "plan", "status"}:
-        raise ConfigError(f"survey {' '.join(words)}: expected SAMPLE, plan SAMPLE or status DIR")
+    if len(words) > 2 or action not in {"run", "plan", "status", "report"}:
+        raise ConfigError(f"survey {' '.join(words)}: expected SAMPLE, plan SAMPLE, status DIR or report DIR")
     if action == "status":
         _print_status(samples.sample_status(path))
+        return
+    if action == "report":
+        samples.write_results(path)
+        typer.echo(f"report: {path}/report.html")
         return
     from tilegc.samples.sample import default_output
 
@@ -95,7 +99,8 @@ def survey(
     bad = [outcome for outcome in outcomes if outcome.state in {"failed", "refused"}]
     done = sum(outcome.state == "done" for outcome in outcomes)
     typer.echo(
-        f"{done} of {len(outcomes)} clusters done; results of all clusters in {folder}/clusters.parquet"
+        f"{done} of {len(outcomes)} clusters done; results of all clusters in {folder}/clusters.parquet, "
+        f"report in {folder}/report.html"
     )
     for outcome in bad:
         typer.echo(f"tilegc: {outcome.name}: {outcome.state}: {outcome.message}", err=True)

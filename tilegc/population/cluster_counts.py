@@ -12,6 +12,7 @@ other. The floor f is mostly sources that do not belong to the cluster, and stay
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from functools import cached_property
 from typing import Final
 
 import numpy as np
@@ -60,6 +61,19 @@ class ClusterCounts:
         """(ln alpha, c, f) of this cluster alone; (3,)."""
         turn, shift = self.to_physical
         return np.asarray(turn @ self.law.theta[:3] + shift)
+
+    @cached_property
+    def floor_range(self) -> tuple[float, float]:
+        """Mean and standard deviation of the floor before the counts are fitted, sources per arcsec^2.
+
+        The floor is not far from the range between zero and the density where kappa is lowest: without that, a small
+        field allows a floor far below zero and a power near zero that compensates for it.
+        """
+        data = self.data
+        mean = np.add.reduceat(data.area * data.ln_kappa, data.start) / np.maximum(data.box_area, 1e-12)
+        low = np.argsort(mean, kind="stable")[: max(data.count.size // 4, 1)]
+        highest = float((data.count[low].sum() + 1.0) / max(data.box_area[low].sum(), 1e-12))
+        return 0.5 * highest, highest
 
     def in_own_units(self, physical: Floats) -> Floats:
         """Return (ln a, c, f) of (ln alpha, c, f); (3,)."""
@@ -128,14 +142,16 @@ def quadratic_at(cluster: ClusterCounts, mean: Floats, precision: Floats) -> Qua
 def _joint(
     cluster: ClusterCounts, theta: Floats, target: Floats, prior: Floats
 ) -> tuple[float, Floats, Floats]:
-    """Return the log posterior, its gradient, and the information of the counts."""
+    """Return the log posterior, its gradient, and the information of the counts and of `floor_range`."""
     ln, gradient, information = score(cluster.data, theta, cluster.law.dispersion or 0.0)
     away = target - theta
-    return (
-        ln / cluster.inflation - 0.5 * float(away @ prior @ away),
-        gradient / cluster.inflation + prior @ away,
-        information / cluster.inflation,
-    )
+    middle, width = cluster.floor_range
+    information = information / cluster.inflation
+    information[2, 2] += width**-2.0
+    gradient = gradient / cluster.inflation + prior @ away
+    gradient[2] += (middle - theta[2]) / width**2
+    miss = (theta[2] - middle) / width
+    return ln / cluster.inflation - 0.5 * (float(away @ prior @ away) + miss**2), gradient, information
 
 
 def _physical(

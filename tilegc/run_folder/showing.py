@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import html
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 __all__ = ["as_html", "one_line"]
@@ -13,12 +14,12 @@ def one_line(path: object, manifest: Mapping[str, Any], summary: Mapping[str, An
     """Return a run in one line: where it is, which recipe, how far it is, and what it found."""
     fields = ", ".join(manifest.get("fields", ()))
     found = "" if summary is None else f", {summary['n_detected']:,} sources"
-    return f"<Run {path}: {manifest.get('recipe')}, {manifest.get('state')}, fields {fields}{found}>"
+    return f"<Run {_shown(path)}: {manifest.get('recipe')}, {manifest.get('state')}, fields {fields}{found}>"
 
 
 def as_html(path: object, manifest: Mapping[str, Any], summary: Mapping[str, Any] | None) -> str:
     """Return a run as an HTML table: fields, counts, the law and the mass; only what is known."""
-    title = f"<b>tilegc run</b> <code>{html.escape(str(path))}</code>"
+    title = f"<b>tilegc run</b> <code>{html.escape(_shown(path))}</code>"
     rows = [("recipe", str(manifest.get("recipe"))), ("state", str(manifest.get("state")))]
     rows += [] if summary is None else _results(summary)
     body = "".join(
@@ -27,6 +28,13 @@ def as_html(path: object, manifest: Mapping[str, Any], summary: Mapping[str, Any
         for name, text in rows
     )
     return f"<div>{title}<table>{body}</table></div>"
+
+
+def _shown(path: object) -> str:
+    """Return a path relative to the working directory if it lies in it."""
+    if isinstance(path, Path) and path.is_relative_to(Path.cwd()):
+        return str(path.relative_to(Path.cwd()))
+    return str(path)
 
 
 def _results(summary: Mapping[str, Any]) -> list[tuple[str, str]]:

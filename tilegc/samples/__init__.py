@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from tilegc.samples.planning import ClusterPlan, SamplePlan, plan_sample
+    from tilegc.samples.results import write_results
     from tilegc.samples.running import Outcome, survey
     from tilegc.samples.sample import Entry, Sample, load_sample
     from tilegc.samples.status import ClusterStatus, sample_status
@@ -26,6 +27,7 @@ __all__ = [
     "plan_sample",
     "sample_status",
     "survey",
+    "write_results",
 ]
 
 _HOMES = {
@@ -34,6 +36,7 @@ _HOMES = {
     "plan_sample": "planning",
     "Outcome": "running",
     "survey": "running",
+    "write_results": "results",
     "Entry": "sample",
     "Sample": "sample",
     "load_sample": "sample",

@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
 import numpy as np
 
-from tilegc.errors import RunFolderError
 from tilegc.io.tables import write_parquet
 from tilegc.places import Place
-from tilegc.run_folder import open_run
+from tilegc.population.cluster_counts import PARAMETERS
+from tilegc.run_folder import Run
+from tilegc.samples.observation import footprint, wavelengths
+from tilegc.samples.statistics import SampleStatistics
 from tilegc.samples.status import ClusterStatus
 from tilegc.schema import Column
 
@@ -41,6 +43,45 @@ CLUSTERS: Final = (
     Column("n_gc_within_60arcsec", "float64", "", "sources within 60 arcsec of the centre"),
     Column("lens_within_60arcsec_msun", "float64", "Msun", "lens mass within 60 arcsec"),
     Column("n_warnings", "int32", "", "warnings and wrong lines of the audit"),
+    Column("relation_index_err_total", "float64", "", "error of b with all known systematic errors"),
+    Column("pearson_err", "float64", "", "error of pearson"),
+    Column("n_audit_look", "int32", "", "lines of the audit that ask for a look"),
+    Column("n_audit_wrong", "int32", "", "lines of the audit that are wrong"),
+    Column("obs_id", "string", "", "identifier of the observation: the name of the cluster (ObsCore)"),
+    Column("s_ra", "float64", "deg", "right ascension of the centre, ICRS (ObsCore)"),
+    Column("s_dec", "float64", "deg", "declination of the centre, ICRS (ObsCore)"),
+    Column("s_region", "string", "", "outlines of all fields, ICRS (ObsCore)"),
+    Column("em_min", "float64", "m", "shortest wavelength of the bands (ObsCore)"),
+    Column("em_max", "float64", "m", "longest wavelength of the bands (ObsCore)"),
+    Column(
+        "ln_alpha",
+        "float64",
+        "",
+        "ln of sources per kpc2 at 1e9 Msun kpc-2, from this cluster and the sample",
+    ),
+    Column("ln_alpha_err", "float64", "", "its error"),
+    Column(
+        "c", "float64", "", "power of N = alpha (Sigma / 1e9 Msun kpc-2)^c, from this cluster and the sample"
+    ),
+    Column("c_err", "float64", "", "its error"),
+    Column(
+        "floor", "float64", "arcsec-2", "sources that do not follow kappa, from this cluster and the sample"
+    ),
+    Column("floor_err", "float64", "arcsec-2", "its error"),
+    Column(
+        "ln_kappa_ratio", "float64", "", "ln of kappa predicted from the other clusters over that of the map"
+    ),
+    Column("ln_kappa_ratio_err", "float64", "", "its error, intrinsic scatter included"),
+    Column("aperture_kpc", "float64", "kpc", "radius of the next columns: the largest that all maps reach"),
+    Column("n_in_aperture", "float64", "", "sources within it, corrected for crowding, floor and coverage"),
+    Column("n_in_aperture_err", "float64", "", "its error"),
+    Column("lens_mass_in_aperture", "float64", "Msun", "lens mass within it, corrected for coverage"),
+    Column("ln_lens_mass_err", "float64", "", "error of its logarithm"),
+    Column("coverage_in_aperture", "float64", "", "share of the circle that was searched"),
+    Column("r_200_kpc", "float64", "kpc", "r_200 of the NFW halo of concentration 5 with the lens mass"),
+    Column("tilegc_version", "string", "", "version that made the run"),
+    Column("config_digest", "string", "", "SHA-256 of the settings"),
+    Column("fingerprint", "string", "", "SHA-256 of inputs and settings, as in the run's manifest"),
 )
 """Columns of clusters.parquet."""
 
@@ -53,6 +94,8 @@ _PATHS: Final = {
     "relation_index": "relation.index",
     "relation_index_err": "relation.index_err",
     "pearson": "comparison.pearson",
+    "pearson_err": "comparison.pearson_err",
+    "relation_index_err_total": "relation.index_err_total",
     "contamination_per_kpc2": "contamination.per_kpc2",
     "contamination_err": "contamination.err",
     "n_gc_within_60arcsec": "mass.n_gc_within_60arcsec",
@@ -61,19 +104,32 @@ _PATHS: Final = {
 """Position of these values in the summary of a run."""
 
 
-def write_clusters(path: Place, home: Place, statuses: Sequence[ClusterStatus]) -> None:
+def write_clusters(
+    path: Place,
+    statuses: Sequence[ClusterStatus],
+    runs: Mapping[str, Run],
+    found: SampleStatistics,
+    ln_mass_err: Mapping[str, float],
+) -> None:
     """Write clusters.parquet: a row for every cluster of a sample, in the order of the sample file.
 
     Parameters
     ----------
     path : Place
         The file.
-    home : Place
-        Folder of the sample.
     statuses : sequence of ClusterStatus
         How the runs ended.
+    runs : mapping of str to Run
+        The finished runs, by cluster.
+    found : SampleStatistics
+        What was measured of the sample.
+    ln_mass_err : mapping of str to float
+        Errors of ln of the lens masses, by cluster.
     """
-    rows = [_row(home, status) for status in statuses]
+    rows = [
+        _row(status, runs.get(status.name)) | _of_sample(status.name, found, ln_mass_err)
+        for status in statuses
+    ]
     empty: dict[str, Any] = {"string": "", "float64": math.nan, "int32": 0, "int64": 0}
     table = {
         column.name: np.array(
@@ -85,29 +141,51 @@ def write_clusters(path: Place, home: Place, statuses: Sequence[ClusterStatus]) 
     write_parquet(path, CLUSTERS, table)
 
 
-def _row(home: Place, status: ClusterStatus) -> dict[str, Any]:
-    row: dict[str, Any] = {"name": status.name, "state": status.state}
-    if status.state != "done":
+def _row(status: ClusterStatus, run: Run | None) -> dict[str, Any]:
+    row: dict[str, Any] = {"name": status.name, "obs_id": status.name, "state": status.state}
+    if run is None:
         return {**row, "message": status.doing}
-    try:
-        run = open_run(home / status.name)
-        summary = run.summary
-    except RunFolderError as error:
-        return {**row, "state": "damaged", "message": str(error)}
-    row |= {
-        "ra": run.config.cluster.ra,
-        "dec": run.config.cluster.dec,
-        "redshift": run.config.cluster.redshift,
-    }
+    summary, cluster = run.summary, run.config.cluster
+    row |= {"ra": cluster.ra, "dec": cluster.dec, "s_ra": cluster.ra, "s_dec": cluster.dec}
+    row |= {"redshift": cluster.redshift if cluster.known else math.nan}
     row |= {"recipe": summary["recipe"], "n_fields": len(summary["fields"])}
-    row["bands"] = ",".join(next(iter(summary["fields"].values()))["psf"])
+    bands = list(next(iter(summary["fields"].values()))["psf"])
+    row["bands"] = ",".join(bands)
+    row["em_min"], row["em_max"] = wavelengths(bands)
+    row["s_region"] = footprint(run)
     row["good_area_arcsec2"] = sum(field["good_area_arcsec2"] for field in summary["fields"].values())
-    wrong = sum(line["verdict"] == "wrong" for line in summary["audit"])
-    row["n_warnings"] = len(summary["warnings"]) if "warnings" in summary else wrong
+    verdicts = [line["verdict"] for line in summary["audit"]]
+    row |= {"n_audit_look": verdicts.count("look"), "n_audit_wrong": verdicts.count("wrong")}
+    row["n_warnings"] = len(summary["warnings"])
+    row |= {"tilegc_version": str(run.manifest.get("tilegc", ""))}
+    row |= {"config_digest": str(run.manifest.get("config_digest", ""))}
+    row |= {"fingerprint": str(run.manifest.get("fingerprint", ""))}
     for name, keys in _PATHS.items():
         value: Any = summary
         for key in keys.split("."):
             value = value.get(key) if isinstance(value, dict) else None
         if value is not None:
             row[name] = value
+    return row
+
+
+def _of_sample(name: str, found: SampleStatistics, ln_mass_err: Mapping[str, float]) -> dict[str, Any]:
+    """Return the columns that depend on the other clusters as well."""
+    row: dict[str, Any] = {"r_200_kpc": found.r_200.get(name, math.nan)}
+    if found.law is not None and name in found.law.names:
+        own = found.law.shrunken[found.law.names.index(name)]
+        for parameter, value, err in zip(PARAMETERS, own.mean, own.err, strict=True):
+            row |= {parameter: value, f"{parameter}_err": err}
+    for one in found.predicted:
+        if one.name == name:
+            row |= {"ln_kappa_ratio": one.ln_ratio, "ln_kappa_ratio_err": one.err}
+    if (aperture := found.apertures.get(name)) is not None:
+        row |= {
+            "aperture_kpc": aperture.radius,
+            "n_in_aperture": aperture.number,
+            "n_in_aperture_err": aperture.number_err,
+            "lens_mass_in_aperture": aperture.mass,
+            "ln_lens_mass_err": ln_mass_err.get(name, math.nan),
+            "coverage_in_aperture": aperture.coverage,
+        }
     return row

@@ -17,16 +17,14 @@ from tilegc.cluster import TLS, workers_for
 from tilegc.config import Compute, RunConfig
 from tilegc.errors import ConfigError, RunFolderError, TileGCError, one_line
 from tilegc.places import Place, is_remote, place
-from tilegc.samples.clusters import write_clusters
 from tilegc.samples.planning import ClusterPlan, plan_sample
+from tilegc.samples.results import write_results
 from tilegc.samples.sample import Sample, default_output, load_sample
 from tilegc.samples.status import ClusterStatus, read_record, sample_status, write_record
 
 __all__ = ["Outcome", "survey"]
 
 log = logging.getLogger("tilegc")
-
-TABLE: Final = "clusters.parquet"
 
 Watch = Callable[[Sequence[ClusterStatus]], None]
 """Called whenever a cluster starts or ends, and regularly in between."""
@@ -142,7 +140,7 @@ def survey(
         overwrite=overwrite,
         watch=watch,
     )
-    write_clusters(home / TABLE, home, _statuses(home, sample))
+    write_results(home)
     return tuple(Outcome(entry.name, *states[entry.name]) for entry in sample.entries)
 
 
@@ -189,11 +187,6 @@ def _run_all(
             states[name] = (state, message)
             record()
             _tell(watch, home)
-
-
-def _statuses(home: Place, sample: Sample) -> list[ClusterStatus]:
-    by_name = {status.name: status for status in sample_status(home)}
-    return [by_name[entry.name] for entry in sample.entries]
 
 
 def _is_open(state: str, *, retry_failed: bool) -> bool:

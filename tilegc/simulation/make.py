@@ -2,24 +2,24 @@
 
 from __future__ import annotations
 
-import math
 import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
-from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
-import numpy as np
-
-from tilegc import config, sky
 from tilegc.errors import ConfigError, ConvergenceError, ResourceError, RunFolderError
-from tilegc.io.convergence import read_convergence
-from tilegc.simulation.depth import usual_pattern
-from tilegc.simulation.faults import CORES, NO_FAULTS
-from tilegc.simulation.frame import Frame, layout_frames
-from tilegc.simulation.mass import REFERENCE_REDSHIFT, AnalyticMass, Convergence, MapMass
+from tilegc.simulation.arguments import (
+    checked_bands,
+    checked_folder,
+    checked_psfs,
+    checked_sizes,
+    covers,
+    lens_and_preset,
+    with_faults,
+)
+from tilegc.simulation.faults import NO_FAULTS
+from tilegc.simulation.frame import layout_frames
 from tilegc.simulation.mosaics import (
     LAYOUTS,
     Mosaic,
@@ -30,16 +30,15 @@ from tilegc.simulation.mosaics import (
     write_whole,
 )
 from tilegc.simulation.population import populate
-from tilegc.simulation.presets import BANDS, Preset, before_optics, find_preset
+from tilegc.simulation.presets import Preset, before_optics, find_preset
 from tilegc.simulation.products import kappa_map, run_file, truth_table
-from tilegc.simulation.psf import MODELS, BandPSF, model_psf, read_psf
+from tilegc.simulation.psf import model_psf
 from tilegc.simulation.scene import Scene
 from tilegc.sizes import decimal
 
-__all__ = ["checked_folder", "simulate"]
+__all__ = ["simulate"]
 
 _TILE = 512
-_LEAST_SIDE = 32
 
 Progress = Callable[[int, int, str], object]
 
@@ -135,23 +134,23 @@ def simulate(
     'run.yaml'
     """
     chosen = find_preset(preset)
-    names = _checked_bands(chosen.bands if bands is None else bands)
+    names = checked_bands(chosen.bands if bands is None else bands)
     if layout not in LAYOUTS:
         raise ConfigError(f"layout: unknown {layout!r}; use one of {', '.join(LAYOUTS)}")
     if isinstance(seed, bool) or not isinstance(seed, int) or seed < 0:
         raise ConfigError(f"seed: {seed!r} must be an integer of at least 0")
     if tile < 1:
         raise ConfigError(f"tile: {tile!r} is not a valid side in pixels; give at least 1")
-    sizes = _checked_sizes(size, len(chosen.fields))
-    model, images = _checked_psfs(psf, psf_model or chosen.psf, names, chosen.scale)
+    sizes = checked_sizes(size, len(chosen.fields))
+    model, images = checked_psfs(psf, psf_model or chosen.psf, names, chosen.scale)
     if model == "round":
         chosen = before_optics(chosen)
-    chosen = _with_faults(
+    chosen = with_faults(
         chosen, steps=steps, stripes=stripes, wisps=wisps, oversubtraction=oversubtraction, cores=cores
     )
-    mass, chosen = _lens(chosen, kappa, kappa_source_redshift, kappa_lens_scaling)
+    mass, chosen = lens_and_preset(chosen, kappa, kappa_source_redshift, kappa_lens_scaling)
     frames = layout_frames(chosen, sizes)
-    if kappa is not None and not _covers(mass, frames):
+    if kappa is not None and not covers(mass, frames):
         raise ConvergenceError(f"kappa: {kappa} has no mass on any field; give a map that covers the cluster")
     folder = checked_folder(Path(directory), overwrite=overwrite)
     uneven = chosen.faults != NO_FAULTS or any(plan.depth for plan in chosen.fields)
@@ -266,138 +265,3 @@ def _row_bands(length: int, tile: int) -> Iterator[tuple[int, int]]:
     """Yield (start, length) of the parts into which tiles of that side cut an axis."""
     for start in range(0, length, tile):
         yield start, min(tile, length - start)
-
-
-def _checked_bands(bands: Sequence[str]) -> tuple[str, ...]:
-    names = (bands,) if isinstance(bands, str) else tuple(bands)
-    for name in names:
-        if name not in BANDS:
-            raise ConfigError(f"bands: unknown {name!r}; use any of {', '.join(BANDS)}")
-    if not names or len(set(names)) != len(names):
-        raise ConfigError(f"bands: {', '.join(names) or 'none given'}; name each band once")
-    return names
-
-
-def _checked_sizes(size: int | Sequence[int] | None, fields: int) -> tuple[tuple[int, int], ...] | None:
-    if size is None:
-        return None
-    sides = [size] * fields if isinstance(size, int | np.integer) else list(size)
-    good = all(isinstance(s, int | np.integer) and not isinstance(s, bool) for s in sides)
-    if not good or len(sides) != fields or min(sides) < _LEAST_SIDE:
-        raise ConfigError(
-            f"size: {size!r} does not fit; give one side or {fields}, in whole pixels from {_LEAST_SIDE} up"
-        )
-    return tuple((int(s), int(s)) for s in sides)
-
-
-def _checked_psfs(
-    psf: str | Mapping[str, str | Path] | None, model: str, bands: Sequence[str], scale: float
-) -> tuple[str, dict[str, BandPSF]]:
-    """Return the PSF model, and the PSFs that come from files."""
-    if isinstance(psf, str):
-        model, psf = psf, None
-    if model not in MODELS:
-        raise ConfigError(f"psf: unknown {model!r}; use {' or '.join(MODELS)}, or a FITS file per band")
-    given = dict(psf or {})
-    for name in given:
-        if name not in bands:
-            raise ConfigError(
-                f"psf: {name!r} is not one of the simulated bands; use any of {', '.join(bands)}"
-            )
-    return model, {band: read_psf(band, path, scale) for band, path in given.items()}
-
-
-def _with_faults(
-    preset: Preset,
-    *,
-    steps: float | None,
-    stripes: float | None,
-    wisps: float | None,
-    oversubtraction: float | None,
-    cores: str | None,
-) -> Preset:
-    """Return a preset with other depths and faults than its own; None keeps the preset's."""
-    numbers = {"stripes": stripes, "wisps": wisps, "oversubtraction": oversubtraction}
-    changes: dict[str, Any] = {
-        name: _number(name, value, least=0.0) for name, value in numbers.items() if value is not None
-    }
-    if cores is not None:
-        if cores not in CORES:
-            raise ConfigError(f"cores: unknown {cores!r}; use one of {', '.join(CORES)}")
-        changes["cores"] = cores
-    plans = preset.fields
-    if steps is not None:
-        noise = _number("steps", steps, least=1.0)
-        plans = tuple(
-            replace(plan, depth=usual_pattern(noise, beside=plan.cluster is None)) for plan in plans
-        )
-    return replace(preset, faults=replace(preset.faults, **changes), fields=plans)
-
-
-def _number(name: str, value: Any, *, least: float) -> float:
-    try:
-        number = float(value)
-    except (TypeError, ValueError):
-        number = math.nan
-    if not least <= number < math.inf:
-        raise ConfigError(f"{name}: {value!r} is not a number from {least:g} up; give one")
-    return number
-
-
-def checked_folder(folder: Path, *, overwrite: bool) -> Path:
-    """Return a directory in which files may be written, or raise RunFolderError."""
-    if folder.exists() and not folder.is_dir():
-        raise RunFolderError(f"{folder}: is a file; give a directory")
-    if folder.is_dir() and not overwrite and any(folder.iterdir()):
-        raise RunFolderError(f"{folder}: is not empty; choose an empty directory, or use --overwrite")
-    return folder
-
-
-def _positive(name: str, value: Any) -> float:
-    try:
-        number = float(value)
-    except (TypeError, ValueError):
-        number = -1.0
-    if not number > 0.0 or not np.isfinite(number):
-        raise ConfigError(f"{name}: {value!r} is not a positive number; give one")
-    return number
-
-
-def _lens(
-    preset: Preset, path: str | Path | None, source_redshift: float | None, scaling: float | None
-) -> tuple[Convergence, Preset]:
-    """Return the lens and the preset round its centre: a given map's peak, where it is not on the preset's."""
-    if path is None:
-        if source_redshift is not None or scaling is not None:
-            raise ConfigError(
-                "kappa_source_redshift, kappa_lens_scaling: they describe a map; give kappa too"
-            )
-        return preset.mass or AnalyticMass(()), preset
-    if (source_redshift is None) == (scaling is None):
-        raise ConvergenceError(
-            f"kappa: the scaling of {path} is scaled; give exactly one of kappa_source_redshift and"
-            " kappa_lens_scaling (D_LS / D_S)"
-        )
-    declared = config.Convergence(
-        path=str(path),
-        source_redshift=None
-        if source_redshift is None
-        else _positive("kappa_source_redshift", source_redshift),
-        lens_scaling=None if scaling is None else _positive("kappa_lens_scaling", scaling),
-        reference_redshift=REFERENCE_REDSHIFT,
-    )
-    given = read_convergence(declared, sky.cosmology(config.Cosmology()), preset.redshift)
-    if not float(given.at(preset.ra, preset.dec)) > 0.0:
-        y, x = np.unravel_index(int(np.nanargmax(given.values)), given.values.shape)
-        ra, dec = (float(value) for value in sky.pixel_to_world(given.wcs, y, x))
-        preset = replace(preset, cluster_name="MOCK", ra=ra, dec=dec)
-    return MapMass(given, preset.ra, preset.dec), preset
-
-
-def _covers(mass: Convergence, frames: Sequence[Frame]) -> bool:
-    """Return whether a kappa map has mass on some field (looked at on a 33 x 33 mesh)."""
-    for frame in frames:
-        x, y = np.meshgrid(np.linspace(0, frame.nx, 33), np.linspace(0, frame.ny, 33))
-        if (mass.kappa(*frame.plane(x, y)) > 0.0).any():
-            return True
-    return False

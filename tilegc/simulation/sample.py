@@ -24,7 +24,8 @@ from astropy.table import Table
 
 from tilegc import config, sky
 from tilegc.errors import ConfigError
-from tilegc.simulation.make import checked_folder, simulate
+from tilegc.simulation.arguments import checked_folder
+from tilegc.simulation.make import simulate
 from tilegc.simulation.mass import REFERENCE_REDSHIFT
 from tilegc.simulation.mosaics import i2d_name, write_whole
 from tilegc.simulation.presets import USUAL, Globulars, Preset, find_preset
