@@ -8,51 +8,15 @@ import numpy as np
 import pytest
 from scipy.optimize import minimize
 
+from tests.support.null_counts import noise_of, peaks_at
 from tilegc.detection import purity as stage
-from tilegc.detection.noise.balance import Balance
-from tilegc.detection.noise.noise_map import LocalNoise, NoiseMap, NullCounts
+from tilegc.detection.noise.noise_map import NullCounts
 from tilegc.detection.noise.null_maps import FLOOR, SLICES
 from tilegc.detection.purity import lowest_limit, purity_of, rising, tail
 from tilegc.detection.threshold import Selection, Threshold, _chosen
 from tilegc.geometry import LATTICE
 
 AREA = 9e-4
-
-
-def noise_of(values, good, away, peaks, draws=6, floor=FLOOR):
-    values = np.asarray(values, float)
-    shape = values.shape
-    counts = NullCounts(
-        np.full((*shape, 1), good, np.int64),
-        np.full((*shape, 1), away, np.int64),
-        np.asarray(peaks, np.int64)[..., None, :],
-        draws,
-        floor,
-    )
-    return LocalNoise(
-        NoiseMap(values),
-        values,
-        values[..., None],
-        1.03,
-        1.1,
-        Balance((), (), 0, {}),
-        counts,
-        np.zeros((1, 1), np.uint8),
-    )
-
-
-def peaks_at(noise, y, x, rank):
-    """Return peaks of this signal-to-noise, in the form that a survey returns."""
-    y, x, rank = np.asarray(y), np.asarray(x), np.asarray(rank, np.float32)
-    level = noise.at(y, x)
-    return {
-        "y": y,
-        "x": x,
-        "rank": rank,
-        "noise": level,
-        "peak": rank * level,
-        "point": np.ones(y.size, bool),
-    }
 
 
 def purities(measured, noise, y, x, rank):

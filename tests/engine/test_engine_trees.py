@@ -214,14 +214,14 @@ def test_few_tasks_and_only_the_last_partial_in_the_driver(client, monkeypatch):
 
 def test_no_more_in_flight_than_the_bound(client, monkeypatch):
     most = 0
-    fill = futures._Drive.fill
+    fill = futures.Drive.fill
 
     def watching(self):
         nonlocal most
         fill(self)
         most = max(most, len(self.running))
 
-    monkeypatch.setattr(futures._Drive, "fill", watching)
+    monkeypatch.setattr(futures.Drive, "fill", watching)
     DaskEngine(client).run("p", number, [Unit(str(i), 1, i) for i in range(300)], units_per_task=1)
     assert 8 <= most <= futures.IN_FLIGHT * 4
 

@@ -88,6 +88,8 @@ def add_normalised(
             stamp(psfs[b], dy[n], dx[n], light)
             stamp(sides[0, b], dy[n], dx[n], sums[0])
             stamp(sides[1, b], dy[n], dx[n], sums[1])
+            # Pixels that do not count are few, even next to a gap. Taking them out of sums over all pixels costs one
+            # kernel for each of them, where summing over the others would cost one for each pixel that counts.
             norms[:] = 1.0
             for j in range(-far, far + 1):
                 for i in range(-far, far + 1):

@@ -163,6 +163,8 @@ def _joins(maps: ByMap, row: int, column: int, share: Floats, limits: ByMap, ext
     high[reach, reach] = False
     count, done, cut = 1, 0, False
     sy, sx, syy, sxx, syx = 0.0, 0.0, 0.0, 0.0, 0.0
+    # A queue in one flat array, and pixels struck off as they are queued: each is visited once, and nothing is
+    # allocated for each star but this.
     while done < count:
         j, i = line[done] // size, line[done] % size
         done += 1

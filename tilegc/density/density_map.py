@@ -78,6 +78,8 @@ def density(context: Context, run: RunConfig, catalogue: Table) -> dict[str, Con
         for name, scale in scales.items()
         if config.gaussian is not None
     }
+    # Good area and sources are first summed onto lattices for the whole field, from which any tile then takes its
+    # share: the widest Gaussian reaches over a hundred arcsec, far beyond the halo of any tile.
     cover(context, gaussians, "density")
     if wide:
         cover(context, wide, "gaussian")
@@ -143,6 +145,7 @@ def _density_unit(common: _Common, payload: tuple[str, int]) -> None:
         )
         maps |= {"density_adaptive": adaptive, "density_adaptive_error": error}
     for array, values in maps.items():
+        # Densities are computed in float64 and rounded once, when they are written.
         rounded = values.astype(np.float32)
         rounded[blank] = np.nan
         store.write(field.store, array, core, rounded)

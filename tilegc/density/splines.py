@@ -65,6 +65,8 @@ def weights(step: int, degree: int) -> Int64:
     if degree % 2 == 0:
         raise ValueError(f"the degree of a spline must be 0 or odd, got {degree}")
     half = (degree + 1) // 2
+    # Integers, not floats: at whole pixels a B-spline of this step is a fraction with one common denominator, `norm`.
+    # Sums over an image of counts are then exact, and tiles may be added in any order.
     table = np.empty((step, degree + 1), np.int64)
     for phase in range(step):
         for t in range(degree + 1):
@@ -218,6 +220,8 @@ def refine(coefficients: Float64, coarse: Box, fine: Box, degree: int) -> Float6
     float64 of the shape of `fine`
         Coefficients on the fine lattice.
     """
+    # A sum of splines on a lattice is also one on the lattice of half the step (the two-scale relation, with binomial
+    # weights), so that going to a finer lattice loses nothing.
     along_y = _refined(coefficients, coarse.y0, fine.y0, fine.shape[0], degree)
     return _refined(along_y.T, coarse.x0, fine.x0, fine.shape[1], degree).T
 
@@ -263,6 +267,8 @@ def _spread(
     count = taps.shape[1]
     for n in range(y.size):
         j, i = y[n] // step - low - j0, x[n] // step - low - i0
+        # Points beyond the nodes are skipped as a whole, and points at the rim node by node, so that a node has the
+        # same sum in every window that contains it.
         if j + count <= 0 or i + count <= 0 or j >= out.shape[0] or i >= out.shape[1]:
             continue
         along_y, along_x = taps[y[n] % step], taps[x[n] % step]
@@ -288,8 +294,12 @@ def _spread_image(
 ) -> None:
     count = taps.shape[1]
     row = np.zeros(out.shape[1], np.int64)
+    # Transposed, so that the weights of neighbouring pixels for one node lie side by side in memory, like the pixels
+    # themselves: the innermost loop is then vectorised.
     across = np.ascontiguousarray(taps.T)
     width = values.shape[1]
+    # Separable: first a line of pixels is summed onto the nodes of its own row, then that row is added to the nodes
+    # above and below it. Directly it would be (degree + 1)^2 additions a pixel.
     for y in range(values.shape[0]):
         row[:] = 0
         line = values[y]

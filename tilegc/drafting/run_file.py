@@ -59,6 +59,7 @@ def run_file(found: Draft, folder: Path, *, recipe: str, scaling: Scaling) -> st
         "",
         "fields:",
         *(line for one in found.fields for line in _field(found, one, folder)),
+        *_photometry(found, folder, recipe),
         *_convergence(found, folder, scaling),
     ]
     return "\n".join(lines) + "\n"
@@ -87,8 +88,8 @@ def summary(found: Draft) -> Iterator[str]:
         yield f"field {one.name}: {', '.join(one.bands)}; {', '.join(parts)}; {'; '.join(units)}"
         for image in one.elsewhere:
             yield (
-                f"field {one.name}: {image.band} is on another pixel grid ({image.source.scale:.4g} arcsec): "
-                "commented out"
+                f"field {one.name}: {image.band} is on another pixel grid ({image.source.scale:.4g} arcsec), "
+                "for photometry.bands"
             )
     for title, texts in (("guessed", found.guesses), ("not used", found.unused), ("fill in", found.missing)):
         for text in texts:
@@ -127,13 +128,28 @@ def _field(found: Draft, one: Field, folder: Path) -> Iterator[str]:
     yield "    bands:"
     for image in one.bands.values():
         yield f"      {image.band}: {_band(found, one, image, folder)}"
-    if one.elsewhere:
-        yield "    # On other pixel grids; resample them, or measure them with photometry.bands:"
-        for image in one.elsewhere:
-            yield f"    #   {image.band}: {_band(found, one, image, folder)}  # {image.source.scale:.4g} arcsec"
     masks = [mask for mask in found.masks if not mask.module or mask.module == one.first.module]
     if masks:
         yield f"    masks: [{', '.join(_path(mask.path, folder) for mask in masks)}]"
+
+
+def _photometry(found: Draft, folder: Path, recipe: str) -> Iterator[str]:
+    """Yield the bands on other pixel grids: sources are measured in them, but not searched for."""
+    chosen: dict[str, tuple[Field, Image]] = {}
+    for one in found.fields:
+        for image in one.elsewhere:
+            if chosen.setdefault(image.band, (one, image))[1].path != image.path:
+                found.unused.append(
+                    f"{image.path}: photometry.bands has one mosaic per band; put them together"
+                )
+    if not chosen:
+        return
+    mark = "" if recipe == "calibrated" else "# "
+    yield ""
+    yield f"{mark}photometry:"
+    yield f"{mark}  bands:  # on other pixel grids; fluxes of the sources are measured in them, too"
+    for band, (one, image) in chosen.items():
+        yield f"{mark}    {band}: {_band(found, one, image, folder)}  # {image.source.scale:.4g} arcsec"
 
 
 def _band(found: Draft, one: Field, image: Image, folder: Path) -> str:

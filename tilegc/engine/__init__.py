@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from tilegc.engine.compiling import seconds_compiled
-from tilegc.engine.futures import PATIENCE_SECONDS, DaskEngine
+from tilegc.engine.dask_engine import PATIENCE_SECONDS, DaskEngine
 from tilegc.engine.on_worker import Fitness
 from tilegc.engine.passes import FieldTiles, Pass, run_pass
 from tilegc.engine.progress import Progress, RichProgress, Silent, Told

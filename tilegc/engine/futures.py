@@ -20,13 +20,12 @@ What can go wrong, and what happens then:
 from __future__ import annotations
 
 import logging
-import operator
 import pickle
 import queue
 import time
 import uuid
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from typing import Any
 
 import cloudpickle  # type: ignore[import-untyped]
@@ -35,15 +34,14 @@ from distributed import Client, Future
 from distributed.scheduler import KilledWorker
 
 from tilegc.engine.interrupt import HeldBack
-from tilegc.engine.on_worker import Fitness, Job, Listed, UnfitWorkerError, UnitsError, do_units, merge
+from tilegc.engine.on_worker import Job, UnfitWorkerError, UnitsError, do_units, merge
 from tilegc.engine.pool import Pool
-from tilegc.engine.progress import Progress, Silent
 from tilegc.engine.tasks import Batch, Merge, Part, batches, run_length
-from tilegc.engine.work import Books, Combine, Function, Gather, Marks, Unit, describe
-from tilegc.engine.written import Joined, Stamped, Written
+from tilegc.engine.work import Books, Unit, describe
+from tilegc.engine.written import Written
 from tilegc.errors import RunFailedError, TileGCError
 
-__all__ = ["DaskEngine"]
+__all__ = ["Drive"]
 
 log = logging.getLogger("tilegc.engine")
 
@@ -57,104 +55,26 @@ POLL_SECONDS = 5.0
 """How often the driver counts the workers while no task finishes."""
 LOST_SECONDS = 0.5
 """How often it checks tasks that the scheduler repeats, since nothing announces their end."""
-PATIENCE_SECONDS = 60.0
-"""How long it waits for a worker while there is none, by default."""
 
 
-class DaskEngine:
-    """Runs units on the workers of a Dask client.
-
-    Parameters
-    ----------
-    client : distributed.Client
-        Synchronous.
-    progress : Progress, optional
-        Silent by default.
-    retries : int
-        How often a failed unit is tried again.
-    patience : float
-        Seconds without any worker after which a pass is given up.
-    shortage : callable, optional
-        Returns one line on why no more workers will come, or None as long as some may.
-    fitness : Fitness, optional
-        What is asked of each worker before its first unit; one that is not fit is sent away.
-    """
+class Drive:
+    """One pass under way."""
 
     def __init__(
         self,
-        client: Any,
-        progress: Progress | None = None,
+        client: Client,
+        books: Books,
         *,
-        retries: int = 2,
-        patience: float = PATIENCE_SECONDS,
-        shortage: Callable[[], str | None] | None = None,
-        fitness: Fitness | None = None,
+        retries: int,
+        patience: float,
+        shortage: Callable[[], str | None],
+        here: set[str] | None,
     ) -> None:
-        self.client: Client = client
-        self.progress: Progress = progress or Silent()
-        self.retries = retries
-        self.patience = patience
-        self.shortage = shortage or (lambda: None)
-        self.fitness = fitness
-        self.here: set[str] | None = None
-        """Addresses of the workers when they were last looked at."""
-
-    @property
-    def workers(self) -> int:
-        """Threads of all workers; at least 1."""
-        return max(1, int(sum(self.client.nthreads().values())))
-
-    @property
-    def dashboard(self) -> str | None:
-        """Address of Dask's dashboard."""
-        return str(self.client.dashboard_link) or None
-
-    def run(
-        self,
-        name: str,
-        function: Function,
-        units: Sequence[Unit],
-        *,
-        common: Any = None,
-        combine: Combine | None = None,
-        gather: Gather | None = None,
-        ledger: Marks | None = None,
-        units_per_task: int | None = None,
-    ) -> Any:
-        """See `tilegc.engine.Engine.run`."""
-        with Books(name, units, self.progress, combine=combine, ledger=ledger, gather=gather) as books:
-            if not books.units:
-                return books.result(tries=self.retries + 1)
-            drive = _Drive(self, books)
-            try:
-                if gather is not None and combine is None:
-                    function, combine = Listed(function), operator.add
-                elif ledger is not None:
-                    function, combine = Stamped(function), Joined(combine)
-                with drive.interrupts:
-                    return drive.go((name, function, combine, common, self.fitness), units_per_task)
-            finally:
-                self.here = drive.pool.here
-                drive.stop()
-
-
-class _Drive:
-    """One pass under way."""
-
-    def __init__(self, engine: DaskEngine, books: Books) -> None:
-        self.engine = engine
-        self.client = engine.client
+        self.client = client
         self.books = books
-        self.retries = engine.retries
+        self.retries = retries
         self.interrupts = HeldBack()
-        self.pool = Pool(
-            engine.client,
-            books.name,
-            self.interrupts,
-            patience=engine.patience,
-            shortage=engine.shortage,
-            here=engine.here,
-        )
+        self.pool = Pool(client, books.name, self.interrupts, patience=patience, shortage=shortage, here=here)
         self.lost: set[str] = set()
         """Tasks that had ended, whose worker then left with the result: the scheduler does them again."""
         self.pending: deque[Batch] = deque()
@@ -169,6 +89,7 @@ class _Drive:
         """Partials that one task joins."""
 
     def go(self, job: Job, length: int | None) -> Any:
+        """Do all units, `length` in a task, and return the result of the pass."""
         books = self.books
         self.pool.look()
         length = length or run_length(books.units, self.pool.slots)
@@ -182,6 +103,8 @@ class _Drive:
                 pickle.loads, cloudpickle.dumps(job), key=f"{books.name}-load-{uuid.uuid4().hex}", pure=False
             )
         in_driver = books.ledger is not None or (books.gather is not None and not books.rooted)
+        # Ends when nothing runs, nothing waits and at most one partial is left. A partial may turn out to be lost
+        # only when it is fetched; its units are then queued again, and the loop goes on.
         while True:
             self.fill()
             if self.running:
@@ -218,15 +141,21 @@ class _Drive:
 
     def fill(self) -> None:
         """Submit merges as soon as they are due, and units up to the bound."""
+        # While units are still to come, only full groups of partials are joined, so that the tree stays flat; at the
+        # end whatever is left is joined.
         due = self.fan if self.pending or self.running or self.suspects else 2
         while self.fan > 1 and len(self.ready) >= due:
             parts = tuple(self.ready.popleft() for _ in range(min(self.fan, len(self.ready))))
             self.join(parts)
             due = self.fan
+        # The bound keeps the scheduler's memory and the time of a cancellation independent of the size of the mosaic.
+        # It is refilled by halves, because each message to the scheduler has a cost of its own.
         bound = max(IN_FLIGHT * self.pool.slots, FAN_IN)
         if len(self.running) <= bound // 2 or len(self.pending) <= bound // 2:
             room = max(bound - len(self.running), 0)
             self.send([self.pending.popleft() for _ in range(min(room, len(self.pending)))])
+        # A unit that killed its worker is tried with nothing beside it: Dask blames every task on a worker that dies,
+        # so that neighbours would be suspected with it.
         if self.suspects and not self.running:
             self.send([self.suspects.popleft()])
 
@@ -254,9 +183,11 @@ class _Drive:
         self.enter(future, Merge(parts))
 
     def key(self, what: str) -> str:
+        """Return a name for a task that no other task has."""
         return f"{self.books.name}-{what}-{uuid.uuid4().hex}"
 
     def enter(self, future: Future, what: Batch | Merge) -> None:
+        """Keep a task that was submitted, and have its end announced."""
         self.running[future.key] = (future, what)
         ended = self.ended
         future.add_done_callback(lambda done: ended.put(done.key))
@@ -266,6 +197,8 @@ class _Drive:
         while True:
             if time.monotonic() - self.pool.looked > POLL_SECONDS:
                 self.pool.look()
+            # A task whose result left with its worker is computed again under the same key, and its callback does not
+            # fire a second time: its state must be asked for.
             for key in self.lost:
                 if self.running[key][0].status not in {"lost", "pending"}:
                     self.lost.remove(key)
@@ -299,6 +232,7 @@ class _Drive:
                 if self.books.combine is not None:
                     self.enter_part(Part(future, what.units), whole=self.fan == 1)
             return
+        # It had ended when its callback fired, but its worker left before the driver looked.
         if future.status in {"lost", "pending"}:
             self.running[key] = (future, what)
             self.lost.add(key)
@@ -356,6 +290,9 @@ class _Drive:
             failures = {key: (line, trace) for key, line, trace in error.failures}
             for key, (_, trace) in failures.items():
                 log.warning("%s: %s on worker %s: %s", self.books.name, key, error.worker, trace)
+            # The other units of the task did their work. Where they only wrote, or their partial came along, they are
+            # finished; where their partial was lost with the failure, they are done again, marked as such so that
+            # nothing is counted twice.
             well = tuple(unit for unit in batch.units if unit.key not in failures)
             if well and error.written is not None:
                 self.books.finished(well, error.written.partial, error.written.stamps)
@@ -385,6 +322,7 @@ class _Drive:
             self.once_more(batch.units[0], batch.tries + 1, describe(error))
 
     def once_more(self, unit: Unit, tries: int, reason: str, *, data: bool = False) -> None:
+        """Queue a failed unit again, or give it up after the last try."""
         if tries > self.retries:
             self.books.gave_up(unit, reason, data=data)
         else:
@@ -396,6 +334,7 @@ class _Drive:
             raise error
         self.lost_merges += 1
         log.warning("%s: joining partial results failed: %s", self.books.name, describe(error))
+        # Without a bound, a combine that always fails would repeat the same units forever.
         if self.lost_merges > self.retries:
             raise RunFailedError(
                 f"{self.books.name}: joining partial results failed: {describe(error)}"

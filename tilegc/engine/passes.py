@@ -138,24 +138,37 @@ def run_pass(
     try:
         return take(do_tile, units)
     except TilesFailedError as error:
-        if marks is None:
+        if marks is None or not _retried(step, units, error, marks, take):
             raise
-        odd = [unit for unit in units if unit.key in error.data] if step.may_be_set_aside else []
-        if len(odd) > max(1, MOST_SET_ASIDE * len(units)):
-            raise  # so many do not fail for their data
-        large = [unit for unit in units if unit.key in error.memory]
-        if not odd and not large:
-            raise
-        if odd:
-            log.warning(
-                "%s: set aside and treated as no data: %s", step.name, ", ".join(unit.key for unit in odd)
-            )
-            take(do_without_data, odd)
-            marks.mark(f"{step.name}{SET_ASIDE}", [unit.key for unit in odd])
-        if large:
-            log.warning("%s: repeated in quarters: %s", step.name, ", ".join(unit.key for unit in large))
-            take(do_in_quarters, large)
+        # All units again: those that are marked are skipped by the ledger, and what remains is the pass's result.
         return take(do_tile, units)
+
+
+def _retried(
+    step: Pass,
+    units: Sequence[Unit],
+    error: TilesFailedError,
+    marks: Marks,
+    take: Callable[[Function, Sequence[Unit]], Any],
+) -> bool:
+    """Do tiles that failed for their data or for their size in another way; return whether there was any."""
+    odd = [unit for unit in units if unit.key in error.data] if step.may_be_set_aside else []
+    large = [unit for unit in units if unit.key in error.memory]
+    # A few tiles may hold damaged data. If many fail, the fault is in the code or in the machine, and a catalogue with
+    # large holes would be worse than none.
+    if len(odd) > max(1, MOST_SET_ASIDE * len(units)) or not (odd or large):
+        return False
+    if odd:
+        log.warning(
+            "%s: set aside and treated as no data: %s", step.name, ", ".join(unit.key for unit in odd)
+        )
+        # The mark remembers which tiles were set aside although they were observed: a resumed run must know them.
+        take(do_without_data, odd)
+        marks.mark(f"{step.name}{SET_ASIDE}", [unit.key for unit in odd])
+    if large:
+        log.warning("%s: repeated in quarters: %s", step.name, ", ".join(unit.key for unit in large))
+        take(do_in_quarters, large)
+    return True
 
 
 def do_without_data(
@@ -196,12 +209,16 @@ def do_in_quarters(
         part = Tile(index, box, box.grow(halo).clip(field.grid.field), field.grid.shape)
         window = stores.read_window(field.source, field.store, step.reads, part.window)
         arrays, partial = _ruled(step, window, part, params[name], own)
+        # The window of one quarter must be gone before the next is read: four at once would need the memory that the
+        # tile did not have.
         del window
         for array, values in arrays.items():
             place = box.within(whole.core)
             if array not in made:
                 made[array] = np.empty((*values.shape[:-2], *whole.core.shape), values.dtype)
             made[array][..., place[0], place[1]] = values
+        # The quarters' partials are combined like those of tiles: in any order, with the same result as that of the
+        # whole tile.
         if result is None or partial is None:
             result = partial if result is None else result
         elif step.combine is not None:

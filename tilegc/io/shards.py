@@ -73,6 +73,8 @@ def layout(path: str, name: str) -> Layout | None:
     if is_url(path) or sys.byteorder != "little":
         return None
     folder = f"{path}/{name}"
+    # zarr.json is parsed once for each version of it, since a pass opens the same arrays for every tile. Size, time
+    # and inode together tell whether it was replaced.
     try:
         told = os.stat(f"{folder}/zarr.json")  # noqa: PTH116  (a tenth of the time of a Path)
     except OSError:
@@ -88,6 +90,8 @@ def _layout(folder: str, name: str, *_: int) -> Layout | None:
             told = json.load(stream)
         shards = tuple(told["chunk_grid"]["configuration"]["chunk_shape"])
         chunks, codecs, sharded = shards, told["codecs"], False
+        # Everything that this reader does not know is left to Zarr, which is slower and knows it: another codec,
+        # another order of the index, another grid. Nothing is guessed.
         if codecs[0]["name"] == "sharding_indexed":
             (only,) = codecs
             inner, sharded = only["configuration"], True
@@ -145,6 +149,7 @@ def read(array: Layout, window: Sequence[Span]) -> Values:
     counted.pixels += out.size
     if not out.size:
         return out
+    # One buffer for all chunks of a window, in place of fresh memory for each.
     buffer = np.empty(array.chunks, array.dtype)
     for place in touched(window, array.shards):
         corner = tuple(number * side for number, side in zip(place, array.shards, strict=True))
@@ -205,6 +210,8 @@ def _read_shard(
             counted = tally(array.name)
             counted.chunks += 1
             counted.bytes += length
+            # What a chunk says of its own size may be any number in a damaged file: it is checked before Blosc acts
+            # on it, so that the error names the file and the chunk.
             if len(packed) != length or _unpacked(packed) != buffer.nbytes:
                 raise OSError(f"{_file(array, place)}: damaged: chunk {number} is not whole")
             try:
@@ -284,9 +291,13 @@ def _packed(array: Layout, values: Values) -> list[bytes] | None:
         part = values[
             tuple(slice(n * side, (n + 1) * side) for n, side in zip(number, array.chunks, strict=True))
         ]
+        # Chunks of nothing but fill value are not written, as in Zarr: blank parts of a mosaic cost neither disk nor
+        # time, and the bytes are those that Zarr would write.
         if (np.isnan(part) if missing else part == array.fill).all():
             continue
         whole = part
+        # At the end of an array Zarr pads chunks to their full size, and so must whoever reads them with Zarr find
+        # them.
         if part.shape != array.chunks:
             whole = np.full(array.chunks, array.fill, array.dtype)
             whole[tuple(map(slice, part.shape))] = part

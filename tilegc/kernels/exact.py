@@ -96,9 +96,12 @@ def _accumulate(limbs: Int64, cell: Int64, bits: NDArray[np.uint32]) -> None:
         word = np.int64(bits[i])
         exponent = (word >> 23) & 0xFF
         mantissa = word & 0x7FFFFF
+        # Subnormal numbers (exponent 0) have no implied leading bit, and the same scale as those of exponent 1.
         if exponent:
             mantissa |= 0x800000
             exponent -= 1
+        # A mantissa of 24 bits moved by less than 32 fits into 64 bits and spans two limbs: every value is split
+        # between a limb and the next one, without any case.
         wide = mantissa << (exponent & 31)
         low, high = wide & _DIGIT, wide >> 32
         limb = exponent >> 5

@@ -51,9 +51,12 @@ def median(values: NDArray[Any]) -> Any:
     top = whole(8 * flat.itemsize - 1)
     sign, shift = whole(1) << top, top - whole(bits - 1)
     counts = np.zeros(1 << bits, np.int64)
+    # Leading bits sort floats by magnitude, finely near zero and coarsely far out. The middle values lie in one or two
+    # of these bins, and only those are sorted.
     if _count(numbers, sign, top, shift, np.array([np.inf], flat.dtype).view(letter)[0], counts):
         return kind(np.nan)
     ends = np.cumsum(counts)
+    # Of an even number the two middle values may lie in different bins; all between them are then gathered.
     first, last = (int(np.searchsorted(ends, rank, side="right")) for rank in (ranks[0], ranks[-1]))
     below = int(ends[first] - counts[first])
     keys = np.empty(int(ends[last]) - below + 1, letter)

@@ -112,6 +112,7 @@ def refine(
         Counts; those of several tiles are added.
     """
     counts = np.zeros((len(prefixes), BINS), np.int64)
+    # A table from all 65,536 prefixes to the few that are counted: one look-up a pixel, and no search.
     slots = np.full(BINS, -1, np.int64)
     slots[list(prefixes)] = np.arange(len(prefixes))
     _count_low(*_plain(values, select, centre), slots, counts)
@@ -186,6 +187,8 @@ def mad_prefixes(counts: Int64) -> tuple[int, ...] | None:
         return ()
     if counts[list(INFINITE)].any():
         return None
+    # The second step usually settles median and MAD at once: a bin is counted if it may hold a middle distance for
+    # any median that the high bits allow. It saves a third pass over all pixels.
     inner, outer, near, far = _distances(counts)
     bins = np.flatnonzero(counts)
     needed = {int(one) for one in bins[(outer >= near) & (inner <= far)]} | set(median_prefixes(counts))

@@ -184,6 +184,7 @@ def settle(y: ArrayLike, x: ArrayLike, value: ArrayLike, decided: ArrayLike, rad
         raise ValueError("a pixel occurs twice among the candidates")
     rows, columns, certain = rows[raster], columns[raster], certain[raster]
     doubtful = np.flatnonzero(~certain)
+    # Certain peaks blank first, in any order: none of them can be suppressed, and no undecided pixel changes that.
     turn = np.concatenate([np.flatnonzero(certain), doubtful[_brightest_first(values[raster][doubtful])]])
     starts = np.searchsorted(rows, np.arange(rows[-1] + 2))
     state = np.where(certain, _SELECTED, 0).astype(np.uint8)
@@ -240,7 +241,11 @@ def _judge(ordered: Int64, reach: Int64, open_sides: Bool, state: UInt8) -> None
         before = state[y, x]
         if before & _SUPPRESSED:
             continue
+        # A pixel that is not suppressed by what the window shows is certain only if nothing unseen could suppress it:
+        # no brighter undecided pixel within reach, and no unseen pixel either, which might be brighter.
         certain = not before & _DOUBTFUL and low_y <= y < high_y and low_x <= x < high_x
+        # What a certain peak blanks is decided for good. What an undecided one might blank becomes doubtful, whatever
+        # its own rank: doubt only ever spreads to fainter pixels, since brighter ones had their turn.
         mark = _SUPPRESSED if certain else _DOUBTFUL
         for j in range(max(0, y - far), min(height, y + far + 1)):
             across = reach[abs(j - y)]

@@ -85,6 +85,8 @@ def gaussian_taps(fwhm: float, discretisation: str = "integrated") -> Taps:
         half = [math.exp(-0.5 * (k / sigma) ** 2) for k in offsets]
     else:
         raise ValueError(f"discretisation must be 'integrated' or 'sampled', got {discretisation!r}")
+    # Taps are rounded to float32 once, here: whatever computes with them, in float32 or in float64 as the oracle of
+    # the tests, has the same kernel.
     total = math.fsum([half[0], *half[1:], *half[1:]])
     return tuple(float(np.float32(value / total)) for value in half)
 
@@ -174,6 +176,8 @@ def normalised(image: Float32, valid: NDArray[Any], sides: tuple[Convolver, ...]
     constants = [side.constant for side in sides]
     finish = _divide if len(sides) == 1 else _divide_and_subtract
     margin = max(side.radius for side in sides)
+    # Blocks are small enough that their scratch arrays stay in the cache, and tall enough that margins, which are
+    # smoothed twice, remain a small part of the work.
     rows = max(ROWS, 4 * margin)
 
     out = np.empty(image.shape, np.float32)
@@ -190,6 +194,7 @@ def normalised(image: Float32, valid: NDArray[Any], sides: tuple[Convolver, ...]
                 continue
             for convolve, total in zip(convolvers, sums, strict=True):
                 convolve(values, margin, ny, nx, scratch, total)
+            # Most blocks of a mosaic have no masked pixel, and need no second convolution for the divisor.
             if counting < (ny + 2 * margin) * (nx + 2 * margin):
                 for convolve, norm in zip(convolvers, norms, strict=True):
                     convolve(weights, margin, ny, nx, scratch, norm)

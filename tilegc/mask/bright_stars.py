@@ -117,6 +117,7 @@ def bright_stars(
     measured: Table | None = context.engine.run("bright stars", _measure, units, combine=concatenate)
     if measured is None:
         return no_stars()
+    # Windows come back in the order in which workers finish them: sorted, the table does not know of it.
     measured = {
         name: column[np.lexsort((measured["trial"], measured["order"], measured["field"]))]
         for name, column in measured.items()
@@ -249,6 +250,8 @@ def star_middles(
     best = 0
     for number in range(1, count + 1):
         hole = holes == number
+        # A few dead pixels are no saturated core, and the blank sky beyond the field has a faint rim: size and rim
+        # tell a core from both.
         if hole.sum() < HOLE:
             continue
         rim = part[binary_dilation(hole, around, iterations=2) & ~hole]
@@ -315,7 +318,10 @@ def _of_field(
         ]
     )
     chosen = np.flatnonzero(radius > LEAST)
+    # Ties are broken by place, so that the order of two equally bright stars is not left to the sort.
     chosen = chosen[np.lexsort((measured["x"][chosen], measured["y"][chosen], -flux[chosen]))]
+    # A star that splits into its core and beads of its spikes is several objects of bit 4, and each of them leads to
+    # the star: only the brightest of these is drawn.
     if config.recipe == "calibrated":
         chosen = chosen[_apart(measured["y"][chosen], measured["x"][chosen])]
     y, x = measured["y"][chosen], measured["x"][chosen]

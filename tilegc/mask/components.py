@@ -89,13 +89,21 @@ def find(mask: Bools, y0: int, x0: int, min_area: int = 1) -> Fragments:
     """
     height, width = mask.shape
     y, start, stop = _runs(np.require(mask, np.bool_, PLAIN))
+    # Horizontal runs and not pixels are joined: there are far fewer of them, and runs of neighbouring lines are
+    # compared by two counters that only move forward.
     root = _join(y, start, stop, np.arange(y.size), np.arange(y.size))
     first, label = np.unique(root, return_inverse=True)  # a root is the first run of its fragment
     area, sums, bounds = _measure(y, start, stop, label, first)
+    # A fragment is named by the first of its pixels in the order of reading, in one integer. The name of a component
+    # is the smallest of its fragments' names, and therefore the same for any cut into tiles.
     key = ((y[first] + y0) << SHIFT) | (start[first] + x0)
     inner = (bounds[:, 0] > 0) & (bounds[:, 1] > 0) & (bounds[:, 2] < height) & (bounds[:, 3] < width)
+    # A small fragment at the border may be part of a large component, which its tile cannot know: only the inner ones
+    # can be dropped here.
     kept = (area >= min_area) | ~inner
     bounds += np.array([y0, x0, y0, x0])
+    # Of the border only the outermost line of pixels is kept. Fragments of two tiles touch exactly where runs of
+    # these lines do, so the whole field is joined without any pixels.
     at_end = (y == 0) | (y == height - 1)
     rows = np.stack([y[at_end] + y0, start[at_end] + x0, stop[at_end] + x0, key[label[at_end]]], axis=1)
     sides = [
@@ -192,6 +200,8 @@ def _shifted(
     """
     area, bounds = extent
     size = np.maximum(bounds[:, 2] - bounds[:, 0], bounds[:, 3] - bounds[:, 1]).astype(np.float64)
+    # Moving sums to another origin multiplies them by the square of the distance. Floats would round here, and the
+    # bits of a moment would then depend on how many tiles a component was cut into.
     exact: type = np.int64 if (area * size * size < 2.0**62).all() else object
     values: tuple[NDArray[Any], ...] = (
         *(along.astype(exact) for along in shift),
@@ -219,6 +229,8 @@ def _shape(
     mean = sums.astype(np.float64) / area[:, np.newaxis]
     y, x = mean[:, 0], mean[:, 1]
     pixel = 1.0 / 12.0
+    # Only here do the sums become floats, after all of them were added. A pixel is a square and not a point, whence
+    # 1/12: a line of pixels has a finite axis ratio, and one pixel has the ratio 1.
     yy, xx, yx = mean[:, 2] - y * y + pixel, mean[:, 3] - x * x + pixel, mean[:, 4] - y * x
     half, apart = 0.5 * (yy + xx), np.sqrt(0.25 * (yy - xx) * (yy - xx) + yx * yx)
     smaller = np.maximum(half - apart, pixel)
@@ -244,6 +256,8 @@ def rows_of(mask: Bools, y0: int, x0: int, components: Components) -> Ints:
     root = _join(y, start, stop, np.arange(y.size), np.arange(y.size))
     key = ((y[root] + y0) << SHIFT) | (start[root] + x0)
     place = np.searchsorted(components.fragment, key)
+    # searchsorted returns the length of the table for keys beyond its end; one more element, which no key equals,
+    # spares that case a branch.
     held = np.append(components.fragment, -1)[place] == key
     row = np.where(held, np.append(components.row, -1)[place], -1)
     result = np.full(mask.shape, -1, np.int64)
@@ -310,6 +324,8 @@ def _root(parent: Ints, node: int) -> int:
 @compiled
 def _unite(parent: Ints, a: int, b: int) -> None:
     a, b = _root(parent, a), _root(parent, b)
+    # The smaller node becomes the root, not that of the larger tree: a root must be the first run of its fragment
+    # whatever the order of joining. Halving the paths keeps the trees flat enough.
     if a < b:
         parent[b] = a
     else:
@@ -324,6 +340,8 @@ def _join(line: Ints, start: Ints, stop: Ints, node: Ints, known: Ints) -> Ints:
     `known` holds what is connected already: for each node another one, not larger.
     """
     parent = known.copy()
+    # Both the present run and `upper` only move forward, since runs are sorted: the pass is linear in the number of
+    # runs whatever the mask looks like.
     upper = 0  # the first run that may touch the present one from the line above
     for n in range(line.size):
         if n > 0 and line[n] == line[n - 1] and start[n] == stop[n - 1]:
@@ -352,6 +370,8 @@ def _measure(y: Ints, start: Ints, stop: Ints, label: Ints, first: Ints) -> tupl
     for run in range(y.size):
         i = label[run]
         dy, a, b = y[run] - y[first[i]], start[run] - start[first[i]], stop[run] - start[first[i]]
+        # Sums of x and x^2 over a run in closed form: a run of a thousand pixels costs as much as one of a single
+        # pixel, and integers stay exact.
         length, x_sum = b - a, (b * (b - 1) - a * (a - 1)) // 2
         area[i] += length
         sums[i, 0] += dy * length

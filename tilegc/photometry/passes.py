@@ -127,14 +127,14 @@ def _positions(
     reach = fit.psfs[0].radius + max(CORE, HALF) + 3
     points, sources = sources.points(tile, fit.shape, reach), sources.near(tile, reach)
     bands = _bands(window, tile, fit)
-    left = _residuals(bands, points, sources, fit, tile)
     weight = [one for _, one, _ in bands]
     peaks = sources.y_peak - tile.window.y0, sources.x_peak - tile.window.x0
     own = np.flatnonzero(points.own)
-    found = [
-        planes(one, w, peaks, (points.row, points.column), stamps(points, psf), own)
-        for one, w, psf in zip(left, weight, fit.psfs, strict=True)
-    ]
+    left, found = [], []
+    for n, ((sci, w, _), psf) in enumerate(zip(bands, fit.psfs, strict=True)):
+        shapes = stamps(points, psf)
+        left.append(_left(sci, n, points, sources, shapes, fit, tile))
+        found.append(planes(left[n], w, peaks, (points.row, points.column), shapes, own))
     skies = [Planes(peaks[0][own], peaks[1][own], terms) for terms, _ in found]
     offset, error = sources.offset[own], np.full((own.size, 2), np.nan)
     if fit.moving:
@@ -151,39 +151,30 @@ def _rest(
     sources = sources.near(tile, MARGIN)
     points = sources.points(tile, fit.shape, MARGIN)
     bands = _bands(window, tile, fit)
-    left = _residuals(bands, points, sources, fit, tile)
     origin = (tile.window.y0, tile.window.x0)
     radii = np.zeros(0) if fit.radii is None else fit.radii
     found = []
-    for n, ((_, weight, err), psf) in enumerate(zip(bands, fit.psfs, strict=True)):
-        measured = quality(
-            left[n],
-            weight,
-            err,
-            points,
-            sources.flux[n],
-            stamps(points, psf),
-            fit.sky[n],
-            origin,
-            radii,
-            sources.planes(tile, n),
-        )
-        found.append((measured, noise_cells(left[n], weight, points, psf.image(), tile.core, origin)))
+    for n, ((sci, weight, err), psf) in enumerate(zip(bands, fit.psfs, strict=True)):
+        shapes = stamps(points, psf)
+        left = _left(sci, n, points, sources, shapes, fit, tile)
+        flux, skies = sources.flux[n], sources.planes(tile, n)
+        measured = quality(left, weight, err, points, flux, shapes, fit.sky[n], origin, radii, skies)
+        found.append((measured, noise_cells(left, weight, points, psf.image(), tile.core, origin)))
     return {}, (points.number[points.own], found)
 
 
-def _residuals(
-    bands: list[tuple[Float32, Float32, Float32 | None]],
+def _left(
+    sci: Float32,
+    band: int,
     points: Points,
     sources: TileSources,
+    shapes: Floats,
     fit: FitParams,
     tile: Tile,
-) -> list[Float32]:
+) -> Float32:
+    """Return one band without its sky and sources; their stamps are computed once a pass, being half of its work."""
     origin = (tile.window.y0, tile.window.x0)
-    return [
-        residual(sci, points, sources.flux[n], fit.psfs[n], fit.sky[n], origin)
-        for n, (sci, _, _) in enumerate(bands)
-    ]
+    return residual(sci, points, sources.flux[band], shapes, fit.sky[band], origin)
 
 
 FIRST: Final = Pass("photometry: sky", READS, SKY_HALO, (), _equations, bytes_per_pixel=60.0)

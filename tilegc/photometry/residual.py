@@ -12,9 +12,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tilegc.kernels.compiled import PLAIN, compiled
-from tilegc.photometry.normal_matrix import Points
+from tilegc.photometry.normal_matrix import Points, stamps
 from tilegc.photometry.sky_spline import evaluate
-from tilegc.photometry.spline_psf import SplinePsf, stamp
+from tilegc.photometry.spline_psf import SplinePsf
 from tilegc.schema import Bit
 
 __all__ = ["BLOCK", "UNMODELLED", "light", "residual", "weights"]
@@ -83,7 +83,7 @@ def weights(
 
 
 def residual(
-    data: Float32, points: Points, flux: Floats, psf: SplinePsf, coefficients: Floats, origin: tuple[int, int]
+    data: Float32, points: Points, flux: Floats, shapes: Floats, coefficients: Floats, origin: tuple[int, int]
 ) -> Float32:
     """Return the data of a window without sky and sources, nJy per pixel, float32 (ny, nx).
 
@@ -95,14 +95,16 @@ def residual(
         All sources whose stamps reach a pixel that matters.
     flux : (n,) float64
         Of each point, nJy.
-    psf : SplinePsf
+    shapes : (n, size, size) float64
+        Stamps of the points.
     coefficients : (ky, kx) float64
         Of the sky of the whole field.
     origin : (int, int)
         The window's first row and column in the field.
     """
     model = np.zeros(data.shape)
-    _model(psf.table, *points.arrays(), np.require(flux, np.float64, PLAIN), psf.radius, model)
+    row, column, _, _ = points.arrays()
+    _model(shapes, row, column, np.require(flux, np.float64, PLAIN), model)
     sky = evaluate(coefficients, origin, data.shape)
     return ((data - sky) - model).astype(np.float32)
 
@@ -124,21 +126,18 @@ def light(shape: tuple[int, int], y: Floats, x: Floats, flux: Floats, psf: Splin
     number, own = np.arange(row.size), np.ones(row.size, np.bool_)
     points = Points(number, row, column, (y - row).clip(-0.5, 0.5), (x - column).clip(-0.5, 0.5), own)
     model = np.zeros(shape)
-    _model(psf.table, *points.arrays(), np.require(flux, np.float64, PLAIN), psf.radius, model)
+    _model(stamps(points, psf), row, column, np.require(flux, np.float64, PLAIN), model)
     return model
 
 
 @compiled
-def _model(
-    table: Floats, row: Int64, column: Int64, dy: Floats, dx: Floats, flux: Floats, radius: int, out: Floats
-) -> None:
+def _model(shapes: Floats, row: Int64, column: Int64, flux: Floats, out: Floats) -> None:
     height, width = out.shape
-    shape = np.empty((2 * radius + 1, 2 * radius + 1))
+    radius = shapes.shape[1] // 2
     for i in range(row.size):
         top, left = row[i] - radius, column[i] - radius
         if flux[i] == 0 or top >= height or left >= width or row[i] + radius < 0 or column[i] + radius < 0:
             continue
-        stamp(table, dy[i], dx[i], shape)
         for y in range(max(top, 0), min(row[i] + radius + 1, height)):
             for x in range(max(left, 0), min(column[i] + radius + 1, width)):
-                out[y, x] += flux[i] * shape[y - top, x - left]
+                out[y, x] += flux[i] * shapes[i, y - top, x - left]

@@ -92,6 +92,8 @@ def solve(system: System, shape: tuple[int, int], start: tuple[Floats, Floats] |
     band = _penalised(system.band, plain, smooth, typical)
     scale = np.sqrt(np.outer(smooth[0][:, 0], smooth[1][:, 0]) / band[..., 0])
     down, along = (_banded_root(rows) for rows in smooth)
+    # The inner where keeps NumPy from dividing by zero for sources without a pixel, which would be a warning and thus
+    # an error in the tests.
     inverse = np.where(system.diagonal > 0, 1.0 / np.where(system.diagonal > 0, system.diagonal, 1.0), 0.0)
     flux, sky = (np.zeros(system.right.size), np.zeros((ky, kx))) if start is None else map(np.copy, start)
     count, done = _conjugate_gradients(
@@ -122,6 +124,7 @@ def _mass(length: int) -> Floats:
     count = (length - 1) // STEP + 4
     rows = np.zeros((count, 4))
     for cell in range(count - 3):
+        # The last cell may be cut by the end of the field: only pixels that exist count.
         inside = weights[: length - cell * STEP]
         for j in range(4):
             for k in range(j, 4):
@@ -196,6 +199,9 @@ def _banded_root(rows: Floats) -> Floats:
 def _smooth(residual: Floats, scale: Floats, down: Floats, along: Floats, out: Floats) -> None:
     """Apply the sky's preconditioner: scale, solve along both axes, scale."""
     ny, nx = residual.shape
+    # For pixels of equal weight the penalised matrix is a product of two banded ones, one for each axis, and is
+    # solved by substitution along rows and then along columns. Real weights vary; the two scalings adapt the diagonal
+    # to them, which keeps the iterations few. Along columns the innermost loop still runs over x, as memory does.
     for y in range(ny):
         for x in range(nx):
             out[y, x] = residual[y, x] * scale[y, x]
@@ -240,6 +246,8 @@ def _multiply(
 ) -> None:
     """Multiply the matrix by (flux, sky)."""
     ny, nx = sky.shape
+    # Only one triangle of the symmetric matrix is stored. Every entry is used twice, which halves the memory that is
+    # read. The order of all additions is fixed, so that the solution has the same bits in any number of processes.
     for i in range(flux.size):
         out_flux[i] = diagonal[i] * flux[i]
     for n in range(first.size):
@@ -319,6 +327,8 @@ def _conjugate_gradients(
     rho = _dot(rf, zf) + _dot(flat_rs, flat_zs)
     if not size > 0:
         return 0, True
+    # Fluxes and sky are one vector, kept in two arrays. They are solved together because a wrong sky under a crowd is
+    # a wrong flux for each of its sources: solved in turns, each would inherit the error of the other.
     for count in range(most):
         if rho <= tolerance * tolerance * size:
             return count, True

@@ -94,6 +94,8 @@ def fit_law(
     weights = np.broadcast_to(np.asarray(weight, np.float64), data.count.shape)
     if np.count_nonzero(weights) < 3 or not (weights * data.count).sum() > 0:
         return NO_LAW
+    # In two steps, because the bound of a negative floor depends on the law without one: the first gives a law at
+    # all, the second lets the floor below zero, but not so far that a box would expect fewer than no sources.
     constrained = _of_all_floors(data, floor, dispersion, weights, begin, hold)
     if (
         not (below and floor and constrained.found)
@@ -134,6 +136,8 @@ def _of_all_floors(
     law = _ascend(data, floor, dispersion or 0.0, weights, begin, hold)
     if dispersion is not None or not law.found:
         return law
+    # Dispersion and law depend on each other only weakly, so that two or three turns are enough. The test of the gain
+    # comes first in each: counts that are Poisson must not be widened by a phi that is noise itself.
     for _ in range(3):
         phi, gain = _dispersion(data, law, weights)
         if gain < OVER_DISPERSED:
@@ -162,8 +166,12 @@ def _point(data: BoxCounts, theta: Floats, phi: float, weights: Floats, linear: 
     mu = a * power
     for factor, row in zip(theta[2:].tolist(), linear, strict=True):
         mu = mu + factor * row
+    # A box may expect nothing at all (no area, or a floor at its bound): the logarithm stays finite, and the step
+    # away from there is still found.
     mu = np.maximum(mu, LEAST_MEAN)
     ln = data.count * np.log(mu) - mu if phi == 0 else _negative_binomial(data.count, mu, phi)
+    # Fisher scoring takes the expected information in place of the second derivatives: it is positive definite
+    # wherever the parameters are told apart, so that a step always climbs, even far from the maximum.
     scaled = jacobian * (weights / (mu * (1.0 + phi * mu)))
     return _Point(
         float((weights * ln).sum()), (scaled * (data.count - mu)).sum(axis=1), products(scaled, jacobian)
@@ -271,12 +279,15 @@ def _ascend(
             trial[1] = min(max(trial[1], POWERS[0]), POWERS[1])
             tried = _point(data, trial, phi, weights, linear)
             trial_point = _beside(data.outer, trial, variance, tried)
+            # Near the maximum, rounding may make a good step look like a bad one by a few units of the last digit.
             if trial_point.ln_likelihood >= point.ln_likelihood - 1e-12 * abs(point.ln_likelihood):
                 theta, boxes, point = trial, tried, trial_point
                 break
             step = 0.5 * step
         if length < CLOSE:
             break
+    # Rounds may run out along a direction in which the likelihood is all but flat. A step below a thousandth of the
+    # error is as good as convergence; a longer one is none, and no law is better than a wrong one.
     if not length < 1e-6:
         return NO_LAW
     return Law(
@@ -323,6 +334,8 @@ def _solved(point: _Point, free: NDArray[np.bool_], fixed_step: Floats) -> Float
     step = fixed_step.copy()
     if not free.any():
         return step
+    # Parameters differ by orders of magnitude (ln a, c, sources per arcsec^2): scaled to unit diagonal, the matrix is
+    # as well conditioned as their correlations allow.
     right = (point.gradient - point.information @ fixed_step)[free]
     matrix = point.information[np.ix_(free, free)]
     scale = np.sqrt(np.diag(matrix))

@@ -70,6 +70,8 @@ class _NoFitError(ArithmeticError):
 def _fisher(law: Law, parameter: int) -> float:
     """Return the Fisher error of a parameter with the others free, even for a floor at its bound."""
     free = law.free.copy()
+    # A floor at its bound is not free in the fit, and its row is missing from the covariance. How fast the likelihood
+    # falls from there still sets the scale on which the end is sought.
     free[parameter] = True
     matrix = law.information[np.ix_(free, free)]
     try:
@@ -90,6 +92,8 @@ def _end(excess: Callable[[float], float], best: float, step: float, bound: floa
     try:
         for _ in range(REACH):
             outer = outer + step
+            # Steps grow outwards by one error at a time until the likelihood has fallen far enough: brentq then needs
+            # a bracket only one error wide, and a bound that comes first ends the search.
             if (outer - bound) * step >= 0:
                 outer = bound
             if excess(outer) > 0:

@@ -65,6 +65,8 @@ def bootstrap(data: BoxCounts, law: Law, resamples: int = RESAMPLES, seed: int =
                 data.outer, density=data.outer.density + shift * float(np.sqrt(law.outer_variance))
             )
             again = replace(data, outer=outer)
+        # The dispersion is held: it hardly moves the law, and resampled counts, in which blocks occur twice, would
+        # all look over-dispersed. Each fit starts from the law of the whole sky, which is close.
         found = fit_law(again, dispersion=law.dispersion, weight=weight, begin=law)
         if found.found:
             rows.append(found.theta)

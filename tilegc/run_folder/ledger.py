@@ -111,6 +111,8 @@ class Ledger:
             If the segment cannot be written.
         """
         keys = list(keys)
+        # Stamps are kept by paths relative to the run, so that a run can be moved to another directory or machine and
+        # resumed there.
         root = f"{self.path.parent}/"
         files = {file.removeprefix(root): stamp for file, stamp in (stamps or {}).items()}
         content = {
@@ -139,6 +141,8 @@ class Ledger:
         dict
             What is wrong, by path relative to the run's folder or URL; empty where all is well.
         """
+        # A pass that was repeated wrote some files twice. Later segments come later in the dictionary, so that the
+        # last writer of each file wins; to hold a file to an earlier stamp would condemn what is well.
         last = {file: segment for segment, mark in self._marks.items() for file in mark.files}
         expected = {file: self._marks[segment].files[file] for file, segment in last.items()}
         places = {file if is_url(file) else f"{self.path.parent}/{file}": file for file in expected}
@@ -154,6 +158,9 @@ class Ledger:
         if is_remote(self.path):
             return self._put(name, content)
         self.path.mkdir(parents=True, exist_ok=True)
+        # A mark appears whole or not at all: written and flushed under another name first, then linked to its own. A
+        # link and not a rename, because a link fails if the name is taken: two drivers can never overwrite a mark of
+        # one another.
         beside = self.path / f".{name}.{secrets.token_hex(6)}.part"
         try:
             _write_through(beside, content)
@@ -167,6 +174,8 @@ class Ledger:
                 except OSError as error:
                     if error.errno not in _NO_LINKS:
                         raise
+                    # Some file systems (FAT, some FUSE and object-store mounts) have no links: there the segment is
+                    # created under its own name, and a cut one is noticed when it is read.
                     self._next -= 1
                     return self._create_exclusively(name, content)
                 return place.name
@@ -205,6 +214,8 @@ class Ledger:
                 content["pass"], tuple(content["keys"]), _restore(content["partial"]), dict(content["files"])
             )
         except (ValueError, KeyError, TypeError):
+            # A cut segment is what a crash may leave on such file systems. Its units are done again: they overwrite
+            # what they wrote with the same bytes.
             log.warning("%s: incomplete, its units are repeated", self.path / segment)
             return
         self._marks[segment] = mark
@@ -240,6 +251,8 @@ def _plain(value: Any) -> Any:
         return value
     if isinstance(value, np.ndarray) and value.dtype.kind in "iu":
         return {_ARRAY: value.dtype.str, "shape": list(value.shape), "values": value.ravel().tolist()}
+    # type() and not isinstance(): NumPy scalars are instances of float, but would come back from JSON as another
+    # type, and a resumed run must combine exactly what the first one would have.
     if type(value) in {int, float}:
         return value
     if type(value) is list:

@@ -118,6 +118,7 @@ def plus_groups(
     """
     sci, flags = window["sci"].values, window["flags"].values
     shares = [band_response(filtering, band, sci[band], flags) for band in range(len(sci) - 1)]
+    # The filter is linear in the bands, so that one filtering of each band serves all patterns of signs.
     # The last band is what is left of their sum.
     last = window["detection"].values.copy()
     for share in shares:
