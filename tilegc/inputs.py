@@ -9,11 +9,12 @@ from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
+import numpy as np
 from astropy.coordinates import SkyCoord
 from astropy.table import QTable
 
 from tilegc.config import Band, FieldInput, Pointing, RunConfig
-from tilegc.errors import ConfigError, InputChangedError
+from tilegc.errors import ConfigError, InputChangedError, InputError
 from tilegc.images import ingest
 from tilegc.io import store
 from tilegc.io.convergence import Kappa, check_overlap
@@ -26,7 +27,7 @@ from tilegc.mask.mask_map import Regions, region_masks
 from tilegc.photometry.extinction import extinctions
 from tilegc.planted import read_truth
 from tilegc.schema import MEASURED_BANDS
-from tilegc.sky import check_centre, cosmology, pixel_to_world
+from tilegc.sky import check_centre, cosmology, pixel_to_world, sample, world_to_pixel
 from tilegc.skygrid.lens_models import LensModels, find_lens_models
 
 __all__ = ["Inputs", "examine", "located", "measured_bands"]
@@ -124,6 +125,7 @@ def examine(config: RunConfig) -> Inputs:
                 name=f"{MEASURED_BANDS}{name}", bands={name: band}, masks=(), store=None
             )
             mosaic = probe_field(found)
+        _require_on_fields(mosaic, name, band.sci, sources)
         ingest.needs_store(mosaic, config.ingest)
         psfs[mosaic.name] = {} if band.psf is None else {name: _psf(mosaic, name, band)}
         others.append(mosaic)
@@ -171,6 +173,27 @@ def measured_bands(config: RunConfig) -> Mapping[str, Band]:
     """Return the bands in which sources are measured, but not searched for, by name."""
     settings = config.photometry_settings
     return {} if settings is None or settings.bands is None else settings.bands
+
+
+def _require_on_fields(mosaic: FieldSource, name: str, path: str, sources: Sequence[FieldSource]) -> None:
+    """Refuse a mosaic in which no part of any field lies: every flux would be NaN.
+
+    Raises
+    ------
+    InputError
+    """
+    for source in sources:
+        # Either may be much the smaller one, and lie between the points of the other.
+        for one, other in ((source, mosaic), (mosaic, source)):
+            places = pixel_to_world(one.wcs, *sample(one.shape, 33))
+            y, x = world_to_pixel(other.wcs, *places)
+            with np.errstate(invalid="ignore"):
+                inside = (y > -0.5) & (y < other.shape[0] - 0.5) & (x > -0.5) & (x < other.shape[1] - 0.5)
+            if inside.any():
+                return
+    raise InputError(
+        f"{path} (photometry.bands.{name}): covers no part of any field; give another file, or correct its WCS"
+    )
 
 
 def _psf(source: FieldSource, name: str, band: Band) -> Psf:

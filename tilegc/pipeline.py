@@ -97,6 +97,8 @@ ANALYSIS: Final[tuple[RunPhase, ...]] = (
             got[Filtered].psfs,
             got[Masked].stars,
             job.inputs.lens,
+            got.get(Completed),
+            got.get(Luminosities),
         )
     ),
     RELATION.by(

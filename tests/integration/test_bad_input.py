@@ -410,3 +410,21 @@ def test_simulate(arguments, said, tmp_path):
     assert re.search(said, found.err)
     assert found.err.count("\n") == 1
     assert listing(tmp_path) == {}
+
+
+OTHER_BANDS = {
+    "absent": (lambda path: path.unlink(), "no such file"),
+    "truncated": (lambda path: cut(path, -2880), "truncated"),
+    "no WCS": (lambda path: spoil(path, NO_WCS), "WCS"),
+    "unknown unit": (lambda path: spoil(path, cards(BUNIT="furlong")), "furlong.*zero_point"),
+    "no pixel": (lambda path: spoil(path, pixels(lambda data: data * np.nan)), "no finite pixel"),
+    "elsewhere": (lambda path: spoil(path, cards(CRVAL2=10.0), 1, 2, 3), "covers no part of any field"),
+}
+
+
+@pytest.mark.parametrize(("damage", "said"), OTHER_BANDS.values(), ids=OTHER_BANDS)
+def test_a_band_that_cannot_be_measured_is_refused(inputs, damage, said):
+    shutil.copy(inputs / A, inputs / "wide.fits")
+    damage(inputs / "wide.fits")
+    mock.edited(inputs / "run.yaml", "run.yaml", {"photometry": {"bands": {"WIDE": "wide.fits"}}})
+    assert re.search(rf"wide\.fits.*{said}", refused(inputs))

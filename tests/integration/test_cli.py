@@ -384,3 +384,26 @@ def test_doctor_says_what_is_broken(monkeypatch):
     found = tilegc("doctor")
     assert found.code == 1
     assert re.search(r"^FAILS +figures +OSError: no fonts", found.out, re.MULTILINE)
+
+
+def test_figures_as_pdf_are_as_wide_as_a_column_or_a_page(run, tmp_path):
+    """Drawn on demand, the same bytes each time, linked from the page, vouched for, and drawn again from then on."""
+    shutil.copytree(run.path, tmp_path / "run")
+    figures = tmp_path / "run" / "figures"
+    assert not list(figures.glob("*.pdf"))
+    done = tilegc("report", tmp_path / "run", "--pdf")
+    assert done.code == 0, done
+    drawn = {path.stem: path.read_bytes() for path in figures.glob("*.pdf")}
+    assert set(drawn) == {path.stem for path in figures.glob("*.png")}
+    widths = {}
+    for name, content in drawn.items():
+        assert content.startswith(b"%PDF")
+        assert b"CreationDate" not in content
+        width = float(re.search(rb"MediaBox \[ 0 0 ([\d.]+) ", content)[1]) / 72 * 25.4
+        widths[name] = round(width, 3)
+    assert set(widths.values()) == {88.0, 180.0}
+    assert widths["sources-a"] == 88.0
+    assert widths["relation"] == 180.0
+    page = (tmp_path / "run" / "report.html").read_text()
+    assert all(f'href="figures/{name}.pdf"' in page for name in drawn)
+    assert tilegc("verify", tmp_path / "run").code == 0

@@ -7,6 +7,7 @@ import io
 import itertools
 import math
 import re
+import zlib
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from html.parser import HTMLParser
@@ -24,7 +25,7 @@ from PIL import Image
 
 from tilegc.config import RunConfig, resolve
 from tilegc.geometry import Box
-from tilegc.report import arithmetic, comparison, maps, numbers, reading, write_report
+from tilegc.report import arithmetic, comparison, maps, numbers, reading, style, write_report
 from tilegc.report import relation as report_relation
 from tilegc.report.embedding import data_url
 from tilegc.report.places import place
@@ -1065,3 +1066,13 @@ def test_shares() -> None:
         "99.9&nbsp;%",
     ]
     assert numbers.share(None, "a < b") == '– <span class="why">a &lt; b</span>'
+
+
+def test_a_scaled_pdf_has_all_marks():
+    figure, axes = style.panel("marks")
+    x = np.linspace(0, 1, 7)
+    axes.plot(x, x, "o")
+    streams = re.findall(rb"stream\r?\n(.*?)\r?\nendstream", style.pdf(figure), re.DOTALL)
+    page = b"".join(zlib.decompress(stream) for stream in streams if stream.startswith(b"x"))
+    assert len(re.findall(rb"/M0 Do", page)) == x.size
+    assert figure.dpi == style.DPI

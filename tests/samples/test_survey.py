@@ -6,23 +6,26 @@ import json
 import re
 import subprocess
 import sys
+import warnings
 
 import numpy as np
 import pyarrow.parquet as pq
 import pytest
 import yaml
+from astropy import units as u
 from astropy.table import Table
 
 import tilegc
 from tests.support import mock
 from tests.support.command import tilegc as command
 from tilegc import samples
-from tilegc.errors import ConfigError, RunFolderError
+from tilegc.errors import ConfigError, InputError, RunFolderError
 from tilegc.io import probe
 from tilegc.samples.observation import footprint, wavelengths
 from tilegc.samples.planning import ClusterPlan, SamplePlan, in_order
 from tilegc.samples.report import failure
 from tilegc.samples.sample import merge
+from tilegc.samples.sky_catalogue import moc_order, searched
 from tilegc.samples.status import ClusterStatus
 
 
@@ -312,3 +315,45 @@ def test_only_what_is_named_runs(folder, tmp_path):
     with pytest.raises(ConfigError, match="--only nobody: no such cluster"):
         tilegc.survey(str(folder / "sample.yaml"), tmp_path / "runs", workers=0, only=("nobody",))
     assert not (tmp_path / "runs").exists()
+
+
+@pytest.mark.slow
+def test_lsdb_opens_and_crossmatches_the_sources_of_a_sample(surveyed):
+    lsdb, mocpy = pytest.importorskip("lsdb"), pytest.importorskip("mocpy")
+    runs, _ = surveyed
+    catalogue, moc = samples.write_sky_catalogue(runs)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # LSDB announces changes of its own
+        opened = lsdb.open_catalog(str(catalogue))
+        rows = opened.compute()
+        pairs = opened.crossmatch(opened, radius_arcsec=0.01).compute()
+    table = pq.read_table(runs / "sources.parquet").to_pydict()
+    assert sorted(rows["ra"]) == sorted(table["ra"])
+    assert len(pairs) == len(rows)
+    assert opened.margin is not None
+    covered = mocpy.MOC.from_fits(str(moc))
+    inside = covered.contains_lonlat(np.array(table["ra"]) * u.deg, np.array(table["dec"]) * u.deg)
+    assert inside.mean() > 0.95
+    assert not covered.contains_lonlat(np.array([mock.RA + 1.0]) * u.deg, np.array([mock.DEC]) * u.deg).any()
+    with pytest.raises(RunFolderError, match="exists already"):
+        samples.write_sky_catalogue(runs)
+
+
+def test_without_lsdb_its_extra_is_named(surveyed, monkeypatch):
+    monkeypatch.setitem(sys.modules, "lsdb", None)
+    with pytest.raises(
+        InputError, match=r"lsdb is not installed; install it with: pip install 'tilegc\[hats\]'"
+    ):
+        samples.write_sky_catalogue(surveyed[0])
+
+
+def test_the_searched_sky_is_that_of_the_good_area(surveyed):
+    runs, _ = surveyed
+    run = tilegc.open_run(runs / "paper")
+    ra, dec = searched({"paper": run})
+    cell = run.config.comparison.pixel**2
+    good = sum(field["good_area_arcsec2"] for field in run.summary["fields"].values())
+    assert ra.size * cell == pytest.approx(good, rel=0.1)
+    assert np.abs(dec - mock.DEC).max() < 0.05
+    # 1 arcsec cells: order 17 has pixels of 1.6 arcsec, order 18 of 0.8, between which cells would leave gaps
+    assert moc_order({"paper": run}) == 17

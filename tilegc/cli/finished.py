@@ -15,14 +15,20 @@ from tilegc.errors import ConfigError, RunFolderError
 __all__ = ["export", "predict", "report", "status", "study", "study_mask", "verify", "view"]
 
 
-def report(directory: RunDir, no_check: NoCheck = False) -> None:
+def report(
+    directory: RunDir,
+    pdf: Annotated[
+        bool, typer.Option("--pdf", help="Also write the figures as PDF, 88 or 180 mm wide, for a paper.")
+    ] = False,
+    no_check: NoCheck = False,
+) -> None:
     """Draw the figures and the report of a finished run again."""
     from tilegc.report import write_report
     from tilegc.run_folder import RunFolder, open_run
 
     run = open_run(directory, check=not no_check)
     try:
-        path = write_report(run)
+        path = write_report(run, pdf=pdf)
         RunFolder(run.path).redrawn()
     except OSError as error:
         reason = error.strerror or str(error)

@@ -36,9 +36,9 @@ def survey(
     words: Annotated[
         list[str],
         typer.Argument(
-            metavar="SAMPLE | plan SAMPLE | status DIR | report DIR",
+            metavar="SAMPLE | plan SAMPLE | status DIR | report DIR | hats DIR",
             help="Run the clusters of a sample file (YAML, CSV, ECSV, VOTable or Parquet), plan the run, show its "
-            "progress, or write table, statistics and report of a sample anew.",
+            "progress, write table, statistics and report of a sample anew, or its sources as HATS with a MOC.",
         ),
     ],
     output: Annotated[
@@ -64,14 +64,20 @@ def survey(
     from tilegc import samples
 
     action, path = (words[0], words[1]) if len(words) == 2 else ("run", words[0])
-    if len(words) > 2 or action not in {"run", "plan", "status", "report"}:
-        raise ConfigError(f"survey {' '.join(words)}: expected SAMPLE, plan SAMPLE, status DIR or report DIR")
+    if len(words) > 2 or action not in {"run", "plan", "status", "report", "hats"}:
+        raise ConfigError(
+            f"survey {' '.join(words)}: expected SAMPLE, or plan, status, report or hats and a path"
+        )
     if action == "status":
         _print_status(samples.sample_status(path))
         return
     if action == "report":
         samples.write_results(path)
         typer.echo(f"report: {path}/report.html")
+        return
+    if action == "hats":
+        catalogue, moc = samples.write_sky_catalogue(path)
+        typer.echo(f"catalogue: {catalogue}\nsearched sky: {moc}")
         return
     from tilegc.samples.sample import default_output
 

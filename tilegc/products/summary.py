@@ -16,6 +16,7 @@ from tilegc.phases.output import Output, Part, null
 from tilegc.phases.phase import Results
 from tilegc.places import Place
 from tilegc.products import warnings
+from tilegc.relation.limit_trend import limit_trend
 from tilegc.relation.results import Related
 from tilegc.schema import SCHEMA_VERSION, VERSION
 
@@ -128,6 +129,7 @@ def _warnings(out: Output, results: Results) -> list[dict[str, str]]:
         (
             *warnings.on_audit(lines),
             *(warnings.on_ranking(related.ranking) if related else ()),
+            *(warnings.on_limits(limit_trend(related.sensitivity)) if related else ()),
             *warnings.on_edges(out.config, edges),
             *(warnings.on_psfs(results[Filtered].psfs) if out.config.recipe == "calibrated" else ()),
             *warnings.on_detection(out.config, found.noises, found.selection, bands),

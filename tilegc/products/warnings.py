@@ -19,11 +19,23 @@ from tilegc.geometry import LATTICE
 from tilegc.images.audits import Line
 from tilegc.images.psfs import BandPsf
 from tilegc.kernels.psf_model import NIRCAM
+from tilegc.relation.limit_trend import Trend
 
-__all__ = ["CODES", "RunWarning", "on_audit", "on_detection", "on_edges", "on_psfs", "on_ranking", "rows"]
+__all__ = [
+    "CODES",
+    "RunWarning",
+    "on_audit",
+    "on_detection",
+    "on_edges",
+    "on_limits",
+    "on_psfs",
+    "on_ranking",
+    "rows",
+]
 
 CODES: Final = {
     "audit_<check>": "The audit calls this check of the input images or of the convergence map wrong.",
+    "completeness": "b rises or falls by more than two standard deviations with the limit of the sources.",
     "edge_mask_large": "The edge mask covers more than a quarter of the pixels of a field that have data.",
     "kappa_turned": "The positions of the sources clearly prefer the convergence map rotated, mirrored or transposed.",
     "mostly_noise": "More than half of the catalogue of a field is expected to be noise.",
@@ -150,6 +162,20 @@ def on_ranking(ranking: Mapping[str, np.ndarray]) -> Iterator[RunWarning]:
                 "Check the map's WCS: the signs of its CD matrix or CDELT, and the order of its axes.",
             )
             return
+
+
+def on_limits(trend: Trend) -> Iterator[RunWarning]:
+    """Yield that the law depends on the limit of the sources, as it does where completeness is not corrected."""
+    if trend.significant:
+        values = ", ".join(f"{value:.2f}" for value in trend.index)
+        yield RunWarning(
+            "completeness",
+            "",
+            f"b of kappa = A n^b changes with the limit of the sources: {values} above S/N 5, 7 and 10 "
+            f"({abs(trend.sigma):.1f} sigma).",
+            "Completeness is not corrected well enough. Set completeness: auto, add stars with tilegc complete, or "
+            "quote b at the brightest limit.",
+        )
 
 
 def _sentence(words: str) -> str:

@@ -26,6 +26,7 @@ from tilegc.relation.ranking import rank_maps
 from tilegc.relation.results import Related
 from tilegc.relation.sensitivity import SAMPLES, Settings, as_table, sample_row, systematic_of
 from tilegc.relation.sky_counts import OUTER_AREA, too_small_outer
+from tilegc.relation.star_error import star_error
 from tilegc.skygrid.cells import stored_cells
 from tilegc.skygrid.lens_models import LensModels
 from tilegc.skygrid.results import Gridded
@@ -102,6 +103,11 @@ def related(
     parts = systematic_of(sensitivity, counts.attenuation)
     if families is not None:
         parts = replace(parts, lens_family=families.c_err)
+    if sky.seen is not None and counts.law.found:
+        error = star_error(
+            sky.cells, sky.seen, sky.limit, config.relation.box, reach, kept=sky.in_law, light=sky.light
+        )
+        parts = replace(parts, stars=error)
     return Related(
         boxes=in_boxes,
         binned=fit(in_boxes),
@@ -179,7 +185,8 @@ def _settings(config: RunConfig, sky: Gridded, inpainted: Table) -> Settings:
         config.relation.galaxy_discs == "auto" and sky.light is None,
         sky.zones,
         sky.light,
-        config.relation.min_radius,
+        stars=sky.seen,
+        min_radius=config.relation.min_radius,
     )
 
 

@@ -13,6 +13,7 @@ from tilegc.phases.phase import Results
 from tilegc.relation.boxes import Boxes
 from tilegc.relation.kernel import KernelStatistics
 from tilegc.relation.likelihood import describe
+from tilegc.relation.limit_trend import LIMITS, Trend, limit_trend
 from tilegc.relation.results import Related
 from tilegc.schema import FILES, RANKING, RELATION, SCHEMA_VERSION, SENSITIVITY, SKY_GRID
 from tilegc.skygrid.results import Gridded
@@ -85,7 +86,8 @@ def summarise(out: Output, results: Results) -> Part:
         "residual_rms": null(comparison.residual_rms),
         **_kernel(found.kernel),
     }
-    return Part(run={"relation": _law(found, out.config.relation.box), "comparison": likeness})
+    law = {**_law(found, out.config.relation.box), "limit_trend": _trend(limit_trend(found.sensitivity))}
+    return Part(run={"relation": law, "comparison": likeness})
 
 
 def _law(found: Related, box: float) -> dict[str, Any]:
@@ -100,6 +102,18 @@ def _law(found: Related, box: float) -> dict[str, Any]:
         "box_arcsec": box,
         "boxes": {name: null(getattr(found.binned, name)) for name in names},
         "likelihood": describe(found.counts),
+    }
+
+
+def _trend(found: Trend) -> dict[str, Any]:
+    """Return b above several limits in signal-to-noise."""
+    return {
+        "samples": list(LIMITS),
+        "index": [null(value) for value in found.index],
+        "index_err": [null(value) for value in found.index_err],
+        "chi2": null(found.chi2),
+        "degrees_of_freedom": len(LIMITS) - 1,
+        "sigma": null(found.sigma),
     }
 
 

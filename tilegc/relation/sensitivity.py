@@ -18,6 +18,7 @@ from tilegc.relation.sky_counts import box_counts
 from tilegc.relation.systematics import Systematic, beyond_chance, systematic
 from tilegc.skygrid.cells import SkyCells
 from tilegc.skygrid.crowding import of_cells
+from tilegc.skygrid.seen_share import SeenStars, seen_share
 
 __all__ = ["SAMPLES", "SIGNIFICANCES", "Settings", "as_table", "sample_row", "sensitivity", "systematic_of"]
 
@@ -76,6 +77,10 @@ class Settings:
     """Area in arcsec^2 around a source in which no fainter one is detected, by field; None for no crowding."""
     light: Floats | None = None
     """Light of galaxies if the law of the run has a term for it, (eta, xi)."""
+    stars: SeenStars | None = None
+    """Artificial stars, which give the completeness of every sample in place of its crowding."""
+    limits: tuple[float, float] = (0.0, np.inf)
+    """Limits in peak of the sample, nJy."""
     min_radius: float = 0.0
     """Radius in arcsec within which cells do not enter the law."""
 
@@ -106,6 +111,7 @@ def sample_row(
         A row of `schema.SENSITIVITY`.
     """
     whole = int(cells.n_gc[settings.field].sum())
+    settings = replace(settings, limits=(limit, np.inf))
     if name == "all":
         return _row(name, cells, settings, whole)
     discs = settings.discs
@@ -115,7 +121,7 @@ def sample_row(
     if name == "members_kept":
         return _row(name, cells, replace(settings, left_out=False, light=None), whole)
     if name == "crowding_kept":
-        return _row(name, cells, replace(settings, zones=None), whole)
+        return _row(name, cells, replace(settings, zones=None, stars=None), whole)
     if name == "no_outer_field":
         near = _row(name, cells, settings, whole, within=cells.radius < settings.max_radius)
         return near if _has_outer(cells, settings) else near | dict.fromkeys(OF_LAW, np.nan)
@@ -125,6 +131,12 @@ def sample_row(
     noise = max((value for value in sigma.values() if np.isfinite(value)), default=np.inf)
     chosen = {f"snr_{level:g}": peak >= level * noise for level in SIGNIFICANCES}
     chosen |= {"bright_half": counted & (peak >= middle), "faint_half": counted & (peak < middle)}
+    limits = {f"snr_{level:g}": (level * noise, np.inf) for level in SIGNIFICANCES}
+    limits |= {"bright_half": (middle, np.inf), "faint_half": (limit, middle)}
+    if settings.stars is not None:
+        # Stars are judged at the limit of the catalogue: below it nothing is known of them.
+        chosen[name] &= counted
+        settings = replace(settings, limits=(max(limits[name][0], limit), limits[name][1]))
     owner = cells.n_pixels.argmax(axis=0) if cells.n_pixels.size else np.zeros(cells.kappa.shape, np.int64)
     part = replace(cells, n_gc=_counts(cells, sources, chosen[name], owner))
     # The faint half is also hidden by the bright half; every other sample contains all sources above its limit.
@@ -160,10 +172,19 @@ def sensitivity(
 def _has_outer(cells: SkyCells, settings: Settings) -> bool:
     """Return whether the law of the run has an outer field that could be omitted."""
     kept = cells.kept & ~settings.discs if settings.left_out else cells.kept
-    recovery = None if settings.zones is None else of_cells(cells, settings.zones)
+    recovery = _recovery(cells, settings)
     return (
         box_counts(cells, settings.box, settings.max_radius, kept=kept, recovery=recovery).outer is not None
     )
+
+
+def _recovery(
+    cells: SkyCells, settings: Settings, brighter: NDArray[np.int64] | None = None
+) -> Floats | None:
+    """Return the completeness of a sample in every cell; None where none is to be applied."""
+    if settings.stars is not None:
+        return seen_share(cells, settings.stars, *settings.limits)
+    return None if settings.zones is None else of_cells(cells, settings.zones, brighter)
 
 
 def _counts(
@@ -186,7 +207,7 @@ def _row(
     within: NDArray[np.bool_] | None = None,
 ) -> Row:
     binned = fit(boxes(cells, settings.box))
-    recovery = None if settings.zones is None else of_cells(cells, settings.zones, brighter)
+    recovery = _recovery(cells, settings, brighter)
     kept = cells.kept & (cells.radius >= settings.min_radius)
     if within is not None:
         kept = kept & within

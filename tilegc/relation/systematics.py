@@ -43,6 +43,8 @@ class Systematic:
     """The law without the prior of the outer field on the floor; NaN if there is no outer field."""
     lens_family: float = np.nan
     """The law with lens models of other families, or the published difference between families."""
+    stars: float = np.nan
+    """The number of artificial stars; NaN if completeness does not come from them."""
 
     @property
     def largest(self) -> str | None:

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 __all__ = ["write_report"]
 
 
-def write_report(run: Run, engine: Engine | None = None) -> Place:
+def write_report(run: Run, engine: Engine | None = None, *, pdf: bool = False) -> Place:
     """Draw the figures of a run and write its report.
 
     Parameters
@@ -26,6 +26,9 @@ def write_report(run: Run, engine: Engine | None = None) -> Place:
         A run, from `tilegc.open_run`. If it has no sources, the report says so.
     engine : Engine, optional
         Engine on which the figures are drawn; by default this process.
+    pdf : bool
+        Also write the figures as PDF, 88 mm (maps) or 180 mm wide. Figures that are there as PDF are always drawn
+        again.
 
     Returns
     -------
@@ -38,9 +41,13 @@ def write_report(run: Run, engine: Engine | None = None) -> Place:
     from tilegc.report.reading import Material  # noqa: PLC0415
 
     material = Material(run)
-    sections = draw_all(material, engine or SerialEngine())
+    figures = run.path / FILES.figures
+    again = figures.is_dir() and any(figures.glob("*.pdf"))
+    sections = draw_all(material, engine or SerialEngine(), pdf=pdf or again)
     for drawn in (drawn for part in sections.values() for drawn in part):
-        write_bytes(run.path / FILES.figures / f"{drawn.name}.png", drawn.png)
+        write_bytes(figures / f"{drawn.name}.png", drawn.png)
+        if drawn.pdf is not None:
+            write_bytes(figures / f"{drawn.name}.pdf", drawn.pdf)
     path = run.path / FILES.report
     write_bytes(path, _redacted(page(material, sections)).encode())
     return path

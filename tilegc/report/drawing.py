@@ -30,3 +30,5 @@ class Drawn:
     png: bytes
     caption: str
     wide: bool
+    pdf: bytes | None = None
+    """The same at the width of a journal, if asked for."""

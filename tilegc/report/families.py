@@ -20,6 +20,7 @@ PARTS: Final = {
     "sources": "the choice of sources",
     "outer_field": "the outer field",
     "lens_family": "the family of the lens model",
+    "stars": "the number of artificial stars",
 }
 """What the parts of the systematic error are called in a sentence."""
 

@@ -43,14 +43,15 @@ class _Order:
     """The field that is drawn, if the figure shows a single field."""
 
 
-def draw_all(material: Material, engine: Engine) -> dict[str, list[Drawn]]:
-    """Draw all figures, and return the non-empty ones by section, in the order of the page."""
+def draw_all(material: Material, engine: Engine, *, pdf: bool = False) -> dict[str, list[Drawn]]:
+    """Draw all figures, also as PDF if asked to, and return the non-empty ones by section, in the order of the page."""
     orders = _orders(material)
     # Count the masks here: the page needs the result, too, and every process that draws would otherwise read them
     # again.
     _ = material.censuses
     units = [
-        Unit(f"{number}/{order.draw.__name__}", 0, (number, order)) for number, order in enumerate(orders)
+        Unit(f"{number}/{order.draw.__name__}", 0, (number, order, pdf))
+        for number, order in enumerate(orders)
     ]
     engine = bounded(engine, material.sky.nbytes)
     found = engine.run("figures", _draw, units, common=material, combine=_both, units_per_task=1) or {}
@@ -93,13 +94,19 @@ def _orders(material: Material) -> list[_Order]:
     ]
 
 
-def _draw(material: Material, payload: tuple[int, _Order]) -> dict[int, Drawn] | None:
+def _draw(material: Material, payload: tuple[int, _Order, bool]) -> dict[int, Drawn] | None:
     """Draw one figure (on a worker)."""
-    number, order = payload
+    number, order, pdf = payload
     drawing = order.draw(material, *order.field)
     if drawing is None:
         return None
-    drawn = Drawn(drawing.name, style.png(drawing.figure), drawing.caption, drawing.wide)
+    drawn = Drawn(
+        drawing.name,
+        style.png(drawing.figure),
+        drawing.caption,
+        drawing.wide,
+        style.pdf(drawing.figure) if pdf else None,
+    )
     drawing.figure.clear()
     return {number: drawn}
 

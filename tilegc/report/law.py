@@ -255,8 +255,20 @@ def sensitivity(material: Material) -> Drawing | None:
         "sensitivity",
         figure,
         "Both indices for brighter sources, for each half by brightness, and with discs around galaxies left out."
+        + _trend(material.summary["relation"].get("limit_trend"))
         + (f" {HELD}" if held.any() else ""),
         wide=True,
+    )
+
+
+def _trend(found: Mapping[str, Any] | None) -> str:
+    """Return in words whether the likelihood's index depends on the limit; empty where that is not known."""
+    if not found or found["chi2"] is None:
+        return ""
+    values = ", ".join(f"{value:.3f}" for value in found["index"])
+    return (
+        f" Above S/N 5, 7 and 10 that of the likelihood is {values}: χ² = {found['chi2']:.1f} for "
+        f"{found['degrees_of_freedom']} differences, {abs(found['sigma']):.1f} σ in all."
     )
 
 

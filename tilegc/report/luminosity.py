@@ -67,7 +67,7 @@ def functions(material: Material) -> Drawing | None:
     handles: list[Artist | Container] = []
     for outer, label, (marker, colour) in (
         (False, "around the cluster", style.MARKERS[0]),
-        (True, "outer field", style.MARKERS[1]),
+        (True, "in the outer field", style.MARKERS[1]),
     ):
         rows = table["outer"].astype(bool) == outer
         if not rows.any():

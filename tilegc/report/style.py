@@ -18,6 +18,8 @@ from matplotlib.artist import Artist
 from matplotlib.axes import Axes
 from matplotlib.axis import Axis
 from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.backends.backend_mixed import MixedModeRenderer
+from matplotlib.backends.backend_pdf import Op, PdfFile, RendererPdf
 from matplotlib.cm import ScalarMappable
 from matplotlib.colors import Colormap, LogNorm
 from matplotlib.container import Container
@@ -52,6 +54,7 @@ __all__ = [
     "map_panel",
     "measured",
     "panel",
+    "pdf",
     "plain_ticks",
     "png",
 ]
@@ -90,6 +93,9 @@ LEFT, RIGHT, BOTTOM, TOP = 0.72, 0.14, 1.5, 0.36
 """Margins of a map in inches, the same for all, so that neighbours on the page are aligned; the lower margin contains
 colour bar and legend."""
 DPI: Final = 170
+
+COLUMN, PAGE = 88.0, 180.0
+"""Widths in mm of a column and of a page of a journal: a map takes a column, a diagram the page."""
 
 TEXT: Final = 10.5
 SMALL: Final = 9.0
@@ -252,4 +258,29 @@ def png(figure: Figure) -> bytes:
     buffer = io.BytesIO()
     # `savefig` would compute the layout and visit all artists a second time before drawing.
     FigureCanvasAgg(figure).print_png(buffer, metadata={"Software": None})  # type: ignore[no-untyped-call]
+    return buffer.getvalue()
+
+
+def pdf(figure: Figure) -> bytes:
+    """Return the figure as PDF at the width of a journal's column (maps) or page; no date, the same bytes each time.
+
+    The page is scaled as a whole: with another size of the figure, text and lines would keep theirs and overlap.
+    """
+    width, height = figure.get_size_inches()
+    scale = (COLUMN if width <= MAP else PAGE) / 25.4 / width
+    buffer = io.BytesIO()
+    file = PdfFile(buffer, metadata={"CreationDate": None, "Creator": None, "Producer": None})  # type: ignore[no-untyped-call]
+    dpi, figure.dpi = figure.dpi, 72.0
+    try:
+        file.newPage(scale * width, scale * height)  # type: ignore[no-untyped-call]
+        file.width, file.height = width, height  # marks beyond these would not be drawn
+        file.output(scale, 0, 0, scale, 0, 0, Op.concat_matrix)  # type: ignore[no-untyped-call]
+        page = RendererPdf(file, 72, height, width)  # type: ignore[no-untyped-call]
+        renderer: Any = MixedModeRenderer(figure, width, height, 72, page)  # type: ignore[no-untyped-call]
+        figure.draw(renderer)
+        renderer.finalize()
+        file.finalize()  # type: ignore[no-untyped-call]
+    finally:
+        figure.dpi = dpi
+        file.close()  # type: ignore[no-untyped-call]
     return buffer.getvalue()

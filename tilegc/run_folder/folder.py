@@ -223,7 +223,10 @@ class RunFolder:
         found = manifests.read(self.path)
         if found is None or found.get("state") != "done":
             return
-        figures = [f"{FILES.figures}/{path.name}" for path in (self.path / FILES.figures).glob("*.png")]
+        folder = self.path / FILES.figures
+        figures = [
+            f"{FILES.figures}/{path.name}" for kind in ("png", "pdf") for path in folder.glob(f"*.{kind}")
+        ]
         claimed = sorted({*found.get("files", ()), *figures})
         beside = (FILES.report, *claimed)
         drawn = manifests.digests(self.path, (), beside, only={*beside, FILES.view})

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from tilegc.samples.results import write_results
     from tilegc.samples.running import Outcome, survey
     from tilegc.samples.sample import Entry, Sample, load_sample
+    from tilegc.samples.sky_catalogue import write_sky_catalogue
     from tilegc.samples.status import ClusterStatus, sample_status
 
 __all__ = [
@@ -28,6 +29,7 @@ __all__ = [
     "sample_status",
     "survey",
     "write_results",
+    "write_sky_catalogue",
 ]
 
 _HOMES = {
@@ -37,6 +39,7 @@ _HOMES = {
     "Outcome": "running",
     "survey": "running",
     "write_results": "results",
+    "write_sky_catalogue": "sky_catalogue",
     "Entry": "sample",
     "Sample": "sample",
     "load_sample": "sample",

@@ -5,10 +5,14 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
 
+import numpy as np
+
+from tilegc.completeness.results import Completed
 from tilegc.config import RunConfig
 from tilegc.detection.threshold import Selection
 from tilegc.filter.detection_map import EXPECTED
 from tilegc.images.psfs import BandPsf
+from tilegc.luminosity.results import Luminosities
 from tilegc.phases.context import Context
 from tilegc.phases.partials import Table
 from tilegc.phases.phase import Phase
@@ -20,6 +24,7 @@ from tilegc.skygrid.galaxies import galaxy_discs
 from tilegc.skygrid.galaxy_light import galaxy_light, whole_light
 from tilegc.skygrid.lens_models import APERTURE, LensModels, realisations
 from tilegc.skygrid.results import Gridded
+from tilegc.skygrid.seen_share import seen_share, seen_stars
 
 __all__ = ["SKY_GRID", "gridded", "passes"]
 
@@ -46,6 +51,8 @@ def gridded(
     psfs: Mapping[str, tuple[BandPsf, ...]],
     stars: Table,
     lens: LensModels | None,
+    artificial: Completed | None = None,
+    luminosities: Luminosities | None = None,
 ) -> Gridded:
     """Add up all fields on the sky grid, and say which sources and cells count.
 
@@ -61,6 +68,10 @@ def gridded(
     stars : table
         Bright stars, whose light is no galaxy's.
     lens : LensModels or None
+    artificial : Completed, optional
+        Artificial stars; without them completeness is that of crowding alone, from the counts.
+    luminosities : Luminosities, optional
+        The luminosity function that weights them.
     """
     kappa = None if lens is None else lens.kappa
     common = selection.common(config.detect.keep)
@@ -77,13 +88,15 @@ def gridded(
     range_maps = None
     if lens is not None and lens.ensemble is not None:
         range_maps = realisations(cells, lens.ensemble, max(reach, APERTURE))
+    seen = seen_stars(artificial, luminosities, cells, common) if np.isfinite(common.limit) else None
     return Gridded(
         cells=cells,
         limit=common.limit,
         compared=compared,
         centre=field_of_centre(context.fields, config.cluster),
         zones=zones,
-        recovery=crowding.of_cells(cells, zones),
+        recovery=crowding.of_cells(cells, zones) if seen is None else seen_share(cells, seen, common.limit),
+        seen=seen,
         discs=discs,
         counting=counting,
         in_law=counting if light is None else beyond,

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from tilegc.phases.partials import Table
 from tilegc.skygrid.cells import SkyCells
 from tilegc.skygrid.lens_models import Realisations
+from tilegc.skygrid.seen_share import SeenStars
 
 __all__ = ["Gridded"]
 
@@ -28,7 +29,9 @@ class Gridded:
     zones: tuple[float, ...]
     """Area round a source in which no fainter one is seen, arcsec^2, by field."""
     recovery: NDArray[np.float64]
-    """Share of sources that are seen, by their crowding, (eta, xi)."""
+    """Share of sources that are seen, (eta, xi): from artificial stars, otherwise by their crowding alone."""
+    seen: SeenStars | None
+    """Artificial stars with the luminosity function; None where there are none."""
     discs: NDArray[np.bool_]
     """Cells in discs round galaxies, (eta, xi)."""
     counting: NDArray[np.bool_]
