@@ -3,8 +3,7 @@
 One entry per phase, in order: what it is given, and from which earlier phases. Maps stay in the store of every field,
 tables and numbers come back as its result. `run`, `plan`, the stores and the documentation derive from this list.
 
-    FITS -> fields in tiles -> detection map -> mask -> candidates -> catalogue -> density -> sky grid
-         -> n against kappa, profiles and masses -> products and report
+    FITS -> tiles -> detection map -> mask -> catalogue -> density -> sky grid -> laws, profiles, masses -> report
 """
 
 from __future__ import annotations
@@ -139,7 +138,6 @@ VIEWING: Final[RunPhase] = VIEW.by(lambda job, got: viewed(got[Context].engine, 
 REPORTING: Final[RunPhase] = REPORT.by(lambda job, got: reported(got[Context].engine, job.folder))
 
 PHASES: Final = (*CATALOGUE, *ANALYSIS, WRITING, VIEWING, REPORTING)
-"""All phases of a run."""
 
 
 def phases_until(until: str | None) -> tuple[RunPhase, ...]:

@@ -300,9 +300,11 @@ def buffered(path: Place) -> Any:
 
 
 def _unanswered(error: FileNotFoundError) -> bool:
-    """Whether no server answered: fsspec calls that a file that is absent, as it does an answer of 404."""
-    cause = error.__cause__
-    return cause is not None and getattr(cause, "status", None) is None
+    """Whether no server answered: fsspec calls that a file that is absent, as it does an answer of 404.
+
+    A connection that was refused, lost or too slow is an `OSError` of aiohttp; an answer is none.
+    """
+    return isinstance(error.__cause__, OSError) and not isinstance(error.__cause__, FileNotFoundError)
 
 
 def _unreachable(path: str | Place, error: BaseException) -> InputError:

@@ -149,7 +149,7 @@ def test_a_tile_that_kills_every_worker_is_named_and_the_others_are_marked(tmp_p
         ),
         ({"workers": 0, "tls": TLS("a", "b", "c")}, ConfigError, "not used with --workers 0"),
         ({"workers": -1}, ConfigError, "0 .* or more"),
-        ({"workers": 2, "scheduler": "tcp://x:1"}, ConfigError, "leave one out"),
+        ({"workers": 2, "scheduler": "tcp://x:1"}, ConfigError, "leave out one of the two"),
         ({"cluster": "local", "scheduler": "tcp://x:1"}, ConfigError, "exclude each other"),
         ({"scheduler": "tcp://127.0.0.1:9"}, InputError, "no scheduler answers there"),
         ({"scheduler": "nonsense://x"}, InputError, "no scheduler answers there"),

@@ -291,6 +291,7 @@ def test_products_name_no_tile_no_path_and_no_time(run_file, reference, tmp_path
         "mask_s",
         "detect_s",
         "completeness_s",
+        "luminosity_s",
         "density_s",
         "compare_s",
         "report_s",

@@ -22,7 +22,8 @@ def answered() -> Iterator[list[int]]:
     """Turn SIGTERM and SIGHUP into SIGINT while the context is active.
 
     The handler of SIGINT then decides what to do; it postpones the interrupt where that would do harm. A signal that
-    is ignored, as under `nohup`, remains ignored.
+    is ignored, as under `nohup`, remains ignored. A shell without job control starts background jobs with SIGINT
+    ignored: these still do not hear Ctrl-C, but SIGTERM and SIGHUP end them.
 
     Yields
     ------
@@ -43,11 +44,18 @@ def answered() -> Iterator[list[int]]:
                 engine.hurry()
             signal.raise_signal(signal.SIGINT)
 
+    def passed_on(number: int, frame: FrameType | None) -> None:
+        """Ignore SIGINT but for the one that `answer` raises."""
+        if received:
+            signal.default_int_handler(number, frame)
+
     before: dict[int, Any] = {}
     if threading.current_thread() is threading.main_thread():
         for number in (signal.SIGTERM, signal.SIGHUP):
             if signal.getsignal(number) == signal.SIG_DFL:
                 before[number] = signal.signal(number, answer)
+        if before and signal.getsignal(signal.SIGINT) == signal.SIG_IGN:
+            before[signal.SIGINT] = signal.signal(signal.SIGINT, passed_on)
     try:
         yield received
     finally:

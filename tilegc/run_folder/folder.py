@@ -13,11 +13,11 @@ from tilegc import config as run_file
 from tilegc.config import RunConfig
 from tilegc.errors import ConfigError, InputError, RunFolderError
 from tilegc.io.atomic import write_bytes
-from tilegc.places import Place, files_below, is_remote, place, reach
+from tilegc.places import Place, is_remote, place, reach
 from tilegc.redaction import redact, redacted
 from tilegc.run_folder import manifest as manifests
 from tilegc.run_folder.layout import links_in, map_name, psf_name, remove, remove_leftovers
-from tilegc.run_folder.ledger import SEGMENT, SET_ASIDE, Ledger
+from tilegc.run_folder.ledger import SET_ASIDE, Ledger, segments
 from tilegc.run_folder.lock import is_held, lock
 from tilegc.run_folder.manifest import Manifest
 from tilegc.run_folder.resuming import not_as_left, require_same
@@ -347,7 +347,7 @@ class RunFolder:
         fields, files = found.get("fields", []), found.get("files", [])
         manifests.write(self.path, {**found, "state": "failed", "error": "it was being overwritten"})
         # the ledger first: marks must not outlive what they stand for
-        for segment in _segments(self.path):
+        for segment in segments(self.path):
             segment.unlink(missing_ok=True)
         remove(self.path, fields, files, keep=[FILES.lock, FILES.manifest, FILES.manifest_copy])
 
@@ -376,15 +376,6 @@ class RunFolder:
 
     def _save(self) -> None:
         manifests.write(self.path, self.manifest)
-
-
-def _segments(folder: Place) -> list[Place]:
-    ledger = folder / FILES.ledger
-    if is_remote(ledger):
-        return [ledger / name for name in files_below(ledger) if SEGMENT.fullmatch(name)]
-    if ledger.is_symlink() or not ledger.is_dir():
-        return []
-    return [path for path in sorted(ledger.iterdir()) if SEGMENT.fullmatch(path.name)]
 
 
 def _make(path: Place) -> list[Path]:

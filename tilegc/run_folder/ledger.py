@@ -27,8 +27,9 @@ import numpy as np
 from tilegc.errors import RunFailedError
 from tilegc.io.payload import damaged
 from tilegc.places import Place, create, files_below, is_remote, is_url
+from tilegc.schema import FILES
 
-__all__ = ["SEGMENT", "SET_ASIDE", "Ledger"]
+__all__ = ["SEGMENT", "SET_ASIDE", "Ledger", "segments"]
 
 log = logging.getLogger("tilegc.run_folder")
 
@@ -273,3 +274,13 @@ def _restore(value: Any) -> Any:
             return np.array(value["values"], dtype=value[_ARRAY]).reshape(value["shape"])
         return {key: _restore(item) for key, item in value.items()}
     return value
+
+
+def segments(folder: Place) -> list[Place]:
+    """Return the files of the ledger of a run's folder, sorted; none where there is no ledger."""
+    ledger = folder / FILES.ledger
+    if is_remote(ledger):
+        return [ledger / name for name in files_below(ledger) if SEGMENT.fullmatch(name)]
+    if ledger.is_symlink() or not ledger.is_dir():
+        return []
+    return [path for path in sorted(ledger.iterdir()) if SEGMENT.fullmatch(path.name)]
