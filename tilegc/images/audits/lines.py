@@ -312,7 +312,7 @@ def _correlation(source: FieldSource, sample: Sample) -> Iterator[Line]:
         remedy = (
             ""
             if verdict == "ok"
-            else "noise makes wider peaks: trust thresholds from the detection map, no S/N from err or wht alone"
+            else "noise makes wider peaks: use thresholds from the detection map, not S/N from err or wht alone"
             if verdict == "look"
             else "structure of several pixels is left in the background: subtract it (1/f stripes, sky) and rerun"
         )
