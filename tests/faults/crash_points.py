@@ -159,7 +159,8 @@ def run_with(fault: str, at: int, event: str, run_file: Path, undisturbed: Path,
     try:
         code = _forked(disturbed, said)
         lines = [line for line in said.read_text().splitlines() if line.startswith("tilegc: ")]
-        wanted = {-signal.SIGKILL} if fault == "SIGKILL" else {0, 1, 3}
+        # Where not even the lock can be made, no run begins: that is an answer of 2, as to any bad folder.
+        wanted = {-signal.SIGKILL} if fault == "SIGKILL" else {0, 1, 3} | ({2} if at == 0 else set())
         problem = None if code in wanted else f"exit {code}: {said.read_text()[-600:]}"
         if problem is None and code > 0 and (len(lines) != 1 or "failed unexpectedly" in lines[0]):
             problem = f"not one line with a remedy: {lines}"

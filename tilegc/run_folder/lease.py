@@ -73,7 +73,9 @@ def _take(path: UPath, content: bytes) -> None:
             f"{path.parent}: another run has just started in it; choose another directory"
         ) from None
     except Exception as error:  # noqa: BLE001  (every store has its own)
-        raise RunFolderError(f"{path.parent}: cannot write there ({one_line(error)})") from None
+        raise RunFolderError(
+            f"{path.parent}: cannot write there ({one_line(error)}); choose another directory with -o"
+        ) from None
     if held is not None:
         raise RunFolderError(
             f"{path.parent}: a run is using it ({held}), or died in the last {LASTS:.0f} seconds; "

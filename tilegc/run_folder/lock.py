@@ -77,7 +77,9 @@ def _take(path: Path) -> int:
         try:
             handle = os.open(path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW, 0o666)
         except OSError as error:
-            raise RunFolderError(f"{path.parent}: cannot write there ({error.strerror})") from None
+            raise RunFolderError(
+                f"{path.parent}: cannot write there ({error.strerror}); choose another directory with -o"
+            ) from None
         try:
             fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
