@@ -5,18 +5,16 @@ from __future__ import annotations
 import os
 from dataclasses import replace
 
-from tilegc import config as run_file
 from tilegc import planning
-from tilegc.config import RunConfig
 from tilegc.engine import Progress, SerialEngine
 from tilegc.errors import RunFolderError
 from tilegc.images.audits import Line
 from tilegc.images.audits import audit as audited
 from tilegc.inputs import examine, located
-from tilegc.places import Place, place
+from tilegc.places import Place
 from tilegc.planning import Plan
 from tilegc.run_folder import RunFolder
-from tilegc.running import Source, default_directory
+from tilegc.running import Source, configured, directory_of
 
 __all__ = ["audit", "plan"]
 
@@ -51,8 +49,7 @@ def plan(source: Source, directory: str | Place | None = None, *, workers: int |
     >>> planned.steps[0].name
     '...'
     """
-    config = source if isinstance(source, RunConfig) else run_file.load(source)
-    path = place(directory) if directory is not None else default_directory(source)
+    config, path = configured(source), directory_of(source, directory)
     inputs = examine(config)
     config = located(config, inputs.sources)
     count = config.compute.workers if workers is None else workers
@@ -93,7 +90,7 @@ def audit(source: Source, *, progress: Progress | None = None) -> tuple[Line, ..
     >>> {line.verdict for line in lines} <= {"ok", "look", "wrong", "unmeasured"}
     True
     """
-    config = source if isinstance(source, RunConfig) else run_file.load(source)
+    config = configured(source)
     inputs = examine(config)
     config = located(config, inputs.sources)
     return audited(config, inputs.sources, inputs.kappa, SerialEngine(progress), inputs.others)

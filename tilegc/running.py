@@ -29,7 +29,17 @@ from tilegc.run_folder import Run, RunFolder, beating, logged, marked, open_run
 from tilegc.schema import FILES
 from tilegc.sky import ClusterFrame, SkyGrid
 
-__all__ = ["Start", "Workers", "default_directory", "detect", "ingest_only", "run", "run_in"]
+__all__ = [
+    "Start",
+    "Workers",
+    "configured",
+    "default_directory",
+    "detect",
+    "directory_of",
+    "ingest_only",
+    "run",
+    "run_in",
+]
 
 log = logging.getLogger("tilegc")
 
@@ -96,8 +106,7 @@ def run(
     >>> len(found.catalogue) == found.summary["n_detected"]
     True
     """
-    config = source if isinstance(source, RunConfig) else run_file.load(source)
-    path = place(directory) if directory is not None else default_directory(source)
+    config, path = configured(source), directory_of(source, directory)
     asked = Workers(workers, scheduler, cluster_name, tls)
     return run_in(
         config,
@@ -303,8 +312,7 @@ def ingest_only(
 
     A later run uses them through `store:` in its run file.
     """
-    config = source if isinstance(source, RunConfig) else run_file.load(source)
-    path = place(directory) if directory is not None else default_directory(source)
+    config, path = configured(source), directory_of(source, directory)
     folder = RunFolder(path)
     folder.check()
     inputs = examine(config)
@@ -326,6 +334,16 @@ def ingest_only(
             )
             sources = ingest.ingest(inputs.sources, "always", folder, digests, engine)
     return [place(source.store) for source in sources if source.store is not None]
+
+
+def configured(source: Source) -> RunConfig:
+    """Return the settings of a run file, or those that were given."""
+    return source if isinstance(source, RunConfig) else run_file.load(source)
+
+
+def directory_of(source: Source, directory: str | Place | None) -> Place:
+    """Return where a run goes: the directory that was given, or the one beside the run file."""
+    return place(directory) if directory is not None else default_directory(source)
 
 
 def default_directory(source: Source) -> Place:

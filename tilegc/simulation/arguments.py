@@ -151,20 +151,22 @@ def covers(mass: Convergence, frames: Sequence[Frame]) -> bool:
 
 
 def _number(name: str, value: Any, *, least: float) -> float:
-    try:
-        number = float(value)
-    except (TypeError, ValueError):
-        number = math.nan
+    number = _float(value)
     if not least <= number < math.inf:
         raise ConfigError(f"{name}: {value!r} is not a number from {least:g} up; give one")
     return number
 
 
 def _positive(name: str, value: Any) -> float:
-    try:
-        number = float(value)
-    except (TypeError, ValueError):
-        number = -1.0
-    if not number > 0.0 or not np.isfinite(number):
+    number = _float(value)
+    if not 0.0 < number < math.inf:
         raise ConfigError(f"{name}: {value!r} is not a positive number; give one")
     return number
+
+
+def _float(value: Any) -> float:
+    """Return a value as a number; NaN, which no bound admits, where it is none."""
+    try:
+        return float(value)
+    except (TypeError, ValueError):
+        return math.nan
