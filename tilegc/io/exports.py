@@ -82,6 +82,7 @@ def write_votable(
     table = file.get_first_table()
     for field, column in zip(table.fields, columns, strict=True):
         field.ucd = ucd(column.name)
+    # Written to memory first: astropy writes in pieces, and a file that is replaced must be whole.
     content = io.BytesIO()
     file.to_xml(content, tabledata_format="binary2")
     write_bytes(path, content.getvalue())
