@@ -88,7 +88,9 @@ _ZARR: Final = re.compile(
 )
 """What Zarr 3 writes: metadata and chunks, and what it writes beside them first."""
 _STARS: Final = re.compile(STAR_BATCH)
-_VIEW: Final = re.compile(r"(?:index\.html|viewer\.css|[a-z]+\.js|(?:tiles|sources|overlays)/.+\.js)")
+_VIEW: Final = re.compile(
+    r"(?:index\.html|viewer\.css|[a-z]+\.js|(?:tiles|sources|overlays)/.+\.js|tiles/.+\.webp)"
+)
 """What the viewer consists of."""
 
 _FOLDERS: Final = (
