@@ -1,4 +1,4 @@
-"""Zarr stores: one a field, read with xarray, written in whole shards of NumPy arrays.
+"""Zarr stores: one a field, read in windows, written in whole shards of NumPy arrays.
 
 Metadata are written once, by the driver; a task owns whole shards and writes nothing else. (Dask's own
 writers lost pixels silently where chunks and shards did not agree.)
@@ -11,15 +11,13 @@ import warnings
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
-import xarray as xr
-import zarr
-from zarr.codecs import BloscCodec
 
 from tilegc import schema
+from tilegc.deferred import Deferred
 from tilegc.errors import InputError, RunFolderError
 from tilegc.geometry import LATTICE, PATCH, Box, inner_chunk
 from tilegc.io import payload, shards
@@ -28,7 +26,16 @@ from tilegc.io.fits import BandSource, FieldSource
 from tilegc.io.fits import read_window as read_plane
 from tilegc.io.tally import tally
 from tilegc.io.units import Photometry
+from tilegc.io.window import Plane, Window
 from tilegc.places import is_url, patient, place, reach
+
+if TYPE_CHECKING:
+    import xarray as xr
+    import zarr
+    import zarr.codecs
+else:
+    xr = Deferred("xarray")
+    zarr = Deferred("zarr")
 
 __all__ = [
     "INGESTED",
@@ -144,7 +151,7 @@ def _create_array(
         shards=None if chunks == sides else sides,
         dtype=dtype,
         fill_value=np.nan if dtype.kind == "f" else 0,
-        compressors=BloscCodec(
+        compressors=zarr.codecs.BloscCodec(
             cname="lz4",
             clevel=0 if array.name in NOISY else 5,
             shuffle="noshuffle" if array.name in NOISY else "shuffle",
@@ -238,7 +245,7 @@ def read(path: str, name: str, box: Box, band: int | None = None) -> Values:
     return values if band is None else values[0]
 
 
-def read_window(source: FieldSource, store_path: str, names: Iterable[str], box: Box) -> xr.Dataset:
+def read_window(source: FieldSource, store_path: str, names: Iterable[str], box: Box) -> Window:
     """Return what a rule sees: a window of a field's arrays, in memory.
 
     Parameters
@@ -254,12 +261,12 @@ def read_window(source: FieldSource, store_path: str, names: Iterable[str], box:
 
     Returns
     -------
-    Dataset
-        NumPy-backed; dims as in the schema, units in attrs, coordinate `band`. Of a band without errors `err`
+    Window
+        Dims and units as in the schema. Of a band without errors `err`
         is NaN, of one without weights `wht` is 1 (such weights mark no pixel as missing).
     """
     known = {array.name: array for array in schema.ARRAYS}
-    variables = {}
+    planes = {}
     absent = {name for name, given in (("err", source.has_err), ("wht", source.has_wht)) if not given}
     for name in (name for name in names if name not in absent):
         array = known[name]
@@ -271,9 +278,9 @@ def read_window(source: FieldSource, store_path: str, names: Iterable[str], box:
             values = read(store_path, name, box)
         if name == "wht":
             values[[number for number, band in enumerate(source.bands) if "wht" not in band.given]] = 1.0
-        variables[name] = (array.dims, values, {"units": array.unit})
-    with_bands = any("band" in dims for dims, _, _ in variables.values())
-    return xr.Dataset(variables, coords={"band": list(source.band_names)} if with_bands else None)
+        planes[name] = Plane(values=values, dims=array.dims, units=array.unit)
+    with_bands = any("band" in plane.dims for plane in planes.values())
+    return Window(planes, source.band_names if with_bands else ())
 
 
 def _read_planes(source: FieldSource, name: str, box: Box) -> Values:

@@ -12,8 +12,8 @@ from functools import cached_property
 from typing import Final
 
 import numpy as np
+import scipy
 from numpy.typing import NDArray
-from scipy.ndimage import map_coordinates, spline_filter
 
 __all__ = ["NativePsf", "Psf", "centroid", "on_pixels", "quantised", "resampled"]
 
@@ -143,13 +143,15 @@ def resampled(
     offset = np.arange(-radius, radius + 1, dtype=np.float64)
     count = SUBPIXELS if integrate else 1
     parts = (np.arange(count) - (count - 1) / 2) / count
-    coefficients = spline_filter(image, order=3, mode="mirror")
+    coefficients = scipy.ndimage.spline_filter(image, order=3, mode="mirror")
     total = np.zeros((offset.size, offset.size))
     for dy in parts:
         for dx in parts:
             rows, columns = centre[0] + step * (offset + dy), centre[1] + step * (offset + dx)
             places = np.meshgrid(rows, columns, indexing="ij")
-            total += map_coordinates(coefficients, places, order=3, mode="grid-constant", prefilter=False)
+            total += scipy.ndimage.map_coordinates(
+                coefficients, places, order=3, mode="grid-constant", prefilter=False
+            )
     return total / count**2
 
 

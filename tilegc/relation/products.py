@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
-import xarray as xr
 
+from tilegc.deferred import Deferred
 from tilegc.io import store
 from tilegc.phases.output import Output, Part, null
 from tilegc.phases.phase import Results
@@ -17,6 +17,11 @@ from tilegc.relation.limit_trend import LIMITS, Trend, limit_trend
 from tilegc.relation.results import Related
 from tilegc.schema import FILES, RANKING, RELATION, SCHEMA_VERSION, SENSITIVITY, SKY_GRID
 from tilegc.skygrid.results import Gridded
+
+if TYPE_CHECKING:
+    import xarray as xr
+else:
+    xr = Deferred("xarray")
 
 __all__ = ["summarise", "write", "write_sky_grid"]
 
