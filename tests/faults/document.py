@@ -50,6 +50,7 @@ SECTIONS = {
     "Memory and size": ("tests/integration/test_plan.py",),
     "Strangers and secrets": (
         "tests/integration/test_sockets.py",
+        "tests/integration/test_web_pages.py",
         "tests/integration/test_credentials.py",
         "tests/run_folder/test_redaction.py",
         "tests/project/test_dependencies.py",

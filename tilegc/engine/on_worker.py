@@ -15,6 +15,7 @@ from tilegc.engine.counters import count_failures, count_retries, count_tile
 from tilegc.engine.work import Combine, Function, describe
 from tilegc.engine.written import Joined, Written
 from tilegc.errors import TileGCError, disk_full
+from tilegc.redaction import redact
 
 __all__ = ["Fitness", "Job", "Listed", "UnfitWorkerError", "UnitsError", "busy", "do_units", "merge"]
 
@@ -105,7 +106,9 @@ def do_units(job: Job, payloads: bytes, again: bool) -> Any:
             full = disk_full(error)
             if full is not None:  # another try would not go better, nor would the other tiles
                 raise full from None
-            failures.append((key, describe(error), traceback.format_exc()))
+            # Dask repeats what a task raises in the worker's log and on its web pages, and a client of an object
+            # store may quote the whole address, with its password.
+            failures.append((key, describe(error), redact(traceback.format_exc())))
             continue
         seconds = time.perf_counter() - begun
         count_tile(name, pixels, seconds)
