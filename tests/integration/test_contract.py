@@ -214,6 +214,9 @@ TOP = {
     "audit.ecsv",
     "ranking.ecsv",
     "sensitivity.ecsv",
+    "goodness.ecsv",
+    "cumulative.ecsv",
+    "excesses.ecsv",
     "purity.ecsv",
     "pattern.ecsv",
     "masked.ecsv",
@@ -613,7 +616,7 @@ def no_convergence(run, summary):
     assert summary["relation"] is None
     assert summary["comparison"] is None
     assert summary["mass"]["lens_within_60arcsec_msun"] is None
-    for name in ("relation", "ranking", "sensitivity"):
+    for name in ("relation", "ranking", "sensitivity", "goodness", "cumulative", "excesses"):
         assert len(Table.read(run.path / f"{name}.ecsv")) == 0
     assert summary["n_detected"] > 50
 
