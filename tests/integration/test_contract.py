@@ -298,7 +298,7 @@ def check_tables(folder):
 def test_files(run):
     assert {path.name for path in run.path.iterdir()} - {".lock"} == TOP
     kinds = ("detection", "mask", "rho", "rho_error", "density", "density_error")
-    maps = {f"{field}_{kind}.fits" for field in "ab" for kind in kinds}
+    maps = {f"{field}_{kind}.fits" for field in "ab" for kind in kinds} | {"law_residuals.fits"}
     assert {path.name for path in (run.path / "maps").iterdir()} == maps
     assert {path.name for path in (run.path / "store").iterdir()} >= {"a.zarr", "b.zarr"}
     figures = list((run.path / "figures").iterdir())

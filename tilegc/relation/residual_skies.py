@@ -109,8 +109,7 @@ def residual_sky(data: BoxCounts, law: Law, side: float) -> ResidualSky:
     information = products(weighted, jacobian)
     outer = np.zeros(len(jacobian))
     if data.outer is not None and np.isfinite(law.outer_variance):
-        mean, steep, _ = data.outer.terms(law.c)
-        slopes = np.array([law.a * mean, law.a * steep, 1.0, 0.0])[: law.free.size][law.free]
+        slopes = data.outer.slopes(law.a, law.c, law.free.size)[law.free]
         information = information + np.outer(slopes, slopes) / law.outer_variance
         outer = slopes / np.sqrt(law.outer_variance)
     scale = np.sqrt(np.diag(information))
