@@ -45,6 +45,12 @@ def view(
     write_only: Annotated[
         bool, typer.Option("--write-only", help="Write the directory `view/` and stop.")
     ] = False,
+    webp: Annotated[
+        bool,
+        typer.Option(
+            "--webp", help="Write `view/` with WebP tiles, too: half the bytes to load from a web server."
+        ),
+    ] = False,
     no_check: NoCheck = False,
 ) -> None:
     """Show the images and sources of a run in a web browser."""
@@ -58,9 +64,9 @@ def view(
 
     run = open_run(directory, check=not no_check)
     page = run.path / FILES.view / "index.html"
-    if write_only or not page.exists():
+    if write_only or webp or not page.exists():
         try:
-            page = viewer.write_view(run, SerialEngine(pass_progress(lines=False)))
+            page = viewer.write_view(run, SerialEngine(pass_progress(lines=False)), webp=webp)
             RunFolder(run.path).redrawn()
         except OSError as error:
             reason = error.strerror or str(error)
@@ -76,7 +82,7 @@ def view(
         if browser:
             webbrowser.open(address)
 
-    viewer.serve(page.parent, port=port, ready=ready)
+    viewer.serve(page.parent, port=port, pixels=viewer.exact_pixels(run), ready=ready)
 
 
 def predict(
