@@ -43,6 +43,8 @@ class IngestUnit:
 def ingest_units(source: FieldSource) -> list[IngestUnit]:
     """Return the parts in which a field is brought in: they may be done in any order, by any worker."""
     units = []
+    # Planes one after the other, and within a plane row by row: neighbouring units read neighbouring bytes of
+    # one file.
     for band, described in enumerate(source.bands):
         for array, plane in (("sci", described.sci), ("err", described.err), ("wht", described.wht)):
             for number, box in enumerate(_boxes(plane) if plane is not None else ()):
@@ -59,6 +61,8 @@ def ingest_units(source: FieldSource) -> list[IngestUnit]:
 def _boxes(plane: Plane) -> Iterator[Box]:
     """Cut a plane: squares, or bands of whole rows where the file is compressed by rows, or not at all."""
     height, width = plane.shape
+    # A gzip stream is read from its start for every unit that enters it, so that it is one unit. RICE files are
+    # compressed row by row: a narrower unit would unpack the same rows again.
     rows = height if plane.kind == "gzip" else SHARD
     columns = SHARD if plane.kind == "plain" else width
     for y0 in range(0, height, rows):
@@ -102,6 +106,7 @@ def ingest_unit(source: FieldSource, path: str, unit: IngestUnit) -> npt.NDArray
     if unit.array == "seam":
         store.write(path, "seam", unit.box, mosaics.seams(source, unit.box).astype(np.uint8))
         return finite
+    # Written part by part: a whole plane of a mosaic need not fit into memory.
     for array, box, pixels in _parts(source, unit):
         store.write(path, array, box, pixels, band=unit.band)
         if array == "sci":
@@ -139,6 +144,8 @@ def finish_ingest(source: FieldSource, path: str, digests: Mapping[str, str] | N
         The store's attribute `ingest`: SHA-256 of the file, or the files, behind every `<array>/<band>`.
     """
     if digests is None:
+        # The attribute is written last, and is what `store.open_field` looks for: an ingest that was
+        # interrupted has none.
         digests = {name: file_digest(name) for name in source.paths}
     files: dict[str, list[str]] = {}
     for array, band, plane in source.planes():
