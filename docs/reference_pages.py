@@ -70,6 +70,7 @@ TABLES: Final[Mapping[str, Sequence[schema.Column]]] = {
 ENTRIES: Final = {
     config.FieldInput: "fields[]",
     config.Band: "fields[].bands.<band>",
+    config.Mosaic: "fields[].bands.<band>.mosaics[]",
     config.Rival: "convergence.compare[]",
     config.Alternative: "convergence.alternatives[]",
     config.SigmaThreshold: "detect.threshold: {sigma: number}",

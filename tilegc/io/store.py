@@ -22,7 +22,7 @@ from zarr.codecs import BloscCodec
 from tilegc import schema
 from tilegc.errors import InputError, RunFolderError
 from tilegc.geometry import LATTICE, PATCH, Box, inner_chunk
-from tilegc.io import payload, shards
+from tilegc.io import mosaics, payload, shards
 from tilegc.io.atomic import flush
 from tilegc.io.fits import BandSource, FieldSource
 from tilegc.io.fits import read_window as read_plane
@@ -287,8 +287,11 @@ def read_window(source: FieldSource, store_path: str, names: Iterable[str], box:
 def _read_planes(source: FieldSource, name: str, box: Box) -> Values:
     values = np.full((len(source.bands), *box.shape), np.nan, np.float32)
     for kind, number, plane in source.planes():
-        if kind == name:
+        if kind == name and not source.bands[number].mosaics:
             values[number] = read_plane(plane, box)
+    for number, band in enumerate(source.bands):
+        if band.mosaics and name in band.given:
+            values[number] = mosaics.assembled(band, source.wcs, [name], box)[name]
     return values
 
 
@@ -316,6 +319,7 @@ def field_attributes(source: FieldSource) -> dict[str, Any]:
         "pixel_area_arcsec2": source.pixel_area,
         "given": [list(band.given) for band in source.bands],
         "photometry": [band.photometry and asdict(band.photometry) for band in source.bands],
+        "seam": source.seam,
     }
 
 
@@ -363,6 +367,7 @@ def open_field(name: str, path: str) -> FieldSource:
             has_err=any("err" in band.given for band in bands),
             has_wht=any("wht" in band.given for band in bands),
             store=path,
+            seam=float(attrs.get("seam", 0.0)),
         )
     except (KeyError, OSError, ValueError, TypeError, json.JSONDecodeError):
         raise InputError(

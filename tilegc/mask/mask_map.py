@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 
@@ -19,6 +19,7 @@ from tilegc.config import DetectionConfig, Mask
 from tilegc.engine import Pass, run_pass
 from tilegc.geometry import LATTICE, Box, Tile, blocks
 from tilegc.images.psfs import BandPsf, field_psfs
+from tilegc.io import store
 from tilegc.io.fits import FieldSource, Plane, read_window, row_bands
 from tilegc.io.probe import probe_mask
 from tilegc.io.regions import Area, inside, read_regions
@@ -110,6 +111,8 @@ class Regions:
     shapes: tuple[Area, ...]
     files: tuple[tuple[str, int], ...] = ()
     """Path of every region file and how many of `shapes` are its own, in order."""
+    seams: str | None = None
+    """Store with the seams between the field's mosaics; None: there are none."""
 
 
 def region_masks(source: FieldSource, paths: tuple[str, ...]) -> Regions:
@@ -179,9 +182,10 @@ def mask(
         The bright stars whose wings are masked: columns of `schema.STARS`.
     """
     names = context.names
+    drawn = {name: replace(regions[name], seams=_seams(context.source(name))) for name in names}
     # The order of the passes is forced: the user's regions need nothing; ridges need the noise of the detection
     # map; objects need the ridges; stars need the very bright objects; and the mask puts all of it together.
-    run_pass(context.engine, REGIONS, context.fields, regions, context.ledger)
+    run_pass(context.engine, REGIONS, context.fields, drawn, context.ledger)
     masks = config.mask
     noise = find_ridges(context, masks) if wanted(masks) else {}
     stars, glares = no_stars(), dict.fromkeys(names, Glare())
@@ -213,6 +217,10 @@ def extended(objects: Components) -> np.ndarray:
     return chosen
 
 
+def _seams(source: FieldSource) -> str | None:
+    return source.store if source.seam > 0 else None
+
+
 def _regions_rule(
     window: xr.Dataset,  # noqa: ARG001  (nothing is read)
     tile: Tile,
@@ -223,6 +231,8 @@ def _regions_rule(
     for plane in params.planes:
         values = read_window(plane, tile.core)
         drawn |= (values != 0) & np.isfinite(values)
+    if params.seams is not None:
+        drawn |= store.read(params.seams, "seam", tile.core) != 0
     return {"regions": drawn.astype(np.uint8)}, None
 
 
