@@ -122,7 +122,7 @@ def check(found: Plan) -> None:
 def _disk(config: RunConfig, source: FieldSource) -> int:
     """Return the size of the store and the maps of a field before compression, bytes."""
     height, width = source.shape
-    planes = len(list(source.planes())) if needed(source, config) else 0
+    planes = sum(len(band.given) for band in source.bands) if needed(source, config) else 0
     stored = sum(np.dtype(array.dtype).itemsize for array in layout(config) if array.dims == ("y", "x"))
     return height * width * (4 * planes + stored + 4 * len(config.outputs))
 

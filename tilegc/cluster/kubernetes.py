@@ -40,6 +40,9 @@ WORKER_SECONDS: Final = 300.0
 OVERHEAD: Final = 300 * 2**20
 """Memory of a pod beside that of its worker: the process that watches it."""
 SCHEDULER_PORT, DASHBOARD_PORT, WORKER_PORT = 8786, 8787, 8788
+GUARD: Final = "tilegc.cluster.http_guard"
+"""Keeps strangers from the web pages of scheduler and workers. Pods made from an image alone have no token, and their
+pages stay closed to everybody; a manifest may name a Secret with one."""
 
 
 @contextlib.contextmanager
@@ -166,7 +169,8 @@ def _read(path: Path) -> dict[str, Any]:
 
 def _of_image(name: str, image: str, workers: int, memory: int, scratch: str) -> dict[str, Any]:
     """Return a DaskCluster of explicit commands: the operator's own call programs that distributed no longer has."""
-    variables = [{"name": key, "value": value} for key, value in environment().items()]
+    guarded = {f"DASK_DISTRIBUTED__{role}__PRELOAD": GUARD for role in ("SCHEDULER", "WORKER")}
+    variables = [{"name": key, "value": value} for key, value in {**environment(), **guarded}.items()]
     limit = f"{math.ceil((memory + OVERHEAD) / 2**20)}Mi"
     worker = {
         "name": "worker",

@@ -105,6 +105,7 @@ class Common:
         for name, (_, ceiling) in self.complete.items():
             on = catalogue["field"] == name
             # Peaks were ranked by their ratio to the local noise, so this is that noise.
+            # The catalogue has no column for the noise.
             here = (catalogue["peak"][on] / catalogue["snr"][on]).astype(np.float32)
             rows[on] &= here <= np.float64(ceiling)
         return {name: column[rows] for name, column in catalogue.items()}
@@ -189,6 +190,7 @@ def select(
     frame : ClusterFrame or None
         None: the distances from the centre are NaN.
     """
+    # Peaks are found once as deep as null maps go, and judged there. T is chosen afterwards, from the result.
     found = survey(context, config, local)
     found["point"] = points(context, config.detect, found, tables)
     purities = purity(context, config.detect.exclusion_radius, found, local)
@@ -288,6 +290,7 @@ def recorded(
     values = {name: limit.value for name, limit in limits.items()}
     if not is_local(config):
         return find_peaks(context, config, values, local, ranked=False)
+    # Only a T below the survey's own floor needs another pass.
     if any(value < FLOOR for value in values.values()):
         return find_peaks(context, config, values, local, ranked=True)
     # Brightest first: peaks above T are the same whether fainter ones are recorded after them or not.
@@ -310,6 +313,7 @@ def _automatic(
     keep, target = config.detect.keep, config.detect.purity
     if not noise.map.known:
         return Threshold(np.nan, local=True, typical=np.nan)
+    # The worst zone decides: a limit that is pure on average may be impure in the deep part.
     zone = zone_of(purity, noise, peaks["y"], peaks["x"], peaks["noise"])
     snr = peaks["rank"].astype(np.float64)
     by_zone = {
@@ -319,6 +323,7 @@ def _automatic(
     found = [limit for limit in by_zone.values() if np.isfinite(limit)]
     missed = len(found) < len(by_zone) or not found
     if missed:
+        # Without null maps nothing is known of the purity, and the recipe's own limit is the honest choice.
         limit = HIGHEST if noise.counts.draws else FALLBACK * keep
         log.warning(
             "field %s: no limit up to S/N %g makes the catalogue %g pure; the limit is %g",
@@ -362,6 +367,7 @@ def _chosen(peaks: Table, purity: Purity, target: float, onset: float, noise: Lo
     pure = purity_of(purity, noise, peaks["y"], peaks["x"], peaks["rank"].astype(np.float64), peaks["noise"])
     known = np.isfinite(pure)
     by = peaks["peak"][known].astype(np.float64)
+    # Brightest first: the running sum of the purities is the expected number of real sources above each limit.
     order = np.argsort(-by, kind="stable")
     by, pure = by[order], pure[known][order]
     least = onset * noise.median

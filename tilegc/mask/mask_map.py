@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 
@@ -18,6 +18,7 @@ from tilegc.config import DetectionConfig, Mask
 from tilegc.engine import Pass, run_pass
 from tilegc.geometry import LATTICE, Box, Tile, blocks
 from tilegc.images.psfs import BandPsf, field_psfs
+from tilegc.io import store
 from tilegc.io.fits import FieldSource, Plane, read_window, row_bands
 from tilegc.io.probe import probe_mask
 from tilegc.io.regions import Area, inside, read_regions
@@ -110,6 +111,8 @@ class Regions:
     shapes: tuple[Area, ...]
     files: tuple[tuple[str, int], ...] = ()
     """Path of every region file and how many of `shapes` are its own, in order."""
+    seams: str | None = None
+    """Store with the seams between the field's mosaics; None: there are none."""
 
 
 def region_masks(source: FieldSource, paths: tuple[str, ...]) -> Regions:
@@ -126,6 +129,7 @@ def region_masks(source: FieldSource, paths: tuple[str, ...]) -> Regions:
     for path in paths:
         if Path(path).suffix.lower() == ".reg":
             found = read_regions(path, source.wcs, source.header)
+            # Regions are parsed once by the driver; tiles receive shapes, not files.
             shapes.extend(found)
             files.append((path, len(found)))
         else:
@@ -139,6 +143,7 @@ def idle(source: FieldSource, regions: Regions) -> Iterator[str]:
     for path, count in regions.files:
         own = regions.shapes[first : first + count]
         first += count
+        # A file may hold the regions of several fields: it is idle only if none of them meets this one.
         if not any(_meets(shape, source) for shape in own):
             yield path
     for plane in regions.planes:
@@ -177,7 +182,10 @@ def mask(
         The bright stars whose wings are masked: columns of `schema.STARS`.
     """
     names = context.names
-    run_pass(context.engine, REGIONS, context.fields, regions, context.ledger)
+    drawn = {name: replace(regions[name], seams=_seams(context.source(name))) for name in names}
+    # The order of the passes is forced: the user's regions need nothing; ridges need the noise of the detection
+    # map; objects need the ridges; stars need the very bright objects; and the mask puts all of it together.
+    run_pass(context.engine, REGIONS, context.fields, drawn, context.ledger)
     masks = config.mask
     noise = find_ridges(context, masks) if wanted(masks) else {}
     stars, glares = no_stars(), dict.fromkeys(names, Glare())
@@ -185,6 +193,8 @@ def mask(
         find, draw = sought
         lines = lines_of(masks)
         wishes = {name: _Sought(name, lines) for name in names}
+        # A counting pass: fragments are few and follow from maps that are in the store, so that a resumed run
+        # simply finds them again.
         fragments = run_pass(context.engine, find, context.fields, wishes) or {}
         bright = {name: merge(fragments[f"{name}/bright"]) for name in names if wanted(masks)}
         if masks.spikes != "off":
@@ -207,6 +217,10 @@ def extended(objects: Components) -> np.ndarray:
     return chosen
 
 
+def _seams(source: FieldSource) -> str | None:
+    return source.store if source.seam > 0 else None
+
+
 def _regions_rule(
     window: Window,  # noqa: ARG001  (nothing is read)
     tile: Tile,
@@ -217,6 +231,8 @@ def _regions_rule(
     for plane in params.planes:
         values = read_window(plane, tile.core)
         drawn |= (values != 0) & np.isfinite(values)
+    if params.seams is not None:
+        drawn |= store.read(params.seams, "seam", tile.core) != 0
     return {"regions": drawn.astype(np.uint8)}, None
 
 
@@ -287,6 +303,7 @@ def _draw_rule(window: Window, tile: Tile, params: Objects) -> tuple[dict[str, n
     """Draw the part of every object that lies in a core."""
     drawn = np.zeros(tile.core.shape, np.uint8)
     for name, bit, components, chosen in params.parts:
+        # The same maps and the same cores as in the first pass, so that fragments have the same names.
         drawn[draw(_map(window, name), tile.core.y0, tile.core.x0, components, chosen)] |= bit
     drawn[inside_glare(params.glare, tile.core.y0, tile.core.x0, tile.core.shape)] |= STAR
     return {"objects": drawn}, None
@@ -299,12 +316,15 @@ def _mask_rule(window: Window, tile: Tile, params: Edge) -> tuple[dict[str, np.n
     if params.reach2 >= 0:
         no_data = (flags & np.uint8(Bit.NO_DATA)) != 0
         bits[edge(no_data, params.square, params.reach2, tile.open_sides)] |= np.uint8(Bit.EDGE)
+    # Grown after the filter: the pixels of the rim did count in its sums, but no peak may be recorded on them.
     if params.rim > 0 and (bits & np.uint8(Bit.BRIGHT)).any():
         bits[grow((bits & np.uint8(Bit.BRIGHT)) != 0, params.rim)] |= np.uint8(Bit.BRIGHT)
     objects = window["objects"].values
     for kind, growth, bit in GROWN:
         drawn = (objects & kind) != 0
         if drawn.any():
+            # Grown here and not when drawn, so that `objects` holds what was found and growth does not add up
+            # over passes.
             bits[grow(drawn, growth) if growth > 0 else drawn] |= np.uint8(bit)
     bits[window["regions"].values != 0] |= np.uint8(Bit.REGION)
     return {"mask": bits[tile.core_in_window]}, None
@@ -324,5 +344,6 @@ def object_passes(masks: Mask) -> tuple[Pass, Pass] | tuple[()]:
     if not (math.isfinite(masks.extended_nJy) or wanted(masks)):
         return ()
     reads = ("flags", "ridges") if wanted(masks) else ("flags",)
+    # Without a halo: fragments are joined by their borders, so that no pixel is read twice.
     find = Pass("extended-find", reads, 0, (), _find_rule, partial(by_field, combine), bytes_per_pixel=24.0)
     return find, Pass("extended-draw", reads, 0, ("objects",), _draw_rule, bytes_per_pixel=24.0)

@@ -151,8 +151,7 @@ def sandwich(data: BoxCounts, law: Law, found: Clumping) -> Floats:
         spread = np.stack([lattice.convolved(one, kernel) for one in weighted])
         middle = middle + products(weighted, spread)
     if data.outer is not None:
-        mean, steep, _ = data.outer.terms(law.c)
-        towards = np.array([law.a * mean, law.a * steep, 1.0, 0.0])[: law.free.size]
+        towards = data.outer.slopes(law.a, law.c, law.free.size)
         middle = middle + np.outer(towards, towards) / law.outer_variance
     free = np.ix_(law.free, law.free)
     covariance = np.zeros(law.information.shape)

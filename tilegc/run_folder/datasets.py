@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
@@ -12,7 +13,7 @@ from numpy.typing import NDArray
 from tilegc.config import FieldInput
 from tilegc.errors import ConfigError
 from tilegc.geometry import Box
-from tilegc.io.fits import read_window
+from tilegc.io import store
 from tilegc.io.probe import probe_field
 from tilegc.sky import wcs_from_text
 
@@ -53,12 +54,14 @@ def with_bands(data: xr.Dataset, described: FieldInput, box: Box, bands: Sequenc
         If a file cannot be read any more.
     """
     part = data.sel(y=slice(box.y0, box.y1 - 1), x=slice(box.x0, box.x1 - 1))
+    # With `ingest: never` the store has no pixels of the images; they are then still in the files of the run
+    # file.
     if "sci" in part:
         return part
     source = probe_field(described, pixels=False)
     wanted = [band for band in source.bands if not bands or band.name in bands]
-    planes = [read_window(band.sci, box) for band in wanted if band.sci is not None]
-    sci = xr.DataArray(np.stack(planes), dims=("band", "y", "x"), attrs={"units": "nJy"})
+    read = store.read_window(replace(source, bands=tuple(wanted)), "", ["sci"], box)["sci"].values
+    sci = xr.DataArray(read, dims=("band", "y", "x"), attrs={"units": "nJy"})
     # Other arrays with bands, such as the PSFs' widths, need not have the same ones.
     flat = part.drop_dims("band", errors="ignore")
     return flat.assign(sci=sci).assign_coords(band=[band.name for band in wanted])
@@ -88,6 +91,8 @@ class FieldAccessor:
         """The celestial WCS of the field, or of the part of it that is in the dataset, axes (x, y)."""
         wcs = wcs_from_text(self._data.attrs["wcs"])
         y0, x0 = self._origin
+        # Slicing shifts the reference pixel and keeps SIP distortions right, which editing CRPIX alone would
+        # not.
         wcs = wcs[y0:, x0:]
         wcs.pixel_shape = self._data.sizes["x"], self._data.sizes["y"]
         return wcs
@@ -142,6 +147,8 @@ class FieldAccessor:
         matplotlib.axes.Axes
         """
         image = self.image(band)
+        # A screen has about 2,000 pixels: reading the rest of a large mosaic would take long and show nothing
+        # more.
         step = max(1, -(-max(image.shape) // LARGEST))
         values = np.asarray(image[::step, ::step].values, np.float64)
         height, width = image.shape

@@ -41,6 +41,8 @@ class PeakCounts:
 
     def peaks(self, ratio: np.ndarray) -> None:
         """Add the peaks of one map to the table."""
+        # The block is treated as a closed field: counts are statistics, and peaks at its rim are cut off by
+        # `where`.
         everywhere = (slice(0, ratio.shape[0]), slice(0, ratio.shape[1]))
         allowed = self.near & local_maxima(ratio, CLOSED) if self.maxima else self.near
         found = classify(ratio, allowed, self.floor, self.radius, CLOSED, everywhere)
