@@ -12,6 +12,7 @@ from urllib.request import Request, urlopen
 
 import numpy as np
 import pytest
+from astropy import units
 from astropy.io import fits
 from astropy.wcs import WCS
 from PIL import Image
@@ -22,9 +23,10 @@ from tests.support import chromium, mock
 from tests.support.command import tilegc as command
 from tilegc import viewer
 from tilegc.engine import SerialEngine
+from tilegc.errors import ConfigError, RunFolderError
 from tilegc.geometry import Box
 from tilegc.run_folder.layout import is_ours
-from tilegc.viewer import layers, overlays, phase, pyramid, residuals
+from tilegc.viewer import aladin, layers, overlays, phase, pyramid, residuals
 from tilegc.viewer.halving import halved
 
 
@@ -315,6 +317,40 @@ PEAKS = """[...document.querySelectorAll("#cutouts > div")].slice(0, 2).map((row
   return model > left && image >= left;
 })"""
 """Whether the middle of the model is brighter than that of the residual, by band."""
+
+
+def test_hips_and_moc_for_aladin(run, tmp_path):
+    """The tiles hold the detection map where it is on the sky, and the MOC the searched area."""
+    mocpy = pytest.importorskip("mocpy")
+    path, moc = tmp_path / "hips", tmp_path / "moc.fits"
+    written = aladin.write_hips(run, path, ["detection"])
+    assert [one.name for one in written] == ["a_detection", "b_detection"]
+    properties = dict(
+        line.split("=", 1) for line in (written[0] / "properties").read_text().splitlines() if "=" in line
+    )
+    properties = {key.strip(): value.strip() for key, value in properties.items()}
+    assert properties["hips_frame"] == "equatorial"
+    tiles = list((written[0] / f"Norder{properties['hips_order']}").rglob("*.fits"))
+    detection = run.field("a")["detection"].values
+    compared = 0
+    for tile in tiles:
+        image, header = fits.getdata(tile, header=True)
+        y, x = np.nonzero(np.isfinite(image))
+        column, row = WCS(mock.header("a")).world_to_pixel(WCS(header).pixel_to_world(x, y))
+        near = detection[np.rint(row).astype(int), np.rint(column).astype(int)]
+        assert np.corrcoef(image[y, x][np.isfinite(near)], near[np.isfinite(near)])[0, 1] > 0.9
+        compared += x.size
+    assert compared > 2000
+    with pytest.raises(RunFolderError, match="already exists"):
+        aladin.write_hips(run, path)
+    with pytest.raises(ConfigError, match="no image 'mask'; choose one of F090W, F150W, detection"):
+        aladin.write_hips(run, tmp_path / "other", ["mask"])
+    done = command("export", run.path, "moc", "-o", moc)
+    assert done.code == 0, done.err
+    covered = mocpy.MOC.from_fits(str(moc))
+    ra, dec = (np.array(run.catalogue[axis]) * units.deg for axis in ("ra", "dec"))
+    assert covered.contains_lonlat(ra, dec).mean() > 0.95
+    assert not covered.contains_lonlat(ra + 1 * units.deg, dec).any()
 
 
 REGIONS = """fk5

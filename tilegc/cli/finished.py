@@ -146,7 +146,9 @@ def export(
     form: Annotated[
         str,
         typer.Argument(
-            metavar="FORMAT", help="Output format: vot, fits, ecsv, parquet, reg (DS9) or gc (short table)."
+            metavar="FORMAT",
+            help="Output format: vot, fits, ecsv, parquet, reg (DS9), gc (short table), moc (searched sky) or hips "
+            "(images for Aladin).",
         ),
     ],
     output: Annotated[
@@ -158,24 +160,44 @@ def export(
             help="File to write; default: <RUN_DIR>-catalogue.FORMAT, beside the run.",
         ),
     ] = None,
+    layer: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--layer",
+            metavar="NAME",
+            help="Image for hips: a band, detection (default), density or rho; may be repeated.",
+        ),
+    ] = None,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace an existing file.")] = False,
     no_check: NoCheck = False,
 ) -> None:
-    """Write the catalogue of a finished run in another format."""
+    """Write the catalogue of a finished run in another format, or its sky and images for Aladin."""
     from tilegc.products.exporting import FORMATS
     from tilegc.products.exporting import export as write
     from tilegc.run_folder import open_run
+    from tilegc.viewer.aladin import write_hips, write_moc
 
-    if form not in FORMATS:
-        raise ConfigError(f"export: unknown format {form!r}; choose one of {', '.join(FORMATS)}")
+    names = {form: f"catalogue.{ending}" for form, (ending, _) in FORMATS.items()}
+    names |= {"gc": "gc.ecsv", "moc": "moc.fits", "hips": "hips"}
+    if form not in names:
+        raise ConfigError(f"export: unknown format {form!r}; choose one of {', '.join(names)}")
+    if layer and form != "hips":
+        raise ConfigError("--layer: only for the format hips; leave it out")
     folder = Path(str(directory)).absolute()
-    kind = "gc" if form == "gc" else "catalogue"
-    path = output or folder.with_name(f"{folder.name}-{kind}.{FORMATS[form][0]}")
+    path = output or folder.with_name(f"{folder.name}-{names[form]}")
+    if form == "hips":
+        for written in write_hips(open_run(directory, check=not no_check), path, layer or ("detection",)):
+            typer.echo(written)
+        return
     if path.exists() and not overwrite:
         raise RunFolderError(
             f"{path}: already exists; choose another file with -o, or replace it with --overwrite"
         )
-    write(open_run(directory, check=not no_check), form, path)
+    run = open_run(directory, check=not no_check)
+    if form == "moc":
+        write_moc([run], path)
+    else:
+        write(run, form, path)
     typer.echo(path)
 
 

@@ -121,6 +121,21 @@ class Run:
         return _tables().read_ecsv(self._there(FILES.sensitivity))
 
     @property
+    def goodness(self) -> QTable:
+        """Tests of the law of counts; without a row where there is no law."""
+        return _tables().read_ecsv(self._there(FILES.goodness))
+
+    @property
+    def cumulative(self) -> QTable:
+        """Residuals of the law summed along kappa, radius, light and angle; without a row where there is no law."""
+        return _tables().read_ecsv(self._there(FILES.cumulative))
+
+    @property
+    def excesses(self) -> QTable:
+        """Places with more or fewer sources than the law gives; without a row where there is no law."""
+        return _tables().read_ecsv(self._there(FILES.excesses))
+
+    @property
     def profile(self) -> QTable:
         """The radial profiles, with units."""
         return _tables().read_ecsv(self._there(FILES.profile))
