@@ -27,7 +27,7 @@ from tilegc.io.fits import read_window as read_plane
 from tilegc.io.tally import tally
 from tilegc.io.units import Photometry
 from tilegc.io.window import Plane, Window
-from tilegc.places import is_url, patient, place, reach
+from tilegc.places import is_url, place, prepare_store, reach
 
 if TYPE_CHECKING:
     import xarray as xr
@@ -93,7 +93,7 @@ def create(
     RunFolderError
         The store that is there holds another field, other bands, or an array with other shards.
     """
-    patient(path)
+    prepare_store(path)
     # Consolidated metadata would be stale while arrays are added.
     group = zarr.open_group(path, mode="a", zarr_format=3, use_consolidated=False)
     cells = [-(-side // LATTICE) for side in shape]
@@ -168,7 +168,7 @@ def _create_array(
 
 def annotate(path: str, attrs: Mapping[str, Any]) -> None:
     """Add attributes to a store; to be called by the driver alone."""
-    patient(path)
+    prepare_store(path)
     zarr.open_group(path, mode="r+", use_consolidated=False).attrs.update(dict(attrs))
     _consolidate(path)
 
@@ -187,7 +187,7 @@ def _consolidate(path: str) -> None:
 
 def attributes(path: str) -> dict[str, Any]:
     """Return the attributes of a store."""
-    patient(path)
+    prepare_store(path)
     return dict(zarr.open_group(path, mode="r", use_consolidated=False).attrs)
 
 
@@ -304,14 +304,14 @@ def _read_planes(source: FieldSource, name: str, box: Box) -> Values:
 
 def write_dataset(path: str, dataset: xr.Dataset) -> None:
     """Write a small dataset as a store of its own, in place of what is there; by the driver alone."""
-    patient(path)
+    prepare_store(path)
     dataset.to_zarr(path, mode="w", zarr_format=3, consolidated=False)
     _consolidate(path)
 
 
 def read_arrays(path: str) -> tuple[dict[str, Values], dict[str, Any]]:
     """Return what `write_dataset` wrote: arrays in memory, and attributes. xarray is not imported."""
-    patient(path)
+    prepare_store(path)
     group = zarr.open_group(path, mode="r", zarr_format=3, use_consolidated=False)
     return {name: np.asarray(array[...]) for name, array in group.arrays()}, dict(group.attrs)
 
@@ -383,7 +383,7 @@ def open_field(name: str, path: str) -> FieldSource:
 
 
 def _open_array(path: str, name: str, mode: Any) -> zarr.Array[Any]:
-    patient(path)
+    prepare_store(path)
     return zarr.open_array(path, path=name, mode=mode, zarr_format=3)
 
 
