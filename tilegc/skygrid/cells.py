@@ -11,7 +11,7 @@ import logging
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -283,7 +283,16 @@ def field_of_centre(fields: Sequence[FieldTiles], cluster: Cluster) -> int:
 
 def read_sky_cells(dataset: xr.Dataset) -> SkyCells:
     """Return the sky grid of a run from its dataset, `Run.sky`."""
-    told = dataset.attrs
+    return _cells({str(name): array.to_numpy() for name, array in dataset.data_vars.items()}, dataset.attrs)
+
+
+def stored_cells(path: str) -> SkyCells:
+    """Return the sky grid of a run from its store (a local path or a URL)."""
+    return _cells(*store.read_arrays(path))
+
+
+def _cells(values: Mapping[str, np.ndarray], told: Mapping[str, Any]) -> SkyCells:
+    """Return the sky grid of a run from the arrays and attributes of its store."""
     names = ("n_pixels", "n_good", "n_inside", "n_gc", "light", "rho", "kappa")
     return SkyCells(
         SkyGrid(told["ra"], told["dec"], told["cell_arcsec"]),
@@ -291,13 +300,8 @@ def read_sky_cells(dataset: xr.Dataset) -> SkyCells:
         int(told["i0"]),
         tuple(told["fields"]),
         np.array(told["pixel_area_arcsec2"], np.float64),
-        *(dataset[name].to_numpy() for name in names),
+        *(values[name] for name in names),
     )
-
-
-def stored_cells(path: str) -> SkyCells:
-    """Return the sky grid of a run from its store (a local path or a URL)."""
-    return read_sky_cells(store.read_dataset(path))
 
 
 def _foreign(n_pixels: np.ndarray, names: tuple[str, ...]) -> np.ndarray:
