@@ -205,7 +205,7 @@ def test_run_length():
 
 @dataclass
 class Recorder:
-    """A progress display that records what it is told."""
+    """A progress display that records every report."""
 
     said: list[tuple[Any, ...]] = field(default_factory=list)
 

@@ -440,7 +440,7 @@ def test_a_worker_that_dies_leaves_no_trace_on_the_terminal(tmp_path):
 
 
 def nobody_left(group):
-    """Whether all processes of a group end within seconds."""
+    """Return whether all processes of a group end within some seconds."""
     for _ in range(100):
         left = []
         for process in psutil.process_iter(["pid", "status", "cmdline"]):
