@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import re
 import shutil
 import subprocess
@@ -54,18 +53,6 @@ def outcome(run_file):
 def run(run_file, outcome):
     assert outcome.code == 0, outcome
     return open_run(run_file.with_name("run-run"))
-
-
-def test_quiet_and_json(run_file, run):
-    """Of a finished run, which --resume leaves as it is."""
-    found = tilegc("run", run_file, "--resume", "--workers", 0, "--json")
-    assert found.code == 0, found
-    said = json.loads(found.out)
-    assert said.pop("directory") == str(run.path)
-    assert said == run.summary
-    found = tilegc("run", run_file, "--resume", "--workers", 0, "-q")
-    assert (found.code, found.out) == (0, "")
-    assert found.err.count("warning: ") == len(run.summary["warnings"]) == found.err.count("\n")
 
 
 @pytest.mark.parametrize("command", COMMANDS)
