@@ -21,8 +21,9 @@ from scipy.spatial import cKDTree
 from benchmarks.measure import console
 from tilegc import in_memory
 from tilegc.config import detection_settings
+from tilegc.detection.purity import zone_of
 from tilegc.detection.results import Detected
-from tilegc.detection.threshold import Selection, zone_of
+from tilegc.detection.threshold import Selection
 from tilegc.jobs import DetectionJob
 from tilegc.mask.mask_map import Regions
 from tilegc.phases.context import Context

@@ -103,7 +103,8 @@ def find(config: RunConfig, folder: Path) -> dict[str, Found]:
     psfs, filtering = masked_setup(context, config)
     noises = noise.noise(context)
     tables = shapes.field_tables(psfs)
-    local = local_noise.local_noise(context, config.detect.exclusion_radius, noises, filtering)
+    deciding = tables if config.detect.shape == "auto" else None
+    local = local_noise.local_noise(context, config.detect.exclusion_radius, noises, filtering, deciding)
     selection = threshold.select(
         context, config, noises, local, tables, ClusterFrame.of(config.cluster, config.cosmology)
     )

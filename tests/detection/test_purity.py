@@ -10,11 +10,11 @@ from scipy.optimize import minimize
 
 from tests.support.null_counts import noise_of, peaks_at
 from tilegc.detection import purity as stage
-from tilegc.detection.automatic import limit_in_flux
+from tilegc.detection.automatic import limit_in_flux, lowest_limit
 from tilegc.detection.limits import Threshold
 from tilegc.detection.noise.noise_map import NullCounts
 from tilegc.detection.noise.null_maps import FLOOR, SLICES
-from tilegc.detection.purity import lowest_limit, purity_of, rising, tail
+from tilegc.detection.purity import purity_of, rising, tail
 from tilegc.detection.threshold import Selection
 from tilegc.geometry import LATTICE
 

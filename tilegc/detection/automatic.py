@@ -15,10 +15,10 @@ from tilegc.config import Detect
 from tilegc.detection.limits import Threshold
 from tilegc.detection.noise.local_noise import ZONES, LocalNoise
 from tilegc.detection.noise.noise_map import Steps
-from tilegc.detection.purity import STEP, Purity, lowest_limit, purity_of, zone_of
+from tilegc.detection.purity import Purity, purity_of, zone_of
 from tilegc.phases.partials import Table
 
-__all__ = ["FALLBACK", "HIGHEST", "ZONE_NAMES", "automatic", "limit_in_flux"]
+__all__ = ["FALLBACK", "HIGHEST", "ZONE_NAMES", "automatic", "limit_in_flux", "lowest_limit"]
 
 log = logging.getLogger("tilegc")
 
@@ -30,6 +30,15 @@ HIGHEST = 8.0
 
 FALLBACK = 2.5
 """k where `auto` finds no limit that is pure enough: that of the recipe."""
+
+
+STEP = 0.01
+"""Step in signal-to-noise in which a limit is looked for."""
+
+SLACK = 0.2
+"""Peaks of noise that a zone may always have: one in five fields with few sources has one."""
+
+TINY = 1e-9
 
 
 def automatic(
@@ -132,3 +141,33 @@ def limit_in_flux(peaks: Table, purity: Purity, target: float, onset: float, noi
     least = onset * noise.median
     allowed = (np.cumsum(pure) >= target * np.arange(1, pure.size + 1)) & (by >= least)
     return float(by[np.flatnonzero(allowed)[-1]]) if allowed.any() else np.nan
+
+
+def lowest_limit(table: Table, zone: int, snr: np.ndarray, target: float, least: float) -> float:
+    """Return the lowest limit in signal-to-noise above which a zone's sources are pure enough; NaN: there is none.
+
+    Parameters
+    ----------
+    table : table
+        Columns of `schema.PURITY`.
+    zone : int
+    snr : (n,) float
+        Of the zone's sources.
+    target : float
+        Purity.
+    least : float
+        Lowest limit that may be chosen.
+    """
+    rows = table["zone"] == zone
+    noisy = table["n_noise"][rows]
+    if not np.isfinite(noisy[-1]):
+        return np.nan
+    known = np.isfinite(noisy)
+    edges = table["snr_lo"][rows][known]
+    above = np.cumsum(noisy[known][::-1])[::-1]
+    grid = np.arange(round(edges[0] / STEP), round(edges[-1] / STEP) + 1) * STEP
+    # Noise falls like a Gaussian's tail: between edges its logarithm is all but straight.
+    expected = np.exp(np.interp(grid, edges, np.log(np.maximum(above, TINY))))
+    found = snr.size - np.searchsorted(np.sort(snr), grid, side="left")
+    allowed = (expected <= np.maximum((1 - target) * found, SLACK)) & (grid >= least)
+    return float(grid[np.flatnonzero(allowed)[0]]) if allowed.any() else np.nan

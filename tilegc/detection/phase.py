@@ -88,8 +88,9 @@ def detected(
         The cluster's centre; without it, distances from it are NaN.
     """
     noises = global_noise.noise(context)
-    local = local_noise(context, config.detect.exclusion_radius, noises, filtering.params)
     tables = shapes.field_tables(filtering.psfs)
+    deciding = tables if config.detect.shape == "auto" else None
+    local = local_noise(context, config.detect.exclusion_radius, noises, filtering.params, deciding)
     selection = threshold.select(context, config, noises, local, tables, frame)
     selection = shapes.judged(context, config.detect, selection, tables)
     if config.recipe == "calibrated":

@@ -18,7 +18,7 @@ from tilegc.kernels.masks import reach_squared
 from tilegc.phases.context import Context
 from tilegc.phases.partials import Table
 
-__all__ = ["STEP", "ZONES", "Purity", "lowest_limit", "purity", "purity_of", "rising", "tail", "zone_of"]
+__all__ = ["ZONES", "Purity", "purity", "purity_of", "rising", "tail", "zone_of"]
 
 BY_CHANCE = 3.0
 """Null peaks beyond a Gaussian's tail that are no proof of a heavier one: a residue of a source may be among them."""
@@ -28,14 +28,6 @@ ENOUGH = 30
 
 SCARCE = 10.0
 """Null peaks in a slice below which they are too few to be a rate."""
-
-STEP = 0.01
-"""Step in signal-to-noise in which a limit is looked for."""
-
-SLACK = 0.2
-"""Peaks of noise that a zone may always have: one in five fields with few sources has one."""
-
-TINY = 1e-9
 
 LEAST = 0.05
 """Share of a field's good pixels that a zone must have; smaller ones belong to the usual one."""
@@ -108,36 +100,6 @@ def purity_of(
     return values
 
 
-def lowest_limit(table: Table, zone: int, snr: np.ndarray, target: float, least: float) -> float:
-    """Return the lowest limit in signal-to-noise above which a zone's sources are pure enough; NaN: there is none.
-
-    Parameters
-    ----------
-    table : table
-        Columns of `schema.PURITY`.
-    zone : int
-    snr : (n,) float
-        Of the zone's sources.
-    target : float
-        Purity.
-    least : float
-        Lowest limit that may be chosen.
-    """
-    rows = table["zone"] == zone
-    noisy = table["n_noise"][rows]
-    if not np.isfinite(noisy[-1]):
-        return np.nan
-    known = np.isfinite(noisy)
-    edges = table["snr_lo"][rows][known]
-    above = np.cumsum(noisy[known][::-1])[::-1]
-    grid = np.arange(round(edges[0] / STEP), round(edges[-1] / STEP) + 1) * STEP
-    # Noise falls like a Gaussian's tail: between edges its logarithm is all but straight.
-    expected = np.exp(np.interp(grid, edges, np.log(np.maximum(above, TINY))))
-    found = snr.size - np.searchsorted(np.sort(snr), grid, side="left")
-    allowed = (expected <= np.maximum((1 - target) * found, SLACK)) & (grid >= least)
-    return float(grid[np.flatnonzero(allowed)[0]]) if allowed.any() else np.nan
-
-
 def zone_of(
     measured: Purity, noise: LocalNoise, y: np.ndarray, x: np.ndarray, level: np.ndarray
 ) -> np.ndarray:
@@ -202,6 +164,7 @@ def _of_field(name: str, peaks: Table, noise: LocalNoise, disc: int, pixel_area:
             counts.good[inside],
             counts.away[telling],
             counts.peaks[telling],
+            None if counts.points is None else counts.points[telling],
             counts.draws,
             disc,
             smooth=counts.limits is not None,
@@ -219,12 +182,13 @@ def _expected(
     good: np.ndarray,
     away: np.ndarray,
     null: np.ndarray,
+    points: np.ndarray | None,
     draws: int,
     disc: int,
     *,
     smooth: bool = False,
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Return the peaks of noise that a zone must have, slice by slice, and their error.
+    """Return the peaks of noise that a zone must have among those that are judged, slice by slice, and their error.
 
     Parameters
     ----------
@@ -233,6 +197,8 @@ def _expected(
     good, away : int64 (cell,)
         Good pixels, and those in which null peaks were counted.
     null : int64 (cell, slice)
+    points : int64 (cell, slice) or None
+        Those of the null peaks that are judged as the detected ones are; None: all of them.
     draws, disc : int
         Null maps, and pixels that a peak blanks.
     smooth : bool
@@ -241,10 +207,8 @@ def _expected(
     area = float(away.sum()) * draws
     if not area:
         return np.full(found.shape[1], np.nan), np.full(found.shape[1], np.nan)
-    count = null.sum(axis=0).astype(np.float64)
-    rate, spread = count / area, np.sqrt(np.maximum(count, 1.0)) / area
-    if smooth:
-        rate = np.maximum.accumulate(tail(count)[::-1])[::-1] / area
+    rate, _ = _rate(null, area, smooth=smooth)
+    judged, spread = _rate(null if points is None else points, area, smooth=smooth)
     expected, error = np.zeros(found.shape[1]), np.zeros(found.shape[1])
     pixels = good.astype(np.float64)
     noisy = np.zeros(len(good))
@@ -253,10 +217,19 @@ def _expected(
         # What is brighter and no noise blanks the area round it; discs overlap, so the free share is a power.
         real = np.maximum(above - noisy, 0.0)
         free = np.exp(-disc * np.divide(real, pixels, out=np.zeros(len(good)), where=pixels > 0)) * pixels
-        expected[k], error[k] = rate[k] * free.sum(), spread[k] * free.sum()
+        expected[k], error[k] = judged[k] * free.sum(), spread[k] * free.sum()
         noisy += rate[k] * free
         above += found[:, k]
     return expected, error
+
+
+def _rate(null: np.ndarray, area: float, *, smooth: bool) -> tuple[np.ndarray, np.ndarray]:
+    """Return null peaks per pixel in each slice, and their error."""
+    count = null.sum(axis=0).astype(np.float64)
+    rate, spread = count / area, np.sqrt(np.maximum(count, 1.0)) / area
+    if smooth:
+        rate = np.maximum.accumulate(tail(count)[::-1])[::-1] / area
+    return rate, spread
 
 
 def tail(count: np.ndarray) -> np.ndarray:

@@ -102,6 +102,8 @@ class NullCounts:
     """Noise, nJy per pixel, at which the usual and the shallow class begin, of `guess`."""
     guess: np.ndarray | None = None
     """Lattice of the noise that the classes were told by."""
+    points: np.ndarray | None = None
+    """Those of the peaks that have the shape of a point; None: shapes do not decide, and all of them count."""
 
 
 @dataclass(frozen=True)
