@@ -11,6 +11,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from tilegc.detection.blocking import blocking
 from tilegc.detection.noise.local_noise import ZONES, LocalNoise
 from tilegc.detection.noise.null_maps import SLICES
 from tilegc.geometry import LATTICE
@@ -48,7 +49,11 @@ class Purity:
 
 
 def purity(
-    context: Context, radius: float, found: Table, noises: Mapping[str, LocalNoise]
+    context: Context,
+    radius: float,
+    found: Table,
+    noises: Mapping[str, LocalNoise],
+    responses: Mapping[str, np.ndarray] | None = None,
 ) -> dict[str, Purity]:
     """Measure the purity of every field's peaks.
 
@@ -62,6 +67,8 @@ def purity(
         `null_maps.FLOOR` on. Only points are judged; all of them leave less room for noise.
     noises : mapping
         With the null maps' peaks.
+    responses : mapping, optional
+        Of `point_response`, by field: then the rings of sources leave less room for noise as well.
     """
     disc = _disc(radius)
     measured = {}
@@ -69,7 +76,8 @@ def purity(
         on = found["field"] == index
         peaks = {name: found[name][on] for name in ("y", "x", "rank", "noise", "point")}
         name, area = field.source.name, field.source.pixel_area
-        measured[name] = _of_field(name, peaks, noises[name], disc, area)
+        response = None if responses is None else responses[name]
+        measured[name] = _of_field(name, peaks, noises[name], disc, area, response)
     return measured
 
 
@@ -138,8 +146,16 @@ def _zones(noise: LocalNoise) -> np.ndarray:
     return zones
 
 
-def _of_field(name: str, peaks: Table, noise: LocalNoise, disc: int, pixel_area: float) -> Purity:
+def _of_field(
+    name: str,
+    peaks: Table,
+    noise: LocalNoise,
+    disc: int,
+    pixel_area: float,
+    response: np.ndarray | None = None,
+) -> Purity:
     zones = _zones(noise)
+    taken = None if response is None else blocking(response, disc, peaks["rank"])
     counts = noise.counts
     n = len(SLICES)
     here = np.zeros((*zones.shape, n), np.int64)
@@ -167,6 +183,7 @@ def _of_field(name: str, peaks: Table, noise: LocalNoise, disc: int, pixel_area:
             None if counts.points is None else counts.points[telling],
             counts.draws,
             disc,
+            taken,
             smooth=counts.limits is not None,
         )
         noisy[np.array(SLICES) < counts.floor] = np.nan
@@ -185,6 +202,7 @@ def _expected(
     points: np.ndarray | None,
     draws: int,
     disc: int,
+    taken: np.ndarray | None = None,
     *,
     smooth: bool = False,
 ) -> tuple[np.ndarray, np.ndarray]:
@@ -201,6 +219,8 @@ def _expected(
         Those of the null peaks that are judged as the detected ones are; None: all of them.
     draws, disc : int
         Null maps, and pixels that a peak blanks.
+    taken : float64 (slice, slice), optional
+        Of `blocking.blocking`, in place of `disc`.
     smooth : bool
         Whether counts too few to be a rate follow the tail of Gaussian noise.
     """
@@ -213,12 +233,14 @@ def _expected(
     pixels = good.astype(np.float64)
     noisy = np.zeros(len(good))
     above = np.zeros(len(good))
+    real_in = np.zeros(found.shape)
     for k in range(found.shape[1] - 1, -1, -1):
         # What is brighter and no noise blanks the area round it; discs overlap, so the free share is a power.
-        real = np.maximum(above - noisy, 0.0)
-        free = np.exp(-disc * np.divide(real, pixels, out=np.zeros(len(good)), where=pixels > 0)) * pixels
+        lost = disc * np.maximum(above - noisy, 0.0) if taken is None else real_in @ taken[k]
+        free = np.exp(-np.divide(lost, pixels, out=np.zeros(len(good)), where=pixels > 0)) * pixels
         expected[k], error[k] = judged[k] * free.sum(), spread[k] * free.sum()
         noisy += rate[k] * free
+        real_in[:, k] = found[:, k] - rate[k] * free
         above += found[:, k]
     return expected, error
 

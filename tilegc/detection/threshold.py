@@ -132,6 +132,7 @@ def select(
     local: Mapping[str, LocalNoise],
     tables: Mapping[str, ShapeTables],
     frame: ClusterFrame | None,
+    responses: Mapping[str, np.ndarray] | None = None,
 ) -> Selection:
     """Find all peaks, judge them, choose T, and return candidates (>= T) and catalogue (>= keep x T).
 
@@ -145,10 +146,12 @@ def select(
         `shapes.field_tables`: the purity of a catalogue of points is that of the points among the peaks.
     frame : ClusterFrame or None
         None: the distances from the centre are NaN.
+    responses : mapping, optional
+        `point_response` of every field that is filtered with the PSFs of its bands.
     """
     found = survey(context, config, local)
     found["point"] = points(context, config.detect, found, tables)
-    purities = purity(context, config.detect.exclusion_radius, found, local)
+    purities = purity(context, config.detect.exclusion_radius, found, local, responses)
     patterns = pattern(context, found, local)
     limits = thresholds(
         context, config, noises, local, found, purities, {name: one.onset for name, one in patterns.items()}
