@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from io import BytesIO
+
 import numpy as np
 import pytest
 from astropy.io import fits
@@ -49,6 +51,18 @@ def test_votable(tmp_path, n):
     assert "total flux" in fields["flux_F115W"].description
     with (tmp_path / "report.txt").open("w") as report:
         assert validate(str(tmp_path / "one.vot"), report), (tmp_path / "report.txt").read_text()
+
+
+@pytest.mark.parametrize("n", [0, 1, 40])
+def test_votable_has_the_bytes_that_astropy_writes(tmp_path, n):
+    data = content(n) | {
+        "shape": np.array(["Kräuter", "\N{GREEK SMALL LETTER KAPPA}"], object)[np.arange(n) % 2]
+    }
+    exports.write_votable(tmp_path / "ours.vot", COLUMNS, data, {"recipe": "calibrated"})
+    whole = parse(tmp_path / "ours.vot")
+    theirs = BytesIO()
+    whole.to_xml(theirs, tabledata_format="binary2")
+    assert (tmp_path / "ours.vot").read_bytes() == theirs.getvalue()
 
 
 @pytest.mark.parametrize("n", [0, 1, 40])

@@ -25,8 +25,8 @@ from tilegc.samples.observation import footprint, wavelengths
 from tilegc.samples.planning import ClusterPlan, SamplePlan, in_order
 from tilegc.samples.report import failure
 from tilegc.samples.sample import merge
-from tilegc.samples.sky_catalogue import moc_order, searched
 from tilegc.samples.status import ClusterStatus
+from tilegc.viewer.aladin import moc_order, searched
 
 
 @pytest.fixture(scope="module")

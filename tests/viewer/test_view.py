@@ -7,20 +7,27 @@ import threading
 import time
 from contextlib import closing
 from pathlib import Path
-from urllib.request import urlopen
+from urllib.error import HTTPError
+from urllib.request import Request, urlopen
 
 import numpy as np
 import pytest
+from astropy import units
+from astropy.io import fits
+from astropy.wcs import WCS
 from PIL import Image
+from regions import PixCoord, Regions
 
 import tilegc
 from tests.support import chromium, mock
 from tests.support.command import tilegc as command
 from tilegc import viewer
 from tilegc.engine import SerialEngine
+from tilegc.errors import ConfigError, RunFolderError
 from tilegc.geometry import Box
 from tilegc.run_folder.layout import is_ours
-from tilegc.viewer import layers, phase, pyramid, residuals
+from tilegc.viewer import aladin, layers, overlays, phase, pyramid, residuals
+from tilegc.viewer.halving import halved
 
 
 def value_of(path):
@@ -56,9 +63,9 @@ def test_codes_are_the_values_again():
 
 def test_halves_are_means_of_what_has_data_and_unions_of_bits():
     image = np.float32([[1, 2, 5], [3, np.nan, np.nan], [np.nan, np.nan, np.nan]])
-    np.testing.assert_array_equal(pyramid._halved(image), np.float32([[2, 5], [np.nan, np.nan]]))
+    np.testing.assert_array_equal(halved(image), np.float32([[2, 5], [np.nan, np.nan]]))
     bits = np.uint8([[1, 2, 4], [0, 8, 0], [16, 0, 0]])
-    assert pyramid._halved(bits).tolist() == [[11, 4], [16, 0]]
+    assert halved(bits).tolist() == [[11, 4], [16, 0]]
 
 
 @pytest.mark.parametrize("shape", [(700, 1300), (512, 512), (4100, 900)])
@@ -86,6 +93,30 @@ def test_every_level_covers_the_field(tmp_path, monkeypatch, shape):
     assert max(expected.shape) <= pyramid.TILE
 
 
+@pytest.mark.parametrize("kind", ["mask", "band"])
+def test_tiles_as_webp_are_those_of_the_scripts(tmp_path, monkeypatch, kind):
+    draw = np.random.default_rng(5)
+    image = draw.integers(0, 256, (700, 600)).astype(np.uint8)
+    encoding = None
+    if kind == "band":
+        image = draw.normal(0, 1, (700, 600)).astype(np.float32)
+        encoding = layers.Encoding(zero=0.0, scale=1.0, low=-2.8, high=8.3, black=0.1, white=0.6)
+    monkeypatch.setattr(
+        pyramid, "read_layers", lambda layers, box, model: [image[box.y0 : box.y1, box.x0 : box.x1]]
+    )
+    layer = layers.Layer(
+        field="a", name="one", label="", kind=kind, ramp="", unit="", shape=image.shape, store=""
+    )
+    pyramid.write_pyramids(tmp_path, [[(layer, encoding)]], SerialEngine(), webp=True)
+    found = sorted((tmp_path / "tiles" / "a" / "one").rglob("*.webp"))
+    assert len(found) == 5
+    for path in found:
+        assert is_ours(f"view/{path.relative_to(tmp_path)}", ["a"])
+        tile, same = np.asarray(Image.open(path).convert("L"), int), image_of(path.with_suffix(".js"))
+        assert tile.shape == same.shape
+        assert np.sqrt(np.mean((tile - same) ** 2.0)) <= (0 if kind == "mask" else 7)
+
+
 def test_columns_are_those_of_the_catalogue(run):
     _, description = value_of(run.path / "view" / "run.js")
     catalogue = run.catalogue
@@ -102,6 +133,28 @@ def test_columns_are_those_of_the_catalogue(run):
             else:
                 found = np.frombuffer(base64.b64decode(packed["data"]), "<" + packed["dtype"])
                 np.testing.assert_array_equal(found, expected)
+
+
+def test_rows_are_those_of_the_catalogue(tmp_path, run, monkeypatch):
+    """What a click shows, in blocks; the last one is not full."""
+    monkeypatch.setattr(overlays, "ROWS", 7)
+    catalogue = run.catalogue
+    rows = np.asarray(catalogue["field"]).astype(str) == "a"
+    assert overlays.write_sources(tmp_path, catalogue, "a") == rows.sum() > 21
+    kinds = {name: np.asarray(catalogue[name]).dtype.kind for name in catalogue.colnames}
+    written = [name for name, kind in kinds.items() if kind in "OUS"]
+    texts, numbers = {name: [] for name in written}, []
+    for number in range(-(-rows.sum() // 7)):
+        _, block = value_of(tmp_path / "sources" / "a" / "rows" / f"{number}.js")
+        for name, some in zip(written, block["texts"], strict=True):
+            texts[name] += some
+        numbers.append(np.frombuffer(base64.b64decode(block["data"])))
+    assert texts == {name: list(np.asarray(catalogue[name])[rows].astype(str)) for name in written}
+    assert texts["field"] == ["a"] * rows.sum()
+    names = [name for name in kinds if name not in written]
+    table = np.concatenate(numbers).reshape(-1, len(names))
+    for column, name in enumerate(names):
+        np.testing.assert_array_equal(table[:, column], np.asarray(catalogue[name], float)[rows])
 
 
 def test_a_band_is_seen_in_its_tiles(run):
@@ -207,18 +260,55 @@ def test_the_command_writes_files_that_belong_to_the_run_and_need_no_network(run
     assert "https://" not in text
 
 
-def test_the_server_serves_the_folder_on_the_loopback_address_alone(run):
+@pytest.fixture(scope="module")
+def address(run):
     addresses = []
-    thread = threading.Thread(
-        target=viewer.serve, args=(Path(run.path) / "view",), kwargs={"ready": addresses.append}, daemon=True
-    )
-    thread.start()
+    options = {"ready": addresses.append, "pixels": viewer.exact_pixels(run)}
+    threading.Thread(
+        target=viewer.serve, args=(Path(run.path) / "view",), kwargs=options, daemon=True
+    ).start()
     end = time.monotonic() + 30
     while not addresses and time.monotonic() < end:
         time.sleep(0.02)
-    assert addresses[0].startswith("http://127.0.0.1:")
-    with closing(urlopen(addresses[0])) as answer:
+    return addresses[0]
+
+
+def test_the_server_serves_the_folder_on_the_loopback_address_alone(address):
+    assert address.startswith("http://127.0.0.1:")
+    with closing(urlopen(address)) as answer:
         assert b"tilegc viewer" in answer.read()
+    for path in ("../summary.json", "%2e%2e/summary.json"):
+        with pytest.raises(HTTPError, match="404"):
+            urlopen(address + path)
+    stranger = Request(address, headers={"Host": "elsewhere.example:80"})
+    with pytest.raises(HTTPError, match="403"):
+        urlopen(stranger)
+
+
+def test_the_server_knows_exact_pixels(address, run):
+    def asked(layer, box, field="a"):
+        query = f"field={field}&layer={layer}&" + "&".join(
+            f"{key}={at}" for key, at in zip(("y0", "x0", "y1", "x1"), box, strict=True)
+        )
+        with closing(urlopen(f"{address}pixels?{query}")) as answer:
+            return np.frombuffer(answer.read(), "<f4").reshape(box[2] - box[0], box[3] - box[1])
+
+    with closing(urlopen(f"{address}exact.js")) as answer:
+        assert b"true" in answer.read()
+    box = (17, 23, 60, 71)
+    field = run.field("a")
+    for name in ("detection", "density", "mask"):
+        expected = field[name].values[box[0] : box[2], box[1] : box[3]]
+        np.testing.assert_array_equal(asked(name, box), expected.astype(np.float32))
+    science = fits.getdata(run.config.fields[0].bands["F150W"].sci, "SCI")[17:60, 23:71] * mock.NJY
+    np.testing.assert_allclose(asked("F150W", box), science, rtol=1e-6)
+    light = residuals.model_of(run, "a").light("F150W", Box(*box))
+    np.testing.assert_allclose(asked("residual-F150W", box), science - light, rtol=1e-5, atol=1e-5)
+    for wrong in (("none", box), ("mask", (0, 0, 5, 5000)), ("mask", (-1, 0, 5, 5)), ("mask", (5, 5, 5, 9))):
+        with pytest.raises(HTTPError, match="400"):
+            asked(*wrong)
+    with pytest.raises(HTTPError, match="400"):
+        asked("mask", box, "c")
 
 
 PEAKS = """[...document.querySelectorAll("#cutouts > div")].slice(0, 2).map((row) => {
@@ -229,23 +319,91 @@ PEAKS = """[...document.querySelectorAll("#cutouts > div")].slice(0, 2).map((row
 """Whether the middle of the model is brighter than that of the residual, by band."""
 
 
-@pytest.mark.skipif(chromium.missing() is not None, reason=str(chromium.missing()))
-def test_the_page_from_a_server(run):
-    addresses = []
-    serve = threading.Thread(
-        target=viewer.serve, args=(Path(run.path) / "view",), kwargs={"ready": addresses.append}, daemon=True
+def test_hips_and_moc_for_aladin(run, tmp_path):
+    """The tiles hold the detection map where it is on the sky, and the MOC the searched area."""
+    mocpy = pytest.importorskip("mocpy")
+    path, moc = tmp_path / "hips", tmp_path / "moc.fits"
+    written = aladin.write_hips(run, path, ["detection"])
+    assert [one.name for one in written] == ["a_detection", "b_detection"]
+    properties = dict(
+        line.split("=", 1) for line in (written[0] / "properties").read_text().splitlines() if "=" in line
     )
-    serve.start()
-    end = time.monotonic() + 30
-    while not addresses and time.monotonic() < end:
-        time.sleep(0.02)
+    properties = {key.strip(): value.strip() for key, value in properties.items()}
+    assert properties["hips_frame"] == "equatorial"
+    tiles = list((written[0] / f"Norder{properties['hips_order']}").rglob("*.fits"))
+    detection = run.field("a")["detection"].values
+    compared = 0
+    for tile in tiles:
+        image, header = fits.getdata(tile, header=True)
+        y, x = np.nonzero(np.isfinite(image))
+        column, row = WCS(mock.header("a")).world_to_pixel(WCS(header).pixel_to_world(x, y))
+        near = detection[np.rint(row).astype(int), np.rint(column).astype(int)]
+        assert np.corrcoef(image[y, x][np.isfinite(near)], near[np.isfinite(near)])[0, 1] > 0.9
+        compared += x.size
+    assert compared > 2000
+    with pytest.raises(RunFolderError, match="already exists"):
+        aladin.write_hips(run, path)
+    with pytest.raises(ConfigError, match="no image 'mask'; choose one of F090W, F150W, detection"):
+        aladin.write_hips(run, tmp_path / "other", ["mask"])
+    done = command("export", run.path, "moc", "-o", moc)
+    assert done.code == 0, done.err
+    covered = mocpy.MOC.from_fits(str(moc))
+    ra, dec = (np.array(run.catalogue[axis]) * units.deg for axis in ("ra", "dec"))
+    assert covered.contains_lonlat(ra, dec).mean() > 0.95
+    assert not covered.contains_lonlat(ra + 1 * units.deg, dec).any()
+
+
+REGIONS = """fk5
+circle(342.18322,-44.53091,4.5") # text={core}
+ellipse(22:48:43.9728,-44:31:51.276,6",3",30) ; box(342.184d,-44.532d,5",2",20)
+-polygon(342.183,-44.531,342.184,-44.531,342.184,-44.530)
+image
+circle(40,50,6)
+"""
+
+
+def outlines_of(field):
+    """Return the outlines of these regions in pixels, as the package `regions` has them."""
+    frame = WCS(mock.header(field))
+    found = []
+    for region in Regions.parse(REGIONS, format="ds9"):
+        pixel = region.to_pixel(frame) if hasattr(region, "to_pixel") else region
+        found.append(pixel)
+    return found
+
+
+@pytest.mark.skipif(chromium.missing() is not None, reason=str(chromium.missing()))
+def test_the_page_from_a_server(run, address):
+    """With exact pixels in the cut-outs and under the pointer, and DS9 regions where `regions` puts them."""
     with chromium.browser() as page:
-        page.open(f"{addresses[0]}#id={run.catalogue['id'][3]}")
+        page.open(f"{address}#id={run.catalogue['id'][3]}")
         page.wait("document.documentElement?.dataset?.ready === '1'")
         page.wait("document.documentElement.dataset.cutouts")
         assert page.run("document.documentElement.getAttribute('data-selected-id')") == str(
             run.catalogue["id"][3]
         )
+        assert page.run("document.documentElement.dataset.exact") == "1"
+        assert page.run(PEAKS) == [True, True]
+        field = page.run("state.field.name")
+        page.run("showLayer('detection')")
+        page.run("pixelTexts(30, 40)")
+        page.wait("pixelTexts(30, 40).length")
+        shown = page.run("pixelTexts(30, 40)")[0]
+        assert float(shown.split()[0]) == pytest.approx(
+            float(run.field(field)["detection"].values[40, 30]), rel=1e-5
+        )
+        page.run(f"openRegions(new File([{json.dumps(REGIONS)}], 'own.reg'))")
+        page.wait("state.field.overlays.some((one) => one.name === 'own-own.reg')")
+        drawn = page.run("state.field.overlays.find((one) => one.name === 'own-own.reg').value")
+        assert [one["label"] for one in drawn] == ["core", "", "", "", ""]
+        assert [one["excluded"] for one in drawn] == [False, False, False, True, False]
+        for one, region in zip(drawn, outlines_of(field), strict=True):
+            outline = np.array(one["outlines"][0])
+            inner = outline.mean(axis=0) + 0.93 * (outline - outline.mean(axis=0))
+            outer = outline.mean(axis=0) + 1.07 * (outline - outline.mean(axis=0))
+            assert region.contains(PixCoord(*inner.T)).all()
+            assert not region.contains(PixCoord(*outer.T)).any()
+        page.wait("!state.dirty")
         assert not page.errors
 
 

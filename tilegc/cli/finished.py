@@ -45,6 +45,12 @@ def view(
     write_only: Annotated[
         bool, typer.Option("--write-only", help="Write the directory `view/` and stop.")
     ] = False,
+    webp: Annotated[
+        bool,
+        typer.Option(
+            "--webp", help="Write `view/` with WebP tiles, too: half the bytes to load from a web server."
+        ),
+    ] = False,
     no_check: NoCheck = False,
 ) -> None:
     """Show the images and sources of a run in a web browser."""
@@ -58,9 +64,9 @@ def view(
 
     run = open_run(directory, check=not no_check)
     page = run.path / FILES.view / "index.html"
-    if write_only or not page.exists():
+    if write_only or webp or not page.exists():
         try:
-            page = viewer.write_view(run, SerialEngine(pass_progress(lines=False)))
+            page = viewer.write_view(run, SerialEngine(pass_progress(lines=False)), webp=webp)
             RunFolder(run.path).redrawn()
         except OSError as error:
             reason = error.strerror or str(error)
@@ -76,7 +82,7 @@ def view(
         if browser:
             webbrowser.open(address)
 
-    viewer.serve(page.parent, port=port, ready=ready)
+    viewer.serve(page.parent, port=port, pixels=viewer.exact_pixels(run), ready=ready)
 
 
 def predict(
@@ -140,7 +146,9 @@ def export(
     form: Annotated[
         str,
         typer.Argument(
-            metavar="FORMAT", help="Output format: vot, fits, ecsv, parquet, reg (DS9) or gc (short table)."
+            metavar="FORMAT",
+            help="Output format: vot, fits, ecsv, parquet, reg (DS9), gc (short table), moc (searched sky) or hips "
+            "(images for Aladin).",
         ),
     ],
     output: Annotated[
@@ -152,24 +160,44 @@ def export(
             help="File to write; default: <RUN_DIR>-catalogue.FORMAT, beside the run.",
         ),
     ] = None,
+    layer: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--layer",
+            metavar="NAME",
+            help="Image for hips: a band, detection (default), density or rho; may be repeated.",
+        ),
+    ] = None,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace an existing file.")] = False,
     no_check: NoCheck = False,
 ) -> None:
-    """Write the catalogue of a finished run in another format."""
+    """Write the catalogue of a finished run in another format, or its sky and images for Aladin."""
     from tilegc.products.exporting import FORMATS
     from tilegc.products.exporting import export as write
     from tilegc.run_folder import open_run
+    from tilegc.viewer.aladin import write_hips, write_moc
 
-    if form not in FORMATS:
-        raise ConfigError(f"export: unknown format {form!r}; choose one of {', '.join(FORMATS)}")
+    names = {form: f"catalogue.{ending}" for form, (ending, _) in FORMATS.items()}
+    names |= {"gc": "gc.ecsv", "moc": "moc.fits", "hips": "hips"}
+    if form not in names:
+        raise ConfigError(f"export: unknown format {form!r}; choose one of {', '.join(names)}")
+    if layer and form != "hips":
+        raise ConfigError("--layer: only for the format hips; leave it out")
     folder = Path(str(directory)).absolute()
-    kind = "gc" if form == "gc" else "catalogue"
-    path = output or folder.with_name(f"{folder.name}-{kind}.{FORMATS[form][0]}")
+    path = output or folder.with_name(f"{folder.name}-{names[form]}")
+    if form == "hips":
+        for written in write_hips(open_run(directory, check=not no_check), path, layer or ("detection",)):
+            typer.echo(written)
+        return
     if path.exists() and not overwrite:
         raise RunFolderError(
             f"{path}: already exists; choose another file with -o, or replace it with --overwrite"
         )
-    write(open_run(directory, check=not no_check), form, path)
+    run = open_run(directory, check=not no_check)
+    if form == "moc":
+        write_moc([run], path)
+    else:
+        write(run, form, path)
     typer.echo(path)
 
 

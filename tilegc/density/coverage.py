@@ -45,9 +45,11 @@ def detected(catalogue: Table, name: str) -> tuple[np.ndarray, np.ndarray, np.nd
     The weight is 1 / `p_recovery` if the catalogue has that column, otherwise 1.
     """
     rows = np.flatnonzero(catalogue["field"] == name)
+    # Sums of weights are floats: every field adds its sources in the order of position.
     rows = rows[np.lexsort((catalogue["x_peak"][rows], catalogue["y_peak"][rows]))]
     weight = np.ones(rows.size)
     if "p_recovery" in catalogue:
+        # A source that had a chance of one half to be found stands for two.
         weight /= catalogue["p_recovery"][rows]
     return catalogue["y_peak"][rows], catalogue["x_peak"][rows], weight
 
@@ -76,12 +78,14 @@ def cover(
     def add(partial: tuple[str, Sums]) -> None:
         name, sums = partial
         for (field_nodes, total), (nodes, values) in zip(covered[name], sums, strict=True):
+            # Integers, so that tiles may arrive in any order.
             total[nodes.within(field_nodes)] += values
 
     run_pass(context.engine, COVERAGE, context.fields, params, gather=add)
     for field in context.fields:
         name = field.source.name
         for number, (width, (nodes, sums)) in enumerate(zip(gaussians[name], covered[name], strict=True)):
+            # The only rounding, once, after all tiles have been added.
             good = sums / float(norm(width.step, width.degree) ** 2)
             lattices.put_lattice(field.store, f"{kind}_good_{number}", nodes, good)
 

@@ -90,6 +90,7 @@ def density(context: Context, run: RunConfig, catalogue: Table) -> dict[str, Con
         if config.neighbours is not None:
             y, x, weight = detected(catalogue, field.source.name)
             lattices.put_points(field.store, "detected", field.source.shape, y, x, weight=weight)
+    # Before the density itself: where the profile is steep, a Gaussian across a mask needs to know the slope.
     trends, convergence = iterate(context, catalogue, gaussians, run.inpaint_iterations, run.cluster)
     units = [
         Unit(f"{field.source.name}/{tile.index}", tile.core.size, (field.source.name, tile.index))
@@ -98,8 +99,11 @@ def density(context: Context, run: RunConfig, catalogue: Table) -> dict[str, Con
     ]
     fields = {field.source.name: field for field in context.fields}
     common = _Common(fields, config, gaussians, wide, trends)
+    # Units with a ledger of their own and not a pass over windows, because a tile reads lattices besides
+    # pixels.
     context.engine.run("density", _density_unit, units, common=common, ledger=context.ledger)
     for field in context.fields:
+        # Written with the map, so that nobody takes the width of a map for granted.
         store.annotate(field.store, {"resolution_arcsec": resolutions(run)})
     return convergence
 

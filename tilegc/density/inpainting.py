@@ -48,6 +48,7 @@ def inpaint(context: Context, config: Inpaint) -> Table:
         field.source.name: _InpaintParams(
             index,
             config.seed,
+            # CRC-32 of the name and not Python's `hash`, which differs from process to process.
             zlib.crc32(field.source.name.encode()),
             config.realisations,
             field.source.pixel_area,
@@ -58,6 +59,7 @@ def inpaint(context: Context, config: Inpaint) -> Table:
     run_pass(context.engine, INPAINT, context.fields, params, gather=parts.append)
     drawn = stacked(parts)
     assert drawn is not None  # every tile returns a table, possibly an empty one
+    # Tiles come back in any order; the table has one.
     order = np.lexsort((drawn["x"], drawn["y"], drawn["field"], drawn["realisation"]))
     table = {name: column[order] for name, column in drawn.items()}
     ra, dec = np.zeros(order.size), np.zeros(order.size)

@@ -105,7 +105,9 @@ def one_width(sigma_px: float) -> tuple[Width, ...]:
 
 
 def _width(sigma: float) -> Width:
+    # A power of two, which divides the shards of the store, and at least four nodes per sigma.
     step = min(1 << max(int(sigma / 4).bit_length() - 1, 0), COARSEST)
+    # Narrow Gaussians are convolved on the pixels themselves: a lattice would not save anything.
     if sigma < 8:
         reach = np.arange(math.ceil(TAIL * sigma) + 1)
         taps = np.exp(-0.5 * (reach / sigma) ** 2)
@@ -124,6 +126,7 @@ def _lattice_taps(sigma: float, step: int) -> Float64:
     """
     wide = sigma / step
     radius = math.ceil(TAIL * wide)
+    # Wide enough that the periodic transform does not wrap the tails into the taps.
     side = 2 ** math.ceil(math.log2(4 * radius + 32))
     frequency = np.fft.fftfreq(side)
     aliases = frequency[:, None] + np.arange(-4, 5)
@@ -183,9 +186,12 @@ def density_window(
         ) -> Float64:
             nodes = touched(box, width.step, width.degree)
             values = _separable(read(number, need), taps, width.radius)
+            # Splines of sharpened taps may undershoot next to nothing by rounding; densities are not negative.
             return np.maximum(interpolate(values, nodes, box, width.step, width.degree), 0.0)
 
         coverage = smooth(sources.good, width.taps)
+        # The widest Gaussian is taken wherever there is anything within its reach: there is no wider one to
+        # try.
         least = NO_COVERAGE if number == len(lattices) - 1 else LEAST_COVERAGE
         resolved = missing & (coverage >= least)
         if resolved.any():

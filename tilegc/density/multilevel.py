@@ -152,6 +152,7 @@ def _tables(shape: tuple[int, int], kernel: Kernel, ratio: int) -> Tables:
     d2 = np.arange(cut + 1)[:, None] ** 2 + np.arange(-cut, cut + 1)[None, :] ** 2
     near = np.where(d2 < cut * cut, by_d2[np.minimum(d2, cut * cut)], 0.0)
     widest = np.array([math.isqrt(max(cut * cut - 1 - dy * dy, 0)) for dy in range(cut + 1)])
+    # The coarsest lattice must cover the diagonal of the field with one kernel, which is then not cut.
     levels = LOCAL + 1
     while cut * 2**levels < math.hypot(*shape):
         levels += 1
@@ -187,10 +188,12 @@ def far(y: Index, x: Index, weight: Float64, shape: tuple[int, int], tables: Tab
     """
     field = Box(0, 0, *shape)
     boxes = [touched(field, STEP * 2**level, DEGREE) for level in range(tables.levels)]
+    # Sources are put on a lattice once; the coarser ones are derived from it, which for B-splines is exact.
     charges = [spread(y, x, weight, STEP * 2**LOCAL, DEGREE, boxes[LOCAL])]
     for level in range(LOCAL + 1, tables.levels):
         charges.append(coarsen(charges[-1], boxes[level - 1], boxes[level], DEGREE))
     total = np.zeros((0, 0))
+    # From the coarsest down: each level adds the smooth remainder of the one above, refined to its own nodes.
     for level in reversed(range(LOCAL, tables.levels)):
         kernel = tables.kernels[level]
         part = np.empty(boxes[level].shape)
@@ -235,6 +238,7 @@ def rho(
         _convolve(charges, kernel, part)
         part += refine(total, above, level_nodes, DEGREE)
         total, above = part, level_nodes
+    # Smooth parts through the lattices, and last the sharp part source by source, in the order of the points.
     values = interpolate(total, above, box, STEP, DEGREE)
     near(y, x, weight, box, tables, values)
     return values
@@ -293,6 +297,8 @@ def worst_error(shape: tuple[int, int], kernel: Kernel, ratio: int) -> float:
     worst = 0.0
     with np.errstate(all="ignore"):
         tables = _tables((1, length), kernel, ratio)
+        # The error depends on where a source lies between two nodes; it is symmetric, so half of a step covers
+        # all cases.
         for x in range(min(STEP // 2 + 1, length)):
             point = np.array([0]), np.array([x]), np.ones(1)
             nodes, coarse = far(*point, (1, length), tables)
@@ -315,6 +321,7 @@ def _convolve(charges: Float64, kernel: Float64, out: Float64) -> None:
             source = charges[y + t]
             for u in range(side):
                 tap = kernel[t, u]
+                # A tap of zero, in the corners outside the disc, is skipped for the whole row.
                 if tap != 0.0:
                     for x in range(row.size):
                         row[x] += tap * source[x + u]

@@ -72,6 +72,7 @@ def neighbour_density(
     if k < 3:
         raise ValueError(f"density.neighbours must be 3 or more, got {k}")
     sums = np.zeros((window.shape[0], window.shape[1] + 1), np.int64)
+    # Running sums along rows: the good area of any disc is then two look-ups per row instead of one per pixel.
     np.cumsum(good, axis=1, out=sums[:, 1:])
     order = np.lexsort((x, y))
     nodes = touched(box, STEP, 1)
@@ -115,6 +116,7 @@ def _measure(
     limit = largest * largest
     for j in range(density.shape[0]):
         cy = (j0 + j) * STEP
+        # Sources are sorted by row, so that only a strip of them is looked at.
         first, last = np.searchsorted(y, cy - largest), np.searchsorted(y, cy + largest + 1)
         for i in range(density.shape[1]):
             cx = (i0 + i) * STEP
@@ -122,6 +124,8 @@ def _measure(
             for n in range(first, last):
                 d2 = (y[n] - cy) ** 2 + (x[n] - cx) ** 2
                 if d2 <= limit and (neighbours < k or d2 < nearest[k - 1]):
+                    # Insertion into a sorted list of k: for the ten or so neighbours of interest faster than
+                    # any tree.
                     at = neighbours if neighbours < k else k - 1
                     while at > 0 and nearest[at - 1] > d2:
                         nearest[at] = nearest[at - 1]
@@ -140,6 +144,8 @@ def _measure(
             across = reach
             for row in range(cy - reach, cy + reach + 1):
                 dy2 = (row - cy) ** 2
+                # From row to row the half width changes by little: it is followed, not computed with a square
+                # root.
                 while across > 0 and across * across + dy2 >= radius2:
                     across -= 1
                 while (across + 1) ** 2 + dy2 < radius2 and across < largest:

@@ -56,6 +56,7 @@ def passes(planned: Planned) -> Iterator[Step]:
 
 def mapped(context: Context, config: RunConfig, catalogue: Table) -> Mapped:
     """Write the density of the catalogue's sources and their kernel sum, and draw those that the masks hide."""
+    # Density first, since it gives the rate of the drawn sources; then rho over sources detected and drawn.
     convergence = density_map.density(context, config, catalogue)
     inpainted = inpaint(context, config.inpaint)
     rho.rho(context, config.density, config.inpaint.realisations, catalogue, inpainted)

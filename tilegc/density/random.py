@@ -25,6 +25,7 @@ SECOND: Final = np.uint64(0x94D049BB133111EB)
 S30, S27, S31, S12 = np.uint64(30), np.uint64(27), np.uint64(31), np.uint64(12)
 
 LN2: Final = 0.6931471805599453
+# Horner's form from the smallest term outwards, so that rounding errors do not accumulate.
 TERMS: Final = 18
 """Number of terms of the series of exp on [0, ln 2]: the first omitted term is below 1e-18."""
 
@@ -57,12 +58,14 @@ def uniform(seed: int, stream: int, realisation: int, y: int, x: int) -> float:
 
 @compiled
 def _unit(key: np.uint64) -> float:
+    # 52 bits and a half: the middle of one of 2^52 equal intervals, so that neither end can occur.
     return (float(key >> S12) + 0.5) * 2.0**-52
 
 
 @compiled
 def _exp_minus(rate: float) -> float:
     """Return exp(-rate) for 0 <= rate <= 500, with a relative error of 2e-16 x (1 + rate), from + - * / alone."""
+    # exp(-rate) = 2^-n exp(-rest): the series converges fast on the rest, and halving is exact.
     halvings = int(rate / LN2)
     rest = halvings * LN2 - rate  # in (-ln 2, 0], up to rounding
     result = 1.0
@@ -173,6 +176,7 @@ def draw_sources(
     ys, xs = ys + y0, xs + x0
     columns: list[tuple[NDArray[np.int64], ...]] = []
     for realisation in range(realisations):
+        # Pixels that are masked are listed once for all realisations: only their numbers are drawn again.
         counts = _draw(rates, ys, xs, (seed, stream, realisation))
         hit = np.flatnonzero(counts)
         source = np.repeat(hit, counts[hit])
@@ -192,6 +196,7 @@ def _draw(
     drawing: tuple[int, int, int],
 ) -> NDArray[np.int32]:
     """Return the (n,) counts of the pixels (ys, xs) of the field; `drawing` is (seed, stream, realisation)."""
+    # The part of the hash that all pixels of a realisation share.
     base = _key(_key(_key(np.uint64(0), drawing[0]), drawing[1]), drawing[2])
     counts = np.empty(rates.size, np.int32)
     for n in range(rates.size):

@@ -103,12 +103,14 @@ def _points(
     inpainted_here = inpainted["field"] == name
     detected_pixel = y.astype(np.int64) * width + x
     filled = inpainted["y"][inpainted_here].astype(np.int64) * width + inpainted["x"][inpainted_here]
+    # Detected and drawn sources on one pixel are one point: fewer points for the sums, and one order for both.
     pixel = np.unique(np.concatenate([detected_pixel, filled]))
     at, drawn = np.searchsorted(pixel, detected_pixel), np.searchsorted(pixel, filled)
     total, squares, coverage = np.zeros(pixel.size), np.zeros(pixel.size), np.ones(pixel.size)
     total[at], squares[at] = weight, weight * weight  # at most one detected source per pixel
     coverage[drawn] = inpainted["coverage"][inpainted_here]
     share = np.bincount(drawn, minlength=pixel.size) / realisations
+    # A drawn source counts 1/R in the mean of R realisations, and 1/R^2 in its variance, R times over.
     columns = total + share, squares + share / realisations, share * drawn_variance(coverage)
     return pixel // width, pixel % width, dict(zip(COLUMNS, columns, strict=True))
 
@@ -123,10 +125,13 @@ def _rho_unit(
     blank = no_data(store.read(field.store, "mask", core))
     nodes = coarse_nodes(core)
 
+    # The steeper kernels of the variance start at other distances; points are read once for all three sums.
     reach = max(of.reach for of in tables[payload[0]])
     y, x, *weights = lattices.take_points(field.store, "points", core.grow(reach), *COLUMNS)
 
     def summed(column: str, weight: np.ndarray, of: Tables) -> np.ndarray:
+        # A detected source has no `spread`, a drawn one little `direct`: half of the points drop out of each
+        # sum.
         nonzero = weight != 0
         coarse = lattices.take_lattice(field.store, f"{column}_far", nodes)
         return multilevel.rho(y[nonzero], x[nonzero], weight[nonzero], core, of, coarse, nodes)

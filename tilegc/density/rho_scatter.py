@@ -72,6 +72,7 @@ def block_points(
     """
     row, column = (inpainted[axis].astype(np.int64) // BLOCK for axis in ("y", "x"))
     block = row * width + column
+    # Block and realisation in one integer, so that one sort groups by both.
     key, count = np.unique(block * number + inpainted["realisation"], return_counts=True)
     block, realisation = key // number, key % number
     order = np.argsort(realisation, kind="stable")
@@ -96,6 +97,7 @@ def rho_scatter(context: Context, config: Density, realisations: int, inpainted:
         row, column, realisation, count = (values[order] for values in (row, column, realisation, count))
         for index in range(number):
             member = realisation == index
+            # One far field for each realisation: they are independent, and their scatter is the result.
             nodes, coarse = far(row[member], column[member], count[member], shape, tables[name])
             lattices.put_lattice(field.store, f"blocks_far_{index}", nodes, coarse)
         store.annotate(field.store, {"rho_scatter_realisations": number})
@@ -114,6 +116,7 @@ def _scatter_unit(common: _Common, payload: tuple[str, int]) -> None:
     core = field.grid.tile(payload[1]).core
     shape = lattice_shape(field.grid.field.shape, BLOCK)
     blocks = Box(core.y0 // BLOCK, core.x0 // BLOCK, -(-core.y1 // BLOCK), -(-core.x1 // BLOCK))
+    # One more block on every side, for the interpolation between block centres.
     blocks = blocks.grow(1).clip(Box(0, 0, *shape))
     y, x, realisation, count = lattices.take_points(
         field.store, "blocks", blocks.grow(of.reach), "realisation", "count"
@@ -137,6 +140,7 @@ def _scatter_unit(common: _Common, payload: tuple[str, int]) -> None:
 
 def add(values: np.ndarray, before: int, mean: np.ndarray, squares: np.ndarray) -> None:
     """Add one realisation to a running mean and sum of squares about it, in place (Welford 1962)."""
+    # Running sums: the maps of 40 realisations need not be held at the same time.
     deviation = values - mean
     mean += deviation / (before + 1)
     squares += deviation * (values - mean)

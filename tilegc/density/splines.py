@@ -155,6 +155,7 @@ def spread_image(
     """
     if step > EXACT_STEP or degree > 3:
         raise ValueError("exact sums of images require steps up to 32 and splines up to degree 3")
+    # Only the nodes around the tile: sums of a whole field in every partial result would not fit in memory.
     nodes = touched(box, step, degree)
     out = np.zeros(nodes.shape, np.int64)
     _spread_image(
@@ -192,6 +193,7 @@ def interpolate(coefficients: Float64, nodes: Box, box: Box, step: int, degree: 
     out = np.empty(box.shape)
     if box.size:
         _interpolate(
+            # Only the nodes that the box needs, at the same places in memory for any window.
             np.ascontiguousarray(coefficients[need.within(nodes)]),
             box.y0,
             box.x0,
@@ -308,6 +310,8 @@ def _spread_image(
             i, phase = (x0 + x) // step - low - i0, (x0 + x) % step
             length = min(step - phase, width - x)
             for u in range(count):
+                # The phase of a pixel within its step runs on with the pixel, so that weights and pixels are
+                # read side by side.
                 weight = across[u, phase:]
                 total = np.int64(0)
                 for k in range(length):

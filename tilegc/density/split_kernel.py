@@ -57,6 +57,9 @@ def smooth_part(d2: NDArray[np.floating] | Int64, kernel: Kernel, cut: float) ->
     n = ORDER + 1
     soft, core = kernel.softening / kernel.scale, kernel.core / kernel.scale
     edge = math.hypot(cut, core)
+    # The Taylor series is built in exact steps: first that of the distance as a function of d^2, then the power
+    # law of it as a binomial series, multiplied out term by term. A fit would leave a step in the derivatives
+    # at the edge.
     root, factor = np.empty(n), 1.0
     for k in range(n):  # sqrt(1 + v) = sum of root u^k, with v = u (cut / edge)^2
         root[k] = factor * (cut / edge) ** (2 * k)
@@ -90,6 +93,8 @@ def lattice_kernel(level: int, last: bool, shape: tuple[int, int], kernel: Kerne
     spline = (
         66 + 52 * np.cos(angle) + 2 * np.cos(2 * angle)
     ) / 120  # transform of the degree-5 spline at the nodes
+    # Spreading and interpolating smooth the kernel once each, per axis: dividing their transforms out in
+    # advance leaves exactly W at the nodes.
     sharp = np.fft.fft2(values) / (spline[:, None] * spline[None, :]) ** 2
     values = np.fft.ifft2(sharp).real
     index = np.arange(-radius, radius + 1)

@@ -70,6 +70,7 @@ def automatic(
         number: lowest_limit(purity.table, number, snr[(zone == number) & peaks["point"]], target, onset)
         for number in np.unique(purity.table["zone"]).tolist()
     }
+    # Without null maps nothing is known of the purity, and the recipe's own limit is the honest choice.
     fallen = HIGHEST if noise.counts.draws else FALLBACK * keep
     missed = [zone for zone, limit in by_zone.items() if not np.isfinite(limit)]
     if missed or not by_zone:
@@ -136,6 +137,7 @@ def limit_in_flux(peaks: Table, purity: Purity, target: float, onset: float, noi
     pure = purity_of(purity, noise, peaks["y"], peaks["x"], peaks["rank"].astype(np.float64), peaks["noise"])
     known = np.isfinite(pure)
     by = peaks["peak"][known].astype(np.float64)
+    # Brightest first: the running sum of the purities is the expected number of real sources above each limit.
     order = np.argsort(-by, kind="stable")
     by, pure = by[order], pure[known][order]
     least = onset * noise.median
@@ -159,6 +161,7 @@ def lowest_limit(table: Table, zone: int, snr: np.ndarray, target: float, least:
         Lowest limit that may be chosen.
     """
     rows = table["zone"] == zone
+    # Slices below the floor of the null maps hold NaN: no limit may lie among them.
     noisy = table["n_noise"][rows]
     if not np.isfinite(noisy[-1]):
         return np.nan
@@ -169,5 +172,8 @@ def lowest_limit(table: Table, zone: int, snr: np.ndarray, target: float, least:
     # Noise falls like a Gaussian's tail: between edges its logarithm is all but straight.
     expected = np.exp(np.interp(grid, edges, np.log(np.maximum(above, TINY))))
     found = snr.size - np.searchsorted(np.sort(snr), grid, side="left")
+    # From above down to the first limit that is not pure enough would stop at a statistical fluctuation of a few
+    # sources; the lowest allowed limit is taken instead, and `SLACK` keeps fields with a handful of sources from
+    # failing on one.
     allowed = (expected <= np.maximum((1 - target) * found, SLACK)) & (grid >= least)
     return float(grid[np.flatnonzero(allowed)[0]]) if allowed.any() else np.nan

@@ -71,7 +71,8 @@ class Common:
         rows = catalogue["peak"] >= at_least(self.limit)
         for name, (noise, ceiling) in self.complete.items():
             on = catalogue["field"] == name
-            # Peaks were ranked by their ratio to the local noise, so this is that noise.
+            # Peaks were ranked by their ratio to the local noise, so this is that noise: the catalogue has no column
+            # for it.
             here = (catalogue["peak"][on] / catalogue["snr"][on]).astype(np.float32)
             if noise.steps is not None:
                 here *= noise.steps.of(here).astype(np.float32)

@@ -73,6 +73,7 @@ def slices_of(name: str, y: np.ndarray, x: np.ndarray, snr: np.ndarray, good: np
     for k in range(n):
         rows = (snr >= EDGES[k]) & (snr < EDGES[k + 1])
         counts[k] = rows.sum()
+        # A slice with fewer sources keeps NaN: a transform of a handful of positions has peaks everywhere.
         if counts[k] >= FEWEST:
             strongest = strongest_period(y[rows], x[rows], room)
             for key, column in columns.items():

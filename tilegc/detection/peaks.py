@@ -61,6 +61,8 @@ class PeakParams:
 def at_least(limit: float) -> np.float32:
     """Return the smallest float32 that is not below a limit: comparing with it is comparing with the limit."""
     rounded = np.float32(limit)
+    # Pixels are float32. Comparing them with a float64 limit would convert every pixel; rounding the limit up
+    # once gives exactly the same decisions.
     return rounded if float(rounded) >= limit else np.nextafter(rounded, np.float32(np.inf))
 
 
@@ -68,12 +70,16 @@ def peaks_rule(window: xr.Dataset, tile: Tile, params: PeakParams) -> tuple[dict
     """Classify the candidates of a core."""
     detection = window["detection"].values
     allowed = (window["mask"].values == 0) & np.isfinite(detection)
+    # Ranking by signal-to-noise, so that in a mosaic of two depths a faint but significant peak is not blanked
+    # by noise.
     values: np.ndarray = detection
     noise = None if params.noise is None else params.noise.on(window, tile.window)
     if params.ranked and noise is not None:
         with np.errstate(invalid="ignore", divide="ignore"):
             values = np.where(noise > 0, detection / noise, np.float32(np.nan))
     if params.maxima:
+        # Without this, the shoulder of a bright source just outside its exclusion radius would be recorded as
+        # another one.
         allowed &= local_maxima(values, tile.open_sides)
     found = classify(
         values, allowed, float(params.threshold), params.radius, tile.open_sides, tile.core_in_window
@@ -162,8 +168,10 @@ def settled(found: Table, radius: float) -> Table:
     for field in np.unique(found["field"]):
         rows = np.flatnonzero(found["field"] == field)
         part = {name: column[rows] for name, column in found.items()}
+        # Field by field, since pixels of different fields share coordinates but never blank one another.
         keep[rows] = settle(part["y"], part["x"], part["rank"], part["decided"], radius)
     table = {name: found[name][keep] for name in ("field", "y", "x", "peak", "rank", "noise")}
+    # Position breaks ties, so that the numbering of sources does not depend on which worker finished first.
     order = np.lexsort((table["x"], table["y"], table["field"], -table["peak"]))
     return {name: column[order] for name, column in table.items()}
 

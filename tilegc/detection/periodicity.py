@@ -114,7 +114,9 @@ def strongest_period(y: ArrayLike, x: ArrayLike, good: NDArray[np.uint8] | Room)
     height, width = room.good.shape
     shape = fft.next_fast_len(height, real=True), fft.next_fast_len(width, real=True)
     counts = np.bincount(rows * width + columns, minlength=room.good.size).reshape(height, width)
+    # Without the mean the transform of the mask itself, with its straight edges, would be the strongest period.
     excess = counts - _smooth_density(counts.astype(np.float64), room)
+    # Divided by the number of sources, the power of independent positions has the mean 1.
     power = np.abs(fft.rfft2(excess, shape)) ** 2 / rows.size
     modes = _modes(shape)
     relative = power.ravel()[modes.at]
@@ -122,6 +124,7 @@ def strongest_period(y: ArrayLike, x: ArrayLike, good: NDArray[np.uint8] | Room)
     best = int(np.argmax(relative))
     row, column = divmod(int(modes.at[best]), modes.kx.size)
     angle = math.degrees(math.atan2(modes.ky[row], modes.kx[column])) % 180.0
+    # 1 - (1 - exp(-p))^n for n independent modes, in the form that keeps digits where the probability is tiny.
     chance = -math.expm1(relative.size * math.log1p(-math.exp(-relative[best])))
     return Periodicity(1.0 / float(modes.wave[best]), angle, float(relative[best]), chance)
 
@@ -131,12 +134,14 @@ def _smooth_density(counts: Float64, room: Room) -> Float64:
     good, area = room.good, room.area
     expected = np.where((good > 0) & (area > 0), _smooth(counts) / np.where(area > 0, area, 1.0), 0.0) * good
     total = expected.sum()
+    # The expected counts must add up to those observed, or the zero mode leaks into its neighbours.
     scaled: Float64 = expected * (counts.sum() / total) if total > 0 else expected
     return scaled
 
 
 def _smooth(values: Float64) -> Float64:
     """Return an image smoothed by a Gaussian of `SMOOTH` pixels, zeros round it."""
+    # Padded by three sigma, since a transform is periodic: the opposite edge of the field must not contribute.
     reach = math.ceil(3 * SMOOTH / BIN)
     shape = [fft.next_fast_len(side + reach, real=True) for side in values.shape]
     sigma = SMOOTH / BIN
@@ -153,5 +158,6 @@ def _like(power: Float64) -> Float64:
     edges = np.linspace(0, power.size, groups + 1).astype(np.int64)
     mean = np.empty(power.size)
     for first, last in itertools.pairwise(edges):
+        # The median of an exponential distribution is ln 2 times its mean.
         mean[first:last] = np.median(power[first:last]) / math.log(2.0)
     return np.maximum(mean, np.finfo(float).tiny)

@@ -88,6 +88,9 @@ def detected(
     frame : ClusterFrame or None
         The cluster's centre; without it, distances from it are NaN.
     """
+    # The order is forced: local noise needs the scale of the global one where a field has few pixels;
+    # thresholds need the local noise and its null peaks; shapes decide which of the peaks count; surroundings
+    # need the final shapes.
     noises = global_noise.noise(context)
     tables = shapes.field_tables(filtering.psfs)
     deciding = tables if config.detect.shape == "auto" else None
@@ -102,6 +105,7 @@ def detected(
     selection = shapes.judged(context, config.detect, selection, tables)
     if config.recipe == "calibrated":
         listed, around = surroundings.surroundings(context, selection.candidates, local)
+        # Identifiers number the candidates, so that the catalogue is a selection of their rows.
         rows = selection.catalogue["id"]
         kept = {name: column[rows] for name, column in listed.items()}
         selection = replace(selection, candidates=listed, catalogue=kept, surroundings=around)

@@ -27,6 +27,7 @@ def write(out: Output, results: Results) -> None:
     out.ecsv(FILES.pattern, PATTERN, _joined([selection.patterns[name].table for name in out.context.names]))
     for field in out.context.fields:
         local = selection.local[field.source.name]
+        # Small arrays on the lattice, written by the driver in one piece each.
         store.write(field.store, "noise", Box(0, 0, *local.values.shape), local.values)
         if local.map.expected:
             store.write(field.store, "noise_factor", Box(0, 0, *local.map.lattice.shape), local.map.lattice)

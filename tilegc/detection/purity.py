@@ -24,6 +24,7 @@ __all__ = ["ZONES", "Purity", "purity", "purity_of", "rising", "tail", "zone_of"
 BY_CHANCE = 3.0
 """Null peaks beyond a Gaussian's tail that are no proof of a heavier one: a residue of a source may be among them."""
 
+# The relative error of a rate is then 18 per cent.
 ENOUGH = 30
 """Null peaks without which a zone has no rate of its own."""
 
@@ -141,6 +142,7 @@ def _zones(noise: LocalNoise) -> np.ndarray:
         zones[~np.isfinite(noise.values)] = 1
         zones = np.broadcast_to(zones[..., None], good.shape).copy()
     for zone in (0, 2):
+        # A sliver of deep or shallow sky has too few null peaks to have a rate, and too few sources to matter.
         if good[zones == zone].sum() < LEAST * good.sum():
             zones[zones == zone] = 1
     return zones
@@ -163,6 +165,7 @@ def _of_field(
     known = which >= 0
     y, x, which = peaks["y"][known], peaks["x"][known], which[known]
     kind = noise.class_of(y, x, peaks["noise"][known])
+    # Unbuffered: many peaks fall into the same cell, class and slice.
     np.add.at(here, (y // LATTICE, x // LATTICE, kind, which), 1)
     judged = np.zeros_like(here)
     point = peaks["point"][known]
@@ -234,6 +237,7 @@ def _expected(
     noisy = np.zeros(len(good))
     above = np.zeros(len(good))
     real_in = np.zeros(found.shape)
+    # From the highest slice down, because what blanks a peak is always brighter than itself.
     for k in range(found.shape[1] - 1, -1, -1):
         # What is brighter and no noise blanks the area round it; discs overlap, so the free share is a power.
         lost = disc * np.maximum(above - noisy, 0.0) if taken is None else real_in @ taken[k]
@@ -250,6 +254,8 @@ def _rate(null: np.ndarray, area: float, *, smooth: bool) -> tuple[np.ndarray, n
     count = null.sum(axis=0).astype(np.float64)
     rate, spread = count / area, np.sqrt(np.maximum(count, 1.0)) / area
     if smooth:
+        # A rate of noise peaks cannot rise with signal-to-noise; where counts make it do so, the higher slice
+        # is believed.
         rate = np.maximum.accumulate(tail(count)[::-1])[::-1] / area
     return rate, spread
 
@@ -272,6 +278,7 @@ def tail(count: np.ndarray) -> np.ndarray:
     if first in (0, count.size):
         return count
     integral = np.exp(-0.5 * np.array(EDGES[:-1]) ** 2)
+    # The number within a slice is the difference of the numbers above its two edges.
     shape = integral - np.append(integral[1:], 0.0)
     used = slice(max(first - 3, 0), first)
     expected = shape * (count[used].sum() / shape[used].sum())
@@ -377,6 +384,8 @@ def rising(values: np.ndarray, weights: np.ndarray) -> np.ndarray:
         level.append(value)
         weight.append(mass)
         length.append(1)
+        # A violation is resolved by pooling, which may create a new one with the block before: hence the loop
+        # backwards.
         while len(level) > 1 and level[-2] > level[-1]:
             total = weight[-2] + weight[-1]
             level[-2] = (level[-2] * weight[-2] + level[-1] * weight[-1]) / total

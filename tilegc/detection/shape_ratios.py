@@ -78,6 +78,8 @@ def shape_tables(psf: Psf) -> ShapeTables:
     broad = np.exp(-0.5 * (distance / sigma) ** 2)
     broad /= broad.sum()
     inside = [np.where(disc, image, 0.0) for image in (point, broad, np.ones_like(point))]
+    # Weights that see a point and are blind to a constant: the unknown level of the sky drops out exactly.
+    # `wide` is blind to a point as well, so that a bright point does not look extended by its flux alone.
     flux = _dual(inside[0], [inside[2]])
     wide = _dual(inside[1], [inside[0], inside[2]])
     strips, ring = np.zeros((DIRECTIONS, 2, *point.shape)), disc & (distance > 2.5)
@@ -111,6 +113,8 @@ def _dual(wanted: Floats, others: list[Floats]) -> Floats:
     basis: list[Floats] = []
     for image in [*others[::-1], wanted]:
         rest = image.copy()
+        # Gram-Schmidt twice: images of similar width are nearly parallel, and one round leaves a residue of
+        # rounding.
         for _ in range(2):
             for one in basis:
                 rest -= (rest * one).sum() / (one * one).sum() * one
@@ -176,6 +180,8 @@ def shapes_at(
         for j in range(side):
             for i in range(side):
                 q, p = y + j - reach, x + i - reach
+                # Beyond the image, and where there are no data, a pixel takes the mean of the others and so
+                # contributes nothing.
                 value = np.nan
                 if 0 <= q < ny and 0 <= p < nx:
                     value = float(light[q, p])
@@ -210,6 +216,7 @@ def shapes_at(
                 for j in range(side):
                     for i in range(side):
                         sum_ += strips[d, s, j, i] * pixels[j, i]
+                # A neighbour brightens one side of a line only; a spike or an arc brightens both.
                 least = min(least, sum_)
             best = max(best, least)
         found[0, n] = (centre - around) / (bright * height)

@@ -91,6 +91,8 @@ def _shapes_rule(
 def by_tile(grid: TileGrid, rows: np.ndarray, y: np.ndarray, x: np.ndarray) -> list[Places]:
     """Return the candidates of every core of a field."""
     tile = (y // grid.size) * grid.counts[1] + x // grid.size
+    # Sorted once, so that no tile searches the whole table; stable, so that rows keep their order within a
+    # tile.
     order = np.argsort(tile, kind="stable")
     ends = np.searchsorted(tile[order], np.arange(1, len(grid)))
     return [Places(rows[part], y[part], x[part]) for part in np.split(order, ends)]
@@ -122,6 +124,8 @@ def measured(context: Context, candidates: Table, tables: Mapping[str, ShapeTabl
             searched,
             tables,
             gather=enter,
+            # Each tile receives its own candidates only: a table of all of them, sent with every task, would
+            # grow with the mosaic.
             own=lambda field, tile: places[field.source.name][tile.index],
         )
     whole = {**candidates, **numbers}
@@ -168,6 +172,8 @@ def judged(
     found = measured(context, selection.candidates, tables)
     rows = selection.catalogue["id"]
     if settings.shape == "auto":
+        # Candidates keep their shapes, also those that the catalogue leaves out: the reader can undo the
+        # choice.
         rows = rows[found["shape"][rows] == POINT]
     return replace(
         selection, candidates=found, catalogue={name: column[rows] for name, column in found.items()}
@@ -222,6 +228,7 @@ def _wide_and_long(
     """Return which peaks are extended and which elongated."""
     with np.errstate(invalid="ignore"):
         wide = concentration < EXTENDED
+        # Near the limit of detection noise alone makes points look elongated; the requirement rises with it.
         long = roundness > np.maximum(ELONGATED, SIGMAS * table.line_noise / np.maximum(snr, 1e-9))
         long &= concentration < 1
     return wide, long

@@ -119,6 +119,8 @@ def surroundings(
         patches = found[name].confusion
         if np.isfinite(patches).any():
             y, x = candidates["y_peak"][rows], candidates["x_peak"][rows]
+            # Interpolated, because patches are wider than the core of a cluster and steps between them would
+            # show in the catalogue.
             confusion[rows] = bilinear_at(fill(patches), y, x, PATCH)
         point = candidates["shape"][rows] == POINT
         share = false_share(candidates["snr"][rows], where[rows], point, found[name].area)
@@ -143,6 +145,7 @@ def false_share(snr: np.ndarray, where: np.ndarray, point: np.ndarray, area: np.
     edges = np.array(EDGES)
     lower, upper = (np.exp(-(edges[side] - REFERENCE) / FALL) for side in (slice(-1), slice(1, None)))
     # Below the lowest limit of interest they are lost in the noise.
+    # Differences of an exponential are the share of it within each slice.
     false = np.minimum(lower, np.exp((REFERENCE - edges[1]) / FALL)) - upper
     false[0] = 0.0
     which = np.clip(np.searchsorted(edges, snr, side="right") - 1, 0, edges.size - 2)
@@ -151,6 +154,8 @@ def false_share(snr: np.ndarray, where: np.ndarray, point: np.ndarray, area: np.
             rows = (where == place) & (which == number)
             counted = int((rows & point).sum())
             if counted:
+                # Expected false sources over the sources that were found: with none found there is none to call
+                # false.
                 share[rows] = min(density * float(area[place]) * false[number] / counted, MOST)
     return share
 
@@ -161,6 +166,7 @@ def _rule(
     """Say where the candidates of a block lie, count its rims, and measure the scatter in its patches."""
     (number, noise), places = params
     mask, detection = window["mask"].values, window["detection"].values
+    # In units of the noise pixel by pixel: steps of depth would otherwise count as confusion.
     level = noise.on(window, tile.window)
     with np.errstate(invalid="ignore", divide="ignore"):
         ratio = np.where(level > 0, detection / level, np.float32(np.nan))
@@ -169,6 +175,7 @@ def _rule(
     things = (mask & BRIGHT_THINGS) != 0
     zone = np.full(mask.shape, len(RIMS), np.uint8)
     if things.any():
+        # The wider zone first, so that the narrower one is drawn over it.
         for kind in reversed(range(len(RIMS))):
             zone[grow(things, RIMS[kind])] = kind
     between = good & ~bright

@@ -149,6 +149,7 @@ def select(
     responses : mapping, optional
         `point_response` of every field that is filtered with the PSFs of its bands.
     """
+    # Peaks are found once as deep as null maps go, and judged there. T is chosen afterwards, from the result.
     found = survey(context, config, local)
     found["point"] = points(context, config.detect, found, tables)
     purities = purity(context, config.detect.exclusion_radius, found, local, responses)
@@ -261,6 +262,7 @@ def recorded(
         values = {name: limit.value for name, limit in limits.items()}
         return find_peaks(context, config, values, local, ranked=False)
     values = {name: limit.least for name, limit in limits.items()}
+    # Only a T below the survey's own floor needs another pass.
     if any(value < FLOOR for value in values.values()):
         found = find_peaks(context, config, values, local, ranked=True)
     # Brightest first: peaks above T are the same whether fainter ones are recorded after them or not.

@@ -1,8 +1,7 @@
-"""What was done, counted for Prometheus: tiles, pixels, bytes, failures, retries.
+"""Prometheus counters of the work done: tiles, pixels, bytes, failures, retries.
 
-The counters live in the process that does the work; Dask's worker shows them on its own `/metrics` page, wherever
-the driver is (only with local workers and batch queues does that have a page, the scheduler's).
-Without prometheus-client (the extra `ops`) nothing is counted.
+The counters live in the process that does the work. Every Dask worker shows its own on its `/metrics` page, wherever
+the driver runs. Without prometheus-client (the extra `ops`) nothing is counted.
 """
 
 from __future__ import annotations
@@ -25,6 +24,8 @@ class _Counters:
     retries: Any
 
 
+# Cached, because prometheus-client keeps one global registry and refuses to create a counter of the same name
+# twice.
 @cache
 def _counters() -> _Counters | None:
     try:
@@ -33,18 +34,18 @@ def _counters() -> _Counters | None:
         return None
     of_a_pass = ("name",)
     return _Counters(
-        tiles=Counter("tilegc_tiles", "Tiles (units) that this process has done.", of_a_pass),
-        pixels=Counter("tilegc_pixels", "Pixels of the cores of these tiles.", of_a_pass),
+        tiles=Counter("tilegc_tiles", "Tiles (units) that this process has finished.", of_a_pass),
+        pixels=Counter("tilegc_pixels", "Pixels in the cores of these tiles.", of_a_pass),
         seconds=Counter("tilegc_tile_seconds", "Seconds that these tiles took.", of_a_pass),
         rate=Gauge("tilegc_pixels_per_second", "Pixels per second of the last tile.", of_a_pass),
-        bytes_read=Counter("tilegc_bytes_read", "Bytes of the windows read, as they are in memory."),
-        failures=Counter("tilegc_failures", "Tries of a tile that raised.", of_a_pass),
-        retries=Counter("tilegc_retries", "Tiles that came once more, after a failure.", of_a_pass),
+        bytes_read=Counter("tilegc_bytes_read", "Size of the windows read, in memory."),
+        failures=Counter("tilegc_failures", "Attempts at a tile that failed.", of_a_pass),
+        retries=Counter("tilegc_retries", "Tiles that were sent again after a failure.", of_a_pass),
     )
 
 
 def count_tile(name: str, pixels: int, seconds: float) -> None:
-    """Enter a tile of a pass that is done."""
+    """Count a finished tile of a pass."""
     counters = _counters()
     if counters is not None:
         counters.tiles.labels(name).inc()
@@ -55,21 +56,21 @@ def count_tile(name: str, pixels: int, seconds: float) -> None:
 
 
 def count_bytes_read(number: int) -> None:
-    """Enter a window that was read."""
+    """Count the bytes of a window that was read."""
     counters = _counters()
     if counters is not None:
         counters.bytes_read.inc(number)
 
 
 def count_failures(name: str, number: int = 1) -> None:
-    """Enter tries that raised."""
+    """Count failed attempts."""
     counters = _counters()
     if counters is not None:
         counters.failures.labels(name).inc(number)
 
 
 def count_retries(name: str, number: int) -> None:
-    """Enter tiles that have come once more."""
+    """Count tiles that were sent again."""
     counters = _counters()
     if counters is not None:
         counters.retries.labels(name).inc(number)

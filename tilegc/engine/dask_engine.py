@@ -17,7 +17,7 @@ from tilegc.engine.written import Joined, Stamped
 __all__ = ["PATIENCE_SECONDS", "DaskEngine"]
 
 PATIENCE_SECONDS = 60.0
-"""How long it waits for a worker while there is none, by default."""
+"""Default time that a pass waits for a worker while there is none."""
 
 
 class DaskEngine:
@@ -30,13 +30,13 @@ class DaskEngine:
     progress : Progress, optional
         Silent by default.
     retries : int
-        How often a failed unit is tried again.
+        Number of times that a failed unit is retried.
     patience : float
-        Seconds without any worker after which a pass is given up.
+        Seconds without any worker after which a pass gives up.
     shortage : callable, optional
         Returns one line on why no more workers will come, or None as long as some may.
     fitness : Fitness, optional
-        What is asked of each worker before its first unit; one that is not fit is sent away.
+        Check made on each worker before its first unit; a worker that does not pass is dismissed.
     """
 
     def __init__(
@@ -56,7 +56,7 @@ class DaskEngine:
         self.shortage = shortage or (lambda: None)
         self.fitness = fitness
         self.here: set[str] | None = None
-        """Addresses of the workers when they were last looked at."""
+        """Addresses of the workers at the last count."""
 
     @property
     def workers(self) -> int:
@@ -81,6 +81,9 @@ class DaskEngine:
         units_per_task: int | None = None,
     ) -> Any:
         """See `tilegc.engine.Engine.run`."""
+        # The books are outermost: whatever ends the pass below, an error or Ctrl-C, finished units get their
+        # mark on the way out. The drive is stopped before, so that no task still writes when the marks are
+        # complete.
         with Books(name, units, self.progress, combine=combine, ledger=ledger, gather=gather) as books:
             if not books.units:
                 return books.result(tries=self.retries + 1)
@@ -93,6 +96,9 @@ class DaskEngine:
                 here=self.here,
             )
             try:
+                # Results pass through the same reduction in either case. Gathered partials travel as lists,
+                # which `+` joins; units of a writing pass bring the stamps of their files along, so that a
+                # mark is never written without them.
                 if gather is not None and combine is None:
                     function, combine = Listed(function), operator.add
                 elif ledger is not None:
@@ -100,5 +106,7 @@ class DaskEngine:
                 with drive.interrupts:
                     return drive.go((name, function, combine, common, self.fitness), units_per_task)
             finally:
+                # Remembered for the next pass, so that workers that come or go between two passes are
+                # reported, too.
                 self.here = drive.pool.here
                 drive.stop()

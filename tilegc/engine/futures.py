@@ -47,18 +47,20 @@ log = logging.getLogger("tilegc.engine")
 
 FAN_IN = 16
 """Number of partial results that one task joins."""
+# A worker always has a next task, even when several end at once while the driver is busy; and there are few
+# enough that a pass can be cancelled quickly.
 IN_FLIGHT = 4
 """Tasks in flight per worker thread: enough that no worker waits for the driver."""
 LARGE = {"distributed.admin.large-graph-warning-threshold": "1GiB"}
-"""What is sent may be large (tables of a field, lens models), and is sent once: Dask's advice does not apply."""
+"""Tables of a field and lens models are large but sent only once, so Dask's warning about size does not apply."""
 POLL_SECONDS = 5.0
 """How often the driver counts the workers while no task finishes."""
 LOST_SECONDS = 0.5
-"""How often it checks tasks that the scheduler repeats, since nothing announces their end."""
+"""How often the driver checks tasks that the scheduler repeats, since nothing announces their end."""
 
 
 class Drive:
-    """One pass under way."""
+    """A pass in progress."""
 
     def __init__(
         self,
@@ -76,20 +78,22 @@ class Drive:
         self.interrupts = HeldBack()
         self.pool = Pool(client, books.name, self.interrupts, patience=patience, shortage=shortage, here=here)
         self.lost: set[str] = set()
-        """Tasks that had ended, whose worker then left with the result: the scheduler does them again."""
+        """Finished tasks whose worker then left with the result; the scheduler repeats them."""
         self.pending: deque[Batch] = deque()
         self.suspects: deque[Batch] = deque()
-        """Units that were on workers that died, which may have died of others: each is tried by itself at the end."""
+        """Units that were on workers that died, perhaps because of other units: each is retried alone at the end."""
         self.running: dict[str, tuple[Future, Batch | Merge]] = {}
         self.ready: deque[Part] = deque()
         self.ended: queue.SimpleQueue[str] = queue.SimpleQueue()
         self.lost_merges = 0
         self.job: Future | None = None
         self.fan = FAN_IN
-        """Partials that one task joins."""
+        """Number of partial results that one task joins."""
 
     def go(self, job: Job, length: int | None) -> Any:
-        """Do all units, `length` in a task, and return the result of the pass."""
+        """Process all units, `length` per task, and return the result of the pass."""
+        # The workers are counted before the work is cut into runs, whose length depends on how many there
+        # are.
         books = self.books
         self.pool.look()
         length = length or run_length(books.units, self.pool.slots)
@@ -102,6 +106,8 @@ class Drive:
             self.job = self.client.submit(
                 pickle.loads, cloudpickle.dumps(job), key=f"{books.name}-load-{uuid.uuid4().hex}", pure=False
             )
+        # Units of a ledger must come to the driver one by one, because their marks are written here;
+        # otherwise only the joined partials travel.
         in_driver = books.ledger is not None or (books.gather is not None and not books.rooted)
         # Ends when nothing runs, nothing waits and at most one partial is left. A partial may turn out to be lost
         # only when it is fetched; its units are then queued again, and the loop goes on.
@@ -123,13 +129,15 @@ class Drive:
                     books.gathered(partial)
 
     def stop(self) -> None:
-        """Let go of everything; on Ctrl-C or an error also of what runs."""
+        """Release all futures; after Ctrl-C or an error, cancel running tasks, too."""
         futures = [future for future, _ in self.running.values()]
         if futures and self.client.status == "running":
             try:
                 self.client.cancel(futures, force=True)
             except Exception as error:  # noqa: BLE001  (we are leaving already)
                 log.warning("%s: cannot cancel: %s", self.books.name, describe(error))
+            # Dask cannot interrupt a running task. One that is left behind could still write into the run's
+            # directory after the lock has been released and another run has taken over.
             self.pool.settle([future.key for future in futures])
         for future in futures:
             future.release()
@@ -140,9 +148,11 @@ class Drive:
         self.job = None  # an exception's traceback may keep this object: let its data on the workers go
 
     def fill(self) -> None:
-        """Submit merges as soon as they are due, and units up to the bound."""
+        """Submit merges when they are due, and units up to the limit of tasks in flight."""
         # While units are still to come, only full groups of partials are joined, so that the tree stays flat; at the
         # end whatever is left is joined.
+        # `fan` is 1 where a run of units alone gives as much as the driver takes at once: nothing is then
+        # joined on the workers.
         due = self.fan if self.pending or self.running or self.suspects else 2
         while self.fan > 1 and len(self.ready) >= due:
             parts = tuple(self.ready.popleft() for _ in range(min(self.fan, len(self.ready))))
@@ -160,10 +170,12 @@ class Drive:
             self.send([self.suspects.popleft()])
 
     def send(self, runs: list[Batch]) -> None:
-        """Submit runs of units, as one message: each costs the scheduler a millisecond."""
+        """Submit runs of units in one message, because every message costs the scheduler a millisecond."""
         if not runs:
             return
         with dask.config.set(LARGE):
+            # `pure=False` and keys of our own: Dask must neither take two equal payloads for one task nor
+            # reuse the result of an earlier pass of the same name.
             futures = self.client.map(
                 do_units,
                 [self.job] * len(runs),
@@ -176,25 +188,31 @@ class Drive:
             self.enter(future, batch)
 
     def join(self, parts: tuple[Part, ...]) -> None:
-        """Submit the joining of partials, before any more units."""
+        """Submit a task that joins partial results, ahead of further units."""
+        # Priority 1: joining frees the memory of up to `FAN_IN` partials, and must not queue behind units
+        # that create more.
         future = self.client.submit(
             merge, self.job, [part.future for part in parts], key=self.key("merge"), pure=False, priority=1
         )
         self.enter(future, Merge(parts))
 
     def key(self, what: str) -> str:
-        """Return a name for a task that no other task has."""
+        """Return a unique key for a task."""
         return f"{self.books.name}-{what}-{uuid.uuid4().hex}"
 
     def enter(self, future: Future, what: Batch | Merge) -> None:
-        """Keep a task that was submitted, and have its end announced."""
+        """Register a submitted task and have its end announced."""
         self.running[future.key] = (future, what)
+        # The callback runs in Dask's thread. It holds the queue, not this object: a reference to the drive
+        # from a future's callback would keep the futures, and with them the data on the workers, alive.
         ended = self.ended
         future.add_done_callback(lambda done: ended.put(done.key))
 
     def wait(self) -> str:
-        """Return the key of the next task that has ended."""
+        """Wait for the next task to end, and return its key."""
         while True:
+            # Also while tasks finish: a scheduler that is lost cancels every future, and workers that leave
+            # must be seen.
             if time.monotonic() - self.pool.looked > POLL_SECONDS:
                 self.pool.look()
             # A task whose result left with its worker is computed again under the same key, and its callback does not
@@ -210,7 +228,9 @@ class Drive:
                 continue
 
     def take(self, key: str, *, in_driver: bool) -> None:
-        """Enter a task that has ended."""
+        """Process a task that has ended."""
+        # States are asked for now and not when the callback fired: in between a worker may have left with the
+        # result.
         future, what = self.running.pop(key)
         if future.status == "finished":
             if isinstance(what, Merge):
@@ -242,6 +262,9 @@ class Drive:
             raise RunFailedError(
                 f"{self.books.name}: the scheduler dropped a task ({future.status}); rerun with --resume"
             )
+        # From the most general cause to the most special one: bad input ends the run, workers that cannot
+        # even load the work make every task fail for the same reason, and only what remains is a matter of
+        # single units.
         failure: BaseException = future.exception()
         if isinstance(failure, TileGCError):
             raise failure
@@ -253,13 +276,16 @@ class Drive:
         if isinstance(what, Merge):
             self.again(what.units, failure)
         elif isinstance(failure, UnfitWorkerError):
+            # Its tasks were never tried: they go to the front again and count as no failure of theirs.
             self.pool.send_away(failure)
             self.pending.appendleft(what)
         else:
             self.broken(what, failure)
 
     def fetch(self, future: Future) -> Any:
-        """Return what a task that has ended gave; its worker may be gone with it, and be the last one."""
+        """Return the result of a finished task; its worker may have left with it, and may have been the last one."""
+        # A result cannot simply be awaited: if the last worker leaves with it, it comes back only when
+        # another worker has computed it again, and in between somebody has to notice that none is coming.
         seconds = POLL_SECONDS
         while True:
             try:
@@ -272,7 +298,7 @@ class Drive:
             seconds *= 2  # what is large may come slowly, and begins anew
 
     def enter_part(self, part: Part, *, whole: bool) -> None:
-        """Keep a partial to be joined; where they are gathered and it is as large as it may be, take it here."""
+        """Keep a partial result for joining, or gather it in the driver once it is as large as it may get."""
         if not (whole and self.books.rooted):
             self.ready.append(part)
             return
@@ -284,7 +310,10 @@ class Drive:
             self.books.gathered(partial)
 
     def broken(self, batch: Batch, error: BaseException) -> None:
-        """Try the units of a failed run again, each that may be at fault alone."""
+        """Retry the units of a failed run; each unit that may be at fault is retried alone."""
+        # A task names the units that raised, if any did. Otherwise it is only known that one of them is at
+        # fault, and all are tried one by one; after the death of a worker, moreover, with nothing else
+        # running.
         killed = isinstance(error, KilledWorker)
         if isinstance(error, UnitsError):
             failures = {key: (line, trace) for key, line, trace in error.failures}
@@ -311,6 +340,8 @@ class Drive:
             )
             waiting = self.suspects if killed else self.pending
             waiting.extend(Batch((unit,), batch.tries, again=True, alone=killed) for unit in batch.units)
+        # It was alone on several workers, and all of them died: the unit is at fault, most likely by its
+        # size.
         elif isinstance(error, KilledWorker):
             deaths = error.allowed_failures + 1
             self.books.gave_up(
@@ -322,14 +353,14 @@ class Drive:
             self.once_more(batch.units[0], batch.tries + 1, describe(error))
 
     def once_more(self, unit: Unit, tries: int, reason: str, *, data: bool = False) -> None:
-        """Queue a failed unit again, or give it up after the last try."""
+        """Queue a failed unit again, or give up on it after the last try."""
         if tries > self.retries:
             self.books.gave_up(unit, reason, data=data)
         else:
             self.pending.append(Batch((unit,), tries, again=True))
 
     def again(self, units: tuple[Unit, ...], error: BaseException) -> None:
-        """Do units again whose joint partial cannot be had."""
+        """Repeat units whose joined partial result was lost."""
         if isinstance(error, TileGCError):
             raise error
         self.lost_merges += 1

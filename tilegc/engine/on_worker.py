@@ -1,4 +1,4 @@
-"""What runs on a Dask worker: a run of units, and the joining of their partials."""
+"""The functions that run on a Dask worker: a run of units, and the joining of their partial results."""
 
 from __future__ import annotations
 
@@ -19,24 +19,24 @@ from tilegc.errors import TileGCError, disk_full
 __all__ = ["Fitness", "Job", "Listed", "UnfitWorkerError", "UnitsError", "busy", "do_units", "merge"]
 
 log = logging.getLogger("tilegc.tiles")
-"""A line a tile, at INFO; it names tile and worker."""
+"""One line per tile at level INFO, with the names of tile and worker."""
 
 
 class Fitness(Protocol):
-    """What is asked of a worker before its first unit of a run; hashable and picklable."""
+    """A check made on a worker before its first unit of a run; hashable and picklable."""
 
     def problem(self) -> str | None:
-        """Return what keeps this worker from working for the run, one line; None where nothing does."""
+        """Return one line on why this worker cannot take part in the run, or None if it can."""
 
 
 @dataclass(frozen=True)
 class Listed:
-    """A function of units whose partials are not joined: a run of them gives the list of all."""
+    """A function of units whose partial results are not joined: a run of units returns the list of them."""
 
     function: Function
 
     def __call__(self, common: Any, payload: Any) -> list[Any] | None:
-        """Return the partial alone in a list."""
+        """Return the partial result as a list of one."""
         partial = self.function(common, payload)
         return None if partial is None else [partial]
 
@@ -44,14 +44,18 @@ class Listed:
 Job = tuple[str, Function, Combine | None, Any, Fitness | None]
 """Name of the pass, function, combine, common, fitness."""
 
+# A property of the process, not of a pass: the check reads from disk or network and is made once for each
+# worker.
 _fit: set[Fitness] = set()
-"""Those that this process was found to have."""
+"""Checks that this process has passed."""
 
 
 class UnfitWorkerError(Exception):
-    """A worker is not fit for the run: address, name, what is the matter."""
+    """A worker cannot take part in the run: its address, its name, and the reason."""
 
     def __init__(self, address: str, worker: str, reason: str) -> None:
+        # All arguments go to the base class, because exceptions are pickled as their class and `args`: this
+        # is how it comes back from the worker.
         super().__init__(address, worker, reason)
         self.address = address
         self.worker = worker
@@ -59,7 +63,7 @@ class UnfitWorkerError(Exception):
 
 
 def require_fit(fitness: Fitness | None) -> None:
-    """Raise UnfitWorkerError where this worker is not fit; what it was found to have is not asked again."""
+    """Raise UnfitWorkerError if this worker fails the check; a check that was passed is not repeated."""
     if fitness is None or fitness in _fit:
         return
     reason = fitness.problem()
@@ -70,7 +74,7 @@ def require_fit(fitness: Fitness | None) -> None:
 
 
 class UnitsError(Exception):
-    """Some units of a run raised: key, one line and traceback of each, and what the others wrote."""
+    """Some units of a run failed: key, one-line reason and traceback of each, and what the other units wrote."""
 
     def __init__(
         self, failures: list[tuple[str, str, str]], worker: str, written: Written | None = None
@@ -82,14 +86,15 @@ class UnitsError(Exception):
 
 
 def busy(keys: list[str], dask_worker: Any) -> bool:
-    """Whether this worker runs one of these tasks, also a cancelled one."""
+    """Return whether this worker is running one of these tasks, including cancelled ones."""
     return any(task.key in keys for task in dask_worker.state.executing)
 
 
 def do_units(job: Job, payloads: bytes, again: bool) -> Any:
-    """Do a run of units, return its partial (runs on a worker); `again`: they were sent out before."""
+    """Process a run of units and return its partial result (on a worker); `again` if they were sent before."""
     name, function, combine, common, fitness = job
     require_fit(fitness)
+    # Joined unit by unit, so that a run of 256 tiles holds one partial in memory and not 256.
     result: Any = None
     failures: list[tuple[str, str, str]] = []
     units = pickle.loads(payloads)  # noqa: S301  (from our own driver)
@@ -98,12 +103,16 @@ def do_units(job: Job, payloads: bytes, again: bool) -> Any:
     for key, pixels, payload in units:
         begun = time.perf_counter()
         try:
+            # Another unit of the run may still succeed: failures are collected, and reported together at the
+            # end.
             partial = function(common, payload)
+        # Bad input (a truncated file, say) fails in every tile that touches it: the whole pass ends with its
+        # message at once.
         except TileGCError:
             raise
         except Exception as error:  # noqa: BLE001  (of a rule: any)
             full = disk_full(error)
-            if full is not None:  # another try would not go better, nor would the other tiles
+            if full is not None:  # a retry would fail as well, and so would the other tiles
                 raise full from None
             failures.append((key, describe(error), traceback.format_exc()))
             continue
@@ -111,7 +120,7 @@ def do_units(job: Job, payloads: bytes, again: bool) -> Any:
         count_tile(name, pixels, seconds)
         if log.isEnabledFor(logging.INFO):
             log.info("worker %s: %s: %s in %.3f s", _worker(), name, key, seconds)
-        # What was written next to a unit that failed gets its mark all the same.
+        # Units that wrote their output are marked even if another unit of the run failed.
         if combine is not None and (isinstance(combine, Joined) or not failures):
             result = _join(combine, result, partial)
     if failures:
@@ -121,7 +130,7 @@ def do_units(job: Job, payloads: bytes, again: bool) -> Any:
 
 
 def _worker() -> str:
-    """Return the name of the worker that this runs on."""
+    """Return the name of the worker that runs this code."""
     try:
         return str(get_worker().name)
     except ValueError:
@@ -129,7 +138,7 @@ def _worker() -> str:
 
 
 def merge(job: Job, parts: list[Any]) -> Any:
-    """Join partials (runs on a worker)."""
+    """Join partial results (on a worker)."""
     combine = job[2]
     assert combine is not None
     result: Any = None

@@ -1,4 +1,4 @@
-"""A pass: one pure rule over the windows of all tiles of all fields."""
+"""A pass: one pure rule applied to the windows of all tiles of all fields."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ __all__ = ["FieldTiles", "Pass", "Rule", "run_pass"]
 log = logging.getLogger("tilegc.engine")
 
 MOST_SET_ASIDE: Final = 0.05
-"""Share of the tiles of a pass that may be set aside; one is always allowed."""
+"""Fraction of the tiles of a pass that may be set aside; one tile is always allowed."""
 
 Rule = Callable[[xr.Dataset, Tile, Any], tuple[dict[str, np.ndarray[Any, Any]], Any]]
 """`rule(window, tile, params) -> (arrays of the core by name, partial or None)`; pure, module-level."""
@@ -40,30 +40,32 @@ class Pass:
     reads: tuple[str, ...]
     """Arrays of the window (`tilegc.schema.ARRAYS`)."""
     halo: int | Mapping[str, int]
-    """Pixels round the core; where it depends on the pixel scale, per field."""
+    """Pixels around the core; a mapping from field to pixels if it depends on the pixel scale."""
     writes: tuple[str, ...]
-    """Arrays whose core the rule returns; none: a counting pass, never in the ledger."""
+    """Arrays whose core the rule returns; empty for a counting pass, which is never in the ledger."""
     rule: Rule
     combine: Combine | None = None
     """Joins two partials."""
     bytes_per_pixel: float = 0.0
-    """Peak memory of the rule over the pixels of its window, the window's own arrays included."""
+    """Peak memory of the rule per pixel of its window, including the arrays of the window."""
 
     @property
     def may_be_set_aside(self) -> bool:
-        """Whether a tile on whose pixels the rule fails can count as one without data.
+        """Whether a tile for which the rule fails can be treated as one without data.
 
-        That is so where a pass writes what it makes of the images alone: all later passes then see no data there. In
-        any other pass a failure is one of the program.
+        This holds for passes that read only the images and write: all later passes then see no data there. In any
+        other pass a failure is a bug.
         """
         return bool(self.writes) and bool(self.reads) and set(self.reads) <= set(stores.INGESTED)
 
     def halo_of(self, field: str) -> int:
-        """Return the halo in this field, pixels."""
+        """Return the halo in this field in pixels."""
         return self.halo if isinstance(self.halo, int) else self.halo[field]
 
     def window_bytes(self, field: str, grid: TileGrid) -> int:
-        """Return the peak memory of one tile, bytes: what `plan` compares with what there is."""
+        """Return the peak memory of one tile in bytes, which `plan` compares with the memory available."""
+        # The window, not the core: with a wide halo it is several times as large. A field smaller than that
+        # bounds it.
         side = grid.size + 2 * self.halo_of(field)
         return int(self.bytes_per_pixel * min(side, grid.shape[0]) * min(side, grid.shape[1]))
 
@@ -88,25 +90,25 @@ def run_pass(
     gather: Gather | None = None,
     own: Callable[[FieldTiles, Tile], Any] | None = None,
 ) -> Any:
-    """Take a pass over all tiles of all fields, in one reduction over all of them, or gather what they give.
+    """Apply a pass to all tiles of all fields, and reduce or gather their partial results.
 
     Parameters
     ----------
     engine : Engine
-        Who does it.
+        The engine that does the work.
     step : Pass
-        What is done.
+        The pass.
     fields : sequence of FieldTiles
-        Over what.
+        The fields that it covers.
     params : mapping
         Third argument of the rule, by the field's name; picklable.
     ledger : Marks, optional
-        Used where the pass writes; a counting pass is simply done again.
+        Used if the pass writes; a counting pass is simply repeated.
     gather : callable, optional
-        Takes every tile's partial in the driver, in any order, in place of a reduction.
+        Receives every tile's partial result in the driver, in any order, instead of a reduction.
     own : callable, optional
-        Gives what a tile alone needs (its sources), so that no worker is sent that of all; the rule's third argument
-        is then the pair of the field's `params` and this.
+        Returns data that only one tile needs (such as its sources), so that no worker receives those of all tiles; the
+        rule's third argument is then the pair of the field's `params` and these data.
 
     Returns
     -------
@@ -118,6 +120,8 @@ def run_pass(
     TileGCError, TilesFailedError, RunFailedError
         As `Engine.run`.
     """
+    # Units carry only a field's name and a tile's number; boxes are computed on the worker. For 100,000 tiles
+    # the messages would otherwise be larger than all results.
     units = [
         Unit(
             f"{field.source.name}/{tile.index}",
@@ -127,7 +131,10 @@ def run_pass(
         for field in fields
         for tile in field.grid.tiles()
     ]
+    # Sent to each worker once: the rule, the headers of all fields and the parameters.
     common = (step, {field.source.name: field for field in fields}, dict(params))
+    # What only counts leaves nothing on disk that a mark could speak of, and takes less time than checking
+    # would.
     marks = ledger if step.writes else None
 
     def take(function: Function, wanted: Sequence[Unit]) -> Any:
@@ -151,7 +158,7 @@ def _retried(
     marks: Marks,
     take: Callable[[Function, Sequence[Unit]], Any],
 ) -> bool:
-    """Do tiles that failed for their data or for their size in another way; return whether there was any."""
+    """Repeat tiles that failed because of their data or size in another way; return whether there were any."""
     odd = [unit for unit in units if unit.key in error.data] if step.may_be_set_aside else []
     large = [unit for unit in units if unit.key in error.memory]
     # A few tiles may hold damaged data. If many fail, the fault is in the code or in the machine, and a catalogue with
@@ -174,18 +181,19 @@ def _retried(
 def do_without_data(
     common: tuple[Pass, Mapping[str, FieldTiles], Mapping[str, Any]], payload: tuple[Any, ...]
 ) -> Any:
-    """Write what the rule gives for a tile without any data (runs on a worker)."""
+    """Write the result of the rule for a tile without any data (on a worker)."""
     step, fields, params = common
     name, index, *own = payload
     field = fields[name]
     tile = field.grid.tile(index, step.halo_of(name))
     shape = (len(field.source.bands), *tile.window.shape)
-    given = {"sci": True, "err": field.source.has_err, "wht": field.source.has_wht}
+    # The same arrays as a window of the images would have: missing values in `sci` and `err`, weight 0.
+    exists = {"sci": True, "err": field.source.has_err, "wht": field.source.has_wht}
     window = xr.Dataset(
         {
             array: (("band", "y", "x"), np.full(shape, 0.0 if array == "wht" else np.nan, np.float32))
             for array in step.reads
-            if given[array]
+            if exists[array]
         },
         coords={"band": list(field.source.band_names)},
     )
@@ -198,10 +206,12 @@ def do_without_data(
 def do_in_quarters(
     common: tuple[Pass, Mapping[str, FieldTiles], Mapping[str, Any]], payload: tuple[Any, ...]
 ) -> Any:
-    """Do a tile in four parts, each with its own halo: the same pixels in about a quarter of the memory."""
+    """Process a tile in four parts, each with its own halo: the same pixels in about a quarter of the memory."""
     step, fields, params = common
     name, index, *own = payload
     field = fields[name]
+    # The result is the same bytes as that of the whole tile, because no rule sees more than its halo; the
+    # core is still written at once, since a chunk of the store must be written by one task only.
     halo, whole = step.halo_of(name), field.grid.tile(index)
     made: dict[str, np.ndarray[Any, Any]] = {}
     result: Any = None
@@ -242,7 +252,7 @@ def _quarters(box: Box) -> list[Box]:
 def do_tile(
     common: tuple[Pass, Mapping[str, FieldTiles], Mapping[str, Any]], payload: tuple[Any, ...]
 ) -> Any:
-    """Read one tile's window, apply the rule, write its cores; return the partial (runs on a worker)."""
+    """Read the window of a tile, apply the rule, write the core, and return the partial result (on a worker)."""
     step, fields, params = common
     name, index, *own = payload
     field = fields[name]
@@ -258,8 +268,10 @@ def do_tile(
 def _ruled(
     step: Pass, window: xr.Dataset, tile: Tile, params: Any, own: Sequence[Any]
 ) -> tuple[Mapping[str, np.ndarray[Any, Any]], Any]:
-    """Apply a pass's rule, and require that it gave the arrays of the pass, each of the core's shape."""
+    """Apply the rule of a pass, and check that it returned the arrays of the pass with the shape of the core."""
     arrays, partial = step.rule(window, tile, (params, *own) if own else params)
+    # A rule that forgets an array would leave the fill value in the store, which reads as a valid map of
+    # zeros or NaN.
     if set(arrays) != set(step.writes):
         raise ValueError(
             f"the rule of {step.name} gave {sorted(arrays)}, it should give {sorted(step.writes)}"

@@ -1,4 +1,4 @@
-"""The workers of a pass: how many there are, how long to wait for the first, and who is sent away."""
+"""The workers of a pass: their number, how long to wait for the first, and which ones are dismissed."""
 
 from __future__ import annotations
 
@@ -20,16 +20,16 @@ __all__ = ["Pool"]
 log = logging.getLogger("tilegc.engine")
 
 UNFIT = 4
-"""Number of late workers that may be found unfit and sent away; one more ends the run."""
+"""Number of workers that may be dismissed as unfit; one more ends the run."""
 
 SETTLE_SECONDS = 60.0
-"""How long a pass that is given up waits for running tasks, which cannot be stopped."""
+"""How long an abandoned pass waits for running tasks, which cannot be stopped."""
 HURRIED_SECONDS = 10.0
-"""The same after SIGTERM: SLURM and Kubernetes kill 30 s later, and the workers must have ended before that, too."""
+"""The same after SIGTERM: SLURM and Kubernetes kill after 30 s, and by then the workers must have stopped, too."""
 
 
 class Pool:
-    """What a pass knows of its workers.
+    """What a pass knows about its workers.
 
     Parameters
     ----------
@@ -38,13 +38,13 @@ class Pool:
     name : str
         The pass, for messages.
     interrupts : HeldBack
-        Lets Ctrl-C through while a question to the scheduler is answered.
+        Lets Ctrl-C through while the driver waits for the scheduler.
     patience : float
-        Seconds without any worker after which the pass is given up.
+        Seconds without any worker after which the pass gives up.
     shortage : callable
         Returns one line on why no more workers will come, or None as long as some may.
     here : set of str, optional
-        Addresses of the workers when they were last counted, by an earlier pass.
+        Addresses of the workers at the last count of an earlier pass.
     """
 
     def __init__(
@@ -70,7 +70,9 @@ class Pool:
         self._sent_away: set[str] = set()
 
     def look(self) -> None:
-        """Count the workers, and require that there still is a scheduler."""
+        """Count the workers, and check that the scheduler is still there."""
+        # A closed client answers none of the questions below with an error: it would count no workers, and
+        # wait for some.
         self.alive()
         self.looked = time.monotonic()
         with self.interrupts.let_through():
@@ -78,8 +80,12 @@ class Pool:
         self.slots = max(1, sum(threads.values()))
         self.tell_of(set(threads))
         if threads:
+            # Patience runs from the last time that any worker was there, so that a batch queue may take one
+            # away and bring another.
             self._seen = self.looked
             return
+        # A scheduler of batch jobs knows more than the passing of time: if all jobs failed, none will ever
+        # come.
         why = self.shortage()
         if why is not None:
             raise RunFailedError(f"{self.name}: {why}; fix the cause and rerun with --resume")
@@ -90,7 +96,7 @@ class Pool:
             )
 
     def tell_of(self, here: set[str]) -> None:
-        """Log who has come and who has left."""
+        """Log which workers have joined and which have left."""
         before, self.here = self.here, here
         if before is not None and here != before:
             came, left = sorted(here - before), sorted(before - here)
@@ -100,14 +106,15 @@ class Pool:
             log.warning("%s: no worker is left; waiting%s for one", self.name, how_long)
 
     def alive(self) -> None:
-        """Require that there still is a scheduler."""
+        """Raise RunFailedError if the scheduler is lost."""
         if self.client.status != "running":
             raise RunFailedError(
                 f"{self.name}: lost the scheduler; finished work is recorded: rerun with --resume"
             )
 
     def settle(self, keys: list[str]) -> None:
-        """Wait until none of these tasks still runs: it would write into a directory that is given up."""
+        """Wait until none of these tasks is running: it would write into a directory that the run has left."""
+        # A bound, because a task may hang in a dead file system, and leaving must end at some time.
         end = time.monotonic() + (HURRIED_SECONDS if hurried() else SETTLE_SECONDS)
         try:
             while any(self.client.run(busy, keys).values()) and time.monotonic() < end:
@@ -116,7 +123,8 @@ class Pool:
             log.warning("%s: cannot see what still runs: %s", self.name, describe(error))
 
     def send_away(self, failure: UnfitWorkerError) -> None:
-        """Remove a worker that cannot work for this run: it would fail fast, and so be given most tasks."""
+        """Remove a worker that cannot work for this run: it fails fast and would therefore be given most tasks."""
+        # Several of its tasks fail before it is gone: it counts once.
         if failure.address in self._sent_away:
             return
         self._sent_away.add(failure.address)

@@ -1,4 +1,4 @@
-"""How a pass tells that it moves: nothing, a bar on a terminal, or one line a pass."""
+"""Progress of a pass: silent, a bar on a terminal, or one line per pass."""
 
 from __future__ import annotations
 
@@ -14,20 +14,20 @@ __all__ = ["Progress", "RichProgress", "Silent", "Told"]
 
 
 class Progress(Protocol):
-    """What an engine tells while it works; all calls come from the driver's thread."""
+    """What an engine reports while it works; all calls come from the driver's thread."""
 
     def start(self, name: str, total_pixels: int, total_units: int) -> None:
-        """Say that a pass begins, with what is left to do in it."""
+        """Report that a pass begins, and how much of it remains to be done."""
 
     def advance(self, pixels: int, units: int) -> None:
-        """Say that units of the pass have ended."""
+        """Report that units of the pass have finished."""
 
     def finish(self, name: str) -> None:
-        """Say that the pass has ended, well or not."""
+        """Report that the pass has ended, successfully or not."""
 
 
 class Silent:
-    """Tells nothing."""
+    """Reports nothing."""
 
     def start(self, name: str, total_pixels: int, total_units: int) -> None:
         """Do nothing."""
@@ -40,12 +40,12 @@ class Silent:
 
 
 class Told:
-    """Tells several others.
+    """Passes every report on to several others.
 
     Parameters
     ----------
     others : Progress
-        Whom.
+        The receivers.
     """
 
     def __init__(self, *others: Progress) -> None:
@@ -68,12 +68,12 @@ class Told:
 
 
 class RichProgress:
-    """A bar for the pass that runs, and one line for each that has ended.
+    """A bar for the current pass, and one line for each pass that has ended.
 
     Parameters
     ----------
     console : rich.console.Console, optional
-        Where to; the terminal's stderr by default.  Where it is no terminal only the lines are written.
+        Console to write to; standard error by default. If it is not a terminal, only the lines are written.
     """
 
     def __init__(self, console: Console | None = None) -> None:
@@ -88,6 +88,7 @@ class RichProgress:
         """Show a bar for this pass."""
         self._total, self._done = (total_pixels, total_units), (0, 0)
         self._begun = time.monotonic()
+        # A bar that is redrawn would fill a log file with control characters.
         if not self._console.is_terminal or not total_units:
             return
         self._bars = Bars(
@@ -100,7 +101,7 @@ class RichProgress:
             transient=True,
             expand=True,
         )
-        # a pass of units without pixels (tables, a whole-field transform) counts the units themselves
+        # A pass whose units have no pixels (tables, a transform of a whole field) counts the units themselves.
         self._task = self._bars.add_task(name, total=total_pixels or total_units, pixels=total_pixels)
         self._bars.start()
 
@@ -124,7 +125,7 @@ NAME = 16
 
 
 class _Rate(ProgressColumn):
-    """Megapixels per second, over the whole pass so far; units done, where units have no pixels."""
+    """Megapixels per second, averaged over the pass so far; units done, if units have no pixels."""
 
     def render(self, task: Task) -> Text:
         if not task.fields["pixels"]:
@@ -134,7 +135,7 @@ class _Rate(ProgressColumn):
 
 
 class _Left(ProgressColumn):
-    """Time left, as minutes and seconds."""
+    """Remaining time in minutes and seconds."""
 
     def render(self, task: Task) -> Text:
         if not task.completed or task.total is None or not task.elapsed:
@@ -154,7 +155,7 @@ def _clock(seconds: float) -> str:
 
 
 def _line(name: str, done: tuple[int, int], total: tuple[int, int], seconds: float) -> str:
-    """Return the line of a pass that has ended."""
+    """Return the line for a pass that has ended."""
     if not total[1]:
         return f"{name:<{NAME}} was done before"
     if done[1] < total[1]:

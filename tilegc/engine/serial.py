@@ -20,14 +20,14 @@ log = logging.getLogger("tilegc.engine")
 
 
 class SerialEngine:
-    """Does the units in order in this process.
+    """Processes the units in order in this process.
 
     Parameters
     ----------
     progress : Progress, optional
         Silent by default.
     retries : int
-        Further tries of a unit that failed.
+        Number of times that a failed unit is retried.
     """
 
     def __init__(self, progress: Progress | None = None, *, retries: int = 2) -> None:
@@ -63,10 +63,14 @@ class SerialEngine:
             return books.result(tries=self.retries + 1)
 
     def _do(self, books: Books, function: Function, common: Any, unit: Unit) -> None:
+        # The same retries and the same messages as on a cluster, so that a run fails alike with and without
+        # workers.
         for left in range(self.retries, -1, -1):
             begun = time.perf_counter()
             try:
                 if books.ledger is None:
+                    # Stamps are read back from what was written and cost time; without a ledger nobody asks
+                    # for them.
                     written = Written({}, function(common, unit.payload))
                 else:
                     written = Stamped(function)(common, unit.payload)
@@ -75,7 +79,7 @@ class SerialEngine:
                 raise
             except Exception as error:  # noqa: BLE001  (of a rule: any)
                 full = disk_full(error)
-                if full is not None:  # another try would not go better, nor would the other tiles
+                if full is not None:  # a retry would fail as well, and so would the other tiles
                     raise full from None
                 log.warning("%s: %s: %s", books.name, unit.key, traceback.format_exc())
                 count_failures(books.name)

@@ -18,18 +18,20 @@ TASK_PIXELS = 2048 * 2048
 
 @dataclass(frozen=True)
 class Batch:
-    """A run of units that one task does."""
+    """A run of units that one task processes."""
 
     units: tuple[Unit, ...]
     tries: int = 0
-    """Failed tries of these units before this one."""
+    """Number of failed attempts at these units so far."""
     again: bool = False
-    """Whether they were sent out before."""
+    """Whether they were sent to a worker before."""
     alone: bool = False
-    """Whether nothing else runs beside it: a worker that dies then died of its unit."""
+    """Whether nothing else runs at the same time, so that a worker that dies was killed by this unit."""
 
     def packed(self) -> bytes:
-        """Return the units' keys, pixels and payloads as a task takes them."""
+        """Return the units' keys, pixels and payloads in the form in which a task receives them."""
+        # Packed here as one object. Given a list, Dask would search every payload for futures and serialise
+        # each by itself.
         packed: bytes = cloudpickle.dumps([(unit.key, unit.pixels, unit.payload) for unit in self.units])
         return packed
 
@@ -50,7 +52,7 @@ class Part:
 
 @dataclass(frozen=True)
 class Merge:
-    """A task that joins partials."""
+    """A task that joins partial results."""
 
     parts: tuple[Part, ...]
 
@@ -61,13 +63,17 @@ class Merge:
 
 
 def run_length(units: Sequence[Unit], slots: int) -> int:
-    """Return how many neighbouring units a task carries.
+    """Return the number of neighbouring units per task.
 
-    Long enough that its work outweighs its overhead and that the scheduler keeps up (up to 32 tiles of any
-    size), short enough that every worker gets several tasks.
+    Tasks are long enough that their work outweighs their overhead and that the scheduler keeps up (up to 32 tiles of
+    any size), and short enough that every worker gets several.
     """
     if not units:
         return 1
+    # Three limits: enough pixels to outweigh the overhead of a task, at most 256 tiles to repeat if one of
+    # them kills the worker, and at least eight tasks per slot, so that the last ones to finish leave few
+    # workers idle. Tiles of normal size are grouped as well once there are thousands, because the scheduler
+    # needs 1 to 2 ms for every task.
     mean = max(sum(unit.pixels for unit in units) / len(units), 1.0)
     small = min(round(TASK_PIXELS / mean), 256, len(units) // (8 * slots))
     many = min(32, len(units) // (16 * slots))

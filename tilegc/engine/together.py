@@ -1,4 +1,4 @@
-"""Calls that do not wait for one another, side by side on an engine's workers."""
+"""Independent calls, run in parallel on an engine's workers."""
 
 from __future__ import annotations
 
@@ -12,49 +12,53 @@ from tilegc.engine.work import Engine, Unit
 
 __all__ = ["Call", "Shared", "Stored", "bounded", "together"]
 
+# Beyond this size the driver works alone on what it holds: slower, but within the memory that the plan
+# counts.
 SENT: Final = 128 * 2**20
-"""Bytes that are sent to every worker at the most: what grows with the mosaic would not fit there one day."""
+"""Maximum number of bytes sent to every worker: data that grow with the mosaic would at some size not fit there."""
 
 
 def bounded(engine: Engine, nbytes: int) -> Engine:
-    """Return who does work that needs so many bytes: the workers, or this process alone, which holds them already."""
+    """Return the engine for work on so many bytes: the workers, or this process alone, which holds them already."""
     return engine if nbytes <= SENT else SerialEngine(engine.progress)
 
 
 class Stored:
-    """Something large that stands in a file, too: a process to which it is sent reads it there.
+    """A large object that is also in a file: a process to which it is sent reads it from there.
 
     Parameters
     ----------
     value : object
-        What this process holds already.
+        The object in this process.
     read : callable
-        Returns the same of `args`; picklable.
+        Returns the same object when called with `args`; picklable.
     """
 
     def __init__(self, value: Any, read: Callable[..., Any], *args: Any) -> None:
+        # Where `cached_property` would put it: this process never reads the file, and a copy that was sent
+        # has no such entry.
         self.__dict__["value"] = value
         self.read, self.args = read, args
 
     @cached_property
     def value(self) -> Any:
-        """What it is: read when it is first asked for."""
+        """The object, read on first access."""
         return self.read(*self.args)
 
     def __getstate__(self) -> dict[str, Any]:
-        """Return what is sent: not the value."""
+        """Return what is sent to another process, which excludes the value."""
         return {"read": self.read, "args": self.args}
 
 
 @dataclass(frozen=True)
 class Shared:
-    """Stands for one of the things that several calls are given."""
+    """A placeholder for an argument that several calls share."""
 
     name: str
 
 
 class Call:
-    """A function and its arguments: picklable ones, or `Shared`."""
+    """A function and its arguments, which are picklable or `Shared`."""
 
     def __init__(self, function: Callable[..., Any], *args: Any, **options: Any) -> None:
         self.function, self.args, self.options = function, args, options
@@ -63,19 +67,21 @@ class Call:
 def together(
     engine: Engine, name: str, calls: Mapping[str, Call], shared: Mapping[str, Any]
 ) -> dict[str, Any]:
-    """Return what every call returns, by its name.
+    """Make all calls and return their results by name.
 
     Parameters
     ----------
     engine : Engine
-        Who does them; what is shared is sent to a worker once.
+        The engine that makes the calls; shared arguments are sent to a worker once.
     name : str
         For progress and messages.
     calls : mapping of str to Call
-        The longest first.
+        Calls by name, the longest first.
     shared : mapping
-        What `Shared` stands for; a `Stored` for its value.
+        Values of the `Shared` arguments; a `Stored` is replaced by its value.
     """
+    # One call a task, the longest first: with several in one task, the longest would be waited for by the
+    # others' results.
     units = [Unit(key, 0, (key, call)) for key, call in calls.items()]
     found = engine.run(name, _do, units, common=dict(shared), combine=_both, units_per_task=1)
     return dict(found or {})

@@ -1,8 +1,8 @@
-"""Units of work, who does them, and the books that are kept about them.
+"""Units of work, the engines that process them, and the books kept about them.
 
-A unit is one call of a module-level function, `function(common, payload)`: mostly a tile.  It returns a
-partial result or None; `combine` joins two partials, associative and commutative (algorithm.md, section 14.2,
-reductions), so that the order in which units end does not matter.
+A unit is one call of a module-level function, `function(common, payload)`, usually for one tile. It returns a partial
+result or None. `combine` joins two partial results; it is associative and commutative (algorithm.md, section 14.2,
+reductions), so that the order in which units finish does not matter.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from tilegc.errors import TilesFailedError
 __all__ = ["Books", "Combine", "Engine", "Function", "Gather", "Marks", "Unit", "describe"]
 
 log = logging.getLogger("tilegc.engine")
-# Tracebacks of tiles are for a log; without one they would be written over the user's terminal.
+# Tracebacks of tiles belong in a log; without a handler they would be written over the user's terminal.
 logging.getLogger("tilegc").addHandler(logging.NullHandler())
 
 Function = Callable[[Any, Any], Any]
@@ -29,18 +29,20 @@ Combine = Callable[[Any, Any], Any]
 """`combine(a, b) -> partial`; associative and commutative; must not change its arguments."""
 
 Gather = Callable[[Any], None]
-"""Takes one unit's partial in the driver."""
+"""Receives one unit's partial result in the driver."""
 
 _OUT_OF_MEMORY = {"MemoryError", "_ArrayMemoryError"}
 _OF_THE_SYSTEM = {
     name for name, one in vars(builtins).items() if isinstance(one, type) and issubclass(one, OSError)
 }
-"""Errors that another try, or another machine, may not have: they say nothing about the pixels."""
+"""Errors that may not occur on a retry or on another machine: they say nothing about the pixels."""
 
+# Each mark is a file that is synced to disk, which costs milliseconds: per tile it would take longer than
+# small tiles.
 FLUSH_SECONDS = 1.0
-"""Marks are written at most this often: a crash repeats about this much work."""
+"""Minimum time between two writes of marks: after a crash about this much work is repeated."""
 LISTED = 5
-"""How many failed units a message lists; the log has them all."""
+"""Number of failed units that a message lists; the log has all of them."""
 
 
 @dataclass(frozen=True)
@@ -50,13 +52,13 @@ class Unit:
     key: str
     """Its name in the ledger and in messages, e.g. "a/17"."""
     pixels: int
-    """How much of the mosaic it covers: for progress and for the length of runs of units."""
+    """Number of pixels of the mosaic that it covers, for progress and for the length of runs of units."""
     payload: Any
     """Second argument of the function; small and picklable."""
 
 
 class Marks(Protocol):
-    """What an engine needs of a ledger: `tilegc.run_folder.Ledger`, or a set in a test."""
+    """What an engine needs from a ledger: `tilegc.run_folder.Ledger`, or a simple set in a test."""
 
     def done(self, name: str) -> set[str]:
         """Return the keys of the units of this pass that are done."""
@@ -64,17 +66,17 @@ class Marks(Protocol):
     def mark(
         self, name: str, keys: Iterable[str], partial: Any = None, stamps: Mapping[str, str] | None = None
     ) -> None:
-        """Record units whose payload is written, with their common partial and the stamps of their files, if any."""
+        """Record units whose output is written, with their joint partial result and the stamps of their files."""
 
     def partials(self, name: str) -> list[Any]:
-        """Return the partials recorded so far."""
+        """Return the partial results recorded so far."""
 
 
 class Engine(Protocol):
     """A driver of passes: `SerialEngine` or `DaskEngine`."""
 
     progress: Progress
-    """Who is told how far a pass is."""
+    """Receiver of progress reports."""
 
     @property
     def workers(self) -> int:
@@ -82,7 +84,7 @@ class Engine(Protocol):
 
     @property
     def dashboard(self) -> str | None:
-        """Address of a page to watch the work on, if there is one."""
+        """Address of a page that shows the work in progress, if there is one."""
 
     def run(
         self,
@@ -96,59 +98,59 @@ class Engine(Protocol):
         ledger: Marks | None = None,
         units_per_task: int | None = None,
     ) -> Any:
-        """Call `function(common, unit.payload)` for all units and return their combined partials.
+        """Call `function(common, unit.payload)` for all units and return their combined partial result.
 
         Parameters
         ----------
         name : str
             Name of the pass, for the ledger, progress, dashboard and messages.
         function : callable
-            Module-level; what it writes must be the same bytes when it is called again (a worker may die
-            between its end and its mark).
+            Module-level; when called again it must write the same bytes (a worker may die between the end of a unit and
+            its mark).
         units : sequence of Unit
-            Neighbours next to each other: runs of them go to one worker.
+            Neighbours adjacent: runs of them go to one worker.
         common : object, optional
             First argument of every call; picklable; sent to each worker once.
         combine : callable, optional
-            Joins two partials; without it, and without `gather`, what the function returns is dropped.
+            Joins two partial results; without it, and without `gather`, return values are dropped.
         gather : callable, optional
-            Not with `ledger`: called in the driver with every unit's partial as soon as it is there, once for each
-            unit that gave one, in any order.  For what grows with the mosaic (rows of sources, cells of the sky):
-            joined on a worker it would have to fit there.  With `combine`, partials of a few neighbours are joined
-            on the workers first, in groups that do not grow with the mosaic.
+            Not with `ledger`: called in the driver with every partial result as soon as it arrives, once for each unit
+            that returned one, in any order. For results that grow with the mosaic (rows of sources, cells of the
+            sky), which would not fit in a worker when joined. With `combine`, the partial results of a few neighbours
+            are joined on the workers first, in groups that do not grow with the mosaic.
         ledger : Marks, optional
-            For writing passes: units that are marked are skipped, those done are marked after their return.
-            With `combine` as well, each partial comes to the driver and is kept with the marks: it must then
-            be small, and of numbers, text, lists, dicts with text as keys, or arrays of integers.
+            For writing passes: marked units are skipped, and units are marked after they return. With `combine` as
+            well, each partial result comes to the driver and is stored with the marks: it must then be small and
+            consist of numbers, text, lists, dicts with text as keys, or arrays of integers.
         units_per_task : int, optional
-            Length of the runs of units; chosen from their pixels by default.
+            Length of the runs of units; by default chosen from their number of pixels.
 
         Returns
         -------
         object or None
-            The combined partial; None where no unit gave one, and with `gather`.
+            The combined partial result; None if no unit returned one, and with `gather`.
 
         Raises
         ------
         TileGCError
-            Raised by a unit (bad input): passed on as it is, at once and without another try.
+            Raised by a unit (bad input): passed on unchanged, at once and without a retry.
         TilesFailedError
-            If units failed in all their tries; all others are done and marked.
+            If units failed in all their attempts; all others are done and marked.
         RunFailedError
             If the workers or the scheduler are lost.
         """
 
 
 def describe(error: BaseException) -> str:
-    """Return an exception as one line: its class and what it says."""
+    """Return an exception as one line: its class and its message."""
     text = " ".join(str(error).split())
     return f"{type(error).__name__}: {text}" if text else type(error).__name__
 
 
 class Books:
-    """Which units of one pass are open, done and failed; writes the marks and reports the progress.
+    """The open, finished and failed units of one pass; writes the marks and reports the progress.
 
-    A context manager: however the pass ends (an error, Ctrl-C), what is done gets its mark.
+    As a context manager it marks the finished units however the pass ends (an error, Ctrl-C).
     """
 
     def __init__(
@@ -163,6 +165,8 @@ class Books:
     ) -> None:
         if gather is not None and ledger is not None:
             raise ValueError(f"{name}: partials cannot be both gathered and kept with marks")
+        # Two units of one key would share a mark, and a resumed run would skip the second without its having
+        # been done.
         keys = {unit.key for unit in units}
         if len(keys) != len(units):
             raise ValueError(f"{name}: two units have the same key")
@@ -170,10 +174,12 @@ class Books:
         self.combine = combine
         self.ledger = ledger
         self.with_partials = ledger is not None and combine is not None
-        """Whether partials go with the marks (a writing pass that also counts)."""
+        """Whether partial results are stored with the marks (a writing pass that also counts)."""
         self.gather = gather
         self.rooted = gather is not None and combine is not None
-        """Whether partials are joined before they are gathered."""
+        """Whether partial results are joined before they are gathered."""
+        # Skipped units were counted in an earlier process; their partials were recorded with the marks and
+        # are joined below, so that the result of a resumed pass is that of one that ran through.
         done = ledger.done(name) if ledger is not None else set()
         self.units = [unit for unit in units if unit.key not in done]
         self.failed: dict[str, str] = {}
@@ -184,7 +190,7 @@ class Books:
         self._counted: set[str] = set()
         self._unmarked: list[str] = []
         self._partial: Any = None
-        """Partial of the units that are done but not yet marked ..."""
+        """Partial result of the units that are done but not yet marked ..."""
         self._stamps: dict[str, str] = {}
         """... and the stamps of their files."""
         self._result: Any = None
@@ -209,10 +215,13 @@ class Books:
     def finished(
         self, units: Sequence[Unit], partial: Any = None, stamps: Mapping[str, str] | None = None
     ) -> None:
-        """Enter units whose function has returned; their partial, where it comes to the driver.
+        """Record units whose function has returned, with their partial result if it comes to the driver.
 
-        With `gather` alone: a list of the partials of each.
+        With `gather` alone, `partial` is the list of the units' partial results.
         """
+        # A unit may end twice: if its worker died after it had finished, its task is repeated. Progress
+        # counts it once, its mark may be written twice, and its partial is joined once, because the engine
+        # drops the first with the dead worker.
         self._stamps.update(stamps or {})
         if self.gather is not None:
             for one in partial or ():
@@ -228,25 +237,27 @@ class Books:
             self._flush()
 
     def gathered(self, partial: Any) -> None:
-        """Hand on a partial that has come to the driver."""
+        """Pass on a partial result that has arrived in the driver."""
         if partial is not None and self.gather is not None:
             self.gather(partial)
 
     def gave_up(self, unit: Unit, reason: str, *, memory: bool = False, data: bool = False) -> None:
-        """Enter a unit that failed in all its tries.
+        """Record a unit that failed in all its attempts.
 
         Parameters
         ----------
         unit : Unit
-            It.
+            The unit.
         reason : str
-            One line, which begins with the class of the error if there was one.
+            One line; begins with the class of the error if there was one.
         memory : bool
-            Whether workers died of it.
+            Whether it killed workers.
         data : bool
-            Whether its function raised, rather than that a worker or its connection failed.
+            Whether its function raised an exception, as opposed to a failure of a worker or its connection.
         """
         self.failed[unit.key] = reason
+        # The class is known by its name only: the exception itself stayed on the worker, and might not be
+        # picklable.
         kind = reason.partition(":")[0]
         if memory or kind in _OUT_OF_MEMORY:
             self._memory.add(unit.key)
@@ -255,7 +266,7 @@ class Books:
         log.error("%s: %s failed: %s", self.name, unit.key, reason)
 
     def result(self, partial: Any = None, *, tries: int) -> Any:
-        """Close the books: return the combined partial, or say which units failed."""
+        """Return the combined partial result, or raise an error that lists the units that failed."""
         self._flush()
         if self.failed:
             shown = "; ".join(f"{key} ({why})" for key, why in sorted(self.failed.items())[:LISTED])
@@ -276,6 +287,8 @@ class Books:
         return self.combine(a, b)
 
     def _flush(self) -> None:
+        # The mark is written before the partial counts as a result: if writing it fails, both are missing
+        # together, and the units are simply done again.
         if self._unmarked and self.ledger is not None:
             partial = self._partial if self.with_partials else None
             self.ledger.mark(self.name, self._unmarked, partial, self._stamps)

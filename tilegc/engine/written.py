@@ -13,7 +13,7 @@ __all__ = ["Joined", "Stamped", "Written"]
 
 @dataclass(frozen=True)
 class Written:
-    """What some units gave: the stamps of the files that they wrote, and their partial."""
+    """Result of some units: the stamps of the files that they wrote, and their partial result."""
 
     stamps: Stamps
     partial: Any
@@ -21,12 +21,12 @@ class Written:
 
 @dataclass(frozen=True)
 class Stamped:
-    """A function of units that also returns the stamps of what it wrote."""
+    """A function of units that also returns the stamps of the files that it wrote."""
 
     function: Function
 
     def __call__(self, common: Any, payload: Any) -> Written:
-        """Do a unit."""
+        """Process a unit."""
         with recording() as stamps:
             partial = self.function(common, payload)
         return Written(stamps, partial)
@@ -34,12 +34,13 @@ class Stamped:
 
 @dataclass(frozen=True)
 class Joined:
-    """Joins two `Written`; the partials by the pass's own `combine`, if it has one."""
+    """Joins two `Written`; their partial results with the `combine` of the pass, if it has one."""
 
     combine: Combine | None
 
     def __call__(self, a: Written, b: Written) -> Written:
-        """Join two."""
+        """Return the joined result."""
+        # A pass that writes without counting has stamps but no partial; then there is nothing to combine.
         partial = None
         if self.combine is not None:
             partial = b.partial if a.partial is None else a.partial

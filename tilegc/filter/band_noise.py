@@ -73,7 +73,11 @@ def kernels_of(psfs: tuple[BandPsf, ...], filtering: Filter) -> tuple[Matched, .
     """Return the kernels of a field's bands."""
     found = []
     for band in psfs:
+        # A PSF that is all in one pixel has no measurable width; 2 px is the least that a sampled star can
+        # have.
         fwhm = band.psf.fwhm if band.psf.fwhm > 0 else 2.0
+        # Between 4 and 16 px: below, the kernel would not hold the wings of a narrow PSF, above, the filter
+        # becomes slow for nothing that a source gains.
         core = min(max(math.ceil(CORE * fwhm), 4), 16)
         found.append(matched(band.psf, filtering.smoothing * fwhm, core))
     return tuple(found)
@@ -114,6 +118,7 @@ def band_noise(
             Unit(f"{name}/{order}", box.size, _Cell(index, field, kernels, box, order, unobserved[name]))
             for order, box in enumerate(spread_blocks(field.grid.field, CELLS))
         ]
+    # Cells come back in the order in which workers finish them.
     found: Table = context.engine.run("band noise", _cell_noise, units, combine=concatenate)
     order = np.lexsort((found["cell"], found["band"], found["field"]))
     found = {name: column[order] for name, column in found.items()}
@@ -132,6 +137,7 @@ def _of_band(found: Table, rows: np.ndarray, given: tuple[str, ...]) -> BandNois
     kind = chosen_kind(ratios)
     scale = _middle(ratios[kind])
     typical = 1.0 if kind == "flat" else _middle(found[f"{kind}_variance"][rows])
+    # A field without a single cell of enough data has no noise to scale by; its bands then count alike.
     if not (math.isfinite(scale) and math.isfinite(typical)):
         return BandNoise(_middle(found["sigma"][rows]), FLAT)
     return BandNoise(_middle(found["sigma"][rows]), PixelNoise(kind, scale, typical))
@@ -146,9 +152,11 @@ def _cell_noise(common: None, cell: _Cell) -> Table:  # noqa: ARG001
     """Measure the bands' noise in one cell (runs on a worker)."""
     source = cell.tiles.source
     reach = max(kernels.radius for kernels in cell.kernels) + (REACH if any(cell.unobserved) else 0)
+    # With its halo, so that the response at the border of a cell is the one that the detection map has there.
     box = cell.box.grow(reach).clip(cell.tiles.grid.field)
     window = store.read_window(source, cell.tiles.store, ("sci", "err", "wht"), box)
     sci = observed(window["sci"].values, cell.unobserved)
+    # A pixel counts only if all bands have it: only there is the detection map the same combination of bands.
     valid = np.isfinite(sci).all(axis=0)
     if "wht" in window:
         valid &= (window["wht"].values > 0).all(axis=0)
@@ -156,6 +164,7 @@ def _cell_noise(common: None, cell: _Cell) -> Table:  # noqa: ARG001
     good = valid[inside]
     columns = ["sigma", *(f"{kind}_{what}" for kind in KINDS for what in ("ratio", "variance"))]
     found = {name: np.full(len(sci), np.nan) for name in columns}
+    # A cell that is mostly masked tells the noise of its edges.
     if 2 * int(good.sum()) >= good.size:
         for band, kernels in enumerate(cell.kernels):
             response = matched_difference(sci[band], valid, kernels)
@@ -169,6 +178,9 @@ def _cell_noise(common: None, cell: _Cell) -> Table:  # noqa: ARG001
                 if not math.isfinite(typical):
                     continue
                 variance = pixel_variance(PixelNoise(kind, 1.0, typical), image, valid.shape)
+                # For each kind of pattern: what the response's noise would be if pixels were independent with
+                # the declared variance. The ratio to the measured noise is constant over the field where the
+                # pattern is right, whatever its scale.
                 expected = np.sqrt(response_variance(variance, valid, kernels))[inside][good]
                 found[f"{kind}_variance"][band] = typical
                 with np.errstate(invalid="ignore", divide="ignore"):
@@ -206,9 +218,12 @@ def band_filters(
     if filtering.weights == "equal":
         share = [1.0] * len(response)
     elif all(math.isfinite(value) and value > 0 for value in noise):
+        # The weights of the best signal-to-noise of a flat spectrum; sources of another colour lose little.
         share = [r / s**2 for r, s in zip(response, noise, strict=True)]
     else:
         share = list(response)
+    # Normalised so that a point of flux F gives F: the detection map has the unit of a flux in every recipe of
+    # weights.
     total = math.fsum(a * r for a, r in zip(share, response, strict=True))
     return tuple(
         BandFilter(wanted, float(np.float32(a / total))) for wanted, a in zip(kernels, share, strict=True)
@@ -218,6 +233,8 @@ def band_filters(
 def _response(psf: Psf, kernels: Matched) -> float:
     """Return the response to a point of unit flux on its pixel, averaged over where in the pixel it lies."""
     image = kernels.image()
+    # A source lies anywhere in its pixel, and the response at the brightest pixel falls with its distance from
+    # the centre.
     phases = (np.arange(PHASES) - (PHASES - 1) / 2) / PHASES
     parts = [
         float(np.sum(image * resampled(psf.image, (psf.radius + dy, psf.radius + dx), 1.0, kernels.radius)))

@@ -35,6 +35,7 @@ def add_bands(sci: Float32, wht: Float32 | None) -> tuple[Float32, Bool]:
     """
     light, valid = np.empty(sci.shape[1:], np.float32), np.empty(sci.shape[1:], np.bool_)
     sci = np.require(sci, np.float32, PLAIN)
+    # An array of no bands where there are no weights: the compiled loop then needs no second version.
     weights = np.empty((0, *light.shape), np.float32) if wht is None else np.require(wht, np.float32, PLAIN)
     _add(sci, weights, light, valid)
     return light, valid
@@ -48,6 +49,8 @@ def _add(sci: Float32, wht: Float32, light: Float32, valid: Bool) -> None:
         for x in range(width):
             total[x] = sci[0, y, x]
             counts[x] = np.isfinite(sci[0, y, x])
+        # Bands outside, columns inside, row by row: each pixel sums its bands in the order of the run file, and
+        # the row stays in the cache.
         for band in range(1, sci.shape[0]):
             row = sci[band, y]
             for x in range(width):

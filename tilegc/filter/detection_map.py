@@ -165,6 +165,8 @@ def filter_halo(params: FilterParams) -> int:
     first = difference_radius(*params.first)
     second = max((band.kernels.radius for band in params.matched), default=difference_radius(*params.second))
     # Which pixels the second filter leaves out, bit 4, is decided by D1 as far as that bit is grown.
+    # Three steps after one another: the second filter reads pixels, which it leaves out if a bright one lies
+    # within the growth, and that one was found by the first filter.
     detection = second + int(BRIGHT_GROWTH) + first
     margin = REACH if any(params.unobserved) else 0
     if not math.isfinite(params.extended):
@@ -177,6 +179,7 @@ def filter_rule(window: xr.Dataset, tile: Tile, params: FilterParams) -> tuple[d
     wht = window["wht"].values if "wht" in window else None
     sci = observed(window["sci"].values, params.unobserved)
     light, valid = add_bands(sci, wht)
+    # All maps from one reading of the bands: reading them again would cost more than computing.
     flags, detection = filter_maps(light, valid, params, sci)
     core = tile.core_in_window
     made = {"flags": flags[core], "light": light[core], "detection": detection[core]}
@@ -202,17 +205,22 @@ def filter_maps(
     d1 = difference(light, valid, *params.first)
     counted = valid
     if math.isfinite(params.bright):
+        # Pixels without data are NaN in D1; the comparison is False there, as it should be.
         with np.errstate(invalid="ignore"):
             bright = valid & (d1 >= np.float32(params.bright))
         if bright.any():
             near = grow(bright, BRIGHT_GROWTH)
             flags[near] |= np.uint8(Bit.BRIGHT)
+            # Left out of the sums, not only masked: the negative ring of a saturated star would otherwise
+            # suppress its neighbours.
             counted = valid & ~near
     if params.matched:
         assert sci is not None
         detection = _weighted(sci, counted, params.matched)
     else:
         detection = difference(d1, counted, *params.second)
+    # The normalised filter has values at pixels that do not count, interpolated from their neighbours. They are
+    # no data.
     detection[~counted] = np.nan
     if math.isfinite(params.extended):
         with np.errstate(invalid="ignore"):
@@ -224,6 +232,8 @@ def filter_maps(
 
 def _weighted(sci: np.ndarray, counted: np.ndarray, filters: tuple[BandFilter, ...]) -> np.ndarray:
     """Return the weighted sum of the bands' responses, added in run-file order, float32 (y, x)."""
+    # NaN of one band spreads to the sum: a pixel that one band's kernel could not reach is not comparable with
+    # others.
     total = np.zeros(counted.shape, np.float32)
     for image, band in zip(sci, filters, strict=True):
         response = matched_difference(image, counted, band.kernels)
@@ -285,6 +295,8 @@ def band_variances(params: FilterParams, window: xr.Dataset, flags: np.ndarray) 
     for band, (filtering, pixels) in enumerate(zip(params.matched, params.pixels, strict=True)):
         image = window[pixels.kind].values[band] if pixels.kind in window else None
         variance = response_variance(pixel_variance(pixels, image, counted.shape), counted, filtering.kernels)
+        # The scale is measured on the response, and so holds the correlation of drizzled pixels, which the sum
+        # over independent pixels leaves out.
         factor = np.float32((filtering.weight * pixels.scale) ** 2)
         variance *= factor
         variance[~counted] = np.nan
@@ -325,6 +337,8 @@ def detection_map(
         field.source.name: filter_params(config.filter, config.mask, len(field.source.bands))
         for field in context.fields
     }
+    # In this order, since each step needs the one before: which pixels are data, then the noise of the maps,
+    # then the weights.
     unobserved = unobserved_bands(context)
     params = {name: replace(wanted, unobserved=unobserved[name]) for name, wanted in params.items()}
     if config.mask.extended == "auto":
@@ -358,10 +372,12 @@ def _significant(params: FilterParams, fine: float, coarse: float) -> FilterPara
 
 def filter_pass(params: Mapping[str, FilterParams]) -> Pass:
     """Return the pass that writes `MAPS` for fields with these parameters."""
+    # By field: mosaics with other pixel scales or PSFs have kernels of other widths.
     halo = {name: filter_halo(wanted) for name, wanted in params.items()}
     bands = max(wanted.bands for wanted in params.values())
     reads = max((wanted.reads for wanted in params.values()), key=len)
     writes = max((wanted.maps for wanted in params.values()), key=len)
+    # Measured peaks of the rule; a test holds the plan to them.
     bytes_per_pixel = 42.0 + 10.0 * bands + (4.0 * bands if "err" in reads else 0.0)
     if any(any(wanted.unobserved) for wanted in params.values()):
         bytes_per_pixel += 40.0 + 4.0 * bands

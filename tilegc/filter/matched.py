@@ -94,6 +94,8 @@ def matched(psf: Psf, smoothing: float, core: int = CORE) -> Matched:
     reach = min(core, psf.radius)
     inside, taken = slice(core - reach, core + reach + 1), slice(psf.radius - reach, psf.radius + reach + 1)
     image[inside, inside] = psf.image[taken, taken]
+    # Negative taps are noise of a PSF that was measured from stars, and would make the normalised sum unstable
+    # near masks.
     half = octant_mean(image).clip(0.0)
     taps = _whole(gaussian_taps(smoothing))
     wide = core + len(taps) // 2
@@ -133,12 +135,16 @@ def decompose(image: Floats, terms: int) -> Kernel:
         [float(image[radius + j, radius + i]) * scale[j] * scale[i] for i in range(radius + 1)]
         for j in range(radius + 1)
     ]
+    # An even, symmetric matrix acts on vectors that are even in y and x, which one quarter of it determines.
+    # The factor sqrt(2) keeps the basis orthonormal, so that the eigenvalues are those of the whole.
     values, vectors = _eigen(quarter)
     order = sorted(range(radius + 1), key=lambda k: -abs(values[k]))[:terms]
     rows, columns = [], []
     for k in order:
+        # Below the precision of float32: such a term would cost a convolution and change nothing.
         if abs(values[k]) <= 1e-7 * abs(values[order[0]]):
             continue
+        # The sign of an eigenvector is arbitrary; fixed here, because products of rounded taps depend on it.
         sign = -1.0 if vectors[0][k] < 0 else 1.0
         half = [sign * vectors[j][k] / scale[j] for j in range(radius + 1)]
         rows.append(tuple(float(np.float32(value)) for value in half))
@@ -155,6 +161,7 @@ def _eigen(matrix: list[list[float]]) -> tuple[list[float], list[list[float]]]:
     n = len(a)
     v = [[1.0 if i == j else 0.0 for j in range(n)] for i in range(n)]
     for _ in range(60):
+        # Jacobi's method converges quadratically: a handful of sweeps, each over all pairs.
         rest = math.fsum(a[i][j] ** 2 for i in range(n) for j in range(n) if i != j)
         if rest <= 1e-30 * math.fsum(a[i][i] ** 2 for i in range(n)):
             break
@@ -162,6 +169,8 @@ def _eigen(matrix: list[list[float]]) -> tuple[list[float], list[list[float]]]:
             if a[p][q] == 0.0:
                 continue
             theta = (a[q][q] - a[p][p]) / (2.0 * a[p][q])
+            # The smaller of the two possible rotations, in the form that does not cancel (Golub & Van Loan,
+            # Matrix Computations, on Jacobi's method).
             t = (1.0 if theta >= 0 else -1.0) / (abs(theta) + math.sqrt(theta * theta + 1.0))
             c = 1.0 / math.sqrt(t * t + 1.0)
             s = t * c
@@ -197,6 +206,7 @@ def matched_difference(image: Float32, valid: NDArray[Any], kernels: Matched) ->
 @lru_cache(maxsize=64)
 def convolver(kernel: Kernel) -> Convolver:
     """Return the compiled sum of separable convolutions."""
+    # Cached by the kernel: the taps of a band are converted once for all tiles of a worker.
     rows = [tuple(np.float32(tap) for tap in half) for half in kernel.rows]
     columns = [tuple(np.float32(tap) for tap in half) for half in kernel.columns]
 

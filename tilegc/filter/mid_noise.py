@@ -66,6 +66,8 @@ def mid_noise(
 
 def _quiet(values: np.ndarray) -> float:
     good = values[np.isfinite(values)]
+    # The value of a cell, never one between two: interpolating would round differently from one library to
+    # another.
     return float(np.quantile(good, 0.25, method="lower")) if good.size else math.nan
 
 
@@ -77,6 +79,7 @@ def _cell_noise(common: None, cell: _Cell) -> Table:  # noqa: ARG001
     wht = window["wht"].values if "wht" in window else None
     light, valid = add_bands(observed(window["sci"].values, cell.unobserved), wht)
     inside = cell.box.within(box)
+    # Measured on the same light and the same valid pixels as the filter's pass will have.
     good = valid[inside]
     found = np.full(2, np.nan)
     if 2 * int(good.sum()) >= good.size:

@@ -98,6 +98,8 @@ def response_variance(variance: Float32, valid: NDArray[Any], kernels: Matched) 
     valid = np.require(valid, np.bool_, PLAIN)
     squares = _squares(kernels)
     margin = kernels.radius
+    # Blocks as in `smoothing.normalised`, and the same `gather`, so that the two see identical values at every
+    # pixel.
     rows = max(ROWS, 4 * margin)
     out = np.empty(variance.shape, np.float32)
     values, weights, scratch = np.empty((3, rows + 2 * margin, COLUMNS + 2 * margin), np.float32)
@@ -115,6 +117,8 @@ def response_variance(variance: Float32, valid: NDArray[Any], kernels: Matched) 
             if counting == 0:
                 out[place] = np.float32(np.nan)
                 continue
+            # One convolution where all pixels count, which is nearly everywhere; five more only in blocks with
+            # masked pixels.
             result = convolved(squares.full, values, ny, nx)
             if counting < (ny + 2 * margin) * (nx + 2 * margin):
                 first = convolved(squares.narrow, weights, ny, nx)
@@ -124,6 +128,8 @@ def response_variance(variance: Float32, valid: NDArray[Any], kernels: Matched) 
                 cut = (first != squares.narrow.constant) | (second != squares.wide.constant)
                 first /= squares.narrow.constant
                 second /= squares.wide.constant
+                # Where a kernel finds nothing that counts the response is NaN, and so is its variance; 1 avoids
+                # dividing by zero.
                 known = (first > 0) & (second > 0)
                 first[~known] = second[~known] = 1
                 masked = convolved(squares.narrow_squared, values, ny, nx) / (first * first)
@@ -131,5 +137,6 @@ def response_variance(variance: Float32, valid: NDArray[Any], kernels: Matched) 
                 masked += convolved(squares.wide_squared, values, ny, nx) / (second * second)
                 result = np.where(cut, masked, result)
                 result[~known] = np.float32(np.nan)
+            # A truncated sum of products may be slightly negative where the true variance is next to zero.
             out[place] = np.where(result < 0, np.float32(0), result)
     return out

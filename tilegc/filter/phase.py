@@ -35,6 +35,8 @@ def passes(planned: Planned) -> Iterator[Step]:
     matched = config.recipe == "calibrated"
     if matched and (fields := _with_stars(config, planned.sources)):
         yield planned.over_tiles(STARS, "the brightest isolated stars, with stamps", fields=fields)
+    # Regions of a repeated value are found in a neighbourhood, which widens the window of every pass that looks
+    # for them.
     margin = unobserved.REACH if any(any(one.unobserved) for one in params.values()) else 0
     if margin:
         yield planned.over_cells(
@@ -88,6 +90,7 @@ def filtered(context: Context, config: DetectionConfig, given: Mapping[str, Mapp
     given : mapping
         The user's PSFs, by field and band.
     """
+    # PSFs first, in either recipe: the mask and photometry need them even where the filter does not.
     psfs = field_psfs(context, config.recipe, given)
     params = detection_map(context, config, psfs if config.recipe == "calibrated" else None)
     return Filtered(psfs=psfs, params=params)

@@ -24,6 +24,7 @@ Kind = Literal["err", "wht", "flat"]
 KINDS: Final[tuple[Kind, ...]] = ("err", "wht", "flat")
 """In the order in which they are preferred."""
 
+# A margin, because in a uniform field all patterns fit alike and noise would choose between them.
 MARGIN: Final = 0.03
 """How much less uniform (mean |ln ratio| over cells) a preferred kind may be than the best one."""
 
@@ -58,6 +59,7 @@ def raw_variance(kind: Kind, values: NDArray[Any]) -> Float32:
         Errors, nJy, or weights, nJy^-2. Zero, negative and infinite values declare nothing.
     """
     known = np.isfinite(values) & (values > 0)
+    # Zeros and NaN are replaced before the arithmetic, so that no warning and no infinity arises.
     safe = np.where(known, values, np.float32(1))
     with np.errstate(over="ignore", under="ignore"):
         variance = safe * safe if kind == "err" else np.float32(1) / safe
@@ -79,6 +81,7 @@ def pixel_variance(noise: PixelNoise, values: NDArray[Any] | None, shape: tuple[
     if noise.kind == "flat" or values is None:
         return np.full(shape, noise.typical, np.float32)
     variance = raw_variance(noise.kind, values)
+    # A pixel that has a value but no error still adds noise to the sum: as much as a typical one.
     variance[np.isnan(variance)] = np.float32(noise.typical)
     limits = np.float32(noise.typical / RANGE), np.float32(noise.typical * RANGE)
     return np.clip(variance, *limits)
@@ -102,6 +105,7 @@ def chosen_kind(ratios: dict[Kind, NDArray[np.float64]]) -> Kind:
     most = max((values.size for values in usable.values()), default=0)
     if not most:
         return "flat"
+    # Compared by unevenness, not by chi squared: a wrong scale does no harm, only a wrong pattern does.
     spreads = {
         kind: _unevenness(values) if values.size >= FEWEST else 0.0
         for kind, values in usable.items()
@@ -115,4 +119,5 @@ def _unevenness(values: NDArray[np.float64]) -> float:
     """Return the mean distance of the logarithms from their median."""
     logs = sorted(math.log(value) for value in values.tolist())
     middle = 0.5 * (logs[(len(logs) - 1) // 2] + logs[len(logs) // 2])
+    # Rounded far below the margin, so that the last bit of a logarithm cannot decide between two kinds.
     return round(math.fsum(abs(value - middle) for value in logs) / len(logs), 9)

@@ -63,6 +63,8 @@ def unobserved_bands(context: Context) -> dict[str, tuple[bool, ...]]:
     found = {name: column[order] for name, column in found.items()}
     return {
         field.source.name: tuple(
+            # "Possible" and not "found": the sample may have missed the regions, which are then still looked
+            # for in every tile.
             asked and joined(_rows(found, index, band)).possible
             for band, asked in enumerate(wanted[field.source.name])
         )
@@ -108,6 +110,7 @@ def observed(sci: np.ndarray, bands: Sequence[bool]) -> np.ndarray:
     found = sci
     for number, asked in enumerate(bands):
         if asked and (inside := repeated(sci[number])).any():
+            # Copied only if something changes: the window belongs to the caller.
             found = sci.copy() if found is sci else found
             found[number][inside] = np.nan
     return found

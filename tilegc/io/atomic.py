@@ -34,6 +34,8 @@ def replacing(path: str | Place) -> Iterator[Path]:
     """
     path = place(path)
     if is_remote(path):
+        # Libraries write to local files, seeking back as they go, which objects do not allow: the finished file
+        # is sent whole.
         with tempfile.TemporaryDirectory(prefix="tilegc-") as scratch:
             local = Path(scratch) / path.name
             yield local
@@ -44,10 +46,14 @@ def replacing(path: str | Place) -> Iterator[Path]:
     beside = path.with_name(f".{path.name}.{secrets.token_hex(6)}.part")
     try:
         yield beside
+        # Data before name. With the rename on the disk first, a power failure would leave the new name with
+        # blocks of zeros.
         flush(beside)
         os.replace(beside, path)  # noqa: PTH105  (says more plainly that it is the system's atomic rename)
     finally:
+        # After a rename there is nothing left to remove; after an error the file that was begun must not stay.
         beside.unlink(missing_ok=True)
+    # The rename is an entry in the directory, which has to reach the disk as well.
     flush(path.parent)
 
 
@@ -67,6 +73,7 @@ def write_bytes(path: str | Place, content: bytes) -> None:
 
 def flush(path: Path) -> None:
     """Bring a file's content, or a directory's names, to the disk."""
+    # fsync acts on the file, not on the handle: it also brings what others wrote to it to the disk.
     handle = os.open(path, os.O_RDONLY)
     try:
         os.fsync(handle)

@@ -33,6 +33,8 @@ def physical(raw: NDArray[np.float32], factor: float) -> NDArray[np.float32]:
     """
     if raw.dtype != np.dtype(">f4") or not raw.flags.c_contiguous:
         raise ValueError(f"contiguous big-endian float32 expected, got {raw.dtype}")
+    # One loop over the pixels in place of four passes of NumPy (swap, convert, scale, clean), each of which
+    # would read and write the whole window: reading plain FITS is bound by memory, not by arithmetic.
     pixels = np.empty(raw.shape, np.float32)
     _physical(raw.view(np.uint32), factor, pixels)
     return pixels
@@ -51,5 +53,9 @@ def _physical(words: NDArray[np.uint32], factor: float, pixels: NDArray[np.float
                     | ((word << np.uint32(8)) & np.uint32(0xFF0000))
                     | (word << np.uint32(24))
                 )
+            # The product is formed in float64 and rounded once, as the general path in `fits` does: both give
+            # the same bits.
             value = np.float32(np.float64(np.uint32(word).view(np.float32)) * factor)
+            # One comparison is false for NaN of any bits, for infinities, and for products that overflow
+            # float32.
             target[x] = value if np.abs(value) <= _LARGEST else _NAN

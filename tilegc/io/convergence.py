@@ -144,10 +144,14 @@ class Kappa:
         Asked at the middles of squares of a hundredth of the radius: whole pixels would make a small circle
         on coarse pixels seem half covered, or covered more than once.
         """
+        # 31,416 points resolve the covered fraction to better than a part in a thousand, at no cost worth
+        # saving.
         side = (np.arange(200) + 0.5) / 100.0 - 1.0
         xi, eta = np.meshgrid(side, side)
         within = np.hypot(xi, eta) <= 1.0
         there = SkyGrid(ra, dec, 1.0).radec(radius * xi[within], radius * eta[within])
+        # Pixel centres are whole numbers: adding a half and rounding down gives the pixel that contains a
+        # point.
         y, x = (np.floor(axis + 0.5).astype(np.int64) for axis in world_to_pixel(self.wcs, *there))
         rows, columns = self.values.shape
         on = (y >= 0) & (y < rows) & (x >= 0) & (x < columns)
@@ -160,14 +164,20 @@ def _circle(
     wcs: str, shape: tuple[int, ...], ra: float, dec: float, radius: float
 ) -> tuple[tuple[slice, slice], NDArray[np.bool_]]:
     turn = np.linspace(0.0, 2.0 * np.pi, 361)
+    # The window must hold the circle whatever the rotation of the map: the rim is projected, a little outside,
+    # and its bounding box taken. Only that window is tested pixel by pixel, since maps may have a hundred times
+    # its area.
     rim = SkyGrid(ra, dec, 1.0).radec(1.01 * radius * np.cos(turn), 1.01 * radius * np.sin(turn))
     window = []
     for axis, length in zip(world_to_pixel(wcs, *rim), shape, strict=True):
+        # Part of the rim may have no pixel, on the far side of the sky for a small map: then the whole map is
+        # tested.
         known = bool(np.isfinite(axis).all())
         low, high = (int(axis.min()) - 2, int(axis.max()) + 3) if known else (0, length)
         window.append(slice(min(max(low, 0), length), min(max(high, 0), length)))
     y, x = np.mgrid[window[0], window[1]]
     inside = separation_arcsec(*pixel_to_world(wcs, y, x), ra, dec) <= radius
+    # The array is cached and shared by all callers.
     inside.flags.writeable = False
     return (window[0], window[1]), inside
 
@@ -214,6 +224,7 @@ def read_convergence(
     else:
         image = read_deflection(conf) if conf.deflection is not None else _kappa_image(conf)
     scaling_in, scaling = _scalings(conf, reference_redshift, image, cosmo, z_lens, key)
+    # Kappa is proportional to D_LS/D_S of the source, because the lens and its distance stay the same.
     factor = scaling / scaling_in
     return Kappa(image.values * factor, image.wcs, scaling_in, scaling, factor, image.path)
 
@@ -241,6 +252,8 @@ def check_overlap(kappa: Kappa, fields: Sequence[Footprint]) -> None:
         With the places of both.
     """
     centre_ra, centre_dec = _centre(kappa.wcs, kappa.values.shape)
+    # A coarse sample of points in both directions: exact polygons of footprints would need the same care with
+    # rotations and gaps for a question that is nearly always answered by the first point.
     map_ra, map_dec = pixel_to_world(kappa.wcs, *sample((kappa.values.shape[0], kappa.values.shape[1])))
     map_data = np.isfinite(kappa.at(map_ra, map_dec))
     for field in fields:

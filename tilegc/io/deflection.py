@@ -46,6 +46,7 @@ def read_deflection(conf: config.LensMap) -> LensImage:
     """
     assert conf.deflection is not None
     first, second = (read_image(path, conf) for path in conf.paths)
+    # Derivatives are taken on one pixel grid; resampling one component first would create curl.
     if first.values.shape != second.values.shape or first.wcs != second.wcs:
         raise ConvergenceError(
             f"convergence.deflection: {first.path} and {second.path} are not on the same pixel grid; give x and "
@@ -60,6 +61,8 @@ def read_deflection(conf: config.LensMap) -> LensImage:
 def _kappa(path_x: str, path_y: str, x: Floats, y: Floats, jacobian: Floats) -> Floats:
     curl, kappa = _least_curl(x, y, jacobian)
     if not curl < MOST_CURL:
+        # Components given in the wrong order have a large curl, too, and are the most common mistake: named in
+        # the message.
         swapped = _least_curl(y, x, jacobian)[0] < MOST_CURL
         remedy = "x and y are exchanged: exchange them" if swapped else "give the two maps of one model"
         raise ConvergenceError(

@@ -33,6 +33,8 @@ def half_divergence(east: Floats, north: Floats, jacobian: Floats) -> tuple[Floa
     divergence, curl : ndarray of float64 (y, x)
         (d east / d xi + d north / d eta) / 2 and (d north / d xi - d east / d eta) / 2.
     """
+    # Differences between pixels are derivatives along the pixel axes; the chain rule turns them into those
+    # along the sky.
     inverse = np.linalg.inv(jacobian)
     (east_y, east_x), (north_y, north_x) = (_slopes(field) for field in (east, north))
 
@@ -60,7 +62,9 @@ def along_sky(x: Floats, y: Floats, jacobian: Floats) -> Iterator[tuple[str, Flo
     jacobian : ndarray of float64 (2, 2)
         d(east, north) / d(x, y).
     """
+    # Rows of unit length: the components are arcsec already, so that only the direction of the axes matters.
     unit = jacobian / np.hypot(jacobian[0], jacobian[1])
     yield "along the pixels' axes", unit[0, 0] * x + unit[0, 1] * y, unit[1, 0] * x + unit[1, 1] * y
     yield "to the east and north", x, y
+    # Lens modellers work with x to the west as often as with x to the east.
     yield "to the west and north", -x, y

@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
+import base64
 import io
 import re
 from collections.abc import Mapping, Sequence
-from typing import Final
+from typing import Any, Final
 
 import numpy as np
 from astropy.io import fits
 from astropy.io.votable import from_table
 from astropy.table import Column as TableColumn
 from astropy.table import Table
-from numpy.typing import ArrayLike
+from numpy.typing import ArrayLike, NDArray
 
 from tilegc.io.atomic import write_bytes
 from tilegc.io.tables import write_ecsv
@@ -51,6 +52,9 @@ UCDS: Final = (
 )
 """Unified content descriptors by the column's name, the first that fits."""
 
+_STREAM: Final = b'<STREAM encoding="base64">'
+"""What precedes the rows of a VOTable."""
+
 _SHORT: Final = re.compile(r"id|field|ra|dec|snr|peak|purity|flags|mag0?_.*|flux_.*")
 
 
@@ -82,9 +86,39 @@ def write_votable(
     table = file.get_first_table()
     for field, column in zip(table.fields, columns, strict=True):
         field.ucd = ucd(column.name)
+    # Astropy encodes every value by itself, 0.2 ms for each row. Here it writes the first row and everything that
+    # surrounds the rows; the rows themselves are encoded column by column, to the same bytes.
+    rows = table.array.data
+    table.array = table.array[:1]
     content = io.BytesIO()
     file.to_xml(content, tabledata_format="binary2")
-    write_bytes(path, content.getvalue())
+    text = content.getvalue()
+    if len(rows):
+        first = text.partition(_STREAM)[2].partition(b"<")[0].strip()
+        text = text.replace(first, base64.b64encode(_binary2(rows)), 1)
+    write_bytes(path, text)
+
+
+def _binary2(rows: NDArray[Any]) -> bytes:
+    """Return rows as the content of a BINARY2 stream: flags of missing values, of which there are none, and values."""
+    assert rows.dtype.names is not None
+    parts = {name: _encoded(rows[name]) for name in rows.dtype.names}
+    flags = (len(parts) + 7) // 8
+    layout = np.dtype(
+        [("missing values", "u1", (flags,)), *((name, part.dtype) for name, part in parts.items())]
+    )
+    out = np.zeros(len(rows), layout)
+    for name, part in parts.items():
+        out[name] = part
+    return out.tobytes()
+
+
+def _encoded(values: NDArray[Any]) -> NDArray[Any]:
+    """Return the values of a column as a BINARY2 stream has them: big-endian numbers, texts in UTF-16 of one length."""
+    if values.dtype.kind != "U":
+        return values.astype(values.dtype.newbyteorder(">"))
+    length = values.dtype.itemsize // 4
+    return np.array([text.encode("utf-16-be")[: 2 * length] for text in values], f"S{2 * length}")
 
 
 def write_fits_table(

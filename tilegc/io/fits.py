@@ -32,6 +32,7 @@ Pixels = npt.NDArray[np.float32]
 
 _STEP = 1 << 20
 
+# At 50 ms a request and 100 MB/s, 8 MiB take about as long to transfer as to ask for.
 _SPAN = 8 << 20
 """Bytes of whole rows that are asked for at a time where every request to a store costs more than the bytes between."""
 
@@ -176,6 +177,7 @@ def read_window(plane: Plane, box: Box) -> Pixels:
         raise ValueError(f"{box} is not inside of {plane.box}")
     if plane.kind == "gzip":
         raise ValueError(f"{plane.path}: a gzip file has no windows; use row_bands")
+    # Counted by the window's own pixels, so that a test can tell whether a change reads more than it should.
     counted = tally("fits")
     counted.windows += 1
     counted.pixels += box.size
@@ -200,6 +202,8 @@ def row_bands(plane: Plane, rows: int) -> Iterator[tuple[int, Pixels]]:
     with open_unpacked(plane.path) as stream:
         _skip(stream, plane)
         for box in boxes:
+            # A compressed stream cannot be entered in the middle: its rows are read in order, each band into
+            # memory of its own.
             raw = np.empty(box.shape, dtype=plane.dtype)
             _fill(stream, plane, _buffer(raw))
             yield box.y0, _physical(plane, raw)
@@ -223,6 +227,7 @@ def _read_rows(stream: BinaryIO, plane: Plane, box: Box) -> npt.NDArray[Any]:
     if not raw.size:
         return raw
     flat = _buffer(raw)
+    # Whole rows are contiguous in the file: one read.
     if box.shape[1] == width:
         stream.seek(plane.offset + box.y0 * width * item)
         _fill(stream, plane, flat)
@@ -268,6 +273,7 @@ def _fill(stream: BinaryIO, plane: Plane, target: memoryview) -> None:
     """Fill the buffer from the stream."""
     done = 0
     while done < len(target):
+        # A read may return less than asked for, on pipes and on network file systems, without being at the end.
         step: int = stream.readinto(target[done:])  # type: ignore[attr-defined]
         if not step:
             raise InputError(f"{plane.path}: ends within HDU {plane.hdu}: truncated; fetch it again")
@@ -314,6 +320,7 @@ def _physical(plane: Plane, raw: npt.NDArray[Any]) -> Pixels:
             else:
                 values = np.multiply(raw[part], plane.factor, dtype=np.float64)
             pixels[part] = values
+        # Tested after rounding to float32: a float64 value may be finite and too large for float32.
         good = np.isfinite(pixels[part])
         if plane.blank is not None:
             good &= raw[part] != plane.blank

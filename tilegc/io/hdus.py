@@ -110,12 +110,14 @@ def scan(path: str) -> tuple[Hdu, ...]:
         Absent, empty, not FITS, or truncated in any HDU.
     """
     with open_bytes(path) as stream:
+        # By content: names such as `.fits.gz` are lost when files are copied or served by a web server.
         magic = stream.read(2)
         length = stream.seek(0, 2)
         if not length:
             raise InputError(f"{path}: an empty file; fetch it again")
         if magic == b"\x1f\x8b":
             stream.seek(max(length - 4, 0))
+            # The last four bytes of a gzip file are its unpacked length; see `_walk_gzip`.
             packed_length = int.from_bytes(stream.read(4), "little")
         stream.seek(0)
         if magic != b"\x1f\x8b":
@@ -187,6 +189,8 @@ def _header(stream: BinaryIO, path: str, index: int) -> fits.Header | None:
         if not blocks:
             if not block:
                 return None
+            # Every header has to begin with its keyword, so that data whose length was misread are not taken
+            # for a header.
             first = b"SIMPLE  =" if index == 0 else b"XTENSION="
             if not block.startswith(first):
                 if index == 0:
@@ -199,6 +203,7 @@ def _header(stream: BinaryIO, path: str, index: int) -> fits.Header | None:
         blocks.append(block)
         if any(block[at : at + 80].rstrip() == b"END" for at in range(0, BLOCK, 80)):
             break
+    # Headers should be ASCII. Some hold accented names, which must not make the file unreadable.
     text = b"".join(blocks).decode("latin-1").encode("ascii", "replace").decode()
     return fits.Header.fromstring(text)
 
@@ -207,6 +212,8 @@ def _hdu(path: str, index: int, header: fits.Header, offset: int, kind: Kind) ->
     """Return an HDU from its header."""
     try:
         axes = _axes(header, "NAXIS")
+        # The size of the data by the FITS standard, |BITPIX| GCOUNT (PCOUNT + NAXIS1 ... NAXISn): heaps of
+        # tables included.
         values = int(header.get("PCOUNT", 0)) + math.prod(axes) if axes else 0
         size = int(BITPIX[header["BITPIX"]][-1]) * int(header.get("GCOUNT", 1)) * values
         if header.get("ZIMAGE") is True:

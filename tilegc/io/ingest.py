@@ -42,6 +42,8 @@ class IngestUnit:
 def ingest_units(source: FieldSource) -> list[IngestUnit]:
     """Return the parts in which a field is brought in: they may be done in any order, by any worker."""
     units = []
+    # Planes one after the other, and within a plane row by row: neighbouring units read neighbouring bytes of
+    # one file.
     for array, band, plane in source.planes():
         for number, box in enumerate(_boxes(plane)):
             units.append(IngestUnit(f"{array}/{source.bands[band].name}/{number}", array, band, plane, box))
@@ -51,6 +53,8 @@ def ingest_units(source: FieldSource) -> list[IngestUnit]:
 def _boxes(plane: Plane) -> Iterator[Box]:
     """Cut a plane: squares, or bands of whole rows where the file is compressed by rows, or not at all."""
     height, width = plane.shape
+    # A gzip stream is read from its start for every unit that enters it, so that it is one unit. RICE files are
+    # compressed row by row: a narrower unit would unpack the same rows again.
     rows = height if plane.kind == "gzip" else SHARD
     columns = SHARD if plane.kind == "plain" else width
     for y0 in range(0, height, rows):
@@ -90,6 +94,7 @@ def ingest_unit(source: FieldSource, path: str, unit: IngestUnit) -> npt.NDArray
         The file ends, or breaks, where pixels should be.
     """
     finite = np.zeros(len(source.bands), np.int64)
+    # Written part by part: a whole plane of a mosaic need not fit into memory.
     for box, pixels in _parts(unit):
         store.write(path, unit.array, box, pixels, band=unit.band)
         if unit.array == "sci":
@@ -123,6 +128,8 @@ def finish_ingest(source: FieldSource, path: str, digests: Mapping[str, str] | N
         The store's attribute `ingest`: SHA-256 of the file behind every `<array>/<band>`.
     """
     if digests is None:
+        # The attribute is written last, and is what `store.open_field` looks for: an ingest that was
+        # interrupted has none.
         digests = {name: file_digest(name) for name in source.paths}
     record = {
         f"{array}/{source.bands[band].name}": digests[plane.path] for array, band, plane in source.planes()

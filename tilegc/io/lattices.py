@@ -52,6 +52,7 @@ def take_lattice(path: str, name: str, nodes: Box) -> NDArray[Any]:
     attributes, shape, dtype, values = _open(path, name)
     j0, i0 = (int(first) for first in attributes["first_node"])
     there = Box(j0, i0, j0 + shape[0], i0 + shape[1])
+    # A tile's window reaches beyond the lattice at the edges of the field; nodes out there hold nothing.
     part = nodes.clip(there)
     out = np.zeros(nodes.shape, dtype)
     if part.size:
@@ -82,6 +83,8 @@ def put_points(
         The order in which the points are written, and always read: by lattice cell, row by row, then y, then x.
     """
     row, column = np.asarray(y) // LATTICE, np.asarray(x) // LATTICE
+    # Sorted by cell, the points of a row of cells are one contiguous piece: a window reads a few pieces, not
+    # the table.
     order = np.lexsort((x, y, column, row))
     across = -(-shape[1] // LATTICE)
     cell = (row * across + column)[order]
@@ -99,6 +102,8 @@ def take_points(path: str, name: str, box: Box, *columns: str) -> tuple[NDArray[
     starts = values([(0, shape[0])])
     down = (starts.size - 1) // max(across, 1)
     low, high = max(box.x0 // LATTICE, 0), min(-(-box.x1 // LATTICE), across)
+    # One piece for each row of cells that the box touches. Cells at its border hold points outside of it,
+    # dropped below.
     pieces = [
         (int(starts[row * across + low]), int(starts[row * across + high]))
         for row in range(max(box.y0 // LATTICE, 0), min(-(-box.y1 // LATTICE), down))
@@ -142,6 +147,7 @@ _Opened = tuple[
 
 def _open(path: str, name: str) -> _Opened:
     """Return an array's attributes, shape and dtype, and a function that reads a window of it."""
+    # The fast reader where it applies; Zarr for stores at URLs.
     known = shards.layout(path, f"{GROUP}/{name}")
     if known is not None:
         return known.attributes, known.shape, known.dtype, partial(shards.read, known)

@@ -63,6 +63,7 @@ class Ensemble:
             (realisation, *shape); NaN off a map.
         """
         values = np.empty((len(self), *np.shape(ra)))
+        # Values at the positions are kept, maps are not: a hundred maps of 4,000^2 float64 would take 13 GB.
         for number, kappa in enumerate(self.maps()):
             values[number] = kappa.at(ra, dec)
         return values
@@ -93,6 +94,7 @@ def find_ensemble(conf: config.Convergence, cosmo: FlatLambdaCDM, z_lens: float)
         members = [config.LensMap(path=path, **more) for path in _files(conf.ensemble)]
     else:
         xs, ys = _files(conf.ensemble.x), _files(conf.ensemble.y)
+        # Paired by number and not by position in the list: one missing file would shift all the others.
         if [_number(path) for path in xs] != [_number(path) for path in ys]:
             raise ConvergenceError(
                 f"convergence.ensemble: {len(xs)} maps of x and {len(ys)} of y cannot be paired by their "
@@ -104,6 +106,7 @@ def find_ensemble(conf: config.Convergence, cosmo: FlatLambdaCDM, z_lens: float)
             for x, y in zip(xs, ys, strict=True)
         ]
     found = Ensemble(tuple(members), conf.reference_redshift, cosmo, z_lens)
+    # A damaged realisation is found now, before the images are processed, and not hours later.
     for _ in found.maps():
         pass
     return found

@@ -78,15 +78,18 @@ def read_image(path: str, conf: config.LensMap) -> LensImage:
     if not found:
         raise ConvergenceError(f"convergence: {path}: contains no two-dimensional image")
     named = {"kappa", "convergence"}
+    # A stable sort: images named kappa first, the others in the order of the file.
     ranked = sorted(found, key=lambda item: str(item[1].get("EXTNAME", "")).strip().lower() not in named)
     why: AstrometryError | None = None
     for image, header in ranked:
         try:
             text = header_text(wcs_from_text(_placed(header, conf.origin).tostring()))
         except AstrometryError as error:
+            # The first image's reason is reported, if none of them has a place on the sky.
             why = why or error
             continue
         values = np.asarray(image, np.float64)
+        # Infinities, which some codes write on critical lines, mean no data like NaN.
         values[~np.isfinite(values)] = np.nan
         if np.isnan(values).all():
             raise ConvergenceError(f"convergence: {path}: the map has no data: every pixel is NaN")
@@ -117,6 +120,8 @@ def _images(path: str, plane: int | None) -> list[tuple[NDArray[Any], fits.Heade
     content = _content(path)
     if not content.startswith(b"SIMPLE  ="):
         raise ConvergenceError(f"convergence: {path}: not a FITS file")
+    # A truncated file does not raise in astropy: it warns, and fills the rest with zeros, which would pass for
+    # a convergence.
     with warnings.catch_warnings(record=True) as remarks:
         warnings.simplefilter("always")
         try:
@@ -157,6 +162,7 @@ def _content(path: str) -> bytes:
     """Return the unpacked bytes of a file, up to `LARGEST_IMAGE`."""
     try:
         with opened(path) as file:
+            # One byte beyond the limit tells a file that is too large without reading the rest of it.
             content = file.read(LARGEST_IMAGE + 1)
     except InputError as error:
         raise ConvergenceError(f"convergence: {error}") from None
@@ -192,6 +198,7 @@ def refuse_other_quantities(image: LensImage, *, weak_lensing: bool = False) -> 
     ConvergenceError
     """
     _check_unit(image.path, image.unit)
+    # Names are tested before values: a deflection map in arcsec can have the range of a convergence.
     names = [image.path.rstrip("/").rpartition("/")[2]]
     names += [str(image.header.get(key, "")) for key in ("EXTNAME", "QUANTITY", "OBJECT")]
     other = next((name for name in names if OTHER_NAME.search(name)), None)
@@ -227,6 +234,7 @@ def _check_unit(path: str, text: str) -> None:
             unit = units.Unit(text)
         except (ValueError, TypeError):
             return
+    # Refused by dimension, not by spelling: any unit that converts to one of these is a different quantity.
     light = (units.Jy, units.Jy / units.sr, units.electron / units.s, units.count)
     others = (units.arcsec, units.kpc, units.Msun, units.Msun / units.kpc**2, *light)
     if any(unit.is_equivalent(other) for other in others):

@@ -97,6 +97,7 @@ class Dpie:
     def row(self) -> tuple[float, ...]:
         """Numbers of this potential as `tilegc.kernels.dpie.dpie_kappa` takes them."""
         turn = math.radians(self.angle)
+        # Lenstool's normalisation; with it the total mass is that of `mass_arcsec2`, whatever the core.
         strength = self.einstein_radius * self.cut / (self.cut - self.core)
         return (self.x, self.y, math.cos(turn), math.sin(turn), self._epsilon, self.core, self.cut, strength)
 
@@ -205,6 +206,7 @@ class LenstoolModel:
 
         Lenstool works on a flat sky: differences of right ascension times the cosine of the reference's declination.
         """
+        # Wrapped to +-180 degrees: a field may straddle right ascension 0.
         east = (np.asarray(ra, np.float64) - self.ra + 180.0) % 360.0 - 180.0
         x = -3600.0 * math.cos(math.radians(self.dec)) * east
         return x, 3600.0 * (np.asarray(dec, np.float64) - self.dec)
@@ -246,6 +248,7 @@ class LenstoolModel:
             For D_LS/D_S = 1.
         """
         x, y = self.offsets(ra, dec)
+        # Shears add a constant and are left out of the loop over positions.
         masses = [part.row for part in self.potentials if isinstance(part, Dpie)]
         total = dpie_kappa(x, y, np.array(masses).reshape(-1, 8))
         return total + sum(part.kappa for part in self.potentials if isinstance(part, Shear))
@@ -297,6 +300,7 @@ def _sections(text: str) -> Iterator[tuple[str, str, dict[str, list[str]]]]:
     """Yield each section's keyword, its title, and the words after each key; comments are dropped."""
     section, title, rows = "", "", dict[str, list[str]]()
     for line in text.splitlines():
+        # Files written by different releases of Lenstool use tabs, blanks and capitals as they like.
         words = line.split("#", 1)[0].split()
         if not words:
             continue
@@ -386,10 +390,13 @@ def _isothermal(
     """
     root = math.sqrt(e)
     w = np.sqrt(radius**2 + (x / (1.0 + e)) ** 2 + (y / (1.0 - e)) ** 2)
+    # At the centre of a potential without a core kappa diverges; the smallest number keeps the quotients below
+    # finite.
     w = np.maximum(w, np.finfo(np.float64).tiny)
     upper = (1.0 - e) / (1.0 + e) * x + 1j * (2.0 * root * w - (1.0 + e) / (1.0 - e) * y)
     lower = x + 1j * (2.0 * root * radius - y)
     factor = -0.5j * (1.0 - e * e) / root
+    # One logarithm of a quotient, not a difference of two: the branch cut then lies where nothing is evaluated.
     alpha = factor * np.log(upper / lower)
     upper_x = (1.0 - e) / (1.0 + e) + 2j * root * x / ((1.0 + e) ** 2 * w)
     upper_y = 1j * (2.0 * root * y / ((1.0 - e) ** 2 * w) - (1.0 + e) / (1.0 - e))

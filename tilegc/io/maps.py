@@ -72,6 +72,7 @@ def write_map(
     if unit:
         cards["BUNIT"] = (unit, "")
     header = _header(shape, np.dtype(dtype), cards | dict(meta or {}))
+    # The WCS comes last and updates: a card of `meta` cannot replace one of the WCS.
     header.extend(fits.Header.fromstring(header_text(wcs_from_text(wcs_text))), update=True)
     done = 0
     with replacing(path) as beside, beside.open("wb") as file:
@@ -82,10 +83,12 @@ def write_map(
             done += band.shape[0]
             values = band.astype(kind, order="C", casting="same_kind")
             if kind.kind == "f":
+                # The sign and payload of a NaN depend on the operation, and on the CPU, that created it.
                 values[np.isnan(values)] = np.nan
             file.write(values.data)
         if done != shape[0]:
             raise ValueError(f"map {name}: {done} rows were given for {shape[0]}")
+        # FITS files end with a full block.
         file.write(bytes(-file.tell() % BLOCK))
 
 

@@ -43,6 +43,8 @@ def read_par_map(conf: config.LensMap) -> LensImage:
     assert conf.par is not None
     model = read_par(conf.par, _text(conf.par))
     ra, dec = model.ra, model.dec
+    # A `.par` file does not name its frame. The map is laid out in ICRS like all others; positions are turned
+    # back below, because the model is evaluated in the frame in which its galaxies' positions were measured.
     if conf.frame == "fk5":
         centre = SkyCoord(ra, dec, unit="deg", frame=FK5(equinox="J2000")).icrs
         ra, dec = float(centre.ra.deg), float(centre.dec.deg)

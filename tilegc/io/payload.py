@@ -30,12 +30,14 @@ _AT_A_TIME: Final = 4
 """Files that are read at the same time: checksums are fast, and disks answer several requests faster than one."""
 _BLOCK: Final = 1 << 22
 
+# By thread: tasks of one process write at the same time and must not receive one another's stamps.
 _local = threading.local()
 
 
 @contextmanager
 def recording() -> Iterator[Stamps]:
     """Yield a dict that receives the stamps of all files that this thread writes as long as the context lasts."""
+    # Contexts may be nested; the inner one has its own stamps.
     before = getattr(_local, "stamps", None)
     stamps: Stamps = {}
     _local.stamps = stamps
@@ -105,6 +107,7 @@ def _stamp(file: Place) -> str:
             about = file.fs.info(file.path)
         except FileNotFoundError:
             return ABSENT
+        # Each kind of store names it differently.
         tag = next((about[key] for key in ("ETag", "etag", "md5Hash", "content_md5") if about.get(key)), "")
         return f"{about.get('size')}:{str(tag).strip(chr(34))}"
     try:
@@ -117,6 +120,8 @@ def _stamp(file: Place) -> str:
 def _checksum(pieces: Iterable[bytes]) -> str:
     total = length = 0
     for piece in pieces:
+        # CRC-32C is computed in hardware at several GB/s, and detects accidents; nobody is expected to forge
+        # pixels.
         total = google_crc32c.extend(total, piece)
         length += len(piece)
     return f"{length}:{total:08x}"

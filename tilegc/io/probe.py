@@ -186,6 +186,7 @@ def _samples(plane: Plane) -> Iterator[Pixels]:
 
 def _probe_band(label: str, name: str, band: config.Band) -> tuple[BandSource, _Image]:
     """Return a band's planes and its science image, all on one grid, with a WCS and in known units."""
+    # Every file once, though science, errors and weights are often extensions of the same one.
     files = {path: scan(path) for path in (band.sci, band.err, band.wht) if path is not None}
     sci = _image(files, band.sci, "sci", label)
     _require_wcs(sci)
@@ -194,6 +195,7 @@ def _probe_band(label: str, name: str, band: config.Band) -> tuple[BandSource, _
     factor = scaling.factor
     planes: dict[str, Plane] = {}
     for role, path in (("err", band.err), ("wht", band.wht)):
+        # Multi-exposure files have several SCI extensions; errors belong to the one with the same EXTVER.
         own = any(_is_role(hdu, role) and hdu.version == sci.hdu.version for hdu in files[band.sci])
         if path is None and not own:
             continue
@@ -201,6 +203,7 @@ def _probe_band(label: str, name: str, band: config.Band) -> tuple[BandSource, _
         image = _image(files, place, role, label, version=sci.hdu.version if place == band.sci else None)
         _require_same_grid(sci.path, sci.shape, sci.wcs, image)
         planes[role] = image.plane(
+            # Weights are inverse variances: scaling fluxes by f scales them by f^-2.
             factor**-2 if role == "wht" else _err_factor(image, sci, factor, band, on_sky)
         )
     return BandSource(name, sci.plane(factor), planes.get("err"), planes.get("wht"), photometry=scaling), sci
@@ -228,6 +231,8 @@ def _image(
     if not hdus:
         raise InputError(f"{where}: contains no image; give the file of the mosaic")
     named = [hdu for hdu in hdus if _is_role(hdu, role) and version in {None, hdu.version}]
+    # A file with SCI but without the extension asked for is a mistake; taking its first image would use fluxes
+    # as errors.
     if not named and role != "sci" and any(_is_role(hdu, "sci") for hdu in hdus):
         raise InputError(
             f"{where}: has a SCI extension but no {role.upper()}; give another file or leave {role} out"
@@ -302,11 +307,13 @@ def _require_same_grid(first: str, shape: tuple[int, int], wcs: str, other: _Ima
     if other.wcs == wcs or not re.search(r"^CTYPE1", other.wcs, re.MULTILINE):
         return  # the same cards, or an error or weight image without a WCS of its own
     try:
+        # Corners, edges and centre: a shift, a rotation and a different scale all show at one of them.
         y, x = sky.sample(shape, 3)
         y_first, x_first = sky.world_to_pixel(wcs, *sky.pixel_to_world(other.wcs, y, x))
     except AstrometryError as error:
         raise AstrometryError(f"{other.where}: {error}") from None
     distance = np.hypot(y_first - y, x_first - x)
+    # A position that cannot be projected counts as infinitely far off.
     worst = int(np.argmax(np.where(np.isfinite(distance), distance, math.inf)))
     if not distance.flat[worst] <= GRID_TOLERANCE:
         # + 0.0: no minus before a zero

@@ -137,6 +137,7 @@ def read_psf(
             f"{where}: pixels of {own:g} arcsec; correct psf_scale in the run file or the header"
         )
     values = _finite(where, image)
+    # From the core alone: diffraction spikes and asymmetric wings would shift the centroid of the whole image.
     centre = centroid(values, max(2.5, CORE / own))
     step = scale / own
     edge = min(*centre, values.shape[0] - 1 - centre[0], values.shape[1] - 1 - centre[1])
@@ -144,10 +145,13 @@ def read_psf(
         raise InputError(
             f"{where}: its peak lies {edge:.1f} px from the border, but {3 * step:.1f} are needed; give a larger image"
         )
+    # WebbPSF's oversampled images are optical; detector-sampled ones, and empirical PSFs, already contain the
+    # pixel.
     oversampled = isinstance(image.card("OVERSAMP"), int) and image.card("OVERSAMP") != 1
     found = on_pixels(
         values, centre, step, integrate=oversampled and image.name not in {"DET_DIST", "DET_SAMP"}
     )
+    # Catches images of galaxies and of empty sky, whose profile never falls to half.
     if not found.fwhm < found.radius:
         raise InputError(
             f"{where}: has no peak that falls to half its height within the image; give an image of a star"
@@ -155,6 +159,7 @@ def read_psf(
     total = float(values.sum())
     share = values if WHOLE[0] <= total <= WHOLE[1] else values / total
     if psf_ee is not None:
+        # Scaled to a known encircled energy, because what lies beyond the image cannot be measured in it.
         share = share * (psf_ee[1] / _within(where, share, centre, psf_ee[0] / own))
     # On pixels finer than half the mosaic's nothing but the optics can have smeared it.
     return replace(found, native=NativePsf(share, centre, step, optical=own < 0.5 * scale))
@@ -205,6 +210,7 @@ def write_psf(path: Place, psf: Psf, *, band: str, scale: float, origin: str, n_
 def _images(path: str, where: str) -> list[_Image]:
     """Return all images of a file."""
     # Whatever is missing has its line, and nothing is unpacked before its size is known.
+    # `scan` reads headers alone: a tiny gzip file may unpack to terabytes.
     total = sum(math.prod(hdu.shape) * 8 for hdu in scan(path))
     if total > LARGEST_IMAGE:
         raise InputError(f"{where}: larger than {LARGEST_IMAGE >> 30} GiB unpacked; not a PSF")
@@ -241,6 +247,7 @@ def _chosen(where: str, images: list[_Image], band: str) -> _Image:
 def _flattened(where: str, image: _Image) -> _Image:
     """Return an image without axes of one pixel; of a grid of PSFs the mean."""
     values = image.values
+    # Some files have axes of length one.
     while values.ndim > 2 and values.shape[0] == 1:
         values = values[0]
     if values.ndim == 3 and image.card("NUMPSFS") == len(values):
@@ -263,6 +270,8 @@ def _require_filter(where: str, image: _Image, band: str) -> None:
 
 def _scale(where: str, image: _Image) -> float:
     """Return the pixel's side in arcsec by the header."""
+    # From the most explicit card to the most general one. Nothing is assumed: a PSF on the wrong scale gives a
+    # matched filter that looks right and is wrong.
     for key in SCALE_KEYS:
         value = image.card(key)
         if isinstance(value, int | float) and value > 0:

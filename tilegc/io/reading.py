@@ -18,6 +18,7 @@ __all__ = ["LARGEST_IMAGE", "reading"]
 LARGEST_IMAGE = 2 << 30
 """Bytes, unpacked, of the largest PSF or convergence map: they are read whole, and gzip can hide any size."""
 
+# Re-entrant, since a reader may call another one.
 _LOCK = threading.RLock()
 
 
@@ -43,6 +44,8 @@ def reading(what: str) -> Iterator[None]:
         warnings.simplefilter("ignore")
         try:
             yield
+        # These say something about the machine or say it well already. Anything else that a parser raises means
+        # that the file is damaged in a way that its authors did not foresee.
         except (TileGCError, OSError, MemoryError):
             raise
         except Exception as error:

@@ -117,6 +117,8 @@ def read_regions(path: str, wcs: str, header: str = "") -> list[Area]:
         raise InputError(
             f"{path}: contains an intersection (&&), which is not supported; draw the masked area itself"
         )
+    # Removed before parsing, because the parser refuses what it does not know, and a ruler is no reason to
+    # refuse a mask.
     text, n_drawn = _DRAWN.subn("", text)
     found = _parsed(path, _in_image(path, text, header))
     areas = [region for region in found if not isinstance(region, _ANNOTATIONS)]
@@ -130,6 +132,7 @@ def read_regions(path: str, wcs: str, header: str = "") -> list[Area]:
     shapes = [region.to_pixel(celestial) if isinstance(region, SkyRegion) else region for region in areas]
     for number, shape in enumerate(shapes, 1):
         try:
+            # Polygons of fewer than three vertices, or a radius of zero, would mask nothing in silence.
             usable = shape.bounding_box is not None and len(getattr(shape, "vertices", (0, 1, 2))) > 2
         except ValueError:
             usable = False
@@ -153,6 +156,8 @@ def _parsed(path: str, text: str) -> list[Any]:
             found = Regions.parse(text, format="ds9")
     except Exception as error:
         raise InputError(f"{path}: not a DS9 region file ({' '.join(str(error).split())[:200]})") from error
+    # The parser skips shapes that it cannot read and only warns. A mask that is applied in part is worse than
+    # none.
     if remarks:
         said = "; ".join(" ".join(str(remark.message).split()) for remark in remarks[:3])
         raise InputError(f"{path}: some of it cannot be read as DS9 regions ({said[:300]}); correct it")

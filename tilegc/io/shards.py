@@ -243,6 +243,7 @@ def _index(array: Layout, handle: int, size: int, place: tuple[int, ...]) -> Val
         return None
     counts = tuple(shard // chunk for shard, chunk in zip(array.shards, array.chunks, strict=True))
     length = 16 * int(np.prod(counts))
+    # The index stands at the end of the file with its own checksum. A file cut by a crash has no valid one.
     tail = os.pread(handle, length + 4, max(size - length - 4, 0))
     if len(tail) != length + 4 or tail[length:] != _checksum(tail[:length]):
         raise OSError(f"{_file(array, place)}: damaged: its index is incomplete")
@@ -272,10 +273,13 @@ def write(array: Layout, window: Sequence[Span], values: Values) -> None:
         content = _packed(array, values[_within(here, window)])
         file = _file(array, place)
         if content is None:
+            # An earlier attempt may have written pixels where there are none now: the file must go, or they
+            # would be read.
             with contextlib.suppress(FileNotFoundError):
                 os.unlink(file)  # noqa: PTH108
         else:
             _replace(file, content)
+        # Noted after the rename, also for an absent file: that absence is a result as well.
         payload.note(file, content)
 
 
@@ -301,6 +305,8 @@ def _packed(array: Layout, values: Values) -> list[bytes] | None:
         if part.shape != array.chunks:
             whole = np.full(array.chunks, array.fill, array.dtype)
             whole[tuple(map(slice, part.shape))] = part
+        # The last argument, 0, lets Blosc choose its block size from the level alone, so that the bytes depend
+        # on the pixels and the version of Blosc only.
         piece = blosc.compress(np.ascontiguousarray(whole), codec, level, shuffle, 0)
         index[number] = offset, len(piece)
         pieces.append(piece)

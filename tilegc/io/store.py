@@ -87,6 +87,7 @@ def create(
         The store that is there holds another field, other bands, or an array with other shards.
     """
     patient(path)
+    # Consolidated metadata would be stale while arrays are added.
     group = zarr.open_group(path, mode="a", zarr_format=3, use_consolidated=False)
     cells = [-(-side // LATTICE) for side in shape]
     patches = [-(-side // PATCH) for side in shape]
@@ -96,6 +97,8 @@ def create(
         **dict(zip(("cell_y", "cell_x"), cells, strict=True)),
         **dict(zip(("patch_y", "patch_x"), patches, strict=True)),
     }
+    # Arrays that exist are kept and compared: a resumed run must neither clear them nor write into others'
+    # shapes.
     there = {name: _open_array(path, name, "r") for name in group.array_keys()}
     if "band" not in there:
         names = group.create_array(
@@ -143,6 +146,7 @@ def _create_array(
         chunks=chunks,
         shards=None if chunks == sides else sides,
         dtype=dtype,
+        # Pixels that are never written read as missing, and mask bits as unset.
         fill_value=np.nan if dtype.kind == "f" else 0,
         compressors=BloscCodec(
             cname="lz4",
@@ -205,6 +209,8 @@ def write(path: str, name: str, box: Box, values: Values, band: int | None = Non
     for start, stop, side, length in zip(
         (box.y0, box.x0), (box.y1, box.x1), sides[-2:], array.shape[-2:], strict=True
     ):
+        # Two tasks that write into one shard would each read, change and replace the file, and the later one
+        # would undo the earlier. The pixels would be lost without any error.
         if start % side or (stop % side and stop != length) or not 0 <= start < stop <= length:
             raise ValueError(f"{name}: {box} cuts shards of {sides[-2:]} in {array.shape}")
     window = _window(name, array.shape, box, band)
@@ -258,6 +264,8 @@ def read_window(source: FieldSource, store_path: str, names: Iterable[str], box:
         NumPy-backed; dims as in the schema, units in attrs, coordinate `band`. Of a band without errors `err`
         is NaN, of one without weights `wht` is 1 (such weights mark no pixel as missing).
     """
+    # One window holds all that a rule may look at, so that the same rule runs on Dask, serially and in a
+    # notebook.
     known = {array.name: array for array in schema.ARRAYS}
     variables = {}
     absent = {name for name, given in (("err", source.has_err), ("wht", source.has_wht)) if not given}
@@ -322,6 +330,7 @@ def open_field(name: str, path: str) -> FieldSource:
     if not reach(place(path)):
         raise InputError(f"{path} (field {name}): no such store; correct its path in the run file")
     try:
+        # Attributes hold all that the FITS files said: an ingested field needs them no more.
         attrs = attributes(path)
         version = attrs["schema_version"]
         if version != schema.SCHEMA_VERSION:

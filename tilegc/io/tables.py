@@ -80,6 +80,8 @@ def write_parquet(
             compression="zstd",
             compression_level=3,
             row_group_size=ROW_GROUP,
+            # Dictionaries save space where texts repeat. Chosen by type and not by content, so that the
+            # encoding, and the bytes, do not depend on how many values happen to repeat.
             use_dictionary=[column.name for column in columns if column.dtype == "string"],
             write_statistics=True,
         )
@@ -162,6 +164,8 @@ def write_ecsv(
         meta={"tilegc_schema": SCHEMA_VERSION, **(meta or {})},
     )
     text = io.StringIO()
+    # astropy formats cell by cell, which for a large catalogue takes longer than everything else about the
+    # file. Its header is kept, and the rows are formed column by column.
     body = _rows(arrays.values())
     (table if body is None else table[:0]).write(text, format="ascii.ecsv")
     write_bytes(path, (text.getvalue() + (body or "")).encode())
@@ -205,6 +209,7 @@ def read_ecsv(path: str | Place) -> QTable:
     try:
         text = place(path).read_text(encoding="utf-8")
         # Empty cells are empty names here, never missing values.
+        # Split into lines here, because astropy takes a text without a line break for a file's name.
         table = Table.read(text.splitlines(), format="ascii.ecsv", fill_values=[])
     except FileNotFoundError:
         raise InputError(f"{path}: no such table") from None
@@ -289,6 +294,7 @@ def _cast(column: Column, values: NDArray[Any]) -> NDArray[Any]:
     dtype = np.dtype(column.dtype)
     if values.size == 0:
         return np.empty(0, dtype)
+    # Casting must not lose kinds, as floats to integers would; narrowing a float is meant.
     if not np.can_cast(values.dtype, dtype, casting="same_kind"):
         raise ValueError(f"column {column.name}: {values.dtype} cannot be {dtype}")
     if dtype.kind in "iu":

@@ -33,6 +33,7 @@ class Tally:
         )
 
 
+# One table a process: workers report theirs when they are asked.
 _TALLIES: defaultdict[str, Tally] = defaultdict(Tally)
 
 

@@ -39,10 +39,15 @@ def dpie_kappa(x: Floats, y: Floats, parts: Floats) -> Floats:
 
 @compiled
 def _add(x: Floats, y: Floats, parts: Floats, total: Floats) -> None:
+    # Potentials outside, positions inside: what belongs to a potential stays in registers while the positions
+    # stream by, and each position adds the potentials in the order of the list, so that its sum does not
+    # depend on the positions that are evaluated with it.
     for number in range(parts.shape[0]):
         x0, y0, cos, sin = parts[number, 0], parts[number, 1], parts[number, 2], parts[number, 3]
         e, strength = parts[number, 4], 0.5 * parts[number, 7]
         core, cut = parts[number, 5] ** 2, parts[number, 6] ** 2
+        # Only + - * / and square roots are used here; their last bit is the same on every CPU, unlike that of
+        # `pow` or `exp`.
         along, across = 1.0 / (1.0 + e) ** 2, 1.0 / (1.0 - e) ** 2
         for i in range(x.size):
             u = (x[i] - x0) * cos + (y[i] - y0) * sin

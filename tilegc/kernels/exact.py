@@ -65,10 +65,14 @@ def accumulate(limbs: Int64, cell: Int64, values: Float32) -> None:
         raise ValueError(f"cell {cell.shape} and values {values.shape} must be 1-D arrays of equal length")
     cell = np.require(cell, np.int64, PLAIN)
     values = np.require(values, np.float32, PLAIN)
+    # Everything is checked before the first limb changes: an exception half-way would leave sums that nobody
+    # could repair.
     if not np.isfinite(values).all():
         raise ValueError("exact sums require finite values; exclude NaN and infinity")
     if len(cell) and not (cell.min() >= 0 and cell.max() < len(limbs)):
         raise ValueError(f"a cell is outside the range 0 to {len(limbs) - 1}")
+    # The kernel takes the floats apart as integers, which is exact by construction; floating-point splitting
+    # would need care with rounding modes and subnormal numbers.
     _accumulate(limbs, cell, values.view(np.uint32))
 
 
@@ -106,6 +110,8 @@ def _accumulate(limbs: Int64, cell: Int64, bits: NDArray[np.uint32]) -> None:
         low, high = wide & _DIGIT, wide >> 32
         limb = exponent >> 5
         sums = limbs[cell[i]]
+        # Signs are kept by subtracting rather than by two's complement of the value, so that each limb moves
+        # by less than 2^32 per value in either direction: this is what `CAPACITY` relies on.
         if word >> 31:
             sums[limb] -= low
             sums[limb + 1] -= high
@@ -119,6 +125,8 @@ def _round(limbs: Int64, out: Float64) -> None:
     digits = np.zeros(LIMBS + 3, np.int64)
     for cell in range(len(limbs)):
         # Propagate carries, so that every limb has 32 bits and the last one the sign.
+        # Until here limbs overlap: each holds sums of many 32-bit parts. The shift of a negative carry rounds
+        # towards minus infinity, which is exactly the borrow that the next limb needs.
         carry = np.int64(0)
         for i in range(LIMBS):
             carry += limbs[cell, i]
@@ -134,6 +142,8 @@ def _round(limbs: Int64, out: Float64) -> None:
                 digits[i] = carry & _DIGIT
                 carry >>= 32
             digits[LIMBS] = ~digits[LIMBS] + carry
+        # Double rounding would occur if limbs were converted to float64 one by one. The position of the
+        # leading bit is determined first, so that the value is rounded once.
         highest = 32 * LIMBS + 31
         while highest > 0 and not (digits[highest >> 5] >> (highest & 31)) & 1:
             highest -= 1
@@ -150,7 +160,11 @@ def _round(limbs: Int64, out: Float64) -> None:
             half = head & 1
             head >>= 1
             shift += 1
+            # Ties to even, as in IEEE 754. A carry out of 53 bits needs no case: 2^53 is representable, and
+            # the exponent follows.
             if half and (rest or head & 1):
                 head += 1
+        # Exact: `head` has at most 53 bits, and the smallest unit, 2^-149, is far above the subnormal range
+        # of float64.
         size = math.ldexp(float(head), shift + _UNIT)
         out[cell] = -size if negative else size

@@ -30,6 +30,8 @@ def groups(*keys: NDArray[Any]) -> tuple[int, Ints]:
     number : (n,) int64
         Group of each point, from 0.
     """
+    # Combine the keys into one integer as digits of a mixed radix: its order is that of the keys, the first
+    # one leading.
     place = np.zeros(keys[0].shape, np.int64)
     for key in keys:
         whole = np.asarray(key).astype(np.int64)

@@ -91,6 +91,8 @@ def fill(values: Float64) -> Float64:
     """
     filled: Float64 = np.array(values, np.float64)
     while (unknown := np.isnan(filled)).any() and not unknown.all():
+        # All cells of a layer are computed from the state before it. Filling in place would let a value
+        # spread along the direction of the loop, and the result would depend on the orientation of the image.
         padded = np.pad(filled, 1, constant_values=np.nan)
         total, count = np.zeros(filled.shape), np.zeros(filled.shape)
         for dy in range(3):
@@ -107,9 +109,13 @@ def fill(values: Float64) -> Float64:
 @compiled
 def _cell(pixel: int, side: int, cells: int) -> tuple[int, float]:
     """Return the cell whose centre precedes a pixel, and the pixel's distance from that centre in cells."""
+    # Computed from the absolute number of the pixel, never by adding a step from pixel to pixel: rounding
+    # errors would accumulate from the edge of the window and differ between tilings.
     along = (2.0 * pixel + 1.0 - side) / (2.0 * side)
     if along <= 0.0 or cells == 1:
         return 0, 0.0
+    # The last centre is reached from the last interval with weight 1, so that no index beyond the lattice is
+    # read.
     if along >= cells - 1:
         return cells - 2, 1.0
     first = int(along)
@@ -138,6 +144,8 @@ def _interpolate_part(
     values: Float64, first: int, left: int, rows: int, columns: int, y0: int, x0: int, side: int, out: Float32
 ) -> None:
     for j in range(out.shape[0]):
+        # The cell is located in the whole lattice and only then shifted into the part: at the edge of the
+        # lattice the weights must be those of the whole one.
         row, down = _cell(y0 + j, side, rows)
         for i in range(out.shape[1]):
             column, across = _cell(x0 + i, side, columns)

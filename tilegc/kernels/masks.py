@@ -69,12 +69,16 @@ def edge(
     """
     if square < 1 or reach2 < 0:
         raise ValueError(f"edge: square must be at least 1 and reach2 at least 0, got {square} and {reach2}")
+    # Most tiles of a mosaic lie inside the footprint and have no large gap: they cost one look at the mask.
     if all(open_sides) and not no_data.any():
         return np.zeros(no_data.shape, np.bool_)
+    # There is no data beyond the edge of the field, and a square may lie out there entirely. Padding by one
+    # square is as far as such squares matter; towards unseen pixels nothing is known, so nothing is added.
     low_y, low_x, high_y, high_x = (0 if side else square for side in open_sides)
     padded = np.pad(no_data, ((low_y, high_y), (low_x, high_x)), constant_values=True)
     near = _discs(_opening(padded, square), _half_widths(reach2))
     height, width = no_data.shape
+    # A copy, so that the padded array can be freed: a view would keep it alive as long as the mask.
     return near[low_y : low_y + height, low_x : low_x + width].copy()
 
 
@@ -138,10 +142,14 @@ def _opening(mask: NDArray[np.bool_], square: int) -> NDArray[np.bool_]:
 def _discs(mask: NDArray[np.bool_], half_widths: NDArray[np.int64]) -> NDArray[np.bool_]:
     """Return the union of discs around all True pixels: (ny, nx) bool of the same shape."""
     height, width = mask.shape
+    # Distances saturate one row beyond the reach: larger ones are not told apart, and the sum below cannot
+    # overflow.
     beyond = half_widths.size
     distance = np.empty((height, width), np.int32)  # rows to the nearest True pixel above or below
     for x in range(width):
         distance[0, x] = 0 if mask[0, x] else beyond
+    # Column by column would be simpler to read but strides through memory: rows outside keeps the access
+    # contiguous.
     for y in range(1, height):
         for x in range(width):
             distance[y, x] = 0 if mask[y, x] else min(distance[y - 1, x] + 1, beyond)
@@ -150,6 +158,8 @@ def _discs(mask: NDArray[np.bool_], half_widths: NDArray[np.int64]) -> NDArray[n
             distance[y, x] = min(distance[y, x], distance[y + 1, x] + 1)
     result = np.zeros((height, width), np.bool_)
     for y in range(height):
+        # Each row is a union of intervals. One sweep to the right extends the furthest end seen so far, one
+        # to the left the other halves: two comparisons per pixel, for a disc of any size.
         end = -1
         for x in range(width):
             if distance[y, x] < beyond:

@@ -16,9 +16,12 @@ from tilegc.kernels.compiled import compiled
 
 __all__ = ["median"]
 
+# Below this the fixed cost of clearing and summing the counts of all bins dominates.
 FEW: Final = 32768
 """Up to this number of values NumPy is as fast."""
 
+# More bins leave fewer values to sort but no longer fit in the cache, where counting is bound by memory
+# latency.
 BITS: Final = {4: ("u4", 11), 8: ("u8", 14)}
 """For each size of float in bytes: the integer type, and the number of leading bits that form a bin."""
 
@@ -59,10 +62,13 @@ def median(values: NDArray[Any]) -> Any:
     # Of an even number the two middle values may lie in different bins; all between them are then gathered.
     first, last = (int(np.searchsorted(ends, rank, side="right")) for rank in (ranks[0], ranks[-1]))
     below = int(ends[first] - counts[first])
+    # One element more than needed: `_gather` writes before it knows whether to keep, also after the last key.
     keys = np.empty(int(ends[last]) - below + 1, letter)
     _gather(numbers, sign, top, shift, whole(first), whole(last), keys)
     places = [rank - below for rank in ranks]
     middle = np.partition(keys[:-1], places)[places]
+    # The mean of two float32 is taken in float32, as `numpy.median` does: in float64 the last bit would
+    # differ.
     return np.mean(np.where(middle & sign, middle ^ sign, ~middle).view(flat.dtype))
 
 
@@ -79,6 +85,8 @@ def _count(
     """Count the leading bits of all keys; return whether there is a NaN."""
     missing = False
     for i in range(numbers.size):
+        # Without the sign bit every NaN is an integer above infinity: comparing integers keeps the loop free
+        # of branches and of comparisons of floats, and tells NaN of either sign.
         missing |= (numbers[i] & ~sign) > infinite
         counts[_key(numbers[i], sign, top) >> shift] += 1
     return missing

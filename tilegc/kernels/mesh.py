@@ -38,6 +38,8 @@ class Mesh:
             raise ValueError(
                 f"mesh: xi {self.xi.shape} and eta {self.eta.shape} must be 2-D and of one shape"
             )
+        # Projections have no inverse far from their centre. A NaN at one node would spread over a whole cell
+        # of pixels, and sources there would silently have no position.
         if not (np.isfinite(self.xi).all() and np.isfinite(self.eta).all()):
             raise ValueError(
                 "mesh: the WCS gives no sky position for some pixels; check the header of the field"
@@ -57,6 +59,8 @@ def nodes(shape: tuple[int, int], step: int = STEP) -> tuple[NDArray[np.int64], 
     They range from pixel 0 to the first node at or beyond the end of the field, one more than the last pixel
     requires.
     """
+    # Interpolation reads the node after a pixel's cell, which for the last pixel may lie beyond the field; a
+    # WCS has values there, too.
     rows, columns = (np.arange(-(-size // step) + 1, dtype=np.int64) * step for size in shape)
     return rows, columns
 
@@ -103,6 +107,8 @@ def offsets_at(
     down, right = (y - j * mesh.step) / mesh.step, (x - i * mesh.step) / mesh.step
 
     def between(values: NDArray[np.float64]) -> NDArray[np.float64]:
+        # First along y, then along x, in the same form as the compiled loop: a + t (b - a) and (1 - t) a + t
+        # b differ in the last bit, and catalogue positions must equal those of the pixels.
         left = values[j, i] + down * (values[j + 1, i] - values[j, i])
         other = values[j, i + 1] + down * (values[j + 1, i + 1] - values[j, i + 1])
         point: NDArray[np.float64] = left + right * (other - left)
@@ -124,6 +130,8 @@ def _bilinear(
         y = corner[0] + row
         j = y // step
         part = (y - j * step) / step
+        # Interpolate the few nodes of a row along y once, instead of at each of the 64 pixels between two
+        # nodes.
         for i in range(first, last + 1):
             along[i] = values[j, i] + part * (values[j + 1, i] - values[j, i])
         for column in range(width):

@@ -42,6 +42,7 @@ BINS: Final = 65536
 MAD_TO_SIGMA: Final = 1.4826
 """Standard deviation of a Gaussian in units of its MAD, rounded as in the recipe."""
 
+# Each prefix needs a count of 65,536 low parts in the partial result of every task.
 MOST: Final = 24
 """Maximum number of prefixes counted at once, half a MiB each; the noise of a mosaic needs about ten."""
 
@@ -68,6 +69,9 @@ def ordered_keys(values: Float32) -> UInt32:
     uint32 array
         Keys, of the same shape.
     """
+    # Adding +0 turns -0 into +0, so that equal values have equal keys. Then the bits of positive floats are
+    # in order already and only need their sign bit set, while those of negative floats are in reverse order
+    # and are all flipped.
     bits = (values + np.float32(0)).view(np.uint32)
     return bits ^ (_SIGN + (bits >> _TOP) * _SIZE)
 
@@ -185,6 +189,7 @@ def mad_prefixes(counts: Int64) -> tuple[int, ...] | None:
     """
     if not counts.any():
         return ()
+    # The caller then counts the distances in a pass of their own, which handles infinities like any value.
     if counts[list(INFINITE)].any():
         return None
     # The second step usually settles median and MAD at once: a bin is counted if it may hold a middle distance for
@@ -218,6 +223,8 @@ def mad_from(counts: Int64, prefixes: tuple[int, ...], refined: Int64, median: n
     if not total:
         return np.float32(np.nan)
     _, outer, near, _ = _distances(counts)
+    # A bin that was not refined lies entirely below or entirely above the middle distances; only the number
+    # of values below is needed. It is known without looking at them.
     known = np.isin(np.flatnonzero(counts), prefixes)
     below = int(counts[counts > 0][~known & (outer < near)].sum())
     row, low = np.nonzero(refined)
@@ -225,6 +232,7 @@ def mad_from(counts: Int64, prefixes: tuple[int, ...], refined: Int64, median: n
     with np.errstate(all="ignore"):
         distance = np.abs(values - median)
     order = np.argsort(distance)
+    # An unstable sort suffices: equal distances are interchangeable, and only the value at a rank is read.
     ends = below + np.cumsum(refined[row, low][order])
     found = np.searchsorted(ends, _middle(total), side="right").clip(max=order.size - 1)
     return np.float32(np.mean(distance[order[found]]))
@@ -235,6 +243,9 @@ def _distances(counts: Int64) -> tuple[Float32, Float32, np.float32, np.float32]
 
     Each bound is a float32 beyond any rounding of the distance itself.
     """
+    # A bin is a range of values, from all low bits 0 to all low bits 1, and the median is only known to lie
+    # in the range of its own bins. In float64 the differences below are exact enough to bound those in
+    # float32.
     bins = np.flatnonzero(counts).astype(np.uint32) << _SHIFT
     low, high = (_values(keys).astype(np.float64) for keys in (bins, bins | _LOW))
     ends = np.cumsum(counts[counts > 0])
@@ -244,10 +255,14 @@ def _distances(counts: Int64) -> tuple[Float32, Float32, np.float32, np.float32]
         inner = np.maximum(np.maximum(low - high[most], low[least] - high), 0.0)
         outer = np.maximum(high - low[least], high[most] - low)
         inner, outer = (
+            # The distance itself is later computed and rounded in float32. One step outwards covers both
+            # roundings: a bin too many costs a little time, a bin too few a wrong result.
             np.nextafter(edge.astype(np.float32), np.float32(end))
             for edge, end in ((inner, 0.0), (outer, np.inf))
         )
 
+    # If every value were at the nearest (or the farthest) distance that its bin allows, the distance of this
+    # rank would be this one: a lower (upper) bound for the true distance of the rank.
     def ranked(edge: Float32, rank: int) -> np.float32:
         order = np.argsort(edge)
         at = np.searchsorted(np.cumsum(counts[counts > 0][order]), rank, side="right")
@@ -295,6 +310,7 @@ def _key(value: np.float32, centre: np.float32, centred: bool) -> np.uint32:
 @compiled
 def _count_high(values: Float32, select: Bool, centre: np.float32, centred: bool, counts: Int64) -> None:
     for i in range(len(values)):
+        # A NaN is not equal to itself; its key would otherwise sort beyond infinity and shift the ranks.
         if select[i] and values[i] == values[i]:
             counts[_key(values[i], centre, centred) >> _SHIFT] += 1
 

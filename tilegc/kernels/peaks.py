@@ -94,6 +94,8 @@ def classify(
     values = np.require(values, np.float32, PLAIN)
     reach = reach_of(radius)
     candidates = _candidates(values, np.require(allowed, np.bool_, PLAIN), np.float32(threshold))
+    # Candidates are a few percent of the pixels: sorting and judging work on these alone, and only the
+    # states, one byte a pixel, are kept as an image, because a peak blanks by position.
     bright = values.ravel()[candidates]
     state = np.zeros(values.shape, np.uint8)
     _judge(candidates[_brightest_first(bright)], reach, np.array(open_sides, np.bool_), state)
@@ -101,6 +103,8 @@ def classify(
     y, x = np.divmod(candidates, max(values.shape[1], 1))
     fate = state.ravel()[candidates]
     (y0, y1, _), (x0, x1, _) = core[0].indices(values.shape[0]), core[1].indices(values.shape[1])
+    # The window's margin was judged, too, since it decides what happens in the core, but its peaks belong to
+    # neighbours. Suppressed pixels (below `_SELECTED`) are final and need not be reported.
     kept = (fate >= _SELECTED) & (y >= y0) & (y < y1) & (x >= x0) & (x < x1)
     return Peaks(y[kept], x[kept], bright[kept], (fate[kept] & _SELECTED) != 0)
 
@@ -177,6 +181,8 @@ def settle(y: ArrayLike, x: ArrayLike, value: ArrayLike, decided: ArrayLike, rad
         raise ValueError("y, x, value and decided must be 1-D arrays of equal length")
     if not len(rows):
         return np.zeros(0, np.bool_)
+    # A flat position sorts and compares as one integer. The field may be far from the origin: subtracting the
+    # minimum keeps the product small.
     rows, columns = rows - rows.min(), columns - columns.min()
     position = rows * (columns.max() + 1) + columns
     raster = np.argsort(position)
@@ -186,6 +192,7 @@ def settle(y: ArrayLike, x: ArrayLike, value: ArrayLike, decided: ArrayLike, rad
     doubtful = np.flatnonzero(~certain)
     # Certain peaks blank first, in any order: none of them can be suppressed, and no undecided pixel changes that.
     turn = np.concatenate([np.flatnonzero(certain), doubtful[_brightest_first(values[raster][doubtful])]])
+    # An index by row replaces the image that `_judge` has: the whole field would not fit in memory.
     starts = np.searchsorted(rows, np.arange(rows[-1] + 2))
     state = np.where(certain, _SELECTED, 0).astype(np.uint8)
     _blank(turn, rows, columns, starts, reach_of(radius), state)
@@ -197,6 +204,8 @@ def settle(y: ArrayLike, x: ArrayLike, value: ArrayLike, decided: ArrayLike, rad
 def _brightest_first(values: Float32) -> Int64:
     """Return the indices that sort values in descending order; equal values keep their order, by y, then x."""
     # Sort distinct integers instead of floats: several times faster than a stable sort of floats.
+    # Negated, because the sort is ascending; the row number in the low half breaks ties by position and makes
+    # all keys distinct, so that an unstable sort has only one result.
     keys = ordered_keys(-values).astype(np.uint64) << np.uint64(32)
     keys |= np.arange(len(keys), dtype=np.uint64)
     keys.sort()
@@ -215,6 +224,9 @@ def reach_of(radius: float) -> Int64:
 def _candidates(values: Float32, allowed: Bool, threshold: np.float32) -> Int64:
     """Return the flat indices of the allowed pixels at or above the threshold, in ascending order."""
     pixels, good = values.ravel(), allowed.ravel()
+    # Counting first and filling then costs a second pass over the pixels but no reallocation, and allocates
+    # exactly what is needed: a tile with a bright galaxy can have a thousand times as many candidates as
+    # another.
     count = 0
     for i in range(len(pixels)):
         count += 1 if good[i] and pixels[i] >= threshold else 0
@@ -232,6 +244,7 @@ def _judge(ordered: Int64, reach: Int64, open_sides: Bool, state: UInt8) -> None
     """Determine the state of each candidate, brightest first."""
     height, width = state.shape
     far = len(reach) - 1
+    # Where the window ends with the field nothing lies beyond, and a pixel at the very edge can be decided.
     low_y = far if open_sides[0] else 0
     low_x = far if open_sides[1] else 0
     high_y = height - far if open_sides[2] else height
@@ -272,6 +285,8 @@ def _blank(turn: Int64, rows: Int64, columns: Int64, starts: Int64, reach: Int64
             across = reach[abs(j - y)]
             first, end = starts[j], starts[j + 1]
             stop = end
+            # Binary search within the row: crowded rows of a large field hold thousands of candidates, of
+            # which a few are in reach.
             while first < stop:
                 middle = (first + stop) // 2
                 if columns[middle] < x - across:
@@ -279,6 +294,7 @@ def _blank(turn: Int64, rows: Int64, columns: Int64, starts: Int64, reach: Int64
                 else:
                     stop = middle
             while first < end and columns[first] <= x + across:
+                # The peak itself lies within its own reach; certain peaks are never taken back either.
                 if state[first] != _SELECTED:
                     state[first] = _SUPPRESSED
                 first += 1

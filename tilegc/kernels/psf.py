@@ -61,6 +61,8 @@ class Psf:
         below = int(np.argmax(value < 0.5 * value[0]))
         if not below:
             return math.nan
+        # Linear between the two radii: the profile is sampled at every distance that occurs between pixel
+        # centres, so that they are close together.
         high, low = value[below - 1], value[below]
         part = (high - 0.5 * value[0]) / (high - low)
         return float(2 * (distance[below - 1] + part * (distance[below] - distance[below - 1])))
@@ -69,6 +71,8 @@ class Psf:
     def profile(self) -> tuple[Floats, Floats]:
         """Distances from the centre in pixels, ascending, and the mean of the pixels at each distance."""
         offset = np.arange(-self.radius, self.radius + 1)
+        # Integers, so that pixels at equal distances are grouped exactly; square roots of equal integers
+        # would be equal, too, but the average over rounded radii of an off-centre image would not.
         square = (offset[:, None] ** 2 + offset**2).ravel()
         distances, place = np.unique(square, return_inverse=True)
         total = np.bincount(place.ravel(), self.image.ravel())
@@ -84,7 +88,10 @@ def centroid(image: Floats, reach: float) -> tuple[float, float]:
     """Return the centroid (y, x) of the light within `reach` pixels of the peak, found iteratively."""
     y, x = np.indices(image.shape, dtype=np.float64)
     row, column = (float(index) for index in np.unravel_index(int(np.argmax(image)), image.shape))
+    # Negative pixels of a noisy wing would pull the centroid away from the light, and their sum could be 0.
     light = image.clip(0.0)
+    # The aperture follows the centroid: with one fixed on the brightest pixel the result is biased towards
+    # that pixel.
     for _ in range(30):
         near = np.where((y - row) ** 2 + (x - column) ** 2 <= reach**2, light, 0.0)
         before = row, column
@@ -129,6 +136,8 @@ def on_pixels(
     """
     if radius is None:
         edge = min(*centre, image.shape[0] - 1 - centre[0], image.shape[1] - 1 - centre[1])
+        # The tolerance admits images whose size is an exact multiple of the step but for the rounding of the
+        # pixel scale.
         radius = max(1, math.floor(edge / step + 1e-4))
     return quantised(resampled(image, centre, step, radius, integrate=integrate))
 
@@ -143,18 +152,22 @@ def resampled(
     offset = np.arange(-radius, radius + 1, dtype=np.float64)
     count = SUBPIXELS if integrate else 1
     parts = (np.arange(count) - (count - 1) / 2) / count
+    # The spline is fitted once, here. `map_coordinates` would otherwise repeat it for each of the sub-pixels.
     coefficients = spline_filter(image, order=3, mode="mirror")
     total = np.zeros((offset.size, offset.size))
     for dy in parts:
         for dx in parts:
             rows, columns = centre[0] + step * (offset + dy), centre[1] + step * (offset + dx)
             places = np.meshgrid(rows, columns, indexing="ij")
+            # "grid-constant" is 0 beyond the image also between its last pixel and the next: other modes
+            # extrapolate the edge.
             total += map_coordinates(coefficients, places, order=3, mode="grid-constant", prefilter=False)
     return total / count**2
 
 
 def quantised(image: Floats) -> Psf:
     """Return an image of unit sum as a PSF, rounded so that the last bits of the library that made it do not matter."""
+    # `fsum`, because the last bits of a NumPy sum depend on how it splits the array between vector registers.
     total = math.fsum(image.ravel().tolist())
     if not total > 0:
         raise ValueError(f"a PSF must have a positive sum, got {total:g}")

@@ -41,6 +41,7 @@ NARROWEST: Final = 0.6
 
 _CORE = {"F090W": 0.0223, "F115W": 0.0236, "F150W": 0.0252, "F200W": 0.0300}
 _SECOND = {"F090W": 0.0750, "F115W": 0.0750, "F150W": 0.0865, "F200W": 0.1154}
+# Spaced by factors of about 2.4, which a sum of Gaussians needs to follow a power law without ripples.
 _WINGS = (0.18, 0.42, 1.0, 2.6)  # sigma, arcsec
 _WEIGHT = {
     "F090W": (0.6837, 0.0847, 0.1369, 0.0632, 0.0208, 0.0107),
@@ -59,6 +60,8 @@ def gaussians(band: str) -> tuple[Floats, Floats]:
     """
     wavelength = _wavelength(band)
     nearest = min(WAVELENGTH, key=lambda name: abs(WAVELENGTH[name] - wavelength))
+    # In the infrared all components widen with wavelength, since diffraction sets them; a scaled sum remains
+    # normalised.
     sigma = np.array([_CORE[nearest], _SECOND[nearest], *_WINGS]) * stretch(band)
     weight = np.array(_WEIGHT[nearest])
     return sigma, weight / weight.sum()
@@ -79,6 +82,8 @@ def model(band: str, scale: float, radius: int) -> Psf:
     offset = np.arange(-radius, radius + 1) * scale
     image = np.zeros((offset.size, offset.size))
     for width, weight in zip(*gaussians(band), strict=True):
+        # The Gaussian is sampled at pixel centres, not integrated. Below about 0.6 px the samples miss the
+        # light between them.
         sigma = max(width, NARROWEST * scale)
         line = np.exp(-0.5 * (offset / sigma) ** 2)
         image += weight / sigma**2 * np.outer(line, line)

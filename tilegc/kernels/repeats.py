@@ -19,9 +19,11 @@ __all__ = ["REACH", "Texture", "joined", "repeated", "texture"]
 
 Float32 = NDArray[np.float32]
 
+# Elongated blocks catch strips along the edges of rotated footprints that are too narrow for a square.
 BLOCKS: Final = ((5, 5), (3, 9), (9, 3))
 """Rows and columns of the smallest blocks of one value: at least 25 pixels, at least 3 px wide."""
 
+# A block of 5 px cannot reach into a corner of the region narrower than itself; 4 px is what it misses.
 GROWTH: Final = 4
 """Number of steps by which a region grows along pixels of its value."""
 
@@ -44,9 +46,11 @@ def repeated(image: Float32) -> NDArray[np.bool_]:
     (ny, nx) bool
         Valid at pixels that are `REACH` pixels inside the image, or where the image ends with the field.
     """
+    # Comparisons with NaN are false, so that a pixel without a value never equals its neighbour.
     values = np.where(np.isfinite(image), image, np.float32(np.nan))
     found = np.zeros(values.shape, np.bool_)
     across, down = values[:, 1:] == values[:, :-1], values[1:] == values[:-1]
+    # Real noise has no equal neighbours at all, and this is the case for nearly every tile.
     if not across.any():
         return found
     for rows, columns in BLOCKS:
@@ -54,11 +58,14 @@ def repeated(image: Float32) -> NDArray[np.bool_]:
             continue
         # A block has one value if all pairs of neighbouring pixels in it are equal.
         whole = _all(across, rows, columns - 1) & _all(down, rows - 1, columns)
+        # `whole` marks the corner of each block; the block itself is the union of its shifts.
         for dy in range(rows):
             for dx in range(columns):
                 found[dy : dy + whole.shape[0], dx : dx + whole.shape[1]] |= whole
     if not found.any():
         return found
+    # Steps of one pixel, each only to a neighbour of the same value: growing by a radius would jump across
+    # noisy pixels to isolated ones that happen to have this value.
     for _ in range(GROWTH):
         grown = found.copy()
         for dy, dx in SHIFTS:
@@ -73,6 +80,7 @@ def repeated(image: Float32) -> NDArray[np.bool_]:
 
 def _all(flags: NDArray[np.bool_], rows: int, columns: int) -> NDArray[np.bool_]:
     """Return whether all flags are set in the block that begins at each pixel."""
+    # A summed-area table: the count in any block is four look-ups, whatever its size. In int64, exact.
     total = np.pad(np.cumsum(np.cumsum(flags, axis=0, dtype=np.int64), axis=1), ((1, 0), (1, 0)))
     count = (
         total[rows:, columns:] - total[:-rows, columns:] - total[rows:, :-columns] + total[:-rows, :-columns]
@@ -127,6 +135,9 @@ def texture(image: Float32) -> Texture:
     finite = np.isfinite(image)
     inside = repeated(image)
     outside = finite & ~inside
+    # A region that is missing data ends abruptly in noise, so the step across its border is at least as large
+    # as those between other pixels. In a noiseless model (a smooth simulation, a saturated plateau) values
+    # approach the constant gradually, and the steps there are smaller.
     step = np.abs(np.diff(np.where(finite, image, 0).astype(np.float64), axis=1))
     free = outside[:, 1:] & outside[:, :-1]
     rim = finite[:, 1:] & finite[:, :-1] & (inside[:, 1:] != inside[:, :-1])
@@ -144,6 +155,8 @@ def joined(cells: Mapping[str, NDArray[Any]]) -> Texture:
     cells : mapping
         n, n_repeated, equal and border of each cell.
     """
+    # Cells are weighted by the pixels that the fraction was computed from; `fsum` because their order is not
+    # fixed.
     outside = (cells["n"] - cells["n_repeated"]).astype(np.float64)
     total = math.fsum(outside)
     equal = math.fsum(outside * cells["equal"]) / total if total else 1.0

@@ -40,6 +40,8 @@ Convolve = Callable[[Float32, int, int, int, Float32, Float32], None]
 FWHM_PER_SIGMA: Final = 2.3548200450309493
 """2 sqrt(2 ln 2)."""
 
+# Rows of a block are long because the inner loops run along them and are vectorised: 256 float32 fill 16
+# vectors of 512 bits.
 ROWS: Final = 128
 COLUMNS: Final = 256
 """Width in pixels of the blocks in which an image is processed: a block stays in the cache, and a bad pixel slows
@@ -75,6 +77,7 @@ def gaussian_taps(fwhm: float, discretisation: str = "integrated") -> Taps:
     if not (math.isfinite(fwhm) and fwhm > 0):
         raise ValueError(f"the FWHM of a Gaussian must be positive and finite, got {fwhm!r}")
     sigma = fwhm / FWHM_PER_SIGMA
+    # Beyond 4 sigma a Gaussian holds 6e-5 of its sum; the normalisation below restores the sum to 1.
     offsets = range(math.ceil(4 * sigma) + 1)
     if discretisation == "integrated":
         # erfc keeps the digits of the faint outer taps, where erf is nearly 1.
@@ -175,12 +178,16 @@ def normalised(image: Float32, valid: NDArray[Any], sides: tuple[Convolver, ...]
     convolvers = [side.convolve for side in sides]
     constants = [side.constant for side in sides]
     finish = _divide if len(sides) == 1 else _divide_and_subtract
+    # Both kernels read the same gathered block. The wider margin costs the narrow one nothing: it starts
+    # further inside.
     margin = max(side.radius for side in sides)
     # Blocks are small enough that their scratch arrays stay in the cache, and tall enough that margins, which are
     # smoothed twice, remain a small part of the work.
     rows = max(ROWS, 4 * margin)
 
     out = np.empty(image.shape, np.float32)
+    # Allocated once for all blocks: fresh arrays would be cleared by the kernel and would leave the cache
+    # each time.
     values, weights, scratch = np.empty((3, rows + 2 * margin, COLUMNS + 2 * margin), np.float32)
     sums, norms = np.empty((2, len(sides), rows, COLUMNS), np.float32)
     # Where all pixels are good the divisor is a constant: fill it in once, and again after a masked block.
@@ -212,6 +219,8 @@ def _convolver(taps: Taps) -> Convolver:
     """Return the compiled separable convolution with these taps."""
     half = tuple(np.float32(value) for value in taps)
     radius = len(half) - 1
+    # Unrolled taps live in registers. There are 16 to 32 of them: with more taps the compiler spills them to
+    # memory, and a loop over the taps outside, which streams whole rows, becomes the faster form.
     convolve = (
         partial(_convolve_wide, np.array(half)) if radius > UNROLLED else partial(separable, half, half, True)  # noqa: FBT003
     )
@@ -237,11 +246,16 @@ def separable(
     """
     radius = len(along) - 1
     top = margin - radius
+    # Along rows first, on `radius` more rows at the top and bottom, then down the columns of the result: two
+    # passes of 2 radius + 1 products, where the full kernel would take the square of that.
     for y in range(ny + 2 * radius):
         source, row = block[top + y, top:], scratch[y]
         for x in range(nx):
             total = along[0] * source[x + radius]
             for k in range(1, radius + 1):
+                # The two sides of the kernel are equal: adding the pixels first saves half of the
+                # multiplications. The order of the additions is fixed by this line; each pixel sums the same
+                # values in the same order wherever its block begins.
                 total += along[k] * (source[x + radius - k] + source[x + radius + k])
             row[x] = total
     for y in range(ny):
@@ -250,6 +264,8 @@ def separable(
             total = down[0] * scratch[y + radius, x]
             for k in range(1, radius + 1):
                 total += down[k] * (scratch[y + radius - k, x] + scratch[y + radius + k, x])
+            # A kernel that is a sum of separable products, such as a measured PSF, is applied term by term
+            # into the same result.
             row[x] = total if first else row[x] + total
 
 
@@ -263,6 +279,8 @@ def _convolve_wide(
     separately, in the same order.
     """
     radius = len(half) - 1
+    # The remainder comes first, next to the centre, so that the groups of four end exactly at the outermost
+    # tap and the order of the additions is still from the centre outwards.
     single = radius % 4
     for y in range(ny + 2 * radius):
         source, row = block[margin - radius + y], scratch[y]
@@ -279,6 +297,8 @@ def _convolve_wide(
             low2, high2, tap2 = source[margin - k - 2 :], source[margin + k + 2 :], half[k + 2]
             low3, high3, tap3 = source[margin - k - 3 :], source[margin + k + 3 :], half[k + 3]
             for x in range(nx):
+                # Four statements, not one sum: a + (b + c) rounds differently from (a + b) + c, and this form and
+                # the unrolled one must agree to the bit.
                 total = row[x] + tap0 * (low0[x] + high0[x])
                 total += tap1 * (low1[x] + high1[x])
                 total += tap2 * (low2[x] + high2[x])
@@ -306,6 +326,9 @@ def _convolve_wide(
 
 def all_good(convolve: Convolve, radius: int) -> np.float32:
     """Return sum(k v) where all pixels count, computed as on the masked path, so that both round alike."""
+    # The smallest block that has a full neighbourhood around one pixel: the convolution itself is asked,
+    # since float32 taps need not sum to 1, and any other way of adding them would differ in the last bit from
+    # a masked block that happens to be all good.
     side = 2 * radius + 1
     ones = np.ones((side, side), np.float32)
     out = np.empty((1, 1), np.float32)
@@ -327,6 +350,8 @@ def gather(
 ) -> int:
     """Copy a block with its margin, 0 where no pixel counts; return the number of pixels that count."""
     height, width = image.shape
+    # Columns that exist in the image; to the left and right of them the block is filled with zeros of weight
+    # zero, which is how the edge of the field drops out of the sums without a case in the convolution.
     first = max(0, margin - x0)
     last = min(nx + 2 * margin, width - x0 + margin)
     counting = 0
@@ -346,6 +371,7 @@ def gather(
         for i in range(last - first):
             good = counts[i]
             counting += 1 if good else 0
+            # A bad pixel must become 0 here: its NaN times a weight of 0 would still be NaN.
             inside[i] = pixels[i] if good else np.float32(0)
             inside_weight[i] = np.float32(1) if good else np.float32(0)
     return counting

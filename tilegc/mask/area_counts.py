@@ -43,6 +43,7 @@ def annulus_of(
     int64
         0 within the first edge, n from the last one on.
     """
+    # Squares are compared, so that no square root is taken for every pixel of a mosaic.
     return np.searchsorted(edges * edges * (1 - BORDER), xi * xi + eta * eta, side="right").astype(np.int64)
 
 
@@ -78,5 +79,7 @@ def count_masks(
         strip = Box(y0, box.x0, min(y0 + STRIP, box.y1), box.x1)
         annulus = annulus_of(*offsets(mesh, strip), edges)
         values = mask[strip.y0 - box.y0 : strip.y1 - box.y0]
+        # One histogram of the pair (annulus, value) in place of a mask for each bit and annulus: every share
+        # that is ever asked for follows from these integers.
         counts += np.bincount((annulus * VALUES + values).ravel(), minlength=counts.size)
     return counts.reshape(-1, VALUES)

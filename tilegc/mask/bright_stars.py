@@ -105,6 +105,8 @@ def bright_stars(
     units = []
     search = SEARCH if config.recipe == "calibrated" else 0
     for index, field in enumerate(context.fields):
+        # The window's place follows from the whole component, and its size is fixed: the measurement does not
+        # know the tiles.
         middles = np.floor(bright[field.source.name].centroid + 0.5).astype(np.int64)
         units += [
             Unit(
@@ -178,6 +180,7 @@ def grain(config: DetectionConfig, bands: Sequence[BandPsf]) -> float:
     could make a peak so many times the noise high. The calibrated map is the flux of a point in each band; the
     response of diego2026 is measured on the PSF itself.
     """
+    # In the sum of the bands, in which the wings are measured as well.
     middle = math.fsum(float(band.psf.image[band.psf.radius, band.psf.radius]) for band in bands)
     if config.recipe == "calibrated":
         return middle
@@ -241,10 +244,12 @@ def star_middles(
         the one given.
     """
     y0, x0 = max(middle[0] - search, 0), max(middle[1] - search, 0)
+    # Only within the search radius: further out a neighbour would be brighter than a saturated star.
     part = light[y0 : middle[0] + search + 1, x0 : middle[1] + search + 1]
     tried: list[tuple[int, int]] = []
     # Saturated pixels have no data, or zeros, or less: enclosed by light as bright as that of bit 4.
     holes, count = label(~(part > 0))
+    # The array may be a view of what the store's reader returned.
     light = light.copy()
     around = np.ones((3, 3), np.bool_)
     best = 0
@@ -254,6 +259,7 @@ def star_middles(
         # tell a core from both.
         if hole.sum() < HOLE:
             continue
+        # Two pixels wide, because the first ring around a saturated core is itself damaged.
         rim = part[binary_dilation(hole, around, iterations=2) & ~hole]
         if rim.size and np.median(np.nan_to_num(rim, nan=0.0)) >= RIM:
             light[y0 : y0 + part.shape[0], x0 : x0 + part.shape[1]][hole] = np.nan
@@ -277,6 +283,7 @@ def _first_of_each(order: NDArray[np.int64], flux: NDArray[np.float64]) -> NDArr
     stars = np.flatnonzero(flux > 0)
     _, first = np.unique(order[stars], return_index=True)
     chosen = np.full(flux.shape, np.nan)
+    # `np.unique` gives the first index of each value, and trials are sorted in the order of trust.
     chosen[stars[first]] = flux[stars[first]]
     return chosen
 
@@ -287,6 +294,7 @@ def _apart(y: NDArray[np.int64], x: NDArray[np.int64]) -> NDArray[np.bool_]:
     for number in range(1, y.size):
         before = new[:number]
         distance2 = (y[:number] - y[number]) ** 2 + (x[:number] - x[number]) ** 2
+        # A star is compared with those that were kept: one that was itself a bead must not suppress others.
         new[number] = not (before & (distance2 <= SAME**2)).any()
     return new
 
@@ -310,6 +318,7 @@ def _of_field(
     flux = np.array([star_flux(light, shares) for light in lights])
     flux = _first_of_each(measured["order"], flux)
     half = CELL // 2
+    # The noise where the star is: in a mosaic of two depths the same wings matter further out in the deep part.
     sigma = noise[measured["y"] // half, measured["x"] // half].astype(np.float64) * grain(config, bands)
     radius = np.array(
         [

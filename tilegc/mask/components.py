@@ -116,6 +116,7 @@ def find(mask: Bools, y0: int, x0: int, min_area: int = 1) -> Fragments:
 
 def _vertical(y: Ints, key: Ints, column: int) -> Ints:
     """Return the (m, 4) vertical runs of a column's pixels `y`, rising, of fragments `key`."""
+    # A core without set pixels on this side.
     if not y.size:
         return np.empty((0, 4), np.int64)
     breaks = np.flatnonzero(np.diff(y) != 1) + 1
@@ -159,6 +160,7 @@ def merge(fragments: Fragments, min_area: int = 1) -> Components:
     """
     key = fragments.key
     root = np.arange(key.size)
+    # Rows join tiles above and below one another, columns those side by side; corners are in both.
     for runs in (fragments.rows, fragments.columns):
         node = np.searchsorted(key, runs[:, 3])
         line, start, stop = (np.ascontiguousarray(runs[:, i]) for i in range(3))
@@ -167,6 +169,7 @@ def merge(fragments: Fragments, min_area: int = 1) -> Components:
     y, x = key >> SHIFT, key & ((1 << SHIFT) - 1)
     n = first.size
     area = np.zeros(n, np.int64)
+    # Unbuffered, since several fragments have the same label; `area[label] += ...` would keep only one of them.
     np.add.at(area, label, fragments.area)
     bounds = fragments.bounds[first]
     for i, extreme in enumerate((np.minimum, np.minimum, np.maximum, np.maximum)):
@@ -175,6 +178,7 @@ def merge(fragments: Fragments, min_area: int = 1) -> Components:
     kept = area >= min_area
     centroid, moments, elongation = _shape(area[kept], sums[kept])
     centroid += np.stack([y[first[kept]], x[first[kept]]], axis=1)
+    # Rows of the table are numbered anew without the components that are too small.
     new_row = np.cumsum(kept) - 1
     part = kept[label]
     return Components(
@@ -316,6 +320,7 @@ def _runs(mask: Bools) -> tuple[Ints, Ints, Ints]:
 @compiled
 def _root(parent: Ints, node: int) -> int:
     while parent[node] != node:
+        # Path halving: every second link is shortened on the way, without a second pass or a stack.
         parent[node] = parent[parent[node]]
         node = parent[node]
     return node
@@ -344,6 +349,7 @@ def _join(line: Ints, start: Ints, stop: Ints, node: Ints, known: Ints) -> Ints:
     # runs whatever the mask looks like.
     upper = 0  # the first run that may touch the present one from the line above
     for n in range(line.size):
+        # Runs of one line touch without a gap only at the border between two tiles.
         if n > 0 and line[n] == line[n - 1] and start[n] == stop[n - 1]:
             _unite(parent, node[n], node[n - 1])
         while upper < n and (

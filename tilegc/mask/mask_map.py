@@ -126,6 +126,7 @@ def region_masks(source: FieldSource, paths: tuple[str, ...]) -> Regions:
     for path in paths:
         if Path(path).suffix.lower() == ".reg":
             found = read_regions(path, source.wcs, source.header)
+            # Regions are parsed once by the driver; tiles receive shapes, not files.
             shapes.extend(found)
             files.append((path, len(found)))
         else:
@@ -139,6 +140,7 @@ def idle(source: FieldSource, regions: Regions) -> Iterator[str]:
     for path, count in regions.files:
         own = regions.shapes[first : first + count]
         first += count
+        # A file may hold the regions of several fields: it is idle only if none of them meets this one.
         if not any(_meets(shape, source) for shape in own):
             yield path
     for plane in regions.planes:
@@ -177,6 +179,8 @@ def mask(
         The bright stars whose wings are masked: columns of `schema.STARS`.
     """
     names = context.names
+    # The order of the passes is forced: the user's regions need nothing; ridges need the noise of the detection
+    # map; objects need the ridges; stars need the very bright objects; and the mask puts all of it together.
     run_pass(context.engine, REGIONS, context.fields, regions, context.ledger)
     masks = config.mask
     noise = find_ridges(context, masks) if wanted(masks) else {}
@@ -185,6 +189,8 @@ def mask(
         find, draw = sought
         lines = lines_of(masks)
         wishes = {name: _Sought(name, lines) for name in names}
+        # A counting pass: fragments are few and follow from maps that are in the store, so that a resumed run
+        # simply finds them again.
         fragments = run_pass(context.engine, find, context.fields, wishes) or {}
         bright = {name: merge(fragments[f"{name}/bright"]) for name in names if wanted(masks)}
         if masks.spikes != "off":
@@ -287,6 +293,7 @@ def _draw_rule(window: xr.Dataset, tile: Tile, params: Objects) -> tuple[dict[st
     """Draw the part of every object that lies in a core."""
     drawn = np.zeros(tile.core.shape, np.uint8)
     for name, bit, components, chosen in params.parts:
+        # The same maps and the same cores as in the first pass, so that fragments have the same names.
         drawn[draw(_map(window, name), tile.core.y0, tile.core.x0, components, chosen)] |= bit
     drawn[inside_glare(params.glare, tile.core.y0, tile.core.x0, tile.core.shape)] |= STAR
     return {"objects": drawn}, None
@@ -299,12 +306,15 @@ def _mask_rule(window: xr.Dataset, tile: Tile, params: Edge) -> tuple[dict[str, 
     if params.reach2 >= 0:
         no_data = (flags & np.uint8(Bit.NO_DATA)) != 0
         bits[edge(no_data, params.square, params.reach2, tile.open_sides)] |= np.uint8(Bit.EDGE)
+    # Grown after the filter: the pixels of the rim did count in its sums, but no peak may be recorded on them.
     if params.rim > 0 and (bits & np.uint8(Bit.BRIGHT)).any():
         bits[grow((bits & np.uint8(Bit.BRIGHT)) != 0, params.rim)] |= np.uint8(Bit.BRIGHT)
     objects = window["objects"].values
     for kind, growth, bit in GROWN:
         drawn = (objects & kind) != 0
         if drawn.any():
+            # Grown here and not when drawn, so that `objects` holds what was found and growth does not add up
+            # over passes.
             bits[grow(drawn, growth) if growth > 0 else drawn] |= np.uint8(bit)
     bits[window["regions"].values != 0] |= np.uint8(Bit.REGION)
     return {"mask": bits[tile.core_in_window]}, None
@@ -324,5 +334,6 @@ def object_passes(masks: Mask) -> tuple[Pass, Pass] | tuple[()]:
     if not (math.isfinite(masks.extended_nJy) or wanted(masks)):
         return ()
     reads = ("flags", "ridges") if wanted(masks) else ("flags",)
+    # Without a halo: fragments are joined by their borders, so that no pixel is read twice.
     find = Pass("extended-find", reads, 0, (), _find_rule, partial(by_field, combine), bytes_per_pixel=24.0)
     return find, Pass("extended-draw", reads, 0, ("objects",), _draw_rule, bytes_per_pixel=24.0)

@@ -72,7 +72,9 @@ def _chosen(bit: Bit) -> tuple[np.ndarray, np.ndarray]:
     if bit == Bit.EDGE:
         edge = DATA & ~INSIDE
         return edge, edge
+    # By values of the mask and not by pixels: 256 cases stand for all of a mosaic.
     set_ = INSIDE & ((VALUE & bit) != 0)
+    # Bits rise in the order of `BITS`: a value below twice the bit has none after it.
     return set_, set_ & (bit * 2 > VALUE)
 
 

@@ -135,6 +135,8 @@ def _spread_rule(
     places, found = [], []
     for place, cell in blocks(tile.core, CELL):
         part = cell.within(tile.window)
+        # About zero and not about the median: the filter's kernel has no sum, and a median in a cell full of
+        # light is biased.
         inside = np.abs(values[part][counted[part]])
         places.append(place)
         found.append(sigma(float(median(inside))) if inside.size >= LEAST_PIXELS else np.nan)
@@ -156,6 +158,7 @@ SPREAD = Pass(
 def _noise(cells: Table, shape: tuple[int, int]) -> np.ndarray:
     values = np.full(lattice_shape(shape, CELL), np.nan)
     values[cells["row"], cells["column"]] = cells["sigma"]
+    # Cells without enough pixels take the noise of their neighbours.
     return widest(fill(values))
 
 
@@ -176,6 +179,7 @@ def widest(values: np.ndarray) -> np.ndarray:
     padded = np.pad(values, 1, mode="edge")
     rows, columns = (np.arange(2 * length) // 2 + 1 for length in values.shape)
     # The lower half of a cell lies beside the cell before it, the upper half beside the next.
+    # For index 0, 1, 2, 3 of the half cells these are the cells 0, 2, 1, 3, in the padded numbering.
     beside_y, beside_x = (index + 2 * (np.arange(index.size) % 2) - 1 for index in (rows, columns))
     four = [padded[np.ix_(y, x)] for y in (rows, beside_y) for x in (columns, beside_x)]
     largest: np.ndarray = np.maximum.reduce(four).astype(np.float32)
@@ -195,6 +199,7 @@ def _ridges_rule(window: xr.Dataset, tile: Tile, params: RidgeParams) -> tuple[d
     noise = params.noise[np.ix_(np.arange(box.y0, box.y1) // half, np.arange(box.x0, box.x1) // half)]
     counted = _counted(window) & (noise > 0)  # NaN: no pixel counts
     values = np.zeros_like(noise)
+    # In units of the local noise, so that one limit holds over the whole field.
     np.divide(window["detection"].values, noise, out=values, where=counted)
     drawn = np.zeros(tile.core.shape, np.uint8)
     for limit, bit in zip(params.limits, LINES.values(), strict=False):
@@ -209,6 +214,7 @@ RIDGES = Pass("ridges", ("detection", "flags"), RADIUS, ("ridges",), _ridges_rul
 def _extent(objects: Components) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Return length and width, pixels, of the rectangle of each component's second moments, and the larger moment."""
     yy, xx, yx = objects.moments.T
+    # A uniform rectangle of length L has the second moment L^2 / 12.
     larger = 0.5 * (yy + xx) + np.sqrt(0.25 * (yy - xx) * (yy - xx) + yx * yx)
     return np.sqrt(12.0 * larger), np.sqrt(12.0 * np.maximum(yy + xx - larger, 0.0)), larger
 
@@ -224,6 +230,7 @@ def is_spike(found: Components, bright: Components) -> np.ndarray:
         Of bit 4: stars, saturated cores among them, and the cores of galaxies.
     """
     length, width, larger = _extent(found)
+    # The width of the enclosing rectangle grows with bending: a straight line stays narrow.
     straight = width <= BEND + ASKEW * length
     yy, yx = found.moments[:, 0], found.moments[:, 2]
     # The eigenvector of the larger moment, in the form that does not cancel.
@@ -237,13 +244,16 @@ def is_spike(found: Components, bright: Components) -> np.ndarray:
     norm = np.where(norm > 0, norm, 1.0)
     axis_y, axis_x = axis_y / norm, axis_x / norm
     spike = np.zeros(found.area.size, bool)
+    # A loop over stars, of which there are tens; arrays over all ridges.
     for y, x in bright.centroid:
         dy, dx = y - found.centroid[:, 0], x - found.centroid[:, 1]
         along, across = np.abs(dy * axis_y + dx * axis_x), np.abs(dy * axis_x - dx * axis_y)
         gap = along - 0.5 * length
+        # The axis, extended, passes the star at a distance that grows with the uncertainty of its direction.
         points = (across <= ASIDE + ASKEW * along) & (gap <= GAP * length + GAP_PIXELS)
         points &= straight | (gap <= 0)
         y0, x0, y1, x1 = found.bounds.T
+        # A star's spikes may be joined by its core to one cross, which has no axis.
         held = (y0 - ASIDE <= y) & (y < y1 + ASIDE) & (x0 - ASIDE <= x) & (x < x1 + ASIDE)
         spike |= points | (held & (found.elongation < ROUND))
     return spike & (length >= RIDGE_LENGTH)

@@ -122,10 +122,12 @@ def wings(band: str, scale: float, psf: Psf | None) -> Floats:
     """
     wide = stretch(band)
     distance = np.maximum(np.arange(STEPS * REACH + 1) / STEPS * scale / wide, RADII[0])
+    # In logarithms, in which a power law is a straight line between two entries.
     table = np.exp(np.interp(np.log(distance), np.log(RADII), np.log(WINGS)))
     found = table * (np.maximum(distance, RADII[-1]) / RADII[-1]) ** -POWER * (scale / wide) ** 2
     if psf is not None:
         offset = np.arange(-psf.radius, psf.radius + 1)
+        # Rings of one pixel: fewer pixels would make the median noisy, wider rings would flatten the core.
         nearest = np.floor(np.hypot(offset[:, None], offset) + 0.5).astype(np.int64)
         reach = min(psf.radius, REACH)
         middle = np.array([np.median(psf.image[nearest == d]) for d in range(reach + 1)])
@@ -172,6 +174,8 @@ def spikes(profiles: Sequence[Floats], psfs: Sequence[Psf | None], growth: int) 
             reach = min(psf.radius, radius)
             own, cut = (slice(middle - reach, middle + reach + 1) for middle in (radius, psf.radius))
             band[own, own] = psf.image[cut, cut]
+        # Bands with and without a PSF file are averaged alike, so that spikes of one band show only as much as
+        # they add.
         light += band
     near = np.arange(-growth, growth + 1)
     shown = np.where(light >= SPIKE * smooth, light / len(psfs), 0.0)
@@ -221,11 +225,13 @@ def rings(light: NDArray[np.float32], y: int, x: int) -> Rings:
     rows, columns = max(-top, 0), max(-left, 0)
     stamp[rows : rows + part.shape[0], columns : columns + part.shape[1]] = part
     medians = np.full(len(_RINGS), np.nan)
+    # A stamp of fixed size with NaN outside of the image: indices of rings are computed once for all stars.
     pixels = stamp.ravel()
     for number, ring in enumerate(_RINGS):
         values = pixels[ring]
         good = values[np.isfinite(values)]
         if good.size >= (WHOLE if number < len(RINGS) else 1 / 3) * values.size:
+            # The median ignores neighbours and spikes as long as they take less than half of a ring.
             medians[number] = np.median(good)
     return Rings(math.fsum(pixels[_CORE].tolist()), medians)
 
@@ -259,6 +265,7 @@ def star_flux(found: Rings, shares: Floats) -> float:
     """
     behind = math.isfinite(found.medians[-1])
     background, share = (found.medians[-1], shares[-1]) if behind else (0.0, 0.0)
+    # The background ring has its share of the star, too: solving both equations at once removes it.
     fluxes = (found.medians[:-1] - background) / (shares[:-1] - share)
     with_data = np.flatnonzero(np.isfinite(fluxes))
     if math.isfinite(found.core):
@@ -266,6 +273,7 @@ def star_flux(found: Rings, shares: Floats) -> float:
         if not first.size or not fluxes[first[0]] > 0 or found.core < POINT * fluxes[first[0]]:
             return math.nan
         return float(fluxes[first[0]])
+    # Rings of a point give the same flux; those of a galaxy with a hole in it rise or fall outwards.
     told = fluxes[with_data[1:4]]
     if told.size < 2 or not told.min() > 0 or told.max() > ALIKE * told.min():
         return math.nan
@@ -302,6 +310,7 @@ def inside_glare(glare: Glare, y0: int, x0: int, shape: tuple[int, int]) -> NDAr
     """
     found = np.zeros(shape, np.bool_)
     for y, x, reach2 in glare.discs:
+        # Only the rows and columns that a disc can touch: most tiles have none of a field's stars.
         reach = math.isqrt(reach2)
         rows = np.arange(max(y - reach, y0), min(y + reach + 1, y0 + shape[0]))
         columns = np.arange(max(x - reach, x0), min(x + reach + 1, x0 + shape[1]))

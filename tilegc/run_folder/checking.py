@@ -40,10 +40,14 @@ class Check:
         RunFolderError
             If one is absent or not as the run wrote it.
         """
+        # Readers in several threads may ask for the same product: one computes its digest, the others wait
+        # for the verdict instead of reading the file again.
         with self._lock:
             asked = {
                 product: digest
                 for product, digest in self._left.items()
+                # A store is listed array by array, so that reading its mask does not cost the digest of its
+                # images.
                 if any(product == name or product.startswith(f"{name}/") for name in names)
             }
             if not asked:
@@ -56,6 +60,7 @@ class Check:
                     f"{self._folder / wrong[0]}: {how}; `tilegc verify {self._folder}` lists all such files, --resume "
                     "writes tables and maps again, and --no-check reads them as they are"
                 )
+            # Only after all of them agreed: a second attempt on a damaged file must be refused again.
             for product in asked:
                 del self._left[product]
 

@@ -53,6 +53,8 @@ def with_bands(data: xr.Dataset, described: FieldInput, box: Box, bands: Sequenc
         If a file cannot be read any more.
     """
     part = data.sel(y=slice(box.y0, box.y1 - 1), x=slice(box.x0, box.x1 - 1))
+    # With `ingest: never` the store has no pixels of the images; they are then still in the files of the run
+    # file.
     if "sci" in part:
         return part
     source = probe_field(described, pixels=False)
@@ -88,6 +90,8 @@ class FieldAccessor:
         """The celestial WCS of the field, or of the part of it that is in the dataset, axes (x, y)."""
         wcs = wcs_from_text(self._data.attrs["wcs"])
         y0, x0 = self._origin
+        # Slicing shifts the reference pixel and keeps SIP distortions right, which editing CRPIX alone would
+        # not.
         wcs = wcs[y0:, x0:]
         wcs.pixel_shape = self._data.sizes["x"], self._data.sizes["y"]
         return wcs
@@ -142,6 +146,8 @@ class FieldAccessor:
         matplotlib.axes.Axes
         """
         image = self.image(band)
+        # A screen has about 2,000 pixels: reading the rest of a large mosaic would take long and show nothing
+        # more.
         step = max(1, -(-max(image.shape) // LARGEST))
         values = np.asarray(image[::step, ::step].values, np.float64)
         height, width = image.shape

@@ -47,11 +47,15 @@ def with_more_stars(path: str | Place, stars: int | None) -> tuple[Place, RunCon
         raise RunFolderError(
             f"{folder}: has no artificial stars to add to; set completeness: auto in its run file and run it again"
         )
+    # A run to which stars were being added is not "done" and its products do not fit together: it cannot be
+    # verified, only finished, with the number that was asked for before or a larger one.
     interrupted = bool(found.get(ADDING))
     if not interrupted:
         _require_whole(folder, found)
     there = settings.number if interrupted or settings.number is not None else _most(folder)
     assert there is not None  # stars were added by number
+    # Doubling by default, because errors fall with the square root of the number: a few more stars change
+    # nothing.
     wanted = stars if stars is not None else there if interrupted else 2 * there
     if wanted < there:
         raise ConfigError(

@@ -88,6 +88,7 @@ class RunFolder:
         if resume and overwrite:
             raise ConfigError("--resume and --overwrite exclude each other; give only one")
         path = self.path
+        # Object stores have no directories: one "exists" as soon as there is any object below it.
         if is_remote(path):
             if not reach(path):
                 return False
@@ -102,6 +103,8 @@ class RunFolder:
                 "another directory with -o"
             )
         if found is None:
+            # A process that died between taking the lock and writing the manifest leaves only these; nobody's
+            # data are among them.
             parts = (FILES.lock, f".{FILES.manifest}.", f".{FILES.manifest_copy}.")
             if all(entry.name.startswith(parts) for entry in path.iterdir()):
                 return False
@@ -154,6 +157,8 @@ class RunFolder:
         RunFolderError
             By the start rules; if another run works here; on resume, if inputs or settings have changed.
         """
+        # Checked twice: here without side effects, so that a refused start creates nothing, and again under
+        # the lock, because another process may have begun a run in between.
         self.check(resume=resume, overwrite=overwrite)
         inputs = redacted(dict(inputs))
         self._require_no_links(config)
@@ -174,6 +179,7 @@ class RunFolder:
                 self._finished = False
                 try:
                     yield self
+                # `BaseException`, since Ctrl-C and SIGTERM must leave a manifest that says "stopped" as well.
                 except BaseException as error:
                     if fresh and isinstance(error, InputError) and not self._worth_keeping():
                         remove(self.path, self.manifest["fields"], self.manifest["files"], keep=[FILES.lock])
@@ -183,6 +189,7 @@ class RunFolder:
                 if not self._finished:
                     self._end("stopped")
         finally:
+            # Only directories that this call created, innermost first, and only while they are empty.
             for folder in reversed(made):
                 with contextlib.suppress(OSError):  # not empty: it stays
                     folder.rmdir()
@@ -215,11 +222,15 @@ class RunFolder:
         names = {str(path).removeprefix(f"{self.path}/") for path in paths}
         if not self.manifest:
             self.manifest = manifests.read(self.path) or {}
+        # Claimed before it is written: a crash between the two leaves a name without a file, which does no
+        # harm, and never a file that --overwrite would take for somebody else's.
         self.manifest["files"] = sorted(names.union(self.manifest.get("files", ())))
         self._save()
 
     def redrawn(self) -> None:
         """Take the digests of page, figures and viewer again, of a finished run for which one of them was written."""
+        # Read again and not taken from memory: the report may be drawn long after the run, by another
+        # process.
         found = manifests.read(self.path)
         if found is None or found.get("state") != "done":
             return
@@ -251,6 +262,8 @@ class RunFolder:
     def finish(self, timing: Mapping[str, float] | None = None) -> None:
         """Take the products' digests and call the run done."""
         beside = [FILES.run, FILES.report, *self.manifest.get("files", ())]
+        # Digests of what is on the disk now, not of what was meant to be written: "done" is said only of
+        # bytes that were read back.
         self.manifest["products"] = manifests.digests(self.path, self.manifest["fields"], beside)
         self.manifest["timing"] = dict(timing or {})
         self.manifest["until"] = None
@@ -281,6 +294,8 @@ class RunFolder:
             "timing": {},
         }
         self._save()  # first of all: from here on the folder is known as ours
+        # The copy of the run file is the resolved one, so that defaults of a later version do not change what
+        # this run means.
         write_bytes(self.path / FILES.run, run_file.dump(config).encode())
         self.ledger = Ledger(self.path / FILES.ledger, self.manifest["fingerprint"])
 
@@ -292,6 +307,8 @@ class RunFolder:
             found["config"] |= {"completeness": settings["completeness"]}
             found[manifests.ADDING] = True
         require_same(self.path, found, settings, inputs)
+        # Nobody else works here while the lock is held, so that every temporary file is one of a process that
+        # has died.
         left = remove_leftovers(self.path, found["fields"], found.get("files", ()))
         if left:
             log.info("%s: removed %d unfinished files of a run that was killed", self.path, len(left))
@@ -322,6 +339,8 @@ class RunFolder:
         RunFolderError
             If a whole store is missing.
         """
+        # A store that is gone as a whole was moved or deleted by somebody; computing it again in silence
+        # would hide that.
         gone = [
             f"{FILES.store}/{name}.zarr" for name in self.manifest["fields"] if not self.store(name).is_dir()
         ]
@@ -382,6 +401,8 @@ def _make(path: Place) -> list[Path]:
     """Make a folder; return those that had to be made, outermost first. Object stores have none to be made."""
     if is_remote(path):
         return []
+    # Determined before they are made: afterwards nothing tells a new directory from one that was empty
+    # before.
     absent = [folder for folder in (*reversed(path.parents), path) if not folder.exists()]
     try:
         path.mkdir(parents=True, exist_ok=True)

@@ -28,6 +28,7 @@ __all__ = ["BEAT", "SILENT", "STUCK", "Heart", "Heartbeat", "beating", "last"]
 
 log = logging.getLogger("tilegc.run_folder")
 
+# Twelve beats may be missed before anyone calls the run stalled (SILENT).
 BEAT: Final = 5.0
 """Seconds between two signs of life."""
 SILENT: Final = 60.0
@@ -79,6 +80,8 @@ class Heartbeat:
         """When a run that ought to be alive last moved, UTC; None while it moves."""
         if not self.fresh:
             return self.written
+        # Between passes the driver fits and draws, which may take minutes without a tile: only a pass with
+        # open tiles can be stuck.
         waits = self.name is not None and self.units < self.units_in_all
         return self.moved if waits and _age(self.moved) > STUCK else None
 
@@ -134,6 +137,8 @@ class Heart:
 def beating(folder: Place) -> Iterator[Heart]:
     """Write signs of life into a run's folder as long as the context lasts, and take them away at its end."""
     path = folder / FILES.heartbeat
+    # A thread, because the main one may spend minutes in a fit; a daemon, so that it never keeps a dying
+    # process alive.
     heart, ended = Heart(), threading.Event()
     _write(path, heart.beat())
     thread = threading.Thread(target=_keep, args=(path, heart, ended), name="tilegc-heart", daemon=True)
@@ -166,6 +171,8 @@ def _write(path: Place, beat: Heartbeat) -> None:
     content = json.dumps(dataclasses.asdict(beat)).encode()
     try:
         if is_remote(path):
+            # One request, and the object is replaced as a whole. Locally the file is written beside its place
+            # and renamed: readers never see half a heartbeat.
             path.fs.pipe_file(path.path, content)
         else:
             write_bytes(path, content)

@@ -88,7 +88,9 @@ _ZARR: Final = re.compile(
 )
 """What Zarr 3 writes: metadata and chunks, and what it writes beside them first."""
 _STARS: Final = re.compile(STAR_BATCH)
-_VIEW: Final = re.compile(r"(?:index\.html|viewer\.css|[a-z]+\.js|(?:tiles|sources|overlays)/.+\.js)")
+_VIEW: Final = re.compile(
+    r"(?:index\.html|viewer\.css|[a-z]+\.js|(?:tiles|sources|overlays)/.+\.js|tiles/.+\.webp)"
+)
 """What the viewer consists of."""
 
 _FOLDERS: Final = (
@@ -126,6 +128,7 @@ def is_ours(relative: str, fields: Iterable[str], claimed: Iterable[str] = ()) -
         Further files that the run's manifest lists (figures).
     """
     folder, _, name = relative.rpartition("/")
+    # A temporary file belongs to whom its final name belongs.
     part = _PART.fullmatch(name)
     if part is not None:
         if folder == FILES.ledger:  # a segment has no number yet
@@ -143,6 +146,8 @@ def is_ours(relative: str, fields: Iterable[str], claimed: Iterable[str] = ()) -
         return relative in {map_name(field, kind) for field in fields for kind in MAPS}
     if folder == FILES.psf:
         return name.endswith(".fits") and any(name.startswith(f"{field}_") for field in fields)
+    # By pattern and not by directory: files that someone else keeps in a store, or arrays of other names,
+    # stay.
     if relative.startswith(f"{FILES.store}/"):
         store, _, inside = relative.removeprefix(f"{FILES.store}/").partition("/")
         ours = store in {f"{field}.zarr" for field in (*fields, SKY_STORE)} or _is_of_measured_band(store)
@@ -241,11 +246,13 @@ def remove(root: Place, fields: Iterable[str], claimed: Iterable[str], *, keep: 
     Symbolic links are neither followed nor, where they stand for folders, removed.
     """
     fields, claimed, keep = list(fields), set(claimed), set(keep)
+    # One request deletes up to a thousand objects; and there are no directories that could be left empty.
     if is_remote(root):
         gone = [name for name in files_below(root) if name not in keep and is_ours(name, fields, claimed)]
         if gone:
             root.fs.rm([f"{root.path}/{name}" for name in gone])
         return
+    # Deepest first, so that a directory is looked at when everything of ours below it has gone.
     for folder, _, files in walk(root):
         place = Path(folder)
         inside = place.relative_to(root).as_posix()
@@ -271,6 +278,7 @@ def arrays_of(store: Place) -> dict[str, list[str]]:
         if _ZARR.fullmatch(relative) and not relative.endswith(".partial"):
             array = relative.partition("/")[0] if "/" in relative else ""
             found.setdefault(array, []).append(relative)
+    # By path components: plain text order would put c/10 before c/2/0 on one store and not on another.
     return {array: sorted(names, key=lambda name: name.split("/")) for array, names in sorted(found.items())}
 
 

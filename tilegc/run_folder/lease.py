@@ -42,6 +42,7 @@ def lease(path: UPath) -> Iterator[None]:
     RunFolderError
         If another process holds it.
     """
+    # The random part tells two leases of one process apart, for instance of two runs in threads.
     content = f"process {os.getpid()} on {socket.gethostname()}, {secrets.token_hex(6)}\n".encode()
     _take(path, content)
     ended = threading.Event()
@@ -65,6 +66,10 @@ def is_leased(path: UPath) -> bool:
 def _take(path: UPath, content: bytes) -> None:
     try:
         held = path.read_text().strip().partition(",")[0] if is_leased(path) else None
+        # `create` succeeds only if the name is free, which the store guarantees, so that of several processes
+        # that start together one holds the lease. Deleting an expired one is not conditional, as few stores
+        # offer that: a process that is delayed for longer than a whole start between looking and deleting
+        # could remove a lease that was just taken.
         if held is None:
             path.unlink(missing_ok=True)
             create(path, content)
@@ -86,6 +91,8 @@ def _take(path: UPath, content: bytes) -> None:
 def _age(path: UPath) -> float | None:
     """Return the seconds since the object was written; None where there is none."""
     try:
+        # The time that the store gives, not one that the holder wrote: holders' clocks may be wrong by
+        # minutes.
         written: dt.datetime = path.fs.modified(path.path)
     except FileNotFoundError:
         return None
@@ -97,6 +104,8 @@ def _age(path: UPath) -> float | None:
 def _renew(path: UPath, content: bytes, ended: threading.Event) -> None:
     while not ended.wait(RENEWED):
         try:
+            # Writing it again renews its modification time. Six renewals may fail in a row before the lease
+            # is over.
             path.fs.pipe_file(path.path, content)
         except Exception as error:  # noqa: BLE001  (the next time may go well)
             log.warning("%s: the lock could not be renewed (%s)", path, one_line(error))

@@ -69,6 +69,7 @@ class Ledger:
         self.fingerprint = fingerprint
         self._marks: dict[str, _Mark] = {}
         """By the names of their segments, oldest first."""
+        # Segments are numbered, so that their names sort by age; gaps do no harm.
         self._next = 0
         for name, content in _segments(path):
             self._read(name, content)
@@ -123,6 +124,7 @@ class Ledger:
             "partial": _plain(partial),
             "files": files,
         }
+        # Without spaces: a pass over 100,000 tiles has megabytes of keys.
         text = json.dumps(content, separators=(",", ":")).encode()
         try:
             segment = self._create(re.sub(r"[^A-Za-z0-9._-]", "_", name), text)
@@ -187,6 +189,8 @@ class Ledger:
         while True:
             place = self.path / f"{self._next:06d}-{name}.json"
             self._next += 1
+            # Created on condition that the name is free; another driver's segment under this number makes us
+            # take the next.
             with contextlib.suppress(FileExistsError):
                 create(place, content)
                 return place.name
@@ -206,6 +210,7 @@ class Ledger:
             return place.name
 
     def _read(self, segment: str, text: bytes) -> None:
+        # Also for segments of another fingerprint and for torn ones: their names are taken.
         self._next = max(self._next, int(segment.partition("-")[0]) + 1)
         try:
             content = json.loads(text)
@@ -234,6 +239,7 @@ def _segments(path: Place) -> Iterator[tuple[str, bytes]]:
     """Yield name and content of every segment, in order; those of an object store are fetched side by side."""
     if is_remote(path):
         found = {name: f"{path.path}/{name}" for name in files_below(path) if SEGMENT.fullmatch(name)}
+        # In parallel: one request takes tens of milliseconds, and a long run has thousands of segments.
         contents = path.fs.cat(list(found.values())) if found else {}
         for name, place in found.items():
             yield name, contents[place]
@@ -250,6 +256,8 @@ def _plain(value: Any) -> Any:
     """Return a partial as JSON can hold it, such that `_restore` gives the same value back."""
     if value is None or isinstance(value, bool | str):
         return value
+    # Integers only: they survive JSON exactly. Floats would, too, but sums of floats do not combine in any
+    # order.
     if isinstance(value, np.ndarray) and value.dtype.kind in "iu":
         return {_ARRAY: value.dtype.str, "shape": list(value.shape), "values": value.ravel().tolist()}
     # type() and not isinstance(): NumPy scalars are instances of float, but would come back from JSON as another

@@ -21,6 +21,7 @@ __all__ = ["is_held", "lock"]
 
 log = logging.getLogger("tilegc.run_folder")
 
+# Half a second in all, far longer than `is_held` holds it, and short for somebody who waits for the refusal.
 _TRIES: Final = 10
 _PAUSE: Final = 0.05
 """Seconds between tries: `is_held` takes the lock for a moment."""
@@ -42,6 +43,8 @@ def lock(folder: Place) -> Iterator[None]:
         return
     handle = _take(path)
     try:
+        # The text is for the message of a process that is refused; the lock itself is the kernel's, and ends
+        # with the process however that dies.
         os.ftruncate(handle, 0)
         os.write(handle, f"process {os.getpid()} on {socket.gethostname()}\n".encode())
         yield
@@ -61,6 +64,7 @@ def is_held(folder: Place) -> bool:
     except OSError:
         return False
     try:
+        # Shared, so that several processes may ask at the same time without seeing one another as runs.
         fcntl.flock(handle, fcntl.LOCK_SH | fcntl.LOCK_NB)
     except BlockingIOError:
         return True
@@ -75,6 +79,7 @@ def _take(path: Path) -> int:
     """Return a handle on the locked file."""
     for left in range(_TRIES, -1, -1):
         try:
+            # O_NOFOLLOW: the file is truncated below, and a symbolic link could point to anything.
             handle = os.open(path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW, 0o666)
         except OSError as error:
             raise RunFolderError(
@@ -90,11 +95,16 @@ def _take(path: Path) -> int:
                     f"{path.parent}: a run is using it ({owner}); "
                     "wait until it ends, or choose another directory"
                 ) from None
+        # Some network file systems have no locks. A run there goes on without one, as it would without this
+        # module, and says so.
         except OSError as error:
             log.warning("%s: no locks on this file system (%s)", path.parent, error.strerror)
             return handle
         else:
             with contextlib.suppress(FileNotFoundError):
+                # The holder removes the file while it still holds the lock. Whoever opened it before then
+                # locks a file without a name, which would exclude nobody: the name must still lead to the
+                # file that was locked.
                 if os.path.samestat(os.fstat(handle), path.stat()):
                     return handle
             os.close(handle)  # its holder has just removed it

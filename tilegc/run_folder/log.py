@@ -23,6 +23,8 @@ class _Redacting(logging.Formatter):
     """Takes credentials out of whole records, tracebacks included."""
 
     def format(self, record: logging.LogRecord) -> str:
+        # After formatting, because a traceback may quote a URL with a password although no argument of the
+        # record holds one.
         return redact(super().format(record))
 
 
@@ -44,6 +46,7 @@ def logged(path: Place) -> Iterator[None]:
         with tempfile.TemporaryDirectory(prefix="tilegc-") as scratch:
             local = Path(scratch) / path.name
             if path.exists():
+                # A resumed run continues its log, as it does on a disk.
                 local.write_bytes(path.read_bytes())
             ended = threading.Event()
             thread = threading.Thread(target=_put, args=(local, path, ended), name="tilegc-log", daemon=True)
@@ -59,6 +62,7 @@ def logged(path: Place) -> Iterator[None]:
     logger = logging.getLogger("tilegc")
     handler = _Quiet(path, encoding="utf-8")
     handler.setFormatter(_Redacting("%(asctime)s %(levelname)-7s %(message)s", "%Y-%m-%d %H:%M:%S"))
+    # Restored at the end: the caller may be a program with logging of its own.
     level = logger.level
     logger.addHandler(handler)
     logger.setLevel(logging.INFO)

@@ -83,6 +83,8 @@ def now() -> str:
 
 def environment() -> dict[str, Any]:
     """Return what the bytes of a run may depend on besides its inputs: libraries and the CPU's features."""
+    # NumPy chooses its loops by these features, and the last bits of `exp` or `log` differ between the
+    # choices.
     features: Any = np.show_config(mode="dicts")
     simd = features.get("SIMD Extensions", {}) if features else {}
     return {
@@ -125,6 +127,7 @@ def identity(settings: Any, inputs: Mapping[str, str]) -> Any:
         return [identity(value, inputs) for value in settings]
     if not isinstance(settings, str) or not settings:
         return settings
+    # Any text that is the path of an input stands for its content, wherever in the settings it is.
     if settings in inputs:
         return f"content {inputs[settings]}"
     root = settings.rstrip("/") + "/"
@@ -145,6 +148,8 @@ def read(folder: Place) -> Manifest | None:
     RunFolderError
         If it cannot be read, or if it is damaged and so is its copy.
     """
+    # The copy is written second. If the first is damaged, the copy is the state before, or the same; if only
+    # the copy is, the first is complete.
     found = _load(folder / FILES.manifest)
     if isinstance(found, dict):
         return found
@@ -193,6 +198,8 @@ def _load(path: Place) -> Manifest | _State:
         return _State.DAMAGED
     if not isinstance(content, dict) or MARKER not in content:
         return _State.FOREIGN
+    # A digest, because a file system may bring back a file of the right length with blocks of zeros after a
+    # power failure, and a changed digit of a number would still be valid JSON.
     digest = content.pop(DIGEST, None)
     return content if digest is None or digest == _own_digest(content) else _State.DAMAGED
 
@@ -207,6 +214,7 @@ def _own_digest(manifest: Manifest) -> str:
 
 def write(folder: Place, manifest: Manifest) -> None:
     """Write it and its copy, each whole or not at all."""
+    # One after the other, each synced before the next begins: a crash leaves at least one of them whole.
     content = _encoded(manifest)
     write_bytes(folder / FILES.manifest, content)
     write_bytes(folder / FILES.manifest_copy, content)
@@ -221,6 +229,7 @@ def write_in_place(folder: Path, manifest: Manifest) -> None:
 
 
 def _encoded(manifest: Manifest) -> bytes:
+    # NaN is refused here, because it is no JSON and other programs could not read the file.
     whole = {**manifest, DIGEST: _own_digest(manifest)}
     return (json.dumps(whole, indent=2, allow_nan=False, ensure_ascii=False) + "\n").encode()
 
@@ -270,6 +279,7 @@ def digests(
         store on this disk still is what was written; the viewer is one product in the same way.
     """
     fields = list(fields)
+    # Products are listed by name and not by walking the directory: what others put there is not a product.
     names = [*PRODUCTS, *(map_name(field, kind) for field in fields for kind in MAPS)]
     names += sorted(f"{FILES.psf}/{path.name}" for path in (folder / FILES.psf).glob("*.fits"))
     names += files
@@ -291,6 +301,8 @@ def digests(
     if only is None or FILES.view in only:
         viewer = viewer_files(folder)
         jobs |= {FILES.view: (folder / FILES.view, viewer)} if viewer else {}
+    # hashlib releases the interpreter's lock for large blocks, and reading waits for the disk: threads
+    # suffice.
     with ThreadPoolExecutor(4) as pool:
         return dict(zip(jobs, pool.map(lambda job: digest(*job), jobs.values()), strict=True))
 
@@ -300,6 +312,8 @@ def digest(root: Place, names: Iterable[str] = ()) -> str:
     total = hashlib.sha256()
     for name in names:
         content = (root / name).read_bytes()
+        # Name and length separate the files: without them bytes could move from the end of one chunk to the
+        # next unseen.
         total.update(f"{name} {len(content)}\n".encode())
         total.update(content)
     if not names:

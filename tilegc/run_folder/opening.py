@@ -181,6 +181,8 @@ class Run:
         """
         from tilegc.run_folder import datasets  # noqa: F401, PLC0415  (registers `ds.tilegc`)
 
+        # Pixel coordinates are added on opening and are not in the store: they would be one more array to
+        # keep consistent.
         data = self._arrays(name)
         return data.assign_coords({axis: range(data.sizes[axis]) for axis in ("y", "x")})
 
@@ -359,6 +361,7 @@ def open_run(path: str | Place, *, check: bool = True) -> Run:
             f"{folder}: a run of schema {found.get('schema')} (tilegc {found.get('tilegc')}); "
             f"this tilegc reads {SCHEMA_VERSION}"
         )
+    # The manifest's settings, not run.yaml: that file is for people, who may have edited it since.
     try:
         config = run_file.resolve(found["config"], source=str(folder / FILES.manifest))
     except (ConfigError, KeyError) as error:

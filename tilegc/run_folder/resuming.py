@@ -43,6 +43,9 @@ def require_same(folder: Place, found: Manifest, settings: Any, inputs: Mapping[
             f"{folder}: its run has schema {found.get('schema')}, this tilegc writes {SCHEMA_VERSION}; start over with "
             "--overwrite or in another directory"
         )
+    # Two comparisons. By identity, in which paths are replaced by contents, so that moved files do not count
+    # as a change; and as written, to name the keys in the message. Only keys that differ in both are changed
+    # settings: one that differs by identity alone is a file with new content, reported as an input below.
     before: Mapping[str, str] = found["inputs"]
     old, new = manifests.identity(found["config"], before), manifests.identity(settings, inputs)
     differing = {_key(line) for line in manifests.changed_settings(old, new)}
@@ -75,6 +78,7 @@ def _require_unspoilt(folder: Place, found: Manifest) -> None:
         name
         for name, digest in found["products"].items()
         if name.startswith(f"{FILES.store}/")
+        # The sky grid is computed again by every run, from the fields' stores.
         and not name.startswith(f"{FILES.store}/{SKY_STORE}.")
         and here.get(name) != digest
     ]

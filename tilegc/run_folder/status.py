@@ -150,11 +150,15 @@ def status(path: str | Place) -> Status:
     # Some file systems keep locks to each machine: there a sign of life of another one counts.
     alive = is_held(folder) or (beat is not None and not beat.here and beat.fresh)
     since = None
+    # In this order: the manifest read first could say "running" of a run that ended before its lock was asked
+    # for, and it would be called killed.
     if not alive:
         found = manifests.read(folder) or found  # it may have ended just now
     state = str(found.get("state"))
     if state == "running":
         since = beat.stalled_since if beat is not None and alive else None
+        # The manifest still says "running" after a crash: only the lock and the heartbeat tell whether that
+        # is true.
         state = "stalled" if since else "running" if alive else "stopped"
     if state == "stopped":
         since = found.get("ended") or (None if beat is None else beat.written)
@@ -226,6 +230,8 @@ def verify(path: str | Place) -> list[str]:
         return [f"{FILES.manifest}: the run is not finished, its state is {how.state}{why}"]
     before = found["products"]
     beside = [name for name in (FILES.run, FILES.report, *found.get("files", ())) if name in before]
+    # Figures that the run had claimed but did not write at its end are no products; those in `before` are
+    # compared.
     here = manifests.digests(folder, found["fields"], beside)
     problems = []
     if manifests.is_damaged(folder):

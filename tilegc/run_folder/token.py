@@ -22,6 +22,8 @@ from tilegc.schema import HERE, VERSION
 
 __all__ = ["Token", "marked"]
 
+# A hung NFS mount blocks for ever, and the thread with it; it is asked in a daemon thread that can be left
+# behind.
 SECONDS = 20.0
 """How long a file system may take to answer."""
 _PATIENCE = 3.0
@@ -79,6 +81,8 @@ class Token:
                 time.sleep(0.2)
         if there != self.text:
             return f"sees another {self.folder} than the driver"
+        # The name holds host and process, so that workers do not remove one another's probe; `layout` knows
+        # the pattern, and a resumed run removes what a killed worker left.
         mine = token.with_name(f"{token.name}-{socket.gethostname()}-{os.getpid()}")
         try:
             mine.write_text(self.text, encoding="utf-8")
@@ -92,6 +96,8 @@ class Token:
                 length = _length(place(path))
             except Exception as error:  # noqa: BLE001
                 return f"cannot read {path} ({_text(error)})"
+            # A worker elsewhere may have another disk under the same path. Lengths are cheap to compare and
+            # differ between almost any two files; contents were digested by the driver.
             if length != size:
                 return f"sees another {path} than the driver: {length} bytes, not {size}"
             if size is not None:
@@ -117,6 +123,7 @@ def marked(folder: Place, inputs: Iterable[str]) -> Iterator[Token]:
     """Keep a token in a folder as long as the context lasts."""
     token = folder / f"{HERE}{secrets.token_hex(8)}"
     text = secrets.token_hex(16)
+    # Before the token is written, since a missing input must fail here, with the input's own message.
     sizes = tuple((path, _length(place(path))) for path in sorted(inputs))
     token.write_text(text, encoding="utf-8")
     try:

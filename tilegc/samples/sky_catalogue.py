@@ -7,27 +7,22 @@ from __future__ import annotations
 
 import contextlib
 import io
-import math
 import warnings
-from collections.abc import Mapping
-from typing import Any, Final
+from pathlib import Path
+from typing import Final
 
-import numpy as np
 import pyarrow.parquet as pq
 
 from tilegc.errors import InputError, RunFolderError
 from tilegc.places import Place, is_remote, place
-from tilegc.run_folder import Run, open_run
+from tilegc.run_folder import open_run
 from tilegc.samples.status import sample_status
-from tilegc.skygrid.cells import read_sky_cells
+from tilegc.viewer.aladin import write_moc
 
-__all__ = ["MARGIN_ARCSEC", "moc_order", "searched", "write_sky_catalogue"]
+__all__ = ["MARGIN_ARCSEC", "write_sky_catalogue"]
 
 MARGIN_ARCSEC: Final = 5.0
 """Sources of neighbouring partitions within this distance are in the margin: cross-matches may reach as far."""
-
-PIXEL_ARCSEC: Final = math.degrees(math.sqrt(math.pi / 3)) * 3600
-"""Side of a HEALPix pixel of order 0."""
 
 HATS: Final = "hats"
 MOC: Final = "good-area.fits"
@@ -56,8 +51,8 @@ def write_sky_catalogue(folder: str | Place) -> tuple[Place, Place]:
     home = place(folder)
     runs = {one.name: open_run(home / one.name) for one in sample_status(home) if one.state == "done"}
     try:
-        import lsdb  # type: ignore[import-not-found,unused-ignore]  # noqa: PLC0415  (an extra)
-        import mocpy  # type: ignore[import-not-found,unused-ignore]  # noqa: PLC0415  (an extra)
+        import lsdb  # type: ignore[import-not-found,import-untyped,unused-ignore]  # noqa: PLC0415  (an extra)
+        import mocpy  # type: ignore[import-not-found,import-untyped,unused-ignore]  # noqa: F401, PLC0415  (an extra)
     except ImportError as error:
         raise InputError(
             f"{error.name} is not installed; install it with: pip install 'tilegc[hats]'"
@@ -85,31 +80,5 @@ def write_sky_catalogue(folder: str | Place) -> tuple[Place, Place]:
             catalog_name="sources",
             margin_threshold=MARGIN_ARCSEC,
         ).write_catalog(str(catalogue), catalog_name="sources")
-        ra, dec = searched(runs)
-        moc: Any = mocpy.MOC.from_lonlat(*_degrees(ra, dec), max_norder=moc_order(runs))
-        moc.save(str(home / MOC), format="fits", overwrite=True)
+        write_moc(runs.values(), Path(str(home / MOC)))
     return catalogue, home / MOC
-
-
-def moc_order(runs: Mapping[str, Run]) -> int:
-    """Return the HEALPix order of the MOC: pixels so large that the centres of the cells leave none of them out."""
-    largest = max((run.config.comparison.pixel for run in runs.values()), default=1.0)
-    return int(math.log2(PIXEL_ARCSEC / (math.sqrt(2) * largest)))
-
-
-def searched(runs: Mapping[str, Run]) -> tuple[np.ndarray, np.ndarray]:
-    """Return the centres of all cells of the sky grids with at least half good area, degrees."""
-    places = []
-    for run in runs.values():
-        cells = read_sky_cells(run.sky().load())
-        xi, eta = np.meshgrid(cells.xi, cells.eta)
-        places.append(cells.grid.radec(xi[cells.kept], eta[cells.kept]))
-    if not places:
-        return np.zeros(0), np.zeros(0)
-    return np.concatenate([ra for ra, _ in places]), np.concatenate([dec for _, dec in places])
-
-
-def _degrees(ra: np.ndarray, dec: np.ndarray) -> tuple[Any, Any]:
-    from astropy.units import deg  # noqa: PLC0415
-
-    return ra * deg, dec * deg

@@ -5,7 +5,8 @@ that call a function, the only form in which a browser accepts data from `file:/
 double click or served by any web server, and needs no network.
 """
 
+from tilegc.viewer.exact import exact_pixels
 from tilegc.viewer.folder import write_view
 from tilegc.viewer.server import serve
 
-__all__ = ["serve", "write_view"]
+__all__ = ["exact_pixels", "serve", "write_view"]

@@ -16,9 +16,11 @@ from tilegc.schema import FILES, MASK_MEANINGS
 from tilegc.sky import cosmology, kpc_per_arcsec, pixel_scale, pixel_to_world, wcs_from_text
 from tilegc.viewer.layers import Encoding, Layer, encodings_of, layers_of
 from tilegc.viewer.overlays import (
+    ROWS,
     artificial_of,
     columns_of,
     header_of,
+    regions_of,
     write_contours,
     write_points,
     write_sources,
@@ -35,10 +37,19 @@ NODES: Final = 40
 """Nodes of the mesh of positions along the longer side of a field: bilinear interpolation is accurate to 0.01
 arcsec."""
 
-SCRIPTS: Final = ("viewer.css", "data.js", "image.js", "marks.js", "viewer.js")
+SCRIPTS: Final = (
+    "viewer.css",
+    "data.js",
+    "exact.js",
+    "image.js",
+    "marks.js",
+    "regions.js",
+    "sources.js",
+    "viewer.js",
+)
 
 
-def write_view(run: Run, engine: Engine | None = None) -> Place:
+def write_view(run: Run, engine: Engine | None = None, *, webp: bool = False) -> Place:
     """Write the viewer of a run.
 
     Parameters
@@ -47,6 +58,8 @@ def write_view(run: Run, engine: Engine | None = None) -> Place:
         A run, from `tilegc.open_run`.
     engine : Engine, optional
         Engine that writes the tiles; by default this process.
+    webp : bool
+        Also write the tiles as WebP files, which the page loads from a web server instead of the scripts.
 
     Returns
     -------
@@ -62,8 +75,8 @@ def write_view(run: Run, engine: Engine | None = None) -> Place:
         encoded = list(zip(layers, encodings_of(layers), strict=True))
         tiles.append(encoded)
         described.append(_field(run, view, name, encoded, catalogue))
-    write_pyramids(view, tiles, engine or SerialEngine(), models)
-    write_script(view / "run.js", "run", _description(run, described))
+    write_pyramids(view, tiles, engine or SerialEngine(), models, webp=webp)
+    write_script(view / "run.js", "run", {**_description(run, described), "webp": webp})
     static = resources.files("tilegc.viewer") / "static"
     for name in SCRIPTS:
         write_bytes(view / name, (static / name).read_bytes())
@@ -94,6 +107,7 @@ def _field(run: Run, view: Place, name: str, layers: Sequence[Encoded], catalogu
         "name": name,
         "shape": list(shape),
         "tile": TILE,
+        "rows": ROWS,
         "pixel_scale": pixel_scale(wcs_from_text(wcs_text)),
         "mesh": _mesh(wcs_text, shape),
         "layers": [_layer(layer, encoding) for layer, encoding in layers],
@@ -175,4 +189,16 @@ def _points(run: Run, view: Place, name: str) -> list[dict[str, Any]]:
                     "want": want,
                 }
             )
+    for number, (file, text) in enumerate(regions_of(run, name)):
+        key = f"overlays/{name}/regions-{number}"
+        write_script(view / f"{key}.js", key, text)
+        overlays.append(
+            {
+                "name": f"regions-{number}",
+                "label": f"Regions: {file}",
+                "colour": "#f2e85c",
+                "kind": "regions",
+                "path": key,
+            }
+        )
     return overlays

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import contextlib
 from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
@@ -11,7 +12,7 @@ from contourpy import contour_generator
 from numpy.typing import NDArray
 
 from tilegc.geometry import Box
-from tilegc.places import Place
+from tilegc.places import Place, place
 from tilegc.schema import FILES
 from tilegc.sky import SkyGrid, header_text, world_to_pixel
 from tilegc.viewer.pyramid import write_script
@@ -19,7 +20,16 @@ from tilegc.viewer.pyramid import write_script
 if TYPE_CHECKING:
     from tilegc.run_folder import Run
 
-__all__ = ["artificial_of", "columns_of", "header_of", "write_contours", "write_points", "write_sources"]
+__all__ = [
+    "ROWS",
+    "artificial_of",
+    "columns_of",
+    "header_of",
+    "regions_of",
+    "write_contours",
+    "write_points",
+    "write_sources",
+]
 
 KAPPA_LEVELS: Final = (0.1, 0.2, 0.4, 0.6, 0.8, 1.0, 1.5, 2.0, 3.0)
 
@@ -28,6 +38,9 @@ DENSITY_LEVELS: Final = (0.5, 1.0, 2.0, 4.0, 8.0, 16.0)
 
 COARSE: Final = 16
 """Spacing in pixels of the nodes of the density that is contoured."""
+
+ROWS: Final = 256
+"""Number of sources in a block of rows."""
 
 SHORTEST: Final = 6
 """Minimum number of points of a contour; shorter ones are noise."""
@@ -56,17 +69,38 @@ def packed(values: NDArray[Any]) -> dict[str, Any]:
     if values.dtype.kind in "OUS":
         return {"texts": [str(value) for value in values]}
     dtype = "<i4" if values.dtype.kind in "iub" else "<f8"
+    if dtype == "<f8" and np.array_equal(values.astype(np.float32), values, equal_nan=True):
+        dtype = "<f4"
     return {"dtype": dtype[1:], "data": base64.b64encode(values.astype(dtype).tobytes()).decode()}
 
 
 def write_sources(view: Place, catalogue: QTable, field: str) -> int:
-    """Write the columns of the sources of one field, one script each, and return the number of sources."""
+    """Write the columns of the sources of one field, one script each, and return the number of sources.
+
+    The numbers are written a second time in blocks of `ROWS` sources: a click on one of 100,000 sources then loads
+    a few hundred kilobytes instead of every column.
+    """
     rows = np.asarray(catalogue["field"]).astype(str) == field
-    for name in catalogue.colnames:
-        values = catalogue[name][rows]
+    columns = {
+        name: np.asarray(getattr(catalogue[name], "value", catalogue[name]))[rows]
+        for name in catalogue.colnames
+    }
+    for name, values in columns.items():
         key = f"sources/{field}/{name}"
-        write_script(view / f"{key}.js", key, packed(np.asarray(getattr(values, "value", values))))
-    return int(rows.sum())
+        write_script(view / f"{key}.js", key, packed(values))
+    number = [values for values in columns.values() if values.dtype.kind not in "OUS"]
+    text = [values for values in columns.values() if values.dtype.kind in "OUS"]
+    count = int(rows.sum())
+    for start in range(0, count, ROWS):
+        some = slice(start, min(start + ROWS, count))
+        key = f"sources/{field}/rows/{start // ROWS}"
+        table = np.stack([values[some].astype("<f8") for values in number], axis=1)
+        block = {
+            "data": base64.b64encode(table.tobytes()).decode(),
+            "texts": [[str(one) for one in values[some]] for values in text],
+        }
+        write_script(view / f"{key}.js", key, block)
+    return count
 
 
 def write_points(
@@ -154,3 +188,14 @@ def artificial_of(run: Run) -> QTable | None:
 def header_of(run: Run, field: str) -> str:
     """Return the text of the WCS of a field."""
     return header_text(run.wcs(field))
+
+
+def regions_of(run: Run, field: str) -> list[tuple[str, str]]:
+    """Return name and text of the DS9 files among the masks of a field; those that are gone are left out."""
+    described = next(one for one in run.config.fields if one.name == field)
+    found = []
+    for path in described.masks:
+        if path.endswith(".reg"):
+            with contextlib.suppress(OSError, UnicodeDecodeError):
+                found.append((path.rpartition("/")[2], place(path).read_text(encoding="utf-8")))
+    return found

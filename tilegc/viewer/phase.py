@@ -20,7 +20,7 @@ MOST_PIXELS: Final = 1e8
 
 BYTES_PER_PIXEL: Final = 10
 """Disk space of the viewer, at most: tiles of four bands with and without sources take 5 bytes per pixel, and the
-columns of a crowded field take 2."""
+columns and rows of a crowded field take 4."""
 
 LAYERS: Final = 5
 """Images of a field besides its bands: detection map, density, rho, mask, and the image that is being encoded."""

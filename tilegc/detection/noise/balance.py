@@ -97,6 +97,7 @@ def _cells(name: str, index: int, y: np.ndarray, x: np.ndarray) -> list[_Task]:
     cells, which, count = np.unique(
         np.stack([y // LATTICE, x // LATTICE]), axis=1, return_inverse=True, return_counts=True
     )
+    # Most sources first; position breaks ties, so that the choice of cells does not depend on their order.
     order = np.lexsort((cells[1], cells[0], -count))
     enough = np.searchsorted(np.cumsum(count[order]), SOURCES) + 1
     tasks = []
@@ -142,6 +143,7 @@ def _balance_unit(
 def _norms(params: FilterParams) -> tuple[float, ...]:
     """Return, band by band, the noise of the detection map that uncorrelated noise of 1 in that band makes."""
     reach = response_halo(params)
+    # The filter is linear: its response to one pixel is its kernel, whose squares add up to the variance.
     impulse = np.zeros((2 * reach + 1, 2 * reach + 1), np.float32)
     impulse[reach, reach] = 1.0
     clear = np.zeros(impulse.shape, np.uint8)
@@ -158,6 +160,7 @@ def _promised(window: xr.Dataset, cell: tuple[slice, slice], norms: tuple[float,
     values = values[:, window["mask"].values[cell] == 0].astype(np.float64)
     if not values.size:
         return np.nan
+    # One number for a cell is enough for a ratio that is only reported.
     middle = np.median(values, axis=1)
     if name == "wht" and not (middle > 0).all():
         return np.nan
@@ -177,6 +180,7 @@ def _balance(found: Table | None, index: int, bands: int) -> Balance:
         plus = found["plus"][order, pattern]
         minus = found["all"][order] - plus
         both = (plus > 0) & (minus > 0)
+        # A median of ratios: one blended or variable source does not move it.
         scales.append(float(np.median(plus[both] / minus[both])) if both.sum() >= FEWEST else 1.0)
     cells, first = np.unique(
         np.stack([found["row"][order], found["column"][order]]), axis=1, return_index=True

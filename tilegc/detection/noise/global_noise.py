@@ -62,6 +62,9 @@ def noise(context: Context) -> dict[str, Noise]:
     """Measure the noise of every field: two passes, and two more over fields whose values are of every size."""
     names = context.names
     coarse = _count(context, "sigma 1/2", {name: _Question(name, None, None) for name in names})
+    # The first pass says which few bins hold the median and can hold the median distance from it, so that the
+    # second pass settles both. Only values of every order of magnitude, which noise does not have, need two
+    # passes more.
     wanted = {name: mad_prefixes(coarse[name]) for name in names}
     prefixes = {name: wanted[name] or median_prefixes(coarse[name]) for name in names}
     fine = _count(context, "sigma 2/2", {name: _Question(name, None, prefixes[name]) for name in names})

@@ -98,6 +98,8 @@ def local_noise(
     for field in context.fields:
         name, shape = field.source.name, field.source.shape
         index, balance = indices[name], balanced[name]
+        # A first estimate from quiet pixels, only to know which pixels are near a source when the null maps are
+        # measured.
         guess = NoiseMap(fill(_on_lattice(cells, index, "sigma", shape)), expected)
         limits = _limits(cells, index, guess, shape) if expected and guess.known else None
         params[name] = NullParams(
@@ -115,7 +117,10 @@ def local_noise(
     null = None
     if searched:
         null = run_pass(context.engine, null_pass(filtering), searched, params)
+        # Sums below run over rows in this order, and float sums must not depend on the order of tiles.
         null = _sorted(null, "column", "row", "field")
+    # Over all fields with the same bands together: the factor is a property of the detector and the pipeline,
+    # and one field alone may have too little empty sky.
     common = _common(context, null, cells)
     return {
         field.source.name: _assemble(
@@ -196,6 +201,7 @@ def _common(context: Context, null: Table | None, cells: Table) -> dict[str, flo
     for names in dict.fromkeys(of_field):
         members = [index for index, other in enumerate(of_field) if other == names]
         rows = np.flatnonzero(usable & np.isin(null["field"], members))
+        # By the density of sources, the emptiest cells first, until they hold enough quiet pixels.
         rows = rows[np.argsort(density[rows], kind="stable")]
         if not rows.size:
             continue
@@ -241,6 +247,7 @@ def _assemble(
                 empty = _on_lattice(null, params.index, "quiet", shape) >= EMPTY * good.sum(axis=-1)
                 measured = np.where(empty & np.isfinite(plain), plain * common, measured)
         if np.isfinite(measured).any():
+            # Cells without enough pixels, under masks and at the edges, take the value of their neighbours.
             factors = fill(measured)
     steps = _on_lattice(cells, params.index, "expected", shape)
     if not np.isfinite(factors).all():
@@ -285,6 +292,8 @@ def _unscaled(null: Table, params: NullParams, scales: np.ndarray, away: np.ndar
     weight = away.astype(np.float64)
     if not weight.any():
         return np.full(weight.shape, np.nan)
+    # Each pattern of signs has its own scale, because the balance differs; brought to that of the main pattern
+    # they are independent estimates of one noise, and their mean is less uncertain than any of them.
     sums = np.nansum(np.where(weight[..., None] > 0, scales, 0.0) * weight[..., None], axis=(0, 1))
     mean: np.ndarray = (scales * (sums[params.main] / sums)).mean(axis=-1)
     on = (null["field"] == params.index) & np.isfinite(null["balanced"]) & np.isfinite(null["plain"])

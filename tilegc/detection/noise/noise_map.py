@@ -67,6 +67,7 @@ class NoiseMap:
         box : Box
             The window's pixels in the field.
         """
+        # The lattice is smooth by construction. What varies from pixel to pixel is in the expected noise.
         values = bilinear(self.lattice, box)
         if self.expected:
             values *= window[EXPECTED].values
@@ -158,6 +159,8 @@ class LocalNoise:
         counts = self.counts
         if counts.limits is None or counts.guess is None:
             return np.zeros(np.shape(y), np.int64)
+        # Classes were told by the first estimate of the noise; pixels are judged by the same one, or counts and
+        # sources would be sorted into different classes.
         ratio = bilinear_at(counts.guess, y, x) / bilinear_at(self.map.lattice, y, x)
         found: np.ndarray = np.searchsorted(counts.limits, noise * ratio, side="right")
         return found
@@ -169,4 +172,5 @@ def weighted_quantile(values: np.ndarray, weights: np.ndarray, share: float = 0.
         return np.nan
     order = np.argsort(values, kind="stable")
     ends = np.cumsum(weights[order])
+    # A value that occurs, never one between two, so that no rounding of an interpolation enters.
     return float(values[order][np.searchsorted(ends, share * ends[-1])])

@@ -125,6 +125,7 @@ def plus_groups(
     for share in shares:
         last -= share
     shares.append(last)
+    # Plus groups alone: what the minus group has is the detection map less this, without another sum.
     for signs in patterns:
         plus = np.zeros_like(last)
         for sign, share in zip(signs, shares, strict=True):
@@ -184,6 +185,7 @@ def _centred(values: np.ndarray) -> float:
 
 def within_cells(core: Box, window: Box) -> list[tuple[int, int, tuple[slice, slice]]]:
     """Return row, column and place in the window of every lattice cell of a block's core."""
+    # Blocks are whole cells, so that every cell is measured in one piece whatever the tiles are.
     found = []
     for row in range(core.y0 // LATTICE, -(-core.y1 // LATTICE)):
         for column in range(core.x0 // LATTICE, -(-core.x1 // LATTICE)):
@@ -231,6 +233,7 @@ def null_rule(window: xr.Dataset, tile: Tile, params: NullParams) -> tuple[dict[
     cells = within_cells(tile.core, tile.window)
     table = _empty(len(cells), len(params.patterns), params.classes)
     table["field"][:] = params.index
+    # Rings of bright sources are negative, and the flipped map would count them as peaks of noise.
     where = quiet & ~_about_bright(ratio, mask) if params.noise.expected else away
     kinds = None if params.limits is None else np.searchsorted(params.limits, noise, side="right")
     for number, (row, column, place) in enumerate(cells):
@@ -240,6 +243,7 @@ def null_rule(window: xr.Dataset, tile: Tile, params: NullParams) -> tuple[dict[
             table["good"][number, kind] = (good[place] & these).sum()
             table["away"][number, kind] = (where[place] & these).sum()
         table["quiet"][number] = quiet[place].sum()
+    # Nothing to measure, as at the corners of a rotated mosaic: the bands need not be filtered.
     if not any(away[place].any() for _, _, place in cells):
         return {}, table
     margin = EXPECTED_MARGIN if params.noise.expected else MARGIN
@@ -279,7 +283,10 @@ def null_rule(window: xr.Dataset, tile: Tile, params: NullParams) -> tuple[dict[
                 table["plain"][number] = mad_sigma(plain[place][chosen])
                 table["detection"][number] = _centred(whole[place][chosen])
         if not variances:
+            # Divided by its own noise, since a null map's noise differs from that of the detection map by the
+            # balance.
             null /= spread(table["sigma"][:, pattern], tile)
+            # Noise is symmetric, so that the flipped null map is another draw for free.
             for sign in (np.float32(1), np.float32(-1)):
                 count.peaks(sign * null)
     if variances:
@@ -334,6 +341,7 @@ def _near(good: np.ndarray, tile: Tile, margin: int) -> np.ndarray:
     """Return the good pixels at most a margin outside the core: farther out the filter is not right."""
     core = tile.core.grow(margin).clip(tile.window).within(tile.window)
     near = np.zeros(good.shape, np.bool_)
+    # A narrow margin around the core is enough, for peaks outside of it that blank peaks inside.
     near[core] = good[core]
     return near
 

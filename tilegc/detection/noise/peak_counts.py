@@ -53,6 +53,8 @@ class PeakCounts:
         light : float32 (y, x), optional
             The pixels from which the shapes of its peaks are told.
         """
+        # The block is treated as a closed field: counts are statistics, and peaks at its rim are cut off by
+        # `where`.
         everywhere = (slice(0, ratio.shape[0]), slice(0, ratio.shape[1]))
         allowed = self.near & local_maxima(ratio, CLOSED) if self.maxima else self.near
         found = classify(ratio, allowed, self.floor, self.radius, CLOSED, everywhere)

@@ -69,6 +69,7 @@ def quiet_rule(window: xr.Dataset, tile: Tile, params: int) -> tuple[dict[str, n
     for last in (False, False, True):
         for number, (_, _, place) in enumerate(places):
             some = place if last else thinned(place)
+            # The first two rounds only find out which pixels are quiet: a quarter of them is enough for that.
             sigma[number] = mad_sigma(detection[some][chosen[some]])
         ratio = detection / spread(sigma, tile)
         if not last:
@@ -88,6 +89,7 @@ def quiet_rule(window: xr.Dataset, tile: Tile, params: int) -> tuple[dict[str, n
     isolated = candidates
     if candidates.size:
         at = np.stack([y, x], axis=1).astype(np.float64)
+        # Counting itself, an isolated source has exactly one peak within the radius.
         near = cKDTree(at).query_ball_point(at[candidates], ISOLATION, return_length=True)
         isolated = candidates[near == 1]
     cells = {
@@ -120,6 +122,7 @@ def _quantiles(expected: np.ndarray | None, good: np.ndarray, place: tuple[slice
 
 def _binned(good: np.ndarray) -> np.ndarray:
     """Return how many pixels are good in each bin of `BIN` x `BIN`, uint8; the last bins may be cut."""
+    # At most 4 per row and bin, 16 in all: uint8 cannot overflow.
     rows = np.add.reduceat(good.astype(np.uint8), np.arange(0, good.shape[0], BIN), axis=0)
     return np.add.reduceat(rows, np.arange(0, good.shape[1], BIN), axis=1)
 

@@ -31,7 +31,7 @@ function bytesOf(text) {
 function columnOf(packed) {
   if (packed.texts) return packed.texts;
   const buffer = bytesOf(packed.data).buffer;
-  return packed.dtype === "i4" ? new Int32Array(buffer) : new Float64Array(buffer);
+  return new { i4: Int32Array, f4: Float32Array, f8: Float64Array }[packed.dtype](buffer);
 }
 
 /* Positions on the sky at the nodes of a mesh: bilinear in between, Newton's method back. */

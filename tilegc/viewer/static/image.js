@@ -19,6 +19,7 @@ function rampAt(name, t) {
 
 class Tiles {
   static LIMIT = 320;
+  static webp = false;
   constructor() { this.codes = new Map(); this.pending = new Set(); this.missing = new Set(); this.onload = () => {}; }
 
   /* Bytes of a tile, or null while it is under way. */
@@ -31,10 +32,15 @@ class Tiles {
     }
     return null;
   }
-  async fetch(path) {
+  /* A tile as a file: its script, or from a web server the WebP beside it, if there is one. */
+  async blob(path) {
+    if (Tiles.webp) return (await fetch(path + ".webp")).blob();
     const { type, data } = await Sky.load(path);
     Sky.forget(path);
-    const bitmap = await createImageBitmap(new Blob([bytesOf(data)], { type }));
+    return new Blob([bytesOf(data)], { type });
+  }
+  async fetch(path) {
+    const bitmap = await createImageBitmap(await this.blob(path));
     const canvas = new OffscreenCanvas(bitmap.width, bitmap.height);
     const context = canvas.getContext("2d", { willReadFrequently: true });
     context.drawImage(bitmap, 0, 0);

@@ -16,11 +16,14 @@ class Marks {
     if (!this.columns.has(name)) this.columns.set(name, columnOf(await Sky.load(`sources/${this.field.name}/${name}`)));
     return this.columns.get(name);
   }
+  /* Name and value of every column of a source: its block of rows is loaded, not the columns. */
   async values(id) {
-    const names = this.field.columns.map((column) => column.name);
-    const columns = await Promise.all(names.map((name) => this.column(name)));
-    const row = await this.rowOf(id);
-    return row < 0 ? null : names.map((name, k) => [name, columns[k][row]]);
+    const row = await this.rowOf(id), size = this.field.rows;
+    if (row < 0) return null;
+    const { data, texts } = await Sky.load(`sources/${this.field.name}/rows/${Math.floor(row / size)}`);
+    const numbers = new Float64Array(bytesOf(data).buffer), width = this.field.columns.filter((column) => column.dtype !== "text").length;
+    let number = (row % size) * width, text = 0;
+    return this.field.columns.map(({ name, dtype }) => [name, dtype === "text" ? texts[text++][row % size] : numbers[number++]]);
   }
   async rowOf(id) { return (await this.column("id")).indexOf(id); }
 

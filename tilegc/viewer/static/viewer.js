@@ -49,7 +49,7 @@ function drawLines() {
   if (state.overlays.has("mask")) drawMask(context);
   for (const overlay of overlaysOf(state.field)) {
     if (!state.overlays.has(overlay.name) || !overlay.value) continue;
-    if (overlay.kind === "contours") contours(context, overlay); else points(context, overlay);
+    ({ contours, regions: drawRegions, points })[overlay.kind](context, overlay);
   }
   ring(context);
   scaleBar(context);
@@ -196,6 +196,19 @@ function restretch() {
 }
 
 function overlaysOf(field) { return field.overlays; }
+
+/* DS9 regions of the user's own, from a file that is chosen or dropped on the image: an overlay of every field. */
+async function openRegions(file) {
+  const text = await file.text();
+  for (const field of run.fields) {
+    const value = regionsOf(text, new Mesh(field.mesh), field.pixel_scale), name = `own-${file.name}`;
+    field.overlays = field.overlays.filter((one) => one.name !== name);
+    field.overlays.push({ name, label: `Regions: ${file.name} (${value.length})`, colour: "#7ef0ff", kind: "regions", value });
+    state.overlays.add(name);
+  }
+  if (!regionsOf(text, state.mesh, state.field.pixel_scale).length) say(`${file.name}: no regions that can be drawn.`);
+  fillOverlays(); redraw();
+}
 function fillOverlays() {
   const box = $("overlays");
   box.replaceChildren();
@@ -213,7 +226,9 @@ function fillOverlays() {
   for (const overlay of overlaysOf(state.field)) if (state.overlays.has(overlay.name) && !overlay.value) Sky.load(overlay.path).then((value) => { overlay.value = pointsOf(overlay, value); redraw(); });
 }
 function pointsOf(overlay, value) {
-  return overlay.kind === "contours" ? value : { x: columnOf(value.x), y: columnOf(value.y), on: value.on && columnOf(value.on) };
+  if (overlay.kind === "contours") return value;
+  if (overlay.kind === "regions") return regionsOf(value, state.mesh, state.field.pixel_scale);
+  return { x: columnOf(value.x), y: columnOf(value.y), on: value.on && columnOf(value.on) };
 }
 function check(box, text, colour, on, change, indent = false) {
   const line = document.createElement("label"), input = document.createElement("input");
@@ -274,111 +289,6 @@ async function countPassing() {
   redraw();
 }
 
-function short(value) { return typeof value !== "number" || Number.isInteger(value) ? String(value) : Number.isFinite(value) ? String(Number(value.toPrecision(7))) : "–"; }
-
-async function select(id, centre = false) {
-  const home = await fieldOf(id);
-  if (!home) { say(`There is no source ${id}.`); return; }
-  if (home !== state.field) await showField(home.name);
-  const row = await state.marks.rowOf(id);
-  state.selected = row;
-  if (centre) { view.x = state.marks.x[row]; view.y = state.marks.y[row]; view.scale = Math.max(view.scale, 4); }
-  redraw();
-  const values = await state.marks.values(id);
-  for (const key of Object.keys(root.dataset)) if (key.startsWith("selected")) delete root.dataset[key];
-  for (const [name, value] of values) root.setAttribute(`data-selected-${name}`, String(value));
-  root.setAttribute("data-selected-id", String(id));
-  $("selection").hidden = false; $("selected").textContent = id;
-  const body = $("numbers").tBodies[0];
-  body.replaceChildren(...values.map(([name, value]) => {
-    const column = state.field.columns.find((one) => one.name === name), line = document.createElement("tr"), head = document.createElement("th"), cell = document.createElement("td");
-    head.textContent = name; head.title = column.meaning; head.scope = "row";
-    cell.textContent = column.unit && value === value ? `${short(value)} ${column.unit}` : short(value); cell.title = String(value);
-    line.append(head, cell); return line;
-  }));
-  $("panel").scrollTop = 0;
-  cutouts(state.marks.x[row], state.marks.y[row]);
-}
-
-async function fieldOf(id) {
-  for (const field of run.fields) {
-    const ids = field.ids || (field.ids = columnOf(await Sky.load(`sources/${field.name}/id`)));
-    if (field.marks && !field.marks.columns.has("id")) field.marks.columns.set("id", ids);
-    if (ids.includes(id)) return field;
-  }
-  return null;
-}
-
-/* Cut-outs of 41 pixels: of every band the image, the light of the fitted sources and what is left without it, all with
-   the stretch of the band, and the detection map. */
-const REACH = 20, SIZE = 2 * REACH + 1;
-
-async function cutouts(x, y) {
-  const box = $("cutouts"), layers = state.field.layers, rows = [];
-  for (const layer of layers.filter((one) => one.kind === "band" || one.kind === "detection")) {
-    const rest = layers.find((one) => one.name === `residual-${layer.name}`), codes = await codesAround(layer, x, y), row = [[layer.label, codes]];
-    if (rest) { const left = await codesAround(rest, x, y); row.push(["model", modelCodes(layer, codes, left)], ["residual", left]); }
-    rows.push([layer, row]);
-  }
-  box.replaceChildren();
-  for (const [layer, row] of rows) {
-    const line = document.createElement("div");
-    for (const [text, codes] of row) line.append(cutout(layer, text, codes));
-    box.append(line);
-  }
-  root.dataset.cutouts = rows.map(([, row]) => row.length).join(",");
-}
-
-/* Codes of the pixels about a position, 0 outside of the field. */
-async function codesAround(layer, x, y) {
-  const field = state.field, codes = new Uint8Array(SIZE * SIZE), x0 = Math.round(x) - REACH, y0 = Math.round(y) - REACH, needed = new Set();
-  for (const v of [0, SIZE - 1]) for (const u of [0, SIZE - 1]) needed.add(`${Math.floor((y0 + v) / field.tile)}_${Math.floor((x0 + u) / field.tile)}`);
-  for (const name of needed) {
-    const [ty, tx] = name.split("_").map(Number), path = state.picture.path(layer, 0, ty, tx);
-    if (ty < 0 || tx < 0 || ty * field.tile >= field.shape[0] || tx * field.tile >= field.shape[1]) continue;
-    if (!tiles.codes.has(path)) await tiles.fetch(path).catch(() => {});
-    const part = tiles.codes.get(path);
-    if (!part) continue;
-    for (let v = 0; v < SIZE; v++) for (let u = 0; u < SIZE; u++) {
-      const px = x0 + u - tx * field.tile, py = y0 + v - ty * field.tile;
-      if (px >= 0 && py >= 0 && px < part.width && py < part.height) codes[v * SIZE + u] = part.bytes[py * part.width + px];
-    }
-  }
-  return codes;
-}
-
-/* The model as codes: image minus residual, above the level of the band. */
-function modelCodes(layer, image, left) {
-  const step = (layer.high - layer.low) / 254, value = (code) => Math.sinh(layer.low + (code - 1) * step);
-  return image.map((code, i) => code ? Math.min(Math.max(Math.round((Math.asinh(value(code) - value(Math.max(left[i], 1))) - layer.low) / step) + 1, 1), 255) : 0);
-}
-
-function cutout(layer, text, codes) {
-  const figure = document.createElement("figure"), canvas = document.createElement("canvas"), caption = document.createElement("figcaption");
-  canvas.width = canvas.height = SIZE; caption.textContent = text; figure.append(canvas, caption);
-  const image = new ImageData(SIZE, SIZE), out = new Uint32Array(image.data.buffer), table = Picture.table(layer, layer.black, layer.white, false);
-  for (let v = 0; v < SIZE; v++) for (let u = 0; u < SIZE; u++) out[(SIZE - 1 - v) * SIZE + u] = 0xff000000 | (table[codes[v * SIZE + u]] * 0x010101);
-  canvas.getContext("2d").putImageData(image, 0, 0);
-  return figure;
-}
-
-function save(name, text) {
-  const link = document.createElement("a");
-  link.href = URL.createObjectURL(new Blob([text], { type: "text/plain" })); link.download = name; link.click();
-  setTimeout(() => URL.revokeObjectURL(link.href), 1000);
-}
-async function saveCsv() {
-  const names = state.field.columns.map((column) => column.name), columns = await Promise.all(names.map((name) => state.marks.column(name)));
-  const lines = [names.join(",")];
-  for (let i = 0; i < state.marks.count; i++) if (state.marks.passes[i]) lines.push(columns.map((column) => column[i]).join(","));
-  save(`${state.field.name}-sources.csv`, lines.join("\n") + "\n");
-}
-async function saveRegions() {
-  const [ra, dec, id] = await Promise.all(["ra", "dec", "id"].map((name) => state.marks.column(name))), lines = ["# Region file format: DS9", "icrs"];
-  for (let i = 0; i < state.marks.count; i++) if (state.marks.passes[i]) lines.push(`circle(${ra[i]},${dec[i]},0.15") # text={${id[i]}}`);
-  save(`${state.field.name}-sources.reg`, lines.join("\n") + "\n");
-}
-
 /* ---- what the user does ----------------------------------------------------------------------------------- */
 
 function resize() {
@@ -394,7 +304,31 @@ function zoom(factor, sx = view.width / 2, sy = view.height / 2) {
   redraw();
 }
 
+/* The value of a pixel in each layer that is shown: exact from the server, in blocks that are kept, else that of a tile. */
+const EXACT_BLOCK = 128;
+function pixelTexts(x, y) {
+  const channels = channelsOf(state.layer), texts = [];
+  for (const layer of channels) {
+    const name = channels.length > 1 ? `${layer.name} ` : "";
+    const say = (value, sign) => { if (Number.isFinite(value)) texts.push(`${name}${sign}${value.toPrecision(sign ? 3 : 6)} ${layer.unit}`); };
+    if (Sky.exact) {
+      const by = Math.floor(y / EXACT_BLOCK) * EXACT_BLOCK, bx = Math.floor(x / EXACT_BLOCK) * EXACT_BLOCK, key = `${state.field.name}/${layer.name}/${by}/${bx}`;
+      const block = readout.blocks.get(key);
+      if (block) { if (block.values) say(block.values[(y - by) * EXACT_BLOCK + x - bx], ""); continue; }
+      const waiting = { values: null };
+      readout.blocks.set(key, waiting);
+      if (readout.blocks.size > 200) readout.blocks.delete(readout.blocks.keys().next().value);
+      exactPixels(layer, bx, by, EXACT_BLOCK).then((values) => { waiting.values = values; if (readout.last) readout(readout.last); }).catch(() => readout.blocks.delete(key));
+      continue;
+    }
+    const ty = Math.floor(y / state.field.tile), tx = Math.floor(x / state.field.tile), part = tiles.codes.get(state.picture.path(layer, 0, ty, tx));
+    if (part) say(valueOf(layer, part.bytes[(y - ty * state.field.tile) * part.width + x - tx * state.field.tile]), "≈ ");
+  }
+  return texts;
+}
+
 function readout(event) {
+  readout.last = { offsetX: event.offsetX, offsetY: event.offsetY };
   const [x, y] = view.toImage(event.offsetX, event.offsetY), [height, width] = state.field.shape;
   if (x < -0.5 || y < -0.5 || x >= width - 0.5 || y >= height - 0.5) { $("readout").textContent = ""; return; }
   const [ra, dec] = state.mesh.radec(x, y), parts = [`RA ${ra.toFixed(6)}  Dec ${dec.toFixed(6)}`, `x ${Math.round(x)}  y ${Math.round(y)}`];
@@ -402,16 +336,11 @@ function readout(event) {
     const east = (((ra - run.centre[0] + 540) % 360) - 180) * Math.cos(run.centre[1] * Math.PI / 180) * 3600, north = (dec - run.centre[1]) * 3600, r = Math.hypot(east, north);
     parts.push(`${r.toFixed(1)}″${run.kpc_per_arcsec ? ` = ${(r * run.kpc_per_arcsec).toFixed(0)} kpc` : ""} from the centre`);
   }
-  const layer = state.layer === "colour" ? null : channelsOf(state.layer)[0];
-  if (layer) {
-    const ty = Math.floor((y + 0.5) / state.field.tile), tx = Math.floor((x + 0.5) / state.field.tile), part = tiles.codes.get(state.picture.path(layer, 0, ty, tx));
-    if (part) {
-      const code = part.bytes[(Math.round(y) - ty * state.field.tile) * part.width + Math.round(x) - tx * state.field.tile];
-      if (code) parts.push(`≈ ${(layer.zero + layer.scale * Math.sinh(layer.low + (code - 1) / 254 * (layer.high - layer.low))).toPrecision(3)} ${layer.unit}`);
-    }
-  }
+  parts.push(...pixelTexts(Math.round(x), Math.round(y)));
   $("readout").textContent = parts.join("   ");
 }
+
+readout.blocks = new Map();
 
 function remember() {
   const parts = { field: state.field.name, x: view.x.toFixed(1), y: view.y.toFixed(1), scale: view.scale.toPrecision(4), layer: state.layer, show: [...state.overlays].join(","), colour: $("colour").value };
@@ -497,6 +426,9 @@ function listen() {
   $("restretch").onclick = () => { state.stretch[state.layer] = { ...defaultStretch(state.layer) }; restretch(); };
   $("colour").onchange = colourSources;
   $("filter").onchange = () => addFilter($("filter").value);
+  $("regions").onchange = () => { for (const file of $("regions").files) openRegions(file); $("regions").value = ""; };
+  sky.addEventListener("dragover", (event) => event.preventDefault());
+  sky.addEventListener("drop", (event) => { event.preventDefault(); for (const file of event.dataTransfer.files) openRegions(file); });
   $("csv").onclick = saveCsv; $("ds9").onclick = saveRegions;
   $("search").onsubmit = (event) => { event.preventDefault(); find($("query").value); };
   $("toggle").onclick = () => { const panel = $("panel"); panel.hidden = !panel.hidden; $("toggle").setAttribute("aria-expanded", String(!panel.hidden)); };
@@ -504,6 +436,7 @@ function listen() {
 
 async function start() {
   run = await Sky.load("run");
+  Tiles.webp = Boolean(run.webp) && location.protocol.startsWith("http");
   document.title = `${run.title} – tilegc`;
   $("title").textContent = run.title;
   const total = run.fields.reduce((sum, field) => sum + field.n_sources, 0);
