@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from tilegc.detection.blocking import blocking
+from tilegc.detection.blocking import Blocking, blocking
 from tilegc.detection.noise.local_noise import ZONES, LocalNoise
 from tilegc.detection.noise.null_maps import SLICES
 from tilegc.geometry import LATTICE
@@ -205,7 +205,7 @@ def _expected(
     points: np.ndarray | None,
     draws: int,
     disc: int,
-    taken: np.ndarray | None = None,
+    taken: Blocking | None = None,
     *,
     smooth: bool = False,
 ) -> tuple[np.ndarray, np.ndarray]:
@@ -222,8 +222,8 @@ def _expected(
         Those of the null peaks that are judged as the detected ones are; None: all of them.
     draws, disc : int
         Null maps, and pixels that a peak blanks.
-    taken : float64 (slice, slice), optional
-        Of `blocking.blocking`, in place of `disc`.
+    taken : Blocking, optional
+        In place of `disc`.
     smooth : bool
         Whether counts too few to be a rate follow the tail of Gaussian noise.
     """
@@ -240,13 +240,35 @@ def _expected(
     # From the highest slice down, because what blanks a peak is always brighter than itself.
     for k in range(found.shape[1] - 1, -1, -1):
         # What is brighter and no noise blanks the area round it; discs overlap, so the free share is a power.
-        lost = disc * np.maximum(above - noisy, 0.0) if taken is None else real_in @ taken[k]
+        lost = disc * np.maximum(above - noisy, 0.0) if taken is None else real_in @ taken.taken[k]
         free = np.exp(-np.divide(lost, pixels, out=np.zeros(len(good)), where=pixels > 0)) * pixels
         expected[k], error[k] = judged[k] * free.sum(), spread[k] * free.sum()
         noisy += rate[k] * free
         real_in[:, k] = found[:, k] - rate[k] * free
         above += found[:, k]
+    if taken is not None:
+        share = _left_by_fainter(real_in.sum(axis=0) / max(pixels.sum(), 1.0), taken)
+        expected, error = expected * share, error * share
     return expected, error
+
+
+def _left_by_fainter(density: np.ndarray, taken: Blocking) -> np.ndarray:
+    """Return by how much sources fainter than the noise peaks of each slice reduce these, float64 (slice,).
+
+    Their rings are shallow, but they are many, and they make the null peaks too frequent besides.
+
+    Parameters
+    ----------
+    density : (slice,) float64
+        Sources per pixel.
+    taken : Blocking
+    """
+    fainter = np.tril(np.ones_like(taken.taken), -1) * np.maximum(density, 0.0)
+    unseen = np.maximum(density, 0.0) * taken.added
+    share: np.ndarray = np.exp(-(fainter * taken.taken).sum(axis=1)) / np.maximum(
+        1.0 + unseen.sum(axis=1), 1.0
+    )
+    return share
 
 
 def _rate(null: np.ndarray, area: float, *, smooth: bool) -> tuple[np.ndarray, np.ndarray]:
