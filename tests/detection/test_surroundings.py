@@ -104,12 +104,12 @@ def test_the_share_of_false_sources_is_their_expected_number_over_that_found():
 
 
 def test_knots_in_diffuse_light_are_told_from_points_on_empty_sky():
-    """Points beside others, even many, are no diffuse light; a disc of half of a pixel's noise is."""
+    """A point among half a dozen others is not in diffuse light; one on a disc of half the noise of a pixel is."""
     draw = np.random.default_rng(3)
     light = draw.normal(0, 1, (200, 200)).astype(np.float32)
     rows, columns = np.indices(light.shape)
     light[np.hypot(rows - 60, columns - 60) < 20] += 0.5
-    crowd = draw.integers(125, 155, (12, 2))
+    crowd = draw.integers(125, 155, (6, 2))
     for row, column in [*crowd, (60, 60), (60, 140)]:
         light += 20 * np.exp(-((rows - row) ** 2 + (columns - column) ** 2) / 2).astype(np.float32)
     found = diffuse_light(light, np.array([60, 60, 140]), np.array([60, 140, 140]))
