@@ -105,6 +105,20 @@ def test_tile_size(size, run_file, reference, tmp_path):
     mock.assert_same(running.run(changed, tmp_path / "run", workers=0), reference)
 
 
+@pytest.mark.parametrize(
+    "way",
+    [
+        pytest.param("quarters", marks=pytest.mark.slow),
+        pytest.param("strips", marks=pytest.mark.slow),
+        "patches",
+    ],
+)
+def test_a_field_that_is_cut_into_mosaics(way, run_file, reference, tmp_path):
+    """On one grid, mosaics are one field: nothing tells that the image was ever cut."""
+    run = running.run(mock.cut_run_file(run_file, way), tmp_path / "run", workers=0)
+    mock.assert_same(run, reference)
+
+
 @pytest.fixture(scope="module")
 def calibrated(tmp_path_factory, run_file):
     """The other recipe, with what it chooses itself: local noise, purity, threshold."""
