@@ -1,4 +1,4 @@
-"""The threshold T of each field: as asked for, chosen, or fallen back to, and what is said of it."""
+"""The threshold T of each field, whether requested, chosen or a fallback, and the reason reported for it."""
 
 from __future__ import annotations
 
