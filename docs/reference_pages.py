@@ -49,6 +49,9 @@ TABLES: Final[Mapping[str, Sequence[schema.Column]]] = {
     schema.FILES.relation: schema.RELATION,
     schema.FILES.ranking: schema.RANKING,
     schema.FILES.sensitivity: schema.SENSITIVITY,
+    schema.FILES.goodness: schema.GOODNESS,
+    schema.FILES.cumulative: schema.CUMULATIVE,
+    schema.FILES.excesses: schema.EXCESSES,
     schema.FILES.profile: schema.PROFILE,
     schema.FILES.radial: schema.RADIAL,
     schema.FILES.shape: schema.SHAPE,
@@ -67,6 +70,7 @@ TABLES: Final[Mapping[str, Sequence[schema.Column]]] = {
 ENTRIES: Final = {
     config.FieldInput: "fields[]",
     config.Band: "fields[].bands.<band>",
+    config.Mosaic: "fields[].bands.<band>.mosaics[]",
     config.Rival: "convergence.compare[]",
     config.Alternative: "convergence.alternatives[]",
     config.SigmaThreshold: "detect.threshold: {sigma: number}",

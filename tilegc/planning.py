@@ -9,13 +9,13 @@ from dataclasses import dataclass, replace
 from typing import Final
 
 import numpy as np
-from distributed.system import MEMORY_LIMIT
 
 from tilegc.config import RunConfig
 from tilegc.density.multilevel import require_accuracy
 from tilegc.errors import ResourceError
 from tilegc.images.phase import needed
 from tilegc.io.fits import FieldSource
+from tilegc.memory import machine_memory
 from tilegc.phases.planned import MOST_CELLS, Planned, Step
 from tilegc.pipeline import PHASES, layout
 from tilegc.places import Place, is_remote
@@ -138,7 +138,7 @@ def _cpu_seconds(config: RunConfig, sources: Sequence[FieldSource]) -> float:
 def _disk(config: RunConfig, source: FieldSource) -> int:
     """Return the size of the store and the maps of a field before compression, bytes."""
     height, width = source.shape
-    planes = len(list(source.planes())) if needed(source, config) else 0
+    planes = sum(len(band.given) for band in source.bands) if needed(source, config) else 0
     stored = sum(np.dtype(array.dtype).itemsize for array in layout(config) if array.dims == ("y", "x"))
     return height * width * (4 * planes + stored + 4 * len(config.outputs))
 
@@ -212,7 +212,7 @@ def _free(directory: Place) -> float:
 
 def _memory(found: Plan, workers: int) -> list[str]:
     """Return the reason to refuse a run whose workers together need more memory than this machine has."""
-    available = MEMORY_LIMIT  # of this machine, or of the container or job in which this process runs
+    available = machine_memory()  # of this machine, or of the container or job in which this process runs
     worst, need = None, 0
     for step in found.steps:
         at_a_time = min(workers, step.units)

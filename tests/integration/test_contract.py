@@ -214,6 +214,9 @@ TOP = {
     "audit.ecsv",
     "ranking.ecsv",
     "sensitivity.ecsv",
+    "goodness.ecsv",
+    "cumulative.ecsv",
+    "excesses.ecsv",
     "purity.ecsv",
     "pattern.ecsv",
     "masked.ecsv",
@@ -295,7 +298,7 @@ def check_tables(folder):
 def test_files(run):
     assert {path.name for path in run.path.iterdir()} - {".lock"} == TOP
     kinds = ("detection", "mask", "rho", "rho_error", "density", "density_error")
-    maps = {f"{field}_{kind}.fits" for field in "ab" for kind in kinds}
+    maps = {f"{field}_{kind}.fits" for field in "ab" for kind in kinds} | {"law_residuals.fits"}
     assert {path.name for path in (run.path / "maps").iterdir()} == maps
     assert {path.name for path in (run.path / "store").iterdir()} >= {"a.zarr", "b.zarr"}
     figures = list((run.path / "figures").iterdir())
@@ -613,7 +616,7 @@ def no_convergence(run, summary):
     assert summary["relation"] is None
     assert summary["comparison"] is None
     assert summary["mass"]["lens_within_60arcsec_msun"] is None
-    for name in ("relation", "ranking", "sensitivity"):
+    for name in ("relation", "ranking", "sensitivity", "goodness", "cumulative", "excesses"):
         assert len(Table.read(run.path / f"{name}.ecsv")) == 0
     assert summary["n_detected"] > 50
 

@@ -105,6 +105,20 @@ def test_tile_size(size, run_file, reference, tmp_path):
     mock.assert_same(running.run(changed, tmp_path / "run", workers=0), reference)
 
 
+@pytest.mark.parametrize(
+    "way",
+    [
+        pytest.param("quarters", marks=pytest.mark.slow),
+        pytest.param("strips", marks=pytest.mark.slow),
+        "patches",
+    ],
+)
+def test_a_field_that_is_cut_into_mosaics(way, run_file, reference, tmp_path):
+    """Mosaics on one grid are one field: nothing shows that the image was ever cut."""
+    run = running.run(mock.cut_run_file(run_file, way), tmp_path / "run", workers=0)
+    mock.assert_same(run, reference)
+
+
 @pytest.fixture(scope="module")
 def calibrated(tmp_path_factory, run_file):
     """The other recipe, with what it chooses itself: local noise, purity, threshold."""
@@ -133,7 +147,7 @@ def test_tile_size_of_the_calibrated_recipe(calibrated, tmp_path):
     ("size", "how"), [(96, "serial"), (64, "threads"), (40, "processes"), (20, "serial")]
 )
 def test_the_calibrated_recipe_in_other_ways(size, how, calibrated, threads, processes, tmp_path):
-    """With lines sought as well: what goes through tables of the whole field must not know of tiles or workers."""
+    """The same with a search for lines: tables of a whole field must not depend on tiles or workers."""
     run_file, expected = calibrated
     changed = mock.edited(run_file, f"calibrated{size}.yaml", {"tiles.size": size})
     where = {"threads": threads, "processes": processes.scheduler.address}

@@ -12,9 +12,9 @@ from astropy.io import fits
 from tests.radial.test_radial import table
 from tests.support.hand import AREA, flat_kappa, settings, sky
 from tilegc.io.divergence import half_divergence
+from tilegc.kernels.magnification import count_factor, magnification, shear
 from tilegc.radial import contamination, mass_table, masses
 from tilegc.radial.contamination import Contamination
-from tilegc.radial.magnification import count_factor, magnification, shear
 from tilegc.radial.mass_table import Counts
 from tilegc.radial.profile_laws import fit_cored
 from tilegc.radial.published import is_as1063

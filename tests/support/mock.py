@@ -8,7 +8,7 @@ from __future__ import annotations
 import json
 import math
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +18,7 @@ import yaml
 from astropy.io import fits
 
 from tilegc.config import load
+from tilegc.geometry import Box
 from tilegc.inputs import examine
 from tilegc.phases.planned import Planned
 from tilegc.pipeline import phases_until
@@ -202,6 +203,55 @@ def write_i2d(path: Path, name: str, sci: np.ndarray, wht: np.ndarray, *, rice: 
         for label, values in planes
     ]
     fits.HDUList([fits.PrimaryHDU(), *images]).writeto(path, overwrite=True)
+
+
+def cut_up(path: Path, boxes: Sequence[Box], *, ragged: bool = False) -> list[str]:
+    """Write parts of a mosaic of several extensions as mosaics of their own; return the names of the new files.
+
+    Parameters
+    ----------
+    path
+        The file; the parts stand beside it.
+    boxes
+        Pixels of the parts.
+    ragged
+        Leave out pixels with data of the first part that are in another part as well, in diagonal stripes.
+    """
+    names = []
+    for number, box in enumerate(boxes):
+        y, x = np.mgrid[box.y0 : box.y1, box.x0 : box.x1]
+        elsewhere = np.zeros(box.shape, bool)
+        for other in boxes[1:] if ragged and not number else ():
+            elsewhere |= (other.y0 <= y) & (y < other.y1) & (other.x0 <= x) & (x < other.x1)
+        with fits.open(path) as hdus:
+            has_data = np.isfinite(hdus["SCI"].data) & (hdus["WHT"].data > 0)
+            gone = elsewhere & ((y + x) // 7 % 2 == 0) & has_data[box.slices]
+            for hdu in hdus[1:]:
+                hdu.data = hdu.data[box.slices].copy()
+                hdu.data[gone] = np.nan if hdu.name == "SCI" else 0
+                hdu.header["CRPIX1"] -= box.x0
+                hdu.header["CRPIX2"] -= box.y0
+            names.append(f"{path.stem}_{len(boxes)}{'r' if ragged else ''}_{number}.fits")
+            hdus.writeto(path.with_name(names[-1]), overwrite=True)
+    return names
+
+
+CUTS = {
+    "quarters": ((0, 0, 50, 41), (0, 41, 50, 88), (50, 0, 96, 41), (50, 41, 96, 88)),
+    "strips": ((0, 0, 96, 40), (0, 23, 96, 66), (0, 51, 96, 88)),
+    "patches": ((8, 10, 90, 80), (0, 0, 60, 88), (44, 0, 96, 60), (37, 45, 96, 88)),
+}
+"""Ways to cut up field a: edge to edge, overlapping, and overlapping with pixels left out of the first part."""
+
+
+def cut_run_file(path: Path, way: str) -> Path:
+    """Write a run file whose field a has every band in several mosaics, the bands in another order."""
+    fields = yaml.safe_load(path.read_text())["fields"]
+    boxes = [Box(*one) for one in CUTS[way]]
+    for number, (band, file) in enumerate(fields[0]["bands"].items()):
+        names = cut_up(path.with_name(file), boxes, ragged=way == "patches")
+        fields[0]["bands"][band] = names if number == 0 else [names[0], *names[:0:-1]]
+    return edited(path, f"{way}.yaml", {"fields": fields})
 
 
 def edited(path: Path, to: str, changes: Mapping[str, Any]) -> Path:

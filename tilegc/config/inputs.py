@@ -29,6 +29,7 @@ __all__ = [
     "Deflection",
     "FieldInput",
     "LensMap",
+    "Mosaic",
     "Origin",
     "Pointing",
     "Rival",
@@ -130,8 +131,8 @@ class EncircledEnergy(Section):
     """Encircled energy within that radius."""
 
 
-class Band(Section):
-    """The files of one band: paths or URLs, relative to the run file."""
+class Mosaic(Section):
+    """The files of one mosaic: paths or URLs, relative to the run file."""
 
     sci: str = Field(min_length=1)
     """Science image. A file with SCI, ERR and WHT extensions needs no other keys: `F090W: file.fits` is short for
@@ -142,12 +143,34 @@ class Band(Section):
     """Weight image, in which 0 means no data; by default the WHT extension of `sci`, if it has one."""
     zero_point: Annotated[Number | None, Unit("mag")] = None
     """AB magnitude of one count, for images in units that tilegc does not know."""
+
+
+class Band(Mosaic):
+    """The files of one band: paths or URLs, relative to the run file."""
+
+    mosaics: tuple[Mosaic, ...] = ()
+    """Further mosaics of this band, such as the tiles of a survey: each a path, or a mapping with the keys above. A
+    list, `F090W: [tile1.fits, tile2.fits]`, is short for `F090W: {sci: tile1.fits, mosaics: [tile2.fits]}`."""
     psf: str | None = None
     """FITS file of the band's PSF, with axes along those of the mosaic; by default the PSF is measured on stars."""
     psf_scale: Annotated[Positive | None, Unit("arcsec")] = None
     """Pixel scale of that file if its header does not give it."""
     psf_ee: EncircledEnergy | None = None
     """Encircled energy to which the PSF is normalised for total fluxes; see the section `psf_ee`."""
+
+    @field_validator("mosaics", mode="before")
+    @classmethod
+    def _mosaics(cls, value: object) -> object:
+        if isinstance(value, str):
+            raise ValueError(f"give a list, even for one file: [{shortened(value, 60)}]")  # noqa: TRY004  (pydantic wants ValueError)
+        if not isinstance(value, list | tuple):
+            return () if value is None else value
+        return [{"sci": one} if isinstance(one, str) else one for one in value]
+
+    @property
+    def every_mosaic(self) -> tuple[Mosaic, ...]:
+        """All mosaics of the band, in the order of the run file."""
+        return (self, *self.mosaics)
 
     @model_validator(mode="after")
     def _psf(self) -> Self:
@@ -159,7 +182,7 @@ class Band(Section):
 
 
 def bands_by_name(value: object) -> object:
-    """Return bands as mappings by name: a path alone is the science image.
+    """Return bands as mappings by name: a path alone is the science image, a list its mosaics.
 
     Raises
     ------
@@ -173,7 +196,19 @@ def bands_by_name(value: object) -> object:
             raise ValueError(
                 f"band {shortened(repr(name), 60)} cannot be used as a file name; use letters, digits, and . _ + -"
             )
-    return {str(name): {"sci": band} if isinstance(band, str) else band for name, band in value.items()}
+    return {str(name): _band(band) for name, band in value.items()}
+
+
+def _band(value: object) -> object:
+    """Return a band as a mapping."""
+    if isinstance(value, str):
+        return {"sci": value}
+    if isinstance(value, list | tuple):
+        if not value:
+            raise ValueError("the list of a band's mosaics is empty; give at least one file")
+        first = {"sci": value[0]} if isinstance(value[0], str) else value[0]
+        return {**first, "mosaics": list(value[1:])} if isinstance(first, Mapping) else first
+    return value
 
 
 class FieldInput(Section):
@@ -182,9 +217,13 @@ class FieldInput(Section):
     name: str
     """Name of the field, used in file names and tables."""
     bands: Mapping[str, Band] | None = None
-    """Images by name of the band: a path, or a mapping; see the section `bands`."""
+    """Images by name of the band: a path, a list of the paths of several mosaics, or a mapping; see the section
+    `bands`."""
     masks: tuple[str, ...] = ()
     """DS9 region files, and FITS masks whose non-zero pixels are masked."""
+    seam: Annotated[float, BeforeValidator(number), Field(ge=0, le=60), Unit("arcsec")] = 0.3
+    """If a band has several mosaics: width of the mask on either side of the border between two of them that are not
+    on the same pixel grid."""
     store: str | None = None
     """Zarr store written by an earlier `tilegc ingest`, instead of `bands`."""
 

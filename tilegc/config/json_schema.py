@@ -45,7 +45,10 @@ def json_schema() -> dict[str, Any]:
         _accept(sections[section]["properties"], key, *further)
     # Bands may be given as a path alone, the cluster's centre as one text, and a blank field has neither name nor
     # redshift.
-    _accept(sections["FieldInput"]["properties"]["bands"]["anyOf"][0], "additionalProperties", _TEXT)
+    mosaic = {"anyOf": [{"$ref": "#/$defs/Mosaic"}, _TEXT]}
+    listed = {"type": "array", "items": mosaic, "minItems": 1}
+    _accept(sections["FieldInput"]["properties"]["bands"]["anyOf"][0], "additionalProperties", _TEXT, listed)
+    sections["Band"]["properties"]["mosaics"]["items"] = mosaic
     sections["Cluster"]["properties"]["centre"] = {
         "type": "string",
         "description": "Right ascension and declination in one text, instead of `ra` and `dec`.",

@@ -13,7 +13,7 @@ from typing import Any, Final, TypeVar
 import yaml
 from pydantic import ValidationError
 
-from tilegc.config.inputs import Band, Convergence, Deflection, LensMap
+from tilegc.config.inputs import Band, Convergence, Deflection, LensMap, Mosaic
 from tilegc.config.mistakes import mistakes
 from tilegc.config.photometry import Photometry
 from tilegc.config.run import DetectionConfig, RunConfig, section_order
@@ -194,10 +194,16 @@ def _absolute(config: RunConfig, base: str | Path) -> RunConfig:
         except (OSError, RuntimeError) as error:  # "~nobody", links in a circle
             raise ConfigError(f"{shortened(path)}: {one_line(str(error))}; check the path") from None
 
+    def files(one: Mosaic, *more: str) -> dict[str, object]:
+        return {key: place(getattr(one, key)) for key in ("sci", "err", "wht", *more)}
+
     def placed(bands: Mapping[str, Band]) -> dict[str, Band]:
         return {
             name: band.model_copy(
-                update={key: place(getattr(band, key)) for key in ("sci", "err", "wht", "psf")}
+                update={
+                    **files(band, "psf"),
+                    "mosaics": tuple(one.model_copy(update=files(one)) for one in band.mosaics),
+                }
             )
             for name, band in bands.items()
         }

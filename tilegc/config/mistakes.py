@@ -7,7 +7,7 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from tilegc.config.inputs import Band, FieldInput
+from tilegc.config.inputs import Band, FieldInput, Mosaic
 from tilegc.config.run import RunConfig, section_order
 from tilegc.config.values import Section
 from tilegc.errors import shortened
@@ -90,6 +90,7 @@ def _valid_keys(place: list[object]) -> list[str]:
             model = Band
             continue
         if model is Band:
+            model = Mosaic if part == "mosaics" else Band
             continue
         annotation = model.model_fields[str(part)].annotation
         model = next((kind for kind in _kinds(annotation) if issubclass(kind, Section)), None)

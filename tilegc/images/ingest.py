@@ -1,8 +1,8 @@
 """Ingest: every band of a field into one Zarr store in nJy per pixel, or straight from FITS (algorithm.md, section 1).
 
 `ingest: auto` follows a rule: compressed files (gzip, RICE) are copied into a store, because a window would unpack the
-whole file or whole rows of it, again in every pass; plain FITS files are read in windows where they are. The pixels are
-the same either way.
+whole file or whole rows of it, again in every pass, and so are bands of several mosaics, which would be put together
+again in every pass; single plain FITS files are read in windows where they are. The pixels are the same either way.
 """
 
 from __future__ import annotations
@@ -36,7 +36,12 @@ def needs_store(source: FieldSource, mode: Mode) -> bool:
             f"ingest: never, but field {source.name!r} has compressed files (.gz), which cannot be read in tiles; "
             "set ingest to auto or always"
         )
-    return mode == "always" or (mode == "auto" and source.compressed)
+    if mode == "never" and source.resampled:
+        raise ConfigError(
+            f"ingest: never, but field {source.name!r} has mosaics on different grids, which are resampled by the "
+            "ingest; set ingest to auto or always"
+        )
+    return mode == "always" or (mode == "auto" and (source.compressed or source.joined))
 
 
 def ingest(

@@ -42,7 +42,13 @@ def ingest_passes(planned: Planned) -> Iterator[Step]:
     units = sum(
         1 if plane.kind == "gzip" else len(TileGrid(source.shape, SHARD))
         for source in wanted
-        for _, _, plane in source.planes()
+        for _, number, plane in source.planes()
+        if not source.bands[number].mosaics
+    )
+    units += sum(
+        len(TileGrid(source.shape, SHARD))
+        * (sum(bool(band.mosaics) for band in source.bands) + (source.seam > 0))
+        for source in wanted
     )
     yield Step(
         name="ingest",

@@ -26,7 +26,7 @@ from tilegc.io.tally import tally
 from tilegc.io.units import Photometry
 from tilegc.places import is_url
 
-__all__ = ["BandSource", "FieldSource", "Plane", "file_digest", "read_window", "row_bands"]
+__all__ = ["BandSource", "FieldSource", "Placed", "Plane", "file_digest", "read_window", "row_bands"]
 
 Pixels = npt.NDArray[np.float32]
 
@@ -74,23 +74,46 @@ class Plane:
 
 
 @dataclass(frozen=True)
+class Placed:
+    """One of several mosaics of a band, and where it lies on the grid of its field."""
+
+    sci: Plane
+    err: Plane | None
+    wht: Plane | None
+    box: Box
+    """Pixels of the field that it covers: exactly if it is on the field's grid, otherwise a box around them."""
+    wcs: str | None
+    """Its WCS if it is on another grid, and is resampled; None: its pixels are pixels of the field."""
+
+    def planes(self) -> Iterator[tuple[str, Plane]]:
+        """Yield array name and plane of everything that is given."""
+        for name, plane in (("sci", self.sci), ("err", self.err), ("wht", self.wht)):
+            if plane is not None:
+                yield name, plane
+
+
+@dataclass(frozen=True)
 class BandSource:
     """The planes of one band."""
 
     name: str
     sci: Plane | None
-    """None: the field is a store that an earlier ingest wrote."""
+    """None: the field is a store that an earlier ingest wrote, or the band has several mosaics."""
     err: Plane | None = None
     wht: Plane | None = None
     stored: tuple[str, ...] = ()
     """What that store holds of this band, of sci, err, wht."""
     photometry: Photometry | None = None
     """What a count of its file is; None: an earlier store does not say."""
+    mosaics: tuple[Placed, ...] = ()
+    """Several mosaics: a pixel is that of the first one that has data there."""
 
     @property
     def given(self) -> tuple[str, ...]:
         """What there is of this band, of sci, err, wht, wherever it lies."""
         planes = {"sci": self.sci, "err": self.err, "wht": self.wht}
+        if self.mosaics:
+            return tuple(name for name, _ in self.mosaics[0].planes())
         return self.stored or tuple(name for name, plane in planes.items() if plane is not None)
 
 
@@ -116,6 +139,8 @@ class FieldSource:
     """Store that holds sci, err and wht; None: they are in the FITS files."""
     notes: tuple[str, ...] = ()
     """Remarks for the log."""
+    seam: float = 0.0
+    """Pixels that are masked on either side of a border between mosaics on different grids; 0: there is none."""
 
     @property
     def band_names(self) -> tuple[str, ...]:
@@ -126,6 +151,16 @@ class FieldSource:
     def box(self) -> Box:
         """The whole field."""
         return Box(0, 0, *self.shape)
+
+    @property
+    def joined(self) -> bool:
+        """Whether a band has several mosaics, which have not been ingested yet."""
+        return any(band.mosaics for band in self.bands)
+
+    @property
+    def resampled(self) -> bool:
+        """Whether some of these mosaics are on another pixel grid than the field."""
+        return any(one.wcs is not None for band in self.bands for one in band.mosaics)
 
     @property
     def windowed(self) -> bool:
@@ -148,6 +183,8 @@ class FieldSource:
             for name, plane in (("sci", band.sci), ("err", band.err), ("wht", band.wht)):
                 if plane is not None:
                     yield name, number, plane
+            for one in band.mosaics:
+                yield from ((name, number, plane) for name, plane in one.planes())
 
 
 def read_window(plane: Plane, box: Box) -> Pixels:

@@ -10,8 +10,8 @@ import numpy as np
 import numpy.typing as npt
 
 from tilegc import schema
-from tilegc.geometry import Box
-from tilegc.io import store
+from tilegc.geometry import Box, blocks
+from tilegc.io import mosaics, store
 from tilegc.io.fits import BandSource, FieldSource, Pixels, Plane, file_digest, read_window, row_bands
 
 __all__ = ["SHARD", "IngestUnit", "create_ingest", "finish_ingest", "ingest_unit", "ingest_units"]
@@ -27,9 +27,10 @@ class IngestUnit:
     key: str
     """`<array>/<band>/<number>`: the same in every run of the same field."""
     array: str
-    """sci, err or wht."""
+    """sci, err or wht; `mosaics` for all three of a band with several mosaics, and `seam`."""
     band: int
-    plane: Plane
+    plane: Plane | None
+    """None: put together from several mosaics."""
     box: Box
     """Whole shards; the whole plane of a gzip file, which can only be unpacked from its beginning."""
 
@@ -44,9 +45,16 @@ def ingest_units(source: FieldSource) -> list[IngestUnit]:
     units = []
     # Planes one after the other, and within a plane row by row: neighbouring units read neighbouring bytes of
     # one file.
-    for array, band, plane in source.planes():
-        for number, box in enumerate(_boxes(plane)):
-            units.append(IngestUnit(f"{array}/{source.bands[band].name}/{number}", array, band, plane, box))
+    for band, described in enumerate(source.bands):
+        for array, plane in (("sci", described.sci), ("err", described.err), ("wht", described.wht)):
+            for number, box in enumerate(_boxes(plane) if plane is not None else ()):
+                units.append(IngestUnit(f"{array}/{described.name}/{number}", array, band, plane, box))
+        if described.mosaics:
+            for number, (_, box) in enumerate(blocks(source.box, SHARD)):
+                units.append(IngestUnit(f"mosaics/{described.name}/{number}", "mosaics", band, None, box))
+    if source.seam > 0:
+        for number, (_, box) in enumerate(blocks(source.box, SHARD)):
+            units.append(IngestUnit(f"seam/{number}", "seam", 0, None, box))
     return units
 
 
@@ -64,7 +72,8 @@ def _boxes(plane: Plane) -> Iterator[Box]:
 
 def create_ingest(source: FieldSource, path: str) -> FieldSource:
     """Write the metadata of a field's ingest and return the field as one that is read from there."""
-    wanted = {"sci", *(["err"] if source.has_err else []), *(["wht"] if source.has_wht else [])}
+    optional = {"err": source.has_err, "wht": source.has_wht, "seam": source.seam > 0}
+    wanted = {"sci", *(name for name, given in optional.items() if given)}
     store.create(
         path,
         [array for array in schema.ARRAYS if array.name in wanted],
@@ -94,20 +103,27 @@ def ingest_unit(source: FieldSource, path: str, unit: IngestUnit) -> npt.NDArray
         The file ends, or breaks, where pixels should be.
     """
     finite = np.zeros(len(source.bands), np.int64)
+    if unit.array == "seam":
+        store.write(path, "seam", unit.box, mosaics.seams(source, unit.box).astype(np.uint8))
+        return finite
     # Written part by part: a whole plane of a mosaic need not fit into memory.
-    for box, pixels in _parts(unit):
-        store.write(path, unit.array, box, pixels, band=unit.band)
-        if unit.array == "sci":
+    for array, box, pixels in _parts(source, unit):
+        store.write(path, array, box, pixels, band=unit.band)
+        if array == "sci":
             finite[unit.band] += np.count_nonzero(np.isfinite(pixels))
     return finite
 
 
-def _parts(unit: IngestUnit) -> Iterator[tuple[Box, Pixels]]:
-    if unit.plane.kind == "gzip":
+def _parts(source: FieldSource, unit: IngestUnit) -> Iterator[tuple[str, Box, Pixels]]:
+    if unit.plane is None:
+        band = source.bands[unit.band]
+        for array, pixels in mosaics.assembled(band, source.wcs, band.given, unit.box).items():
+            yield array, unit.box, pixels
+    elif unit.plane.kind == "gzip":
         for y0, pixels in row_bands(unit.plane, SHARD):
-            yield Box(y0, 0, y0 + pixels.shape[0], pixels.shape[1]), pixels
+            yield unit.array, Box(y0, 0, y0 + pixels.shape[0], pixels.shape[1]), pixels
     else:
-        yield unit.box, read_window(unit.plane, unit.box)
+        yield unit.array, unit.box, read_window(unit.plane, unit.box)
 
 
 def finish_ingest(source: FieldSource, path: str, digests: Mapping[str, str] | None = None) -> dict[str, str]:
@@ -125,14 +141,15 @@ def finish_ingest(source: FieldSource, path: str, digests: Mapping[str, str] | N
     Returns
     -------
     dict
-        The store's attribute `ingest`: SHA-256 of the file behind every `<array>/<band>`.
+        The store's attribute `ingest`: SHA-256 of the file, or the files, behind every `<array>/<band>`.
     """
     if digests is None:
         # The attribute is written last, and is what `store.open_field` looks for: an ingest that was
         # interrupted has none.
         digests = {name: file_digest(name) for name in source.paths}
-    record = {
-        f"{array}/{source.bands[band].name}": digests[plane.path] for array, band, plane in source.planes()
-    }
+    files: dict[str, list[str]] = {}
+    for array, band, plane in source.planes():
+        files.setdefault(f"{array}/{source.bands[band].name}", []).append(digests[plane.path])
+    record = {array: " ".join(listed) for array, listed in files.items()}
     store.annotate(path, {"ingest": record})
     return record

@@ -8,20 +8,21 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 
 import numpy as np
-import xarray as xr
 
 from tilegc.config import DetectionConfig, Mask
 from tilegc.engine import Pass, run_pass
 from tilegc.geometry import LATTICE, Box, Tile, blocks
 from tilegc.images.psfs import BandPsf, field_psfs
+from tilegc.io import store
 from tilegc.io.fits import FieldSource, Plane, read_window, row_bands
 from tilegc.io.probe import probe_mask
 from tilegc.io.regions import Area, inside, read_regions
+from tilegc.io.window import Window
 from tilegc.kernels.masks import edge, edge_radius, grow
 from tilegc.mask.bright_stars import bright_stars, glare, no_stars
 from tilegc.mask.components import Components, Fragments, combine, draw, find, merge
@@ -110,6 +111,8 @@ class Regions:
     shapes: tuple[Area, ...]
     files: tuple[tuple[str, int], ...] = ()
     """Path of every region file and how many of `shapes` are its own, in order."""
+    seams: str | None = None
+    """Store with the seams between the field's mosaics; None: there are none."""
 
 
 def region_masks(source: FieldSource, paths: tuple[str, ...]) -> Regions:
@@ -179,9 +182,10 @@ def mask(
         The bright stars whose wings are masked: columns of `schema.STARS`.
     """
     names = context.names
+    drawn = {name: replace(regions[name], seams=_seams(context.source(name))) for name in names}
     # The order of the passes is forced: the user's regions need nothing; ridges need the noise of the detection
     # map; objects need the ridges; stars need the very bright objects; and the mask puts all of it together.
-    run_pass(context.engine, REGIONS, context.fields, regions, context.ledger)
+    run_pass(context.engine, REGIONS, context.fields, drawn, context.ledger)
     masks = config.mask
     noise = find_ridges(context, masks) if wanted(masks) else {}
     stars, glares = no_stars(), dict.fromkeys(names, Glare())
@@ -213,8 +217,12 @@ def extended(objects: Components) -> np.ndarray:
     return chosen
 
 
+def _seams(source: FieldSource) -> str | None:
+    return source.store if source.seam > 0 else None
+
+
 def _regions_rule(
-    window: xr.Dataset,  # noqa: ARG001  (nothing is read)
+    window: Window,  # noqa: ARG001  (nothing is read)
     tile: Tile,
     params: Regions,
 ) -> tuple[dict[str, np.ndarray], None]:
@@ -223,6 +231,8 @@ def _regions_rule(
     for plane in params.planes:
         values = read_window(plane, tile.core)
         drawn |= (values != 0) & np.isfinite(values)
+    if params.seams is not None:
+        drawn |= store.read(params.seams, "seam", tile.core) != 0
     return {"regions": drawn.astype(np.uint8)}, None
 
 
@@ -239,7 +249,7 @@ class Objects:
     """Of bright stars."""
 
 
-def _map(window: xr.Dataset, name: str) -> np.ndarray:
+def _map(window: Window, name: str) -> np.ndarray:
     """Return where one of the maps is set in which objects are found, bool."""
     if name in LINES:
         ridged: np.ndarray = (window["ridges"].values & LINES[name]) != 0
@@ -259,7 +269,7 @@ class _Sought:
 
 
 def _find_rule(
-    window: xr.Dataset, tile: Tile, params: _Sought
+    window: Window, tile: Tile, params: _Sought
 ) -> tuple[dict[str, np.ndarray], dict[str, Fragments]]:
     """Find the parts of objects in a core."""
     sought = [("extended", ELONGATED_AREA), *((name, RIDGE_AREA) for name in params.lines)]
@@ -289,7 +299,7 @@ def _choose(
     return Objects(parts, stars)
 
 
-def _draw_rule(window: xr.Dataset, tile: Tile, params: Objects) -> tuple[dict[str, np.ndarray], None]:
+def _draw_rule(window: Window, tile: Tile, params: Objects) -> tuple[dict[str, np.ndarray], None]:
     """Draw the part of every object that lies in a core."""
     drawn = np.zeros(tile.core.shape, np.uint8)
     for name, bit, components, chosen in params.parts:
@@ -299,7 +309,7 @@ def _draw_rule(window: xr.Dataset, tile: Tile, params: Objects) -> tuple[dict[st
     return {"objects": drawn}, None
 
 
-def _mask_rule(window: xr.Dataset, tile: Tile, params: Edge) -> tuple[dict[str, np.ndarray], None]:
+def _mask_rule(window: Window, tile: Tile, params: Edge) -> tuple[dict[str, np.ndarray], None]:
     """Put the bits of a core together."""
     flags = window["flags"].values
     bits = flags & np.uint8(Bit.NO_DATA | Bit.BRIGHT)

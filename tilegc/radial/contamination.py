@@ -9,9 +9,9 @@ import numpy as np
 
 from tilegc.io.convergence import Kappa
 from tilegc.kernels.groups import groups
+from tilegc.kernels.magnification import SLOPE, SLOPE_ERR, count_factor, magnification
 from tilegc.phases.partials import Table
 from tilegc.radial.intensity import BLOCK, Fit
-from tilegc.radial.magnification import SLOPE, SLOPE_ERR, count_factor, magnification
 from tilegc.radial.masses import APERTURE
 from tilegc.radial.published import CONTAMINATION_PER_KPC2
 from tilegc.skygrid.cell_sums import cell_of

@@ -31,6 +31,10 @@ class OuterField:
     """Error of ln kappa, common to all parts; (part,)."""
     share: Floats
     """Fraction of the area in each part; sums to 1."""
+    light: float = 0.0
+    """Mean light of galaxies, in the unit of that of the boxes: their sources are there as well."""
+    place: tuple[float, float] = (0.0, 0.0)
+    """Mean position, in the unit of the positions of the boxes."""
 
     def terms(self, c: float) -> tuple[float, float, float]:
         """Return the mean over the sky of kappa^c, its derivative with respect to c, and its error.
@@ -44,6 +48,17 @@ class OuterField:
             float((power * (self.ln_kappa + c * self.ln_kappa_err**2)).sum()),
             float((power * np.sqrt(np.expm1(spread))).sum()),
         )
+
+    def slopes(self, a: float, c: float, size: int) -> Floats:
+        """Return the derivatives of the density expected there by the first `size` parameters of a law."""
+        mean, steep, _ = self.terms(c)
+        return np.array([a * mean, a * steep, 1.0, self.light, *self.place])[:size]
+
+    def expected(self, theta: Floats) -> float:
+        """Return the density that a law expects there."""
+        a = float(np.exp(theta[0]))
+        slopes = self.slopes(a, float(theta[1]), theta.size)
+        return float(slopes[0] + (slopes[2:] * theta[2:]).sum())
 
     def variance(self, theta: Floats) -> float:
         """Return the variance of density - (a <kappa^c> + f): counting, and the uncertainty of kappa there."""
@@ -70,11 +85,31 @@ class BoxCounts:
     outer: OuterField | None = None
     light: Floats | None = None
     """Light of galaxies in each cell per arcsec^2, in any unit; (cell,)."""
+    floor_shape: Floats | None = None
+    """Factor of the floor in each cell, for sources that are seen through the lens; 1 by default; (cell,)."""
+    tilt: Floats | None = None
+    """Position of each cell, east and north, in any unit, if the floor is linear in it; (2, cell)."""
 
     @property
     def parameters(self) -> int:
-        """Number of parameters of the law: ln a, c, f, and g if there is light."""
+        """Number of parameters of the law: ln a, c, f; g if there is light; and two more if the floor is tilted.
+
+        A tilted floor without light has a g that stays at 0, so that each parameter has its place.
+        """
+        if self.tilt is not None:
+            return 6
         return 3 if self.light is None else 4
+
+    @property
+    def linear(self) -> Floats:
+        """Factors of the parameters after ln a and c in the counts of each box; (parameter - 2, box)."""
+        weight = self.area if self.floor_shape is None else self.area * self.floor_shape
+        rows = [np.add.reduceat(weight, self.start) if self.start.size else np.zeros(0)]
+        if self.parameters > 3:
+            rows.append(self.box_light)
+        if self.tilt is not None:
+            rows += [np.add.reduceat(weight * axis, self.start) for axis in self.tilt]
+        return np.stack(rows)
 
     @property
     def box_light(self) -> Floats:
@@ -95,13 +130,15 @@ class BoxCounts:
 
     def expected(self, law: Law) -> Floats:
         """Return the counts expected from a law; (box,)."""
-        return law.a * self.powers(law.c)[0] + law.floor * self.box_area + law.members * self.box_light
+        counts = law.a * self.powers(law.c)[0]
+        for factor, row in zip((law.floor, law.members, *law.tilt), self.linear, strict=False):
+            counts = counts + factor * row
+        return counts
 
     def jacobian(self, law: Law) -> Floats:
-        """Return the derivatives of the expected counts by (ln a, c, f), and g if there is light; (parameter, box)."""
+        """Return the derivatives of the expected counts by all parameters; (parameter, box)."""
         power, slope = self.powers(law.c)
-        rows = [law.a * power, law.a * slope, self.box_area]
-        return np.stack(rows if self.light is None else [*rows, self.box_light])
+        return np.stack([law.a * power, law.a * slope, *self.linear])
 
 
 @dataclass(frozen=True, eq=False)
@@ -123,6 +160,8 @@ class Law:
     """Variance of the density of the outer field around the law."""
     members: float = 0.0
     """g: sources per unit of the light of galaxies, 0 or more."""
+    tilt: tuple[float, ...] = ()
+    """Change of the floor to the east and to the north per unit of position; empty for a flat floor."""
 
     @property
     def a(self) -> float:
@@ -136,8 +175,8 @@ class Law:
 
     @property
     def theta(self) -> Floats:
-        """(ln a, c, f), and g if there is light."""
-        return np.array([self.ln_a, self.c, self.floor, self.members])[: self.free.size]
+        """(ln a, c, f), g if there is light, and the tilt of the floor if it has one."""
+        return np.array([self.ln_a, self.c, self.floor, self.members, *self.tilt])[: self.free.size]
 
 
 NO_LAW: Final = Law(
@@ -155,6 +194,8 @@ def gather(
     cells: int,
     pixel: float,
     light: Floats | None = None,
+    floor_shape: Floats | None = None,
+    tilt: float | None = None,
 ) -> BoxCounts:
     """Gather the cells of a grid into boxes.
 
@@ -172,6 +213,10 @@ def gather(
         Side of a cell in arcsec.
     light : float64 (eta, xi), optional
         Light of galaxies per arcsec^2; if it is zero in all cells, the law has no term for it.
+    floor_shape : float64 (eta, xi), optional
+        Factor of the floor in each cell.
+    tilt : float, optional
+        Unit of position, in arcsec, of a floor that is linear in it; by default the floor is flat.
     """
     use = use & np.isfinite(kappa) & (area > 0)
     j, i = np.nonzero(use)
@@ -195,4 +240,6 @@ def gather(
         ln_kappa,
         area[j, i],
         light=light[j, i] if light is not None and light[j, i].any() else None,
+        floor_shape=None if floor_shape is None else floor_shape[j, i],
+        tilt=None if tilt is None else np.stack([i + first[1] + 0.5, j + first[0] + 0.5]) * (pixel / tilt),
     )

@@ -17,9 +17,8 @@ from dataclasses import dataclass, replace
 from typing import Final
 
 import numpy as np
+import scipy
 from numpy.typing import ArrayLike, NDArray
-from scipy.optimize import minimize_scalar
-from scipy.special import gammaln
 
 from tilegc.relation.counts import NO_LAW, BoxCounts, Law, OuterField
 
@@ -34,8 +33,8 @@ POWERS: Final = (0.02, 8.0)
 LARGEST_LN_A: Final = 100.0
 """Upper limit of ln a and ln a / c; beyond it there is no law, but a few sources explained by the light of galaxies."""
 
-LARGEST_STEP: Final = np.array([3.0, 0.7, np.inf, np.inf])
-"""Maximum change of ln a, c, f and g in one iteration."""
+LARGEST_STEP: Final = np.array([3.0, 0.7, np.inf, np.inf, np.inf, np.inf])
+"""Maximum change of ln a, c, f, g and the tilt of the floor in one iteration."""
 
 ROUNDS: Final = 80
 """Maximum number of iterations of a fit."""
@@ -121,7 +120,8 @@ def _least(data: BoxCounts, without: Law, weights: Floats) -> float:
     """Return the lowest floor allowed, given the law without a floor."""
     area = data.box_area
     used = (weights > 0) & (area > 0)
-    return -BELOW * float((data.expected(replace(without, members=0.0))[used] / area[used]).min())
+    alone = replace(without, members=0.0, floor=0.0, tilt=())
+    return -BELOW * float((data.expected(alone)[used] / area[used]).min())
 
 
 def _of_all_floors(
@@ -159,7 +159,7 @@ class _Point:
 
 
 def _point(data: BoxCounts, theta: Floats, phi: float, weights: Floats, linear: Floats) -> _Point:
-    """Return the likelihood of the boxes; `linear`, (1 or 2, box), are the factors of f, and of g if there is light."""
+    """Return the likelihood of the boxes; `linear` are the factors of the parameters after ln a and c."""
     a = float(np.exp(theta[0]))
     power, slope = data.powers(theta[1])
     jacobian = np.stack([a * power, a * slope, *linear])
@@ -188,8 +188,7 @@ def score(data: BoxCounts, theta: Floats, dispersion: float) -> tuple[float, Flo
     dispersion : float
         phi in the variance mu + phi mu^2.
     """
-    linear = np.stack([data.box_area, data.box_light][: data.parameters - 2])
-    boxes = _point(data, theta, dispersion, np.ones(data.count.size), linear)
+    boxes = _point(data, theta, dispersion, np.ones(data.count.size), data.linear)
     variance = np.nan if data.outer is None else data.outer.variance(theta)
     point = _beside(data.outer, theta, variance, boxes)
     return point.ln_likelihood, point.gradient, point.information
@@ -205,10 +204,8 @@ def _beside(outer: OuterField | None, theta: Floats, variance: float, boxes: _Po
     """Return the joint likelihood of the boxes and the outer field."""
     if outer is None:
         return boxes
-    a = float(np.exp(theta[0]))
-    mean, steep, _ = outer.terms(theta[1])
-    miss = outer.density - a * mean - theta[2]
-    towards = np.array([a * mean, a * steep, 1.0, 0.0])[: theta.size]
+    miss = outer.density - outer.expected(theta)
+    towards = outer.slopes(float(np.exp(theta[0])), float(theta[1]), theta.size)
     return _Point(
         boxes.ln_likelihood - 0.5 * miss**2 / variance,
         boxes.gradient + towards * (miss / variance),
@@ -220,13 +217,16 @@ def _negative_binomial(count: Floats, mu: Floats, phi: float) -> Floats:
     """Return ln L of each count without the factorial; it becomes the Poisson value, N ln mu - mu, as phi goes to 0."""
     size = 1.0 / phi
     ln: Floats = (
-        gammaln(count + size) - gammaln(size) + count * np.log(phi * mu) - (count + size) * np.log1p(phi * mu)
+        scipy.special.gammaln(count + size)
+        - scipy.special.gammaln(size)
+        + count * np.log(phi * mu)
+        - (count + size) * np.log1p(phi * mu)
     )
     return ln
 
 
 def _first_guess(data: BoxCounts, weights: Floats, area: Floats, *, floor: bool) -> Floats:
-    """Return (ln a, c, f, g) of a linear law with g = 0 and the floor of the outer field, or a tenth of the counts."""
+    """Return a law with c = 1, g = 0, no tilt, and the floor of the outer field, or a tenth of the counts."""
     total, sky = float((weights * data.count).sum()), float((weights * area).sum())
     density = total / sky
     level = 0.0
@@ -235,7 +235,9 @@ def _first_guess(data: BoxCounts, weights: Floats, area: Floats, *, floor: bool)
         if data.outer is not None:
             level = min(max(data.outer.density, 0.0), 0.8 * density)
     power = float((weights * data.powers(1.0)[0]).sum())
-    return np.array([np.log(max(total - level * sky, 0.1 * total) / max(power, LEAST_MEAN)), 1.0, level, 0.0])
+    return np.array(
+        [np.log(max(total - level * sky, 0.1 * total) / max(power, LEAST_MEAN)), 1.0, level, 0.0, 0.0, 0.0]
+    )
 
 
 def _ascend(
@@ -248,14 +250,13 @@ def _ascend(
     least: float = 0.0,
 ) -> Law:
     """Find the maximum by Fisher scoring, with the floor at `least` or above and g at 0 or above."""
-    area, known = data.box_area, data.parameters
-    linear = np.stack([area, data.box_light][: known - 2])
-    theta = _first_guess(data, weights, area, floor=floor)[:known]
+    known, linear = data.parameters, data.linear
+    theta = _first_guess(data, weights, data.box_area, floor=floor)[:known]
     if begin is not None:
         theta[: begin.theta.size] = begin.theta[:known]
     theta[2] = max(theta[2], least) if floor else 0.0
-    fixed = np.array([False, False, not floor, False])[:known]
-    bound = np.array([-np.inf, -np.inf, least, 0.0])[:known]
+    fixed = np.array([False, False, not floor, False, not floor, not floor])[:known]
+    bound = np.array([-np.inf, -np.inf, least, 0.0, -np.inf, -np.inf])[:known]
     if hold is not None:
         theta[hold[0]] = hold[1]
         fixed[hold[0]] = True
@@ -300,6 +301,7 @@ def _ascend(
         free,
         variance,
         float(theta[3]) if known > 3 else 0.0,
+        tuple(theta[4:].tolist()),
     )
 
 
@@ -356,5 +358,7 @@ def _dispersion(data: BoxCounts, law: Law, weights: Floats) -> tuple[float, floa
     def loss(ln_phi: float) -> float:
         return -float((weights * _negative_binomial(data.count, mu, float(np.exp(ln_phi)))).sum())
 
-    best = minimize_scalar(loss, bounds=(-12.0, 3.0), method="bounded", options={"xatol": 1e-6})
+    best = scipy.optimize.minimize_scalar(
+        loss, bounds=(-12.0, 3.0), method="bounded", options={"xatol": 1e-6}
+    )
     return float(np.exp(best.x)), 2.0 * (-float(best.fun) - poisson)

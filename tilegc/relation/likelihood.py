@@ -305,7 +305,7 @@ def describe(found: CountsRelation) -> dict[str, Any]:
         "recovery": null(found.recovery),
         "outer": outer and {"n_per_arcsec2": outer.density, "err": outer.err},
         "members": None
-        if law.free.size < 4
+        if law.free.size < 4 or np.isnan(found.share_of_members)
         else {
             "g": null(law.members),
             "g_err": null(found.members_err),

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
+from typing import Final
 
 import numpy as np
 
@@ -19,13 +20,14 @@ from tilegc.phases.planned import Planned, Step
 from tilegc.relation import products
 from tilegc.relation.boxes import Boxes, boxes, compare, fit
 from tilegc.relation.families import Families
+from tilegc.relation.goodness import Goodness, goodness
 from tilegc.relation.kernel import kernel_statistics
 from tilegc.relation.lens_families import lens_families
 from tilegc.relation.likelihood import CountsRelation, fit_counts
 from tilegc.relation.ranking import rank_maps
 from tilegc.relation.results import Related
 from tilegc.relation.sensitivity import SAMPLES, Settings, as_table, sample_row, systematic_of
-from tilegc.relation.sky_counts import OUTER_AREA, too_small_outer
+from tilegc.relation.sky_counts import OUTER_AREA, box_counts, too_small_outer
 from tilegc.relation.star_error import star_error
 from tilegc.skygrid.cells import stored_cells
 from tilegc.skygrid.lens_models import LensModels
@@ -34,6 +36,9 @@ from tilegc.skygrid.results import Gridded
 __all__ = ["RELATION", "passes", "related"]
 
 log = logging.getLogger("tilegc")
+
+RESIDUAL_SIDE: Final = 1.5
+"""Side in arcsec, to the nearest whole cell, of the boxes in which residuals of the law are examined."""
 
 
 def passes(planned: Planned) -> Iterator[Step]:
@@ -109,6 +114,7 @@ def related(
         )
         parts = replace(parts, stars=error)
     return Related(
+        goodness=_goodness(config, sky, counts),
         boxes=in_boxes,
         binned=fit(in_boxes),
         counts=replace(counts, systematic=parts, families=families),
@@ -117,6 +123,18 @@ def related(
         ranking=answers["ranking"],
         sensitivity=sensitivity,
     )
+
+
+def _goodness(config: RunConfig, sky: Gridded, counts: CountsRelation) -> Goodness | None:
+    """Compare the residuals of the law with those of simulated skies; None without a law."""
+    if not counts.law.found:
+        return None
+    pixel, reach = config.comparison.pixel, config.relation.max_radius
+    side = pixel * max(1, round(RESIDUAL_SIDE / pixel))
+    fine = box_counts(sky.cells, side, reach, kept=sky.in_law, recovery=sky.recovery, light=sky.light)
+    # A law of too few sources has no term for the light of galaxies.
+    fine = fine if counts.law.free.size > 3 else replace(fine, light=None)
+    return goodness(fine, counts.law, counts.clumping, config.relation.box)
 
 
 def _calls(

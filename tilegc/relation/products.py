@@ -2,23 +2,44 @@
 
 from __future__ import annotations
 
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
-import xarray as xr
 
+from tilegc.deferred import Deferred
 from tilegc.io import store
+from tilegc.io.maps import write_planes
 from tilegc.phases.output import Output, Part, null
 from tilegc.phases.phase import Results
 from tilegc.relation.boxes import Boxes
+from tilegc.relation.goodness import SCALES, Goodness
 from tilegc.relation.kernel import KernelStatistics
 from tilegc.relation.likelihood import describe
 from tilegc.relation.limit_trend import LIMITS, Trend, limit_trend
 from tilegc.relation.results import Related
-from tilegc.schema import FILES, RANKING, RELATION, SCHEMA_VERSION, SENSITIVITY, SKY_GRID
+from tilegc.schema import (
+    CUMULATIVE,
+    EXCESSES,
+    FILES,
+    GOODNESS,
+    RANKING,
+    RELATION,
+    SCHEMA_VERSION,
+    SENSITIVITY,
+    SKY_GRID,
+)
+from tilegc.sky import SkyGrid, header_text
 from tilegc.skygrid.results import Gridded
 
+if TYPE_CHECKING:
+    import xarray as xr
+else:
+    xr = Deferred("xarray")
+
 __all__ = ["summarise", "write", "write_sky_grid"]
+
+NAMED: Final = 0.05
+"""Probability up to which an excess or a deficit is counted in the summary."""
 
 BOX: Final = ("xi", "eta", "area", "count", "kappa")
 """What is stored of the boxes."""
@@ -66,11 +87,45 @@ def write_sky_grid(recipe: str, path: str, sky: Gridded, in_boxes: Boxes | None)
 
 
 def write(out: Output, results: Results) -> None:
-    """Write relation.ecsv, ranking.ecsv and sensitivity.ecsv, without a row where there is no convergence map."""
+    """Write the tables of the relation, without a row where there is no convergence map, and the map of residuals."""
     found = results.get(Related)
     out.ecsv(FILES.relation, RELATION, None if found is None else found.binned.bins)
     out.ecsv(FILES.ranking, RANKING, None if found is None else found.ranking)
     out.ecsv(FILES.sensitivity, SENSITIVITY, None if found is None else found.sensitivity)
+    good = None if found is None else found.goodness
+    out.ecsv(FILES.goodness, GOODNESS, None if good is None else good.tests)
+    out.ecsv(FILES.cumulative, CUMULATIVE, None if good is None else good.curves)
+    out.ecsv(FILES.excesses, EXCESSES, None if good is None else _on_sky(out, good))
+    if good is not None:
+        _write_residuals(out, good)
+
+
+def _on_sky(out: Output, good: Goodness) -> dict[str, np.ndarray]:
+    """Return the table of excesses with positions on the sky."""
+    cluster = out.config.cluster
+    ra, dec = SkyGrid(cluster.ra, cluster.dec, 1.0).radec(good.peaks["xi"], good.peaks["eta"])
+    return good.peaks | {"ra": ra, "dec": dec}
+
+
+def _write_residuals(out: Output, good: Goodness) -> None:
+    """Write maps/law_residuals.fits: the significance of the residuals, one image per scale; east is to the right."""
+    cluster = out.config.cluster
+    wcs = SkyGrid(cluster.ra, cluster.dec, good.side).wcs(good.first[1], good.first[0])
+    planes = [
+        (
+            f"RESIDUAL{scale:g}",
+            values.astype(np.float32),
+            "",
+            f"significance of residuals, FWHM {scale:g} arcsec",
+        )
+        for scale, values in zip(SCALES, good.maps, strict=True)
+    ]
+    write_planes(
+        out.place(FILES.residual_map),
+        header_text(wcs),
+        planes,
+        {"RECIPE": (out.config.recipe, "recipe of the run")},
+    )
 
 
 def summarise(out: Output, results: Results) -> Part:
@@ -87,6 +142,7 @@ def summarise(out: Output, results: Results) -> Part:
         **_kernel(found.kernel),
     }
     law = {**_law(found, out.config.relation.box), "limit_trend": _trend(limit_trend(found.sensitivity))}
+    law["goodness"] = found.goodness and _goodness(found.goodness)
     return Part(run={"relation": law, "comparison": likeness})
 
 
@@ -114,6 +170,23 @@ def _trend(found: Trend) -> dict[str, Any]:
         "chi2": null(found.chi2),
         "degrees_of_freedom": len(LIMITS) - 1,
         "sigma": null(found.sigma),
+    }
+
+
+def _goodness(found: Goodness) -> dict[str, Any]:
+    """Return how probable the residuals of the law are, and the least probable of them."""
+    tests, peaks = found.tests, found.peaks
+    worst = int(np.argmin(tests["p_value"]))
+    return {
+        "p_value": found.p_value,
+        "p_value_clumped": found.p_value_clumped,
+        "simulated_skies": found.skies,
+        "least_probable": {
+            "statistic": str(tests["statistic"][worst]),
+            "scale_arcsec": null(tests["scale"][worst]),
+        },
+        "n_excesses": int(((peaks["kind"] == "excess") & (peaks["p_value"] <= NAMED)).sum()),
+        "n_deficits": int(((peaks["kind"] == "deficit") & (peaks["p_value"] <= NAMED)).sum()),
     }
 
 

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 from tilegc.phases.partials import Table
 from tilegc.relation.boxes import Boxes, Comparison, Relation
+from tilegc.relation.goodness import Goodness
 from tilegc.relation.kernel import KernelStatistics
 from tilegc.relation.likelihood import CountsRelation
 
@@ -21,6 +22,8 @@ class Related:
     """The law from boxes, binned in the counted n."""
     counts: CountsRelation
     """The law from the likelihood of the counts given kappa."""
+    goodness: Goodness | None
+    """Residuals of this law against simulated skies; None without a law."""
     comparison: Comparison
     """rho against kappa: beta and correlations."""
     kernel: KernelStatistics

@@ -14,6 +14,7 @@ from tilegc.report import (
     comparison,
     depth,
     families,
+    goodness,
     law,
     luminosity,
     maps,
@@ -30,7 +31,17 @@ from tilegc.report.reading import Material
 
 __all__ = ["draw_all"]
 
-SECTIONS: Final = ("central", "others", "masked", "psf", "noise", "relation", "comparison", "profiles")
+SECTIONS: Final = (
+    "central",
+    "others",
+    "masked",
+    "psf",
+    "noise",
+    "relation",
+    "goodness",
+    "comparison",
+    "profiles",
+)
 
 
 @dataclass(frozen=True)
@@ -81,6 +92,8 @@ def _orders(material: Material) -> list[_Order]:
         _Order("relation", relation.diagram),
         _Order("relation", law.laws),
         _Order("relation", families.families),
+        _Order("goodness", goodness.residual_maps),
+        _Order("goodness", goodness.cumulative),
         _Order("relation", law.sensitivity),
         _Order("relation", law.ranking),
         _Order("comparison", comparison.kernel_sum),

@@ -17,6 +17,7 @@ from tilegc.report.arithmetic import SUN, Step, arithmetic
 from tilegc.report.audit import audit_rows, counted
 from tilegc.report.drawing import Drawn
 from tilegc.report.embedding import data_url
+from tilegc.report.goodness import excess_rows, verdict
 from tilegc.report.law_tables import likelihood_rows, ranking_rows, sensitivity_rows
 from tilegc.report.masked import HEAD as MASKED_HEAD
 from tilegc.report.masked import area_rows
@@ -127,6 +128,8 @@ def page(material: Material, drawings: Mapping[str, Sequence[Drawn]]) -> str:
         limit=limit(material),
         likelihood=likelihood_rows(material),
         boxes_index=_boxes_index(material),
+        goodness=verdict(material),
+        excesses=excess_rows(material),
         ranking=ranking_rows(material),
         sensitivity=sensitivity_rows(material),
         beyond=_beyond(material),

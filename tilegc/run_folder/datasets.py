@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
@@ -12,7 +13,7 @@ from numpy.typing import NDArray
 from tilegc.config import FieldInput
 from tilegc.errors import ConfigError
 from tilegc.geometry import Box
-from tilegc.io.fits import read_window
+from tilegc.io import store
 from tilegc.io.probe import probe_field
 from tilegc.sky import wcs_from_text
 
@@ -59,8 +60,8 @@ def with_bands(data: xr.Dataset, described: FieldInput, box: Box, bands: Sequenc
         return part
     source = probe_field(described, pixels=False)
     wanted = [band for band in source.bands if not bands or band.name in bands]
-    planes = [read_window(band.sci, box) for band in wanted if band.sci is not None]
-    sci = xr.DataArray(np.stack(planes), dims=("band", "y", "x"), attrs={"units": "nJy"})
+    read = store.read_window(replace(source, bands=tuple(wanted)), "", ["sci"], box)["sci"].values
+    sci = xr.DataArray(read, dims=("band", "y", "x"), attrs={"units": "nJy"})
     # Other arrays with bands, such as the PSFs' widths, need not have the same ones.
     flat = part.drop_dims("band", errors="ignore")
     return flat.assign(sci=sci).assign_coords(band=[band.name for band in wanted])

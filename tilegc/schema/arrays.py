@@ -24,6 +24,13 @@ ARRAYS: Final = (
     Array("err", ("band", "y", "x"), "float32", "nJy", "error images, if given"),
     Array("wht", ("band", "y", "x"), "float32", "nJy-2", "weight images, if given; 0: no data"),
     Array(
+        "seam",
+        ("y", "x"),
+        "uint8",
+        "",
+        "1 within `seam` of a border between mosaics on different grids, if a band has several",
+    ),
+    Array(
         "flags",
         ("y", "x"),
         "uint8",
@@ -44,7 +51,7 @@ ARRAYS: Final = (
         "",
         "objects before they are grown: 1 extended, 2 spikes, 4 arcs, 8 discs of stars and spikes from PSF files",
     ),
-    Array("regions", ("y", "x"), "uint8", "", "1 inside user masks"),
+    Array("regions", ("y", "x"), "uint8", "", "1 inside user masks and seams between mosaics"),
     Array("mask", ("y", "x"), "uint8", "", "mask bits, see tilegc.schema.Bit"),
     Array("detection", ("y", "x"), "float32", "nJy", "detection map; NaN where nothing was filtered"),
     Array(

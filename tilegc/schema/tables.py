@@ -9,6 +9,9 @@ from tilegc.schema.columns import Column
 __all__ = [
     "AUDIT",
     "CONTAMINATION",
+    "CUMULATIVE",
+    "EXCESSES",
+    "GOODNESS",
     "MASKED",
     "MASSES",
     "METHODS",
@@ -106,6 +109,72 @@ SENSITIVITY: Final = (
     Column("spearman", "float64", "", "Spearman rank correlation of kappa and rho on these cells"),
 )
 """Columns of sensitivity.ecsv."""
+
+GOODNESS: Final = (
+    Column(
+        "statistic",
+        "string",
+        "",
+        "excess or deficit: highest peak or lowest trough of the smoothed residuals; otherwise the quantity in whose "
+        "order residuals are summed",
+    ),
+    Column("scale", "float64", "arcsec", "FWHM of the smoothing; NaN for sums"),
+    Column(
+        "value",
+        "float64",
+        "",
+        "significance of the peak, or the largest sum over the root of the expected number",
+    ),
+    Column("limit_95", "float64", "", "95th percentile of simulated skies with independent sources"),
+    Column("p_value", "float64", "", "fraction of these skies, this one included, with at least this value"),
+    Column(
+        "limit_95_clumped",
+        "float64",
+        "",
+        "95th percentile of skies that scatter and clump as the residuals do",
+    ),
+    Column("p_value_clumped", "float64", "", "fraction of those skies with at least this value"),
+)
+"""Columns of goodness.ecsv."""
+
+CUMULATIVE: Final = (
+    Column(
+        "quantity",
+        "string",
+        "",
+        "kappa, radius (arcsec), light of galaxies (mean 1), or angle (deg, east of north)",
+    ),
+    Column("value", "float64", "", "value of the quantity up to which residuals are summed"),
+    Column("residual", "float64", "", "their sum over the root of the expected number of all sources"),
+    Column("low", "float64", "", "2.5th percentile of simulated skies with independent sources"),
+    Column("high", "float64", "", "97.5th percentile"),
+    Column(
+        "low_clumped", "float64", "", "2.5th percentile of skies that scatter and clump as the residuals do"
+    ),
+    Column("high_clumped", "float64", "", "97.5th percentile"),
+)
+"""Columns of cumulative.ecsv."""
+
+EXCESSES: Final = (
+    Column("kind", "string", "", "excess: more sources than the law gives; deficit: fewer"),
+    Column("xi", "float64", "arcsec", "offset of the peak east of the cluster centre"),
+    Column("eta", "float64", "arcsec", "offset north of it"),
+    Column("ra", "float64", "deg", "right ascension, ICRS"),
+    Column("dec", "float64", "deg", "declination, ICRS"),
+    Column("scale", "float64", "arcsec", "FWHM of the smoothing that shows it best"),
+    Column("significance", "float64", "", "smoothed residual over its Poisson error"),
+    Column(
+        "p_value",
+        "float64",
+        "",
+        "fraction of skies with independent sources that have a peak as unlikely, anywhere",
+    ),
+    Column("p_value_clumped", "float64", "", "the same for skies that scatter and clump as the residuals do"),
+    Column("n_sources", "int64", "", "sources within half the FWHM"),
+    Column("n_expected", "float64", "", "sources that the law expects there"),
+    Column("kappa", "float64", "", "mean convergence there"),
+)
+"""Columns of excesses.ecsv: places with a significance above 3, the least probable first."""
 
 PROFILE: Final = (
     Column("field", "string", "", "name of the field"),
