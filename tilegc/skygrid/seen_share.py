@@ -23,7 +23,7 @@ from numpy.typing import NDArray
 
 from tilegc.completeness.draw import BRIGHTER, FAINTER
 from tilegc.completeness.results import Completed
-from tilegc.detection.threshold import Common
+from tilegc.detection.limits import Common
 from tilegc.luminosity.fit import Function
 from tilegc.luminosity.results import Luminosities
 from tilegc.photometry.columns import ZERO_POINT
