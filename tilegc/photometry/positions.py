@@ -17,7 +17,7 @@ from tilegc.photometry.local_sky import Planes
 from tilegc.photometry.normal_matrix import Points
 from tilegc.photometry.spline_psf import SplinePsf, stamp, stamp_with_slopes
 
-__all__ = ["CORE", "FARTHEST", "refine"]
+__all__ = ["CORE", "FARTHEST", "refine", "refine_all"]
 
 Floats = NDArray[np.float64]
 Float32 = NDArray[np.float32]
@@ -77,7 +77,7 @@ def refine(
     peak_row, peak_column, _ = skies[0].arrays()
     plane = np.stack([one.terms for one in skies])
     flux = np.require(flux, np.float64, PLAIN)
-    _refine(
+    refine_all(
         stacked,
         weights,
         row,
@@ -97,7 +97,7 @@ def refine(
 
 
 @compiled
-def _refine(
+def refine_all(
     residuals: NDArray[np.float32],
     weight: NDArray[np.float32],
     row: Int64,
@@ -113,6 +113,7 @@ def _refine(
     offset: Floats,
     error: Floats,
 ) -> None:
+    """Do the work of `refine` in compiled code; `offset` and `error` are changed in place."""
     bands, height, width = residuals.shape
     size = 2 * CORE + 3  # one pixel more, as the source may cross into the next pixel
     reach = CORE + 1
