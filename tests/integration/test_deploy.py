@@ -175,7 +175,7 @@ def test_survey_speaks_tls_only() -> None:
 
 
 def planted(kind: str, *path: str | int) -> tuple[Document, Document]:
-    """Return the first document of a kind, a copy of it, and in the copy the mapping at a path."""
+    """Return the first document of a kind, a copy of the document, and the mapping at a path in the copy."""
     for file in sources():
         for document in documents(file.read_text(encoding="utf-8")):
             if document["kind"] == kind:
@@ -252,6 +252,27 @@ def test_pods_reach_only_what_a_run_needs() -> None:
     assert own == {"to": [{"podSelector": {"matchLabels": {"app.kubernetes.io/name": "tilegc"}}}]}
     ports = {(port["protocol"], port["port"]) for rule in others for port in rule["ports"]}
     assert ports == {("UDP", 53), ("TCP", 53), ("TCP", 443), ("TCP", 6443)}
+
+
+def test_web_pages_ask_for_a_token() -> None:
+    """Scheduler and worker run the guard, whose token comes from an optional Secret."""
+    settings = yaml.safe_load((KUBERNETES / "base" / "dask.yaml").read_text(encoding="utf-8"))
+    for role in ("scheduler", "worker"):
+        assert settings["distributed"][role]["preload"] == ["tilegc.cluster.http_guard"]
+    assert importlib.util.find_spec("tilegc.cluster.http_guard") is not None
+    serving = 0
+    for name, pod in all_pods():
+        for container in pod["containers"]:
+            if container["args"][0] != "dask":
+                continue
+            serving += 1
+            (token,) = (item for item in container["env"] if item["name"] == "TILEGC_HTTP_TOKEN")
+            wanted = {"name": "tilegc-http", "key": "token", "optional": True}
+            assert token["valueFrom"] == {"secretKeyRef": wanted}, name
+            for probe in ("startupProbe", "readinessProbe", "livenessProbe"):
+                if probe in container:
+                    assert container[probe]["httpGet"]["path"] == "/health", name
+    assert serving == 4
 
 
 def test_programs_are_named_in_full() -> None:

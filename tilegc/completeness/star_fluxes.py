@@ -13,12 +13,12 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 import numpy as np
-import xarray as xr
 from numpy.typing import NDArray
 
 from tilegc.completeness.artificial import FieldStars, Prepared
 from tilegc.engine import FieldTiles, Pass, run_pass
 from tilegc.geometry import Tile
+from tilegc.io.window import Window
 from tilegc.kernels.compiled import PLAIN
 from tilegc.kernels.lattice import bilinear_at
 from tilegc.phases.context import Context
@@ -66,9 +66,7 @@ class TileStars:
     sources: TileSources
 
 
-def _rule(
-    window: xr.Dataset, tile: Tile, params: tuple[FluxParams, TileStars]
-) -> tuple[dict[str, Any], Table]:
+def _rule(window: Window, tile: Tile, params: tuple[FluxParams, TileStars]) -> tuple[dict[str, Any], Table]:
     """Measure the stars whose peaks lie in a core."""
     field, share = params
     bands, count = len(field.fit.psfs), share.number.size
@@ -91,7 +89,7 @@ def _rule(
     return {}, {"number": share.number, **columns}
 
 
-def _scene(window: xr.Dataset, tile: Tile, field: FluxParams, near: TileSources) -> Scene:
+def _scene(window: Window, tile: Tile, field: FluxParams, near: TileSources) -> Scene:
     """Return what the fit of the sources left of a window."""
     fit = field.fit
     points = near.points(tile, fit.shape, HALO)

@@ -20,6 +20,7 @@ ZERO_POINT: Final = 31.4
 def magnitudes(flux: Floats, error: Floats) -> tuple[Floats, Floats]:
     """Return AB magnitudes of fluxes in nJy, and their errors; NaN where a flux is not positive."""
     with np.errstate(divide="ignore", invalid="ignore"):
+        # A flux of zero or less has no magnitude; its flux and error are in the table.
         positive = np.where(flux > 0, flux, np.nan)
         return ZERO_POINT - 2.5 * np.log10(positive), 2.5 / np.log(10) * error / positive
 
