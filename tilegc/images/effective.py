@@ -13,9 +13,8 @@ from __future__ import annotations
 from typing import Final
 
 import numpy as np
+import scipy
 from numpy.typing import NDArray
-from scipy.linalg import cho_factor, cho_solve
-from scipy.ndimage import spline_filter
 
 from tilegc.kernels.compiled import compiled
 from tilegc.kernels.psf import NativePsf, centroid
@@ -71,7 +70,7 @@ def correction(stamps: Floats, median: Floats) -> NativePsf:
     half, reach = stamps.shape[-1] // 2, CORE + 1
     data = stamps[:, half - reach : half + reach + 1, half - reach : half + reach + 1]
     noise = np.median(np.abs(stamps - np.median(stamps, axis=(1, 2), keepdims=True)), axis=(1, 2)) * 1.4826
-    spline = spline_filter(median, order=3, mode="mirror")
+    spline = scipy.ndimage.spline_filter(median, order=3, mode="mirror")
     wide = np.zeros((NODES * 2 * CORE + 1,) * 2)
     total = stamps[:, half - 4 : half + 5, half - 4 : half + 5].sum(axis=(1, 2))
     total /= median[_about(median, 4)].sum()
@@ -241,7 +240,9 @@ def _solved(matrix: Floats, right: Floats, wide: Floats) -> Floats:
     """Return the change of the fitted part, whose coefficients are drawn to zero."""
     right = right - wide.ravel() / PRIOR**2
     matrix = matrix + np.eye(wide.size) / PRIOR**2
-    change: Floats = cho_solve(cho_factor(matrix, lower=True), right).reshape(wide.shape)
+    change: Floats = scipy.linalg.cho_solve(scipy.linalg.cho_factor(matrix, lower=True), right).reshape(
+        wide.shape
+    )
     return change
 
 
