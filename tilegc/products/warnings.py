@@ -239,6 +239,16 @@ def on_detection(
 def _uneven(selection: Selection, name: str, bands: Sequence[str]) -> Iterator[RunWarning]:
     """Yield in which bands neither errors nor weights tell how the noise varies."""
     kinds = selection.local[name].kinds
+    measured = [band for band, kind in zip(bands, kinds, strict=False) if kind == "data"]
+    if measured:
+        yield RunWarning(
+            "noise_from_the_image",
+            name,
+            f"{', '.join(measured)}: no errors or weights that follow the noise, which varies over the image; it was "
+            "measured in the image itself, so strips narrower than 12 px and steps below a quarter are missed, and "
+            "crowded sources pass for noise.",
+            "Give the error or weight image of each band.",
+        )
     flat = [band for band, kind in zip(bands, kinds, strict=False) if kind == "flat"]
     if flat:
         yield RunWarning(
