@@ -73,7 +73,12 @@ def passes(planned: Planned) -> Iterator[Step]:
             reads=("sci", "err", "wht"),
             gives="noise of every band's response",
         )
-        yield planned.over_blocks(MEASURED_NOISE, "noise of pixels, from the image itself", rarely=UNWEIGHTED)
+        bare = any(
+            not {"err", "wht"} & set(band.given) for source in planned.sources for band in source.bands
+        )
+        yield planned.over_blocks(
+            MEASURED_NOISE, "noise of pixels, from the image itself", rarely="" if bare else UNWEIGHTED
+        )
     yield planned.over_tiles(filter_pass(params))
 
 

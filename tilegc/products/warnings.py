@@ -43,6 +43,7 @@ CODES: Final = {
     "no_good_pixel": "Every pixel of a field is masked or without data.",
     "no_noise": "The noise of a field cannot be measured, so there is no threshold and no source.",
     "noise_without_weights": "A band has no errors or weights that follow its noise.",
+    "noise_from_the_image": "A band has no errors or weights that follow its noise, which was measured in its image.",
     "psf_of_another_camera": "A band of another camera takes the PSF model of NIRCam, for want of a PSF file or stars.",
     "purity_below_target": "The expected purity of the catalogue of a field is below `detect.purity`.",
     "purity_unknown": "The purity of the catalogue of a field cannot be measured.",
