@@ -357,6 +357,8 @@ class Convergence(LensMap):
 
     reference_redshift: Positive = 3.0
     """Source redshift to which every map is scaled, and to which the results refer."""
+    resolution: Annotated[Annotated[Positive, Field(le=20)] | None, Unit("arcsec")] = None
+    """FWHM of the Gaussian with which the map is smoothed; the law then uses the map sharpened by it. null: none."""
     ensemble: str | Deflection | None = None
     """Pattern of the range maps (realisations) of the lens model, such as `range/map*_kappa.fits`: convergence maps, or
     `{x: pattern, y: pattern}` of deflections, scaled like the map itself."""
