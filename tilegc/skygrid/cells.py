@@ -11,9 +11,9 @@ import logging
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
+from typing import TYPE_CHECKING
 
 import numpy as np
-import xarray as xr
 
 from tilegc.config import Cluster
 from tilegc.detection.noise.noise_map import NoiseMap
@@ -21,12 +21,16 @@ from tilegc.engine import FieldTiles, Pass, run_pass
 from tilegc.geometry import Box, Tile
 from tilegc.io import store
 from tilegc.io.convergence import Kappa
+from tilegc.io.window import Window
 from tilegc.kernels.mesh import Mesh
 from tilegc.phases.context import Context
 from tilegc.schema import Bit
 from tilegc.sky import SkyGrid, mesh, world_to_pixel
 from tilegc.skygrid.cell_sums import accumulate_cells, cell_of, cells_at
 from tilegc.skygrid.tile_sums import TileCells, add_tiles, join_cells, settle_cells
+
+if TYPE_CHECKING:
+    import xarray as xr
 
 __all__ = ["HALF", "SkyCells", "add_up", "read_sky_cells", "stored_cells"]
 
@@ -171,7 +175,7 @@ class _CellParams:
 
 
 def _cell_rule(
-    window: xr.Dataset, tile: Tile, params: _CellParams
+    window: Window, tile: Tile, params: _CellParams
 ) -> tuple[dict[str, np.ndarray], tuple[TileCells, ...]]:
     values = {name: window[name].values for name in ("mask", "light", "rho")}
     if params.noise is not None:
