@@ -244,7 +244,7 @@ def violation(at: Place, trial: Trial, draw: np.random.Generator) -> dict[str, f
 
 def _told(name: str, found: CountsRelation, cells: SkyCells, kappa: Kappa, frame: Frame) -> dict[str, float]:
     """Return b, its statistical error, and the error with the parts that the assumptions give."""
-    table = assumptions_table(assumptions(cells, kappa, frame, found))
+    table = assumptions_table(assumptions(cells, kappa, frame, found, without=("lensed_floor",)))
     parts = np.array(list(parts_of(table).values()))
     error = found.c_err
     total = float(np.sqrt(error**2 + np.nansum(parts**2)))

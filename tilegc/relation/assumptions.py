@@ -7,7 +7,7 @@ run by chance, with the difference of their variances (Hausman 1978); only what 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, replace
 from typing import Any, Final
 
@@ -78,7 +78,12 @@ class _Row:
 
 
 def assumptions(
-    cells: SkyCells, kappa: Kappa, frame: Frame, own: CountsRelation | None = None
+    cells: SkyCells,
+    kappa: Kappa,
+    frame: Frame,
+    own: CountsRelation | None = None,
+    *,
+    without: Collection[str] = (),
 ) -> dict[str, _Row]:
     """Fit the law under every other assumption that can be made.
 
@@ -90,6 +95,8 @@ def assumptions(
     frame : Frame
     own : CountsRelation, optional
         The law of the run; fitted here if it is not given.
+    without : collection of str
+        Assumptions that are not changed.
 
     Returns
     -------
@@ -110,7 +117,7 @@ def assumptions(
         "registered": lambda: _warped(registered(cells, kappa, frame, base)) if frame.movable else None,
     }
     for name, change in changes.items():
-        found = change()
+        found = None if name in without else change()
         if found is not None and np.isfinite(found.c):
             rows[name] = found
     return rows

@@ -13,6 +13,7 @@ from tilegc.relation.counts import BoxCounts
 from tilegc.relation.likelihood import CountsRelation
 from tilegc.relation.sky_counts import box_counts
 from tilegc.relation.warps import Warped, fit_warped
+from tilegc.sky import world_to_pixel
 from tilegc.skygrid.cells import SkyCells
 
 if TYPE_CHECKING:
@@ -32,12 +33,37 @@ SHARE: Final = 0.9
 """Largest share of kappa that the stars of the central galaxy may have in any cell."""
 
 
+class _Shifted:
+    """A map at the cells near the centre, displaced by little: the sky is projected once, and moved by its gradient."""
+
+    def __init__(self, cells: SkyCells, kappa: Kappa, reach: float) -> None:
+        self.cells, self.kappa = cells, kappa
+        self.rows, self.columns = np.nonzero(cells.radius < reach)
+        xi, eta = cells.xi[self.columns], cells.eta[self.rows]
+        self.at = self._pixels(xi, eta)
+        self.to_east, self.to_north = (
+            tuple(there - here for there, here in zip(self._pixels(xi + e, eta + n), self.at, strict=True))
+            for e, n in ((1.0, 0.0), (0.0, 1.0))
+        )
+
+    def _pixels(self, xi: Floats, eta: Floats) -> tuple[Floats, Floats]:
+        return world_to_pixel(self.kappa.wcs, *self.cells.grid.radec(xi, eta))
+
+    def values(self, east: float, north: float) -> Floats:
+        """Return the map displaced to the east and the north in arcsec, (eta, xi); elsewhere as it is."""
+        # A map that moves east shows at each cell what was west of it.
+        y, x = (
+            here - east * e - north * n
+            for here, e, n in zip(self.at, self.to_east, self.to_north, strict=True)
+        )
+        values = self.cells.kappa.copy()
+        values[self.rows, self.columns] = self.kappa.at_pixels(y, x)
+        return values
+
+
 def displaced(cells: SkyCells, kappa: Kappa, east: float, north: float, reach: float) -> Floats:
     """Return the map displaced to the east and the north, at the cells within `reach`; elsewhere as it is."""
-    values = cells.kappa.copy()
-    rows, columns = np.nonzero(cells.radius < reach)
-    values[rows, columns] = kappa.at(*cells.grid.radec(cells.xi[columns] - east, cells.eta[rows] - north))
-    return values
+    return _Shifted(cells, kappa, reach).values(east, north)
 
 
 def less_stars(cells: SkyCells, central: Floats, height: float) -> Floats:
@@ -52,16 +78,17 @@ def less_stars(cells: SkyCells, central: Floats, height: float) -> Floats:
 def registered(cells: SkyCells, kappa: Kappa, frame: Frame, base: CountsRelation) -> Warped | None:
     """Fit the displacement of the map, east and north in arcsec, together with the law."""
     # Cells at the edge of the map have no value for some displacement: they do not count for any.
+    shifted = _Shifted(cells, kappa, frame.reach)
     inside = np.isfinite(cells.kappa)
     for east in (-FARTHEST, FARTHEST):
         for north in (-FARTHEST, FARTHEST):
-            inside &= np.isfinite(displaced(cells, kappa, east, north, frame.reach))
+            inside &= np.isfinite(shifted.values(east, north))
 
     def boxes(values: Floats) -> tuple[BoxCounts, Floats]:
         east, north = values.tolist()
 
         def at(more_east: float, more_north: float) -> Floats:
-            return displaced(cells, kappa, east + more_east, north + more_north, frame.reach)
+            return shifted.values(east + more_east, north + more_north)
 
         slopes = [
             (at(STEP, 0.0) - at(-STEP, 0.0)) / (2 * STEP),
