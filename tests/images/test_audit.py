@@ -272,7 +272,7 @@ def crowd(planes, columns_: slice) -> None:
 
 
 def test_sources_are_not_noise(tmp_path):
-    """Against the noise that was put in: half of the field crowded; all of it; and seen in one band alone."""
+    """Compared with the planted noise: half of the field crowded, all of it crowded, and in a single band."""
     half, whole, alone = (tmp_path / name for name in ("half", "whole", "alone"))
     for folder in (half, whole, alone):
         folder.mkdir()
@@ -674,7 +674,7 @@ def test_uds(uds):
 
 
 def test_xdf(real_data):
-    """Known: 60 mas pixels, drizzled from 130 mas ones: rms maps hold what areas scatter, pixels half of it."""
+    """In 60 mas pixels drizzled from 130 mas ones, rms maps give the scatter of areas; pixels scatter half as much."""
     stem = str(real_data / "images" / "xdf_hst_wfc3_")
     given = {
         band.upper(): {

@@ -272,7 +272,7 @@ def test_profile(given):
 
 
 def ring(*annuli_area):
-    """Cells of one field, all open in annuli of 10 arcsec up to a given area (arcsec^2) and shut elsewhere."""
+    """Cells of one field: annuli of 10 arcsec are good up to a given area (arcsec^2), all other cells are masked."""
     cells = sky(fields=("a",), full=True)
     n_good = np.zeros_like(cells.n_good)
     for number, area in enumerate(annuli_area):

@@ -1,4 +1,4 @@
-"""The law of counts given kappa against likelihoods written out box by box and climbed without derivatives."""
+"""The law of counts given kappa compared with likelihoods summed box by box and maximised without derivatives."""
 
 from __future__ import annotations
 

@@ -476,7 +476,7 @@ def fake_run(
 
 
 def fits(*, empty) -> dict:
-    """What summary.json says of the laws."""
+    """The laws as summary.json gives them."""
     laws = {
         "cored": (["ln_peak", "ln_core", "slope", "floor"], [1.6, 2.3, 1.9, 0.0], [0.05, 0.1, 0.2, None]),
         "elliptical": (
@@ -694,7 +694,7 @@ def full(tmp_path_factory) -> FakeRun:
 
 
 class Outline(HTMLParser):
-    """What a browser would make of a page: tags that match, addresses it would fetch, the text."""
+    """A page as a browser sees it: matching tags, the addresses it would fetch, and the text."""
 
     VOID = frozenset({"meta", "img", "br", "link"})
 

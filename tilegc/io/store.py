@@ -45,7 +45,7 @@ __all__ = [
     "field_attributes",
     "open_field",
     "read",
-    "read_dataset",
+    "read_arrays",
     "read_window",
     "write",
     "write_dataset",
@@ -309,11 +309,11 @@ def write_dataset(path: str, dataset: xr.Dataset) -> None:
     _consolidate(path)
 
 
-def read_dataset(path: str) -> xr.Dataset:
-    """Return what `write_dataset` wrote, in memory."""
+def read_arrays(path: str) -> tuple[dict[str, Values], dict[str, Any]]:
+    """Return what `write_dataset` wrote: arrays in memory, and attributes. xarray is not imported."""
     prepare_store(path)
-    dataset: xr.Dataset = xr.open_zarr(path, chunks=None).load()
-    return dataset
+    group = zarr.open_group(path, mode="r", zarr_format=3, use_consolidated=False)
+    return {name: np.asarray(array[...]) for name, array in group.arrays()}, dict(group.attrs)
 
 
 def field_attributes(source: FieldSource) -> dict[str, Any]:

@@ -15,6 +15,7 @@ import scipy
 from numpy.typing import NDArray
 
 from tilegc.kernels.correlation import pearson
+from tilegc.kernels.ranks import ranks
 from tilegc.relation.resampling import block_numbers, block_weights
 
 __all__ = [
@@ -174,9 +175,7 @@ def likeness(kappa: Floats, rho: Floats, weight: Floats | None = None) -> Likene
     beta = float((kappa * rho).sum()) / power
     if not (varies(rho) and varies(kappa)):
         return Likeness(beta, np.nan, np.nan)
-    return Likeness(
-        beta, pearson(kappa, rho), pearson(scipy.stats.rankdata(kappa), scipy.stats.rankdata(rho))
-    )
+    return Likeness(beta, pearson(kappa, rho), pearson(ranks(kappa), ranks(rho)))
 
 
 def varies(values: Floats) -> bool:
