@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import re
 from collections.abc import Callable
 from pathlib import Path
 
@@ -571,8 +572,12 @@ def test_command_line(tmp_path):
     before = listing(tmp_path / "mock")
     shown = tilegc("audit", run_file)
     assert (shown.code, shown.err) == (0, "")
-    assert "pixel scale" in shown.out
     assert "wrong" in shown.out  # pixels of half an arcsec
+    assert not re.search("^(ok|unmeasured) ", shown.out, re.MULTILINE)
+    whole = tilegc("audit", run_file, "--all")
+    assert re.search("^ok +field a: ", whole.out, re.MULTILINE)
+    assert all(len(line) <= 100 for line in (*shown.out.splitlines(), *whole.out.splitlines()))
+    assert set(shown.out.splitlines()[:-1]) < set(whole.out.splitlines())
     said = tilegc("audit", run_file, "--json")
     assert (said.code, said.err) == (0, "")
     lines = json.loads(said.out)["audit"]

@@ -13,7 +13,7 @@ from dataclasses import replace
 from typing import Final
 
 import numpy as np
-from scipy.ndimage import gaussian_filter
+import scipy
 
 from tilegc.io.convergence import Kappa
 from tilegc.sky import pixel_scale, wcs_from_text
@@ -39,11 +39,11 @@ def sharpened(kappa: Kappa, resolution: float) -> Kappa:
     """
     sigma = resolution / FWHM / pixel_scale(wcs_from_text(kappa.wcs))
     known = np.isfinite(kappa.values)
-    weight = gaussian_filter(known.astype(np.float64), sigma, mode="constant")
+    weight = scipy.ndimage.gaussian_filter(known.astype(np.float64), sigma, mode="constant")
     own = np.where(known, kappa.values, 0.0)
     found = own
     for _ in range(ITERATIONS):
-        smooth = gaussian_filter(np.where(known, found, 0.0), sigma, mode="constant")
+        smooth = scipy.ndimage.gaussian_filter(np.where(known, found, 0.0), sigma, mode="constant")
         # Near gaps and edges the mean is over the part of the Gaussian that has data.
         found = found + own - np.divide(smooth, weight, out=np.zeros_like(own), where=weight > 1e-6)
         found = np.where(own > 0, np.maximum(found, LEAST * own), own)
