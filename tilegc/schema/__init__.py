@@ -19,6 +19,7 @@ from tilegc.schema.sources import (
     photometry_columns,
 )
 from tilegc.schema.tables import (
+    ASSUMPTIONS,
     AUDIT,
     CONTAMINATION,
     CUMULATIVE,
@@ -42,6 +43,7 @@ from tilegc.schema.versions import SCHEMA_VERSION, VERSION
 
 __all__ = [
     "ARRAYS",
+    "ASSUMPTIONS",
     "AUDIT",
     "CANDIDATES",
     "COMPLETENESS",
