@@ -265,7 +265,7 @@ def null_rule(window: Window, tile: Tile, params: NullParams) -> tuple[dict[str,
     parts = plus_groups(window, params.patterns, params.filtering)
     variances: list[np.ndarray] = []
     if params.noise.expected:
-        variances = list(band_variances(params.filtering, window, window["flags"].values))
+        variances = list(band_variances(params.filtering, window, window["flags"].values, tile.window))
     for pattern, (plus, balance) in enumerate(zip(parts, params.balances, strict=True)):
         minus = detection - plus
         null = plus - np.float32(balance) * minus
