@@ -201,5 +201,5 @@ def _rule(
 
 
 SURROUNDINGS: Final = Pass(
-    "surroundings", ("detection", "mask", EXPECTED), HALO, (), _rule, bytes_per_pixel=48.0
+    "surroundings", ("detection", "mask", EXPECTED), HALO, (), _rule, bytes_per_pixel=48.0, whole_cells=True
 )

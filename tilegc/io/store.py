@@ -250,7 +250,8 @@ def read_window(source: FieldSource, store_path: str, names: Iterable[str], box:
     Parameters
     ----------
     source
-        The field; `sci`, `err` and `wht` come from its FITS files, or from its store once it is ingested.
+        The field; `sci`, `err` and `wht` come from its FITS files, or from its store once it is ingested, and are no
+        data where it is `blank`.
     store_path
         The run's store of this field, which holds everything else.
     names
@@ -279,6 +280,8 @@ def read_window(source: FieldSource, store_path: str, names: Iterable[str], box:
             values = read(store_path, name, box)
         if name == "wht":
             values[[number for number, band in enumerate(source.bands) if "wht" not in band.given]] = 1.0
+        for hole in source.blank if name in INGESTED else ():
+            values[..., *hole.clip(box).within(box)] = 0.0 if name == "wht" else np.nan
         variables[name] = (array.dims, values, {"units": array.unit})
     with_bands = any("band" in dims for dims, _, _ in variables.values())
     return xr.Dataset(variables, coords={"band": list(source.band_names)} if with_bands else None)
