@@ -49,6 +49,7 @@ TABLES: Final[Mapping[str, Sequence[schema.Column]]] = {
     schema.FILES.relation: schema.RELATION,
     schema.FILES.ranking: schema.RANKING,
     schema.FILES.sensitivity: schema.SENSITIVITY,
+    schema.FILES.assumptions: schema.ASSUMPTIONS,
     schema.FILES.goodness: schema.GOODNESS,
     schema.FILES.cumulative: schema.CUMULATIVE,
     schema.FILES.excesses: schema.EXCESSES,

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import dataclasses
 import gzip
 import pickle
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -12,7 +14,8 @@ import xarray as xr
 from astropy.io import fits
 
 from tilegc import config
-from tilegc.errors import InputError
+from tilegc.engine import SerialEngine
+from tilegc.errors import ConfigError, InputError
 from tilegc.geometry import Box
 from tilegc.images import ingest as stage
 from tilegc.io import ingest, store
@@ -135,9 +138,11 @@ def test_windows_of_files_and_of_the_store_are_the_same_bits(tmp_path, kind):
     for box in (Box(0, 0, *SHAPE), Box(30, 40, 66, 97), Box(74, 100, 75, 101)):
         direct = store.read_window(source, "nowhere", ("sci", "err", "wht"), box)
         again = store.read_window(stored, "nowhere", ("sci", "err", "wht"), box)
-        for name in direct.data_vars:
-            assert direct[name].values.tobytes() == again[name].values.tobytes()
-        xr.testing.assert_identical(direct, again)
+        assert list(direct) == list(again) == ["sci", "err", "wht"]
+        assert direct.bands == again.bands == source.band_names
+        for name, plane in direct.items():
+            assert plane.values.tobytes() == again[name].values.tobytes()
+            assert (plane.dims, plane.units) == (again[name].dims, again[name].units)
 
 
 def test_a_store_knows_of_its_field_what_the_files_said(tmp_path):
@@ -160,10 +165,10 @@ def test_bands_without_errors_or_weights(tmp_path):
     bring_in(source, path)
     for field in (source, store.open_field("f", path)):
         window = store.read_window(field, "nowhere", ("err", "wht"), Box(50, 60, 75, 90))
-        assert np.isnan(window.err.values[0]).all()
-        assert (window.wht.values[0] == 1).all()
-        assert np.isfinite(window.err.values[1]).all()
-        assert (window.wht.values[1] == np.float32(0.01)).all()
+        assert np.isnan(window["err"].values[0]).all()
+        assert (window["wht"].values[0] == 1).all()
+        assert np.isfinite(window["err"].values[1]).all()
+        assert (window["wht"].values[1] == np.float32(0.01)).all()
 
 
 def test_units_own_whole_shards_and_cover_everything_once(tmp_path):
@@ -230,3 +235,45 @@ def test_real_mosaics_go_in_whole(tmp_path, real_data, monkeypatch):
 )
 def test_which_files_are_copied_into_a_store(kind, mode, store, tmp_path) -> None:
     assert stage.needs_store(probe(files(tmp_path / kind, kind)), mode) is store
+
+
+def asked(**more):
+    """A field of which only what decides on a store is known."""
+    known = {"store": None, "windowed": True, "compressed": False, "resampled": False, "joined": False}
+    return SimpleNamespace(name="f", **(known | more))
+
+
+@pytest.mark.parametrize(
+    ("mode", "more", "expected"),
+    [
+        ("auto", {}, False),
+        ("auto", {"compressed": True}, True),
+        ("auto", {"joined": True}, True),
+        ("never", {"compressed": True}, False),
+        ("always", {}, True),
+        ("always", {"store": "earlier.zarr"}, False),
+    ],
+)
+def test_which_fields_need_a_store(mode, more, expected):
+    assert stage.needs_store(asked(**more), mode) is expected
+
+
+@pytest.mark.parametrize("more", [{"windowed": False}, {"resampled": True}])
+def test_files_that_cannot_be_read_in_windows_need_a_store(more):
+    with pytest.raises(ConfigError, match=r"ingest: never, but field 'f'.*set ingest to auto or always"):
+        stage.needs_store(asked(**more), "never")
+
+
+def test_only_the_fields_that_need_it_are_ingested(tmp_path):
+    plain = probe(files(tmp_path / "plain", "plain"))
+    packed = dataclasses.replace(probe(files(tmp_path / "gzip", "gzip")), name="g")
+    folder = SimpleNamespace(store=lambda name: tmp_path / f"{name}.zarr", ledger=None)
+    digests = {path: file_digest(path) for path in packed.paths}
+    assert stage.ingest([plain], "auto", folder, {}, SerialEngine()) == (plain,)
+    first, second = stage.ingest([plain, packed], "auto", folder, digests, SerialEngine())
+    assert first is plain
+    assert second == store.open_field("g", str(tmp_path / "g.zarr"))
+    assert store.attributes(second.store)["ingest"]["sci/F090W"] == digests[packed.paths[0]]
+    truth = np.stack([mosaic(0), mosaic(1)]).astype(np.float64) * 10
+    whole = store.read_window(second, "nowhere", ("sci",), second.box)["sci"].values
+    assert np.array_equal(whole, truth.astype(np.float32), equal_nan=True)

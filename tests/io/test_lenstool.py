@@ -63,7 +63,7 @@ fini
 
 
 def _elliptical_kappa(part: Dpie, x: np.ndarray, y: np.ndarray) -> np.ndarray:
-    """Surface density as the definition has it, without complex numbers."""
+    """Surface density by its definition, without complex numbers."""
     q = math.sqrt((1 - part.ellipticity) / (1 + part.ellipticity))
     e = (1 - q) / (1 + q)
     t = math.radians(part.angle)
@@ -215,6 +215,26 @@ def test_a_model_as_the_convergence_of_a_run(tmp_path: Path, frame: str) -> None
     place = SkyCoord(model.ra + step, model.dec + step[::-1], unit="deg", frame=frame)
     want = found.factor * model.at(place.ra.deg, place.dec.deg).kappa
     np.testing.assert_allclose(found.at(place.icrs.ra.deg, place.icrs.dec.deg), want, rtol=2e-3)
+
+
+def test_potentials_can_be_left_out(tmp_path: Path) -> None:
+    path = tmp_path / "best.par"
+    path.write_text(TEXT)
+    cosmo = cosmology(Cosmology())
+    whole, less = (
+        read_convergence(LensMap(par=str(path), without=names), cosmo, 0.308, 3.0) for names in ((), ("17",))
+    )
+    model = read_par("best.par", TEXT)
+    galaxy = next(part for part in model.potentials if part.name == "17")
+    ra, dec = model.ra + np.array([0.001, -0.002]), model.dec + np.array([0.0015, 0.001])
+    alone = LenstoolModel(model.ra, model.dec, (galaxy,), "best.par").kappa(ra, dec)
+    np.testing.assert_allclose(whole.at(ra, dec) - less.at(ra, dec), whole.factor * alone, rtol=0.02)
+    for names, message in (
+        (("18",), "no potential is called '18'"),
+        (("O1", "17", "G"), "leaves no potential"),
+    ):
+        with pytest.raises(ConvergenceError, match=message):
+            read_convergence(LensMap(par=str(path), without=names), cosmo, 0.308, 3.0)
 
 
 @pytest.mark.parametrize("content", [None, b"SIMPLE  =\0\0"])

@@ -32,6 +32,7 @@ from tilegc.report.places import place
 from tilegc.report.reading import Mosaic, block_means, census
 from tilegc.schema import (
     ARRAYS,
+    ASSUMPTIONS,
     CANDIDATES,
     CONTAMINATION,
     INPAINTED,
@@ -79,6 +80,7 @@ class FakeRun:
     masked: QTable
     ranking: QTable
     sensitivity: QTable
+    assumptions: QTable
 
     def field(self, name: str) -> xr.Dataset:
         return self.stores[name]
@@ -136,6 +138,16 @@ RANKED = {
     "n_sources": [200, 200, 0],
     "area_arcsec2": [900.0, 900.0, 0.0],
     "c_at_bound": [False, True, False],
+}
+ASSUMED = {column.name: [1.0, np.nan] for column in ASSUMPTIONS} | {
+    "assumption": ["own", "registered"],
+    "index": [0.724, 0.731],
+    "index_err": [0.0227, 0.0241],
+    "gain": [0.0, 3.4],
+    "first": [np.nan, -0.41],
+    "first_err": [np.nan, 0.22],
+    "second": [np.nan, 0.1],
+    "second_err": [np.nan, 0.21],
 }
 SAMPLED = {column.name: [1.0, np.nan] for column in SENSITIVITY} | {
     "sample": ["all", "snr_10"],
@@ -459,11 +471,12 @@ def fake_run(
         table(MASKED, None if empty else masked_columns(masks)),
         table(RANKING, RANKED if kappa and not empty else None),
         table(SENSITIVITY, SAMPLED if kappa and not empty else None),
+        table(ASSUMPTIONS, ASSUMED if kappa and not empty else None),
     )
 
 
 def fits(*, empty) -> dict:
-    """What summary.json says of the laws."""
+    """The laws as summary.json gives them."""
     laws = {
         "cored": (["ln_peak", "ln_core", "slope", "floor"], [1.6, 2.3, 1.9, 0.0], [0.05, 0.1, 0.2, None]),
         "elliptical": (
@@ -516,7 +529,7 @@ def further(*, empty) -> tuple[QTable, QTable, QTable, QTable]:
         "value": [3.24e14, 4.9214, np.nan],
         "err": [1.2e13, np.nan, np.nan],
         "unit": ["Msun", "kpc arcsec-1", "Msun"],
-        "arithmetic": ["0.567 x <area>", "D_L x pi / 648000", "the map does not cover it"],
+        "arithmetic": ["0.567 × <area>", "D_L x pi / 648000", "the map does not cover it"],
     }
     contamination = {column.name: [0.36, np.nan] for column in CONTAMINATION} | {
         "component": ["outermost annulus", "noise peaks"],
@@ -681,7 +694,7 @@ def full(tmp_path_factory) -> FakeRun:
 
 
 class Outline(HTMLParser):
-    """What a browser would make of a page: tags that match, addresses it would fetch, the text."""
+    """A page as a browser sees it: matching tags, the addresses it would fetch, and the text."""
 
     VOID = frozenset({"meta", "img", "br", "link"})
 
@@ -925,7 +938,7 @@ def test_laws_contamination_and_masses_stand_on_the_page(full: FakeRun) -> None:
         "13.0 ± 4.0",
         "(3.24 ± 0.12) × 1014",
         "4.921",
-        "0.567 x <area>",
+        "0.567 × <area>",
         "the map does not cover it",
         "0.36 ± 0.36",
         "sources < 90 arcsec",

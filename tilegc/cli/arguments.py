@@ -44,7 +44,8 @@ Workers = Annotated[
     typer.Option(
         "--workers",
         min=0,
-        help="Number of single-threaded worker processes; default: one per core; 0 = run in this process.",
+        help="Number of single-threaded worker processes; 0 = run in this process. Default: one per core, or 0 if the "
+        "fields are small.",
     ),
 ]
 Scheduler = Annotated[
@@ -72,6 +73,12 @@ TLSKey = Annotated[
 Resume = Annotated[bool, typer.Option("--resume", help="Continue an interrupted run.")]
 Overwrite = Annotated[
     bool, typer.Option("--overwrite", help="Delete the files of an earlier run and start over.")
+]
+Quiet = Annotated[
+    bool, typer.Option("--quiet", "-q", help="Print warnings and errors only, no progress and no results.")
+]
+AsJson = Annotated[
+    bool, typer.Option("--json", help="Print the summary of the run as JSON, and nothing else, on stdout.")
 ]
 NoCheck = Annotated[bool, typer.Option("--no-check", help="Do not verify the checksums of the products.")]
 

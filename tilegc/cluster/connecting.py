@@ -5,9 +5,7 @@ from __future__ import annotations
 import contextlib
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any, Final
-
-from dask.system import CPU_COUNT
+from typing import TYPE_CHECKING, Any, Final
 
 from tilegc.cluster.address import remote
 from tilegc.cluster.jobs import SYSTEMS, Wanted, jobs
@@ -17,7 +15,13 @@ from tilegc.cluster.logs import dask_logs_to_ours
 from tilegc.cluster.security import TLS, security_for
 from tilegc.cluster.workers import Workers
 from tilegc.config import Compute
+from tilegc.deferred import Deferred
 from tilegc.errors import ConfigError
+
+if TYPE_CHECKING:
+    from dask import system
+else:
+    system = Deferred("dask.system")
 
 __all__ = ["NAMES", "connect", "workers_for"]
 
@@ -93,7 +97,9 @@ def workers_for(
             yield Workers(None, memory=compute.memory)
             return
         else:
-            found = local(count or CPU_COUNT, compute, security_for(tls, encrypt=bool(compute.encrypt)))
+            found = local(
+                count or system.CPU_COUNT, compute, security_for(tls, encrypt=bool(compute.encrypt))
+            )
         yield stack.enter_context(found)
 
 

@@ -14,16 +14,22 @@ import os
 import secrets
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
-import dask
 import yaml
-from distributed import Client
 
 from tilegc.cluster.settings import DRIVER, environment
 from tilegc.cluster.workers import Workers, require_same_software
 from tilegc.config import Compute
+from tilegc.deferred import Deferred
 from tilegc.errors import ConfigError, InputError, one_line
+
+if TYPE_CHECKING:
+    import dask
+    import distributed
+else:
+    dask = Deferred("dask")
+    distributed = Deferred("distributed")
 
 __all__ = ["manifest", "pods"]
 
@@ -68,7 +74,7 @@ def pods(workers: int, memory: int, compute: Compute) -> Iterator[Workers]:
                     port_forward_cluster_ip=_outside(),
                 )
             )
-            client = stack.enter_context(Client(cluster, set_as_default=False))
+            client = stack.enter_context(distributed.Client(cluster, set_as_default=False))
             client.wait_for_workers(1, timeout=WORKER_SECONDS)
         except Exception as error:  # noqa: BLE001  (of kr8s, httpx, the operator)
             _remove(KubeCluster, spec["metadata"]["name"])

@@ -13,8 +13,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
+import scipy
 from numpy.typing import NDArray
-from scipy.ndimage import convolve, convolve1d
 
 from tilegc.completeness.near_gaps import kernel_images
 from tilegc.filter.detection_map import FilterParams
@@ -136,7 +136,7 @@ def _convolved(image: Floats, kernel: Floats) -> Floats:
 
     `scipy.signal` has this, too, but its import takes every process of a run half a second.
     """
-    whole: Floats = convolve(np.pad(image, kernel.shape[0] // 2), kernel, mode="constant")
+    whole: Floats = scipy.ndimage.convolve(np.pad(image, kernel.shape[0] // 2), kernel, mode="constant")
     return whole
 
 
@@ -150,7 +150,7 @@ def _smoothed(psfs: Sequence[SplinePsf], pair: tuple[Taps, Taps]) -> Floats:
         taps = np.array([*half[:0:-1], *half]) / (2 * sum(half) - half[0])
         part = tables
         for axis in (3, 4):
-            part = convolve1d(part, taps, axis=axis, mode="constant")
+            part = scipy.ndimage.convolve1d(part, taps, axis=axis, mode="constant")
         total += sign * part
     return total
 

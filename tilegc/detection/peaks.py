@@ -10,7 +10,6 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
 import numpy as np
-import xarray as xr
 
 from tilegc.config import DetectionConfig
 from tilegc.detection.noise.global_noise import Noise
@@ -18,6 +17,7 @@ from tilegc.detection.noise.noise_map import LocalNoise, NoiseMap
 from tilegc.detection.purity import Purity, purity_of
 from tilegc.engine import Pass, run_pass
 from tilegc.geometry import Tile
+from tilegc.io.window import Window
 from tilegc.kernels.peaks import classify, local_maxima, settle
 from tilegc.phases.context import Context
 from tilegc.phases.partials import Table, stacked
@@ -30,7 +30,6 @@ __all__ = [
     "at_least",
     "candidates",
     "find_peaks",
-    "keep",
     "peaks_rule",
     "settled",
 ]
@@ -67,7 +66,7 @@ def at_least(limit: float) -> np.float32:
     return rounded if float(rounded) >= limit else np.nextafter(rounded, np.float32(np.inf))
 
 
-def peaks_rule(window: xr.Dataset, tile: Tile, params: PeakParams) -> tuple[dict[str, np.ndarray], Table]:
+def peaks_rule(window: Window, tile: Tile, params: PeakParams) -> tuple[dict[str, np.ndarray], Table]:
     """Classify the candidates of a core."""
     detection = window["detection"].values
     allowed = (window["mask"].values == 0) & np.isfinite(detection)
@@ -223,12 +222,3 @@ def candidates(
         "radius_kpc": radius * scale,
         "purity": pure,
     }
-
-
-def keep(found: Candidates, thresholds: Mapping[str, float], factor: float, by: str = "peak") -> Candidates:
-    """Return the rows of candidates at or above `factor` x T of their field, in peak or in snr: the catalogue."""
-    limits = {name: at_least(factor * value) for name, value in thresholds.items()}
-    # Thresholds are compared in float32, as they were when the peaks were found.
-    limit = np.array([limits[name] for name in found["field"]], np.float32)
-    rows = found[by].astype(np.float32) >= limit
-    return {name: column[rows] for name, column in found.items()}

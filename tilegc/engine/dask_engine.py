@@ -4,17 +4,21 @@ from __future__ import annotations
 
 import operator
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from distributed import Client
-from distributed.comm import CommClosedError
-
+from tilegc.deferred import Deferred
 from tilegc.engine.futures import Drive
 from tilegc.engine.on_worker import Fitness, Listed
 from tilegc.engine.progress import Progress, Silent
 from tilegc.engine.work import Books, Combine, Function, Gather, Marks, Unit, describe
 from tilegc.engine.written import Joined, Stamped
 from tilegc.errors import RunFailedError
+
+if TYPE_CHECKING:
+    import distributed
+    from distributed import Client
+else:
+    distributed = Deferred("distributed")
 
 __all__ = ["PATIENCE_SECONDS", "DaskEngine"]
 
@@ -107,7 +111,7 @@ class DaskEngine:
                     function, combine = Stamped(function), Joined(combine)
                 with drive.interrupts:
                     return drive.go((name, function, combine, common, self.fitness), units_per_task)
-            except CommClosedError as error:
+            except distributed.comm.CommClosedError as error:
                 # The client notices that its scheduler is gone a moment later than a question that was under way. It
                 # may also be only a connection that broke; then nothing else is known of the pass either.
                 raise RunFailedError(

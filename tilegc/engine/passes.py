@@ -9,13 +9,13 @@ from functools import partial, reduce
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import xarray as xr
 
 from tilegc.engine.counters import count_bytes_read
 from tilegc.engine.work import Combine, Engine, Function, Gather, Marks, Unit
 from tilegc.errors import TilesFailedError
 from tilegc.geometry import Box, Tile, TileGrid
 from tilegc.io import store as stores
+from tilegc.io.window import Window
 
 if TYPE_CHECKING:
     from tilegc.io.fits import FieldSource
@@ -24,7 +24,7 @@ __all__ = ["FieldTiles", "Pass", "Rule", "run_pass"]
 
 log = logging.getLogger("tilegc.engine")
 
-Rule = Callable[[xr.Dataset, Tile, Any], tuple[dict[str, np.ndarray[Any, Any]], Any]]
+Rule = Callable[[Window, Tile, Any], tuple[dict[str, np.ndarray[Any, Any]], Any]]
 """`rule(window, tile, params) -> (arrays of the core by name, partial or None)`; pure, module-level."""
 
 
@@ -236,7 +236,7 @@ def do_tile(
 
 
 def _ruled(
-    step: Pass, window: xr.Dataset, tile: Tile, params: Any, own: Sequence[Any]
+    step: Pass, window: Window, tile: Tile, params: Any, own: Sequence[Any]
 ) -> tuple[Mapping[str, np.ndarray[Any, Any]], Any]:
     """Apply the rule of a pass, and check that it returned the arrays of the pass with the shape of the core."""
     arrays, partial = step.rule(window, tile, (params, *own) if own else params)

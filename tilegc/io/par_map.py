@@ -9,11 +9,10 @@ from astropy.coordinates import FK5, SkyCoord
 from astropy.io import fits
 
 from tilegc import config
-from tilegc.errors import ConvergenceError, InputError, one_line
-from tilegc.io.lens_files import LensImage
-from tilegc.io.lenstool import read_par
-from tilegc.places import opened
-from tilegc.sky import header_text, pixel_to_world, wcs_from_text
+from tilegc.errors import ConvergenceError
+from tilegc.io.lens_files import LensImage, first_bytes
+from tilegc.io.lenstool import LenstoolModel, read_par
+from tilegc.sky import header_text, pixel_to_world, tangent_cards, wcs_from_text
 
 __all__ = ["HALF_WIDTH", "PIXEL", "read_par_map"]
 
@@ -33,7 +32,8 @@ def read_par_map(conf: config.LensMap) -> LensImage:
     Parameters
     ----------
     conf : tilegc.config.LensMap
-        Its `par` is the path or URL of the file, its `frame` the frame of the positions in it.
+        Its `par` is the path or URL of the file, its `frame` the frame of the positions in it, and `without` names
+        potentials that are left out.
 
     Raises
     ------
@@ -41,7 +41,7 @@ def read_par_map(conf: config.LensMap) -> LensImage:
         If the file cannot be read, or a part of its mass is described in a way that is not understood.
     """
     assert conf.par is not None
-    model = read_par(conf.par, _text(conf.par))
+    model = _less(read_par(conf.par, _text(conf.par)), conf.without)
     ra, dec = model.ra, model.dec
     # A `.par` file does not name its frame. The map is laid out in ICRS like all others; positions are turned
     # back below, because the model is evaluated in the frame in which its galaxies' positions were measured.
@@ -49,21 +49,8 @@ def read_par_map(conf: config.LensMap) -> LensImage:
         centre = SkyCoord(ra, dec, unit="deg", frame=FK5(equinox="J2000")).icrs
         ra, dec = float(centre.ra.deg), float(centre.dec.deg)
     side = 2 * round(HALF_WIDTH / PIXEL)
-    cards = fits.Header(
-        {
-            "CTYPE1": "RA---TAN",
-            "CTYPE2": "DEC--TAN",
-            "CUNIT1": "deg",
-            "CUNIT2": "deg",
-            "RADESYS": "ICRS",
-            "CRVAL1": ra,
-            "CRVAL2": dec,
-            "CRPIX1": (side + 1) / 2,
-            "CRPIX2": (side + 1) / 2,
-            "CDELT1": -PIXEL / 3600,
-            "CDELT2": PIXEL / 3600,
-        }
-    )
+    middle = (side + 1) / 2
+    cards = fits.Header(tangent_cards(ra, dec, reference=(middle, middle), step=(-PIXEL, PIXEL)))
     text = header_text(wcs_from_text(cards.tostring()))
     y, x = np.indices((side, side))
     places = pixel_to_world(text, y, x)
@@ -73,18 +60,31 @@ def read_par_map(conf: config.LensMap) -> LensImage:
     return LensImage(model.kappa(*places), cards, text, conf.par)
 
 
+def _less(model: LenstoolModel, names: tuple[str, ...]) -> LenstoolModel:
+    """Return a model without some of its potentials.
+
+    Raises
+    ------
+    ConvergenceError
+        If a name is not in the file, or no potential is left.
+    """
+    known = {part.name for part in model.potentials}
+    missing = [name for name in names if name not in known]
+    if missing:
+        raise ConvergenceError(
+            f"{model.path}: convergence.without: no potential is called {missing[0]!r}; the first are called "
+            f"{', '.join([part.name for part in model.potentials][:5])}"
+        )
+    if known <= set(names):
+        raise ConvergenceError(f"{model.path}: convergence.without leaves no potential; give fewer names")
+    return model.without(names)
+
+
 def _text(path: str) -> str:
-    try:
-        with opened(path) as file:
-            content = file.read(LARGEST + 1)
-    except InputError as error:
-        raise ConvergenceError(f"convergence: {error}") from None
-    except Exception as error:  # noqa: BLE001  (each remote file system has its own errors)
-        raise ConvergenceError(f"convergence: {path}: cannot be read ({one_line(error)})") from None
+    content = first_bytes(path, LARGEST + 1)
     if len(content) > LARGEST or b"\0" in content[:4096]:
         raise ConvergenceError(
             f"convergence: {path}: is not a text file; par expects a Lenstool parameter file (best.par); give "
-            "FITS maps "
-            "as path"
+            "FITS maps as path"
         )
     return content.decode("utf-8", errors="replace")

@@ -10,11 +10,11 @@ from dataclasses import dataclass, replace
 from typing import Any, Final
 
 import numpy as np
-import xarray as xr
 from numpy.typing import NDArray
 
 from tilegc.engine import Pass
 from tilegc.geometry import Tile
+from tilegc.io.window import Window
 from tilegc.photometry import sky_spline
 from tilegc.photometry.local_sky import HALF, Planes, planes
 from tilegc.photometry.noise_cells import noise_cells
@@ -31,6 +31,7 @@ __all__ = ["BESIDE", "EQUATIONS", "FIRST", "POSITIONS", "REST", "FitParams", "Sk
 Floats = NDArray[np.float64]
 Float32 = NDArray[np.float32]
 
+# 64 px of a noise cell and 5 of its box, then up to the next border of the blocks in which errors are averaged.
 REST_HALO: Final = 88
 """Halo, pixels, of the residuals: a noise cell that begins in the core, and whole blocks of errors about it."""
 
@@ -78,12 +79,12 @@ class SkyRows:
     right: Floats
 
 
-def _bands(window: xr.Dataset, tile: Tile, fit: FitParams) -> list[tuple[Float32, Float32, Float32 | None]]:
+def _bands(window: Window, tile: Tile, fit: FitParams) -> list[tuple[Float32, Float32, Float32 | None]]:
     """Return data, weight and errors of every band."""
     origin = tile.window.y0, tile.window.x0
     mask = window["mask"].values if "mask" in window else projected(fit.wcs, tile.window, fit.masks)
     found = []
-    for band in range(window.sizes["band"]):
+    for band in range(len(window["sci"].values)):
         sci = window["sci"].values[band]
         wht = window["wht"].values[band] if fit.with_wht[band] else None
         err = window["err"].values[band] if fit.with_err[band] and "err" in window else None
@@ -92,10 +93,11 @@ def _bands(window: xr.Dataset, tile: Tile, fit: FitParams) -> list[tuple[Float32
 
 
 def _equations(
-    window: xr.Dataset, tile: Tile, params: tuple[FitParams, TileSources]
+    window: Window, tile: Tile, params: tuple[FitParams, TileSources]
 ) -> tuple[dict[str, Any], Any]:
     """Return, band by band, the rows of the tile's sources and sky splines."""
     fit, sources = params
+    # Two stamps overlap up to twice their radius; 3 px more, because sources move between rounds.
     reach = 2 * fit.psfs[0].radius + 3
     sources = sources.near(tile, reach)
     points = sources.points(tile, fit.shape, reach)
@@ -120,7 +122,7 @@ def _sky_rows(sci: Float32, weight: Float32, tile: Tile, shape: tuple[int, int])
 
 
 def _positions(
-    window: xr.Dataset, tile: Tile, params: tuple[FitParams, TileSources]
+    window: Window, tile: Tile, params: tuple[FitParams, TileSources]
 ) -> tuple[dict[str, Any], Any]:
     """Return number, offset, error and, by band, the sky's planes of the tile's sources and how errors grow by them."""
     fit, sources = params
@@ -129,10 +131,12 @@ def _positions(
     bands = _bands(window, tile, fit)
     weight = [one for _, one, _ in bands]
     peaks = sources.y_peak - tile.window.y0, sources.x_peak - tile.window.x0
+    # Neighbours from other tiles are in the residual but are not moved here: their own tile does that.
     own = np.flatnonzero(points.own)
     left, found = [], []
     for n, ((sci, w, _), psf) in enumerate(zip(bands, fit.psfs, strict=True)):
         shapes = stamps(points, psf)
+        # The residual of each band is made once, and serves planes and positions.
         left.append(_left(sci, n, points, sources, shapes, fit, tile))
         found.append(planes(left[n], w, peaks, (points.row, points.column), shapes, own))
     skies = [Planes(peaks[0][own], peaks[1][own], terms) for terms, _ in found]
@@ -143,9 +147,7 @@ def _positions(
     return {}, (points.number[own], offset, error, terms, growth)
 
 
-def _rest(
-    window: xr.Dataset, tile: Tile, params: tuple[FitParams, TileSources]
-) -> tuple[dict[str, Any], Any]:
+def _rest(window: Window, tile: Tile, params: tuple[FitParams, TileSources]) -> tuple[dict[str, Any], Any]:
     """Return the numbers of the tile's sources and, band by band, their quality and the noise of its cells."""
     fit, sources = params
     sources = sources.near(tile, MARGIN)

@@ -51,6 +51,7 @@ PRODUCTS: Final = (
     FILES.relation,
     FILES.ranking,
     FILES.sensitivity,
+    FILES.assumptions,
     FILES.goodness,
     FILES.cumulative,
     FILES.excesses,

@@ -18,6 +18,7 @@ from tilegc.schema.sources import (
     photometry_columns,
 )
 from tilegc.schema.tables import (
+    ASSUMPTIONS,
     AUDIT,
     CONTAMINATION,
     CUMULATIVE,
@@ -41,6 +42,7 @@ from tilegc.schema.versions import SCHEMA_VERSION, VERSION
 
 __all__ = [
     "ARRAYS",
+    "ASSUMPTIONS",
     "AUDIT",
     "CANDIDATES",
     "COMPLETENESS",

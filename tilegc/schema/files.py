@@ -68,6 +68,8 @@ class Files:
     """Maps ranked by how well the positions of the sources follow them."""
     sensitivity: str = "sensitivity.ecsv"
     """The relation with other selections of sources."""
+    assumptions: str = "assumptions.ecsv"
+    """The law of counts with one assumption changed at a time."""
     goodness: str = "goodness.ecsv"
     """Tests of the law of counts: residuals against simulated skies."""
     cumulative: str = "cumulative.ecsv"

@@ -15,10 +15,10 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
-import xarray as xr
 
 from tilegc.detection.noise.noise_map import NoiseMap
 from tilegc.detection.noise.peak_counts import CLOSED, FLOOR, SLICES, PeakCounts
+from tilegc.detection.shape_ratios import ShapeTables
 from tilegc.engine import Pass
 from tilegc.filter.detection_map import (
     EXPECTED,
@@ -29,6 +29,7 @@ from tilegc.filter.detection_map import (
     response_halo,
 )
 from tilegc.geometry import LATTICE, Box, Tile
+from tilegc.io.window import Window
 from tilegc.kernels.masks import grow
 from tilegc.kernels.medians import median
 from tilegc.kernels.order import MAD_TO_SIGMA
@@ -98,7 +99,7 @@ def sign_patterns(bands: int) -> tuple[tuple[int, ...], ...]:
 
 
 def plus_groups(
-    window: xr.Dataset, patterns: Sequence[Sequence[int]], filtering: FilterParams
+    window: Window, patterns: Sequence[Sequence[int]], filtering: FilterParams
 ) -> Iterator[np.ndarray]:
     """Yield, pattern by pattern, the part of the detection map that the bands with a plus make.
 
@@ -151,6 +152,8 @@ class NullParams:
     """Exclusion radius of peaks, pixels."""
     limits: tuple[float, float] | None = None
     """Noise, nJy per pixel, at which the usual and the shallow class of pixels begin; None: one class."""
+    shapes: ShapeTables | None = None
+    """By which points are told, where shapes decide what is catalogued."""
 
     @property
     def classes(self) -> int:
@@ -216,7 +219,7 @@ def surroundings(good: np.ndarray, mask: np.ndarray, ratio: np.ndarray) -> tuple
     return away, quiet
 
 
-def null_rule(window: xr.Dataset, tile: Tile, params: NullParams) -> tuple[dict[str, np.ndarray], Table]:
+def null_rule(window: Window, tile: Tile, params: NullParams) -> tuple[dict[str, np.ndarray], Table]:
     """Measure the null maps' noise and count their peaks, cell by cell; the tile is a block of cells."""
     mask, detection = window["mask"].values, window["detection"].values
     noise = params.noise.on(window, tile.window)
@@ -254,6 +257,7 @@ def null_rule(window: xr.Dataset, tile: Tile, params: NullParams) -> tuple[dict[
         params.radius,
         params.floor,
         maxima=params.noise.expected,
+        shapes=params.shapes,
     )
     if not params.patterns:
         _flipped(detection, window, quiet, count)
@@ -261,7 +265,7 @@ def null_rule(window: xr.Dataset, tile: Tile, params: NullParams) -> tuple[dict[
     parts = plus_groups(window, params.patterns, params.filtering)
     variances: list[np.ndarray] = []
     if params.noise.expected:
-        variances = list(band_variances(params.filtering, window, window["flags"].values))
+        variances = list(band_variances(params.filtering, window, window["flags"].values, tile.window))
     for pattern, (plus, balance) in enumerate(zip(parts, params.balances, strict=True)):
         minus = detection - plus
         null = plus - np.float32(balance) * minus
@@ -304,21 +308,23 @@ def _null_noise(variances: Sequence[np.ndarray], signs: Sequence[int], balance: 
     return expected_noise(variance * factor for variance, factor in zip(variances, factors, strict=True))
 
 
-def _flipped(detection: np.ndarray, window: xr.Dataset, quiet: np.ndarray, count: PeakCounts) -> None:
+def _flipped(detection: np.ndarray, window: Window, quiet: np.ndarray, count: PeakCounts) -> None:
     """Count the peaks of the flipped detection map.
 
     It is all that one band can tell. With the noise known pixel by pixel it is also the better null map of several
     bands: it holds the very noise of the detection map, with its texture and what the bands have in common, and away
     from sources nothing else. Null maps weight the bands differently, and where PSFs differ as those of F115W and
-    F444W do, noise makes half as many peaks in them.
+    F444W do, noise makes half as many peaks in them. Where only points are catalogued, those of the peaks that look
+    like points are counted, too: not all of them do.
     """
+    light = None if count.shapes is None else -window["light"].values
     if EXPECTED in window:
         with np.errstate(invalid="ignore", divide="ignore"):
             detection = detection / window[EXPECTED].values
     table = count.table
     for number, (_, _, place) in enumerate(count.cells):
         table["detection"][number] = _centred(detection[place][quiet[place]])
-    count.peaks(-detection / spread(table["detection"], count.tile))
+    count.peaks(-detection / spread(table["detection"], count.tile), light)
 
 
 def _empty(cells: int, patterns: int, classes: int) -> Table:
@@ -327,7 +333,7 @@ def _empty(cells: int, patterns: int, classes: int) -> Table:
         **{name: np.zeros((cells, classes), np.int64) for name in ("good", "away")},
         **{name: np.full(cells, np.nan) for name in ("balanced", "plain", "detection")},
         "sigma": np.full((cells, max(patterns, 1)), np.nan),
-        "peaks": np.zeros((cells, classes, len(SLICES)), np.int64),
+        **{name: np.zeros((cells, classes, len(SLICES)), np.int64) for name in ("peaks", "points")},
     }
 
 
@@ -379,6 +385,6 @@ def null_pass(filtering: Mapping[str, FilterParams]) -> Pass:
     bytes_per_pixel = 64.0 + 12.0 * bands
     if expected:
         longest = max((params.reads for params in filtering.values()), key=len)
-        reads = (*longest, *reads[1:], EXPECTED)
-        bytes_per_pixel += 16.0 + 4.0 * bands * len(longest)
+        reads = (*longest, *reads[1:], EXPECTED, "light")
+        bytes_per_pixel += 24.0 + 4.0 * bands * len(longest)
     return Pass("null map", reads, halo, (), null_rule, concatenate, bytes_per_pixel, whole_cells=True)
