@@ -46,6 +46,7 @@ CODES: Final = {
     "no_good_pixel": "Every pixel of a field is masked or without data.",
     "no_noise": "The noise of a field cannot be measured, so there is no threshold and no source.",
     "noise_without_weights": "A band has no errors or weights that follow its noise.",
+    "noise_from_the_image": "A band has no errors or weights that follow its noise, which was measured in its image.",
     "psf_of_another_camera": "A band of another camera takes the PSF model of NIRCam, for want of a PSF file or stars.",
     "purity_below_target": "The expected purity of the catalogue of a field is below `detect.purity`.",
     "purity_unknown": "The purity of the catalogue of a field cannot be measured.",
@@ -272,6 +273,16 @@ def on_detection(
 def _uneven(selection: Selection, name: str, bands: Sequence[str]) -> Iterator[RunWarning]:
     """Yield in which bands neither errors nor weights tell how the noise varies."""
     kinds = selection.local[name].kinds
+    measured = [band for band, kind in zip(bands, kinds, strict=False) if kind == "data"]
+    if measured:
+        yield RunWarning(
+            "noise_from_the_image",
+            name,
+            f"{', '.join(measured)}: no errors or weights that follow the noise, which varies over the image; it was "
+            "measured in the image itself, so strips narrower than 12 px and steps below a quarter are missed, and "
+            "crowded sources pass for noise.",
+            "Give the error or weight image of each band.",
+        )
     flat = [band for band, kind in zip(bands, kinds, strict=False) if kind == "flat"]
     if flat:
         yield RunWarning(
