@@ -19,7 +19,7 @@ from distributed.security import Security
 
 from tilegc.cluster.workers import Workers, require_same_software
 from tilegc.config import Compute
-from tilegc.errors import ConfigError, InputError, one_line
+from tilegc.errors import ConfigError, InputError, NoSchedulerError, one_line
 
 __all__ = ["client_at", "remote"]
 
@@ -86,7 +86,7 @@ def client_at(address: str, name: str, security: Security | None) -> Iterator[Cl
         # The unfinished client sits in a cycle. Collected later, perhaps while distributed holds the lock of its
         # event loops, its __del__ would wait for that lock in the thread that holds it: for ever.
         gc.collect()
-        raise InputError(f"{name}: {reason}")
+        raise NoSchedulerError(f"{name}: {reason}")
     with client:
         yield client
 

@@ -13,7 +13,7 @@ from distributed import Client
 from tilegc.engine.interrupt import HeldBack, hurried
 from tilegc.engine.on_worker import UnfitWorkerError, busy
 from tilegc.engine.work import LISTED, describe
-from tilegc.errors import RunFailedError
+from tilegc.errors import RunFailedError, SchedulerLostError
 
 __all__ = ["Pool"]
 
@@ -108,7 +108,7 @@ class Pool:
     def alive(self) -> None:
         """Raise RunFailedError if the scheduler is lost."""
         if self.client.status != "running":
-            raise RunFailedError(
+            raise SchedulerLostError(
                 f"{self.name}: lost the scheduler; finished work is recorded: rerun with --resume"
             )
 
