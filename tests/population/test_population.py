@@ -45,8 +45,8 @@ def test_the_marginal_likelihood_of_a_node_is_that_of_the_normal_distribution():
     picks = draw.integers(0, len(population.nodes), 12)
     logs, centres = zip(*(direct(population.nodes[k]) for k in picks), strict=True)
     np.testing.assert_allclose(population.centres[picks], centres, rtol=1e-9)
-    # the weight of a node is its density times its volume, which goes as the cube root of each scatter
-    found = np.log(population.weight[picks] / np.cbrt(population.nodes[picks]).prod(axis=1))
+    # the weight of a node is its density times prior and volume, which go as square and cube root of each scatter
+    found = np.log(population.weight[picks] / (population.nodes[picks] ** (1 / 3 + 1 / 2)).prod(axis=1))
     np.testing.assert_allclose(found - found[0], np.array(logs) - logs[0], atol=1e-8)
 
 

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from dask.system import CPU_COUNT
+from distributed.comm import CommClosedError
 
 from tilegc.cluster.address import remote
 from tilegc.cluster.jobs import SYSTEMS, Wanted, jobs
@@ -17,7 +18,7 @@ from tilegc.cluster.logs import dask_logs_to_ours
 from tilegc.cluster.security import TLS, security_for
 from tilegc.cluster.workers import Workers
 from tilegc.config import Compute
-from tilegc.errors import ConfigError
+from tilegc.errors import ConfigError, SchedulerLostError, one_line
 
 __all__ = ["NAMES", "connect", "workers_for"]
 
@@ -70,6 +71,8 @@ def workers_for(
         If no workers are to be had, or they have other software.
     ResourceError
         If no local workers can be started.
+    SchedulerLostError
+        In place of whatever distributed raises within the context if the scheduler goes away.
     """
     compute = compute or Compute()
     count = _checked_count(workers, scheduler, cluster, compute, tls)
@@ -94,7 +97,15 @@ def workers_for(
             return
         else:
             found = local(count or CPU_COUNT, compute, security_for(tls, encrypt=bool(compute.encrypt)))
-        yield stack.enter_context(found)
+        given = stack.enter_context(found)
+        try:
+            yield given
+        except CommClosedError as error:
+            # Whoever asked the scheduler something while it went away: engines find out by themselves.
+            raise SchedulerLostError(
+                f"{given.name}: lost the connection to the scheduler ({one_line(error)[:120]}); finished work is "
+                "recorded: rerun with --resume"
+            ) from error
 
 
 def _checked_count(

@@ -18,6 +18,7 @@ from tilegc.population.hierarchical import LEAST_CLUSTERS, Normal, SampleLaw, fi
 from tilegc.population.richness import LEAST_CLUSTERS as LEAST_WITH_MASS
 from tilegc.population.richness import MassRelation, fit_mass_relation
 from tilegc.population.stacking import Profile, Stack, stack
+from tilegc.samples.left_out import LeftOut, left_out
 from tilegc.samples.measured import Aperture, Measured, within
 from tilegc.schema import Column
 
@@ -33,6 +34,9 @@ STACK: Final = (
     Column("n_clusters", "int64", "", "clusters that cover the annulus"),
 )
 """Columns of stacked-profiles.ecsv."""
+
+FAR: Final = 3.0
+"""Standard deviations from which a cluster is called an outlier."""
 
 EDGES_KPC: Final = (10, 15, 22, 33, 50, 75, 110, 165, 250, 370, 550, 820, 1200)
 EDGES_R_200: Final = (0.005, 0.0075, 0.011, 0.0165, 0.025, 0.037, 0.055, 0.082, 0.12, 0.18, 0.27, 0.4, 0.6)
@@ -60,6 +64,8 @@ class SampleStatistics:
 
     law: SampleLaw | None
     predicted: tuple[Kept, ...]
+    left_out: Mapping[str, LeftOut]
+    """Kappa of each cluster from the law of the others."""
     apertures: Mapping[str, Aperture]
     """Numbers and lens masses within the same radius, by cluster."""
     relation: MassRelation | None
@@ -70,6 +76,29 @@ class SampleStatistics:
     """kpc."""
     missing: Mapping[str, str]
     """Why something is missing, by what: law, relation."""
+
+    @property
+    def outliers(self) -> Mapping[str, str]:
+        """Clusters that do not fit the others, with the reason; more than 3 standard deviations."""
+        found: dict[str, str] = {}
+        for one in self.predicted:
+            if abs(one.pull) > FAR:
+                factor = math.exp(one.ln_ratio)
+                found[one.name] = (
+                    f"by the law of the others its counts ask for {factor:.2f} times the kappa of its map, "
+                    f"{abs(one.pull):.1f} standard deviations from 1"
+                )
+        if self.relation is not None:
+            for k in self.relation.outliers:
+                name = self.relation_names[k]
+                more = "its number is off the relation with lens mass by more than 3 standard deviations"
+                found[name] = f"{found[name]}; {more}" if name in found else more
+        return found
+
+    @property
+    def pulls(self) -> np.ndarray:
+        """Pulls of all cells of all predicted maps; (cell,)."""
+        return np.concatenate([np.zeros(0), *(one.pulls for one in self.left_out.values())])
 
 
 def sample_statistics(clusters: Sequence[Measured]) -> SampleStatistics:
@@ -84,6 +113,7 @@ def sample_statistics(clusters: Sequence[Measured]) -> SampleStatistics:
     counted = [one.counts for one in clusters if one.counts is not None]
     law = None
     predicted: tuple[Kept, ...] = ()
+    maps: dict[str, LeftOut] = {}
     if sum(one.law.found for one in counted) >= LEAST_CLUSTERS:
         law = fit_sample_law(counted)
         predicted = tuple(
@@ -91,6 +121,8 @@ def sample_statistics(clusters: Sequence[Measured]) -> SampleStatistics:
             for one, other in zip(counted, law.left_out, strict=False)
             if (found := _predicted(one, other))
         )
+        others = dict(zip(law.names, law.left_out, strict=False))
+        maps = {one.name: left_out(one, others[one.name]) for one in clusters if one.name in others}
     else:
         missing["law"] = (
             f"{len(counted)} clusters have a convergence map and sources; {LEAST_CLUSTERS} are needed"
@@ -115,6 +147,7 @@ def sample_statistics(clusters: Sequence[Measured]) -> SampleStatistics:
     return SampleStatistics(
         law=law,
         predicted=predicted,
+        left_out=maps,
         apertures=apertures,
         relation=relation,
         relation_names=tuple(usable),
@@ -191,7 +224,9 @@ def _described(found: SampleStatistics) -> dict[str, Any]:
     return {
         "missing": dict(found.missing),
         "law": None if law is None else _law(law),
-        "predicted": {one.name: {"ln_ratio": one.ln_ratio, "err": one.err} for one in found.predicted},
+        "predicted": {one.name: _left_out(one, found.left_out.get(one.name)) for one in found.predicted},
+        "calibration": _calibration(found.pulls),
+        "outliers": dict(found.outliers),
         "aperture_kpc": next((one.radius for one in found.apertures.values()), None),
         "relation": None
         if relation is None
@@ -234,6 +269,24 @@ def _law(law: SampleLaw) -> dict[str, Any]:
                 law.names, law.alone, law.alone_err, law.shrunken, left_out, strict=True
             )
         },
+    }
+
+
+def _left_out(one: Kept, found: LeftOut | None) -> dict[str, float | None]:
+    rms = None if found is None or not found.pulls.size else found.rms
+    return {"ln_ratio": one.ln_ratio, "err": one.err, "map_pull_rms": rms}
+
+
+def _calibration(pulls: np.ndarray) -> dict[str, float] | None:
+    """Describe the pulls of the predicted maps: for honest errors 0, 1, 0.68 and 0.95."""
+    if not pulls.size:
+        return None
+    return {
+        "cells": int(pulls.size),
+        "mean": float(pulls.mean()),
+        "standard_deviation": float(pulls.std()),
+        "within_1": float((np.abs(pulls) < 1).mean()),
+        "within_2": float((np.abs(pulls) < 2).mean()),
     }
 
 
