@@ -9,14 +9,15 @@ COVERAGE := build/coverage
 # Where this is set, each of the hundreds of processes that tests start would compile the whole package again.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: help venv demo check test test-full fuzz failures kube lint bench docs lock clean
+.PHONY: help venv demo check test test-full fuzz failures figures kube lint bench docs lock clean
 help:
 	@echo "make demo       simulate a small cluster, analyse it, and print the path of the report"
 	@echo "make check      before every commit: lint, types, layers and the fast tests (under 90 seconds)"
 	@echo "make test       what CI runs: all tests but the slow ones; coverage in $(COVERAGE)"
 	@echo "make test-full  the slow tests as well"
 	@echo "make fuzz       20,000 damaged inputs through the command line, 500 of them as processes (about an hour)"
-	@echo "make failures   damaged inputs and crash points by the thousand; figures and docs/failure-modes.md (hours)"
+	@echo "make failures   damaged inputs, crash points, chaos and a soak; figures and docs/failure-modes.md (hours)"
+	@echo "make figures    print what those runs have found so far: how much was tried, and how much survived"
 	@echo "make kube       deploy/kubernetes on real pods: TILEGC_KUBECONFIG or TILEGC_KUBE_BIN (tests/support/kube.py)"
 	@echo "make lint       ruff, mypy --strict, import-linter"
 	@echo "make bench      benchmarks against named peers: table, JSON in benchmarks/results, docs/figures/benchmarks.png"
@@ -59,6 +60,9 @@ fuzz: venv
 
 failures: venv
 	$(BIN)/python -m tests.faults.document --measure
+
+figures: venv
+	@$(BIN)/python -m tests.faults.figures
 
 kube: venv
 	@$(BIN)/python -c 'import sys; from tests.support import kube; sys.exit(kube.missing() and f"make kube: {kube.missing()}")'

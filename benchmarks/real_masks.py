@@ -15,11 +15,11 @@ from collections.abc import Mapping
 from pathlib import Path
 
 import numpy as np
+import scipy
 from astropy.io import fits
 from scipy import ndimage
 from scipy.sparse.csgraph import connected_components
 from scipy.spatial import distance_matrix
-from scipy.stats import poisson
 
 import tilegc
 from tilegc.in_memory import Detections
@@ -110,7 +110,7 @@ def excess(found: Detections, chosen: np.ndarray, control: np.ndarray) -> tuple[
     hit[found.catalogue["y_peak"], found.catalogue["x_peak"]] = 1
     count = int(hit[chosen & good].sum())
     expected = hit[control & good].sum() * (chosen & good).sum() / (control & good).sum()
-    return count, float(expected), float(poisson.sf(count - 1, expected))
+    return count, float(expected), float(scipy.stats.poisson.sf(count - 1, expected))
 
 
 def stamps(data: Path) -> dict[tuple[int, str], Detections]:

@@ -7,10 +7,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
+import scipy
 from astropy import units as u
 from astropy.table import QTable
 from numpy.typing import ArrayLike, NDArray
-from scipy.spatial import ConvexHull
 
 from tilegc.errors import ConfigError
 from tilegc.radial.intensity import Fit, Sample
@@ -211,7 +211,7 @@ def _check_edges(edges: Sequence[float]) -> None:
 def _corners(grid: SkyGrid, xi: Floats, eta: Floats, footprint: ArrayLike | None) -> Floats:
     if footprint is None:
         places = np.column_stack([xi, eta])
-        return np.asarray(places[ConvexHull(places).vertices])
+        return np.asarray(places[scipy.spatial.ConvexHull(places).vertices])
     given = np.asarray(footprint, np.float64)
     if given.ndim != 2 or given.shape[1] != 2 or len(given) < 3 or not np.isfinite(given).all():
         raise ConfigError("profile_of: footprint must have at least three corners (ra, dec) in degrees")

@@ -26,6 +26,7 @@ from tilegc.mask.mask_map import Regions
 from tilegc.phases.context import Context, arrays
 from tilegc.phases.phase import Results, carry_out
 from tilegc.pipeline import DETECTION
+from tilegc.sky import tangent_cards
 
 __all__ = ["Detections", "detect_in"]
 
@@ -207,20 +208,10 @@ def _stored(
 
 def _tangent_plane(rows: int, columns: int, scale: float) -> str:
     """Return the cards of a tangent plane of this scale about the middle of the arrays."""
-    cards = {
-        "CTYPE1": "'RA---TAN'",
-        "CTYPE2": "'DEC--TAN'",
-        "CRVAL1": RA,
-        "CRVAL2": DEC,
-        "CRPIX1": 0.5 * (columns + 1),
-        "CRPIX2": 0.5 * (rows + 1),
-        "CDELT1": -scale / 3600,
-        "CDELT2": scale / 3600,
-        "CUNIT1": "'deg'",
-        "CUNIT2": "'deg'",
-        "RADESYS": "'ICRS'",
-    }
-    return "\n".join(f"{key:8}= {value}" for key, value in cards.items())
+    middle = 0.5 * (columns + 1), 0.5 * (rows + 1)
+    cards = tangent_cards(RA, DEC, reference=middle, step=(-scale, scale))
+    # Longer than a card of FITS may be, so that the step has all its digits; astropy reads it all the same.
+    return "\n".join(f"{key:8}= {value!r}" for key, value in cards.items())
 
 
 def _detected(context: Context, config: DetectionConfig) -> Detections:

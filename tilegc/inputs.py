@@ -130,7 +130,8 @@ def examine(config: RunConfig) -> Inputs:
         psfs[mosaic.name] = {} if band.psf is None else {name: _psf(mosaic, name, band)}
         others.append(mosaic)
     with reading(f"convergence ({', '.join(config.convergence.paths) if config.convergence else ''})"):
-        lens = find_lens_models(config, cosmology(config.cosmology))
+        # Only with a lens model: the cosmology takes half a second to import.
+        lens = find_lens_models(config, cosmology(config.cosmology)) if config.convergence else None
     if lens is not None:
         check_overlap(lens.kappa, sources)
         for other in (*lens.rivals.values(), *lens.alternatives.values()):

@@ -36,8 +36,8 @@ __all__ = [
     "is_url",
     "opened",
     "parent",
-    "patient",
     "place",
+    "prepare_store",
     "reach",
     "unwatch",
     "watch",
@@ -81,7 +81,7 @@ def place(path: str | Place) -> Place:
         return Path(str(path)).expanduser().absolute()
     from upath import UPath  # noqa: PLC0415  (it takes a while, and only URLs need it)
 
-    patient(path)
+    prepare_store(path)
     try:
         found = UPath(path)
         assert found.fs is not None
@@ -96,8 +96,8 @@ def parent(path: str | Path) -> str:
     return text.rpartition("/")[0] if is_url(text) else str(Path(text).resolve().parent)
 
 
-def patient(path: object) -> None:
-    """Have fsspec wait for the store of this URL; what the user has set for it holds.
+def prepare_store(path: object) -> None:
+    """Check a URL, and have fsspec wait for its store, before a library opens it by itself; paths are left alone.
 
     Raises
     ------
@@ -106,19 +106,31 @@ def patient(path: object) -> None:
     """
     if not is_url(path):
         return
-    import fsspec.config  # noqa: PLC0415
-
     protocol, _, rest = str(path).partition("://")
     protocol = protocol.lower()
     name = _ALIASES.get(protocol, protocol)
-    if name in {"s3", "gcs"} and "@" in rest.partition("/")[0]:
-        # Their clients take it for the name of the bucket, and repeat it in their error messages.
+    _refuse_login(path, name, rest.partition("/")[0])
+    _wait_for(name, {protocol, name})
+
+
+def _refuse_login(path: object, store: str, host: str) -> None:
+    """Refuse user and password in the URL of a bucket.
+
+    The stores' clients take them for the name of the bucket, and repeat it in their error messages.
+    """
+    if store in {"s3", "gcs"} and "@" in host:
         raise InputError(
             f"{path}: a bucket has no user and password; give them where the store's own tools look for them "
             "(environment variables, ~/.aws, gcloud)"
         )
-    for key in {protocol, name} if name in PATIENCE else ():
-        fsspec.config.conf[key] = {**PATIENCE[name], **fsspec.config.conf.get(key, {})}
+
+
+def _wait_for(store: str, protocols: set[str]) -> None:
+    """Set how long and how often fsspec tries to reach a store; what the user has set for it takes precedence."""
+    import fsspec.config  # noqa: PLC0415
+
+    for key in protocols if store in PATIENCE else ():
+        fsspec.config.conf[key] = {**PATIENCE[store], **fsspec.config.conf.get(key, {})}
 
 
 def reach(path: Place) -> bool:
@@ -227,7 +239,7 @@ def _regular(path: str) -> BinaryIO:
 def _stream(url: str) -> Any:
     import fsspec  # noqa: PLC0415
 
-    patient(url)
+    prepare_store(url)
     # Windows are read by their own ranges: reading ahead would fetch the mosaic once a row.
     system, path = fsspec.url_to_fs(url)
     return system.open(path, "rb", cache_type="bytes", block_size=1 << 20)

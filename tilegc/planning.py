@@ -8,13 +8,13 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
-from distributed.system import MEMORY_LIMIT
 
 from tilegc.config import RunConfig
 from tilegc.density.multilevel import require_accuracy
 from tilegc.errors import ResourceError
 from tilegc.images.phase import needed
 from tilegc.io.fits import FieldSource
+from tilegc.memory import machine_memory
 from tilegc.phases.planned import MOST_CELLS, Planned, Step
 from tilegc.pipeline import PHASES, layout
 from tilegc.places import Place, is_remote
@@ -196,7 +196,7 @@ def _free(directory: Place) -> float:
 
 def _memory(found: Plan, workers: int) -> list[str]:
     """Return the reason to refuse a run whose workers together need more memory than this machine has."""
-    available = MEMORY_LIMIT  # of this machine, or of the container or job in which this process runs
+    available = machine_memory()  # of this machine, or of the container or job in which this process runs
     worst, need = None, 0
     for step in found.steps:
         at_a_time = min(workers, step.units)

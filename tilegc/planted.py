@@ -13,8 +13,8 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+import scipy
 from astropy.table import QTable
-from scipy.spatial import cKDTree
 
 from tilegc.config import RunConfig
 from tilegc.errors import InputError
@@ -238,7 +238,7 @@ def _on_objects(truth: QTable, catalogue: Table, likely: np.ndarray) -> np.ndarr
         objects = places[likely & (field == name)].reshape(-1, 2)
         if len(objects):
             peaks = np.column_stack([catalogue["y_peak"][rows], catalogue["x_peak"][rows]]).astype(float)
-            on[rows] = cKDTree(objects).query(peaks)[0] <= MATCH_RADIUS
+            on[rows] = scipy.spatial.cKDTree(objects).query(peaks)[0] <= MATCH_RADIUS
     return on
 
 
@@ -291,7 +291,7 @@ def _response(
         there = np.flatnonzero(points & (field == name) & (flux > 0))
         if not sure.any() or not there.size:
             continue
-        tree = cKDTree(places[there])
+        tree = scipy.spatial.cKDTree(places[there])
         peaks = np.column_stack([catalogue["y_peak"][sure], catalogue["x_peak"][sure]]).astype(float)
         # The brightest planted source within the radius made the peak; the many faint ones coincide with it by chance.
         for peak, near in zip(
@@ -327,7 +327,7 @@ def _shares(
         wanted = places[bright & kept & (field == name)].reshape(-1, 2)
         sought += len(wanted)
         if len(peaks) and len(wanted):
-            found += int((cKDTree(peaks).query(wanted)[0] <= MATCH_RADIUS).sum())
+            found += int((scipy.spatial.cKDTree(peaks).query(wanted)[0] <= MATCH_RADIUS).sum())
     n = catalogue["y_peak"].size
     return found / sought if sought else np.nan, real / n if n else np.nan
 

@@ -28,6 +28,7 @@ from tilegc.radial.phase import edges_of
 from tilegc.run_folder import Run, RunFolder, beating, logged, marked, open_run
 from tilegc.schema import FILES
 from tilegc.sky import ClusterFrame, SkyGrid
+from tilegc.workload import workers_pay
 
 __all__ = [
     "Start",
@@ -71,7 +72,8 @@ def run(
     directory : path, optional
         Folder of the run; `<run file's stem>-run` beside the run file by default.
     workers : int, optional
-        Processes of one thread each; one a core by default; 0: all in this process.
+        Processes of one thread each; 0: all in this process. By default one per core, or none for a field so small
+        that it is done before workers have started.
     scheduler : str, optional
         Address of a Dask scheduler that runs already, or the .json file that it wrote.
     cluster_name : str, optional
@@ -159,7 +161,7 @@ def run_in(
     config = located(config, inputs.sources)
     need = planning.plan(config, inputs.sources, path, 1, local=False, others=inputs.others).memory
     with workers_for(
-        workers=asked.workers,
+        workers=_count(asked, config, inputs, start, performance_report),
         scheduler=asked.scheduler,
         cluster=asked.cluster_name,
         compute=config.compute,
@@ -219,6 +221,17 @@ def run_in(
             else:
                 folder.pause(start.until)
     return open_run(path)
+
+
+def _count(
+    asked: Workers, config: RunConfig, inputs: Inputs, start: Start, performance_report: str | Path | None
+) -> int | None:
+    """Return the number of workers that were asked for; if nothing was, 0 where this process alone is done earlier."""
+    undecided = asked == Workers(None, None, None, None) and config.compute.workers is None
+    if undecided and performance_report is None and not workers_pay(config, inputs.sources, start.until):
+        log.info("the work is done by this process alone: workers would take longer to start (--workers N)")
+        return 0
+    return asked.workers
 
 
 def _job(

@@ -146,6 +146,10 @@ def test_manifests(tmp_path):
     assert container["args"][:2] == ["dask", "worker"]
     assert scheduler["spec"]["containers"][0]["args"][:2] == ["dask", "scheduler"]
     assert {"name": "NUMBA_NUM_THREADS", "value": "1"} in container["env"]
+    for role, pod in (("WORKER", container), ("SCHEDULER", scheduler["spec"]["containers"][0])):
+        assert {"name": f"DASK_DISTRIBUTED__{role}__PRELOAD", "value": "tilegc.cluster.http_guard"} in pod[
+            "env"
+        ]
     assert container["resources"]["limits"]["memory"] == "1324Mi"
     assert scheduler["service"]["selector"]["dask.org/cluster-name"] == made["metadata"]["name"]
     path = tmp_path / "cluster.yaml"

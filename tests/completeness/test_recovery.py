@@ -24,7 +24,7 @@ from tilegc.images.psfs import BandPsf
 from tilegc.kernels.peaks import reach_of
 from tilegc.kernels.psf_model import model
 from tilegc.phases.partials import Table, stacked
-from tilegc.photometry.spline_psf import from_psf
+from tilegc.photometry.spline_psf import SplinePsf, from_psf
 
 SHAPE = (190, 210)
 BANDS = ("F115W", "F200W")
@@ -156,6 +156,38 @@ def test_the_linear_engine_decides_as_pixels_do(field):
     assert different == 0
     assert displaced <= 1
     assert np.abs(errors).max() < 1e-4
+
+
+def test_a_response_ends_where_the_stamp_does(field):
+    # Over the whole patch: an error of a thousandth of the peak, far from the star, decides about its neighbours.
+    y, x, flux = 149.7, 140.4, np.array([3.0, 4.0])
+    before, after = (field.scene.maps(star)[2].astype(np.float64) for star in (None, (y, x, flux)))
+    radius = field.params.responses.radius
+    part = np.s_[150 - radius : 151 + radius, 140 - radius : 141 + radius]
+    table = field.params.responses.detection
+    expected = sum(
+        f * SplinePsf(one, radius).image(y - 150, x - 140) for f, one in zip(flux, table, strict=True)
+    )
+    change = (after - before)[part]
+    np.testing.assert_allclose(change, expected, rtol=0, atol=2e-6 * change.max())
+    outside = np.ones(SHAPE, bool)
+    outside[part] = False
+    assert np.abs(np.nan_to_num(after - before)[outside]).max() == 0
+
+
+@pytest.mark.parametrize("field", ["calibrated"], indirect=True)
+def test_a_far_neighbour_is_lost_when_the_star_changes_its_shape(field):
+    """The light of a star reaches neighbours farther than its stamp, because a shape is measured on many pixels."""
+    stars = drawn(field, 2000, 2)
+    found = field.inject(stars)
+    share = field.params.responses.share
+    reach = field.params.responses.psf_radius
+    for row in (33, 110):
+        number = found["number"][row]
+        star = float(stars.y[number]), float(stars.x[number]), stars.flux[:, number]
+        _, gone, _ = field.scene.judge(star, float((share * star[2]).sum()))
+        assert len(gone) == found["displaced"][row]
+        assert any(max(abs(y - star[0]), abs(x - star[1])) > reach for y, x in gone)
 
 
 @pytest.mark.slow

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 
-import jsonschema
 import pytest
 import yaml
 from pydantic import BaseModel
@@ -44,6 +43,8 @@ compute: {memory: 4 GiB, jobs: {walltime: 01:30:00}}
 @pytest.fixture(scope="module")
 def validator():
     schema = json_schema()
+    import jsonschema
+
     jsonschema.Draft202012Validator.check_schema(schema)
     return jsonschema.Draft202012Validator(schema)
 

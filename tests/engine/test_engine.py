@@ -349,7 +349,7 @@ def test_a_pass_that_writes_goes_into_the_ledger_and_one_that_counts_does_not(tm
 
 
 def count_pixels(window: Any, _tile: Tile, _params: float) -> tuple[dict[str, np.ndarray], int]:
-    return {}, window["sci"].size
+    return {}, window["sci"].values.size
 
 
 @pytest.mark.parametrize(

@@ -27,12 +27,15 @@ from pathlib import Path
 from typing import Any
 from unittest import mock as patching
 
+from tests.faults.results import record
 from tests.support import mock
 from tests.support.command import tilegc
 
 __all__ = ["FAULTS", "Verdict", "events_of", "run_with"]
 
 FAULTS = ("SIGKILL", "ENOSPC", "EIO")
+RECORDED = 10
+"""Faults that are recorded together."""
 _WRITING = os.O_WRONLY | os.O_RDWR | os.O_CREAT | os.O_TRUNC | os.O_APPEND
 _PATHS = {"os.rename": 1, "os.remove": 0, "os.rmdir": 0, "os.mkdir": 0, "os.link": 1, "os.truncate": 0}
 """Audit events besides `open`, and which of their arguments is the path."""
@@ -187,6 +190,9 @@ def main() -> int:
     parser.add_argument("--sample", type=int, help="so many of all faults; default: all")
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--part", default="1/1", metavar="K/N", help="every N-th fault, from the K-th on")
+    parser.add_argument(
+        "--record", action="store_true", help="add the figures to those of tests.faults.figures"
+    )
     asked = parser.parse_args()
     part, parts = map(int, asked.part.split("/"))
     sys.addaudithook(WATCH.hook)
@@ -198,14 +204,19 @@ def main() -> int:
         cases = [(fault, at) for at in range(len(events)) for fault in FAULTS][part - 1 :: parts]
         if asked.sample is not None:
             cases = sorted(random.Random(asked.seed).sample(cases, asked.sample))
-        bad = 0
-        for fault, at in cases:
+        bad = recorded = recorded_bad = 0
+        for number, (fault, at) in enumerate(cases, 1):
             found = run_with(fault, at, events[at], run_file, scratch / "undisturbed", scratch)
             if found.problem is not None:
                 bad += 1
                 print(
                     f"{fault} at event {at} ({found.event}): exit {found.code}: {found.problem}", flush=True
                 )
+            if asked.record and (number % RECORDED == 0 or number == len(cases)):
+                tried, lost = number - recorded, bad - recorded_bad
+                part_of = {"part": asked.part, "from": recorded, "events": len(events)}
+                record("crash", **part_of, tried=tried, survived=tried - lost)
+                recorded, recorded_bad = number, bad
     print(f"file events: {len(events)}; faults: {len(cases)}; survived: {len(cases) - bad}")
     return 1 if bad else 0
 

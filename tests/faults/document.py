@@ -1,29 +1,30 @@
-"""Writes docs/failure-modes.md from the tests that provoke failures, and from the figures that were measured last.
+"""Writes docs/failure-modes.md from the tests that provoke failures, and from the figures that the long runs recorded.
 
 python -m tests.faults.document                     (the page alone)
-python -m tests.faults.document --measure           (20,000 damaged inputs, every crash point: hours)
-python -m tests.faults.document --measure --cases 500 --processes 20 --faults 20
+python -m tests.faults.document --measure           (everything that the table asks for: hours)
+python -m tests.faults.document --measure --cases 500 --processes 20 --faults 20 --chaos 20 --minutes 5
 """
 
 from __future__ import annotations
 
 import argparse
 import ast
-import json
 import re
 import subprocess
 import sys
 from pathlib import Path
 
-__all__ = ["FIGURES", "PAGE", "page"]
+from tests.faults.figures import table
+
+__all__ = ["PAGE", "page"]
 
 ROOT = Path(__file__).parents[2]
 PAGE = ROOT / "docs" / "failure-modes.md"
-FIGURES = ROOT / "docs" / "failure-figures.json"
 
 SECTIONS = {
     "Crashes and disks": (
         "tests/faults/test_crash_points.py",
+        "tests/faults/test_chaos.py",
         "tests/integration/test_resume.py",
         "tests/run_folder/test_ledger.py",
         "tests/run_folder/test_heartbeat.py",
@@ -50,6 +51,7 @@ SECTIONS = {
     "Memory and size": ("tests/integration/test_plan.py",),
     "Strangers and secrets": (
         "tests/integration/test_sockets.py",
+        "tests/integration/test_web_pages.py",
         "tests/integration/test_credentials.py",
         "tests/run_folder/test_redaction.py",
         "tests/project/test_dependencies.py",
@@ -61,20 +63,19 @@ SECTIONS = {
 
 def page() -> str:
     """Return the whole page."""
-    figures = json.loads(FIGURES.read_text(encoding="utf-8")) if FIGURES.exists() else {}
     lines = [
         "# Failure modes",
         "",
         "What is done to the program in its tests, and what it must then do. This page is generated from the tests by",
-        "`python -m tests.faults.document`; `make failures` measures the figures again. The reasons are in",
-        "[`invariants.md`](invariants.md), and what happens to NaN, infinities and overflows is in",
-        "[`numbers.md`](numbers.md).",
+        "`python -m tests.faults.document`. The reasons are in [`invariants.md`](invariants.md), and what happens to",
+        "NaN, infinities and overflows is in [`numbers.md`](numbers.md).",
         "",
         "## Figures",
         "",
-        "| what was tried | how much | survived |",
-        "|---|---|---|",
-        *(f"| {name} | {of['tried']} | {of['survived']} |" for name, of in figures.items()),
+        "What the long runs have found so far, each on the version of its day; every fault that they found was",
+        "corrected and became a test. `make figures` prints the table, `make failures` goes on with the runs (hours).",
+        "",
+        *table(markdown=True),
         "",
     ]
     for title, modules in SECTIONS.items():
@@ -103,31 +104,17 @@ def _sentence(test: ast.FunctionDef) -> str:
     return words + (f": {told}" if told else "") + (" *(slow)*" if slow else "")
 
 
-def _measured(cases: int, processes: int, faults: int | None) -> dict[str, dict[str, object]]:
-    """Run the harnesses and return their figures."""
-    found: dict[str, dict[str, object]] = {}
-    fuzz = ["tests.fuzz.harness", "--cases", str(cases), "--processes", str(processes)]
-    said = _said(fuzz)
-    bad = int(re.findall(r"faults: (\d+)", said)[-1])
-    found["damaged inputs through the command line"] = {
-        "tried": cases + processes,
-        "survived": cases + processes - bad,
-    }
-    said = _said(["tests.faults.crash_points", *([] if faults is None else ["--sample", str(faults)])])
-    events, tried, survived = map(int, re.findall(r"events: (\d+); faults: (\d+); survived: (\d+)", said)[-1])
-    found[f"SIGKILL, ENOSPC, EIO at {events} file events of a run, then --resume"] = {
-        "tried": tried,
-        "survived": survived,
-    }
-    return found
-
-
-def _said(words: list[str]) -> str:
-    done = subprocess.run(
-        [sys.executable, "-m", *words], capture_output=True, text=True, check=False, cwd=ROOT
-    )
-    print(done.stdout, end="", flush=True)
-    return done.stdout
+def _measure(asked: argparse.Namespace) -> None:
+    """Run the harnesses, which add to the figures."""
+    faults = [] if asked.faults is None else ["--sample", str(asked.faults)]
+    for words in (
+        ["tests.fuzz.harness", "--cases", str(asked.cases), "--processes", str(asked.processes)],
+        ["tests.faults.crash_points", *faults],
+        ["tests.faults.chaos", "--runs", str(asked.chaos)],
+        ["benchmarks.soak", "--minutes", str(asked.minutes)],
+        ["tests.faults.listeners"],
+    ):
+        subprocess.run([sys.executable, "-m", *words, "--record"], check=False, cwd=ROOT)
 
 
 def main() -> None:
@@ -137,10 +124,11 @@ def main() -> None:
     parser.add_argument("--cases", type=int, default=20_000)
     parser.add_argument("--processes", type=int, default=500)
     parser.add_argument("--faults", type=int, help="a sample of the crash points; default: all")
+    parser.add_argument("--chaos", type=int, default=200, help="runs with random faults")
+    parser.add_argument("--minutes", type=float, default=60.0, help="of the soak")
     asked = parser.parse_args()
     if asked.measure:
-        figures = _measured(asked.cases, asked.processes, asked.faults)
-        FIGURES.write_text(json.dumps(figures, indent=2) + "\n", encoding="utf-8")
+        _measure(asked)
     PAGE.write_text(page(), encoding="utf-8")
 
 

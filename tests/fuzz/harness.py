@@ -22,6 +22,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+from tests.faults.results import record
 from tests.fuzz.mutations import case, remove, write_originals
 from tests.support.command import Outcome, tilegc
 
@@ -29,6 +30,8 @@ __all__ = ["Verdict", "as_process", "in_process"]
 
 SECONDS, BYTES, LONGEST = 5.0, 500e6, 500
 """What a case may take of CPU and memory, and the length of its line."""
+RECORDED = 100
+"""Cases that are recorded together."""
 GIVEN_UP = 20
 """Seconds of CPU after which a case in this process is interrupted."""
 
@@ -162,17 +165,33 @@ def _forget_peak() -> None:
         Path("/proc/self/clear_refs").write_text("5")
 
 
+def _record(what: str, cases: list[Verdict]) -> None:
+    """Add the figures of some cases to the file of figures."""
+    bad = sum(case.fault is not None for case in cases)
+    record(
+        what,
+        first=cases[0].seed,
+        tried=len(cases),
+        survived=len(cases) - bad,
+        slowest=round(max(case.seconds for case in cases), 2),
+    )
+
+
 def main() -> int:
     """Run many cases and print those with a wrong outcome."""
     parser = argparse.ArgumentParser(description="Damaged inputs through the command line.")
     parser.add_argument("--cases", type=int, default=20_000, help="cases in this process")
     parser.add_argument("--processes", type=int, default=500, help="cases as processes of their own")
     parser.add_argument("--first", type=int, default=0, help="seed of the first case")
+    parser.add_argument(
+        "--record", action="store_true", help="add the figures to those of tests.faults.figures"
+    )
     asked = parser.parse_args()
     kinds: Counter[str] = Counter()
     codes: Counter[int] = Counter()
     faults: list[Verdict] = []
     slowest = 0.0
+    unrecorded: list[Verdict] = []
     with tempfile.TemporaryDirectory(prefix="tilegc-fuzz-") as scratch:
         originals = Path(scratch) / "originals"
         originals.mkdir()
@@ -188,8 +207,14 @@ def main() -> int:
             if found.fault is not None:
                 faults.append(found)
                 print(
-                    f"seed {found.seed}: {found.kind}: {' '.join(found.command[:-1])}: {found.fault}: {found.said!r}"
+                    f"seed {found.seed}: {found.kind}: {' '.join(found.command[:-1])}: {found.fault}: {found.said!r}",
+                    flush=True,
                 )
+            unrecorded.append(found)
+            ends = {asked.cases - 1, asked.cases + asked.processes - 1}
+            if asked.record and (len(unrecorded) == RECORDED or number in ends):
+                _record("fuzz" if number < asked.cases else "fuzz as processes", unrecorded)
+                unrecorded = []
     print(f"{asked.cases} cases in one process and {asked.processes} as processes, seeds from {asked.first}")
     print("kinds:", ", ".join(f"{kind} {count}" for kind, count in sorted(kinds.items())))
     print("exit codes:", ", ".join(f"{code}: {count}" for code, count in sorted(codes.items())))

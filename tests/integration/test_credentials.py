@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import http.server
+import importlib.util
 import re
 import threading
 from pathlib import Path
@@ -13,7 +14,9 @@ import pytest
 from tests.support import mock
 from tests.support.command import tilegc
 
-pytest.importorskip("aiohttp", reason="the extra tilegc[https] is not installed")
+pytestmark = pytest.mark.skipif(
+    importlib.util.find_spec("aiohttp") is None, reason="the extra tilegc[https] is not installed"
+)
 
 PASSWORD, SIGNATURE, VARIABLE, PROFILE = (f"CANARY{number}x7f3a9c" for number in range(4))
 LOGIN = f"canary:{PASSWORD}"

@@ -254,6 +254,27 @@ def test_pods_reach_only_what_a_run_needs() -> None:
     assert ports == {("UDP", 53), ("TCP", 53), ("TCP", 443), ("TCP", 6443)}
 
 
+def test_web_pages_ask_for_a_token() -> None:
+    """The guard stands in scheduler and worker, and its token comes from a Secret that may be absent."""
+    settings = yaml.safe_load((KUBERNETES / "base" / "dask.yaml").read_text(encoding="utf-8"))
+    for role in ("scheduler", "worker"):
+        assert settings["distributed"][role]["preload"] == ["tilegc.cluster.http_guard"]
+    assert importlib.util.find_spec("tilegc.cluster.http_guard") is not None
+    serving = 0
+    for name, pod in all_pods():
+        for container in pod["containers"]:
+            if container["args"][0] != "dask":
+                continue
+            serving += 1
+            (token,) = (item for item in container["env"] if item["name"] == "TILEGC_HTTP_TOKEN")
+            wanted = {"name": "tilegc-http", "key": "token", "optional": True}
+            assert token["valueFrom"] == {"secretKeyRef": wanted}, name
+            for probe in ("startupProbe", "readinessProbe", "livenessProbe"):
+                if probe in container:
+                    assert container[probe]["httpGet"]["path"] == "/health", name
+    assert serving == 4
+
+
 def test_programs_are_named_in_full() -> None:
     """The defaults of the operator call dask-scheduler and dask-worker, which distributed no longer installs."""
     for name, pod in all_pods():

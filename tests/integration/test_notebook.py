@@ -9,17 +9,21 @@ from pathlib import Path
 
 import pytest
 
-with warnings.catch_warnings():
-    # On import, dependencies of jupyter_client emit warnings about one another.
-    warnings.simplefilter("ignore")
-    import nbformat
-    from nbclient import NotebookClient
-
 NOTEBOOKS = Path(__file__).resolve().parents[2] / "notebooks"
 FIRST = NOTEBOOKS / "01_first_cluster.ipynb"
 FURTHER = sorted(set(NOTEBOOKS.glob("*.ipynb")) - {FIRST})
 
 STRICT = 'import warnings\nwarnings.simplefilter("error")\n%matplotlib inline'
+
+
+def jupyter():
+    """Return nbformat and NotebookClient, which take a while to import: the collection of tests need not wait."""
+    with warnings.catch_warnings():
+        # On import, dependencies of jupyter_client emit warnings about one another.
+        warnings.simplefilter("ignore")
+        import nbformat
+        from nbclient import NotebookClient
+    return nbformat, NotebookClient
 
 
 def images(cell) -> int:
@@ -28,11 +32,12 @@ def images(cell) -> int:
 
 def executed(path, folder, monkeypatch):
     """Return a notebook that was run in a directory, with warnings as errors; nothing is on stderr."""
+    nbformat, client_class = jupyter()
     monkeypatch.setenv("TMPDIR", str(folder))
     monkeypatch.setenv("IPYTHONDIR", str(folder / "ipython"))
     notebook = nbformat.read(path, as_version=4)
     notebook.cells.insert(0, nbformat.v4.new_code_cell(STRICT))
-    client = NotebookClient(
+    client = client_class(
         notebook, timeout=600, kernel_name="python3", resources={"metadata": {"path": str(folder)}}
     )
     client.create_kernel_manager()
@@ -64,6 +69,7 @@ def folder(tmp_path_factory):
 @pytest.mark.slow
 @pytest.mark.parametrize("path", FURTHER, ids=lambda path: path.name)
 def test_the_others_make_as_many_figures_as_they_show(path, folder, monkeypatch):
+    nbformat, _ = jupyter()
     kept = nbformat.read(path, as_version=4)
     notebook = executed(path, folder, monkeypatch)
     assert [images(cell) for cell in notebook.cells[1:]] == [images(cell) for cell in kept.cells]
@@ -71,6 +77,7 @@ def test_the_others_make_as_many_figures_as_they_show(path, folder, monkeypatch)
 
 @pytest.mark.parametrize("path", FURTHER, ids=lambda path: path.name)
 def test_notebooks_are_kept_with_small_outputs_of_no_machine(path):
+    nbformat, _ = jupyter()
     notebook = nbformat.read(path, as_version=4)
     nbformat.validate(notebook)
     code = [cell for cell in notebook.cells if cell.cell_type == "code"]
@@ -84,6 +91,7 @@ def test_notebooks_are_kept_with_small_outputs_of_no_machine(path):
 
 
 def test_the_first_notebook_is_kept_without_outputs():
+    nbformat, _ = jupyter()
     notebook = nbformat.read(FIRST, as_version=4)
     nbformat.validate(notebook)
     for cell in notebook.cells:

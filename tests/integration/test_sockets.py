@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import socket
+from pathlib import Path
 
 import pytest
 
@@ -57,3 +58,13 @@ def test_local_workers_listen_on_loopback_alone(encrypt):
         found = listening()
     assert len({number for number, _, _ in found}) >= 3
     assert not exposed(found)
+
+
+def test_workers_of_the_batch_script_serve_their_pages_on_loopback():
+    """Their connections go over the network, with certificates; their pages have neither password nor certificate."""
+    script = Path(__file__).resolve().parents[2] / "deploy" / "slurm" / "tilegc.sbatch"
+    lines = script.read_text().replace("\\\n", " ").splitlines()
+    programs = [line for line in lines if "distributed.cli" in line]
+    assert len(programs) == 2
+    for line in programs:
+        assert "--dashboard-address 127.0.0.1:0" in line

@@ -17,9 +17,12 @@ from tilegc import config, sky
 from tilegc.errors import ConvergenceError
 from tilegc.io.convergence import _bilinear, check_overlap, read_convergence
 
-COSMOLOGY = sky.cosmology(config.Cosmology())
 Z = 0.348
 CENTRE = (342.18322, -44.53091)
+
+
+def cosmology():
+    return sky.cosmology(config.Cosmology())
 
 
 @dataclass(frozen=True)
@@ -52,7 +55,7 @@ def save(path, values=None, cards=None, **more):
 
 
 def read(path, z_lens=Z, **scaling):
-    return read_convergence(config.Convergence(path=str(path), **scaling), COSMOLOGY, z_lens)
+    return read_convergence(config.Convergence(path=str(path), **scaling), cosmology(), z_lens)
 
 
 # --- scaling -----------------------------------------------------------------------------------------------
@@ -62,12 +65,12 @@ def read(path, z_lens=Z, **scaling):
 def test_values_are_brought_to_the_reference_redshift(tmp_path, reference):
     path = save(tmp_path / "k.fits")
     more = {} if reference is None else {"reference_redshift": reference}
-    target = sky.lens_scaling(COSMOLOGY, Z, reference or 3.0)
+    target = sky.lens_scaling(cosmology(), Z, reference or 3.0)
     one = read(path, lens_scaling=1.0, **more)
     assert (one.scaling_in, one.scaling, one.factor) == (1.0, target, target)
     np.testing.assert_array_equal(one.values, image() * target)
     two = read(path, source_redshift=2.0, **more)
-    assert two.scaling_in == sky.lens_scaling(COSMOLOGY, Z, 2.0)
+    assert two.scaling_in == sky.lens_scaling(cosmology(), Z, 2.0)
     np.testing.assert_allclose(two.values, image() * target / two.scaling_in, rtol=1e-15)
     assert two.values.dtype == np.float64
 
@@ -328,8 +331,8 @@ def test_as1063_of_the_grale_team(real_data):
     mean, covered = kappa.mean_within(*CENTRE, 60.0)
     assert covered == pytest.approx(1.0, abs=0.001)
     assert round(mean / kappa.factor, 3) == 0.722
-    kpc = sky.kpc_per_arcsec(COSMOLOGY, Z)
-    mass = sky.mass_within(mean, 60.0, kpc, sky.sigma_critical(COSMOLOGY, Z, kappa.scaling))
+    kpc = sky.kpc_per_arcsec(cosmology(), Z)
+    mass = sky.mass_within(mean, 60.0, kpc, sky.sigma_critical(cosmology(), Z, kappa.scaling))
     assert mass == pytest.approx(3.24e14, abs=0.005e14)
     # the same by plain sums over pixels, in flat geometry, at s = 1
     raw = fits.getdata(path).astype(float)
@@ -338,7 +341,7 @@ def test_as1063_of_the_grale_team(real_data):
     north = (-44.5321916711 - CENTRE[1]) * 3600
     inside = np.hypot((x - 479) * -0.25 + east, (y - 318) * 0.25 + north) <= 60
     assert raw[inside].mean() == pytest.approx(mean / kappa.factor, abs=2e-4)
-    pixels = raw[inside].sum() * (0.25 * kpc) ** 2 * sky.sigma_critical(COSMOLOGY, Z, 1.0)
+    pixels = raw[inside].sum() * (0.25 * kpc) ** 2 * sky.sigma_critical(cosmology(), Z, 1.0)
     assert pixels == pytest.approx(mass, rel=2e-3)
     # highest peak near the BCG, at its published place
     ra, dec = sky.pixel_to_world(kappa.wcs, *np.unravel_index(np.nanargmax(kappa.values), (799, 799)))

@@ -242,13 +242,19 @@ def test_a_window_holds_arrays_of_both_stores(tmp_path):
     store.write(run, "mask", Box(0, 0, 50, 70), mask)
     box = Box(3, 5, 41, 70)
     window = store.read_window(source_of(ingest), run, ("sci", "mask"), box)
-    assert window.sci.dims == ("band", "y", "x")
-    assert window.band.values.tolist() == list(BANDS)
-    assert window.sci.attrs["units"] == "nJy"
-    assert isinstance(window.sci.variable._data, np.ndarray)
-    assert np.array_equal(window.sci.values, sci[:, 3:41, 5:], equal_nan=True)
-    assert np.array_equal(window.mask.values, mask[3:41, 5:])
-    assert "band" not in store.read_window(source_of(ingest), run, ("mask",), box).coords
+    assert list(window) == ["sci", "mask"]
+    assert window["sci"].dims == ("band", "y", "x")
+    assert window.bands == BANDS
+    assert window["sci"].units == "nJy"
+    assert np.array_equal(window["sci"].values, sci[:, 3:41, 5:], equal_nan=True)
+    assert np.array_equal(window["mask"].values, mask[3:41, 5:])
+    assert window.nbytes == window["sci"].values.nbytes + window["mask"].values.nbytes
+    assert store.read_window(source_of(ingest), run, ("mask",), box).bands == ()
+    dataset = window.dataset()
+    assert dataset.sizes == {"band": len(BANDS), "y": 38, "x": 65}
+    assert dataset.band.values.tolist() == list(BANDS)
+    assert dataset.sci.attrs["units"] == "nJy"
+    assert dataset.sci.variable._data is window["sci"].values
 
 
 def test_a_finished_store_is_a_field(tmp_path):

@@ -6,8 +6,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from scipy import integrate
-from scipy.stats import multivariate_normal
+import scipy
 
 from tilegc.population.cluster_counts import Quadratic, quadratic_at
 from tilegc.population.hierarchical import fit_population, fit_sample_law
@@ -39,7 +38,9 @@ def test_the_marginal_likelihood_of_a_node_is_that_of_the_normal_distribution():
         centre = np.linalg.solve(
             total, sum(np.linalg.solve(w, x) for w, x in zip(widened, fits, strict=True))
         )
-        log = sum(multivariate_normal(centre, w).logpdf(x) for w, x in zip(widened, fits, strict=True))
+        log = sum(
+            scipy.stats.multivariate_normal(centre, w).logpdf(x) for w, x in zip(widened, fits, strict=True)
+        )
         return log - 0.5 * np.linalg.slogdet(total)[1], centre
 
     picks = draw.integers(0, len(population.nodes), 12)
@@ -174,9 +175,9 @@ def test_r_200_gives_back_the_projected_mass():
             x = np.hypot(radius, z) / r_s
             return rho_s / (x * (1 + x) ** 2)
 
-        return 2 * integrate.quad(rho, 0, 2e6, points=(radius, 1e3, 1e4, 1e5), limit=500)[0]
+        return 2 * scipy.integrate.quad(rho, 0, 2e6, points=(radius, 1e3, 1e4, 1e5), limit=500)[0]
 
-    mass = integrate.quad(lambda r: 2 * np.pi * r * surface(r), 1e-3, 250.0, epsrel=1e-5)[0]
+    mass = scipy.integrate.quad(lambda r: 2 * np.pi * r * surface(r), 1e-3, 250.0, epsrel=1e-5)[0]
     assert r_200_of(mass, 250.0, density) == pytest.approx(r_200, rel=1e-3)
     assert np.isnan(r_200_of(0.0, 250.0, density))
 

@@ -64,6 +64,15 @@ def test_import_is_light():
     assert said.strip() == "[]"
 
 
+def test_a_run_without_workers_imports_neither_dask_nor_xarray_before_it_needs_them():
+    """They cost a second of processor time; a plan and a small field need few of them, a mistake none."""
+    late = {"dask", "distributed", "matplotlib", "pandas", "regions", "xarray", "zarr"}
+    late |= {f"scipy.{name}" for name in ("fft", "ndimage", "optimize", "spatial", "special", "stats")}
+    code = f"import sys, tilegc.running, tilegc.previews; print(sorted({late} & set(sys.modules)))"
+    said = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
+    assert said.strip() == "[]"
+
+
 def test_only_the_report_imports_matplotlib():
     """It takes half a second to import, and no number depends on it; the report's phase imports it when it runs."""
     package = Path(tilegc.__path__[0])

@@ -39,7 +39,7 @@ def is_poison(window, tile):
     return (
         tile.index == POISON[1]
         and tile.field_shape == mock.SHAPES[POISON[0]]
-        and bool(np.isfinite(window["sci"]).any())
+        and bool(np.isfinite(window["sci"].values).any())
     )
 
 

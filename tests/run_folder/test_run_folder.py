@@ -54,6 +54,7 @@ def write_store(path: Path, names: tuple[str, ...] = ("mask", "detection")) -> N
 
 def write_products(folder: RunFolder) -> None:
     for name in run_folder.PRODUCTS:
+        folder.file(name).parent.mkdir(exist_ok=True)
         folder.file(name).write_text(f"content of {name}")
     for field in ("a", "b"):
         folder.map(field, "rho").parent.mkdir(exist_ok=True)

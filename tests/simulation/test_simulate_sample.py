@@ -5,7 +5,6 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import yaml
-from astropy.cosmology import FlatLambdaCDM
 from astropy.table import Table
 
 from tests.support.command import tilegc as command
@@ -59,6 +58,8 @@ def test_masses_and_redshifts_follow_their_laws():
     # Kolmogorov-Smirnov: 1.95 / sqrt(n) is passed by 99.9 % of true samples.
     assert np.abs(expected - np.arange(mass.size) / mass.size).max() < 1.95 / np.sqrt(mass.size)
     z = np.sort([one.redshift for one in drawn])
+    from astropy.cosmology import FlatLambdaCDM
+
     volume = FlatLambdaCDM(H0=70.0, Om0=0.3).comoving_volume([0.2, *z, 0.6]).value
     expected = (volume[1:-1] - volume[0]) / (volume[-1] - volume[0])
     assert np.abs(expected - np.arange(z.size) / z.size).max() < 1.95 / np.sqrt(z.size)
@@ -90,6 +91,8 @@ def test_the_template_at_its_own_mass_and_redshift_is_the_preset():
 
 def test_mass_within_r200_is_proportional_to_m200():
     # Projected mass within a fixed multiple of r200, in Msun, from kappa, the critical density and the scale.
+    from astropy.cosmology import FlatLambdaCDM
+
     base, cosmo = find_preset("tiny"), FlatLambdaCDM(H0=70.0, Om0=0.3)
     ratios = []
     for one in drawing.draw_sample(4, 9):

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from astropy.io import fits
 
-from tests.io.test_convergence import CENTRE, COSMOLOGY, Z, header, image, save
+from tests.io.test_convergence import CENTRE, Z, cosmology, header, image, save
 from tests.support.hand import flat_kappa, sky
 from tilegc import config
 from tilegc.errors import ConvergenceError
@@ -54,7 +54,7 @@ def write(folder, x, y, wcs_cards, **more):
 
 def read(deflection, **more):
     conf = config.Convergence(**{"deflection": deflection, "source_redshift": 3.0, **more})
-    return read_convergence(conf, COSMOLOGY, Z)
+    return read_convergence(conf, cosmology(), Z)
 
 
 @pytest.mark.parametrize("mirrored", [False, True])
@@ -176,7 +176,7 @@ def test_cubes_need_a_plane_and_linear_axes_an_origin(tmp_path):
 
 def ensemble(pattern, **more):
     conf = config.Convergence(**{"path": "k", "lens_scaling": 1.0, "ensemble": pattern, **more})
-    return find_ensemble(conf, COSMOLOGY, Z)
+    return find_ensemble(conf, cosmology(), Z)
 
 
 def test_range_maps_are_taken_by_number_and_scaled(tmp_path):
@@ -235,9 +235,9 @@ def test_rivals_are_read_by_name_each_with_its_own_scaling(tmp_path):
         },
     }
     with pytest.raises(ConvergenceError, match=r"t\.fits.*convergence\.compare\.1\.source_redshift"):
-        find_lens_models(config.resolve(run), COSMOLOGY)
+        find_lens_models(config.resolve(run), cosmology())
     run["convergence"]["compare"].pop()
-    found = find_lens_models(config.resolve(run), COSMOLOGY)
+    found = find_lens_models(config.resolve(run), cosmology())
     assert list(found.rivals) == ["other"]
     np.testing.assert_allclose(found.rivals["other"].values, image(seed=8) * found.scaling)
     assert found.ensemble is None

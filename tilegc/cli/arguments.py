@@ -44,7 +44,8 @@ Workers = Annotated[
     typer.Option(
         "--workers",
         min=0,
-        help="Number of single-threaded worker processes; default: one per core; 0 = run in this process.",
+        help="Number of single-threaded worker processes; 0 = run in this process. Default: one per core, or 0 if the "
+        "fields are small.",
     ),
 ]
 Scheduler = Annotated[

@@ -12,14 +12,19 @@ import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-
-from distributed import Client
-from distributed.comm import connect
-from distributed.security import Security
+from typing import TYPE_CHECKING
 
 from tilegc.cluster.workers import Workers, require_same_software
 from tilegc.config import Compute
+from tilegc.deferred import Deferred
 from tilegc.errors import ConfigError, InputError, NoSchedulerError, one_line
+
+if TYPE_CHECKING:
+    import distributed
+    from distributed import Client
+    from distributed.security import Security
+else:
+    distributed = Deferred("distributed")
 
 __all__ = ["client_at", "remote"]
 
@@ -78,8 +83,8 @@ def client_at(address: str, name: str, security: Security | None) -> Iterator[Cl
     """Yield a client of the scheduler at an address, or say in one line why there is none."""
     client, reason = None, ""
     try:
-        _greet(address, security or Security())
-        client = Client(address, timeout=CONNECT_SECONDS, set_as_default=False, security=security)
+        _greet(address, security or distributed.Security())
+        client = distributed.Client(address, timeout=CONNECT_SECONDS, set_as_default=False, security=security)
     except Exception as error:  # noqa: BLE001  (what answers there may be anything)
         reason = _reason(error, address, secured=security is not None)
     if client is None:
@@ -100,7 +105,7 @@ def _greet(address: str, security: Security) -> None:
     async def greet() -> None:
         arguments = security.get_connection_args("client")
         async with asyncio.timeout(GREETING_SECONDS):
-            comm = await connect(address, timeout=CONNECT_SECONDS, **arguments)
+            comm = await distributed.comm.connect(address, timeout=CONNECT_SECONDS, **arguments)
         comm.abort()
 
     with ThreadPoolExecutor(1) as thread:

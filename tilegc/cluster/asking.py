@@ -4,10 +4,16 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from distributed import Client
-from distributed.comm import CommClosedError
+from tilegc.deferred import Deferred
+
+if TYPE_CHECKING:
+    import distributed
+    from distributed import Client
+else:
+    distributed = Deferred("distributed")
+
 
 __all__ = ["ANSWER_SECONDS", "ask", "is_gone"]
 
@@ -49,4 +55,4 @@ def ask(client: Client, function: Callable[[], Any], seconds: float | None = Non
 
 def is_gone(answer: Any) -> bool:
     """Whether a worker could not be asked because it has just left: its connection is closed."""
-    return isinstance(answer, CommClosedError)
+    return isinstance(answer, distributed.CommClosedError)

@@ -5,10 +5,7 @@ from __future__ import annotations
 import contextlib
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any, Final
-
-from dask.system import CPU_COUNT
-from distributed.comm import CommClosedError
+from typing import TYPE_CHECKING, Any, Final
 
 from tilegc.cluster.address import remote
 from tilegc.cluster.jobs import SYSTEMS, Wanted, jobs
@@ -18,7 +15,13 @@ from tilegc.cluster.logs import dask_logs_to_ours
 from tilegc.cluster.security import TLS, security_for
 from tilegc.cluster.workers import Workers
 from tilegc.config import Compute
+from tilegc.deferred import Deferred
 from tilegc.errors import ConfigError, SchedulerLostError, one_line
+
+if TYPE_CHECKING:
+    from dask import system
+else:
+    system = Deferred("dask.system")
 
 __all__ = ["NAMES", "connect", "workers_for"]
 
@@ -96,12 +99,17 @@ def workers_for(
             yield Workers(None, memory=compute.memory)
             return
         else:
-            found = local(count or CPU_COUNT, compute, security_for(tls, encrypt=bool(compute.encrypt)))
+            found = local(
+                count or system.CPU_COUNT, compute, security_for(tls, encrypt=bool(compute.encrypt))
+            )
         given = stack.enter_context(found)
         try:
             yield given
-        except CommClosedError as error:
-            # Whoever asked the scheduler something while it went away: engines find out by themselves.
+        except OSError as error:
+            # By its name, because importing distributed here would cost every command a second. Whoever asked the
+            # scheduler something while it went away gets this; passes find out by themselves.
+            if type(error).__name__ != "CommClosedError":
+                raise
             raise SchedulerLostError(
                 f"{given.name}: lost the connection to the scheduler ({one_line(error)[:120]}); finished work is "
                 "recorded: rerun with --resume"

@@ -12,16 +12,22 @@ import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Final
-
-import dask
-from distributed import Client
-from distributed.security import Security
+from typing import TYPE_CHECKING, Any, Final
 
 from tilegc.cluster.settings import DRIVER, LOOPBACK, environment
 from tilegc.cluster.workers import Workers, require_same_software
 from tilegc.config import Compute
+from tilegc.deferred import Deferred
 from tilegc.errors import ConfigError, InputError, one_line
+
+if TYPE_CHECKING:
+    import dask
+    import distributed
+    from distributed import Client
+    from distributed.security import Security
+else:
+    dask = Deferred("dask")
+    distributed = Deferred("distributed")
 
 __all__ = ["SYSTEMS", "Wanted", "job_options", "jobs"]
 
@@ -114,7 +120,7 @@ def jobs(
         stack.callback(cluster.leave_off)
         whole = math.ceil(wanted.workers / options["processes"]) * options["processes"]
         cluster.adapt(minimum=whole, maximum=whole)
-        client = stack.enter_context(Client(cluster, set_as_default=False))
+        client = stack.enter_context(distributed.Client(cluster, set_as_default=False))
         _first_worker(client, cluster, name, logs, tell)
         differences = require_same_software(client, name)
         log.info(

@@ -14,16 +14,22 @@ import os
 import secrets
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
-import dask
 import yaml
-from distributed import Client
 
 from tilegc.cluster.settings import DRIVER, environment
 from tilegc.cluster.workers import Workers, require_same_software
 from tilegc.config import Compute
+from tilegc.deferred import Deferred
 from tilegc.errors import ConfigError, InputError, one_line
+
+if TYPE_CHECKING:
+    import dask
+    import distributed
+else:
+    dask = Deferred("dask")
+    distributed = Deferred("distributed")
 
 __all__ = ["manifest", "pods"]
 
@@ -34,6 +40,9 @@ WORKER_SECONDS: Final = 300.0
 OVERHEAD: Final = 300 * 2**20
 """Memory of a pod beside that of its worker: the process that watches it."""
 SCHEDULER_PORT, DASHBOARD_PORT, WORKER_PORT = 8786, 8787, 8788
+GUARD: Final = "tilegc.cluster.http_guard"
+"""Keeps strangers from the web pages of scheduler and workers. Pods made from an image alone have no token, and their
+pages stay closed to everybody; a manifest may name a Secret with one."""
 
 
 @contextlib.contextmanager
@@ -65,7 +74,7 @@ def pods(workers: int, memory: int, compute: Compute) -> Iterator[Workers]:
                     port_forward_cluster_ip=_outside(),
                 )
             )
-            client = stack.enter_context(Client(cluster, set_as_default=False))
+            client = stack.enter_context(distributed.Client(cluster, set_as_default=False))
             client.wait_for_workers(1, timeout=WORKER_SECONDS)
         except Exception as error:  # noqa: BLE001  (of kr8s, httpx, the operator)
             _remove(KubeCluster, spec["metadata"]["name"])
@@ -160,7 +169,8 @@ def _read(path: Path) -> dict[str, Any]:
 
 def _of_image(name: str, image: str, workers: int, memory: int, scratch: str) -> dict[str, Any]:
     """Return a DaskCluster of explicit commands: the operator's own call programs that distributed no longer has."""
-    variables = [{"name": key, "value": value} for key, value in environment().items()]
+    guarded = {f"DASK_DISTRIBUTED__{role}__PRELOAD": GUARD for role in ("SCHEDULER", "WORKER")}
+    variables = [{"name": key, "value": value} for key, value in {**environment(), **guarded}.items()]
     limit = f"{math.ceil((memory + OVERHEAD) / 2**20)}Mi"
     worker = {
         "name": "worker",

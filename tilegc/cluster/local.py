@@ -8,17 +8,22 @@ import os
 import sys
 import tempfile
 from collections.abc import Iterator
-from typing import Any
-
-import dask
-from distributed import Client, LocalCluster
-from distributed.security import Security
-from distributed.system import MEMORY_LIMIT
+from typing import TYPE_CHECKING, Any
 
 from tilegc.cluster.settings import DRIVER, LOOPBACK
 from tilegc.cluster.workers import Workers
 from tilegc.config import Compute
+from tilegc.deferred import Deferred
 from tilegc.errors import ResourceError, one_line
+from tilegc.memory import machine_memory
+
+if TYPE_CHECKING:
+    import dask
+    import distributed
+    from distributed.security import Security
+else:
+    dask = Deferred("dask")
+    distributed = Deferred("distributed")
 
 __all__ = ["local"]
 
@@ -60,7 +65,7 @@ def local(workers: int, compute: Compute, security: Security | None = None) -> I
         stack.enter_context(_hidden_main())
         try:
             cluster = stack.enter_context(
-                LocalCluster(
+                distributed.LocalCluster(
                     n_workers=workers,
                     threads_per_worker=1,
                     processes=True,
@@ -68,7 +73,7 @@ def local(workers: int, compute: Compute, security: Security | None = None) -> I
                     # whoever asks: on a shared login node that is everybody.
                     dashboard_address=LOOPBACK,
                     # not a share each: one worker may do a whole-field transform while the others are idle
-                    memory_limit=compute.memory or int(0.9 * MEMORY_LIMIT),
+                    memory_limit=compute.memory or int(0.9 * machine_memory()),
                     local_directory=scratch,
                     silence_logs=logging.CRITICAL,
                     **({} if security is None else {"security": security, "protocol": "tls://"}),
@@ -79,7 +84,7 @@ def local(workers: int, compute: Compute, security: Security | None = None) -> I
                 f"--workers {workers}: cannot start the workers ({one_line(error)}); "
                 "try fewer, or --workers 0"
             ) from error
-        client = stack.enter_context(Client(cluster, set_as_default=False))
+        client = stack.enter_context(distributed.Client(cluster, set_as_default=False))
         log.info("%d local workers, dashboard at %s", workers, client.dashboard_link)
         yield Workers(client, f"--workers {workers}", patience=compute.patience or 60.0)
 

@@ -11,11 +11,18 @@ import tempfile
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-import dask
-from distributed.security import Security
-
+from tilegc.deferred import Deferred
 from tilegc.errors import ConfigError, InputError
+
+if TYPE_CHECKING:
+    import dask
+    import distributed
+    from distributed.security import Security
+else:
+    dask = Deferred("dask")
+    distributed = Deferred("distributed")
 
 __all__ = ["TLS", "as_files", "security_for"]
 
@@ -49,13 +56,13 @@ def security_for(tls: TLS | None, *, encrypt: bool) -> Security | None:
                 raise InputError(f"{name} {path}: no such file; give a PEM file")
         roles = ("scheduler", "worker", "client")
         files = {f"tls_{role}_{kind}": getattr(tls, kind) for role in roles for kind in ("cert", "key")}
-        return Security(require_encryption=True, tls_ca_file=tls.ca, **files)
+        return distributed.Security(require_encryption=True, tls_ca_file=tls.ca, **files)
     if dask.config.get("distributed.comm.require-encryption", None):
-        return Security()
+        return distributed.Security()
     if not encrypt:
         return None
     try:
-        return Security.temporary()
+        return distributed.Security.temporary()
     except ImportError:
         raise ConfigError(
             "compute.encrypt: certificates cannot be made here; `pip install cryptography`, give --tls-ca, "

@@ -2,9 +2,15 @@
 
 from __future__ import annotations
 
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
-import dask
+from tilegc.deferred import Deferred
+
+if TYPE_CHECKING:
+    import dask
+else:
+    dask = Deferred("dask")
+
 
 __all__ = ["DRIVER", "LOOPBACK", "ONE_THREAD", "WORKER", "environment"]
 

@@ -9,14 +9,19 @@ import platform
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
-
-from distributed import Client, performance_report
+from typing import TYPE_CHECKING, Any
 
 from tilegc.cluster.asking import ask, is_gone
+from tilegc.deferred import Deferred
 from tilegc.errors import ConfigError, InputError, one_line
 from tilegc.run_folder.token import Token
 from tilegc.schema import VERSION
+
+if TYPE_CHECKING:
+    import distributed
+    from distributed import Client
+else:
+    distributed = Deferred("distributed")
 
 __all__ = ["Workers", "no_shortage", "require_same_software"]
 
@@ -89,7 +94,7 @@ class Workers:
         if not place.absolute().parent.is_dir():
             raise ConfigError(f"--performance-report {place}: no folder {place.absolute().parent}")
         with self.client.as_current():
-            page = performance_report(str(place), mode="inline")
+            page = distributed.performance_report(str(place), mode="inline")
             page.__enter__()
             try:
                 yield

@@ -12,8 +12,8 @@ from dataclasses import dataclass
 from typing import Final
 
 import numpy as np
+import scipy
 from numpy.typing import NDArray
-from scipy.special import ndtr, ndtri
 
 from tilegc.density.random import uniform
 from tilegc.kernels.compiled import compiled
@@ -169,7 +169,7 @@ def draw(
     magnitude, density = _magnitudes(population, u[:, 3], u[:, 4])
     magnitudes = magnitude + _colours(population, u[:, NUMBERS : NUMBERS + bands])
     flux = 10 ** (-0.4 * (magnitudes - 31.4))
-    noise = ndtri(u[:, NUMBERS + bands :]).T
+    noise = scipy.special.ndtri(u[:, NUMBERS + bands :]).T
     flux = (flux + np.sqrt(photons[:, None] * flux) * noise).clip(0.0)
     return Stars(np.arange(first, last), y, x, magnitude, magnitudes, flux, where.density[cell], density)
 
@@ -179,8 +179,10 @@ def _magnitudes(population: Population, kind: Floats, u: Floats) -> tuple[Floats
     low, high = population.limit - BRIGHTER, population.limit + FAINTER
     if np.isnan(population.turnover):
         return low + u * (high - low), np.full(u.size, 1 / (high - low))
-    below, above = (ndtr((edge - population.turnover) / population.width) for edge in (low, high))
-    bell = population.turnover + population.width * ndtri(below + u * (above - below))
+    below, above = (
+        scipy.special.ndtr((edge - population.turnover) / population.width) for edge in (low, high)
+    )
+    bell = population.turnover + population.width * scipy.special.ndtri(below + u * (above - below))
     found = np.where(kind < EVEN, low + u * (high - low), np.clip(bell, low, high))
     z = (found - population.turnover) / population.width
     peak = population.width * np.sqrt(2 * np.pi) * (above - below)
@@ -193,7 +195,7 @@ def _colours(population: Population, u: Floats) -> Floats:
     colour = np.zeros((bands, u.shape[0]))
     if bands > 1:
         component = np.searchsorted(np.cumsum(population.weight), u[:, 0]).clip(0, population.weight.size - 1)
-        normal = ndtri(u[:, 1:])
+        normal = scipy.special.ndtri(u[:, 1:])
         spread = np.einsum("nij,nj->ni", population.root[component], normal)
         colour[:-1] = (population.mean[component] + spread).T
     share = population.share / population.share.sum()

@@ -8,7 +8,6 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 import numpy as np
-import xarray as xr
 from numpy.typing import NDArray
 
 from tilegc.completeness.draw import Stars
@@ -22,6 +21,7 @@ from tilegc.detection.noise.noise_map import NoiseMap
 from tilegc.engine import Pass
 from tilegc.filter.detection_map import EXPECTED, FilterParams, band_response, response_halo
 from tilegc.geometry import Tile, TileGrid
+from tilegc.io.window import Window
 from tilegc.kernels.masks import grow
 from tilegc.kernels.smoothing import difference, difference_radius
 from tilegc.mask.mask_map import ELONGATED_AREA, ELONGATION, EXTENDED_AREA
@@ -44,7 +44,7 @@ REST: Final = np.uint8(Bit.NO_DATA | Bit.BRIGHT)
 """Bits of `flags` whose pixels the detection filter leaves out."""
 
 
-def _area_rule(window: xr.Dataset, tile: Tile, params: int) -> tuple[dict[str, Any], Table]:
+def _area_rule(window: Window, tile: Tile, params: int) -> tuple[dict[str, Any], Table]:
     """Count, in every cell that a core meets, searched pixels and those masked for light; `params`: the field."""
     core = tile.core_in_window
     mask = window["mask"].values
@@ -185,7 +185,7 @@ def shares(
 
 
 def _inject_rule(
-    window: xr.Dataset, tile: Tile, params: tuple[InjectParams, TileShare]
+    window: Window, tile: Tile, params: tuple[InjectParams, TileShare]
 ) -> tuple[dict[str, Any], Table]:
     """Return what becomes of the stars of a core; those on masked pixels are left out."""
     field, share = params

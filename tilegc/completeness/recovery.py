@@ -18,7 +18,7 @@ there anyway, and the completeness of a crowded field would come out too high:
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -58,12 +58,6 @@ Float32 = NDArray[np.float32]
 Int32 = NDArray[np.int32]
 Int64 = NDArray[np.int64]
 Bool = NDArray[np.bool_]
-
-NOTHING: Final = 0.005
-"""Share of the limit that a change in the detection map may have without being looked at."""
-
-LEAST: Final = 8
-"""Pixels round a star that are looked at, however faint it is."""
 
 
 @dataclass(frozen=True)
@@ -119,10 +113,6 @@ def recover(
         x=np.full(n, -1, np.int64),
         value=np.full(n, np.nan),
     )
-    tail = responses.tail
-    # Where the noise is not known, nothing is found.
-    level = np.nan_to_num(np.float64(limits.limit) * sky.noise[stars.row, stars.column])
-    radius = np.where(patches[0] >= 0, tail.size - 1, _radii(reference, tail, level))
     shape = shapes.tables
     maps: list[Any] = [np.require(one, requirements=PLAIN) for one in sky]
     judge_all(
@@ -136,19 +126,7 @@ def recover(
         stars,
         reference,
         Tables(responses.detection, responses.light, *patches),
-        radius,
         masked,
         fates,
     )
     return fates
-
-
-def _radii(reference: Floats, tail: Floats, level: Floats) -> Int64:
-    """Return the radius in pixels within which each star is looked at, from its flux and the limit at its place.
-
-    Beyond it the star changes the detection map by less than `NOTHING` of the limit. Most stars are faint, and the
-    work on a star grows with the square of this radius.
-    """
-    wanted = (reference[:, None] * tail[None, LEAST:] > NOTHING * level[:, None]).sum(axis=1) + LEAST
-    radii: Int64 = np.minimum(wanted, tail.size - 1).astype(np.int64)
-    return radii

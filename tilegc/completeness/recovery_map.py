@@ -13,9 +13,8 @@ from dataclasses import dataclass
 from typing import Final
 
 import numpy as np
+import scipy
 from numpy.typing import NDArray
-from scipy.ndimage import gaussian_filter
-from scipy.spatial import cKDTree
 
 from tilegc.completeness.curves import FEWEST, curve, falling
 from tilegc.phases.partials import Table
@@ -99,11 +98,11 @@ def recovery_map(table: Table, area: NDArray[np.int64], magnitude: float, scale:
     density = count / (float(area.sum()) * scale**2)
     sigma = max(NARROWEST, float(np.sqrt(AVERAGED / (4 * np.pi * density)))) / cell
     sums = [
-        gaussian_filter(_summed(area.shape, row, column, values), sigma, mode="constant")
+        scipy.ndimage.gaussian_filter(_summed(area.shape, row, column, values), sigma, mode="constant")
         for values in (weight, weight * residual)
     ]
     # The square of a Gaussian is one of 1/sqrt(2) times its width, over 4 pi sigma^2.
-    square = gaussian_filter(
+    square = scipy.ndimage.gaussian_filter(
         _summed(area.shape, row, column, (weight * residual) ** 2), sigma / np.sqrt(2), mode="constant"
     ) / (4 * np.pi * sigma**2)
     prior = SHRUNK * float(np.median(weight)) / (4 * np.pi * sigma**2)
@@ -115,7 +114,7 @@ def recovery_map(table: Table, area: NDArray[np.int64], magnitude: float, scale:
     error = np.sqrt(variance + spread * (prior / total) ** 2)
     middle = (np.argwhere(here) + 0.5) * CELL - 0.5
     # The noise of a cell is that of the stars in it, or nearest to it.
-    at = noise[near][cKDTree(place).query(middle, NEAREST)[1]]
+    at = noise[near][scipy.spatial.cKDTree(place).query(middle, NEAREST)[1]]
     value, scatter = nothing, nothing.copy()
     curve_there = expected(magnitude + 2.5 * np.log10(at / level)).mean(axis=1)
     value[here] = np.clip(curve_there + mean, 0.0, 1.0)

@@ -13,13 +13,13 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
+import scipy
 from numpy.typing import NDArray
-from scipy.ndimage import convolve, convolve1d
 
 from tilegc.completeness.near_gaps import kernel_images
 from tilegc.filter.detection_map import FilterParams
 from tilegc.kernels.smoothing import Taps
-from tilegc.photometry.spline_psf import SplinePsf
+from tilegc.photometry.spline_psf import OVERSAMPLING, SplinePsf
 
 __all__ = ["Responses", "responses"]
 
@@ -45,9 +45,6 @@ class Responses:
     empty where the filter is another one."""
     share: Floats
     """Response of the detection map to a point of 1 nJy in each band on its peak, averaged over pixel phases."""
-    tail: Floats
-    """Largest response, on either sign, farther than 0, 1, ... pixels along y or x from a point of unit reference flux
-    in any one band."""
 
     @property
     def psf_radius(self) -> int:
@@ -70,6 +67,7 @@ def responses(filtering: FilterParams, psfs: Sequence[SplinePsf]) -> Responses:
     psfs : sequence of SplinePsf
         Of its bands, all of one radius.
     """
+    psfs = [_compact(psf) for psf in psfs]
     first = _difference(filtering.first)
     sides = np.zeros((2, 0, 1, 1, 0, 0))
     if filtering.matched:
@@ -84,7 +82,6 @@ def responses(filtering: FilterParams, psfs: Sequence[SplinePsf]) -> Responses:
     fine, coarse = np.zeros((2, len(psfs), 1, 1, 0, 0))
     if math.isfinite(filtering.extended):
         fine, coarse = (_smoothed(psfs, pair) for pair in filtering.mid_scales)
-    share = np.array([_height(table) for table in detection])
     return Responses(
         np.stack([psf.table for psf in psfs]),
         detection,
@@ -92,9 +89,20 @@ def responses(filtering: FilterParams, psfs: Sequence[SplinePsf]) -> Responses:
         fine,
         coarse,
         sides,
-        share,
-        np.max([_tail(table) / height for table, height in zip(detection, share, strict=True)], axis=0),
+        np.array([_height(table) for table in detection]),
     )
+
+
+def _compact(psf: SplinePsf) -> SplinePsf:
+    """Return a PSF that is dark beyond its stamp, wherever in its middle pixel the point lies.
+
+    A stamp ends at its border, but a spline goes on for another pixel, and its convolution with the filter would
+    contain light that no stamp holds: a thousandth of the peak, enough to lift a neighbour over the limit. Without
+    the nodes beyond the stamp's outermost pixels the spline ends where the stamp does.
+    """
+    nodes = np.arange(OVERSAMPLING * psf.table.shape[2]) / OVERSAMPLING - (psf.radius + 1)
+    inside = (np.abs(nodes) <= psf.radius).reshape(-1, OVERSAMPLING).T
+    return SplinePsf(psf.table * (inside[:, None, :, None] & inside[None, :, None, :]), psf.radius)
 
 
 def _difference(pair: tuple[Taps, Taps]) -> Floats:
@@ -128,7 +136,7 @@ def _convolved(image: Floats, kernel: Floats) -> Floats:
 
     `scipy.signal` has this, too, but its import takes every process of a run half a second.
     """
-    whole: Floats = convolve(np.pad(image, kernel.shape[0] // 2), kernel, mode="constant")
+    whole: Floats = scipy.ndimage.convolve(np.pad(image, kernel.shape[0] // 2), kernel, mode="constant")
     return whole
 
 
@@ -142,18 +150,9 @@ def _smoothed(psfs: Sequence[SplinePsf], pair: tuple[Taps, Taps]) -> Floats:
         taps = np.array([*half[:0:-1], *half]) / (2 * sum(half) - half[0])
         part = tables
         for axis in (3, 4):
-            part = convolve1d(part, taps, axis=axis, mode="constant")
+            part = scipy.ndimage.convolve1d(part, taps, axis=axis, mode="constant")
         total += sign * part
     return total
-
-
-def _tail(table: Floats) -> Floats:
-    """Return the largest value, on either sign, farther than every whole number of pixels along y or x."""
-    radius = (table.shape[-1] - 3) // 2
-    image = np.abs(SplinePsf(np.ascontiguousarray(table), radius).image())
-    offset = np.abs(np.arange(-radius, radius + 1))
-    apart = np.maximum(offset[:, None], offset)
-    return np.array([image[apart > k].max(initial=0.0) for k in range(radius + 1)])
 
 
 def _height(table: Floats, phases: int = 5) -> float:

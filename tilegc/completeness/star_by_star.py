@@ -52,19 +52,21 @@ def judge_all(
     stars: Placed,
     reference: Floats,
     tables: Tables,
-    radii: Int64,
     masked: Bool,
     fates: Fates,
 ) -> None:
     """Judge every star; arguments are those of `tilegc.completeness.recovery.recover`, `fates` its result."""
     most = tables.detection.shape[-1] - 2
     star_radius = (tables.light.shape[-1] - 3) // 2
-    # One allocation each for all stars: a patch is the first part of a flat array, contiguous whatever its size.
-    work = np.empty((2, most * most))
+    # One allocation each for all stars.
+    part, patch = np.empty((most, most)), np.empty((most, most))
     star = np.empty((2 * star_radius + 1, 2 * star_radius + 1))
     # One pixel more on every side, for the neighbours of the outermost pixels.
-    maps = np.empty((2, (most + 2) ** 2), np.float32)
-    glow, states = np.empty((most + 2 * AROUND) ** 2, np.float32), np.empty(most * most, np.int8)
+    raised, rank = np.empty((most + 2, most + 2), np.float32), np.empty((most + 2, most + 2), np.float32)
+    shine, state = (
+        np.empty((most + 2 * AROUND, most + 2 * AROUND), np.float32),
+        np.empty((most, most), np.int8),
+    )
     at_y, at_x = np.empty(most * most, np.int64), np.empty(most * most, np.int64)
     taken = np.empty(most * most, np.bool_)
     for n in range(stars.row.size):
@@ -72,13 +74,7 @@ def judge_all(
             fates.verdict[n] = BRIGHT
             fates.displaced[n] = _lost_to_mask(sky, stars.row[n], stars.column[n])
             continue
-        size = 2 * radii[n] + 1
-        part, patch = work[0, : size * size].reshape(size, size), work[1, : size * size].reshape(size, size)
-        raised = maps[0, : (size + 2) ** 2].reshape(size + 2, size + 2)
-        rank = maps[1, : (size + 2) ** 2].reshape(size + 2, size + 2)
-        shine = glow[: (size + 2 * AROUND) ** 2].reshape(size + 2 * AROUND, size + 2 * AROUND)
-        state = states[: size * size].reshape(size, size)
-        y0, x0 = stars.row[n] - radii[n], stars.column[n] - radii[n]  # of the patch
+        y0, x0 = stars.row[n] - most // 2, stars.column[n] - most // 2  # of the patch
         _respond(tables, stars, n, part, patch)
         _raise(sky, patch, y0, x0, raised, rank)
         count = _peaks(rank, sky.allowed, y0, x0, limits.limit, limits.maxima, at_y, at_x)
@@ -170,8 +166,8 @@ def _classify(
         known = sky.source[y0 + j, x0 + i]
         if not points.decide:
             point = True
-        elif known >= 0 and max(abs(j - radius), abs(i - radius)) > star_radius:
-            # The star's light does not reach it: its shape is what the run found.
+        elif known >= 0 and max(abs(j - radius), abs(i - radius)) > star_radius + AROUND:
+            # The star's light reaches none of the pixels that its shape is measured on: it is what the run found.
             point = sky.listed[known]
         else:
             # The light about a star is needed for few of them, and costs more than all the rest.

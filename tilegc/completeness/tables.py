@@ -6,8 +6,8 @@ from collections.abc import Mapping
 from typing import Final
 
 import numpy as np
+import scipy
 from numpy.typing import NDArray
-from scipy.spatial import cKDTree
 
 from tilegc.completeness import recovery
 from tilegc.completeness.artificial import FieldStars, Prepared
@@ -212,7 +212,7 @@ def with_recovery(
         )
         # Beyond the faintest and the brightest star the last ones stand for all.
         wanted[:, 0] = np.clip(wanted[:, 0], at[:, 0].min(), at[:, 0].max())
-        nearest = cKDTree(at).query(wanted, NEIGHBOURS)[1]
+        nearest = scipy.spatial.cKDTree(at).query(wanted, NEIGHBOURS)[1]
         verdict = table["verdict"][good][nearest]
         recovered[rows] = (verdict == recovery.FOUND).mean(axis=1)
         passed = (verdict == recovery.FOUND).sum(axis=1)
@@ -225,7 +225,7 @@ def _place(
     snr: Floats, y: Floats, x: Floats, known: tuple[NDArray[np.int64], NDArray[np.int64]], *, own: int
 ) -> Floats:
     """Return magnitude and crowding in units in which stars are alike within 1."""
-    tree = cKDTree(np.stack(known, axis=1).astype(float).reshape(-1, 2))
+    tree = scipy.spatial.cKDTree(np.stack(known, axis=1).astype(float).reshape(-1, 2))
     if tree.n > own:
         # The distance to the tenth neighbour; a source is not its own.
         k = min(10 + own, tree.n)

@@ -12,7 +12,6 @@ from dataclasses import dataclass
 from functools import partial
 
 import numpy as np
-import xarray as xr
 
 from tilegc.density.local_density import Estimate, Sources, Width, density_window
 from tilegc.density.splines import norm, spread, spread_image, touched
@@ -20,6 +19,7 @@ from tilegc.density.trend_fit import Trend, trend_at
 from tilegc.engine import FieldTiles, Pass, run_pass
 from tilegc.geometry import Box, Tile
 from tilegc.io import lattices
+from tilegc.io.window import Window
 from tilegc.phases.context import Context
 from tilegc.phases.partials import Table
 
@@ -104,7 +104,7 @@ def estimate(
 
 
 def _coverage_rule(
-    window: xr.Dataset, tile: Tile, params: _CoverageParams
+    window: Window, tile: Tile, params: _CoverageParams
 ) -> tuple[dict[str, np.ndarray], tuple[str, Sums]]:
     """Spread the good pixels of a tile's core onto the lattices."""
     values = (window["mask"].values == 0).astype(np.uint16)

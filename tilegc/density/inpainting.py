@@ -6,12 +6,12 @@ import zlib
 from dataclasses import dataclass
 
 import numpy as np
-import xarray as xr
 
 from tilegc.config import Inpaint
 from tilegc.density.random import draw_sources
 from tilegc.engine import Pass, run_pass
 from tilegc.geometry import Tile
+from tilegc.io.window import Window
 from tilegc.phases.context import Context
 from tilegc.phases.partials import Table, stacked
 from tilegc.schema import Bit
@@ -80,9 +80,7 @@ class _InpaintParams:
     pixel_area: float
 
 
-def _inpaint_rule(
-    window: xr.Dataset, tile: Tile, params: _InpaintParams
-) -> tuple[dict[str, np.ndarray], Table]:
+def _inpaint_rule(window: Window, tile: Tile, params: _InpaintParams) -> tuple[dict[str, np.ndarray], Table]:
     rate = window["density"].values.astype(np.float64) * params.pixel_area
     realisation, y, x = draw_sources(
         rate,

@@ -10,7 +10,6 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
 import numpy as np
-import xarray as xr
 
 from tilegc.config import DetectionConfig
 from tilegc.detection.noise.global_noise import Noise
@@ -18,6 +17,7 @@ from tilegc.detection.noise.noise_map import LocalNoise, NoiseMap
 from tilegc.detection.purity import Purity, purity_of
 from tilegc.engine import Pass, run_pass
 from tilegc.geometry import Tile
+from tilegc.io.window import Window
 from tilegc.kernels.peaks import classify, local_maxima, settle
 from tilegc.phases.context import Context
 from tilegc.phases.partials import Table, stacked
@@ -67,7 +67,7 @@ def at_least(limit: float) -> np.float32:
     return rounded if float(rounded) >= limit else np.nextafter(rounded, np.float32(np.inf))
 
 
-def peaks_rule(window: xr.Dataset, tile: Tile, params: PeakParams) -> tuple[dict[str, np.ndarray], Table]:
+def peaks_rule(window: Window, tile: Tile, params: PeakParams) -> tuple[dict[str, np.ndarray], Table]:
     """Classify the candidates of a core."""
     detection = window["detection"].values
     allowed = (window["mask"].values == 0) & np.isfinite(detection)

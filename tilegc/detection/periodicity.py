@@ -14,8 +14,8 @@ from dataclasses import dataclass
 from functools import lru_cache
 
 import numpy as np
+import scipy
 from numpy.typing import ArrayLike, NDArray
-from scipy import fft
 
 __all__ = ["BIN", "FEWEST", "Periodicity", "Room", "strongest_period"]
 
@@ -83,8 +83,8 @@ class _Modes:
 
 @lru_cache(maxsize=2)
 def _modes(shape: tuple[int, int]) -> _Modes:
-    ky = fft.fftfreq(shape[0], BIN)[:, None]
-    kx = fft.rfftfreq(shape[1], BIN)[None, :]
+    ky = scipy.fft.fftfreq(shape[0], BIN)[:, None]
+    kx = scipy.fft.rfftfreq(shape[1], BIN)[None, :]
     wave = np.hypot(ky, kx)
     # Of the modes with kx = 0, half are those of the other half again.
     used = (wave >= 1.0 / LONGEST) & ((kx > 0) | (ky > 0))
@@ -112,12 +112,12 @@ def strongest_period(y: ArrayLike, x: ArrayLike, good: NDArray[np.uint8] | Room)
         return NOTHING
     room = good if isinstance(good, Room) else Room.of(good)
     height, width = room.good.shape
-    shape = fft.next_fast_len(height, real=True), fft.next_fast_len(width, real=True)
+    shape = scipy.fft.next_fast_len(height, real=True), scipy.fft.next_fast_len(width, real=True)
     counts = np.bincount(rows * width + columns, minlength=room.good.size).reshape(height, width)
     # Without the mean the transform of the mask itself, with its straight edges, would be the strongest period.
     excess = counts - _smooth_density(counts.astype(np.float64), room)
     # Divided by the number of sources, the power of independent positions has the mean 1.
-    power = np.abs(fft.rfft2(excess, shape)) ** 2 / rows.size
+    power = np.abs(scipy.fft.rfft2(excess, shape)) ** 2 / rows.size
     modes = _modes(shape)
     relative = power.ravel()[modes.at]
     relative = relative / _like(relative)
@@ -143,12 +143,15 @@ def _smooth(values: Float64) -> Float64:
     """Return an image smoothed by a Gaussian of `SMOOTH` pixels, zeros round it."""
     # Padded by three sigma, since a transform is periodic: the opposite edge of the field must not contribute.
     reach = math.ceil(3 * SMOOTH / BIN)
-    shape = [fft.next_fast_len(side + reach, real=True) for side in values.shape]
+    shape = [scipy.fft.next_fast_len(side + reach, real=True) for side in values.shape]
     sigma = SMOOTH / BIN
     gauss = [
-        np.exp(-2.0 * (math.pi * sigma * f) ** 2) for f in (fft.fftfreq(shape[0]), fft.rfftfreq(shape[1]))
+        np.exp(-2.0 * (math.pi * sigma * f) ** 2)
+        for f in (scipy.fft.fftfreq(shape[0]), scipy.fft.rfftfreq(shape[1]))
     ]
-    whole: Float64 = fft.irfft2(fft.rfft2(values, shape) * (gauss[0][:, None] * gauss[1][None, :]), shape)
+    whole: Float64 = scipy.fft.irfft2(
+        scipy.fft.rfft2(values, shape) * (gauss[0][:, None] * gauss[1][None, :]), shape
+    )
     return whole[: values.shape[0], : values.shape[1]]
 
 

@@ -16,13 +16,13 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Final
 
 import numpy as np
-import xarray as xr
 
 from tilegc.config import Detect
 from tilegc.detection.shape_ratios import REACH, ShapeTables, measure, shape_tables
 from tilegc.engine import Pass, run_pass
 from tilegc.geometry import Tile, TileGrid
 from tilegc.images.psfs import BandPsf
+from tilegc.io.window import Window
 from tilegc.kernels.psf import Psf, quantised, resampled
 from tilegc.phases.context import Context
 from tilegc.phases.partials import Table
@@ -78,7 +78,7 @@ class Places:
 
 
 def _shapes_rule(
-    window: xr.Dataset, tile: Tile, params: tuple[ShapeTables, Places]
+    window: Window, tile: Tile, params: tuple[ShapeTables, Places]
 ) -> tuple[dict[str, np.ndarray], Table]:
     """Measure the candidates of a core."""
     tables, places = params

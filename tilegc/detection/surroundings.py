@@ -15,7 +15,6 @@ from dataclasses import dataclass
 from typing import Final
 
 import numpy as np
-import xarray as xr
 
 from tilegc.detection.noise.noise_map import LocalNoise, NoiseMap
 from tilegc.detection.noise.null_maps import mad_sigma
@@ -23,6 +22,7 @@ from tilegc.detection.shapes import POINT, Places, by_tile
 from tilegc.engine import Pass, run_pass
 from tilegc.filter.detection_map import EXPECTED
 from tilegc.geometry import PATCH, Box, Tile
+from tilegc.io.window import Window
 from tilegc.kernels.lattice import bilinear_at, fill, lattice_shape
 from tilegc.kernels.masks import grow
 from tilegc.kernels.medians import median
@@ -161,7 +161,7 @@ def false_share(snr: np.ndarray, where: np.ndarray, point: np.ndarray, area: np.
 
 
 def _rule(
-    window: xr.Dataset, tile: Tile, params: tuple[tuple[int, NoiseMap], Places]
+    window: Window, tile: Tile, params: tuple[tuple[int, NoiseMap], Places]
 ) -> tuple[dict[str, np.ndarray], Table]:
     """Say where the candidates of a block lie, count its rims, and measure the scatter in its patches."""
     (number, noise), places = params

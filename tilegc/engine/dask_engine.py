@@ -4,15 +4,16 @@ from __future__ import annotations
 
 import operator
 from collections.abc import Callable, Sequence
-from typing import Any
-
-from distributed import Client
+from typing import TYPE_CHECKING, Any
 
 from tilegc.engine.futures import Drive
 from tilegc.engine.on_worker import Fitness, Listed
 from tilegc.engine.progress import Progress, Silent
 from tilegc.engine.work import Books, Combine, Function, Gather, Marks, Unit
 from tilegc.engine.written import Joined, Stamped
+
+if TYPE_CHECKING:
+    from distributed import Client
 
 __all__ = ["PATIENCE_SECONDS", "DaskEngine"]
 

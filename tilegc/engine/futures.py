@@ -26,13 +26,11 @@ import time
 import uuid
 from collections import deque
 from collections.abc import Callable
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import cloudpickle  # type: ignore[import-untyped]
-import dask
-from distributed import Client, Future
-from distributed.scheduler import KilledWorker
 
+from tilegc.deferred import Deferred
 from tilegc.engine.interrupt import HeldBack
 from tilegc.engine.on_worker import Job, UnfitWorkerError, UnitsError, do_units, merge
 from tilegc.engine.pool import Pool
@@ -40,6 +38,14 @@ from tilegc.engine.tasks import Batch, Merge, Part, batches, run_length
 from tilegc.engine.work import Books, Unit, describe
 from tilegc.engine.written import Written
 from tilegc.errors import RunFailedError, SchedulerLostError, TileGCError
+
+if TYPE_CHECKING:
+    import dask
+    import distributed
+    from distributed import Client, Future
+else:
+    dask = Deferred("dask")
+    distributed = Deferred("distributed")
 
 __all__ = ["Drive"]
 
@@ -326,7 +332,7 @@ class Drive:
         # A task names the units that raised, if any did. Otherwise it is only known that one of them is at
         # fault, and all are tried one by one; after the death of a worker, moreover, with nothing else
         # running.
-        killed = isinstance(error, KilledWorker)
+        killed = isinstance(error, distributed.KilledWorker)
         if isinstance(error, UnitsError):
             failures = {key: (line, trace) for key, line, trace in error.failures}
             for key, (_, trace) in failures.items():
@@ -354,7 +360,7 @@ class Drive:
             waiting.extend(Batch((unit,), batch.tries, again=True, alone=killed) for unit in batch.units)
         # It was alone on several workers, and all of them died: the unit is at fault, most likely by its
         # size.
-        elif isinstance(error, KilledWorker):
+        elif isinstance(error, distributed.KilledWorker):
             deaths = error.allowed_failures + 1
             self.books.gave_up(
                 batch.units[0],

@@ -7,14 +7,19 @@ import pickle
 import time
 import traceback
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
-from distributed import get_worker
-
+from tilegc.deferred import Deferred
 from tilegc.engine.counters import count_failures, count_retries, count_tile
 from tilegc.engine.work import Combine, Function, describe
 from tilegc.engine.written import Joined, Written
 from tilegc.errors import TileGCError, disk_full
+from tilegc.redaction import redact
+
+if TYPE_CHECKING:
+    import distributed
+else:
+    distributed = Deferred("distributed")
 
 __all__ = ["Fitness", "Job", "Listed", "UnfitWorkerError", "UnitsError", "busy", "do_units", "merge"]
 
@@ -68,7 +73,7 @@ def require_fit(fitness: Fitness | None) -> None:
         return
     reason = fitness.problem()
     if reason is not None:
-        worker = get_worker()
+        worker = distributed.get_worker()
         raise UnfitWorkerError(worker.address, str(worker.name), reason)
     _fit.add(fitness)
 
@@ -114,7 +119,9 @@ def do_units(job: Job, payloads: bytes, again: bool) -> Any:
             full = disk_full(error)
             if full is not None:  # a retry would fail as well, and so would the other tiles
                 raise full from None
-            failures.append((key, describe(error), traceback.format_exc()))
+            # Dask repeats what a task raises in the worker's log and on its web pages, and a client of an object
+            # store may quote the whole address, with its password.
+            failures.append((key, describe(error), redact(traceback.format_exc())))
             continue
         seconds = time.perf_counter() - begun
         count_tile(name, pixels, seconds)
@@ -132,7 +139,7 @@ def do_units(job: Job, payloads: bytes, again: bool) -> Any:
 def _worker() -> str:
     """Return the name of the worker that runs this code."""
     try:
-        return str(get_worker().name)
+        return str(distributed.get_worker().name)
     except ValueError:
         return "?"
 

@@ -8,13 +8,13 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
-import xarray as xr
 
 from tilegc.engine.counters import count_bytes_read
 from tilegc.engine.work import Combine, Engine, Function, Gather, Marks, Unit
 from tilegc.errors import TilesFailedError
 from tilegc.geometry import Box, Tile, TileGrid
 from tilegc.io import store as stores
+from tilegc.io.window import Plane, Window
 from tilegc.run_folder.ledger import SET_ASIDE
 
 if TYPE_CHECKING:
@@ -27,7 +27,7 @@ log = logging.getLogger("tilegc.engine")
 MOST_SET_ASIDE: Final = 0.05
 """Fraction of the tiles of a pass that may be set aside; one tile is always allowed."""
 
-Rule = Callable[[xr.Dataset, Tile, Any], tuple[dict[str, np.ndarray[Any, Any]], Any]]
+Rule = Callable[[Window, Tile, Any], tuple[dict[str, np.ndarray[Any, Any]], Any]]
 """`rule(window, tile, params) -> (arrays of the core by name, partial or None)`; pure, module-level."""
 
 
@@ -189,13 +189,15 @@ def do_without_data(
     shape = (len(field.source.bands), *tile.window.shape)
     # The same arrays as a window of the images would have: missing values in `sci` and `err`, weight 0.
     exists = {"sci": True, "err": field.source.has_err, "wht": field.source.has_wht}
-    window = xr.Dataset(
+    window = Window(
         {
-            array: (("band", "y", "x"), np.full(shape, 0.0 if array == "wht" else np.nan, np.float32))
+            array: Plane(
+                values=np.full(shape, 0.0 if array == "wht" else np.nan, np.float32), dims=("band", "y", "x")
+            )
             for array in step.reads
             if exists[array]
         },
-        coords={"band": list(field.source.band_names)},
+        field.source.band_names,
     )
     arrays, partial = _ruled(step, window, tile, params[name], own)
     for array, values in arrays.items():
@@ -266,7 +268,7 @@ def do_tile(
 
 
 def _ruled(
-    step: Pass, window: xr.Dataset, tile: Tile, params: Any, own: Sequence[Any]
+    step: Pass, window: Window, tile: Tile, params: Any, own: Sequence[Any]
 ) -> tuple[Mapping[str, np.ndarray[Any, Any]], Any]:
     """Apply the rule of a pass, and check that it returned the arrays of the pass with the shape of the core."""
     arrays, partial = step.rule(window, tile, (params, *own) if own else params)

@@ -6,14 +6,15 @@ import logging
 import math
 import time
 from collections.abc import Callable
-from typing import Any
-
-from distributed import Client
+from typing import TYPE_CHECKING, Any
 
 from tilegc.engine.interrupt import HeldBack, hurried
 from tilegc.engine.on_worker import UnfitWorkerError, busy
 from tilegc.engine.work import LISTED, describe
 from tilegc.errors import RunFailedError, SchedulerLostError
+
+if TYPE_CHECKING:
+    from distributed import Client
 
 __all__ = ["Pool"]
 

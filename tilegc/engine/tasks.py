@@ -4,11 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import cloudpickle  # type: ignore[import-untyped]
-from distributed import Future
 
 from tilegc.engine.work import Unit
+
+if TYPE_CHECKING:
+    from distributed import Future
 
 __all__ = ["Batch", "Merge", "Part", "batches", "run_length"]
 

@@ -16,6 +16,7 @@ from typing import Any, Protocol, Self
 
 from tilegc.engine.progress import Progress
 from tilegc.errors import TilesFailedError
+from tilegc.redaction import redact
 
 __all__ = ["Books", "Combine", "Engine", "Function", "Gather", "Marks", "Unit", "describe"]
 
@@ -142,8 +143,8 @@ class Engine(Protocol):
 
 
 def describe(error: BaseException) -> str:
-    """Return an exception as one line: its class and its message."""
-    text = " ".join(str(error).split())
+    """Return an exception as one line: its class and its message, without credentials."""
+    text = redact(" ".join(str(error).split()))
     return f"{type(error).__name__}: {text}" if text else type(error).__name__
 
 

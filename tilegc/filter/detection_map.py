@@ -14,7 +14,6 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 
 import numpy as np
-import xarray as xr
 
 from tilegc.config import DetectionConfig, Filter, Mask
 from tilegc.engine import Pass, run_pass
@@ -28,6 +27,7 @@ from tilegc.filter.unobserved import REACH, observed, searched, unobserved_bands
 from tilegc.geometry import Tile
 from tilegc.images.psfs import MODEL, BandPsf
 from tilegc.io.fits import FieldSource
+from tilegc.io.window import Window
 from tilegc.kernels.masks import grow
 from tilegc.kernels.psf_model import model
 from tilegc.kernels.smoothing import Taps, difference, difference_radius, gaussian_taps
@@ -174,7 +174,7 @@ def filter_halo(params: FilterParams) -> int:
     return max(detection, *(difference_radius(*taps) for taps in params.mid_scales)) + margin
 
 
-def filter_rule(window: xr.Dataset, tile: Tile, params: FilterParams) -> tuple[dict[str, np.ndarray], None]:
+def filter_rule(window: Window, tile: Tile, params: FilterParams) -> tuple[dict[str, np.ndarray], None]:
     """Compute flags, light and detection map of a tile's core from the bands in its window."""
     wht = window["wht"].values if "wht" in window else None
     sci = observed(window["sci"].values, params.unobserved)
@@ -274,7 +274,7 @@ def band_response(params: FilterParams, band: int, image: np.ndarray, flags: np.
     return response
 
 
-def band_variances(params: FilterParams, window: xr.Dataset, flags: np.ndarray) -> Iterator[np.ndarray]:
+def band_variances(params: FilterParams, window: Window, flags: np.ndarray) -> Iterator[np.ndarray]:
     """Yield, band by band, the variance that its noise is expected to have in the detection map.
 
     Parameters

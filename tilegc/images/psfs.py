@@ -13,11 +13,11 @@ from functools import partial
 from typing import Final
 
 import numpy as np
-import xarray as xr
 
 from tilegc.engine import Pass, run_pass
 from tilegc.geometry import Tile
 from tilegc.images.stars import REACH, find_stars
+from tilegc.io.window import Window
 from tilegc.kernels.psf import Psf, centroid, quantised, resampled
 from tilegc.kernels.psf_model import model
 from tilegc.phases.context import Context
@@ -100,9 +100,7 @@ def _choose(band: str, scale: float, given: Psf | None, measured: Psf | None, n_
     return BandPsf(band, model(band, scale, MODEL), "model", 0)
 
 
-def _stars_rule(
-    window: xr.Dataset, tile: Tile, params: str
-) -> tuple[dict[str, np.ndarray], dict[str, Table]]:
+def _stars_rule(window: Window, tile: Tile, params: str) -> tuple[dict[str, np.ndarray], dict[str, Table]]:
     """Return a core's brightest stars with their stamps in all bands; `params` is the field's name."""
     sci = window["sci"].values
     light = sci[0].copy()

@@ -9,15 +9,20 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from functools import partial
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
-import zarr
 from numpy.typing import NDArray
-from zarr.codecs import BloscCodec
 
+from tilegc.deferred import Deferred
 from tilegc.geometry import LATTICE, Box
 from tilegc.io import shards
+
+if TYPE_CHECKING:
+    import zarr
+    import zarr.codecs
+else:
+    zarr = Deferred("zarr")
 
 __all__ = ["GROUP", "put_lattice", "put_points", "take_lattice", "take_points"]
 
@@ -132,7 +137,9 @@ def _put(
         chunks=tuple(max(min(side, length), 1) for side, length in zip(chunks, values.shape, strict=True)),
         dtype=values.dtype,
         fill_value=0,
-        compressors=BloscCodec(cname="lz4", clevel=5, shuffle="bitshuffle", typesize=values.dtype.itemsize),
+        compressors=zarr.codecs.BloscCodec(
+            cname="lz4", clevel=5, shuffle="bitshuffle", typesize=values.dtype.itemsize
+        ),
         attributes=attributes,
         overwrite=True,
     )

@@ -24,9 +24,9 @@ from tilegc import config
 from tilegc.errors import AstrometryError, ConvergenceError, InputError, one_line
 from tilegc.io.reading import LARGEST_IMAGE
 from tilegc.places import opened
-from tilegc.sky import header_text, wcs_from_text
+from tilegc.sky import header_text, tangent_cards, wcs_from_text
 
-__all__ = ["LensImage", "read_image", "refuse_other_quantities"]
+__all__ = ["LensImage", "first_bytes", "read_image", "refuse_other_quantities"]
 
 Floats = NDArray[np.float64]
 
@@ -102,17 +102,16 @@ def _placed(header: fits.Header, origin: config.Origin | None) -> fits.Header:
     """Return a header whose linear axes, arcsec, x to the west and y to the north, are a tangent plane."""
     if origin is None or str(header.get("CTYPE1", "")).startswith(("RA", "GLON", "ELON")):
         return header
-    cards = fits.Header({"CTYPE1": "RA---TAN", "CTYPE2": "DEC--TAN", "CUNIT1": "deg", "CUNIT2": "deg"})
-    cards["RADESYS"] = "ICRS"
-    for axis, value, sign in (("1", origin.ra, -1.0), ("2", origin.dec, 1.0)):
-        step = float(header.get(f"CDELT{axis}", header.get(f"CD{axis}_{axis}", 1.0)))
+    reference, step = [], []
+    for axis in ("1", "2"):
+        side = float(header.get(f"CDELT{axis}", header.get(f"CD{axis}_{axis}", 1.0)))
         # the pixel at which the linear coordinate is 0
-        cards[f"CRPIX{axis}"] = (
-            float(header.get(f"CRPIX{axis}", 1.0)) - float(header.get(f"CRVAL{axis}", 0.0)) / step
-        )
-        cards[f"CRVAL{axis}"] = value
-        cards[f"CDELT{axis}"] = sign * step / 3600.0
-    return cards
+        zero = float(header.get(f"CRPIX{axis}", 1.0)) - float(header.get(f"CRVAL{axis}", 0.0)) / side
+        reference.append(zero)
+        step.append(side)
+    return fits.Header(
+        tangent_cards(origin.ra, origin.dec, reference=(reference[0], reference[1]), step=(-step[0], step[1]))
+    )
 
 
 def _images(path: str, plane: int | None) -> list[tuple[NDArray[Any], fits.Header]]:
@@ -158,16 +157,21 @@ def _images(path: str, plane: int | None) -> list[tuple[NDArray[Any], fits.Heade
     return images
 
 
-def _content(path: str) -> bytes:
-    """Return the unpacked bytes of a file, up to `LARGEST_IMAGE`."""
+def first_bytes(path: str, count: int) -> bytes:
+    """Return at most `count` bytes from the beginning of a lens model's file; errors are those of the convergence."""
     try:
         with opened(path) as file:
-            # One byte beyond the limit tells a file that is too large without reading the rest of it.
-            content = file.read(LARGEST_IMAGE + 1)
+            return bytes(file.read(count))
     except InputError as error:
         raise ConvergenceError(f"convergence: {error}") from None
     except Exception as error:  # noqa: BLE001  (each remote file system has its own errors)
         raise ConvergenceError(f"convergence: {path}: cannot be read ({one_line(error)})") from None
+
+
+def _content(path: str) -> bytes:
+    """Return the unpacked bytes of a file, up to `LARGEST_IMAGE`."""
+    # One byte beyond the limit tells a file that is too large without reading the rest of it.
+    content = first_bytes(path, LARGEST_IMAGE + 1)
     try:
         if content.startswith(b"\x1f\x8b"):
             content = gzip.GzipFile(fileobj=io.BytesIO(content)).read(LARGEST_IMAGE + 1)

@@ -9,11 +9,10 @@ from astropy.coordinates import FK5, SkyCoord
 from astropy.io import fits
 
 from tilegc import config
-from tilegc.errors import ConvergenceError, InputError, one_line
-from tilegc.io.lens_files import LensImage
+from tilegc.errors import ConvergenceError
+from tilegc.io.lens_files import LensImage, first_bytes
 from tilegc.io.lenstool import read_par
-from tilegc.places import opened
-from tilegc.sky import header_text, pixel_to_world, wcs_from_text
+from tilegc.sky import header_text, pixel_to_world, tangent_cards, wcs_from_text
 
 __all__ = ["HALF_WIDTH", "PIXEL", "read_par_map"]
 
@@ -49,21 +48,8 @@ def read_par_map(conf: config.LensMap) -> LensImage:
         centre = SkyCoord(ra, dec, unit="deg", frame=FK5(equinox="J2000")).icrs
         ra, dec = float(centre.ra.deg), float(centre.dec.deg)
     side = 2 * round(HALF_WIDTH / PIXEL)
-    cards = fits.Header(
-        {
-            "CTYPE1": "RA---TAN",
-            "CTYPE2": "DEC--TAN",
-            "CUNIT1": "deg",
-            "CUNIT2": "deg",
-            "RADESYS": "ICRS",
-            "CRVAL1": ra,
-            "CRVAL2": dec,
-            "CRPIX1": (side + 1) / 2,
-            "CRPIX2": (side + 1) / 2,
-            "CDELT1": -PIXEL / 3600,
-            "CDELT2": PIXEL / 3600,
-        }
-    )
+    middle = (side + 1) / 2
+    cards = fits.Header(tangent_cards(ra, dec, reference=(middle, middle), step=(-PIXEL, PIXEL)))
     text = header_text(wcs_from_text(cards.tostring()))
     y, x = np.indices((side, side))
     places = pixel_to_world(text, y, x)
@@ -74,17 +60,10 @@ def read_par_map(conf: config.LensMap) -> LensImage:
 
 
 def _text(path: str) -> str:
-    try:
-        with opened(path) as file:
-            content = file.read(LARGEST + 1)
-    except InputError as error:
-        raise ConvergenceError(f"convergence: {error}") from None
-    except Exception as error:  # noqa: BLE001  (each remote file system has its own errors)
-        raise ConvergenceError(f"convergence: {path}: cannot be read ({one_line(error)})") from None
+    content = first_bytes(path, LARGEST + 1)
     if len(content) > LARGEST or b"\0" in content[:4096]:
         raise ConvergenceError(
             f"convergence: {path}: is not a text file; par expects a Lenstool parameter file (best.par); give "
-            "FITS maps "
-            "as path"
+            "FITS maps as path"
         )
     return content.decode("utf-8", errors="replace")

@@ -8,40 +8,29 @@ import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Final, Protocol
 
 import numpy as np
-from regions import (
-    LinePixelRegion,
-    LineSkyRegion,
-    PixCoord,
-    PixelRegion,
-    PointPixelRegion,
-    PointSkyRegion,
-    Regions,
-    SkyRegion,
-    TextPixelRegion,
-    TextSkyRegion,
-)
 
+from tilegc.deferred import Deferred
 from tilegc.errors import InputError
 from tilegc.geometry import Box
 from tilegc.places import is_url, opened
 from tilegc.sky import wcs_from_text
 
+if TYPE_CHECKING:
+    import regions
+else:
+    regions = Deferred("regions")  # with matplotlib, 0.7 s of processor time
+
 __all__ = ["Area", "inside", "read_regions"]
 
 log = logging.getLogger("tilegc")
 
-_ANNOTATIONS = (
-    LinePixelRegion,
-    LineSkyRegion,
-    PointPixelRegion,
-    PointSkyRegion,
-    TextPixelRegion,
-    TextSkyRegion,
+_ANNOTATIONS: Final = tuple(
+    f"{kind}{system}Region" for kind in ("Line", "Point", "Text") for system in ("Pixel", "Sky")
 )
-"""What is drawn on an image and encloses no pixel."""
+"""Classes of what is drawn on an image and encloses no pixel."""
 
 _DRAWN = re.compile(
     r"^\s*#?\s*(?:ruler|projection|compass|vector|segment)\s*\(.*$", re.IGNORECASE | re.MULTILINE
@@ -61,7 +50,7 @@ class Area(Protocol):
     def bounding_box(self) -> Any:
         """The region's bounds, pixels."""
 
-    def contains(self, pixels: PixCoord) -> Any:
+    def contains(self, pixels: regions.PixCoord) -> Any:
         """Return which pixels' centres lie in it."""
 
 
@@ -69,15 +58,15 @@ class Area(Protocol):
 class _Cut:
     """A region less the exclusions of its file, as DS9 draws `-circle` and the like."""
 
-    shape: PixelRegion
-    exclusions: tuple[PixelRegion, ...]
+    shape: regions.PixelRegion
+    exclusions: tuple[regions.PixelRegion, ...]
 
     @property
     def bounding_box(self) -> Any:
         """The bounds of what is cut from."""
         return self.shape.bounding_box
 
-    def contains(self, pixels: PixCoord) -> Any:
+    def contains(self, pixels: regions.PixCoord) -> Any:
         """Return which pixels' centres lie in the region and in no exclusion."""
         held = self.shape.contains(pixels)
         for exclusion in self.exclusions:
@@ -121,7 +110,7 @@ def read_regions(path: str, wcs: str, header: str = "") -> list[Area]:
     # refuse a mask.
     text, n_drawn = _DRAWN.subn("", text)
     found = _parsed(path, _in_image(path, text, header))
-    areas = [region for region in found if not isinstance(region, _ANNOTATIONS)]
+    areas = [region for region in found if type(region).__name__ not in _ANNOTATIONS]
     ignored = n_drawn + len(found) - len(areas)
     if ignored:
         log.info("%s: %d annotations (texts, points, lines, ...) are ignored", path, ignored)
@@ -129,7 +118,9 @@ def read_regions(path: str, wcs: str, header: str = "") -> list[Area]:
         only = "only annotations" if ignored else "no region"
         raise InputError(f"{path}: contains {only}; remove it from masks or draw the area to be masked")
     celestial = wcs_from_text(wcs)
-    shapes = [region.to_pixel(celestial) if isinstance(region, SkyRegion) else region for region in areas]
+    shapes = [
+        region.to_pixel(celestial) if isinstance(region, regions.SkyRegion) else region for region in areas
+    ]
     for number, shape in enumerate(shapes, 1):
         try:
             # Polygons of fewer than three vertices, or a radius of zero, would mask nothing in silence.
@@ -153,7 +144,7 @@ def _parsed(path: str, text: str) -> list[Any]:
     try:
         with warnings.catch_warnings(record=True) as remarks:
             warnings.simplefilter("always")
-            found = Regions.parse(text, format="ds9")
+            found = regions.Regions.parse(text, format="ds9")
     except Exception as error:
         raise InputError(f"{path}: not a DS9 region file ({' '.join(str(error).split())[:200]})") from error
     # The parser skips shapes that it cannot read and only warns. A mask that is applied in part is worse than
@@ -194,5 +185,5 @@ def inside(shapes: Sequence[Area], box: Box) -> np.ndarray:
         if part.size == 0:
             continue
         y, x = np.mgrid[part.y0 : part.y1, part.x0 : part.x1]
-        drawn[part.within(box)] |= shape.contains(PixCoord(x, y))
+        drawn[part.within(box)] |= shape.contains(regions.PixCoord(x, y))
     return drawn

@@ -1,4 +1,4 @@
-"""Zarr stores: one a field, read with xarray, written in whole shards of NumPy arrays.
+"""Zarr stores: one a field, read in windows, written in whole shards of NumPy arrays.
 
 Metadata are written once, by the driver; a task owns whole shards and writes nothing else. (Dask's own
 writers lost pixels silently where chunks and shards did not agree.)
@@ -11,15 +11,13 @@ import warnings
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
-import xarray as xr
-import zarr
-from zarr.codecs import BloscCodec
 
 from tilegc import schema
+from tilegc.deferred import Deferred
 from tilegc.errors import InputError, RunFolderError
 from tilegc.geometry import LATTICE, PATCH, Box, inner_chunk
 from tilegc.io import mosaics, payload, shards
@@ -28,7 +26,16 @@ from tilegc.io.fits import BandSource, FieldSource
 from tilegc.io.fits import read_window as read_plane
 from tilegc.io.tally import tally
 from tilegc.io.units import Photometry
-from tilegc.places import is_url, patient, place, reach
+from tilegc.io.window import Plane, Window
+from tilegc.places import is_url, place, prepare_store, reach
+
+if TYPE_CHECKING:
+    import xarray as xr
+    import zarr
+    import zarr.codecs
+else:
+    xr = Deferred("xarray")
+    zarr = Deferred("zarr")
 
 __all__ = [
     "INGESTED",
@@ -38,7 +45,7 @@ __all__ = [
     "field_attributes",
     "open_field",
     "read",
-    "read_dataset",
+    "read_arrays",
     "read_window",
     "write",
     "write_dataset",
@@ -86,7 +93,7 @@ def create(
     RunFolderError
         The store that is there holds another field, other bands, or an array with other shards.
     """
-    patient(path)
+    prepare_store(path)
     # Consolidated metadata would be stale while arrays are added.
     group = zarr.open_group(path, mode="a", zarr_format=3, use_consolidated=False)
     cells = [-(-side // LATTICE) for side in shape]
@@ -148,7 +155,7 @@ def _create_array(
         dtype=dtype,
         # Pixels that are never written read as missing, and mask bits as unset.
         fill_value=np.nan if dtype.kind == "f" else 0,
-        compressors=BloscCodec(
+        compressors=zarr.codecs.BloscCodec(
             cname="lz4",
             clevel=0 if array.name in NOISY else 5,
             shuffle="noshuffle" if array.name in NOISY else "shuffle",
@@ -161,7 +168,7 @@ def _create_array(
 
 def annotate(path: str, attrs: Mapping[str, Any]) -> None:
     """Add attributes to a store; to be called by the driver alone."""
-    patient(path)
+    prepare_store(path)
     zarr.open_group(path, mode="r+", use_consolidated=False).attrs.update(dict(attrs))
     _consolidate(path)
 
@@ -180,7 +187,7 @@ def _consolidate(path: str) -> None:
 
 def attributes(path: str) -> dict[str, Any]:
     """Return the attributes of a store."""
-    patient(path)
+    prepare_store(path)
     return dict(zarr.open_group(path, mode="r", use_consolidated=False).attrs)
 
 
@@ -244,7 +251,7 @@ def read(path: str, name: str, box: Box, band: int | None = None) -> Values:
     return values if band is None else values[0]
 
 
-def read_window(source: FieldSource, store_path: str, names: Iterable[str], box: Box) -> xr.Dataset:
+def read_window(source: FieldSource, store_path: str, names: Iterable[str], box: Box) -> Window:
     """Return what a rule sees: a window of a field's arrays, in memory.
 
     Parameters
@@ -260,14 +267,14 @@ def read_window(source: FieldSource, store_path: str, names: Iterable[str], box:
 
     Returns
     -------
-    Dataset
-        NumPy-backed; dims as in the schema, units in attrs, coordinate `band`. Of a band without errors `err`
+    Window
+        Dims and units as in the schema. Of a band without errors `err`
         is NaN, of one without weights `wht` is 1 (such weights mark no pixel as missing).
     """
     # One window holds all that a rule may look at, so that the same rule runs on Dask, serially and in a
     # notebook.
     known = {array.name: array for array in schema.ARRAYS}
-    variables = {}
+    planes = {}
     absent = {name for name, given in (("err", source.has_err), ("wht", source.has_wht)) if not given}
     for name in (name for name in names if name not in absent):
         array = known[name]
@@ -279,9 +286,9 @@ def read_window(source: FieldSource, store_path: str, names: Iterable[str], box:
             values = read(store_path, name, box)
         if name == "wht":
             values[[number for number, band in enumerate(source.bands) if "wht" not in band.given]] = 1.0
-        variables[name] = (array.dims, values, {"units": array.unit})
-    with_bands = any("band" in dims for dims, _, _ in variables.values())
-    return xr.Dataset(variables, coords={"band": list(source.band_names)} if with_bands else None)
+        planes[name] = Plane(values=values, dims=array.dims, units=array.unit)
+    with_bands = any("band" in plane.dims for plane in planes.values())
+    return Window(planes, source.band_names if with_bands else ())
 
 
 def _read_planes(source: FieldSource, name: str, box: Box) -> Values:
@@ -297,16 +304,16 @@ def _read_planes(source: FieldSource, name: str, box: Box) -> Values:
 
 def write_dataset(path: str, dataset: xr.Dataset) -> None:
     """Write a small dataset as a store of its own, in place of what is there; by the driver alone."""
-    patient(path)
+    prepare_store(path)
     dataset.to_zarr(path, mode="w", zarr_format=3, consolidated=False)
     _consolidate(path)
 
 
-def read_dataset(path: str) -> xr.Dataset:
-    """Return what `write_dataset` wrote, in memory."""
-    patient(path)
-    dataset: xr.Dataset = xr.open_zarr(path, chunks=None).load()
-    return dataset
+def read_arrays(path: str) -> tuple[dict[str, Values], dict[str, Any]]:
+    """Return what `write_dataset` wrote: arrays in memory, and attributes. xarray is not imported."""
+    prepare_store(path)
+    group = zarr.open_group(path, mode="r", zarr_format=3, use_consolidated=False)
+    return {name: np.asarray(array[...]) for name, array in group.arrays()}, dict(group.attrs)
 
 
 def field_attributes(source: FieldSource) -> dict[str, Any]:
@@ -376,7 +383,7 @@ def open_field(name: str, path: str) -> FieldSource:
 
 
 def _open_array(path: str, name: str, mode: Any) -> zarr.Array[Any]:
-    patient(path)
+    prepare_store(path)
     return zarr.open_array(path, path=name, mode=mode, zarr_format=3)
 
 

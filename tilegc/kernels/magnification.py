@@ -9,8 +9,8 @@ from __future__ import annotations
 from typing import Final
 
 import numpy as np
+import scipy
 from numpy.typing import NDArray
-from scipy import fft
 
 __all__ = ["SLOPE", "SLOPE_ERR", "count_factor", "magnification", "shear"]
 
@@ -36,22 +36,22 @@ def shear(kappa: Floats) -> tuple[Floats, Floats]:
         Components along the axes of the pixels.
     """
     height, width = kappa.shape
-    shape = tuple(fft.next_fast_len(2 * side, real=True) for side in kappa.shape)
+    shape = tuple(scipy.fft.next_fast_len(2 * side, real=True) for side in kappa.shape)
     # Pad with zeros to twice the width: the transform would otherwise treat the map as periodic.
-    wave = fft.rfft2(
+    wave = scipy.fft.rfft2(
         np.nan_to_num(kappa), shape, workers=-1
     )  # every row is one transform: bits do not depend on workers
-    ky, kx = fft.fftfreq(shape[0])[:, None], fft.rfftfreq(shape[1])[None, :]
+    ky, kx = scipy.fft.fftfreq(shape[0])[:, None], scipy.fft.rfftfreq(shape[1])[None, :]
     k2 = kx**2 + ky**2
     k2[0, 0] = 1.0
     part = wave * (kx**2 - ky**2)
     part /= k2
-    first = fft.irfft2(part, shape, workers=-1)[:height, :width].copy()
+    first = scipy.fft.irfft2(part, shape, workers=-1)[:height, :width].copy()
     np.multiply(wave, 2, out=part)
     for factor in (kx, ky):
         part *= factor
     part /= k2
-    second = fft.irfft2(part, shape, workers=-1, overwrite_x=True)[:height, :width].copy()
+    second = scipy.fft.irfft2(part, shape, workers=-1, overwrite_x=True)[:height, :width].copy()
     return first, second
 
 

@@ -12,8 +12,8 @@ from functools import cached_property
 from typing import Final
 
 import numpy as np
+import scipy
 from numpy.typing import NDArray
-from scipy.ndimage import map_coordinates, spline_filter
 
 __all__ = ["NativePsf", "Psf", "centroid", "on_pixels", "quantised", "resampled"]
 
@@ -153,7 +153,7 @@ def resampled(
     count = SUBPIXELS if integrate else 1
     parts = (np.arange(count) - (count - 1) / 2) / count
     # The spline is fitted once, here. `map_coordinates` would otherwise repeat it for each of the sub-pixels.
-    coefficients = spline_filter(image, order=3, mode="mirror")
+    coefficients = scipy.ndimage.spline_filter(image, order=3, mode="mirror")
     total = np.zeros((offset.size, offset.size))
     for dy in parts:
         for dx in parts:
@@ -161,7 +161,9 @@ def resampled(
             places = np.meshgrid(rows, columns, indexing="ij")
             # "grid-constant" is 0 beyond the image also between its last pixel and the next: other modes
             # extrapolate the edge.
-            total += map_coordinates(coefficients, places, order=3, mode="grid-constant", prefilter=False)
+            total += scipy.ndimage.map_coordinates(
+                coefficients, places, order=3, mode="grid-constant", prefilter=False
+            )
     return total / count**2
 
 

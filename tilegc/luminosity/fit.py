@@ -16,8 +16,8 @@ from dataclasses import dataclass, replace
 from typing import Final
 
 import numpy as np
+import scipy
 from numpy.typing import NDArray
-from scipy.special import ndtr
 
 from tilegc.luminosity.annuli import GROUPS, Annuli
 
@@ -95,7 +95,7 @@ class Function:
 
 def share_brighter(magnitude: float, turnover: Floats | float, width: float) -> Floats:
     """Return the share of the luminosity function that is brighter than a magnitude."""
-    return np.asarray(ndtr((magnitude - turnover) / width), np.float64)
+    return np.asarray(scipy.special.ndtr((magnitude - turnover) / width), np.float64)
 
 
 def fit(annuli: Annuli, priors: Priors) -> Function | None:

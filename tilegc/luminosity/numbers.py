@@ -10,8 +10,8 @@ from dataclasses import dataclass
 from typing import Final
 
 import numpy as np
+import scipy
 from numpy.typing import NDArray
-from scipy.special import ndtr
 
 from tilegc.luminosity.annuli import Annuli
 from tilegc.luminosity.fit import Function, Priors, fit
@@ -66,7 +66,7 @@ def number(
     inner = ~annuli.outer
     x = np.log10(np.maximum(annuli.radius[inner], 0.5) / function.pivot)
     z = (magnitude - function.turnover_at(annuli.radius[inner])) / function.width
-    share = ndtr(z)
+    share = scipy.special.ndtr(z)
     density = function.density[inner]
     size = (annuli.area if area is None else area)[inner]
     each = density * size * share

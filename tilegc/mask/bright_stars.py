@@ -15,8 +15,8 @@ from dataclasses import dataclass
 from typing import Final
 
 import numpy as np
+import scipy
 from numpy.typing import NDArray
-from scipy.ndimage import binary_dilation, label
 
 from tilegc.config import DetectionConfig
 from tilegc.engine import FieldTiles, Unit
@@ -248,7 +248,7 @@ def star_middles(
     part = light[y0 : middle[0] + search + 1, x0 : middle[1] + search + 1]
     tried: list[tuple[int, int]] = []
     # Saturated pixels have no data, or zeros, or less: enclosed by light as bright as that of bit 4.
-    holes, count = label(~(part > 0))
+    holes, count = scipy.ndimage.label(~(part > 0))
     # The array may be a view of what the store's reader returned.
     light = light.copy()
     around = np.ones((3, 3), np.bool_)
@@ -260,7 +260,7 @@ def star_middles(
         if hole.sum() < HOLE:
             continue
         # Two pixels wide, because the first ring around a saturated core is itself damaged.
-        rim = part[binary_dilation(hole, around, iterations=2) & ~hole]
+        rim = part[scipy.ndimage.binary_dilation(hole, around, iterations=2) & ~hole]
         if rim.size and np.median(np.nan_to_num(rim, nan=0.0)) >= RIM:
             light[y0 : y0 + part.shape[0], x0 : x0 + part.shape[1]][hole] = np.nan
             if hole.sum() > best:

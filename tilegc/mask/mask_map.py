@@ -13,7 +13,6 @@ from functools import partial
 from pathlib import Path
 
 import numpy as np
-import xarray as xr
 
 from tilegc.config import DetectionConfig, Mask
 from tilegc.engine import Pass, run_pass
@@ -23,6 +22,7 @@ from tilegc.io import store
 from tilegc.io.fits import FieldSource, Plane, read_window, row_bands
 from tilegc.io.probe import probe_mask
 from tilegc.io.regions import Area, inside, read_regions
+from tilegc.io.window import Window
 from tilegc.kernels.masks import edge, edge_radius, grow
 from tilegc.mask.bright_stars import bright_stars, glare, no_stars
 from tilegc.mask.components import Components, Fragments, combine, draw, find, merge
@@ -222,7 +222,7 @@ def _seams(source: FieldSource) -> str | None:
 
 
 def _regions_rule(
-    window: xr.Dataset,  # noqa: ARG001  (nothing is read)
+    window: Window,  # noqa: ARG001  (nothing is read)
     tile: Tile,
     params: Regions,
 ) -> tuple[dict[str, np.ndarray], None]:
@@ -249,7 +249,7 @@ class Objects:
     """Of bright stars."""
 
 
-def _map(window: xr.Dataset, name: str) -> np.ndarray:
+def _map(window: Window, name: str) -> np.ndarray:
     """Return where one of the maps is set in which objects are found, bool."""
     if name in LINES:
         ridged: np.ndarray = (window["ridges"].values & LINES[name]) != 0
@@ -269,7 +269,7 @@ class _Sought:
 
 
 def _find_rule(
-    window: xr.Dataset, tile: Tile, params: _Sought
+    window: Window, tile: Tile, params: _Sought
 ) -> tuple[dict[str, np.ndarray], dict[str, Fragments]]:
     """Find the parts of objects in a core."""
     sought = [("extended", ELONGATED_AREA), *((name, RIDGE_AREA) for name in params.lines)]
@@ -299,7 +299,7 @@ def _choose(
     return Objects(parts, stars)
 
 
-def _draw_rule(window: xr.Dataset, tile: Tile, params: Objects) -> tuple[dict[str, np.ndarray], None]:
+def _draw_rule(window: Window, tile: Tile, params: Objects) -> tuple[dict[str, np.ndarray], None]:
     """Draw the part of every object that lies in a core."""
     drawn = np.zeros(tile.core.shape, np.uint8)
     for name, bit, components, chosen in params.parts:
@@ -309,7 +309,7 @@ def _draw_rule(window: xr.Dataset, tile: Tile, params: Objects) -> tuple[dict[st
     return {"objects": drawn}, None
 
 
-def _mask_rule(window: xr.Dataset, tile: Tile, params: Edge) -> tuple[dict[str, np.ndarray], None]:
+def _mask_rule(window: Window, tile: Tile, params: Edge) -> tuple[dict[str, np.ndarray], None]:
     """Put the bits of a core together."""
     flags = window["flags"].values
     bits = flags & np.uint8(Bit.NO_DATA | Bit.BRIGHT)

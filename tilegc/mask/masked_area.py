@@ -13,10 +13,10 @@ from functools import partial
 from typing import Final
 
 import numpy as np
-import xarray as xr
 
 from tilegc.engine import Pass, run_pass
 from tilegc.geometry import Tile
+from tilegc.io.window import Window
 from tilegc.kernels.mesh import Mesh
 from tilegc.mask.area_counts import VALUES, count_masks
 from tilegc.phases.context import Context
@@ -42,9 +42,7 @@ class _Params:
     edges: np.ndarray
 
 
-def _rule(
-    window: xr.Dataset, tile: Tile, params: _Params
-) -> tuple[dict[str, np.ndarray], dict[str, np.ndarray]]:
+def _rule(window: Window, tile: Tile, params: _Params) -> tuple[dict[str, np.ndarray], dict[str, np.ndarray]]:
     counts = count_masks(params.mesh, tile.core, window["mask"].values, params.edges)
     return {}, {params.field: counts}
 

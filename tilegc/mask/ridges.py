@@ -12,11 +12,11 @@ from dataclasses import dataclass
 from functools import partial
 
 import numpy as np
-import xarray as xr
 
 from tilegc.config import Mask
 from tilegc.engine import Pass, run_pass
 from tilegc.geometry import Tile, blocks
+from tilegc.io.window import Window
 from tilegc.kernels.lattice import fill, lattice_shape
 from tilegc.kernels.medians import median
 from tilegc.kernels.order import sigma
@@ -126,9 +126,7 @@ def find_ridges(context: Context, masks: Mask) -> dict[str, np.ndarray]:
     return {name: wanted.noise for name, wanted in params.items()}
 
 
-def _spread_rule(
-    window: xr.Dataset, tile: Tile, params: str
-) -> tuple[dict[str, np.ndarray], dict[str, Table]]:
+def _spread_rule(window: Window, tile: Tile, params: str) -> tuple[dict[str, np.ndarray], dict[str, Table]]:
     """Return the map's median distance from 0 in every cell, as sigma; a tile is a block of whole cells."""
     values = window["detection"].values
     counted = _counted(window)
@@ -186,14 +184,14 @@ def widest(values: np.ndarray) -> np.ndarray:
     return largest
 
 
-def _counted(window: xr.Dataset) -> np.ndarray:
+def _counted(window: Window) -> np.ndarray:
     """Return which pixels were filtered and are finite."""
     unfiltered = (window["flags"].values & np.uint8(Bit.NO_DATA | Bit.BRIGHT)) != 0
     counted: np.ndarray = ~unfiltered & np.isfinite(window["detection"].values)
     return counted
 
 
-def _ridges_rule(window: xr.Dataset, tile: Tile, params: RidgeParams) -> tuple[dict[str, np.ndarray], None]:
+def _ridges_rule(window: Window, tile: Tile, params: RidgeParams) -> tuple[dict[str, np.ndarray], None]:
     """Find the lines of a core."""
     box, half = tile.window, CELL // 2
     noise = params.noise[np.ix_(np.arange(box.y0, box.y1) // half, np.arange(box.x0, box.x1) // half)]

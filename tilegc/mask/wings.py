@@ -19,8 +19,8 @@ from dataclasses import dataclass
 from typing import Final
 
 import numpy as np
+import scipy
 from numpy.typing import NDArray
-from scipy.ndimage import maximum_filter
 
 from tilegc.kernels.psf import Psf
 from tilegc.kernels.psf_model import stretch
@@ -179,7 +179,7 @@ def spikes(profiles: Sequence[Floats], psfs: Sequence[Psf | None], growth: int) 
         light += band
     near = np.arange(-growth, growth + 1)
     shown = np.where(light >= SPIKE * smooth, light / len(psfs), 0.0)
-    grown = maximum_filter(shown, footprint=near[:, None] ** 2 + near**2 <= growth**2)
+    grown = scipy.ndimage.maximum_filter(shown, footprint=near[:, None] ** 2 + near**2 <= growth**2)
     return np.asarray(grown, np.float32)
 
 

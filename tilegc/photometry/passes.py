@@ -10,11 +10,11 @@ from dataclasses import dataclass, replace
 from typing import Any, Final
 
 import numpy as np
-import xarray as xr
 from numpy.typing import NDArray
 
 from tilegc.engine import Pass
 from tilegc.geometry import Tile
+from tilegc.io.window import Window
 from tilegc.photometry import sky_spline
 from tilegc.photometry.local_sky import HALF, Planes, planes
 from tilegc.photometry.noise_cells import noise_cells
@@ -78,12 +78,12 @@ class SkyRows:
     right: Floats
 
 
-def _bands(window: xr.Dataset, tile: Tile, fit: FitParams) -> list[tuple[Float32, Float32, Float32 | None]]:
+def _bands(window: Window, tile: Tile, fit: FitParams) -> list[tuple[Float32, Float32, Float32 | None]]:
     """Return data, weight and errors of every band."""
     origin = tile.window.y0, tile.window.x0
     mask = window["mask"].values if "mask" in window else projected(fit.wcs, tile.window, fit.masks)
     found = []
-    for band in range(window.sizes["band"]):
+    for band in range(len(window["sci"].values)):
         sci = window["sci"].values[band]
         wht = window["wht"].values[band] if fit.with_wht[band] else None
         err = window["err"].values[band] if fit.with_err[band] and "err" in window else None
@@ -92,7 +92,7 @@ def _bands(window: xr.Dataset, tile: Tile, fit: FitParams) -> list[tuple[Float32
 
 
 def _equations(
-    window: xr.Dataset, tile: Tile, params: tuple[FitParams, TileSources]
+    window: Window, tile: Tile, params: tuple[FitParams, TileSources]
 ) -> tuple[dict[str, Any], Any]:
     """Return, band by band, the rows of the tile's sources and sky splines."""
     fit, sources = params
@@ -120,7 +120,7 @@ def _sky_rows(sci: Float32, weight: Float32, tile: Tile, shape: tuple[int, int])
 
 
 def _positions(
-    window: xr.Dataset, tile: Tile, params: tuple[FitParams, TileSources]
+    window: Window, tile: Tile, params: tuple[FitParams, TileSources]
 ) -> tuple[dict[str, Any], Any]:
     """Return number, offset, error and, by band, the sky's planes of the tile's sources and how errors grow by them."""
     fit, sources = params
@@ -143,9 +143,7 @@ def _positions(
     return {}, (points.number[own], offset, error, terms, growth)
 
 
-def _rest(
-    window: xr.Dataset, tile: Tile, params: tuple[FitParams, TileSources]
-) -> tuple[dict[str, Any], Any]:
+def _rest(window: Window, tile: Tile, params: tuple[FitParams, TileSources]) -> tuple[dict[str, Any], Any]:
     """Return the numbers of the tile's sources and, band by band, their quality and the noise of its cells."""
     fit, sources = params
     sources = sources.near(tile, MARGIN)

@@ -13,8 +13,8 @@ from dataclasses import dataclass
 from typing import Final
 
 import numpy as np
+import scipy
 from numpy.typing import NDArray
-from scipy.ndimage import map_coordinates, spline_filter
 
 from tilegc.kernels.compiled import compiled
 from tilegc.kernels.psf import Psf, centroid
@@ -111,7 +111,7 @@ def from_image(
     """
     if centre is None:
         centre = centroid(image, max(2.5, CORE * step))
-    coefficients = spline_filter(image, order=3, mode="mirror")
+    coefficients = scipy.ndimage.spline_filter(image, order=3, mode="mirror")
     nodes = np.arange(OVERSAMPLING * (2 * radius + 3))
     offset = nodes / OVERSAMPLING - (radius + 1)
     points, weights = np.zeros(1), np.ones(1)
@@ -123,7 +123,9 @@ def from_image(
         for dx, along in zip(points, weights, strict=True):
             rows, columns = centre[0] + step * (offset + dy), centre[1] + step * (offset + dx)
             places = np.meshgrid(rows, columns, indexing="ij")
-            values = map_coordinates(coefficients, places, order=3, mode="grid-constant", prefilter=False)
+            values = scipy.ndimage.map_coordinates(
+                coefficients, places, order=3, mode="grid-constant", prefilter=False
+            )
             total += down * along * values
     # A pixel of the mosaic holds step^2 pixels of the image.
     return _spline(total * step**2, radius)
@@ -131,7 +133,7 @@ def from_image(
 
 def _spline(values: Floats, radius: int) -> SplinePsf:
     """Return the spline through values at the nodes, float64 (s m, s m)."""
-    nodes = spline_filter(values, order=3, mode="mirror")
+    nodes = scipy.ndimage.spline_filter(values, order=3, mode="mirror")
     nodes = np.round(nodes / QUANTUM) * QUANTUM + 0.0
     s, m = OVERSAMPLING, 2 * radius + 3
     table = nodes.reshape(m, s, m, s).transpose(1, 3, 0, 2)

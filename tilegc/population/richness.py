@@ -15,8 +15,8 @@ from dataclasses import dataclass
 from typing import Final
 
 import numpy as np
+import scipy
 from numpy.typing import ArrayLike, NDArray
-from scipy.optimize import minimize_scalar
 
 __all__ = [
     "GC_MASS_RATIO",
@@ -117,7 +117,7 @@ def _true_masses(x: Floats, x_err: Floats) -> tuple[Floats, Floats]:
         centre = (x / variance).sum() / (1 / variance).sum()
         return float((np.log(variance) + (x - centre) ** 2 / variance).sum() + np.log((1 / variance).sum()))
 
-    found = minimize_scalar(loss, bounds=(np.log(1e-3), np.log(3.0)), method="bounded")
+    found = scipy.optimize.minimize_scalar(loss, bounds=(np.log(1e-3), np.log(3.0)), method="bounded")
     width = float(np.exp(2 * found.x))
     variance = width + x_err**2
     centre = (x / variance).sum() / (1 / variance).sum()

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from typing import Final
 
 import numpy as np
+import scipy
 from numpy.typing import ArrayLike, NDArray
-from scipy.optimize import brentq
 
 __all__ = ["CONCENTRATION", "Profile", "Stack", "r_200_of", "stack"]
 
@@ -133,7 +133,7 @@ def r_200_of(
 
     if not (mass > 0 and radius > 0 and excess(1e2) < 0 < excess(1e4)):
         return float("nan")
-    return float(brentq(excess, 1e2, 1e4, rtol=1e-10))
+    return float(scipy.optimize.brentq(excess, 1e2, 1e4, rtol=1e-10))
 
 
 def _projected(x: float) -> float:

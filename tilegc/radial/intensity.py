@@ -12,8 +12,8 @@ from dataclasses import dataclass
 from typing import Final
 
 import numpy as np
+import scipy
 from numpy.typing import NDArray
-from scipy import optimize
 
 from tilegc.kernels.groups import groups
 
@@ -150,7 +150,7 @@ def fit(sample: Sample, model: Model, start: Floats, scale: Floats) -> Fit:
         )
         return value, gradient * scale
 
-    found = optimize.minimize(
+    found = scipy.optimize.minimize(
         negative,
         np.clip(start, low, high) / scale,
         jac=True,

@@ -6,9 +6,9 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
-import scipy
 
 from tilegc.kernels.correlation import pearson
+from tilegc.kernels.ranks import ranks
 from tilegc.relation.kernel_maps import varies
 from tilegc.skygrid.cells import SkyCells
 
@@ -235,5 +235,5 @@ def compare(cells: SkyCells, field: int, max_radius: float) -> Comparison:
         beta,
         residual,
         pearson(kappa, rho),
-        pearson(scipy.stats.rankdata(kappa), scipy.stats.rankdata(rho)),
+        pearson(ranks(kappa), ranks(rho)),
     )

@@ -13,8 +13,8 @@ from dataclasses import dataclass, replace
 from typing import Final
 
 import numpy as np
+import scipy
 from numpy.typing import NDArray
-from scipy import fft
 
 from tilegc.relation.counts import BoxCounts, Law
 from tilegc.relation.counts_law import LEAST_MEAN, products
@@ -79,14 +79,14 @@ class _Lattice:
 
     def convolved(self, values: Floats, kernel: Floats) -> Floats:
         """Return the sum over boxes b' of kernel(b - b') values(b'); (box,)."""
-        product = fft.rfft2(self.spread(values)) * fft.rfft2(kernel)
-        result: Floats = fft.irfft2(product, self.shape)[self.row, self.column]
+        product = scipy.fft.rfft2(self.spread(values)) * scipy.fft.rfft2(kernel)
+        result: Floats = scipy.fft.irfft2(product, self.shape)[self.row, self.column]
         return result
 
     def pairs(self, values: Floats) -> Floats:
         """Return the sum over pairs of boxes of the product of their values, lag by lag."""
-        transform = fft.rfft2(self.spread(values))
-        products: Floats = fft.irfft2(np.abs(transform) ** 2, self.shape)
+        transform = scipy.fft.rfft2(self.spread(values))
+        products: Floats = scipy.fft.irfft2(np.abs(transform) ** 2, self.shape)
         return products
 
 
@@ -94,7 +94,7 @@ def _lattice(data: BoxCounts) -> _Lattice:
     row, column = data.row - data.row.min(), data.column - data.column.min()
     reach = int(np.ceil(REACH / data.side))
     shape = tuple(
-        2 * int(fft.next_fast_len((int(axis.max()) + 2 + reach) // 2 + 1)) for axis in (row, column)
+        2 * int(scipy.fft.next_fast_len((int(axis.max()) + 2 + reach) // 2 + 1)) for axis in (row, column)
     )
     lag_y, lag_x = (np.minimum(np.arange(n), n - np.arange(n)) * data.side for n in shape)
     return _Lattice(row, column, (shape[0], shape[1]), np.hypot(lag_y[:, None], lag_x[None, :]))

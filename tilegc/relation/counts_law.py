@@ -17,9 +17,8 @@ from dataclasses import dataclass, replace
 from typing import Final
 
 import numpy as np
+import scipy
 from numpy.typing import ArrayLike, NDArray
-from scipy.optimize import minimize_scalar
-from scipy.special import gammaln
 
 from tilegc.relation.counts import NO_LAW, BoxCounts, Law, OuterField
 
@@ -218,7 +217,10 @@ def _negative_binomial(count: Floats, mu: Floats, phi: float) -> Floats:
     """Return ln L of each count without the factorial; it becomes the Poisson value, N ln mu - mu, as phi goes to 0."""
     size = 1.0 / phi
     ln: Floats = (
-        gammaln(count + size) - gammaln(size) + count * np.log(phi * mu) - (count + size) * np.log1p(phi * mu)
+        scipy.special.gammaln(count + size)
+        - scipy.special.gammaln(size)
+        + count * np.log(phi * mu)
+        - (count + size) * np.log1p(phi * mu)
     )
     return ln
 
@@ -356,5 +358,7 @@ def _dispersion(data: BoxCounts, law: Law, weights: Floats) -> tuple[float, floa
     def loss(ln_phi: float) -> float:
         return -float((weights * _negative_binomial(data.count, mu, float(np.exp(ln_phi)))).sum())
 
-    best = minimize_scalar(loss, bounds=(-12.0, 3.0), method="bounded", options={"xatol": 1e-6})
+    best = scipy.optimize.minimize_scalar(
+        loss, bounds=(-12.0, 3.0), method="bounded", options={"xatol": 1e-6}
+    )
     return float(np.exp(best.x)), 2.0 * (-float(best.fun) - poisson)

@@ -11,8 +11,8 @@ from dataclasses import dataclass
 from typing import Final
 
 import numpy as np
+import scipy
 from numpy.typing import NDArray
-from scipy.spatial import cKDTree
 
 __all__ = ["BeyondRadius", "Ellipse", "beyond_radius", "moment_ellipse"]
 
@@ -137,7 +137,7 @@ def beyond_radius(
         other, its_size = left(drawn)
         null.append(_correlation(other, left_kappa * its_size))
     turned = []
-    tree = cKDTree(np.column_stack([radius * np.cos(angle), radius * np.sin(angle)]))
+    tree = scipy.spatial.cKDTree(np.column_stack([radius * np.cos(angle), radius * np.sin(angle)]))
     for degrees in TURNS:
         there = angle + np.radians(degrees)
         distance, nearest = tree.query(np.column_stack([radius * np.cos(there), radius * np.sin(there)]))

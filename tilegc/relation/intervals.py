@@ -6,8 +6,8 @@ from collections.abc import Callable
 from typing import Final
 
 import numpy as np
+import scipy
 from numpy.typing import NDArray
-from scipy.optimize import brentq
 
 from tilegc.relation.counts import BoxCounts, Law
 from tilegc.relation.counts_law import POWERS, fit_law, least_floor
@@ -97,7 +97,7 @@ def _end(excess: Callable[[float], float], best: float, step: float, bound: floa
             if (outer - bound) * step >= 0:
                 outer = bound
             if excess(outer) > 0:
-                return float(brentq(excess, inner, outer, xtol=1e-4 * abs(step), rtol=1e-10))
+                return float(scipy.optimize.brentq(excess, inner, outer, xtol=1e-4 * abs(step), rtol=1e-10))
             if outer == bound:
                 return bound
             inner = outer

@@ -13,10 +13,9 @@ from typing import Final
 import numpy as np
 import scipy
 from numpy.typing import NDArray
-from scipy import fft
-from scipy.optimize import minimize
 
 from tilegc.kernels.correlation import pearson
+from tilegc.kernels.ranks import ranks
 from tilegc.relation.resampling import block_numbers, block_weights
 
 __all__ = [
@@ -111,14 +110,14 @@ class _Sum:
 
     def __init__(self, shape: tuple[int, int], pixel: float) -> None:
         self.shape, self.pixel = shape, pixel
-        self.padded = tuple(int(fft.next_fast_len(2 * side - 1, real=True)) for side in shape)
+        self.padded = tuple(int(scipy.fft.next_fast_len(2 * side - 1, real=True)) for side in shape)
 
     def transform(self, values: Floats) -> NDArray[np.complex128]:
-        result: NDArray[np.complex128] = fft.rfft2(values, self.padded)
+        result: NDArray[np.complex128] = scipy.fft.rfft2(values, self.padded)
         return result
 
     def of(self, spectrum: NDArray[np.complex128], kernel: NDArray[np.complex128]) -> Floats:
-        result: Floats = fft.irfft2(spectrum * kernel, self.padded)[: self.shape[0], : self.shape[1]]
+        result: Floats = scipy.fft.irfft2(spectrum * kernel, self.padded)[: self.shape[0], : self.shape[1]]
         return result
 
     def kernel(self, alpha: float, softening: float) -> NDArray[np.complex128]:
@@ -176,9 +175,7 @@ def likeness(kappa: Floats, rho: Floats, weight: Floats | None = None) -> Likene
     beta = float((kappa * rho).sum()) / power
     if not (varies(rho) and varies(kappa)):
         return Likeness(beta, np.nan, np.nan)
-    return Likeness(
-        beta, pearson(kappa, rho), pearson(scipy.stats.rankdata(kappa), scipy.stats.rankdata(rho))
-    )
+    return Likeness(beta, pearson(kappa, rho), pearson(ranks(kappa), ranks(rho)))
 
 
 def varies(values: Floats) -> bool:
@@ -304,7 +301,7 @@ def _best(rho: object, kappa: Floats, use: Bools, begin: tuple[float, float] | N
         inside = np.clip(ln, low, high)
         return _miss(rho(*_kernel(inside)), kappa, use) * (1.0 + float(((ln - inside) ** 2).sum()))
 
-    found = minimize(
+    found = scipy.optimize.minimize(
         loss,
         np.log(begin),
         method="Nelder-Mead",

@@ -14,8 +14,8 @@ from dataclasses import replace
 from typing import Final
 
 import numpy as np
+import scipy
 from numpy.typing import NDArray
-from scipy.ndimage import gaussian_filter
 
 from tilegc.io.convergence import Kappa
 from tilegc.relation.counts import Law
@@ -130,7 +130,7 @@ def _field(
     sigma = length / np.sqrt(2.0)
     pad = int(np.ceil(4 * sigma))
     size = tuple(part.stop - part.start + 2 * pad for part in box)
-    smooth = gaussian_filter(draws.normal(size=size), sigma)[pad:-pad, pad:-pad]
+    smooth = scipy.ndimage.gaussian_filter(draws.normal(size=size), sigma)[pad:-pad, pad:-pad]
     result = np.zeros(shape)
     result[box] = smooth
     # A factor that all kappa have in common changes the amplitude of a law and not its power.

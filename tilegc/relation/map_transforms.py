@@ -6,8 +6,8 @@ from collections.abc import Callable
 from typing import Final
 
 import numpy as np
+import scipy
 from numpy.typing import NDArray
-from scipy.ndimage import gaussian_filter
 
 __all__ = ["SHIFT", "circularised", "smoothed", "transforms"]
 
@@ -63,7 +63,7 @@ def smoothed(values: Floats, sigma: float) -> Floats:
     NaN where there are no data within 4 sigma.
     """
     there = np.isfinite(values)
-    weight = gaussian_filter(there.astype(np.float64), sigma, mode="constant")
-    total = gaussian_filter(np.where(there, values, 0.0), sigma, mode="constant")
+    weight = scipy.ndimage.gaussian_filter(there.astype(np.float64), sigma, mode="constant")
+    total = scipy.ndimage.gaussian_filter(np.where(there, values, 0.0), sigma, mode="constant")
     mean: Floats = np.divide(total, weight, out=np.full(values.shape, np.nan), where=weight > 1e-6)
     return mean

@@ -10,8 +10,8 @@ import math
 from dataclasses import dataclass
 
 import numpy as np
+import scipy
 from numpy.typing import NDArray
-from scipy import ndimage
 
 __all__ = ["KappaLaw", "Smoothed", "predict_kappa", "smooth_counts"]
 
@@ -60,7 +60,7 @@ def smooth_counts(count: NDArray[np.int64] | Floats, area: Floats, sigma: float)
         return Smoothed(np.full(area.shape, np.nan), np.full(area.shape, np.nan))
 
     def smooth(values: Floats, width: float) -> Floats:
-        return np.asarray(ndimage.gaussian_filter(values, width, mode="constant", truncate=5.0))
+        return np.asarray(scipy.ndimage.gaussian_filter(values, width, mode="constant", truncate=5.0))
 
     weight = smooth(area, sigma)
     there = weight > FILLED * whole

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
-import xarray as xr
 
+from tilegc.deferred import Deferred
 from tilegc.io import store
 from tilegc.io.maps import write_planes
 from tilegc.phases.output import Output, Part, null
@@ -30,6 +30,11 @@ from tilegc.schema import (
 )
 from tilegc.sky import SkyGrid, header_text
 from tilegc.skygrid.results import Gridded
+
+if TYPE_CHECKING:
+    import xarray as xr
+else:
+    xr = Deferred("xarray")
 
 __all__ = ["summarise", "write", "write_sky_grid"]
 

@@ -14,8 +14,8 @@ from dataclasses import dataclass
 from typing import Final
 
 import numpy as np
+import scipy
 from numpy.typing import NDArray
-from scipy.optimize import minimize_scalar
 
 __all__ = ["MapLikelihood", "difference_error", "position_likelihood"]
 
@@ -83,7 +83,7 @@ def position_likelihood(values: Floats, area: Floats, count: Floats) -> MapLikel
 
     at = int(np.argmin([loss(c) for c in POWERS]))
     low, high = POWERS[max(at - 1, 0)], POWERS[min(at + 1, len(POWERS) - 1)]
-    best = minimize_scalar(loss, bounds=(low, high), method="bounded", options={"xatol": 1e-6})
+    best = scipy.optimize.minimize_scalar(loss, bounds=(low, high), method="bounded", options={"xatol": 1e-6})
     c = float(best.x) if best.fun <= loss(POWERS[at]) else POWERS[at]
     g = _uniform_share(excess(c, filled), number)
     density = np.log(np.maximum(g + (1.0 - g) * excess(c, slice(None)), LEAST)) - np.log(total)

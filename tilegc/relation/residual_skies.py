@@ -11,8 +11,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
+import scipy
 from numpy.typing import NDArray
-from scipy import fft
 
 from tilegc.relation.clumping import Clumping
 from tilegc.relation.counts import BoxCounts, Law
@@ -132,20 +132,20 @@ class _ClumpedField:
         self.row, self.column = data.row - data.row.min(), data.column - data.column.min()
         reach = int(np.ceil(4 * clumps.length / data.side)) if clumps.variance > 0 else 0
         height, width = (int(axis.max()) + 1 + reach for axis in (self.row, self.column))
-        self.shape = (fft.next_fast_len(height, real=True), fft.next_fast_len(width, real=True))
+        self.shape = (scipy.fft.next_fast_len(height, real=True), scipy.fft.next_fast_len(width, real=True))
         self.power = np.zeros((self.shape[0], self.shape[1] // 2 + 1))
         if clumps.variance > 0:
             y, x = (np.minimum(np.arange(n), n - np.arange(n)) * data.side for n in self.shape)
             # A lognormal factor of this correlation is the exponential of a Gaussian one of its logarithm.
             gauss = np.log1p(clumps.variance * clumps.correlation(np.hypot(y[:, None], x[None, :])))
-            self.power = np.sqrt(np.maximum(fft.rfft2(gauss).real, 0.0))
+            self.power = np.sqrt(np.maximum(scipy.fft.rfft2(gauss).real, 0.0))
         # Scatter between boxes that is not correlated with that of their neighbours.
         self.alone = max(dispersion - clumps.variance, 0.0)
 
     def factors(self, number: int, draw: np.random.Generator) -> Floats:
         """Return factors of mean 1; (sky, box)."""
-        white = fft.rfft2(draw.normal(size=(number, *self.shape)))
-        field = fft.irfft2(white * self.power, self.shape)[:, self.row, self.column]
+        white = scipy.fft.rfft2(draw.normal(size=(number, *self.shape)))
+        field = scipy.fft.irfft2(white * self.power, self.shape)[:, self.row, self.column]
         spread = field.var()
         factors: Floats = np.exp(field - 0.5 * spread)
         if self.alone > 0:
@@ -163,11 +163,11 @@ class Smoother:
         reach = int(np.ceil(4 * sigma))
         self.extent = (int(self.row.max()) + 1, int(self.column.max()) + 1)
         height, width = (side + reach for side in self.extent)
-        self.shape = (fft.next_fast_len(height, real=True), fft.next_fast_len(width, real=True))
+        self.shape = (scipy.fft.next_fast_len(height, real=True), scipy.fft.next_fast_len(width, real=True))
         y, x = (np.minimum(np.arange(n), n - np.arange(n)) for n in self.shape)
         kernel = np.exp(-0.5 * (y[:, None] ** 2 + x[None, :] ** 2) / sigma**2)
-        self.kernel = fft.rfft2(kernel)
-        self.deviation = np.sqrt(self._summed(sky.expected[None], fft.rfft2(kernel**2))[0])
+        self.kernel = scipy.fft.rfft2(kernel)
+        self.deviation = np.sqrt(self._summed(sky.expected[None], scipy.fft.rfft2(kernel**2))[0])
         share = self._summed(data.box_area[None], self.kernel)[0] / (float(kernel.sum()) * data.side**2)
         self.used = share >= covered
         """Boxes around which enough of the sky was searched; (box,)."""
@@ -175,7 +175,9 @@ class Smoother:
     def _summed(self, values: Floats, kernel: NDArray[np.complex128]) -> Floats:
         placed = np.zeros((len(values), *self.shape))
         placed[:, self.row, self.column] = values
-        sums: Floats = fft.irfft2(fft.rfft2(placed) * kernel, self.shape)[:, self.row, self.column]
+        sums: Floats = scipy.fft.irfft2(scipy.fft.rfft2(placed) * kernel, self.shape)[
+            :, self.row, self.column
+        ]
         return sums
 
     def significance(self, residual: Floats) -> Floats:

@@ -14,7 +14,6 @@ from functools import cached_property, partial
 from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
-import xarray as xr
 from astropy.table import QTable
 from numpy.typing import NDArray
 
@@ -26,6 +25,8 @@ from tilegc.schema import Bit
 from tilegc.sky import SkyGrid, header_text
 
 if TYPE_CHECKING:
+    import xarray as xr
+
     from tilegc.run_folder import Run
 
 __all__ = ["DRAWN", "Census", "Material", "Mosaic", "Picture", "block_means", "census", "column", "rows_of"]

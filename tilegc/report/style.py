@@ -18,8 +18,6 @@ from matplotlib.artist import Artist
 from matplotlib.axes import Axes
 from matplotlib.axis import Axis
 from matplotlib.backends.backend_agg import FigureCanvasAgg
-from matplotlib.backends.backend_mixed import MixedModeRenderer
-from matplotlib.backends.backend_pdf import Op, PdfFile, RendererPdf
 from matplotlib.cm import ScalarMappable
 from matplotlib.colors import Colormap, LogNorm
 from matplotlib.container import Container
@@ -266,6 +264,10 @@ def pdf(figure: Figure) -> bytes:
 
     The page is scaled as a whole: with another size of the figure, text and lines would keep theirs and overlap.
     """
+    # Reports have PNG figures unless PDF is asked for, and this backend with its fonts takes a second to import.
+    from matplotlib.backends.backend_mixed import MixedModeRenderer  # noqa: PLC0415
+    from matplotlib.backends.backend_pdf import Op, PdfFile, RendererPdf  # noqa: PLC0415
+
     width, height = figure.get_size_inches()
     scale = (COLUMN if width <= MAP else PAGE) / 25.4 / width
     buffer = io.BytesIO()

@@ -13,7 +13,7 @@ from tilegc import config as run_file
 from tilegc.config import RunConfig
 from tilegc.errors import ConfigError, RunFolderError
 from tilegc.geometry import Box
-from tilegc.places import Place, patient
+from tilegc.places import Place, prepare_store
 from tilegc.run_folder.checking import Check
 from tilegc.run_folder.layout import MAPS, map_name
 from tilegc.run_folder.showing import as_html, one_line
@@ -390,7 +390,7 @@ def _open(path: str | Place, **options: Any) -> xr.Dataset:
     import xarray as xr  # noqa: PLC0415  (half a second, which `status` need not wait for)
 
     opener: Callable[..., xr.Dataset] = xr.open_zarr
-    patient(path)
+    prepare_store(path)
     return opener(str(path), **options)
 
 

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Any, Final
 
 import numpy as np
-from scipy.spatial import cKDTree
+import scipy
 
 from tilegc.io.exports import write_votable
 from tilegc.io.tables import write_parquet
@@ -99,7 +99,9 @@ def _once(table: Mapping[str, np.ndarray]) -> np.ndarray:
         return keep
     ra, dec = np.radians(table["ra"].astype(float)), np.radians(table["dec"].astype(float))
     place = np.stack([np.cos(dec) * np.cos(ra), np.cos(dec) * np.sin(ra), np.sin(dec)], axis=1)
-    pairs = cKDTree(place).query_pairs(np.radians(DUPLICATE_ARCSEC / 3600), output_type="ndarray")
+    pairs = scipy.spatial.cKDTree(place).query_pairs(
+        np.radians(DUPLICATE_ARCSEC / 3600), output_type="ndarray"
+    )
     apart = table["cluster"][pairs[:, 0]] != table["cluster"][pairs[:, 1]]
     snr = table["snr"].astype(float)
     for first, second in pairs[apart]:

@@ -99,16 +99,38 @@ def _primary_cards(frame: Frame, band: str, target: str) -> list[tuple[str, Any,
     ]
 
 
-class I2dMosaic:
-    """A file like the JWST pipeline's ``_i2d``: PRIMARY, SCI, ERR, WHT; MJy/sr, float32.
+class _MappedFile:
+    """A FITS file that has its full size from the start; tiles are written into memory maps of its images."""
 
-    The file has its full size from the start; tiles are written into a memory map of it.
-    """
+    def __init__(self, path: Path, planes: list[Any]) -> None:
+        self.path = path
+        self._planes = planes
+
+    def write(self, y_start: int, x_start: int, tile: Sequence[NDArray[np.float32]]) -> None:
+        """Copy a tile of every image into the file; threads may do so at once, on different tiles."""
+        for plane, part in zip(self._planes, tile, strict=True):
+            plane[y_start : y_start + part.shape[0], x_start : x_start + part.shape[1]] = part
+
+    def close(self) -> None:
+        """Flush and rename."""
+        for plane in self._planes:
+            plane.flush()
+        self._planes = []
+        partial(self.path).replace(self.path)
+
+    def discard(self) -> None:
+        """Remove the unfinished file."""
+        self._planes = []
+        partial(self.path).unlink(missing_ok=True)
+
+
+class I2dMosaic(_MappedFile):
+    """A file like the JWST pipeline's ``_i2d``: PRIMARY, SCI, ERR, WHT; MJy/sr, float32."""
 
     blank = math.nan
 
     def __init__(self, folder: Path, frame: Frame, band: str, target: str) -> None:
-        self.path = folder / i2d_name(frame.name, band)
+        path = folder / i2d_name(frame.name, band)
         self.unit = 1e-15 / frame.pixel_sr  # MJy/sr per nJy per pixel
         photometry: list[tuple[str, Any, str]] = [
             ("PIXAR_SR", frame.pixel_sr, "Nominal pixel area in steradians"),
@@ -119,30 +141,13 @@ class I2dMosaic:
             name: [("BUNIT", unit, "physical units of the array values"), *photometry]
             for name, unit in units.items()
         }
-        self._planes = _open_planes(self.path, frame, _primary_cards(frame, band, target), extensions)
-
-    def write(self, y_start: int, x_start: int, tile: TilePixels) -> None:
-        """Copy a tile into the file."""
-        for plane, part in zip(self._planes, tile, strict=True):
-            plane[y_start : y_start + part.shape[0], x_start : x_start + part.shape[1]] = part
+        super().__init__(path, _open_planes(path, frame, _primary_cards(frame, band, target), extensions))
 
     def end_row(self) -> None:
         """Do nothing: tiles are on the disk already."""
 
-    def close(self) -> None:
-        """Flush and rename."""
-        for plane in self._planes:
-            plane.flush()
-        self._planes = []
-        partial(self.path).replace(self.path)
 
-    def discard(self) -> None:
-        """Remove the unfinished file."""
-        self._planes = []
-        partial(self.path).unlink(missing_ok=True)
-
-
-class NoiseTruth:
+class NoiseTruth(_MappedFile):
     """The noise that was planted in a field: an image of each band, in a file of one extension a band.
 
     Values are the standard deviation of a pixel about the noiseless sky, nJy, with photons of the sources and the
@@ -150,27 +155,10 @@ class NoiseTruth:
     """
 
     def __init__(self, folder: Path, frame: Frame, bands: Sequence[str], target: str) -> None:
-        self.path = folder / noise_name(frame.name)
+        path = folder / noise_name(frame.name)
         cards = [("BUNIT", "nJy", "standard deviation of a pixel")]
         extensions = dict.fromkeys(bands, cards)
-        self._planes = _open_planes(self.path, frame, _primary_cards(frame, "", target), extensions)
-
-    def write(self, y_start: int, x_start: int, bands: Sequence[NDArray[np.float32]]) -> None:
-        """Copy a tile of every band into the file; several threads may do so at once, on different tiles."""
-        for plane, part in zip(self._planes, bands, strict=True):
-            plane[y_start : y_start + part.shape[0], x_start : x_start + part.shape[1]] = part
-
-    def close(self) -> None:
-        """Flush and rename."""
-        for plane in self._planes:
-            plane.flush()
-        self._planes = []
-        partial(self.path).replace(self.path)
-
-    def discard(self) -> None:
-        """Remove the unfinished file."""
-        self._planes = []
-        partial(self.path).unlink(missing_ok=True)
+        super().__init__(path, _open_planes(path, frame, _primary_cards(frame, "", target), extensions))
 
 
 def _open_planes(

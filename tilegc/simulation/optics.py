@@ -19,7 +19,7 @@ from dataclasses import dataclass
 from typing import Final
 
 import numpy as np
-import scipy.fft
+import scipy
 from numpy.typing import NDArray
 
 __all__ = ["BANDPASS", "diffraction", "wavefront"]

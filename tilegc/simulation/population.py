@@ -23,8 +23,8 @@ from collections.abc import Sequence
 from dataclasses import fields
 
 import numpy as np
+import scipy
 from numpy.typing import NDArray
-from scipy.special import ndtr, ndtri
 
 from tilegc.simulation.cells import Draw, SkyCells
 from tilegc.simulation.deviates import cell_counts, stream_key
@@ -49,8 +49,11 @@ Ints = NDArray[np.int64]
 
 def luminosity_share(brighter_than: float = LIMIT) -> float:
     """Return the share of the drawn luminosity function that is brighter than a magnitude."""
-    low, high = ndtr((BRIGHTEST - TURNOVER) / SPREAD), ndtr((FAINTEST - TURNOVER) / SPREAD)
-    return float((ndtr((brighter_than - TURNOVER) / SPREAD) - low) / (high - low))
+    low, high = (
+        scipy.special.ndtr((BRIGHTEST - TURNOVER) / SPREAD),
+        scipy.special.ndtr((FAINTEST - TURNOVER) / SPREAD),
+    )
+    return float((scipy.special.ndtr((brighter_than - TURNOVER) / SPREAD) - low) / (high - low))
 
 
 def surface_density(kappa: Floats, globulars: Globulars = USUAL) -> Floats:
@@ -71,8 +74,11 @@ def _power_law(u: Floats, bright: float, faint: float, slope: float) -> Floats:
 
 
 def _gc_mags(u: Floats) -> Floats:
-    low, high = ndtr((BRIGHTEST - TURNOVER) / SPREAD), ndtr((FAINTEST - TURNOVER) / SPREAD)
-    return np.asarray(TURNOVER + SPREAD * ndtri(low + u * (high - low)))
+    low, high = (
+        scipy.special.ndtr((BRIGHTEST - TURNOVER) / SPREAD),
+        scipy.special.ndtr((FAINTEST - TURNOVER) / SPREAD),
+    )
+    return np.asarray(TURNOVER + SPREAD * scipy.special.ndtri(low + u * (high - low)))
 
 
 def _globulars(sky: SkyCells, mass: Convergence, bands: Sequence[str], globulars: Globulars) -> Objects:

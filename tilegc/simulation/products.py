@@ -17,6 +17,7 @@ from tilegc.simulation.mass import REFERENCE_REDSHIFT, Convergence, plane
 from tilegc.simulation.mosaics import grizli_name, i2d_name
 from tilegc.simulation.objects import KINDS, Objects
 from tilegc.simulation.presets import Preset
+from tilegc.sky import tangent_cards
 
 __all__ = ["kappa_map", "run_file", "truth_table"]
 
@@ -54,19 +55,10 @@ def kappa_map(mass: Convergence, frames: Sequence[Frame], redshift: float) -> by
     half = math.ceil(reach / pixel)
     axis = np.asarray((np.arange(2 * half + 1) - half) * pixel, np.float64)
     kappa = mass.kappa(-axis[None, :], axis[:, None]).astype(np.float32)
-    header = fits.Header()
+    header = fits.Header(
+        tangent_cards(first.ra, first.dec, reference=(half + 1.0, half + 1.0), step=(-pixel, pixel))
+    )
     for key, value, comment in (
-        ("CTYPE1", "RA---TAN", ""),
-        ("CTYPE2", "DEC--TAN", ""),
-        ("CUNIT1", "deg", ""),
-        ("CUNIT2", "deg", ""),
-        ("CRPIX1", half + 1.0, ""),
-        ("CRPIX2", half + 1.0, ""),
-        ("CRVAL1", first.ra, ""),
-        ("CRVAL2", first.dec, ""),
-        ("CDELT1", -pixel / 3600.0, ""),
-        ("CDELT2", pixel / 3600.0, ""),
-        ("RADESYS", "ICRS", ""),
         ("BUNIT", "", "convergence kappa"),
         ("ZLENS", redshift, "redshift of the lens"),
         ("ZSOURCE", REFERENCE_REDSHIFT, "redshift of the sources"),

@@ -11,9 +11,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+import scipy
 from astropy.io import fits
 from numpy.typing import NDArray
-from scipy.optimize import nnls
 
 from tilegc.errors import InputError
 from tilegc.kernels.psf_model import WAVELENGTH, gaussians
@@ -169,6 +169,6 @@ def _as_gaussians(
     sigma = np.geomspace(0.6, max(0.6, largest / 3.0), 8)
     design = -np.expm1(-(radius[:, None] ** 2) / (2.0 * sigma**2))
     design = np.vstack([design, np.full(sigma.size, 30.0)])
-    weight, _ = nnls(design, np.append(energy, 30.0))
+    weight, _ = scipy.optimize.nnls(design, np.append(energy, 30.0))
     keep = weight > 1e-6
     return sigma[keep], weight[keep] / weight[keep].sum()

@@ -20,6 +20,7 @@ from tilegc.sky.binning import binned
 from tilegc.sky.frame import ClusterFrame
 from tilegc.sky.grid import SkyGrid, mesh
 from tilegc.sky.lensing import cosmology, kpc_per_arcsec, lens_scaling, mass_within, sigma_critical
+from tilegc.sky.tangent import tangent_cards
 
 __all__ = [
     "ClusterFrame",
@@ -41,6 +42,7 @@ __all__ = [
     "sample",
     "separation_arcsec",
     "sigma_critical",
+    "tangent_cards",
     "wcs_from_text",
     "world_to_pixel",
 ]

@@ -11,9 +11,9 @@ import logging
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import xarray as xr
 
 from tilegc.config import Cluster
 from tilegc.detection.noise.noise_map import NoiseMap
@@ -21,12 +21,16 @@ from tilegc.engine import FieldTiles, Pass, run_pass
 from tilegc.geometry import Box, Tile
 from tilegc.io import store
 from tilegc.io.convergence import Kappa
+from tilegc.io.window import Window
 from tilegc.kernels.mesh import Mesh
 from tilegc.phases.context import Context
 from tilegc.schema import Bit
 from tilegc.sky import SkyGrid, mesh, world_to_pixel
 from tilegc.skygrid.cell_sums import accumulate_cells, cell_of, cells_at
 from tilegc.skygrid.tile_sums import TileCells, add_tiles, join_cells, settle_cells
+
+if TYPE_CHECKING:
+    import xarray as xr
 
 __all__ = ["HALF", "SkyCells", "add_up", "read_sky_cells", "stored_cells"]
 
@@ -171,7 +175,7 @@ class _CellParams:
 
 
 def _cell_rule(
-    window: xr.Dataset, tile: Tile, params: _CellParams
+    window: Window, tile: Tile, params: _CellParams
 ) -> tuple[dict[str, np.ndarray], tuple[TileCells, ...]]:
     values = {name: window[name].values for name in ("mask", "light", "rho")}
     if params.noise is not None:
@@ -279,7 +283,16 @@ def field_of_centre(fields: Sequence[FieldTiles], cluster: Cluster) -> int:
 
 def read_sky_cells(dataset: xr.Dataset) -> SkyCells:
     """Return the sky grid of a run from its dataset, `Run.sky`."""
-    told = dataset.attrs
+    return _cells({str(name): array.to_numpy() for name, array in dataset.data_vars.items()}, dataset.attrs)
+
+
+def stored_cells(path: str) -> SkyCells:
+    """Return the sky grid of a run from its store (a local path or a URL)."""
+    return _cells(*store.read_arrays(path))
+
+
+def _cells(values: Mapping[str, np.ndarray], told: Mapping[str, Any]) -> SkyCells:
+    """Return the sky grid of a run from the arrays and attributes of its store."""
     names = ("n_pixels", "n_good", "n_inside", "n_gc", "light", "rho", "kappa")
     return SkyCells(
         SkyGrid(told["ra"], told["dec"], told["cell_arcsec"]),
@@ -287,13 +300,8 @@ def read_sky_cells(dataset: xr.Dataset) -> SkyCells:
         int(told["i0"]),
         tuple(told["fields"]),
         np.array(told["pixel_area_arcsec2"], np.float64),
-        *(dataset[name].to_numpy() for name in names),
+        *(values[name] for name in names),
     )
-
-
-def stored_cells(path: str) -> SkyCells:
-    """Return the sky grid of a run from its store (a local path or a URL)."""
-    return read_sky_cells(store.read_dataset(path))
 
 
 def _foreign(n_pixels: np.ndarray, names: tuple[str, ...]) -> np.ndarray:

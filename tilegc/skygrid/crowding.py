@@ -14,8 +14,8 @@ from collections.abc import Mapping
 from typing import Any, Final
 
 import numpy as np
+import scipy
 from numpy.typing import NDArray
-from scipy.ndimage import gaussian_filter
 
 from tilegc.config import DetectionConfig
 from tilegc.images.psfs import BandPsf
@@ -107,7 +107,7 @@ def of_cells(cells: SkyCells, areas: tuple[float, ...], brighter: NDArray[np.int
     sigma = WIDTH / cells.grid.pixel
 
     def smooth(values: NDArray[Any]) -> Floats:
-        result: Floats = gaussian_filter(values.astype(np.float64), sigma, mode="constant")
+        result: Floats = scipy.ndimage.gaussian_filter(values.astype(np.float64), sigma, mode="constant")
         return result
 
     good_area = cells.good_area

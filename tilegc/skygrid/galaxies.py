@@ -10,8 +10,8 @@ from __future__ import annotations
 from typing import Final
 
 import numpy as np
+import scipy
 from numpy.typing import NDArray
-from scipy import ndimage
 
 from tilegc.skygrid.cells import SkyCells
 
@@ -46,13 +46,13 @@ def galaxy_discs(cells: SkyCells, max_radius: float) -> NDArray[np.bool_]:
     """
     inside, good = cells.inside_area.sum(axis=0), cells.good_area.sum(axis=0)
     hidden = np.maximum(inside - good, 0.0)
-    patch, number = ndimage.label(hidden > 0.5 * inside, structure=np.ones((3, 3)))
+    patch, number = scipy.ndimage.label(hidden > 0.5 * inside, structure=np.ones((3, 3)))
     discs = np.zeros(cells.kappa.shape, np.bool_)
     if not number:
         return discs
     labels = np.arange(1, number + 1)
-    area = ndimage.sum_labels(hidden, patch, labels)
-    centre = np.array(ndimage.center_of_mass(hidden, patch, labels)).reshape(-1, 2)
+    area = scipy.ndimage.sum_labels(hidden, patch, labels)
+    centre = np.array(scipy.ndimage.center_of_mass(hidden, patch, labels)).reshape(-1, 2)
     for size, (row, column) in zip(area[area >= LEAST], centre[area >= LEAST], strict=True):
         radius = min(TIMES * np.sqrt(size / np.pi) + MARGIN, WIDEST * max_radius) / cells.grid.pixel
         rows = slice(max(int(row - radius), 0), int(row + radius) + 2)

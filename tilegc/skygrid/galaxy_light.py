@@ -17,8 +17,8 @@ from dataclasses import dataclass
 from typing import Final
 
 import numpy as np
+import scipy
 from numpy.typing import NDArray
-from scipy import fft, ndimage
 
 from tilegc.engine import FieldTiles, Unit
 from tilegc.geometry import Box
@@ -159,9 +159,9 @@ def galaxies(light: Floats, cells: SkyCells, stars: Table, max_radius: float) ->
     if not known.any():
         return found
     values = np.where(known, light, np.median(light[known]))
-    smooth = ndimage.gaussian_filter(values, SMOOTHED / pixel)
+    smooth = scipy.ndimage.gaussian_filter(values, SMOOTHED / pixel)
     reach = max(int(APART / pixel), 1)
-    peak = (smooth == ndimage.maximum_filter(smooth, 2 * reach + 1)) & known
+    peak = (smooth == scipy.ndimage.maximum_filter(smooth, 2 * reach + 1)) & known
     peak &= (cells.radius < max_radius) & (cells.radius >= CORE)
     xi, eta = cells.grid.offsets(np.asarray(stars["ra"], float), np.asarray(stars["dec"], float))
     row, column = np.nonzero(peak)
@@ -214,9 +214,9 @@ def _convolved(image: NDArray[np.float64], kernel: NDArray[np.float64]) -> NDArr
     brings in `scipy.stats` and costs every process of a run half a second.
     """
     full = [pixels + more - 1 for pixels, more in zip(image.shape, kernel.shape, strict=True)]
-    padded = [fft.next_fast_len(length, real=True) for length in full]
-    product = fft.rfftn(image, padded) * fft.rfftn(kernel, padded)
-    convolved: NDArray[np.float64] = fft.irfftn(product, padded)
+    padded = [scipy.fft.next_fast_len(length, real=True) for length in full]
+    product = scipy.fft.rfftn(image, padded) * scipy.fft.rfftn(kernel, padded)
+    convolved: NDArray[np.float64] = scipy.fft.irfftn(product, padded)
     starts = [(length - pixels) // 2 for length, pixels in zip(full, image.shape, strict=True)]
     return convolved[
         tuple(slice(start, start + pixels) for start, pixels in zip(starts, image.shape, strict=True))

@@ -18,9 +18,8 @@ from dataclasses import dataclass, replace
 from typing import Final
 
 import numpy as np
+import scipy
 from numpy.typing import NDArray
-from scipy.ndimage import gaussian_filter
-from scipy.special import ndtr
 
 from tilegc.completeness.draw import BRIGHTER, FAINTER
 from tilegc.completeness.results import Completed
@@ -188,7 +187,7 @@ def seen_share(cells: SkyCells, stars: SeenStars, low: float, high: float = np.i
             for values in (stars.weight[own], residual):
                 cell = np.zeros(shape)
                 np.add.at(cell, (row[own], column[own]), values)
-                sums.append(gaussian_filter(cell, WIDTH / pixel, mode="constant")[good])
+                sums.append(scipy.ndimage.gaussian_filter(cell, WIDTH / pixel, mode="constant")[good])
             # One star at the Gaussian's centre counts as much as its peak.
             prior = SHRUNK * float(np.median(stars.weight[own])) / (2 * np.pi * (WIDTH / pixel) ** 2)
             beyond = sums[1] / (sums[0] + prior)
@@ -227,7 +226,9 @@ def _integrals(
     turnover = function.turnover_at(at)[:, None]
 
     def below(magnitude: Floats | float) -> Floats:
-        return np.asarray(ndtr((magnitude + scale.colour - turnover) / function.width), np.float64)
+        return np.asarray(
+            scipy.special.ndtr((magnitude + scale.colour - turnover) / function.width), np.float64
+        )
 
     def of_peak(peak: float) -> float:
         return float(ZERO_POINT - 2.5 * np.log10(peak / scale.share))

@@ -11,13 +11,13 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
-import xarray as xr
 
 from tilegc.detection.noise.null_maps import plus_groups, sign_patterns
 from tilegc.engine import FieldTiles, Unit
 from tilegc.filter.detection_map import FilterParams, band_response, response_halo
 from tilegc.geometry import LATTICE, Box
 from tilegc.io import store
+from tilegc.io.window import Window
 from tilegc.phases.context import Context
 from tilegc.phases.partials import Table, concatenate
 
@@ -151,7 +151,7 @@ def _norms(params: FilterParams) -> tuple[float, ...]:
     return tuple(float(np.sqrt((share**2).sum())) for share in shares)
 
 
-def _promised(window: xr.Dataset, cell: tuple[slice, slice], norms: tuple[float, ...]) -> float:
+def _promised(window: Window, cell: tuple[slice, slice], norms: tuple[float, ...]) -> float:
     """Return the noise of the detection map by ERR, else by WHT as inverse variance; NaN without either."""
     name = "err" if "err" in window else "wht"
     if name not in window:

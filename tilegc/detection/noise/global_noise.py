@@ -12,10 +12,10 @@ from dataclasses import dataclass, replace
 from functools import partial
 
 import numpy as np
-import xarray as xr
 
 from tilegc.engine import Pass, run_pass
 from tilegc.geometry import Tile
+from tilegc.io.window import Window
 from tilegc.kernels.order import (
     histogram,
     mad_from,
@@ -103,7 +103,7 @@ def _count(context: Context, name: str, questions: dict[str, _Question]) -> Coun
     return counts
 
 
-def _count_rule(window: xr.Dataset, tile: Tile, params: _Question) -> tuple[dict[str, np.ndarray], Counts]:  # noqa: ARG001
+def _count_rule(window: Window, tile: Tile, params: _Question) -> tuple[dict[str, np.ndarray], Counts]:  # noqa: ARG001
     values = window["detection"].values
     good = window["mask"].values == 0
     if params.prefixes is None:

@@ -11,10 +11,9 @@ from tilegc.filter.detection_map import EXPECTED
 from tilegc.kernels.lattice import bilinear, bilinear_at
 
 if TYPE_CHECKING:
-    import xarray as xr
-
     from tilegc.detection.noise.balance import Balance
     from tilegc.geometry import Box
+    from tilegc.io.window import Window
 
 __all__ = ["QUANTILES", "LocalNoise", "NoiseMap", "NullCounts", "weighted_quantile"]
 
@@ -40,7 +39,7 @@ class NoiseMap:
         """Arrays of the store that `on` needs."""
         return (EXPECTED,) if self.expected else ()
 
-    def on(self, window: xr.Dataset, box: Box) -> np.ndarray:
+    def on(self, window: Window, box: Box) -> np.ndarray:
         """Return the noise on the pixels of a window, float32 (y, x), nJy per pixel.
 
         Parameters

@@ -15,7 +15,6 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
-import xarray as xr
 
 from tilegc.detection.noise.noise_map import NoiseMap
 from tilegc.detection.noise.peak_counts import CLOSED, FLOOR, SLICES, PeakCounts
@@ -29,6 +28,7 @@ from tilegc.filter.detection_map import (
     response_halo,
 )
 from tilegc.geometry import LATTICE, Box, Tile
+from tilegc.io.window import Window
 from tilegc.kernels.masks import grow
 from tilegc.kernels.medians import median
 from tilegc.kernels.order import MAD_TO_SIGMA
@@ -98,7 +98,7 @@ def sign_patterns(bands: int) -> tuple[tuple[int, ...], ...]:
 
 
 def plus_groups(
-    window: xr.Dataset, patterns: Sequence[Sequence[int]], filtering: FilterParams
+    window: Window, patterns: Sequence[Sequence[int]], filtering: FilterParams
 ) -> Iterator[np.ndarray]:
     """Yield, pattern by pattern, the part of the detection map that the bands with a plus make.
 
@@ -216,7 +216,7 @@ def surroundings(good: np.ndarray, mask: np.ndarray, ratio: np.ndarray) -> tuple
     return away, quiet
 
 
-def null_rule(window: xr.Dataset, tile: Tile, params: NullParams) -> tuple[dict[str, np.ndarray], Table]:
+def null_rule(window: Window, tile: Tile, params: NullParams) -> tuple[dict[str, np.ndarray], Table]:
     """Measure the null maps' noise and count their peaks, cell by cell; the tile is a block of cells."""
     mask, detection = window["mask"].values, window["detection"].values
     noise = params.noise.on(window, tile.window)
@@ -304,7 +304,7 @@ def _null_noise(variances: Sequence[np.ndarray], signs: Sequence[int], balance: 
     return expected_noise(variance * factor for variance, factor in zip(variances, factors, strict=True))
 
 
-def _flipped(detection: np.ndarray, window: xr.Dataset, quiet: np.ndarray, count: PeakCounts) -> None:
+def _flipped(detection: np.ndarray, window: Window, quiet: np.ndarray, count: PeakCounts) -> None:
     """Count the peaks of the flipped detection map.
 
     It is all that one band can tell. With the noise known pixel by pixel it is also the better null map of several

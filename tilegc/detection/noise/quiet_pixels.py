@@ -5,8 +5,7 @@ from __future__ import annotations
 from typing import Final
 
 import numpy as np
-import xarray as xr
-from scipy.spatial import cKDTree
+import scipy
 
 from tilegc.detection.noise.noise_map import QUANTILES
 from tilegc.detection.noise.null_maps import (
@@ -24,6 +23,7 @@ from tilegc.detection.periodicity import BIN
 from tilegc.engine import Pass
 from tilegc.filter.detection_map import EXPECTED
 from tilegc.geometry import Tile
+from tilegc.io.window import Window
 from tilegc.kernels.masks import grow
 from tilegc.kernels.peaks import classify
 from tilegc.phases.partials import Table
@@ -48,7 +48,7 @@ Bins = dict[tuple[int, int, int], np.ndarray]
 Partial = tuple[Table, Table, Bins]
 
 
-def quiet_rule(window: xr.Dataset, tile: Tile, params: int) -> tuple[dict[str, np.ndarray], Partial]:
+def quiet_rule(window: Window, tile: Tile, params: int) -> tuple[dict[str, np.ndarray], Partial]:
     """Estimate the noise of every cell from its quiet pixels, list isolated sources, count good pixels in bins.
 
     The tile is a block of lattice cells. Where the window holds the expected noise, everything is measured on the
@@ -90,7 +90,7 @@ def quiet_rule(window: xr.Dataset, tile: Tile, params: int) -> tuple[dict[str, n
     if candidates.size:
         at = np.stack([y, x], axis=1).astype(np.float64)
         # Counting itself, an isolated source has exactly one peak within the radius.
-        near = cKDTree(at).query_ball_point(at[candidates], ISOLATION, return_length=True)
+        near = scipy.spatial.cKDTree(at).query_ball_point(at[candidates], ISOLATION, return_length=True)
         isolated = candidates[near == 1]
     cells = {
         "field": np.full(len(places), params),

@@ -10,8 +10,8 @@ from dataclasses import dataclass
 from typing import Final
 
 import numpy as np
+import scipy
 from numpy.typing import NDArray
-from scipy import ndimage
 
 from tilegc.kernels.medians import median
 
@@ -74,7 +74,7 @@ def box_sum(image: NDArray[np.floating], side: int) -> NDArray[np.float64]:
 
     Radius: side // 2.
     """
-    mean: NDArray[np.float64] = ndimage.uniform_filter(
+    mean: NDArray[np.float64] = scipy.ndimage.uniform_filter(
         image.astype(np.float64), side, mode="constant", cval=0.0
     )
     return mean * side * side
@@ -114,7 +114,7 @@ def background(image: Floats, valid: NDArray[np.bool_]) -> Floats:
         for length, n in zip(image.shape, (rows, columns), strict=True)
     )
     place = np.meshgrid(y, x, indexing="ij")
-    smooth: Floats = ndimage.map_coordinates(nodes, place, order=1, mode="nearest").astype(np.float32)
+    smooth: Floats = scipy.ndimage.map_coordinates(nodes, place, order=1, mode="nearest").astype(np.float32)
     return smooth
 
 
@@ -136,7 +136,7 @@ def blank_sky(image: Floats, valid: NDArray[np.bool_]) -> NDArray[np.bool_]:
     level = np.where(valid, image - median(image[valid]), 0)
     smoothed = box_sum(level, _SMOOTHED)
     lit = ~valid | (smoothed > _HIGH * mad(smoothed[valid]))
-    blank: NDArray[np.bool_] = ndimage.maximum_filter(lit, 2 * _GROWTH + 1) == 0
+    blank: NDArray[np.bool_] = scipy.ndimage.maximum_filter(lit, 2 * _GROWTH + 1) == 0
     return blank
 
 

@@ -8,8 +8,8 @@ from __future__ import annotations
 from typing import Final
 
 import numpy as np
+import scipy
 from numpy.typing import NDArray
-from scipy import ndimage
 
 from tilegc.images.audits.blank_sky import box_sum
 
@@ -75,14 +75,14 @@ def compact_sources(
     if not (noise > 0 and np.isfinite(noise)) or min(image.shape) <= 2 * MARGIN:
         return empty()
     summed = box_sum(image, 3)
-    peak = (summed >= LEAST_SNR * noise) & (summed == ndimage.maximum_filter(summed, _NEAR)) & valid
+    peak = (summed >= LEAST_SNR * noise) & (summed == scipy.ndimage.maximum_filter(summed, _NEAR)) & valid
     peak[:MARGIN] = peak[-MARGIN:] = peak[:, :MARGIN] = peak[:, -MARGIN:] = False
     y, x = np.nonzero(peak)
     order = np.argsort(-summed[y, x], kind="stable")[:MOST]
     y, x = y[order], x[order]
     if not y.size:
         return empty()
-    isolated = summed[y, x] == ndimage.maximum_filter(summed, _ALONE)[y, x]
+    isolated = summed[y, x] == scipy.ndimage.maximum_filter(summed, _ALONE)[y, x]
     reach = np.arange(-MARGIN, MARGIN + 1)
     rows, columns = y[:, None, None] + reach[:, None], x[:, None, None] + reach[None, :]
     light = image[rows, columns].astype(np.float64)

@@ -10,8 +10,8 @@ import math
 from typing import Final
 
 import numpy as np
+import scipy
 from numpy.typing import NDArray
-from scipy import ndimage
 
 from tilegc.config import Cluster
 from tilegc.images.audits.cells import REACH, CoarseLight
@@ -54,7 +54,7 @@ def brightest(coarse: CoarseLight, scale: float) -> tuple[float, float] | None:
         return None
     filled = np.where(known, coarse.light, float(np.median(coarse.light[known])))
     side = max(2 * round(SPREAD / block / 2) + 1, 1)
-    spread = ndimage.median_filter(filled, side)
+    spread = scipy.ndimage.median_filter(filled, side)
     usable = known.copy()
     y, x = np.indices(known.shape) * block
     while usable.any():
@@ -179,11 +179,11 @@ def _orientation(
     known = np.isfinite(coarse.light)
     filled = np.where(known, coarse.light, 0.0)
     blur = 2.0 / (block * source.scale)
-    weight = ndimage.gaussian_filter(known.astype(float), blur)
+    weight = scipy.ndimage.gaussian_filter(known.astype(float), blur)
     with np.errstate(divide="ignore", invalid="ignore"):
-        smooth = np.where(weight > 0.2, ndimage.gaussian_filter(filled, blur) / weight, np.nan)
+        smooth = np.where(weight > 0.2, scipy.ndimage.gaussian_filter(filled, blur) / weight, np.nan)
     place = [(y - coarse.y[0]) / block, (x - coarse.x[0]) / block]
-    shine = ndimage.map_coordinates(smooth, place, order=1, cval=np.nan)
+    shine = scipy.ndimage.map_coordinates(smooth, place, order=1, cval=np.nan)
     flat = _without_profile(shine, radius)
     scores = []
     for mirrored in (False, True):

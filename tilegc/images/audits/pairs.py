@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import Any, Final
 
 import numpy as np
+import scipy
 from numpy.typing import NDArray
-from scipy.spatial import cKDTree
 
 from tilegc.images.audits.blank_sky import box_sum
 from tilegc.images.audits.cells import Sample
@@ -50,7 +50,7 @@ def common_rows(
     here, there = (
         np.column_stack([table["y"], table["x"], 1e3 * table["cell"]]) for table in (first, second)
     )
-    near = cKDTree(here).query_ball_point(there, SEARCH)
+    near = scipy.spatial.cKDTree(here).query_ball_point(there, SEARCH)
     rows = [(i, j) for j, found in enumerate(near) for i in sorted(found)]
     if len(rows) < LEAST_PAIRS:
         return None
