@@ -33,7 +33,7 @@ Floats = NDArray[np.float64]
 LEAST_CLUSTERS: Final = 3
 """Clusters below which a scatter cannot be measured."""
 
-PRIOR_POWER: Final = 0.5
+PRIOR_POWER: Final = 0.25
 """Power of a scatter to which its prior is proportional."""
 
 NODES: Final = 12
