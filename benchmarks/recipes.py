@@ -15,7 +15,8 @@ from tilegc.detection.noise import global_noise as noise
 from tilegc.detection.noise import local_noise
 from tilegc.engine import FieldTiles
 from tilegc.filter import detection_map
-from tilegc.filter.detection_map import BandFilter
+from tilegc.filter.detection_map import FilterParams
+from tilegc.filter.point_response import point_response
 from tilegc.geometry import TileGrid
 from tilegc.images import psfs as psf
 from tilegc.io import store
@@ -83,7 +84,7 @@ def setup_of(config: RunConfig, folder: Path) -> tuple[Context, RunConfig]:
 
 def masked_setup(
     context: Context, config: RunConfig
-) -> tuple[dict[str, tuple[psf.BandPsf, ...]], dict[str, tuple[BandFilter, ...]]]:
+) -> tuple[dict[str, tuple[psf.BandPsf, ...]], dict[str, FilterParams]]:
     """Take a run to detection map and mask; return PSFs and filters by field."""
     psfs = psf.field_psfs(context, config.recipe, {field.source.name: {} for field in context.fields})
     filtering = detection_map.detection_map(context, config, psfs if config.recipe == "calibrated" else None)
@@ -101,12 +102,15 @@ def find(config: RunConfig, folder: Path) -> dict[str, Found]:
     """Take the images of a run file to the catalogue, and return it field by field."""
     context, config = setup_of(config, folder)
     psfs, filtering = masked_setup(context, config)
+    responses = None
+    if config.recipe == "calibrated":
+        responses = {name: point_response(one.matched, psfs[name]) for name, one in filtering.items()}
     noises = noise.noise(context)
     tables = shapes.field_tables(psfs)
-    local = local_noise.local_noise(context, config.detect.exclusion_radius, noises, filtering)
-    selection = threshold.select(
-        context, config, noises, local, tables, ClusterFrame.of(config.cluster, config.cosmology)
-    )
+    deciding = tables if config.detect.shape == "auto" else None
+    local = local_noise.local_noise(context, config.detect.exclusion_radius, noises, filtering, deciding)
+    frame = ClusterFrame.of(config.cluster, config.cosmology)
+    selection = threshold.select(context, config, noises, local, tables, frame, responses)
     selection = shapes.judged(context, config.detect, selection, tables)
     table = selection.catalogue
     found = {}

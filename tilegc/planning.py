@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import math
 import shutil
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from typing import Final
 
 import numpy as np
 
@@ -31,6 +32,13 @@ WORKER_BASE = 528 * 2**20
 MOST_TILES = 1_000_000
 """Maximum number of tiles of all fields: driver and ledger hold several hundred bytes per tile for every pass."""
 
+CPU_FIXED: Final = 30.0
+"""Processor time of a run of any size, seconds: start-up, fits, figures and report."""
+
+CPU_PER_MPIX: Final[Mapping[str, float]] = {"diego2026": 0.6, "calibrated": 4.0}
+"""Processor time per million pixels of one band, seconds. Measured: `as1063` (155 Mpix in all bands, diego2026) 110 to
+131 s; the demo (15 Mpix, calibrated) 90 s. Crowding, photometry and artificial stars change it by a factor of two."""
+
 
 @dataclass(frozen=True)
 class Plan:
@@ -53,6 +61,8 @@ class Plan:
     """Reasons why the run is refused; empty if it can start."""
     notes: tuple[str, ...] = ()
     """Possible mistakes that do not prevent the run."""
+    cpu_seconds: float = 0.0
+    """Rough processor time, seconds: measured rates for this recipe, to a factor of two."""
 
     @property
     def writing(self) -> dict[str, int]:
@@ -106,7 +116,7 @@ def plan(
     pixels = sum(source.box.size for source in sources)
     disk = sum(_disk(config, source) for source in sources)
     disk += BYTES_PER_PIXEL * pixels if wanted(config, pixels) else 0
-    draft = Plan(steps, disk, pixels, ())
+    draft = Plan(steps, disk, pixels, (), cpu_seconds=_cpu_seconds(config, sources))
     reasons = _refusals(planned, draft, directory, workers, local=local, limit=limit)
     outside = centre_outside(config.cluster, sources) if config.cluster.known else None
     notes = () if outside is None else (f"cluster: {outside.text}; check cluster.ra and cluster.dec",)
@@ -117,6 +127,12 @@ def check(found: Plan) -> None:
     """Raise ResourceError with the first reason why a run is refused, if there is one."""
     if found.refusals:
         raise ResourceError(found.refusals[0])
+
+
+def _cpu_seconds(config: RunConfig, sources: Sequence[FieldSource]) -> float:
+    """Return the rough processor time of a run, without compilation of the kernels."""
+    per_pixel = CPU_PER_MPIX[config.recipe] / 1e6
+    return CPU_FIXED + per_pixel * sum(source.box.size * len(source.band_names) for source in sources)
 
 
 def _disk(config: RunConfig, source: FieldSource) -> int:

@@ -27,7 +27,7 @@ print(signal.getsignal(signal.SIGINT) == getattr(signal, sys.argv[1]))
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP])
 @pytest.mark.parametrize("before", ["SIG_IGN", "default_int_handler"])
 def test_a_command_ends_whether_sigint_is_ignored_or_not(number, before):
-    """A shell without job control starts what stands before "&" with SIGINT ignored."""
+    """A shell without job control starts background commands ("&") with SIGINT ignored."""
     with subprocess.Popen(
         [sys.executable, "-c", SCRIPT, before], stdout=subprocess.PIPE, text=True
     ) as process:

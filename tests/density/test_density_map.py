@@ -1,4 +1,4 @@
-"""The density maps of a whole run, in tiles, against plain sums over its catalogue and its mask."""
+"""The density maps of a run, made in tiles, compared with plain sums over its catalogue and mask."""
 
 import numpy as np
 import pytest
@@ -100,6 +100,6 @@ def test_maps_are_blank_where_nothing_was_observed(name, run):
 
 
 def test_inpainting_with_the_trend_converges(run):
-    """The sky of the mock crowds in the middle: the trend is fitted again until it stands still."""
+    """The mock is densest in the middle, so the trend is fitted repeatedly until it no longer changes."""
     for field in run.summary["fields"].values():
         assert 1 <= field["inpainting"]["iterations"] <= 3

@@ -29,7 +29,7 @@ def unit_gaussian(sigma):
 
 
 def windows(good, counts, lattices):
-    """Return readers of the lattices of a whole image."""
+    """Return readers of the lattices of an untiled image."""
     box = Box(0, 0, *counts.shape)
     y, x = np.nonzero(counts)
 

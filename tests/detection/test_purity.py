@@ -10,10 +10,12 @@ from scipy.optimize import minimize
 
 from tests.support.null_counts import noise_of, peaks_at
 from tilegc.detection import purity as stage
+from tilegc.detection.automatic import limit_in_flux, lowest_limit
+from tilegc.detection.limits import Threshold
 from tilegc.detection.noise.noise_map import NullCounts
 from tilegc.detection.noise.null_maps import FLOOR, SLICES
-from tilegc.detection.purity import lowest_limit, purity_of, rising, tail
-from tilegc.detection.threshold import Selection, Threshold, _chosen
+from tilegc.detection.purity import purity_of, rising, tail
+from tilegc.detection.threshold import Selection
 from tilegc.geometry import LATTICE
 
 AREA = 9e-4
@@ -134,7 +136,7 @@ def test_the_chosen_limit_is_the_lowest_that_is_pure_enough(onset):
     rank = np.r_[draw.exponential(1.0, 1200) + FLOOR, draw.exponential(6.0, 300) + FLOOR].astype(np.float32)
     found = peaks_at(noise, np.zeros(1500, int), np.zeros(1500, int), rank)
     measured = stage._of_field("f", found, noise, 0, AREA)
-    limit = _chosen(found, measured, 0.9, onset, noise)
+    limit = limit_in_flux(found, measured, 0.9, onset, noise)
     if onset == 50.0:
         assert np.isnan(limit)
         return

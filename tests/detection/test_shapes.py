@@ -92,7 +92,7 @@ def test_the_verdict():
 
 
 def maxima_plainly(values):
-    """Whether no neighbour is higher, and no earlier one equally high."""
+    """Return whether no neighbour is higher and no earlier neighbour is equally high."""
     height, width = values.shape
     found = np.zeros(values.shape, bool)
     for y, x in zip(*np.nonzero(np.isfinite(values)), strict=True):

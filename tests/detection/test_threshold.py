@@ -1,4 +1,4 @@
-"""The threshold T of each field: as asked for, chosen, or fallen back to, and what is said of it."""
+"""The threshold T of each field, whether requested, chosen or a fallback, and the reason reported for it."""
 
 from __future__ import annotations
 
@@ -12,10 +12,13 @@ from tests.support.null_counts import noise_of, peaks_at
 from tilegc.config import detection_settings
 from tilegc.detection import purity as stage
 from tilegc.detection import threshold as rules
+from tilegc.detection.automatic import HIGHEST
+from tilegc.detection.limits import Threshold
 from tilegc.detection.noise.global_noise import Noise
+from tilegc.detection.noise.noise_map import Steps
 from tilegc.detection.noise.null_maps import FLOOR, SLICES
 from tilegc.detection.pattern import Pattern
-from tilegc.geometry import LATTICE
+from tilegc.geometry import LATTICE, Box
 
 NOISE = Noise(0.0, 0.4, 1000)
 EMPTY = Noise(np.nan, np.nan, 0)
@@ -39,6 +42,14 @@ def counted(values=((0.5,),), falls=1.5, level=400, draws=6):
         parts.append(peaks_at(noise, np.zeros(1800, int), np.full(1800, x * LATTICE), rank))
     found = {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
     found["field"] = np.zeros(found["y"].size, int)
+    return noise, found, stage._of_field("f", found, noise, 0, 1e-3)
+
+
+def stepped():
+    """Return the same of four cells, the last of three times the noise, with a third of the sources of the others."""
+    noise, found, _ = counted([[0.5, 0.5, 0.5, 1.5]])
+    rows = (found["noise"] < 1) | (np.arange(found["y"].size) % 3 == 0)
+    found = {name: column[rows] for name, column in found.items()}
     return noise, found, stage._of_field("f", found, noise, 0, 1e-3)
 
 
@@ -89,23 +100,67 @@ def test_auto_falls_back_where_no_limit_is_pure_enough(caplog):
     assert "field f: no limit reaches a purity of 0.9; T is 2.5 sigma" in caplog.text
 
 
-def test_auto_takes_the_limit_that_every_zone_needs():
-    """Two cells of three times the noise: each zone has its limit, and T is the higher of the two."""
-    noise, found, purity = counted([[0.5, 0.5, 0.5, 1.5]])
+def test_auto_takes_the_limit_that_each_zone_needs():
+    """Two cells of three times the noise: each zone has its limit, and its sources are judged by that one alone."""
+    noise, found, purity = stepped()
     limit = chosen(config("calibrated", "auto", purity=0.9), noise, found, purity)
     assert limit.chosen
-    assert set(limit.by_zone) == set(purity.table["zone"].tolist())
-    assert len(limit.by_zone) == 2
-    assert limit.value * 2.0 == max(limit.by_zone.values())
-    assert "in every zone of noise (usual" in limit.reason
+    assert set(limit.by_zone) == set(purity.table["zone"].tolist()) == {1, 2}
+    usual, shallow = limit.by_zone[1], limit.by_zone[2]
+    assert shallow != usual
+    assert limit.value * 2.0 == usual
+    assert limit.typical == pytest.approx(0.25 * usual)
+    assert limit.least * 2.0 == pytest.approx(min(usual, shallow))
+    np.testing.assert_allclose(
+        limit.lowest(np.array([0.5, 1.5, 0.57, 0.58]), 2.0), [usual, shallow, usual, shallow]
+    )
+    assert f"pure in each zone of noise: S/N usual {usual:.2f}, shallow {shallow:.2f}" in limit.reason
     for zone, lowest in limit.by_zone.items():
-        rows = rules.zone_of(purity, noise, found["y"], found["x"], found["noise"]) == zone
+        rows = stage.zone_of(purity, noise, found["y"], found["x"], found["noise"]) == zone
         table = purity.table["zone"] == zone
         false = purity.table["n_noise"][table & (purity.table["snr_lo"] >= lowest)].sum()
         assert false <= 0.11 * (found["rank"][rows] >= lowest).sum()
 
 
-@pytest.mark.parametrize(("draws", "limit"), [(6, rules.HIGHEST), (0, 5.0)])
+def test_a_zone_without_a_limit_does_not_take_those_of_the_others(caplog):
+    noise, found, purity = stepped()
+    shallow = purity.table["zone"] == 2
+    purity.table["n_noise"][shallow] = 1e6
+    with caplog.at_level(logging.WARNING, logger="tilegc"):
+        limit = chosen(config("calibrated", "auto", purity=0.9), noise, found, purity)
+    assert limit.missed
+    assert not limit.chosen
+    assert limit.by_zone[2] == HIGHEST > limit.by_zone[1]
+    assert "field f: no limit up to S/N 8 makes the catalogue 0.9 pure in the shallow part" in caplog.text
+    assert limit.reason.startswith("no limit makes the catalogue 0.9 pure in the shallow part; limits: usual")
+
+
+def test_catalogue_and_common_limit_follow_the_zones():
+    """The shallow zone has 1.5 times the limit: sources, the common limit and its area follow, by the slow rule."""
+    noise, found, purity = stepped()
+    limit = Threshold(2.0, local=True, typical=1.0, steps=Steps((0.4, 0.6), (1.0, 1.0, 1.5)))
+    table = {
+        "field": np.full(found["y"].size, "f", object),
+        "peak": found["peak"],
+        "snr": found["rank"].astype(float),
+    }
+    kept = rules.keep(table, {"f": limit}, 2.0)
+    wanted = [
+        snr >= (6.0 if level > 1 else 4.0) for snr, level in zip(table["snr"], found["noise"], strict=True)
+    ]
+    assert kept["snr"].tolist() == table["snr"][wanted].tolist()
+    selection = rules.Selection({"f": noise}, {"f": purity}, {}, {"f": limit}, table, kept)
+    common = selection.common(2.0)
+    assert common.limit == pytest.approx(2.0 * 2.0 * 1.5 * 1.5)
+    assert common.sources(kept)["peak"].tolist() == [peak for peak in kept["peak"].tolist() if peak >= 9.0]
+    limiting, ceiling = common.complete["f"]
+    values = limiting.on({}, Box(0, 0, 1, 4 * LATTICE))[0]
+    plain = noise.map.on({}, Box(0, 0, 1, 4 * LATTICE))[0]
+    np.testing.assert_allclose(values, plain * np.where(plain >= 0.6, 1.5, 1.0), rtol=1e-6)
+    assert (values <= ceiling).all()
+
+
+@pytest.mark.parametrize(("draws", "limit"), [(6, HIGHEST), (0, 5.0)])
 def test_auto_against_local_noise_that_finds_no_limit(draws, limit, caplog):
     """The highest limit that is tried, or k = 2.5 where no null map says anything."""
     noise, found, purity = counted(falls=1e9, level=10_000, draws=draws)
@@ -133,7 +188,7 @@ def test_auto_stays_above_a_regular_pattern():
 
 def test_peaks_from_a_limit_on_are_those_of_the_survey():
     noise, found, _ = counted()
-    limits = {"f": rules.Threshold(6.0, local=True, typical=3.0)}
+    limits = {"f": Threshold(6.0, local=True, typical=3.0)}
     kept = rules.recorded(
         SimpleNamespace(names=("f",)), config("calibrated", {"sigma": 6.0}), limits, {"f": noise}, found
     )

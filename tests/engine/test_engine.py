@@ -115,7 +115,9 @@ def test_a_tile_that_always_fails_is_named_and_the_others_are_marked():
     with pytest.raises(TilesFailedError) as caught:
         SerialEngine(retries=1).run("detection", bad, units(5), ledger=ledger)
     message = str(caught.value)
-    assert message.startswith("detection: 1 of 5 tiles failed in 2 tries: a/2 (ValueError: no luck at all)")
+    assert message.startswith(
+        "detection: 1 of 5 tiles failed in 2 attempts: a/2 (ValueError: no luck at all)"
+    )
     assert "\n" not in message
     assert "--resume" in message
     assert len(tries) == 2
@@ -203,7 +205,7 @@ def test_run_length():
 
 @dataclass
 class Recorder:
-    """A progress display that records what it is told."""
+    """A progress display that records every report."""
 
     said: list[tuple[Any, ...]] = field(default_factory=list)
 

@@ -74,7 +74,7 @@ class Fault:
 
 @dataclass(frozen=True)
 class Verdict:
-    """How a run ended."""
+    """The outcome of a run."""
 
     seed: int
     faults: tuple[Fault, ...]
@@ -284,7 +284,7 @@ def disturbed(machines: Machines, seed: int, reference: Reference) -> Verdict:
 
 
 def _alive(pid: int) -> bool:
-    """Whether a process runs; one that has ended stays as a zombie until its parent asks for it."""
+    """Return whether a process is running; after its end it remains a zombie until its parent reaps it."""
     try:
         return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
     except OSError:

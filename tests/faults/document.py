@@ -62,7 +62,7 @@ SECTIONS = {
 
 
 def page() -> str:
-    """Return the whole page."""
+    """Return the page."""
     lines = [
         "# Failure modes",
         "",

@@ -1,4 +1,4 @@
-"""A process that has imported everything and becomes a driver of `tilegc` whenever it is told to.
+"""A process that has imported everything and becomes a driver of `tilegc` on request.
 
 Importing takes longer than a run of the mock cluster, and a process with threads cannot be forked safely; so this one
 has none. Each line of its input is a JSON list: the file for stderr, then the words of the command. It answers with the

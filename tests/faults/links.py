@@ -23,7 +23,7 @@ class Link:
         threading.Thread(target=self._accept, daemon=True).start()
 
     def cut(self) -> None:
-        """End all connections at once, and take no others until `mend`."""
+        """Close all connections at once, and accept no others until `mend`."""
         self.open = False
         self._drop()
 

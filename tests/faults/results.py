@@ -1,4 +1,4 @@
-"""What the long runs of faults, damaged inputs and load have found: one line of JSON for each, in one file.
+"""Results of the long runs of faults, damaged inputs and load: one line of JSON each, in one file.
 
 Every harness adds its own lines while it runs (`--record`), so that one which is stopped has still recorded what it
 did. `python -m tests.faults.figures` prints them as one table, which also stands in docs/failure-modes.md.

@@ -53,7 +53,7 @@ def test_the_judge(code, said, kinds, well):
 
 @pytest.fixture
 def echo():
-    """A link to a server that repeats what it is told."""
+    """A link to an echo server."""
     with socket.create_server(("127.0.0.1", 0)) as server:
 
         def serve():

@@ -1,4 +1,4 @@
-"""The matched filter against plain sums over pixels, and its decomposition against the image it stands for."""
+"""The matched filter compared with plain sums over pixels, and its decomposition with the original image."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The limits for extended objects in units of the noise: measured in cells, compared with whole images."""
+"""Limits for extended objects in units of the noise, measured in cells and compared with whole images."""
 
 from __future__ import annotations
 

@@ -38,7 +38,7 @@ GIVEN_UP = 20
 
 @dataclass(frozen=True)
 class Verdict:
-    """How one case ended."""
+    """The outcome of one case."""
 
     seed: int
     kind: str

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import re
 from collections.abc import Callable
 from pathlib import Path
 
@@ -272,7 +273,7 @@ def crowd(planes, columns_: slice) -> None:
 
 
 def test_sources_are_not_noise(tmp_path):
-    """Against the noise that was put in: half of the field crowded; all of it; and seen in one band alone."""
+    """Compared with the planted noise: half of the field crowded, all of it crowded, and in a single band."""
     half, whole, alone = (tmp_path / name for name in ("half", "whole", "alone"))
     for folder in (half, whole, alone):
         folder.mkdir()
@@ -571,8 +572,12 @@ def test_command_line(tmp_path):
     before = listing(tmp_path / "mock")
     shown = tilegc("audit", run_file)
     assert (shown.code, shown.err) == (0, "")
-    assert "pixel scale" in shown.out
     assert "wrong" in shown.out  # pixels of half an arcsec
+    assert not re.search("^(ok|unmeasured) ", shown.out, re.MULTILINE)
+    whole = tilegc("audit", run_file, "--all")
+    assert re.search("^ok +field a: ", whole.out, re.MULTILINE)
+    assert all(len(line) <= 100 for line in (*shown.out.splitlines(), *whole.out.splitlines()))
+    assert set(shown.out.splitlines()[:-1]) < set(whole.out.splitlines())
     said = tilegc("audit", run_file, "--json")
     assert (said.code, said.err) == (0, "")
     lines = json.loads(said.out)["audit"]
@@ -674,7 +679,7 @@ def test_uds(uds):
 
 
 def test_xdf(real_data):
-    """Known: 60 mas pixels, drizzled from 130 mas ones: rms maps hold what areas scatter, pixels half of it."""
+    """In 60 mas pixels drizzled from 130 mas ones, rms maps give the scatter of areas; pixels scatter half as much."""
     stem = str(real_data / "images" / "xdf_hst_wfc3_")
     given = {
         band.upper(): {

@@ -124,7 +124,7 @@ def test_a_tile_that_kills_every_worker_is_named_and_the_others_are_marked(tmp_p
     ledger = Ledger(tmp_path, "f")
     with (
         connect(workers=2) as client,
-        pytest.raises(TilesFailedError, match=r"1 of 60 tiles .* a/7 \(3 workers died"),
+        pytest.raises(TilesFailedError, match=r"1 of 60 tiles .* a/7 \(it killed 3 workers"),
     ):
         DaskEngine(client).run("p", always_die, UNITS, ledger=ledger, units_per_task=4)
     assert ledger.done("p") == {unit.key for unit in UNITS} - {"a/7"}
@@ -440,7 +440,7 @@ def test_a_worker_that_dies_leaves_no_trace_on_the_terminal(tmp_path):
 
 
 def nobody_left(group):
-    """Whether all processes of a group end within seconds."""
+    """Return whether all processes of a group end within some seconds."""
     for _ in range(100):
         left = []
         for process in psutil.process_iter(["pid", "status", "cmdline"]):

@@ -175,7 +175,7 @@ def test_survey_speaks_tls_only() -> None:
 
 
 def planted(kind: str, *path: str | int) -> tuple[Document, Document]:
-    """Return the first document of a kind, a copy of it, and in the copy the mapping at a path."""
+    """Return the first document of a kind, a copy of the document, and the mapping at a path in the copy."""
     for file in sources():
         for document in documents(file.read_text(encoding="utf-8")):
             if document["kind"] == kind:
@@ -255,7 +255,7 @@ def test_pods_reach_only_what_a_run_needs() -> None:
 
 
 def test_web_pages_ask_for_a_token() -> None:
-    """The guard stands in scheduler and worker, and its token comes from a Secret that may be absent."""
+    """Scheduler and worker run the guard, whose token comes from an optional Secret."""
     settings = yaml.safe_load((KUBERNETES / "base" / "dask.yaml").read_text(encoding="utf-8"))
     for role in ("scheduler", "worker"):
         assert settings["distributed"][role]["preload"] == ["tilegc.cluster.http_guard"]

@@ -129,7 +129,7 @@ def test_peaks_are_the_runs_candidates(name, chunks, run):
 
 
 def test_from_pixels_to_candidates_without_a_stop(run):
-    """The whole lazy chain, as a notebook would write it."""
+    """The lazy chain from start to end, as in a notebook."""
     data = run.field("a")
     detection = lazy.detection_map(data.sci, data.wht, mask=run.config.mask)
     found = lazy.peaks(detection, data.mask == 0, run.summary["fields"]["a"]["threshold"])
@@ -141,7 +141,7 @@ def test_from_pixels_to_candidates_without_a_stop(run):
 @pytest.mark.parametrize("halo", [0, 1, 5, 16])
 @pytest.mark.parametrize("kind", ["noise", "ties", "ramp"])
 def test_peaks_do_not_depend_on_the_halo(kind, halo):
-    """This includes peaks that no block can decide: a ramp, and ties over the whole map."""
+    """This includes peaks that no block can decide: a ramp, and ties across the map."""
     draw = np.random.default_rng(5)
     values = draw.normal(0, 1, (60, 52)).astype(np.float32)
     if kind == "ties":

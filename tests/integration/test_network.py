@@ -230,7 +230,7 @@ def network():
 
 
 class Network:
-    """What a test does to it."""
+    """The fault that a test causes."""
 
     def __init__(self, switch, mine):
         self.switch, self.mine = switch, mine

@@ -137,7 +137,7 @@ def with_psfs(run_file):
     ],
 )
 def test_the_plan_names_the_passes_of_the_log(case, changes, expected, tmp_path):
-    """For runs up to the catalogue; `tests/property/test_same_bytes.py` and others check whole runs."""
+    """Runs up to the catalogue; `tests/property/test_same_bytes.py` and others check complete runs."""
     run_file = mock.write_inputs(tmp_path / "in", container="grizli-gz" if case == "gzip" else "i2d")
     if case == "bare":
         bare(run_file.parent)

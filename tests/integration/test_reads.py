@@ -75,7 +75,7 @@ def allocated(folder: Path, size: int, tile: int) -> dict[str, PassCost]:
 
 
 def test_what_a_pass_holds_at_once_does_not_grow_with_the_mosaic(tmp_path_factory) -> None:
-    """From 16 tiles to 36: some of the 16 have their whole halo already, so no pass needs more for more tiles."""
+    """From 16 to 36 tiles: some of the 16 already have a full halo, so no pass needs more memory for more tiles."""
     allocated(
         tmp_path_factory.mktemp("warm"), 256, 256
     )  # compiles what is not compiled yet: that allocates, too

@@ -237,7 +237,7 @@ def test_tiles_that_fail(run_file, undisturbed, tmp_path, monkeypatch):
         found = tilegc("run", run_file, "-o", tmp_path / "run", "--workers", 0)
     assert found.code == 3
     last = found.err.splitlines()[-1]
-    assert re.fullmatch(r"tilegc: filter: 1 of 18 tiles failed in 3 tries: b/4 \(.*--resume", last)
+    assert re.fullmatch(r"tilegc: filter: 1 of 18 tiles failed in 3 attempts: b/4 \(.*--resume", last)
     assert len(tried) == 3
     looked = status(tmp_path / "run")
     assert looked.state == "failed"
@@ -557,6 +557,6 @@ def test_a_store_that_is_not_as_it_was_left_is_refused(finished, run_file, damag
     else:
         shutil.rmtree(finished / "store")
     manifest = (finished / "manifest.json").read_bytes()
-    with pytest.raises(RunFolderError, match=r"not as its run left it: store/a\.zarr.*--overwrite"):
+    with pytest.raises(RunFolderError, match=r"changed since the run wrote it: store/a\.zarr.*--overwrite"):
         running.run(run_file, finished, workers=0, resume=True)
     assert (finished / "manifest.json").read_bytes() == manifest

@@ -114,7 +114,7 @@ class Once:
 def test_a_job_cancelled_in_the_middle_is_replaced_and_the_bytes_are_those_of_one_process(
     slurm, tmp_path, size
 ):
-    """The simulated cluster `tiny`, or part of it, with two jobs, driver and workers on TLS, and without jobs."""
+    """The cluster `tiny`, or part of it: with two jobs and TLS between driver and workers, and without jobs."""
     run_file = simulate(tmp_path / "sim", preset="tiny", size=size)
     expected = running.run(run_file, tmp_path / "alone", workers=0)
     content = yaml.safe_load(run_file.read_text())

@@ -1,4 +1,4 @@
-"""What the web pages and the HTTP API of scheduler and workers show: no secret, and without the token nothing."""
+"""The web pages and the HTTP API of scheduler and workers show no secrets, and nothing at all without the token."""
 
 from __future__ import annotations
 

@@ -69,7 +69,7 @@ def plane_of(path, **band) -> Plane:
 
 
 def expected(path: Path, factor=10.0) -> np.ndarray:
-    """What the file says by astropy, in nJy: float64 arithmetic, one rounding, no infinities."""
+    """The pixels as astropy reads them, in nJy: float64 arithmetic, one rounding, no infinities."""
     values = fits.getdata(path, "SCI").astype(np.float64) * factor
     values[~np.isfinite(values)] = np.nan
     return values.astype(np.float32)

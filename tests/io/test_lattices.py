@@ -1,4 +1,4 @@
-"""Lattices and points beside the maps of a field: any window gives the same as the whole."""
+"""Lattices and points in the store of a field: any window equals that part of the full arrays."""
 
 import numpy as np
 import zarr

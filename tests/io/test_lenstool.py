@@ -63,7 +63,7 @@ fini
 
 
 def _elliptical_kappa(part: Dpie, x: np.ndarray, y: np.ndarray) -> np.ndarray:
-    """Surface density as the definition has it, without complex numbers."""
+    """Surface density by its definition, without complex numbers."""
     q = math.sqrt((1 - part.ellipticity) / (1 + part.ellipticity))
     e = (1 - q) / (1 + q)
     t = math.radians(part.angle)

@@ -24,7 +24,7 @@ def within(points, shape, reach2):
 
 
 def edge_oracle(no_data, square, reach2):
-    """Look at every square that meets the field or its surroundings, at every pixel of it."""
+    """Try every square that overlaps the field or its surroundings, pixel by pixel."""
     margin = square + math.isqrt(reach2) + 1
     padded = np.pad(no_data, margin, constant_values=True)
     opened = np.zeros(padded.shape, bool)

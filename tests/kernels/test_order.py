@@ -26,7 +26,7 @@ FEW = st.sampled_from([-1.5, -0.0, 0.0, 1e-45, -1e-45, 2.0, 2.0000002, 3e38, -3e
 
 
 def median(parts, centre=None):
-    """The whole way, over parts (values, select) as tiles would go it."""
+    """All steps over parts (values, select), as for tiles."""
     counts = sum(histogram(values, select, centre) for values, select in parts)
     prefixes = median_prefixes(counts)
     refined = sum(refine(values, select, prefixes, centre) for values, select in parts)

@@ -27,7 +27,7 @@ STARS = 40_000
 
 @cache
 def chance() -> np.ndarray:
-    """Of a source of every true magnitude to be listed in every bin: blends, a limit, noise of 0.15 mag."""
+    """Probability that a source of each true magnitude is listed in each bin: blends, a limit, noise of 0.15 mag."""
     edges = np.minimum(EDGES, LIMIT)
     step = ndtr((edges[1:, None] - MAGNITUDE) / 0.15) - ndtr((edges[:-1, None] - MAGNITUDE) / 0.15)
     return (1 - 0.3 * np.exp(-RADIUS / 5))[:, None, None] * step

@@ -184,7 +184,7 @@ def test_defaults_follow_the_recipe():
 
 
 def test_a_step_of_the_depth_has_no_ridges():
-    """Where the weight falls to a fiftieth the noise is ridges to one number for all; an arc before it remains."""
+    """Where the weight drops by 50, a single limit takes noise for ridges; an arc in the deep part remains."""
     draw = np.random.default_rng(8)
     sci = draw.normal(0, 1, (1, 270, 300)).astype(np.float32)
     sci[0, :, 170:] *= 7

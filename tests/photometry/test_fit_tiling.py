@@ -1,4 +1,4 @@
-"""The whole fit over a field: the same floats for any tiling, and fluxes and errors against what was planted."""
+"""The fit of a field: the same floats for any tiling, and fluxes and errors compared with the planted ones."""
 
 from __future__ import annotations
 

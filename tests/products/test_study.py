@@ -1,4 +1,4 @@
-"""A grown mask: good area and sources compared with a distance transform of the whole image."""
+"""A grown mask: good area and sources compared with a distance transform of the untiled image."""
 
 import numpy as np
 import pytest

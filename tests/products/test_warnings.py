@@ -9,9 +9,10 @@ import pytest
 
 from tests.detection.test_purity import noise_of
 from tilegc.config import resolve
+from tilegc.detection.limits import Threshold
 from tilegc.detection.noise.global_noise import Noise
 from tilegc.detection.noise.null_maps import SLICES
-from tilegc.detection.threshold import Selection, Threshold
+from tilegc.detection.threshold import Selection
 from tilegc.images.audits import Line
 from tilegc.images.psfs import BandPsf
 from tilegc.kernels.psf_model import model
@@ -69,6 +70,11 @@ def test_what_is_not_known():
     missed = Threshold(4.0, local=True, typical=4.0, missed=True)
     found = told([1.0], limit=missed, threshold="auto")
     assert "used S/N 8.00" in found["threshold_not_pure"].text
+    zones = replace(
+        missed, by_zone={1: 4.5, 2: 8.0}, reason="no limit in the shallow part; limits: usual 4.50"
+    )
+    text = told([1.0], limit=zones, threshold="auto")["threshold_not_pure"].text
+    assert text == "threshold: auto: no limit in the shallow part; limits: usual 4.50."
     assert "F150W" in told([1.0], kinds=("wht", "flat"))["noise_without_weights"].text
 
 

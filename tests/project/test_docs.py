@@ -120,7 +120,7 @@ def cited(text: str) -> list[tuple[Path, str]]:
 
 @cache
 def exists(dotted: str) -> bool:
-    """Whether a dotted name is a module, or something that is defined in one."""
+    """Return whether a dotted name is a module or is defined in one."""
     parts = dotted.split(".")
     for length in range(len(parts), 0, -1):
         place = ROOT.joinpath(*parts[:length])

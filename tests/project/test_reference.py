@@ -1,4 +1,4 @@
-"""The reference pages of the documentation miss nothing that a user can write, read, call or be told."""
+"""The reference pages cover everything that a user can write, read, call or see as a message."""
 
 from __future__ import annotations
 

@@ -119,7 +119,7 @@ def scene(seed: int, shape: tuple[int, int], kind: str) -> tuple[np.ndarray, np.
 def hold_to_the_oracle(
     seed: int, shape: tuple[int, int], tile: int, kind: str, sigma: float, edge: object
 ) -> None:
-    """Compare mask, detection map, sigma, threshold and peaks of a tiled run with the whole image's."""
+    """Compare mask, detection map, sigma, threshold and peaks of a tiled run with those of the untiled image."""
     sci, wht = scene(seed, shape, kind)
     valid = np.isfinite(sci).all(axis=0) & (True if wht is None else (wht > 0).all(axis=0))
     light = sci[0] + sci[1]

@@ -114,7 +114,7 @@ def test_tile_size(size, run_file, reference, tmp_path):
     ],
 )
 def test_a_field_that_is_cut_into_mosaics(way, run_file, reference, tmp_path):
-    """On one grid, mosaics are one field: nothing tells that the image was ever cut."""
+    """Mosaics on one grid are one field: nothing shows that the image was ever cut."""
     run = running.run(mock.cut_run_file(run_file, way), tmp_path / "run", workers=0)
     mock.assert_same(run, reference)
 
@@ -147,7 +147,7 @@ def test_tile_size_of_the_calibrated_recipe(calibrated, tmp_path):
     ("size", "how"), [(96, "serial"), (64, "threads"), (40, "processes"), (20, "serial")]
 )
 def test_the_calibrated_recipe_in_other_ways(size, how, calibrated, threads, processes, tmp_path):
-    """With lines sought as well: what goes through tables of the whole field must not know of tiles or workers."""
+    """The same with a search for lines: tables of a whole field must not depend on tiles or workers."""
     run_file, expected = calibrated
     changed = mock.edited(run_file, f"calibrated{size}.yaml", {"tiles.size": size})
     where = {"threads": threads, "processes": processes.scheduler.address}

@@ -285,7 +285,7 @@ def test_nothing_there_gives_empty_tables():
 
 
 def test_a_variance_below_zero_is_no_error():
-    """Where the likelihood is no hill in every direction: as with a few sources in a ring."""
+    """Likelihoods that are not concave in every direction, as with a few sources in a ring."""
     covariance = np.array([[4.0, 0.0], [0.0, -1e-9]])
     found = Fit(("a", "b"), np.ones(2), covariance, np.full((2, 2), np.nan), 0.0, 5.0, ())
     assert found.error("a") == 2

@@ -463,7 +463,7 @@ def fake_run(
 
 
 def fits(*, empty) -> dict:
-    """What summary.json says of the laws."""
+    """The laws as summary.json gives them."""
     laws = {
         "cored": (["ln_peak", "ln_core", "slope", "floor"], [1.6, 2.3, 1.9, 0.0], [0.05, 0.1, 0.2, None]),
         "elliptical": (
@@ -516,7 +516,7 @@ def further(*, empty) -> tuple[QTable, QTable, QTable, QTable]:
         "value": [3.24e14, 4.9214, np.nan],
         "err": [1.2e13, np.nan, np.nan],
         "unit": ["Msun", "kpc arcsec-1", "Msun"],
-        "arithmetic": ["0.567 x <area>", "D_L x pi / 648000", "the map does not cover it"],
+        "arithmetic": ["0.567 × <area>", "D_L x pi / 648000", "the map does not cover it"],
     }
     contamination = {column.name: [0.36, np.nan] for column in CONTAMINATION} | {
         "component": ["outermost annulus", "noise peaks"],
@@ -681,7 +681,7 @@ def full(tmp_path_factory) -> FakeRun:
 
 
 class Outline(HTMLParser):
-    """What a browser would make of a page: tags that match, addresses it would fetch, the text."""
+    """A page as a browser sees it: matching tags, the addresses it would fetch, and the text."""
 
     VOID = frozenset({"meta", "img", "br", "link"})
 
@@ -925,7 +925,7 @@ def test_laws_contamination_and_masses_stand_on_the_page(full: FakeRun) -> None:
         "13.0 ± 4.0",
         "(3.24 ± 0.12) × 1014",
         "4.921",
-        "0.567 x <area>",
+        "0.567 × <area>",
         "the map does not cover it",
         "0.36 ± 0.36",
         "sources < 90 arcsec",

@@ -1,4 +1,4 @@
-"""What is removed as a credential, and what must stay."""
+"""Credentials that are removed, and text that must stay."""
 
 import pytest
 from hypothesis import given

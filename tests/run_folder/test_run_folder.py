@@ -574,7 +574,7 @@ def test_verify_looks_at_page_figures_and_run_file(finished):
     changed = ["figures/map.png: has changed", "report.html: has changed", "run.yaml: has changed"]
     assert sorted(verify(finished)) == changed
     (finished / "figures/map.png").unlink()
-    assert "figures/map.png: is absent" in verify(finished)
+    assert "figures/map.png: is missing" in verify(finished)
 
 
 def test_a_report_drawn_again_is_as_the_run_wrote_it(finished):
@@ -610,8 +610,8 @@ def test_verify_names_what_changed(finished):
     (finished / "maps/a_density.fits").write_text("new")
     assert sorted(verify(finished)) == [
         "catalogue.parquet: has changed",
-        "maps/a_density.fits: was not there when the run ended",
-        "profile.ecsv: is absent",
+        "maps/a_density.fits: was added after the run ended",
+        "profile.ecsv: is missing",
         "store/a.zarr/mask: has changed",
         "store/b.zarr/detection: has changed",
     ]

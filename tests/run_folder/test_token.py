@@ -1,4 +1,4 @@
-"""What a worker must be able to see of run directory and inputs."""
+"""The access to run directory and inputs that a worker needs."""
 
 from __future__ import annotations
 

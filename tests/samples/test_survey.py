@@ -37,7 +37,7 @@ from tilegc.viewer.aladin import moc_order, searched
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory):
-    """Inputs of one cluster, and a sample of it under two recipes, with one whose run file is missing."""
+    """Inputs of one cluster, and a sample that lists it with both recipes, and a cluster whose run file is missing."""
     home = tmp_path_factory.mktemp("sample")
     mock.write_inputs(home)
     clusters = [

@@ -1,4 +1,4 @@
-"""The WCS of a binned image puts the middle of every block where the whole image has it."""
+"""The WCS of a binned image gives the centre of every block the same position as in the original image."""
 
 from __future__ import annotations
 

@@ -23,7 +23,7 @@ MEMBERS_AT = np.random.default_rng(8).normal(0.0, 30.0, (40, 2))
 
 
 def members(scale: float = 1.0) -> np.ndarray:
-    """Light of galaxies as sources follow it, of mean 1; most of it from a few."""
+    """Light of galaxies as the sources follow it, normalised to mean 1; a few galaxies dominate."""
     light = np.zeros(PLACE.kappa.shape)
     for flux, (x, y) in zip(np.random.default_rng(9).pareto(0.9, 40) + 0.1, MEMBERS_AT, strict=True):
         light += min(flux, 20.0) * np.exp(-np.hypot(PLACE.xi - x, PLACE.eta - y) / scale)
@@ -86,7 +86,7 @@ def test_four_hundred_mocks_with_galaxies(share):
 
 
 def seen(light: np.ndarray) -> SkyCells:
-    """The sky of the mocks as a run has it, under this light (nJy per arcsec^2)."""
+    """The sky grid of a mock run with this light (nJy per arcsec^2)."""
     n = np.rint(PLACE.area / 1e-3).astype(np.int64)[None]
     whole = np.full(n.shape, round(PIXEL**2 / 1e-3))
     j0, i0 = PLACE.first

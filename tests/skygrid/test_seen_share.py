@@ -38,7 +38,7 @@ def function(gradient: float = 0.0) -> Function:
 
 
 def chance(magnitude: np.ndarray, radius: np.ndarray) -> np.ndarray:
-    """Of being listed above the limit: a soft limit, and blends in the core."""
+    """Probability of being listed above the limit: a soft limit, and blends in the core."""
     return ndtr((LIMIT - magnitude) / 0.2) * (1 - 0.5 * np.exp(-((radius / 10) ** 2)))
 
 
@@ -94,7 +94,7 @@ def test_the_share_is_the_integral(gradient):
 
 
 def test_few_stars_give_a_share_with_little_noise():
-    """The curve of the field carries most of it: 20 stars per arcsec^2 leave a few per cent."""
+    """Most comes from the curve of the field: with 20 stars per arcsec^2 a few per cent remain."""
     cells, law = sky(fields=("a",), full=True), function()
     stars = planted(cells, law, 40_000)
     found = seen_share(cells, stars, 1.0)

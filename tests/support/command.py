@@ -16,7 +16,7 @@ __all__ = ["Outcome", "listing", "tilegc"]
 
 @dataclass(frozen=True)
 class Outcome:
-    """What a user sees of a command."""
+    """The output of a command as a user sees it."""
 
     code: int
     out: str

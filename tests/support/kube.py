@@ -551,7 +551,7 @@ class _Node:
         kube("apply", "-f", "-", text=json.dumps(volume))
 
     def _end(self) -> None:
-        """Stop all of it: the pods' processes first, then who would start them again."""
+        """Stop everything: the pods' processes first, then the processes that would restart them."""
         socket = self.folder / "ctr" / "c.sock"
         for name in ("operator", "kubelet", "proxy", "controllers", "scheduler", "apiserver", "dns", "etcd"):
             self._kill(name)

@@ -1,4 +1,4 @@
-"""The detection chain written the slow, obvious way: whole images, no tiles, no tricks.
+"""The detection chain in its slow, obvious form: whole images, no tiles, no tricks.
 
 Only the order of float32 operations is that of the design (rows, then columns; taps from the centre outwards in
 symmetric pairs), so that results can be compared bit by bit.

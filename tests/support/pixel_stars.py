@@ -1,4 +1,4 @@
-"""Artificial stars the slow way: put into the pixels, with the whole filter, mask and detection run again."""
+"""Artificial stars the slow way: added to the pixels, with filter, mask and detection repeated."""
 
 from __future__ import annotations
 

@@ -97,7 +97,7 @@ class Slurm:
 
     @property
     def environment(self) -> Mapping[str, str]:
-        """What its clients must have in their environment."""
+        """The environment that its clients need."""
         return {"SLURM_CONF": str(self.folder / "slurm.conf")}
 
     def __call__(self, *command: str) -> str:

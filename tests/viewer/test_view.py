@@ -136,7 +136,7 @@ def test_columns_are_those_of_the_catalogue(run):
 
 
 def test_rows_are_those_of_the_catalogue(tmp_path, run, monkeypatch):
-    """What a click shows, in blocks; the last one is not full."""
+    """The tables behind a click, in blocks of which the last is not full."""
     monkeypatch.setattr(overlays, "ROWS", 7)
     catalogue = run.catalogue
     rows = np.asarray(catalogue["field"]).astype(str) == "a"
@@ -178,7 +178,7 @@ def test_a_band_is_seen_in_its_tiles(run):
 
 
 def test_the_light_of_the_sources_is_that_of_their_stamps(run):
-    """Against stamps added one by one to the whole field, whatever the window."""
+    """Compared with stamps added one by one to the field, for any window."""
     model = residuals.model_of(run, "a")
     assert model.bands == mock.BANDS
     candidates = run.candidates

@@ -74,6 +74,12 @@ Resume = Annotated[bool, typer.Option("--resume", help="Continue an interrupted 
 Overwrite = Annotated[
     bool, typer.Option("--overwrite", help="Delete the files of an earlier run and start over.")
 ]
+Quiet = Annotated[
+    bool, typer.Option("--quiet", "-q", help="Print warnings and errors only, no progress and no results.")
+]
+AsJson = Annotated[
+    bool, typer.Option("--json", help="Print the summary of the run as JSON, and nothing else, on stdout.")
+]
 NoCheck = Annotated[bool, typer.Option("--no-check", help="Do not verify the checksums of the products.")]
 
 

@@ -23,7 +23,13 @@ def demo(
     from tilegc import running
     from tilegc.simulation import simulate as write
 
-    run_file = write(directory, preset="small", overwrite=_is_mock(directory), progress=SimulationBar())
+    run_file = write(
+        directory,
+        preset="small",
+        recipe="calibrated",
+        overwrite=_is_mock(directory),
+        progress=SimulationBar(),
+    )
     results = running.run(
         run_file, directory / "run", workers=workers, overwrite=True, progress=pass_progress(), tell=tell
     )
@@ -55,6 +61,9 @@ def simulate(
     layout: Annotated[
         str, typer.Option(help="File layout: i2d (JWST pipeline) or grizli (units of 10 nJy, gzip).")
     ] = "i2d",
+    recipe: Annotated[
+        str, typer.Option(help="Recipe of the run file: calibrated or diego2026.")
+    ] = "diego2026",
     kappa: Annotated[
         Path | None,
         typer.Option(help="Plant the sources over this convergence map (FITS) instead of the model's."),
@@ -113,7 +122,9 @@ def simulate(
         "kappa_lens_scaling": kappa_lens_scaling,
     }
     if sample is None:
-        run_file = write(directory, preset=preset or "small", layout=layout, psf=images, **lens, **common)
+        run_file = write(
+            directory, preset=preset or "small", layout=layout, recipe=recipe, psf=images, **lens, **common
+        )
         typer.echo(f"analyse it with: tilegc run {run_file}")
         return
     if images or layout != "i2d" or any(value is not None for value in lens.values()):

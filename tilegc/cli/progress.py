@@ -10,16 +10,16 @@ import typer
 if TYPE_CHECKING:
     from tilegc.engine import Progress
 
-__all__ = ["SimulationBar", "pass_progress", "tell"]
+__all__ = ["SimulationBar", "keep_quiet", "pass_progress", "tell"]
 
 
-def pass_progress(*, lines: bool = True) -> Progress:
+def pass_progress(*, lines: bool = True, quiet: bool = False) -> Progress:
     """Return the display of passes: bars on a terminal; elsewhere one line per pass, or nothing."""
     from rich.console import Console
 
     from tilegc.engine import RichProgress, Silent
 
-    if not (lines or sys.stderr.isatty()):
+    if quiet or not (lines or sys.stderr.isatty()):
         return Silent()
     # Bars are drawn on stderr of a terminal. In a batch log stderr is reserved for errors, so the lines of the
     # passes go to stdout, with the results.
@@ -29,6 +29,10 @@ def pass_progress(*, lines: bool = True) -> Progress:
 def tell(line: str) -> None:
     """Print one line for the user."""
     typer.echo(line)
+
+
+def keep_quiet(line: str) -> None:
+    """Print nothing."""
 
 
 class SimulationBar:

@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
+import json
 import math
 from typing import TYPE_CHECKING, Any
 
 import typer
 
-from tilegc.schema import METHODS
+from tilegc.schema import FILES, METHODS
 
 if TYPE_CHECKING:
     from tilegc.run_folder import Run
 
-__all__ = ["print_catalogue", "print_results"]
+__all__ = ["print_catalogue", "print_json", "print_results", "print_warnings"]
 
 
 def print_catalogue(run: Run) -> None:
@@ -23,12 +24,31 @@ def print_catalogue(run: Run) -> None:
     typer.echo(f"catalogue  {run.path / 'catalogue.parquet'}")
 
 
-def print_results(run: Run) -> None:
-    """Print the warnings of a run, its main results, and the path of its report."""
+def print_json(run: Run) -> None:
+    """Print the summary of a run with the path of its directory, or of a run up to its catalogue the numbers of it."""
+    if (run.path / FILES.summary).exists():
+        found = {"directory": str(run.path), **run.summary}
+    else:
+        candidates, catalogue = (list(table["field"]) for table in (run.candidates, run.catalogue))
+        fields = {
+            name: {"n_detected": catalogue.count(name), "n_candidates": candidates.count(name)}
+            for name in run.fields
+        }
+        found = {"directory": str(run.path), "n_detected": len(catalogue), "fields": fields}
+    typer.echo(json.dumps(found, indent=2, allow_nan=False))
+
+
+def print_warnings(run: Run, *, err: bool = False) -> None:
+    """Print the warnings of a run."""
     for warning in run.summary.get("warnings", []):
         where = f"field {warning['field']}: " if warning["field"] else ""
         remedy = f" {warning['remedy']}" if warning["remedy"] else ""
-        typer.echo(f"warning: {where}{warning['text']}{remedy}")
+        typer.echo(f"warning: {where}{warning['text']}{remedy}", err=err)
+
+
+def print_results(run: Run) -> None:
+    """Print the warnings of a run, its main results, and the path of its report."""
+    print_warnings(run)
     lines = _lines(run.summary, local=run.config.local_threshold)
     width = max(len(name) for name, _ in lines)
     for name, value in lines:
@@ -90,8 +110,9 @@ def _lines(summary: dict[str, Any], *, local: bool) -> list[tuple[str, str]]:
         lines.append(
             (
                 "planted",
-                f"b = {_number(truth['index'], '.3f')} +- {_number(truth['index_err'], '.3f')} in the same boxes; "
-                f"completeness {_part(truth['completeness'])}, purity {_part(truth['purity'])}",
+                f"binned in the same boxes b = {_number(truth['index'], '.3f')} +- "
+                f"{_number(truth['index_err'], '.3f')}; completeness {_part(truth['completeness'])}, "
+                f"purity {_part(truth['purity'])}",
             )
         )
     lines.append(("time", f"{summary['timing']['total_s']:.0f} s"))

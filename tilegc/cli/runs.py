@@ -9,9 +9,11 @@ from typing import TYPE_CHECKING, Annotated, Literal
 import typer
 
 from tilegc.cli.arguments import (
+    AsJson,
     ClusterName,
     Output,
     Overwrite,
+    Quiet,
     Resume,
     RunDir,
     RunFile,
@@ -22,9 +24,9 @@ from tilegc.cli.arguments import (
     Workers,
     certificates,
 )
-from tilegc.cli.progress import pass_progress, tell
-from tilegc.cli.results import print_catalogue, print_results
-from tilegc.cli.tables import print_audit, print_plan
+from tilegc.cli.progress import keep_quiet, pass_progress, tell
+from tilegc.cli.results import print_catalogue, print_json, print_results, print_warnings
+from tilegc.cli.tables import plan_as_json, print_audit, print_plan
 from tilegc.errors import TilesFailedError
 
 if TYPE_CHECKING:
@@ -68,13 +70,21 @@ def ingest(
         typer.echo(path)
 
 
-def plan(run_file: RunFile, output: Output = None, workers: Workers = None) -> None:
-    """Print the tiles, memory and disk space of a run. Nothing is computed; if the run would be refused, say why."""
+def plan(
+    run_file: RunFile,
+    output: Output = None,
+    workers: Workers = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print the plan as JSON.")] = False,
+) -> None:
+    """Print the tiles, memory, disk space and rough time of a run. Nothing is computed; a refusal is explained."""
     config = _read(run_file)
     from tilegc import previews, running
 
     run_plan = previews.plan(config, output or running.default_directory(run_file), workers=workers)
-    print_plan(run_plan)
+    if as_json:
+        typer.echo(json.dumps(plan_as_json(run_plan), indent=2, allow_nan=False))
+    else:
+        print_plan(run_plan)
     if run_plan.refusals:
         for reason in run_plan.refusals:
             typer.echo(f"tilegc: {reason}", err=True)
@@ -83,7 +93,10 @@ def plan(run_file: RunFile, output: Output = None, workers: Workers = None) -> N
 
 def audit(
     run_file: RunFile,
-    as_json: Annotated[bool, typer.Option("--json", help="Print the result as JSON.")] = False,
+    everything: Annotated[
+        bool, typer.Option("--all", help="Print all checks, not only those that found a problem.")
+    ] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Print all checks as JSON.")] = False,
 ) -> None:
     """Check the images and the convergence map before a run. Each check gives a value, a verdict, and what to do."""
     config = _read(run_file)
@@ -94,7 +107,7 @@ def audit(
     if as_json:
         typer.echo(json.dumps({"audit": lines}, indent=2, allow_nan=False))
     else:
-        print_audit(lines)
+        print_audit(lines, everything=everything)
 
 
 def run(
@@ -122,6 +135,8 @@ def run(
         Literal["catalogue"] | None,
         typer.Option("--until", help="Stop after the catalogue; continue later with --resume."),
     ] = None,
+    quiet: Quiet = False,
+    as_json: AsJson = False,
 ) -> None:
     """Run the whole analysis, from images to report. It makes masks, catalogue, density maps, relations and masses."""
     config = _read(run_file)
@@ -142,15 +157,11 @@ def run(
         performance_report=performance_report,
         resume=resume,
         overwrite=overwrite,
-        progress=pass_progress(),
-        tell=tell,
+        progress=pass_progress(quiet=quiet or as_json),
+        tell=keep_quiet if quiet or as_json else tell,
         until=until,
     )
-    if until is None:
-        print_results(results)
-    else:
-        print_catalogue(results)
-    _end(results)
+    _show(results, catalogue=until is not None, quiet=quiet, as_json=as_json)
 
 
 def detect(
@@ -164,6 +175,8 @@ def detect(
     tls_key: TLSKey = None,
     resume: Resume = False,
     overwrite: Overwrite = False,
+    quiet: Quiet = False,
+    as_json: AsJson = False,
 ) -> None:
     """Make the catalogue, with masks and detection maps, and stop. Continue with `tilegc run --resume`."""
     config = _read(run_file)
@@ -178,11 +191,10 @@ def detect(
         tls=certificates(tls_ca, tls_cert, tls_key),
         resume=resume,
         overwrite=overwrite,
-        progress=pass_progress(),
-        tell=tell,
+        progress=pass_progress(quiet=quiet or as_json),
+        tell=keep_quiet if quiet or as_json else tell,
     )
-    print_catalogue(results)
-    _end(results)
+    _show(results, catalogue=True, quiet=quiet, as_json=as_json)
 
 
 def complete(
@@ -202,6 +214,8 @@ def complete(
     tls_ca: TLSAuthority = None,
     tls_cert: TLSCertificate = None,
     tls_key: TLSKey = None,
+    quiet: Quiet = False,
+    as_json: AsJson = False,
 ) -> None:
     """Add artificial stars to a finished run, for a more precise completeness. Repeat the command if interrupted."""
     from tilegc import completing
@@ -213,10 +227,23 @@ def complete(
         scheduler=scheduler,
         cluster_name=cluster,
         tls=certificates(tls_ca, tls_cert, tls_key),
-        progress=pass_progress(),
-        tell=tell,
+        progress=pass_progress(quiet=quiet or as_json),
+        tell=keep_quiet if quiet or as_json else tell,
     )
-    print_results(results)
+    _show(results, catalogue=False, quiet=quiet, as_json=as_json)
+
+
+def _show(results: Run, *, catalogue: bool, quiet: bool, as_json: bool) -> None:
+    """Print what a run found, and end with the exit code that says whether tiles were set aside."""
+    if as_json:
+        print_json(results)
+    elif quiet:
+        if not catalogue:
+            print_warnings(results, err=True)
+    elif catalogue:
+        print_catalogue(results)
+    else:
+        print_results(results)
     _end(results)
 
 

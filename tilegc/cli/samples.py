@@ -46,7 +46,7 @@ def survey(
         typer.Argument(
             metavar="SAMPLE | plan SAMPLE | status DIR | report DIR | hats DIR",
             help="Run the clusters of a sample file (YAML, CSV, ECSV, VOTable or Parquet), plan the run, show its "
-            "progress, write table, statistics and report of a sample anew, or its sources as HATS with a MOC.",
+            "progress, rewrite its table, statistics and report, or write its sources as HATS with a MOC.",
         ),
     ],
     output: Annotated[

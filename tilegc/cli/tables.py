@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from tilegc.planning import Plan
     from tilegc.run_folder import Status
 
-__all__ = ["print_audit", "print_growth", "print_plan", "print_status"]
+__all__ = ["plan_as_json", "print_audit", "print_growth", "print_plan", "print_status"]
 
 
 def print_status(status: Status) -> None:
@@ -54,8 +54,38 @@ def print_plan(plan: Plan) -> None:
         f"disk space up to {decimal(plan.disk)}",
         soft_wrap=True,
     )
+    console.print(
+        f"{_time(plan.cpu_seconds)} of processor time, from measured rates, to a factor of two",
+        soft_wrap=True,
+    )
     for note in plan.notes:
         console.print(f"note: {note}", soft_wrap=True)
+
+
+def plan_as_json(plan: Plan) -> dict[str, Any]:
+    """Return a plan as a dictionary of plain numbers and texts."""
+    return {
+        "passes": [
+            {"name": step.name, "tiles": step.units, "memory_bytes": step.memory} for step in plan.steps
+        ],
+        "pixels": plan.pixels,
+        "memory_bytes": plan.memory,
+        "disk_bytes": int(plan.disk),
+        "cpu_seconds": round(plan.cpu_seconds),
+        "refusals": list(plan.refusals),
+        "notes": list(plan.notes),
+    }
+
+
+def _time(seconds: float) -> str:
+    """Return a rough time in words.
+
+    >>> _time(40), _time(400), _time(9000)
+    ('about 40 s', 'about 7 min', 'about 2.5 h')
+    """
+    if seconds < 90:
+        return f"about {10 * max(round(seconds / 10), 1)} s"
+    return f"about {seconds / 60:.0f} min" if seconds < 5400 else f"about {seconds / 3600:.1f} h"
 
 
 def print_growth(growth: QTable) -> None:
@@ -96,27 +126,29 @@ def print_growth(growth: QTable) -> None:
     Console(highlight=False, width=None if sys.stdout.isatty() else 160).print(table)
 
 
-def print_audit(lines: list[dict[str, Any]]) -> None:
-    """Print the checks of the audit with their verdicts and remedies."""
+def print_audit(lines: list[dict[str, Any]], *, everything: bool = False) -> None:
+    """Print the checks of the audit with their verdicts and remedies: problems, or everything.
+
+    A check is a paragraph, not a row: five columns cannot be read on a terminal of 80.
+    """
     from rich.console import Console
-    from rich.table import Table
+    from rich.padding import Padding
     from rich.text import Text
 
     from tilegc.report.audit import audit_rows, counted
 
-    console = Console(highlight=False, width=None if sys.stdout.isatty() else 160)
-    table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0))
-    table.add_column("field", no_wrap=True)
-    table.add_column("check", no_wrap=True)
-    table.add_column("verdict", no_wrap=True)
-    table.add_column("value by band", ratio=2)
-    table.add_column("explanation and remedy", ratio=3)
+    console = Console(highlight=False, width=None if sys.stdout.isatty() else 100)
     colours = {"ok": "green", "look": "yellow", "wrong": "bold red", "unmeasured": "dim"}
-    for row in audit_rows(lines):
-        explanation = Text(row.finding)
-        for remedy in row.remedies:
-            explanation.append(f"\n-> {remedy}", style="bold")
-        verdict = Text(row.verdict, style=colours[row.verdict])
-        table.add_row(row.field, row.name, verdict, Text(row.values), explanation)
-    console.print(table)
-    console.print(counted(lines))
+    rows = audit_rows(lines)
+    shown = [row for row in rows if everything or row.verdict in {"look", "wrong"}]
+    for row in shown:
+        head = Text.assemble(
+            (row.verdict, colours[row.verdict]), f"  field {row.field}: " if row.field else "  "
+        )
+        console.print(head + Text(row.name, style="bold"))
+        texts = [row.values, row.finding, *(f"-> {remedy}" for remedy in row.remedies)]
+        for text in filter(None, texts):
+            console.print(Padding(Text(text), (0, 0, 0, 4), expand=False))
+    if not shown:
+        console.print("no problems found")
+    console.print(counted(lines) + ("; --all prints every check" if len(shown) < len(rows) else ""))

@@ -64,7 +64,7 @@ def remote(place: str, compute: Compute, security: Security | None = None) -> It
         address = f"{'tls' if secured else 'tcp'}://{address}"
     if secured and address.startswith("tcp://"):
         raise ConfigError(
-            f"{name}: its address is tcp://, which nothing secures; start it with TLS files too"
+            f"{name}: its address is tcp://, which is not encrypted; start it with TLS files, too"
         )
     with client_at(address, name, security) as client:
         try:

@@ -82,7 +82,7 @@ class _LookedAfter:
             try:
                 await self._look()
             except Exception as error:  # noqa: BLE001  (the queue may be away for a while)
-                log.warning("%s: cannot look after the jobs: %s", self.system, _said(error))
+                log.warning("%s: cannot check the jobs: %s", self.system, _said(error))
             finally:
                 self._idle.set()
 

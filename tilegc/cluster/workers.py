@@ -92,7 +92,9 @@ class Workers:
         if place.is_dir():
             raise ConfigError(f"--performance-report {place}: is a directory; give the name of an .html file")
         if not place.absolute().parent.is_dir():
-            raise ConfigError(f"--performance-report {place}: no folder {place.absolute().parent}")
+            raise ConfigError(
+                f"--performance-report {place}: there is no directory {place.absolute().parent}"
+            )
         with self.client.as_current():
             page = distributed.performance_report(str(place), mode="inline")
             page.__enter__()

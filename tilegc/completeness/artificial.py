@@ -20,7 +20,7 @@ from tilegc.completeness.responses import Responses, responses
 from tilegc.config import DetectionConfig
 from tilegc.detection.peaks import at_least
 from tilegc.detection.shape_ratios import ShapeTables
-from tilegc.detection.threshold import Selection, is_local
+from tilegc.detection.threshold import Selection, is_local, keep
 from tilegc.engine import FieldTiles, run_pass
 from tilegc.filter.detection_map import FilterParams
 from tilegc.geometry import Tile
@@ -135,11 +135,11 @@ def prepare(
         params = InjectParams(
             filtering[name],
             answer,
-            local.map if is_local(config) else None,
+            selection.limiting(name) if is_local(config) else None,
             limits,
             recovery.Shapes(tables[name], config.detect.shape == "auto"),
         )
-        sources = _sources(selection, name, field.source.band_names, answer, limit, ranked=is_local(config))
+        sources = _sources(selection, name, field.source.band_names, answer, config.detect.keep)
         fine = _on_cells(cells, index, "area", field)
         area, light = _coarse(fine), _coarse(_on_cells(cells, index, "light", field))
         counts = np.zeros(area.shape, np.int64)
@@ -199,23 +199,17 @@ def _sources(
     name: str,
     bands: tuple[str, ...],
     answer: Responses,
-    limit: np.float32,
-    *,
-    ranked: bool,
+    factor: float,
 ) -> tuple[Int64, Int64, Floats, NDArray[np.bool_]]:
     """Return a field's peaks above the limit: y, x, flux in the unit of the detection map, and which are listed."""
-    table = selection.candidates
-    rows = table["field"] == name
-    rows &= table["snr" if ranked else "peak"].astype(np.float32) >= limit
-    flux = table["peak"][rows].astype(np.float64)
+    table = keep(selection.candidates, {name: selection.thresholds[name]}, factor)
+    flux = table["peak"].astype(np.float64)
     if all(f"flux_{band}" in table for band in bands):
-        fitted = sum(
-            share * table[f"flux_{band}"][rows] for share, band in zip(answer.share, bands, strict=True)
-        )
+        fitted = sum(share * table[f"flux_{band}"] for share, band in zip(answer.share, bands, strict=True))
         # Of two sources too close to be told apart the fit may give one next to nothing, or less: its peak stands then.
         flux = np.where(fitted >= TRUSTED * flux, fitted, flux)
-    listed = np.isin(table["id"][rows], selection.catalogue["id"])
-    return table["y_peak"][rows].astype(np.int64), table["x_peak"][rows].astype(np.int64), flux, listed
+    listed = np.isin(table["id"], selection.catalogue["id"])
+    return table["y_peak"].astype(np.int64), table["x_peak"].astype(np.int64), flux, listed
 
 
 def _population(selection: Selection, bands: tuple[str, ...]) -> tuple[Mixture, Floats]:

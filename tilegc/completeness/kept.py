@@ -90,11 +90,11 @@ class KeptStars:
                 one.name: np.asarray(getattr(found[one.name], "value", found[one.name])) for one in COLUMNS
             }
         except (InputError, KeyError):
-            log.warning("%s: damaged, its stars are put in again", path)
+            log.warning("%s: damaged; its stars are injected again", path)
             return None
         if found.meta.get("key") == key and found.meta.get("content") == _digest(table):
             return table
-        log.info("%s: of another sky or version, its stars are put in again", path)
+        log.info("%s: of other images or another version; its stars are injected again", path)
         return None
 
     def write(self, field: str, first: int, last: int, key: str, table: Table) -> None:

@@ -30,7 +30,6 @@ __all__ = [
     "at_least",
     "candidates",
     "find_peaks",
-    "keep",
     "peaks_rule",
     "settled",
 ]
@@ -223,12 +222,3 @@ def candidates(
         "radius_kpc": radius * scale,
         "purity": pure,
     }
-
-
-def keep(found: Candidates, thresholds: Mapping[str, float], factor: float, by: str = "peak") -> Candidates:
-    """Return the rows of candidates at or above `factor` x T of their field, in peak or in snr: the catalogue."""
-    limits = {name: at_least(factor * value) for name, value in thresholds.items()}
-    # Thresholds are compared in float32, as they were when the peaks were found.
-    limit = np.array([limits[name] for name in found["field"]], np.float32)
-    rows = found[by].astype(np.float32) >= limit
-    return {name: column[rows] for name, column in found.items()}

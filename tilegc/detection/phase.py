@@ -21,6 +21,7 @@ from tilegc.detection.shapes import SHAPES
 from tilegc.detection.threshold import Selection
 from tilegc.filter.detection_map import EXPECTED, response_halo
 from tilegc.filter.phase import planned_filters
+from tilegc.filter.point_response import point_response
 from tilegc.filter.results import Filtered
 from tilegc.phases.context import Context
 from tilegc.phases.phase import Phase
@@ -91,9 +92,16 @@ def detected(
     # thresholds need the local noise and its null peaks; shapes decide which of the peaks count; surroundings
     # need the final shapes.
     noises = global_noise.noise(context)
-    local = local_noise(context, config.detect.exclusion_radius, noises, filtering.params)
     tables = shapes.field_tables(filtering.psfs)
-    selection = threshold.select(context, config, noises, local, tables, frame)
+    deciding = tables if config.detect.shape == "auto" else None
+    local = local_noise(context, config.detect.exclusion_radius, noises, filtering.params, deciding)
+    responses = None
+    if config.recipe == "calibrated":
+        responses = {
+            name: point_response(params.matched, filtering.psfs[name])
+            for name, params in filtering.params.items()
+        }
+    selection = threshold.select(context, config, noises, local, tables, frame, responses)
     selection = shapes.judged(context, config.detect, selection, tables)
     if config.recipe == "calibrated":
         listed, around = surroundings.surroundings(context, selection.candidates, local)

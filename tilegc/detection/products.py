@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from tilegc.detection.automatic import ZONE_NAMES
 from tilegc.detection.results import Detected
 from tilegc.detection.threshold import Selection
 from tilegc.geometry import Box
@@ -70,6 +71,7 @@ def _limits(selection: Selection, name: str) -> dict[str, Any]:
         "null_balance": list(noise.balance.scales),
         "threshold_snr": null(limit.value if limit.local else limit.value / noise.median),
         "threshold_chosen": limit.chosen,
+        "limit_by_zone": {ZONE_NAMES[zone]: one for zone, one in sorted(limit.by_zone.items())},
         "threshold_reason": limit.reason,
         "purity": null(float(known.mean()) if known.size else np.nan),
         "pattern_onset_snr": selection.patterns[name].onset or None,

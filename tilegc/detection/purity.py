@@ -11,6 +11,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from tilegc.detection.blocking import Blocking, blocking
 from tilegc.detection.noise.local_noise import ZONES, LocalNoise
 from tilegc.detection.noise.null_maps import SLICES
 from tilegc.geometry import LATTICE
@@ -18,7 +19,7 @@ from tilegc.kernels.masks import reach_squared
 from tilegc.phases.context import Context
 from tilegc.phases.partials import Table
 
-__all__ = ["STEP", "ZONES", "Purity", "lowest_limit", "purity", "purity_of", "rising", "tail", "zone_of"]
+__all__ = ["ZONES", "Purity", "purity", "purity_of", "rising", "tail", "zone_of"]
 
 BY_CHANCE = 3.0
 """Null peaks beyond a Gaussian's tail that are no proof of a heavier one: a residue of a source may be among them."""
@@ -29,14 +30,6 @@ ENOUGH = 30
 
 SCARCE = 10.0
 """Null peaks in a slice below which they are too few to be a rate."""
-
-STEP = 0.01
-"""Step in signal-to-noise in which a limit is looked for."""
-
-SLACK = 0.2
-"""Peaks of noise that a zone may always have: one in five fields with few sources has one."""
-
-TINY = 1e-9
 
 LEAST = 0.05
 """Share of a field's good pixels that a zone must have; smaller ones belong to the usual one."""
@@ -57,7 +50,11 @@ class Purity:
 
 
 def purity(
-    context: Context, radius: float, found: Table, noises: Mapping[str, LocalNoise]
+    context: Context,
+    radius: float,
+    found: Table,
+    noises: Mapping[str, LocalNoise],
+    responses: Mapping[str, np.ndarray] | None = None,
 ) -> dict[str, Purity]:
     """Measure the purity of every field's peaks.
 
@@ -71,6 +68,8 @@ def purity(
         `null_maps.FLOOR` on. Only points are judged; all of them leave less room for noise.
     noises : mapping
         With the null maps' peaks.
+    responses : mapping, optional
+        Of `point_response`, by field: then the rings of sources leave less room for noise as well.
     """
     disc = _disc(radius)
     measured = {}
@@ -78,7 +77,8 @@ def purity(
         on = found["field"] == index
         peaks = {name: found[name][on] for name in ("y", "x", "rank", "noise", "point")}
         name, area = field.source.name, field.source.pixel_area
-        measured[name] = _of_field(name, peaks, noises[name], disc, area)
+        response = None if responses is None else responses[name]
+        measured[name] = _of_field(name, peaks, noises[name], disc, area, response)
     return measured
 
 
@@ -107,40 +107,6 @@ def purity_of(
             values[rows] = np.interp(snr[rows], at, curve)
             values[rows & (snr < SLICES[_first(measured, number)])] = np.nan
     return values
-
-
-def lowest_limit(table: Table, zone: int, snr: np.ndarray, target: float, least: float) -> float:
-    """Return the lowest limit in signal-to-noise above which a zone's sources are pure enough; NaN: there is none.
-
-    Parameters
-    ----------
-    table : table
-        Columns of `schema.PURITY`.
-    zone : int
-    snr : (n,) float
-        Of the zone's sources.
-    target : float
-        Purity.
-    least : float
-        Lowest limit that may be chosen.
-    """
-    rows = table["zone"] == zone
-    # Slices below the floor of the null maps hold NaN: no limit may lie among them.
-    noisy = table["n_noise"][rows]
-    if not np.isfinite(noisy[-1]):
-        return np.nan
-    known = np.isfinite(noisy)
-    edges = table["snr_lo"][rows][known]
-    above = np.cumsum(noisy[known][::-1])[::-1]
-    grid = np.arange(round(edges[0] / STEP), round(edges[-1] / STEP) + 1) * STEP
-    # Noise falls like a Gaussian's tail: between edges its logarithm is all but straight.
-    expected = np.exp(np.interp(grid, edges, np.log(np.maximum(above, TINY))))
-    found = snr.size - np.searchsorted(np.sort(snr), grid, side="left")
-    # From above down to the first limit that is not pure enough would stop at a statistical fluctuation of a
-    # few sources; the lowest allowed limit is taken instead, and `SLACK` keeps fields with a handful of sources
-    # from failing on one.
-    allowed = (expected <= np.maximum((1 - target) * found, SLACK)) & (grid >= least)
-    return float(grid[np.flatnonzero(allowed)[0]]) if allowed.any() else np.nan
 
 
 def zone_of(
@@ -182,8 +148,16 @@ def _zones(noise: LocalNoise) -> np.ndarray:
     return zones
 
 
-def _of_field(name: str, peaks: Table, noise: LocalNoise, disc: int, pixel_area: float) -> Purity:
+def _of_field(
+    name: str,
+    peaks: Table,
+    noise: LocalNoise,
+    disc: int,
+    pixel_area: float,
+    response: np.ndarray | None = None,
+) -> Purity:
     zones = _zones(noise)
+    taken = None if response is None else blocking(response, disc, peaks["rank"])
     counts = noise.counts
     n = len(SLICES)
     here = np.zeros((*zones.shape, n), np.int64)
@@ -209,8 +183,10 @@ def _of_field(name: str, peaks: Table, noise: LocalNoise, disc: int, pixel_area:
             counts.good[inside],
             counts.away[telling],
             counts.peaks[telling],
+            None if counts.points is None else counts.points[telling],
             counts.draws,
             disc,
+            taken,
             smooth=counts.limits is not None,
         )
         noisy[np.array(SLICES) < counts.floor] = np.nan
@@ -226,12 +202,14 @@ def _expected(
     good: np.ndarray,
     away: np.ndarray,
     null: np.ndarray,
+    points: np.ndarray | None,
     draws: int,
     disc: int,
+    taken: Blocking | None = None,
     *,
     smooth: bool = False,
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Return the peaks of noise that a zone must have, slice by slice, and their error.
+    """Return the peaks of noise that a zone must have among those that are judged, slice by slice, and their error.
 
     Parameters
     ----------
@@ -240,33 +218,68 @@ def _expected(
     good, away : int64 (cell,)
         Good pixels, and those in which null peaks were counted.
     null : int64 (cell, slice)
+    points : int64 (cell, slice) or None
+        Those of the null peaks that are judged as the detected ones are; None: all of them.
     draws, disc : int
         Null maps, and pixels that a peak blanks.
+    taken : Blocking, optional
+        In place of `disc`.
     smooth : bool
         Whether counts too few to be a rate follow the tail of Gaussian noise.
     """
     area = float(away.sum()) * draws
     if not area:
         return np.full(found.shape[1], np.nan), np.full(found.shape[1], np.nan)
+    rate, _ = _rate(null, area, smooth=smooth)
+    judged, spread = _rate(null if points is None else points, area, smooth=smooth)
+    expected, error = np.zeros(found.shape[1]), np.zeros(found.shape[1])
+    pixels = good.astype(np.float64)
+    noisy = np.zeros(len(good))
+    above = np.zeros(len(good))
+    real_in = np.zeros(found.shape)
+    # From the highest slice down, because what blanks a peak is always brighter than itself.
+    for k in range(found.shape[1] - 1, -1, -1):
+        # What is brighter and no noise blanks the area round it; discs overlap, so the free share is a power.
+        lost = disc * np.maximum(above - noisy, 0.0) if taken is None else real_in @ taken.taken[k]
+        free = np.exp(-np.divide(lost, pixels, out=np.zeros(len(good)), where=pixels > 0)) * pixels
+        expected[k], error[k] = judged[k] * free.sum(), spread[k] * free.sum()
+        noisy += rate[k] * free
+        real_in[:, k] = found[:, k] - rate[k] * free
+        above += found[:, k]
+    if taken is not None:
+        share = _left_by_fainter(real_in.sum(axis=0) / max(pixels.sum(), 1.0), taken)
+        expected, error = expected * share, error * share
+    return expected, error
+
+
+def _left_by_fainter(density: np.ndarray, taken: Blocking) -> np.ndarray:
+    """Return by how much sources fainter than the noise peaks of each slice reduce these, float64 (slice,).
+
+    Their rings are shallow, but they are many, and they make the null peaks too frequent besides.
+
+    Parameters
+    ----------
+    density : (slice,) float64
+        Sources per pixel.
+    taken : Blocking
+    """
+    fainter = np.tril(np.ones_like(taken.taken), -1) * np.maximum(density, 0.0)
+    unseen = np.maximum(density, 0.0) * taken.added
+    share: np.ndarray = np.exp(-(fainter * taken.taken).sum(axis=1)) / np.maximum(
+        1.0 + unseen.sum(axis=1), 1.0
+    )
+    return share
+
+
+def _rate(null: np.ndarray, area: float, *, smooth: bool) -> tuple[np.ndarray, np.ndarray]:
+    """Return null peaks per pixel in each slice, and their error."""
     count = null.sum(axis=0).astype(np.float64)
     rate, spread = count / area, np.sqrt(np.maximum(count, 1.0)) / area
     if smooth:
         # A rate of noise peaks cannot rise with signal-to-noise; where counts make it do so, the higher slice
         # is believed.
         rate = np.maximum.accumulate(tail(count)[::-1])[::-1] / area
-    expected, error = np.zeros(found.shape[1]), np.zeros(found.shape[1])
-    pixels = good.astype(np.float64)
-    noisy = np.zeros(len(good))
-    above = np.zeros(len(good))
-    # From the highest slice down, because what blanks a peak is always brighter than itself.
-    for k in range(found.shape[1] - 1, -1, -1):
-        # What is brighter and no noise blanks the area round it; discs overlap, so the free share is a power.
-        real = np.maximum(above - noisy, 0.0)
-        free = np.exp(-disc * np.divide(real, pixels, out=np.zeros(len(good)), where=pixels > 0)) * pixels
-        expected[k], error[k] = rate[k] * free.sum(), spread[k] * free.sum()
-        noisy += rate[k] * free
-        above += found[:, k]
-    return expected, error
+    return rate, spread
 
 
 def tail(count: np.ndarray) -> np.ndarray:

@@ -40,6 +40,7 @@ __all__ = [
     "judge",
     "judged",
     "measured",
+    "point_like",
     "points",
 ]
 
@@ -192,16 +193,45 @@ def judge(candidates: Table, tables: Mapping[str, ShapeTables]) -> np.ndarray:
     verdict = np.full(candidates["snr"].size, POINT, dtype=object)
     for name, table in tables.items():
         rows = candidates["field"] == name
-        snr = np.maximum(candidates["snr"], 1e-9)
-        with np.errstate(invalid="ignore"):
-            wide = candidates["concentration"] < EXTENDED
-            # Near the limit of detection noise alone makes points look elongated; the requirement rises with
-            # it.
-            long = candidates["roundness"] > np.maximum(ELONGATED, SIGMAS * table.line_noise / snr)
-            long &= candidates["concentration"] < 1
+        wide, long = _wide_and_long(
+            candidates["snr"], candidates["roundness"], candidates["concentration"], table
+        )
         verdict[rows & wide] = "extended"
         verdict[rows & long] = "elongated"
     return verdict
+
+
+def point_like(
+    snr: np.ndarray, light: np.ndarray, y: np.ndarray, x: np.ndarray, tables: ShapeTables
+) -> np.ndarray:
+    """Return which peaks of a map have the shape of a point, bool (n,), by the rules of the catalogue.
+
+    Parameters
+    ----------
+    snr : (n,) float64
+    light : (ny, nx) float32
+        Pixels, as `shape_ratios.measure` takes them.
+    y, x : (n,) int64
+        Places in `light`.
+    tables : ShapeTables
+        Of the field.
+    """
+    _, roundness, concentration = measure(light, y, x, tables)
+    wide, long = _wide_and_long(snr, roundness, concentration, tables)
+    point: np.ndarray = ~(wide | long)
+    return point
+
+
+def _wide_and_long(
+    snr: np.ndarray, roundness: np.ndarray, concentration: np.ndarray, table: ShapeTables
+) -> tuple[np.ndarray, np.ndarray]:
+    """Return which peaks are extended and which elongated."""
+    with np.errstate(invalid="ignore"):
+        wide = concentration < EXTENDED
+        # Near the limit of detection noise alone makes points look elongated; the requirement rises with it.
+        long = roundness > np.maximum(ELONGATED, SIGMAS * table.line_noise / np.maximum(snr, 1e-9))
+        long &= concentration < 1
+    return wide, long
 
 
 def _mean(psfs: list[Psf]) -> Psf:

@@ -6,6 +6,8 @@ finds there, it is the share by which `reliability` is below `purity`.
 
 *Confusion*: between the sources of a crowded core the map scatters more than noise does, because sources below the
 limit lie there. `confusion` is that scatter over the noise, in patches of the sky between the sources.
+
+*Diffuse light*: `tilegc.detection.diffuse_light`.
 """
 
 from __future__ import annotations
@@ -16,6 +18,7 @@ from typing import Final
 
 import numpy as np
 
+from tilegc.detection.diffuse_light import REACH, diffuse_light
 from tilegc.detection.noise.noise_map import LocalNoise, NoiseMap
 from tilegc.detection.noise.null_maps import mad_sigma
 from tilegc.detection.shapes import POINT, Places, by_tile
@@ -58,7 +61,7 @@ BETWEEN: Final = 5.0
 BETWEEN_GROWTH: Final = 4.0
 """Pixels are between the sources if they lie farther than 4 px from any pixel of this signal-to-noise."""
 
-HALO: Final = 16
+HALO: Final = REACH
 
 
 @dataclass(frozen=True)
@@ -74,7 +77,7 @@ class Surroundings:
 def surroundings(
     context: Context, candidates: Table, local: Mapping[str, LocalNoise]
 ) -> tuple[Table, dict[str, Surroundings]]:
-    """Return candidates with the columns reliability and confusion, and what was measured for them.
+    """Return candidates with the columns of `schema.SURROUNDINGS`, and what was measured for them.
 
     Parameters
     ----------
@@ -86,7 +89,7 @@ def surroundings(
     """
     n = candidates["y_peak"].size
     where = np.full(n, len(RIMS), np.int64)
-    confusion = np.full(n, np.nan)
+    confusion, diffuse = np.full(n, np.nan), np.full(n, np.nan)
     places, found = {}, {}
     blocks = {field.source.name: blocks_of(field) for field in context.fields}
     for name, field in blocks.items():
@@ -99,6 +102,7 @@ def surroundings(
 
     def enter(part: Table) -> None:
         where[part["row"]] = part["where"]
+        diffuse[part["row"]] = part["diffuse"]
         one = found[names[int(part["field"][0])]]
         one.area[:] += part["area"]
         one.confusion[part["patch_y"], part["patch_x"]] = part["scatter"]
@@ -125,7 +129,7 @@ def surroundings(
         point = candidates["shape"][rows] == POINT
         share = false_share(candidates["snr"][rows], where[rows], point, found[name].area)
         reliability[rows] = np.clip(reliability[rows] - share, 0.0, 1.0)
-    return {**candidates, "reliability": reliability, "confusion": confusion}, found
+    return {**candidates, "reliability": reliability, "confusion": confusion, "diffuse": diffuse}, found
 
 
 def false_share(snr: np.ndarray, where: np.ndarray, point: np.ndarray, area: np.ndarray) -> np.ndarray:
@@ -189,10 +193,12 @@ def _rule(
             patches.append((row, column, scatter))
     rows, columns, scatters = zip(*patches, strict=True)
     inside = tile.core_in_window
+    y, x = places.y - tile.window.y0, places.x - tile.window.x0
     return {}, {
         "field": np.array([number]),
         "row": places.rows,
-        "where": zone[places.y - tile.window.y0, places.x - tile.window.x0].astype(np.int64),
+        "where": zone[y, x].astype(np.int64),
+        "diffuse": diffuse_light(window["light"].values, y.astype(np.int64), x.astype(np.int64)),
         "area": np.bincount(zone[inside][good[inside]], minlength=len(RIMS) + 1),
         "patch_y": np.array(rows),
         "patch_x": np.array(columns),
@@ -201,5 +207,5 @@ def _rule(
 
 
 SURROUNDINGS: Final = Pass(
-    "surroundings", ("detection", "mask", EXPECTED), HALO, (), _rule, bytes_per_pixel=48.0
+    "surroundings", ("detection", "mask", "light", EXPECTED), HALO, (), _rule, bytes_per_pixel=52.0
 )

@@ -9,19 +9,21 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from tilegc.config import DetectionConfig, SigmaThreshold, ValueThreshold
+from tilegc.detection.automatic import FALLBACK, automatic, limit_in_flux
+from tilegc.detection.limits import Common, Threshold
 from tilegc.detection.noise.balance import FEWEST
 from tilegc.detection.noise.global_noise import Noise
 from tilegc.detection.noise.noise_map import LocalNoise, NoiseMap
 from tilegc.detection.noise.null_maps import FLOOR
 from tilegc.detection.pattern import Pattern, pattern
-from tilegc.detection.peaks import Candidates, at_least, candidates, find_peaks, keep
-from tilegc.detection.purity import STEP, Purity, lowest_limit, purity, purity_of, zone_of
+from tilegc.detection.peaks import Candidates, candidates, find_peaks
+from tilegc.detection.purity import Purity, purity
 from tilegc.detection.shape_ratios import ShapeTables
 from tilegc.detection.shapes import points
 from tilegc.phases.context import Context
@@ -32,11 +34,9 @@ if TYPE_CHECKING:
     from tilegc.detection.surroundings import Surroundings
 
 __all__ = [
-    "FALLBACK",
-    "Common",
     "Selection",
-    "Threshold",
     "is_local",
+    "keep",
     "recorded",
     "select",
     "survey",
@@ -48,33 +48,6 @@ log = logging.getLogger("tilegc")
 
 COMPLETE = 0.95
 """Share of a field's good area, by noise, that comparisons between fields keep at least."""
-
-ZONE_NAMES = ("deep", "usual", "shallow")
-
-HIGHEST = 8.0
-"""Highest limit of the catalogue, in signal-to-noise, that `auto` chooses: the lower edge of the last slice."""
-
-FALLBACK = 2.5
-"""k where `auto` finds no limit that is pure enough: that of the recipe."""
-
-
-@dataclass(frozen=True)
-class Threshold:
-    """T of one field."""
-
-    value: float
-    """nJy per pixel; signal-to-noise where `local`; NaN where the field has no noise."""
-    local: bool
-    typical: float
-    """nJy per pixel; where `local`, at the field's median noise."""
-    chosen: bool = False
-    """Whether `auto` found it; False also where it had to fall back."""
-    by_zone: Mapping[int, float] = field(default_factory=dict)
-    """Limit of the catalogue in signal-to-noise that each zone of noise would need, where `auto` looked for them."""
-    missed: bool = False
-    """Whether `auto` found no limit that is pure enough."""
-    reason: str = "as asked for in the run file"
-    """Why T is what it is, for the terminal and the report."""
 
 
 def is_local(config: DetectionConfig) -> bool:
@@ -88,27 +61,6 @@ def threshold(config: DetectionConfig, noise: Noise) -> float:
     if isinstance(asked, ValueThreshold):
         return asked.value
     return (asked.sigma if isinstance(asked, SigmaThreshold) else FALLBACK) * noise.positive
-
-
-@dataclass(frozen=True)
-class Common:
-    """The limit above which fields are compared with one another, and where they are complete to it."""
-
-    limit: float
-    """nJy per pixel; infinite where no field has a threshold."""
-    complete: Mapping[str, tuple[NoiseMap, float]]
-    """By field, local noise and the highest at which keep x T is not above the limit; empty: everywhere."""
-
-    def sources(self, catalogue: Candidates) -> Candidates:
-        """Return the rows of a catalogue that count."""
-        rows = catalogue["peak"] >= at_least(self.limit)
-        for name, (_, ceiling) in self.complete.items():
-            on = catalogue["field"] == name
-            # Peaks were ranked by their ratio to the local noise, so this is that noise.
-            # The catalogue has no column for the noise.
-            here = (catalogue["peak"][on] / catalogue["snr"][on]).astype(np.float32)
-            rows[on] &= here <= np.float64(ceiling)
-        return {name: column[rows] for name, column in catalogue.items()}
 
 
 @dataclass(frozen=True)
@@ -138,15 +90,19 @@ class Selection:
         searched = {name: one for name, one in self.thresholds.items() if np.isfinite(one.value)}
         values = []
         for name, one in searched.items():
-            worst = self.local[name].quantile(COMPLETE) if one.local else 1.0
+            worst = self.local[name].quantile(COMPLETE, one.steps) if one.local else 1.0
             values.append(factor * one.value * worst)
         limit = max(values, default=np.inf)
         complete = {
-            name: (self.local[name].map, limit / (factor * one.value))
+            name: (self.limiting(name), limit / (factor * one.value))
             for name, one in searched.items()
             if one.local
         }
         return Common(limit, complete)
+
+    def limiting(self, name: str) -> NoiseMap:
+        """Return the noise of a field that times one limit is the limit everywhere: with the ratios of its zones."""
+        return replace(self.local[name].map, steps=self.thresholds[name].steps)
 
     def notes(self, name: str) -> list[str]:
         """Return what a reader of the results should know of one field."""
@@ -176,6 +132,7 @@ def select(
     local: Mapping[str, LocalNoise],
     tables: Mapping[str, ShapeTables],
     frame: ClusterFrame | None,
+    responses: Mapping[str, np.ndarray] | None = None,
 ) -> Selection:
     """Find all peaks, judge them, choose T, and return candidates (>= T) and catalogue (>= keep x T).
 
@@ -189,11 +146,13 @@ def select(
         `shapes.field_tables`: the purity of a catalogue of points is that of the points among the peaks.
     frame : ClusterFrame or None
         None: the distances from the centre are NaN.
+    responses : mapping, optional
+        `point_response` of every field that is filtered with the PSFs of its bands.
     """
     # Peaks are found once as deep as null maps go, and judged there. T is chosen afterwards, from the result.
     found = survey(context, config, local)
     found["point"] = points(context, config.detect, found, tables)
-    purities = purity(context, config.detect.exclusion_radius, found, local)
+    purities = purity(context, config.detect.exclusion_radius, found, local, responses)
     patterns = pattern(context, found, local)
     limits = thresholds(
         context, config, noises, local, found, purities, {name: one.onset for name, one in patterns.items()}
@@ -208,15 +167,25 @@ def select(
         frame,
         ranked=ranked,
     )
-    values = {name: limit.value for name, limit in limits.items()}
     return Selection(
         local,
         purities,
         patterns,
         limits,
         listed,
-        keep(listed, values, config.detect.keep, "snr" if ranked else "peak"),
+        keep(listed, limits, config.detect.keep),
     )
+
+
+def keep(found: Candidates, limits: Mapping[str, Threshold], factor: float) -> Candidates:
+    """Return the rows of candidates at or above `factor` x T of their field and zone: the catalogue."""
+    rows = np.zeros(found["peak"].size, bool)
+    for name, limit in limits.items():
+        on = np.flatnonzero(found["field"] == name)
+        peak, snr = found["peak"][on], found["snr"][on]
+        by, noise = (snr, peak / snr) if limit.local else (peak, peak)
+        rows[on] = by.astype(np.float32) >= limit.lowest(noise, factor)
+    return {name: column[rows] for name, column in found.items()}
 
 
 def survey(context: Context, config: DetectionConfig, local: Mapping[str, LocalNoise]) -> Table:
@@ -256,9 +225,11 @@ def thresholds(
             rows = found["field"] == index
             peaks = {key: column[rows] for key, column in found.items()}
             if here:
-                result[name] = _automatic(config, name, peaks, purities[name], onsets[name], local[name])
+                result[name] = automatic(
+                    config.detect, name, peaks, purities[name], onsets[name], local[name]
+                )
                 continue
-            limit = _chosen(peaks, purities[name], config.detect.purity, onsets[name], local[name])
+            limit = limit_in_flux(peaks, purities[name], config.detect.purity, onsets[name], local[name])
             if np.isfinite(limit):
                 value = limit / config.detect.keep
                 result[name] = Threshold(value, local=False, typical=value, chosen=True)
@@ -287,89 +258,20 @@ def recorded(
     found: Table,
 ) -> Table:
     """Return the peaks from T on, as `find_peaks` does; `found` are those of `survey`."""
-    values = {name: limit.value for name, limit in limits.items()}
     if not is_local(config):
+        values = {name: limit.value for name, limit in limits.items()}
         return find_peaks(context, config, values, local, ranked=False)
+    values = {name: limit.least for name, limit in limits.items()}
     # Only a T below the survey's own floor needs another pass.
     if any(value < FLOOR for value in values.values()):
-        return find_peaks(context, config, values, local, ranked=True)
+        found = find_peaks(context, config, values, local, ranked=True)
     # Brightest first: peaks above T are the same whether fainter ones are recorded after them or not.
-    limit = np.array([values[name] for name in context.names])[found["field"]]
-    rows = found["rank"] >= limit
+    rows = np.zeros(found["rank"].size, bool)
+    for index, name in enumerate(context.names):
+        on = np.flatnonzero(found["field"] == index)
+        rows[on] = found["rank"][on] >= limits[name].lowest(found["noise"][on])
     return {name: column[rows] for name, column in found.items()}
 
 
 def _or_nan(k: float, noise: LocalNoise) -> float:
     return k if noise.map.known else np.nan
-
-
-def _automatic(
-    config: DetectionConfig, name: str, peaks: Table, purity: Purity, onset: float, noise: LocalNoise
-) -> Threshold:
-    """Return the lowest T at which the catalogue is pure enough in every zone of noise.
-
-    At most `HIGHEST`: beyond it purity is not measured, and a limit that nothing tells would only lose sources.
-    """
-    keep, target = config.detect.keep, config.detect.purity
-    if not noise.map.known:
-        return Threshold(np.nan, local=True, typical=np.nan)
-    # The worst zone decides: a limit that is pure on average may be impure in the deep part.
-    zone = zone_of(purity, noise, peaks["y"], peaks["x"], peaks["noise"])
-    snr = peaks["rank"].astype(np.float64)
-    by_zone = {
-        number: lowest_limit(purity.table, number, snr[(zone == number) & peaks["point"]], target, onset)
-        for number in np.unique(purity.table["zone"]).tolist()
-    }
-    found = [limit for limit in by_zone.values() if np.isfinite(limit)]
-    missed = len(found) < len(by_zone) or not found
-    if missed:
-        # Without null maps nothing is known of the purity, and the recipe's own limit is the honest choice.
-        limit = HIGHEST if noise.counts.draws else FALLBACK * keep
-        log.warning(
-            "field %s: no limit up to S/N %g makes the catalogue %g pure; the limit is %g",
-            name,
-            HIGHEST,
-            target,
-            limit,
-        )
-    else:
-        limit = max(found)
-    value = limit / keep
-    return Threshold(
-        value,
-        local=True,
-        typical=value * noise.median,
-        chosen=not missed,
-        by_zone=by_zone,
-        missed=missed,
-        reason=_reason(by_zone, limit, target, onset, missed=missed),
-    )
-
-
-def _reason(by_zone: Mapping[int, float], limit: float, target: float, onset: float, *, missed: bool) -> str:
-    """Return in words why `auto` chose a limit."""
-    if missed:
-        return f"no limit makes the catalogue {target:g} pure; S/N {limit:g} is the highest that is tried"
-    if limit <= onset + STEP:
-        return f"sources show a regular pattern up to S/N {onset:g}"
-    words = f"S/N {limit:.2f} is the lowest limit at which the catalogue is {target:g} pure"
-    if len(by_zone) > 1:
-        zones = ", ".join(f"{ZONE_NAMES[zone]} {one:.2f}" for zone, one in sorted(by_zone.items()))
-        words += f" in every zone of noise ({zones})"
-    return words
-
-
-def _chosen(peaks: Table, purity: Purity, target: float, onset: float, noise: LocalNoise) -> float:
-    """Return the lowest limit of the catalogue, nJy per pixel, that is pure enough and above the pattern's onset.
-
-    NaN: there is none.
-    """
-    pure = purity_of(purity, noise, peaks["y"], peaks["x"], peaks["rank"].astype(np.float64), peaks["noise"])
-    known = np.isfinite(pure)
-    by = peaks["peak"][known].astype(np.float64)
-    # Brightest first: the running sum of the purities is the expected number of real sources above each limit.
-    order = np.argsort(-by, kind="stable")
-    by, pure = by[order], pure[known][order]
-    least = onset * noise.median
-    allowed = (np.cumsum(pure) >= target * np.arange(1, pure.size + 1)) & (by >= least)
-    return float(by[np.flatnonzero(allowed)[-1]]) if allowed.any() else np.nan

@@ -364,7 +364,7 @@ class Drive:
             deaths = error.allowed_failures + 1
             self.books.gave_up(
                 batch.units[0],
-                f"{deaths} workers died of it one after the other: out of memory?",
+                f"it killed {deaths} workers one after the other: out of memory?",
                 memory=True,
             )
         else:

@@ -274,7 +274,7 @@ class Books:
             more = f"; and {len(self.failed) - LISTED} more" if len(self.failed) > LISTED else ""
             fate = "recorded" if self.ledger is not None else "done"
             raise TilesFailedError(
-                f"{self.name}: {len(self.failed)} of {self._total} tiles failed in {tries} tries: "
+                f"{self.name}: {len(self.failed)} of {self._total} tiles failed in {tries} attempts: "
                 f"{shown}{more}; the others are {fate}; fix the cause and rerun with --resume",
                 memory=self._memory,
                 data=self._data,

@@ -66,8 +66,8 @@ def _kappa(path_x: str, path_y: str, x: Floats, y: Floats, jacobian: Floats) -> 
         swapped = _least_curl(y, x, jacobian)[0] < MOST_CURL
         remedy = "x and y are exchanged: exchange them" if swapped else "give the two maps of one model"
         raise ConvergenceError(
-            f"convergence.deflection: {path_x} and {path_y} are no deflection field, their curl is "
-            f"{curl:.2g} of their divergence, which a lens has none of: {remedy}"
+            f"convergence.deflection: {path_x} and {path_y} are not a deflection field: their curl is "
+            f"{curl:.2g} of their divergence, but that of a lens is zero; {remedy}"
         )
     # beta = theta - alpha, or + alpha: mass is positive
     return np.asarray(kappa if np.nanmean(kappa) > 0 else -kappa)

@@ -169,7 +169,7 @@ def _in_image(path: str, text: str, header: str) -> str:
             same = False
         if not same:
             raise InputError(
-                f"{path}: is in physical coordinates, which {name.strip()} in the field's header tells from those of "
+                f"{path}: is in physical coordinates, which by {name.strip()} in the field's header are not those of "
                 "the image; save it in image or fk5 coordinates"
             )
     return _PHYSICAL.sub(r"\1image", text)

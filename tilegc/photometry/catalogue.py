@@ -63,11 +63,15 @@ def photometry(
         return selection
     found = measure(context, selection.candidates, psfs, settings, frame)
     if context.others:
+        # Bands that are only measured are fields like any others, with tiles and stores of their own: nothing
+        # below needs to know the difference.
         mosaics = replace(context, fields=context.others, others=())
         # Stars are found in every one of them: no recipe is without a PSF here.
         others = field_psfs(mosaics, "calibrated", given, STARS_BESIDE)
         found = measure_others(context, found, settings, others)
     for band, magnitudes in extinctions(settings.extinction, measured_names(context)).items():
+        # Corrected magnitudes stand beside the measured ones and never in their place: the dust map is the
+        # user's.
         found[f"mag0_{band}"] = found[f"mag_{band}"] - magnitudes
     rows = selection.catalogue["id"]
     return replace(
@@ -163,6 +167,8 @@ def _enter(table: Table, rows: NDArray[np.int64], fit: FieldFit, field: FieldTil
             flags[~missing & (band.good < PARTIAL)] |= Flag.PARTIAL
             flags[band.flux <= 0] |= Flag.NEGATIVE
             flags[band.chi > POOR] |= Flag.POOR
+        # Negative fluxes count as no light, or two noise fluctuations of opposite sign would make an infinite
+        # crowding.
         light += np.where(missing, 0.0, band.flux).clip(0.0)
         total += np.where(missing, 0.0, band.flux)
         others += np.nan_to_num(band.neighbours).clip(0.0)
@@ -171,6 +177,7 @@ def _enter(table: Table, rows: NDArray[np.int64], fit: FieldFit, field: FieldTil
         flags[own["crowding"] > 1] |= Flag.CROWDED
     flags[total <= 0] |= Flag.IMPOSSIBLE
     for key, column in own.items():
+        # Columns may be shared with the table that the caller holds.
         table[key] = table[key].copy()
         table[key][rows] = column
     table["flags"] = table["flags"].copy()

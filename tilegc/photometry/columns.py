@@ -20,6 +20,7 @@ ZERO_POINT: Final = 31.4
 def band_columns(band: BandFit) -> dict[str, Floats]:
     """Return the columns of one band, without the band's name; magnitudes are those of positive fluxes alone."""
     with np.errstate(divide="ignore", invalid="ignore"):
+        # A flux of zero or less has no magnitude; its flux and error are in the table.
         positive = np.where(band.flux > 0, band.flux, np.nan)
         magnitude = ZERO_POINT - 2.5 * np.log10(positive)
         error = 2.5 / np.log(10) * band.flux_err / positive

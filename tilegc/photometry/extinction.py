@@ -84,6 +84,8 @@ def extinctions(given: Extinction | None, bands: Iterable[str]) -> dict[str, flo
                 f"photometry.extinction: the wavelength of band {band} is not known; give the extinction of every band "
                 f"instead, as bands: {{{band}: magnitudes, ...}}"
             )
+        # Extinction by band, A(V), or E(B-V): the run file gives one of the three, which its validation
+        # ensures.
         av = given.av if given.av is not None else given.rv * (given.ebv or 0.0)
         found[band] = av * over_av(PIVOTS[band], given.rv)
     return found
@@ -112,6 +114,7 @@ def over_av(wavelength: float, rv: float = 3.1) -> float:
     x = 1.0 / wavelength
     if x > 3.3:
         raise ValueError(f"{wavelength:g} micrometres is in the ultraviolet, where the law is not known here")
+    # The infrared branch of the law; the optical polynomial would diverge here.
     if x < 1.1:
         return float((0.574 - 0.527 / rv) * x**1.61)
     y = x - 1.82

@@ -133,13 +133,19 @@ def fit_fields(
     sky: dict[str, list[tuple[Floats, Floats]]] = {}
     systems: dict[str, list[System]] = {}
     solutions: dict[str, list[Solution]] = {}
+    # Fluxes, positions, fluxes, positions, fluxes: with positions held, fluxes are a linear problem that is
+    # solved exactly for all sources at once; with fluxes held, every source moves on its own. One more solution
+    # than rounds, so that the fluxes are those of the final positions.
     for number in range(rounds + 1):
         first = number == 0
+        # The sky's own block of the matrix does not depend on positions and is made once.
         params = {name: replace(one, with_sky=first) for name, one in params.items()}
         systems = _equations(engine, fields, sources, params, sky)
         for name, bands in systems.items():
             before = solutions.get(name)
             solutions[name] = [
+                # Started from the last solution: positions move by hundredths of a pixel, and a few iterations
+                # suffice.
                 solve(system, params[name].shape, None if before is None else (before[n].flux, before[n].sky))
                 for n, system in enumerate(bands)
             ]
@@ -221,6 +227,7 @@ def _equations(
 def _system(parts: Sequence[Rows], n: int, band: Floats, sky_right: Floats) -> System:
     """Put the rows of all tiles in the order of the sources' numbers."""
     number = np.concatenate([part.number for part in parts])
+    # Tiles arrive in any order. Sorted by the numbers of the sources, the sums of the solver run in one order.
     place = np.empty(n, np.int64)
     place[number] = np.arange(n)
     rows = {
@@ -230,6 +237,7 @@ def _system(parts: Sequence[Rows], n: int, band: Floats, sky_right: Floats) -> S
     first, second, overlap = (
         np.concatenate([getattr(part, name) for part in parts]) for name in ("first", "second", "overlap")
     )
+    # Pairs as well: the product of the matrix with a vector adds them in this order.
     order = np.lexsort((second, first))
     return System(
         rows["diagonal"],
@@ -255,6 +263,8 @@ def _positions(
     """Refine the positions of all sources in place, their errors, and the planes of the sky under them."""
     for one in fields:
         name = one.source.name
+        # Collected beside the old positions: a tile must see its neighbours where they were, whichever tile was
+        # done before.
         new, skies = sources[name].offset.copy(), sources[name].plane.copy()
 
         def enter(
@@ -338,6 +348,7 @@ def _assembled(
         bands.append(band)
         # Positions have the noise of the bands that tell them, each as far as it does.
         with np.errstate(invalid="ignore"):
+            # The information on a position grows with the square of the flux over its noise.
             weight = np.nan_to_num(band.flux.clip(0.0) ** 2 / variance.white)
         square += weight * np.nan_to_num(band.flux_err**2 / variance.white)
         information += weight
@@ -362,9 +373,12 @@ def _band(
     flux = np.where(some, solution.flux, np.nan)
     # A plane of its own makes a flux less certain. The splines' sky, which alone is under a source without one, is
     # fitted over so many pixels that its error matters for the faintest sources only.
+    # sum w P / sum w P^2 is what a flux changes by when the sky changes by one unit per pixel.
     ratio = np.where(some, variance.weight / np.where(some, system.diagonal, 1.0), np.nan)
     of_sky = ratio * ratio * SKY_SHARE / np.where(variance.weight > 0, variance.weight, np.nan)
     formal = scale * scale * np.where(growth > 1, variance.white * growth, variance.white + of_sky)
+    # The detector's gain is known of no mosaic: it is measured on bright sources, whose residuals scatter more
+    # than the sky explains.
     gain = _gain(table["excess"], flux, np.sqrt(formal))
     photons = gain * flux.clip(0.0) * table["photons"] * variance.white * variance.white
     return BandFit(
@@ -384,6 +398,7 @@ def _gain(excess: Floats, flux: Floats, error: Floats) -> float:
     """Return the variance per flux of the sources' photons, from what errors have in bright sources beyond the sky."""
     with np.errstate(invalid="ignore"):
         bright = np.isfinite(excess) & (flux > BRIGHT * error)
+    # A handful of bright stars with imperfect PSFs would pass for photon noise.
     if bright.sum() < FEWEST:
         return 0.0
     return max(float(np.median(excess[bright] / flux[bright])), 0.0)

@@ -46,6 +46,7 @@ def variances(system: System, solution: Solution) -> Variance:
     white = np.full(n, np.nan)
     _local(system.diagonal, start, other, value, white)
     total = np.zeros(n)
+    # Both ways, since each pair is listed once.
     np.add.at(total, system.first, system.overlap * solution.flux[system.second])
     np.add.at(total, system.second, system.overlap * solution.flux[system.first])
     some = system.diagonal > 0
@@ -73,6 +74,8 @@ def _adjacency(first: Int64, second: Int64, overlap: Floats, n: int) -> tuple[In
 @compiled
 def _local(diagonal: Floats, start: Int64, other: Int64, value: Floats, white: Floats) -> None:
     n = diagonal.size
+    # One array of the size of the catalogue serves all sources: entries are set for the members of a group, and
+    # reset afterwards, which is cheaper than a search or a new array for each.
     place = np.full(n, -1, np.int64)
     member = np.empty(MOST + 1, np.int64)
     matrix = np.empty((MOST + 1, MOST + 1))
@@ -109,6 +112,7 @@ def _local(diagonal: Floats, start: Int64, other: Int64, value: Floats, white: F
             for k in range(start[j], start[j + 1]):
                 if place[other[k]] >= 0:
                     matrix[a, place[other[k]]] = value[k]
+        # By elimination down to one unknown: no other entry of the inverse is wanted.
         white[i] = _first_of_inverse(matrix, count)
         for a in range(count):
             place[member[a]] = -1

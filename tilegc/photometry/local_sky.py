@@ -74,6 +74,8 @@ def kernel(shape: Floats) -> Floats:
     cut = shape.shape[0] // 2 - HALF
     point = shape[cut : cut + BOX, cut : cut + BOX]
     offset = np.arange(-HALF, HALF + 1.0)
+    # On a symmetric box, constant and slopes are orthogonal to one another, and each is projected out by
+    # itself.
     square = (offset * offset).sum() * BOX
     free = point - point.sum() / (BOX * BOX)
     free -= offset[:, None] * ((point * offset[:, None]).sum() / square)
@@ -143,6 +145,8 @@ def _planes(
             y = peak_row[i] + j
             if y < 0 or y >= height:
                 continue
+            # Sums along a row first, in which powers of j are constants and need not be multiplied pixel by
+            # pixel.
             s0, s1, s2, p0, p1, pp, r0, r1, rp = 0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0
             for k in range(-HALF, HALF + 1):
                 x = peak_column[i] + k
@@ -181,6 +185,8 @@ def _planes(
         if not matrix[3, 3] > 0:
             continue
         # The flux goes last: the last pivot is then what its variance is the inverse of.
+        # A plane where the flux can bear it; a constant where a plane would take too much of it, as at the edge
+        # of the data; otherwise nothing, and the splines' sky stands alone.
         for terms in (3, 1):
             pivot = _solved(matrix, right, terms, root, solution)
             if pivot * WORST > matrix[3, 3]:
@@ -201,6 +207,7 @@ def _solved(matrix: Floats, right: Floats, terms: int, root: Floats, solution: F
             for k in range(b):
                 value -= root[a, k] * root[b, k]
             if a == b:
+                # The pivot of a term that the others explain is only rounding: this plane does not exist.
                 if not value > 1e-9 * matrix[i, i]:
                     return 0.0
                 root[a, a] = np.sqrt(value)

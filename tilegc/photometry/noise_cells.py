@@ -60,10 +60,12 @@ def noise_cells(
         `row` and `column` of the cells, `count` of places, and the quantiles 0.16, 0.5, 0.84 of the scaled sums
         (`low`, `middle`, `high`) and of the scaled residuals of the places' own pixels (`pixel_low`, `pixel_high`).
     """
+    # A cell belongs to the tile that holds its first pixel, and is measured whole there: hence the wide halo.
     first = -(-core.y0 // CELL), -(-core.x0 // CELL)
     end = -(-core.y1 // CELL), -(-core.x1 // CELL)
     rows, columns = np.meshgrid(np.arange(first[0], end[0]), np.arange(first[1], end[1]), indexing="ij")
     residual, weight = np.require(residual, np.float32, PLAIN), np.require(weight, np.float32, PLAIN)
+    # Near sources residuals hold what the PSF does not describe, which is not noise.
     taken = _taken(residual, weight, points.arrays()[0], points.arrays()[1])
     found = np.full((rows.size, 6), np.nan)
     over_plane = kernel(shape)
@@ -84,6 +86,7 @@ def noise_cells(
 
 
 def _quantiles(values: Floats, shares: tuple[float, ...]) -> Floats:
+    # The nearest value and not one between two: no interpolation whose rounding could differ.
     places = [round(share * (values.size - 1)) for share in shares]
     ordered = np.sort(values)
     return ordered[places]
@@ -129,6 +132,8 @@ def _sample(
                         missing += 1
             if missing <= MISSING:
                 sums[count] = product / np.sqrt(square)
+                # Single pixels are compared with the mean of their box: what matters for chi is the noise of
+                # pixels about a fitted sky.
                 level = total / (BOX * BOX - missing)
                 pixels[count] = (residual[y, x] - level) * np.sqrt(weight[y, x])
                 count += 1

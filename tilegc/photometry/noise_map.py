@@ -45,7 +45,9 @@ def noise_map(cells: Mapping[str, NDArray[Any]], shape: tuple[int, int]) -> tupl
         square = np.zeros(grid)
         half = (cells[high] - cells[low]) / 2
         square[cells["row"], cells["column"]] = np.where(cells["count"] >= FEWEST, half * half, 0.0)
+        # Variances are averaged, weighted by the places that they come from; errors would be biased low.
         mean = _smooth(square * count) / np.where(_smooth(count) > 0, _smooth(count), np.nan)
+        # Crowded cells have no empty place. They take the noise of their neighbours.
         whole = fill(np.sqrt(mean))
         maps.append(whole if np.isfinite(whole).all() else np.ones(grid))
     return maps[0], maps[1]

@@ -94,6 +94,8 @@ def neighbours(points: Points, reach: int) -> tuple[Int64, Int64]:
     """
     row, column, _, _ = points.arrays()
     own = np.require(points.own, np.bool_, PLAIN)
+    # Sources sorted into cells as large as the reach: partners lie in the nine cells around, and finding all
+    # pairs takes a time in proportion to their number.
     cell_y, cell_x = row // (reach + 1), column // (reach + 1)
     cell_y, cell_x = cell_y - cell_y.min(initial=0), cell_x - cell_x.min(initial=0)
     across = int(cell_x.max(initial=0)) + 1
@@ -140,6 +142,7 @@ def rows(
     )
     overlap = np.empty(first.size)
     _overlaps(weight, row, column, first, second, shapes, overlap)
+    # Pairs without a common pixel of weight have an overlap of exactly zero, and are not sent.
     met = overlap != 0
     number = points.number
     return Rows(
@@ -225,6 +228,8 @@ def _own_rows(
         for y in range(max(top, 0), min(row[i] + radius + 1, height)):
             along[:] = 0.0
             level = plane[n, 0] + plane[n, 1] * (y - peak_row[n])
+            # Sums over the pixels of one cell of the splines first, in registers, then onto the few splines
+            # that cover it.
             for k in range((x0 + begin) // step, (x0 + end - 1) // step + 1):  # one or two cells
                 origin = k * step - x0
                 one, two, three, four = 0.0, 0.0, 0.0, 0.0
@@ -260,6 +265,7 @@ def _overlaps(
     height, width = weight.shape
     for n in range(first.size):
         i, j = first[n], second[n]
+        # Only the rectangle that both stamps cover.
         top, left = max(row[i], row[j]) - radius, max(column[i], column[j]) - radius
         bottom, end = min(row[i], row[j]) + radius + 1, min(column[i], column[j]) + radius + 1
         total = 0.0

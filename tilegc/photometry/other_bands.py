@@ -78,6 +78,7 @@ def _measured(
     if not inside.any():
         return {}
     y, x = y[inside], x[inside]
+    # A source just outside is assigned to the nearest pixel of the mosaic; its offset keeps its true place.
     row = np.clip(np.floor(y + 0.5), 0, source.shape[0] - 1).astype(np.int64)
     column = np.clip(np.floor(x + 0.5), 0, source.shape[1] - 1).astype(np.int64)
     offset = np.stack([y - row, x - column], axis=1)
@@ -91,6 +92,7 @@ def _measured(
         {name: splines(psfs, source.scale)},
         {name: radii},
         masks=masks,
+        # The detection bands know the positions better than one band alone, and colours need the same ones.
         moving=False,
     )[name]
     found = {}

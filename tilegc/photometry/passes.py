@@ -31,6 +31,7 @@ __all__ = ["BESIDE", "EQUATIONS", "FIRST", "POSITIONS", "REST", "FitParams", "Sk
 Floats = NDArray[np.float64]
 Float32 = NDArray[np.float32]
 
+# 64 px of a noise cell and 5 of its box, then up to the next border of the blocks in which errors are averaged.
 REST_HALO: Final = 88
 """Halo, pixels, of the residuals: a noise cell that begins in the core, and whole blocks of errors about it."""
 
@@ -96,6 +97,7 @@ def _equations(
 ) -> tuple[dict[str, Any], Any]:
     """Return, band by band, the rows of the tile's sources and sky splines."""
     fit, sources = params
+    # Two stamps overlap up to twice their radius; 3 px more, because sources move between rounds.
     reach = 2 * fit.psfs[0].radius + 3
     sources = sources.near(tile, reach)
     points = sources.points(tile, fit.shape, reach)
@@ -129,10 +131,12 @@ def _positions(
     bands = _bands(window, tile, fit)
     weight = [one for _, one, _ in bands]
     peaks = sources.y_peak - tile.window.y0, sources.x_peak - tile.window.x0
+    # Neighbours from other tiles are in the residual but are not moved here: their own tile does that.
     own = np.flatnonzero(points.own)
     left, found = [], []
     for n, ((sci, w, _), psf) in enumerate(zip(bands, fit.psfs, strict=True)):
         shapes = stamps(points, psf)
+        # The residual of each band is made once, and serves planes and positions.
         left.append(_left(sci, n, points, sources, shapes, fit, tile))
         found.append(planes(left[n], w, peaks, (points.row, points.column), shapes, own))
     skies = [Planes(peaks[0][own], peaks[1][own], terms) for terms, _ in found]

@@ -26,6 +26,7 @@ def passes(planned: Planned) -> Iterator[Step]:
     if planned.config.photometry_settings is None:
         return
     # Every band is held with its errors, weights and, where positions or residuals are measured, what is left of it.
+    # Measured peaks of the passes; the plan is held to them by a test.
     fitted, left = 12.0 + 20.0 * planned.bands, 28.0 + 26.0 * planned.bands
     for step, memory, gives in (
         (FIRST, fitted, "normal equations of sources and sky; the driver solves them"),

@@ -29,6 +29,7 @@ CORE: Final = 3
 STEP: Final = 0.4
 """Largest step along y or x, pixels: beyond it the PSF is no longer linear in the position."""
 
+# A source that wants to go farther is drawn by a neighbour that was not detected.
 FARTHEST: Final = 1.0
 """Pixels along y or x that a source may be from the centre of its peak's pixel."""
 
@@ -114,6 +115,7 @@ def _refine(
     error: Floats,
 ) -> None:
     bands, height, width = residuals.shape
+    # Stamps and slopes on a slightly larger square, so that a move into the next pixel needs no new residuals.
     size = 2 * CORE + 3  # one pixel more, as the source may cross into the next pixel
     reach = CORE + 1
     before, plain = np.empty((bands, size, size)), np.empty((size, size))
@@ -131,6 +133,7 @@ def _refine(
                 break
             for b in range(bands):
                 f = flux[b, i]
+                # A band in which the source is not seen says nothing about its position.
                 if not f > 0:
                     continue
                 stamp_with_slopes(tables[b], here_y - jump_y, here_x - jump_x, plain, along_y, along_x)
@@ -161,12 +164,15 @@ def _refine(
                         yr += w * u * r
                         xr += w * v * r
                 if pp > 0:
+                    # The flux is eliminated from the equations (Schur complement): a wrong flux would pull the
+                    # position towards neighbours.
                     ayy += yy - py * py / pp
                     axx += xx - px * px / pp
                     ayx += yx - py * px / pp
                     gy += yr - py * pr / pp
                     gx += xr - px * pr / pp
             determinant = ayy * axx - ayx * ayx
+            # Only one direction is constrained, as at the edge of the data.
             if not determinant > 1e-6 * ayy * axx:
                 break
             error[n, 0], error[n, 1] = np.sqrt(axx / determinant), np.sqrt(ayy / determinant)

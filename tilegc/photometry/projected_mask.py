@@ -48,6 +48,7 @@ def projected(wcs: str, window: Box, masks: Sequence[FieldMask]) -> NDArray[np.u
     masks : sequence of FieldMask
     """
     out = np.zeros(window.shape, np.uint8)
+    # Nodes at fixed pixels of the band: a pixel's place in the field has the same bits in any window.
     first = window.y0 // MESH, window.x0 // MESH
     nodes = [
         np.arange(start, stop + 1.0) * MESH
@@ -71,6 +72,7 @@ def projected(wcs: str, window: Box, masks: Sequence[FieldMask]) -> NDArray[np.u
         if not inside.any():
             continue
         row, column = y[inside].astype(np.int64), x[inside].astype(np.int64)
+        # Only the part of the field's mask that the window touches is read.
         box = Box(int(row.min()), int(column.min()), int(row.max()) + 1, int(column.max()) + 1)
         bits = store.read(mask.store, "mask", box)
         out[inside] |= bits[row - box.y0, column - box.x0] & np.uint8(LIGHT)

@@ -66,7 +66,7 @@ def listed_columns(
     apertures : tuple of float, optional
         Radii, arcsec; None where photometry is off.
     surroundings : bool
-        Whether reliability and confusion are known.
+        Whether reliability, confusion and diffuse light are known.
     corrected : bool
         Whether magnitudes are also corrected for foreground extinction.
     stars : bool

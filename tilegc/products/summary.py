@@ -72,6 +72,7 @@ FIELD_KEYS: Final = (
     "null_balance",
     "threshold_snr",
     "threshold_chosen",
+    "limit_by_zone",
     "threshold_reason",
     "purity",
     "pattern_onset_snr",

@@ -13,8 +13,9 @@ from typing import Final
 import numpy as np
 
 from tilegc.config import RunConfig
+from tilegc.detection.automatic import HIGHEST
 from tilegc.detection.noise.global_noise import Noise
-from tilegc.detection.threshold import HIGHEST, Selection
+from tilegc.detection.threshold import Selection
 from tilegc.geometry import LATTICE
 from tilegc.images.audits import Line
 from tilegc.images.psfs import BandPsf
@@ -219,11 +220,16 @@ def on_detection(
             continue
         if limit.missed:
             highest = f" up to S/N {HIGHEST:g}" if limit.local else ""
+            text = (
+                f"threshold: auto found no limit{highest} at which the catalogue is "
+                f"{config.detect.purity:g} pure; it used S/N {_limit(config, selection, name):.2f}."
+            )
+            if len(limit.by_zone) > 1:
+                text = f"threshold: auto: {limit.reason}."
             yield RunWarning(
                 "threshold_not_pure",
                 name,
-                f"threshold: auto found no limit{highest} at which the catalogue is "
-                f"{config.detect.purity:g} pure; it used S/N {_limit(config, selection, name):.2f}.",
+                text,
                 "See the purity table and figure, and set detect.threshold yourself.",
             )
         yield from _uneven(selection, name, bands[name])

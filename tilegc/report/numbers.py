@@ -3,13 +3,41 @@
 from __future__ import annotations
 
 import math
+import re
+from typing import Final
 
-from markupsafe import Markup
+from markupsafe import Markup, escape
 
-__all__ = ["DASH", "error_text", "missing", "plain", "power", "share", "text", "with_error", "with_power"]
+__all__ = [
+    "DASH",
+    "error_text",
+    "missing",
+    "plain",
+    "power",
+    "share",
+    "text",
+    "typeset",
+    "with_error",
+    "with_power",
+]
 
 DASH = "–"
 """Shown for values that could not be measured."""
+
+SYMBOLS: Final = (
+    (r"(?<=\d)e([+-]?\d+)\b", lambda found: f"&nbsp;×&nbsp;10<sup>{_minus(str(int(found[1])))}</sup>"),
+    (r"\^\((.+?)\)(?!\))", lambda found: f"<sup>{_minus(found[1])}</sup>"),
+    (r"\^(-?[\d.]+)", lambda found: f"<sup>{_minus(found[1])}</sup>"),
+    (r"\b([A-Za-z]+)_([A-Za-z]+)\b", lambda found: f"{found[1]}<sub>{found[2]}</sub>"),
+    (r"(?<=[\w)>]) x (?=[\w(&<])", lambda _: " × "),
+    (r"\+-", lambda _: "±"),
+    (r"\bkappa\b", lambda _: "κ"),
+    (r"\bSigma\b", lambda _: "Σ"),
+    (r"\bmu\b", lambda _: "μ"),
+    (r"\bpi\b", lambda _: "π"),
+    (r"\bMsun\b", lambda _: "M<sub>☉</sub>"),
+)
+"""What plain text of tables means, in order, and how it is set."""
 
 
 def plain(value: float, digits: int = 3) -> str:
@@ -82,6 +110,18 @@ def missing(reason: str = "") -> Markup:
     """Return the dash, followed by the reason why there is no value."""
     why = Markup(' <span class="why">{}</span>').format(reason) if reason else ""
     return Markup(f"{DASH}") + why
+
+
+def typeset(words: str) -> Markup:
+    """Return the arithmetic of a table, written in plain text, with superscripts, Greek letters and signs.
+
+    >>> typeset("1.638e+09 Msun kpc^-2 x pi, kappa < 2 +- 1")
+    Markup('1.638&nbsp;×&nbsp;10<sup>9</sup> M<sub>☉</sub> kpc<sup>−2</sup> × π, κ &lt; 2 ± 1')
+    """
+    html = str(escape(words))
+    for pattern, put in SYMBOLS:
+        html = re.sub(pattern, put, html)
+    return Markup(html)  # escaped above
 
 
 def _minus(number: str) -> str:

@@ -22,3 +22,23 @@ for (const table of document.querySelectorAll("table.data")) {
     });
   });
 }
+// Copy a table as text with tabs, which spreadsheets and editors understand.
+for (const table of document.querySelectorAll("table.data")) {
+  const tools = table.parentElement.querySelector(".tools"), button = document.createElement("button");
+  button.type = "button";
+  button.textContent = "Copy table";
+  button.addEventListener("click", async () => {
+    const text = [...table.rows].map(row => [...row.cells].map(cell => cell.textContent.replace(/\s+/g, " ").trim()).join("\t")).join("\n");
+    try { await navigator.clipboard.writeText(text); } catch {
+      const area = document.createElement("textarea");
+      area.value = text;
+      document.body.append(area);
+      area.select();
+      document.execCommand("copy");
+      area.remove();
+    }
+    button.textContent = "Copied";
+    setTimeout(() => { button.textContent = "Copy table"; }, 1500);
+  });
+  tools.prepend(button);
+}

@@ -58,10 +58,14 @@ class Row:
     unit: Cell = ""
     note: Cell = ""
     """Explanation, or the reason why the value is missing."""
+    file: str = FILES.summary
+    """File of the run with this number."""
 
 
-def _row(label: Cell, value: Markup | None, unit: Cell, note: Cell, why: str) -> Row:
-    return Row(label, value, unit, note) if value is not None else Row(label, DASH, "", why)
+def _row(
+    label: Cell, value: Markup | None, unit: Cell, note: Cell, why: str, file: str = FILES.summary
+) -> Row:
+    return Row(label, value, unit, note, file) if value is not None else Row(label, DASH, "", why, file)
 
 
 def page(material: Material, drawings: Mapping[str, Sequence[Drawn]]) -> str:
@@ -166,12 +170,19 @@ def _key_numbers(material: Material) -> list[Row]:
     )
     lens = mass["lens_within_60arcsec_msun"]
     counted = [
-        Row("Sources detected", f"{summary['n_detected']:,}", "", "in the catalogue, all fields"),
+        Row(
+            "Sources detected",
+            f"{summary['n_detected']:,}",
+            "",
+            "in the catalogue, all fields",
+            FILES.catalogue,
+        ),
         Row(
             "Sources inpainted",
             f"{summary['n_inpainted']:,.1f}",
             "",
             "in masked areas; mean over realisations",
+            FILES.inpainted,
         ),
     ]
     if not material.config.cluster.known:
@@ -183,18 +194,36 @@ def _key_numbers(material: Material) -> list[Row]:
         _row("β", _power(comparison.get("beta")), beta, "κ = β ρ, fitted cell by cell", no_beta),
         _row("Pearson, Spearman", _pair(comparison), "", "correlation of κ and ρ, cell by cell", no_beta),
         _row(
-            "Contamination", _error(level, "per_kpc2", "err"), Markup("kpc<sup>−2</sup>"), annulus, no_level
+            "Contamination",
+            _error(level, "per_kpc2", "err"),
+            Markup("kpc<sup>−2</sup>"),
+            annulus,
+            no_level,
+            FILES.contamination,
         ),
         _row(
-            "Mean κ within 60 arcsec", _power(mass["mean_kappa_within_60arcsec"]), "", source.strip(), no_mass
+            "Mean κ within 60 arcsec",
+            _power(mass["mean_kappa_within_60arcsec"]),
+            "",
+            source.strip(),
+            no_mass,
+            FILES.masses,
         ),
         *_peak(summary.get("lens")),
-        _row("Lensing mass within 60 arcsec", _power(lens), SUN, "from the convergence map", no_mass),
+        _row(
+            "Lensing mass within 60 arcsec",
+            _power(lens),
+            SUN,
+            "from the convergence map",
+            no_mass,
+            FILES.masses,
+        ),
         Row(
             "Sources within 60 arcsec",
             f"{mass['n_gc_within_60arcsec']:,}",
             "",
             _counted_in(mass.get("coverage_within_60arcsec")),
+            FILES.masses,
         ),
         _row(
             "Virial mass from counts",
@@ -202,6 +231,7 @@ def _key_numbers(material: Material) -> list[Row]:
             SUN,
             "a lower limit (see Masses)",
             "",
+            FILES.masses,
         ),
     ]
 

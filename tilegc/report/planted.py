@@ -25,8 +25,40 @@ def planted_rows(material: Material) -> list[list[Cell]] | None:
     relation = (material.summary["relation"] or {}).get("boxes") or {}
     why = relation_missing(material) or "no fit"
     no_fit = NO_KAPPA if material.config.convergence is None else "no fit"
-    names = {"index": Markup("Index b of κ = A n<sup>b</sup>, in boxes"), "amplitude": "Amplitude A"}
+    names = {"index": Markup("Index b of κ = A n<sup>b</sup>, binned"), "amplitude": "Amplitude A, binned"}
     law = dict(zip(("amplitude", "index"), PLANTED_LAW, strict=True))
+    return [
+        *_headline(material, law["index"]),
+        *_binned(relation, truth, names, law, why, no_fit),
+    ]
+
+
+def _headline(material: Material, planted: float) -> list[list[Cell]]:
+    """Return the row of the headline, which estimates the planted law itself; empty if it is the binned fit."""
+    relation = material.summary["relation"] or {}
+    if relation.get("method") != "likelihood" or relation["index"] is None:
+        return []
+    error = relation.get("index_err_total") or relation["index_err"]
+    return [
+        [
+            Markup("Index b, headline (likelihood), ± its whole error"),
+            with_error(relation["index"], error, ""),
+            missing("not binned"),
+            f"{planted:g}",
+            f"{abs(relation['index'] - planted) / error:.1f} σ" if error else missing(),
+        ]
+    ]
+
+
+def _binned(
+    relation: Mapping[str, Any],
+    truth: Mapping[str, Any],
+    names: Mapping[str, Cell],
+    law: Mapping[str, float],
+    why: str,
+    no_fit: str,
+) -> list[list[Cell]]:
+    """Return the rows of the binned fit, which noise biases alike for detected and for planted sources."""
     return [
         [
             name,

@@ -13,7 +13,7 @@ from matplotlib.figure import Figure
 from tilegc.radial.profile_laws import cored, nfw_surface_density
 from tilegc.report import style
 from tilegc.report.drawing import Drawing
-from tilegc.report.numbers import DASH, error_text, missing, power, with_error, with_power
+from tilegc.report.numbers import DASH, error_text, missing, power, typeset, with_error, with_power
 from tilegc.report.reading import Material, Table, rows_of
 
 __all__ = ["contamination_rows", "law_rows", "laws", "mass_rows", "shapes"]
@@ -206,7 +206,7 @@ def contamination_rows(material: Material) -> list[list[Cell]]:
         rows.append(
             [
                 str(component),
-                str(how),
+                typeset(str(how)),
                 _either(n, n_err),
                 _either(kpc, kpc_err),
                 _either(factor, factor_err),
@@ -220,7 +220,14 @@ def mass_rows(material: Material) -> list[list[Cell]]:
     table = rows_of(material.run.masses, "quantity", "value", "err", "unit", "arithmetic")
     rows: list[list[Cell]] = []
     for quantity, value, error, unit, how in zip(*table.values(), strict=True):
-        rows.append([str(quantity), str(how), _scaled(value, error), UNITS.get(str(unit), str(unit))])
+        rows.append(
+            [
+                typeset(str(quantity)),
+                typeset(str(how)),
+                _scaled(value, error),
+                UNITS.get(str(unit), str(unit)),
+            ]
+        )
     return rows
 
 

@@ -49,19 +49,18 @@ def diagram(material: Material) -> Drawing | None:
     )
     _bins(axes, material.relation)
     span = np.geomspace(n.min() / 1.1, n.max() * 1.1, 50)
-    binned = relation["boxes"]  # not the headline, which may be the likelihood, whose law has a floor
-    if binned["index"] is not None:
-        _law(
-            axes, span, binned["amplitude"], binned["index"], f"fit: {_coefficients(binned)}", style.BLUE, "-"
-        )
-    likely = relation.get("likelihood")
-    if likely and likely["c"] is not None:
+    binned, likely = relation["boxes"], relation.get("likelihood")
+    headline = bool(likely and likely["c"] is not None)
+    if headline:
         _likeliest(axes, likely, np.geomspace(kappa.min(), kappa.max(), 80))
+    if binned["index"] is not None:
+        label, line = f"binned: {_coefficients(binned)}", (0, (5, 2)) if headline else "-"
+        _law(axes, span, binned["amplitude"], binned["index"], label, style.BLUE, line)
     truth = material.truth
     if truth is not None:
         if truth["index"] is not None:
             label = f"planted, same bins: {_coefficients(truth)}"
-            _law(axes, span, truth["amplitude"], truth["index"], label, style.VERMILLION, (0, (5, 2)))
+            _law(axes, span, truth["amplitude"], truth["index"], label, style.GREEN, "-.")
         amplitude, index = PLANTED_LAW
         _law(
             axes,
@@ -134,15 +133,15 @@ def _law(
     colour: str,
     line: str | tuple[int, tuple[float, ...]],
 ) -> None:
-    axes.plot(n, amplitude * n**index, color=colour, lw=1.8, ls=line, label=label, zorder=5)
+    axes.plot(n, amplitude * n**index, color=colour, lw=1.6, ls=line, label=label, zorder=5)
 
 
 def _likeliest(axes: Axes, law: dict[str, Any], kappa: Floats) -> None:
     """Draw n = a kappa^c + floor, the maximum-likelihood law."""
     n = law["a"] * kappa ** law["c"] + law["floor"]
     shown = n > 0
-    label = f"likelihood, n = a κᶜ + f: 1/c = {error_text(law['index'], law['index_err'])}"
-    axes.plot(n[shown], kappa[shown], color=style.GREEN, lw=1.8, ls="-.", label=label, zorder=5)
+    label = f"headline, n = a κᶜ + f: b = 1/c = {error_text(law['index'], law['index_err'])}"
+    axes.plot(n[shown], kappa[shown], color=style.VERMILLION, lw=3.2, label=label, zorder=5)
 
 
 def _coefficients(values: dict[str, float | None]) -> str:
@@ -157,13 +156,13 @@ def _coefficients(values: dict[str, float | None]) -> str:
 def _caption(material: Material) -> str:
     words = [
         "Mean convergence in a box against the number of sources per arcsec² of good area, all fields together. "
-        "The fit, κ = A nᵇ, is to the filled points, with equal weights."
+        "The binned fit, κ = A nᵇ, is to the filled points, with equal weights."
     ]
     likely = (material.summary["relation"] or {}).get("likelihood")
     if likely and likely["c"] is not None:
         words.append(
-            "The law of the likelihood gives n at a given κ, corrected for crowding and without the sources of "
-            "galaxies; its errors are in the figure of both laws."
+            "The thick line, the law of the likelihood, gives n at a given κ, corrected for crowding and without the "
+            "sources of galaxies; its errors are in the figure of both laws."
         )
     table = material.relation
     empty = column(table, "bin") < 0

@@ -88,7 +88,9 @@ def _require_unspoilt(folder: Place, found: Manifest) -> None:
 
 def not_as_left(folder: Place, names: Iterable[str]) -> str:
     """Return the message for stores that are not as a run left them."""
-    return f"{folder}: not as its run left it: {', '.join(list(names)[:5])}; start over with --overwrite"
+    return (
+        f"{folder}: changed since the run wrote it: {', '.join(list(names)[:5])}; start over with --overwrite"
+    )
 
 
 def _changed_inputs(folder: Place, names: list[str]) -> str:

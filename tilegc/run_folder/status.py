@@ -46,13 +46,13 @@ class Status:
     """running, stalled (it should run, but nothing moves), done, failed (see `error`), or stopped: interrupted,
     killed, or ended early on purpose."""
     alive: bool
-    """Whether a process works on it now."""
+    """Whether a process is working on it."""
     since: str | None
     """When a run that is stalled or stopped last moved or showed signs of life, UTC, where that is known."""
     heartbeat: Heartbeat | None
     """The last sign of life of a run that has not ended normally."""
     error: str | None
-    """What it failed of, one line."""
+    """Why it failed, in one line."""
     recipe: str
     begun: str
     """UTC."""
@@ -78,9 +78,9 @@ class Status:
             beat = self.heartbeat
             found.append(f"{beat.where}, last sign of life {_clock(beat.written)}: {_doing(beat)}")
         elif self.alive:
-            found.append("a process works on it now")
+            found.append("a process is working on it")
         if self.error:
-            found.append(f"failed of: {self.error}")
+            found.append(f"failed: {self.error}")
         return [*found, f"recipe {self.recipe}; begun {self.begun}; ended {self.ended or '-'}"]
 
 
@@ -236,7 +236,7 @@ def verify(path: str | Place) -> list[str]:
     problems = []
     if manifests.is_damaged(folder):
         problems.append(f"{FILES.manifest}: damaged; copy {FILES.manifest_copy} over it")
-    problems += [f"{name}: is absent" for name in before if name not in here]
+    problems += [f"{name}: is missing" for name in before if name not in here]
     problems += [f"{name}: has changed" for name in before if here.get(name, before[name]) != before[name]]
-    problems += [f"{name}: was not there when the run ended" for name in here if name not in before]
+    problems += [f"{name}: was added after the run ended" for name in here if name not in before]
     return problems

@@ -78,6 +78,12 @@ SURROUNDINGS: Final = (
         "",
         "scatter of the detection map between sources over the noise: 1 in empty sky, more with unresolved sources",
     ),
+    Column(
+        "diffuse",
+        "float64",
+        "",
+        "significance of diffuse light around the source; above 5 it may be a knot of a faint galaxy",
+    ),
 )
 """Columns that `recipe: calibrated` adds to candidates and catalogue."""
 

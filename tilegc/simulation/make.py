@@ -7,7 +7,9 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 from pathlib import Path
+from typing import get_args
 
+from tilegc.config import RunConfig
 from tilegc.errors import ConfigError, ConvergenceError, ResourceError, RunFolderError
 from tilegc.simulation.arguments import (
     checked_bands,
@@ -40,6 +42,8 @@ __all__ = ["simulate"]
 
 _TILE = 512
 
+RECIPES = get_args(RunConfig.model_fields["recipe"].annotation)
+
 Progress = Callable[[int, int, str], object]
 
 
@@ -51,6 +55,7 @@ def simulate(
     size: int | Sequence[int] | None = None,
     bands: Sequence[str] | None = None,
     layout: str = "i2d",
+    recipe: str = "diego2026",
     kappa: str | Path | None = None,
     kappa_source_redshift: float | None = None,
     kappa_lens_scaling: float | None = None,
@@ -87,6 +92,8 @@ def simulate(
         Of F090W, F115W, F150W, F200W; the preset's by default.
     layout : {"i2d", "grizli"}
         One file a band with SCI, ERR, WHT in MJy/sr; or gzipped science and weight in 10 nJy.
+    recipe : {"diego2026", "calibrated"}
+        Recipe of the run file.
     kappa : path, optional
         A kappa map over which globular clusters are planted instead of the analytic cluster. The
         cluster centre is the preset's if the map covers it, else the map's peak.
@@ -137,6 +144,8 @@ def simulate(
     names = checked_bands(chosen.bands if bands is None else bands)
     if layout not in LAYOUTS:
         raise ConfigError(f"layout: unknown {layout!r}; use one of {', '.join(LAYOUTS)}")
+    if recipe not in RECIPES:
+        raise ConfigError(f"recipe: unknown {recipe!r}; use one of {', '.join(RECIPES)}")
     if isinstance(seed, bool) or not isinstance(seed, int) or seed < 0:
         raise ConfigError(f"seed: {seed!r} must be an integer of at least 0")
     if tile < 1:
@@ -176,7 +185,7 @@ def simulate(
         if chosen.has_kappa:
             write_whole(folder / "kappa.fits", kappa_map(mass, frames, chosen.redshift))
         write_whole(folder / "truth.parquet", truth_table(objects, frames, names))
-        write_whole(run, run_file(chosen, frames, names, layout).encode())
+        write_whole(run, run_file(chosen, frames, names, layout, recipe).encode())
     return run
 
 

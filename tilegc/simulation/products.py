@@ -110,6 +110,7 @@ def run_file(
     frames: Sequence[Frame],
     bands: Sequence[str],
     layout: str,
+    recipe: str = "diego2026",
 ) -> str:
     """Return the text of the run file.
 
@@ -121,6 +122,8 @@ def run_file(
     bands : sequence of str
     layout : str
         ``i2d`` or ``grizli``.
+    recipe : str
+        For ``diego2026`` the file spells out masks and detection; other recipes choose their own.
     """
     unknown = set(preset.run) - set(_USUAL)
     assert not unknown, unknown
@@ -131,7 +134,7 @@ def run_file(
     )
     lines = [
         f"# A mock cluster: `tilegc simulate`, preset {preset.name}.",
-        "recipe: diego2026",
+        f"recipe: {recipe}",
         *([] if preset.mass is None else [f"cluster: {{{cluster}}}"]),
         "cosmology: {H0: 70.0, Om0: 0.3}",
         "fields:",
@@ -144,13 +147,15 @@ def run_file(
             else:
                 sci, wht = (grizli_name(frame.name, band, part) for part in ("sci", "wht"))
                 lines.append(f"      {band}: {{sci: {sci}, wht: {wht}}}")
-    mask = ", ".join(f"{key}: {s[f'mask.{key}']}" for key in ("edge", "bright", "extended", "spikes", "arcs"))
+    paper = recipe == "diego2026"
+    keys = ("edge", "bright", "extended", "spikes", "arcs")
+    mask = ", ".join(f"{key}: {s[f'mask.{key}']}" for key in keys if paper or f"mask.{key}" in preset.run)
     lines += [
         *(_CONVERGENCE if preset.has_kappa else ()),
         "truth: truth.parquet",
         f"tiles: {{size: {s['tiles.size']}}}",
-        f"mask: {{{mask}}}",
-        "detect: {exclusion_radius: 3.0, threshold: {sigma: 2.5}, keep: 2.0}",
+        *([f"mask: {{{mask}}}"] if mask else []),
+        *(["detect: {exclusion_radius: 3.0, threshold: {sigma: 2.5}, keep: 2.0}"] if paper else []),
         f"inpaint: {{realisations: {s['inpaint.realisations']}, seed: {s['inpaint.seed']}}}",
         f"relation: {{box: {s['relation.box']}, max_radius: {s['relation.max_radius']}}}",
     ]

@@ -154,6 +154,7 @@ def accumulate_cells(
             f"sky grid: mask {mask.shape}, light {light.shape}, rho {rho.shape} for a box {box.shape}"
         )
     partial = SkyPartial()
+    # Exact sums take 18 integers a cell: a strip at a time, only the cells that it touches are held.
     for start in range(0, box.shape[0], STRIP):
         rows = slice(start, start + STRIP)
         strip = Box(box.y0 + start, box.x0, min(box.y0 + start + STRIP, box.y1), box.x1)
@@ -178,8 +179,10 @@ def _strip(
     eta, xi = (index[data] for index in cells(mesh, box, pixel_arcsec))
     j0, i0 = int(eta.min()), int(xi.min())
     shape = int(eta.max()) - j0 + 1, int(xi.max()) - i0 + 1
+    # A rectangle of cells for each tile: the grid of all fields would be mostly empty here.
     cell = (eta - j0) * shape[1] + (xi - i0)
     bits = mask[data]
+    # Light is compared with counted sources, and so needs the same pixels; rho is defined under masks as well.
     good, inside = bits == 0, (bits & OUTSIDE) == 0
 
     def count(chosen: Counts) -> Counts:

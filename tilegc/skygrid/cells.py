@@ -91,6 +91,7 @@ class SkyCells:
     def good_area(self) -> np.ndarray:
         """Good area in arcsec^2, (field, eta, xi)."""
         good_area: np.ndarray = self.n_good * self.pixel_area[:, None, None]
+        # Cached and shared: whoever wants to change it must copy it.
         good_area.flags.writeable = False
         return good_area
 
@@ -179,6 +180,8 @@ def _cell_rule(
 ) -> tuple[dict[str, np.ndarray], tuple[TileCells, ...]]:
     values = {name: window[name].values for name in ("mask", "light", "rho")}
     if params.noise is not None:
+        # Area in which the sample is not complete counts as masked, like its sources, which the caller has left
+        # out.
         shallow = params.noise.on(window, tile.core) > np.float64(params.ceiling)
         values["mask"] = values["mask"] | np.where(shallow, np.uint8(Bit.REGION), np.uint8(0))
     sums = accumulate_cells(params.field, params.mesh, tile.core, params.pixel, **values)
@@ -229,6 +232,8 @@ def add_up(
     extra = max((noise.reads for noise, _ in limits.values()), key=len, default=())
     step = replace(CELLS, reads=(*CELLS.reads, *extra))
     run_pass(context.engine, step, context.fields, params, gather=parts.extend)
+    # Whole boxes of the relation: their borders are multiples of the box from the cluster's centre, whatever
+    # the fields cover.
     extent = _extent(parts, round(box / grid.pixel))
     (j0, i0), shape = (extent.y0, extent.x0), (len(context.fields), *extent.shape)
     n_pixels, n_good, n_inside = (np.zeros(shape, np.int64) for _ in range(3))
@@ -261,10 +266,13 @@ def add_up(
         y, x = (sources[axis][sources["field"] == name] for axis in ("y_peak", "x_peak"))
         # Locate a source by the pixel of its peak, as areas are counted by pixels: both then fall into the same cell.
         n_gc[index] = empty.count_cells(*cells_at(params[name].mesh, y, x, grid.pixel))
+    # A source in a cell of another field is counted there, by that field's own detection.
     n_gc[foreign] = 0
     values = empty.kappa
     if kappa is not None:
         xi, eta = np.meshgrid(empty.xi, empty.eta)
+        # At the centres of cells: maps are smooth on the scale of 0.3 arcsec, and an average over pixels would
+        # be another choice.
         values = kappa.at(*grid.radec(xi, eta))
     return SkyCells(
         grid, j0, i0, context.names, empty.pixel_area, n_pixels, n_good, n_inside, n_gc, light, rho, values
@@ -311,6 +319,7 @@ def _foreign(n_pixels: np.ndarray, names: tuple[str, ...]) -> np.ndarray:
     """
     if not n_pixels.size:
         return np.zeros(n_pixels.shape, bool)
+    # The first field wins a tie, so that the choice does not depend on the order of tiles.
     owner = n_pixels.argmax(axis=0)
     foreign: np.ndarray = (owner != np.arange(len(names))[:, None, None]) & (n_pixels > 0)
     if foreign.any():

@@ -61,6 +61,8 @@ def zone(exclusion: float, fwhm: float = 0.0) -> float:
         for dx in range(-reach, reach + 1)
         if dy * dy + dx * dx <= math.floor(exclusion * exclusion)
     )
+    # Whichever is larger hides fainter sources: the exclusion by rule, or the merging of two peaks into one
+    # maximum.
     return max(float(blanked), math.pi * (MERGING * fwhm) ** 2)
 
 
@@ -71,6 +73,7 @@ def zones(
     areas = []
     for name in context.names:
         fwhm = [band.psf.fwhm for band in psfs[name] if band.psf.fwhm > 0]
+        # The detection map mixes the bands; so does the width of its peaks.
         merging = sum(fwhm) / len(fwhm) if fwhm and config.recipe == "calibrated" else 0.0
         areas.append(zone(config.detect.exclusion_radius, merging) * context.source(name).pixel_area)
     return tuple(areas)
@@ -117,6 +120,7 @@ def of_cells(cells: SkyCells, areas: tuple[float, ...], brighter: NDArray[np.int
         if not good.any():
             continue
         area = smooth(good_area[field])[good]  # positive: every such cell contributes to its own mean
+        # Brighter sources hide fainter ones, never the other way: the order of selection is that of brightness.
         above = smooth(brighter[field])[good] / area if brighter is not None else np.zeros(area.size)
         observed = above + smooth(cells.n_gc[field])[good] / area
         share = retained(observed, zone_area)

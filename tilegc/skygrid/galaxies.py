@@ -46,6 +46,7 @@ def galaxy_discs(cells: SkyCells, max_radius: float) -> NDArray[np.bool_]:
     """
     inside, good = cells.inside_area.sum(axis=0), cells.good_area.sum(axis=0)
     hidden = np.maximum(inside - good, 0.0)
+    # Diagonal neighbours belong together: a galaxy's mask is ragged at the scale of a cell.
     patch, number = scipy.ndimage.label(hidden > 0.5 * inside, structure=np.ones((3, 3)))
     discs = np.zeros(cells.kappa.shape, np.bool_)
     if not number:
@@ -55,6 +56,7 @@ def galaxy_discs(cells: SkyCells, max_radius: float) -> NDArray[np.bool_]:
     centre = np.array(scipy.ndimage.center_of_mass(hidden, patch, labels)).reshape(-1, 2)
     for size, (row, column) in zip(area[area >= LEAST], centre[area >= LEAST], strict=True):
         radius = min(TIMES * np.sqrt(size / np.pi) + MARGIN, WIDEST * max_radius) / cells.grid.pixel
+        # Only the square around the disc.
         rows = slice(max(int(row - radius), 0), int(row + radius) + 2)
         columns = slice(max(int(column - radius), 0), int(column + radius) + 2)
         y, x = np.indices(discs[rows, columns].shape)

@@ -92,6 +92,8 @@ def whole_light(context: Context, cells: SkyCells, radius: float) -> Floats:
         Unit(f"{field.source.name}/{tile.index}", tile.core.size, (field.source.name, tile.index))
         for field in context.fields
         for tile in field.grid.tiles()
+        # The law has no light beyond its radius, and reading the images of a whole mosaic again would cost as
+        # much as the filter.
         if _nearest(tile.core, meshes[field.source.name], field.source.scale) < radius
     ]
     numbers = {name: number for number, name in enumerate(context.names)}
@@ -108,6 +110,7 @@ def whole_light(context: Context, cells: SkyCells, radius: float) -> Floats:
         mine = [part for part in parts if part.field == number]
         if mine:
             count, _, _, light, _ = add_tiles(mine, extent)
+            # Where fields overlap, light must come from the field whose sources are counted.
             here = (count > 0) & (cells.owner == number)
             whole[here] = light[here] / count[here] / cells.pixel_area[number]
     return whole
@@ -132,6 +135,7 @@ def _light_unit(common: _Common, payload: tuple[str, int]) -> tuple[TileCells, .
         of_field,
         core,
         common.pixel,
+        # The same accumulation as for the grid, with a mask of its own: light counts wherever it was measured.
         mask=np.where(seen, np.uint8(0), np.uint8(Bit.NO_DATA)),
         light=np.where(seen, light, np.float32(0)),
         rho=np.zeros(core.shape, np.float32),
@@ -158,10 +162,12 @@ def galaxies(light: Floats, cells: SkyCells, stars: Table, max_radius: float) ->
     known = np.isfinite(light)
     if not known.any():
         return found
+    # Gaps are filled before smoothing, or their edges would be peaks.
     values = np.where(known, light, np.median(light[known]))
     smooth = scipy.ndimage.gaussian_filter(values, SMOOTHED / pixel)
     reach = max(int(APART / pixel), 1)
     peak = (smooth == scipy.ndimage.maximum_filter(smooth, 2 * reach + 1)) & known
+    # The light of the brightest galaxy, which sits at the centre, belongs to the cluster.
     peak &= (cells.radius < max_radius) & (cells.radius >= CORE)
     xi, eta = cells.grid.offsets(np.asarray(stars["ra"], float), np.asarray(stars["dec"], float))
     row, column = np.nonzero(peak)
@@ -178,6 +184,8 @@ def galaxies(light: Floats, cells: SkyCells, stars: Table, max_radius: float) ->
         round_it = window[ring & np.isfinite(window)]
         if round_it.size:
             inside = window[aperture & np.isfinite(window)]
+            # The median of a ring is robust against other galaxies in it; the aperture is small, since members
+            # are crowded.
             found[j, i] = max(float((inside - np.median(round_it)).sum()) * pixel**2, 0.0)
     return found
 
@@ -200,6 +208,8 @@ def galaxy_light(light: Floats, cells: SkyCells, stars: Table, max_radius: float
             slice(max(rows.min() - side, 0), rows.max() + side + 1),
             slice(max(columns.min() - side, 0), columns.max() + side + 1),
         )
+        # Only around the galaxies: transforms of the whole grid would take longer. They leave tiny negative
+        # values behind.
         spread[part] = np.maximum(_convolved(found[part], kernel), 0.0)
     spread[cells.radius >= max_radius] = 0.0
     area = cells.good_area.sum(axis=0) * (cells.kept & (cells.radius < max_radius))

@@ -144,6 +144,7 @@ def kappa_peaks(kappa: Kappa, grid: SkyGrid, radius: float = PEAK_RADIUS) -> lis
     values = kappa.values[rows, columns]
     near = np.hypot(xi, eta) <= radius
     peaks: list[Peak] = []
+    # Highest first, so that every peak is compared with the higher ones that were kept.
     for i in np.flatnonzero(near)[np.argsort(-values[near], kind="stable")]:
         peak = Peak(float(xi[i]), float(eta[i]), float(values[i]))
         if peaks and peak.kappa < PEAK_SHARE * peaks[0].kappa:

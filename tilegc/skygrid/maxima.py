@@ -27,6 +27,8 @@ def local_maxima(values: NDArray[np.float64]) -> tuple[NDArray[np.int64], NDArra
         for dx in (-1, 0, 1):
             if dy or dx:
                 other = low[1 + dy : 1 + dy + height, 1 + dx : 1 + dx + width]
+                # Strictly higher than neighbours before, at least as high as those after: of a plateau exactly
+                # one pixel remains.
                 highest &= middle > other if (dy, dx) < (0, 0) else middle >= other
     rows, columns = np.nonzero(highest)
     return rows, columns

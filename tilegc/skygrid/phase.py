@@ -75,12 +75,15 @@ def gridded(
     """
     kappa = None if lens is None else lens.kappa
     common = selection.common(config.detect.keep)
+    # Fields of different depth are compared above one limit, and only where each is complete to it.
     compared = common.sources(selection.catalogue)
     cells = add_up(context, grid, config.relation.box, compared, kappa, common.complete)
     zones = crowding.zones(context, config, psfs)
     reach = config.relation.max_radius
     discs = galaxy_discs(cells, reach)
     beyond = cells.kept & (cells.radius >= config.relation.min_radius)
+    # Discs around galaxies are for the likelihoods of positions; a law with a term for galaxies' light needs no
+    # discs.
     counting = beyond & ~discs if config.relation.galaxy_discs == "auto" else beyond
     light = None
     if lens is not None and config.relation.galaxy_light == "auto":

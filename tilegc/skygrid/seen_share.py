@@ -23,7 +23,7 @@ from numpy.typing import NDArray
 
 from tilegc.completeness.draw import BRIGHTER, FAINTER
 from tilegc.completeness.results import Completed
-from tilegc.detection.threshold import Common
+from tilegc.detection.limits import Common
 from tilegc.luminosity.fit import Function
 from tilegc.luminosity.results import Luminosities
 from tilegc.photometry.columns import ZERO_POINT
@@ -125,10 +125,12 @@ def seen_stars(
         )
         good = table["good"]
         if name in common.complete:
+            # Stars count on the pixels on which sources count.
             good = good & (table["noise"] <= common.complete[name][1])
         xi, eta = cells.grid.offsets(table["ra"][good], table["dec"][good])
         z = (magnitude[good] - function.turnover_at(table["radius_arcsec"][good])) / function.width
         peak = np.where(table["recovered"][good], table["value"][good], np.nan)
+        # Stars are drawn where they tell most; dividing by their density undoes that choice.
         inverse = 1 / table["q"][good]
         weight = np.exp(-0.5 * z * z) / (np.sqrt(2 * np.pi) * function.width) * inverse
         which = np.full(xi.size, number, np.int64)
@@ -182,6 +184,8 @@ def seen_share(cells: SkyCells, stars: SeenStars, low: float, high: float = np.i
         own = inside & (stars.field == number)
         if own.any():
             curve, known = _curve(stars.magnitude[own], listed[own], stars.draw[own])
+            # What a star shows beyond the field's curve: 0 on average, so that its local mean is a small
+            # correction.
             residual = stars.weight[own] * (listed[own] - known)
             sums = []
             for values in (stars.weight[own], residual):
@@ -190,6 +194,7 @@ def seen_share(cells: SkyCells, stars: SeenStars, low: float, high: float = np.i
                 sums.append(scipy.ndimage.gaussian_filter(cell, WIDTH / pixel, mode="constant")[good])
             # One star at the Gaussian's centre counts as much as its peak.
             prior = SHRUNK * float(np.median(stars.weight[own])) / (2 * np.pi * (WIDTH / pixel) ** 2)
+            # Shrunk towards the field's curve where stars are few.
             beyond = sums[1] / (sums[0] + prior)
             share = _integrals(stars.function, scale, cells.radius[good], curve, (low, high), beyond)
         weighted[good] += cells.good_area[number][good] * share
@@ -245,5 +250,6 @@ def _integrals(
         for part in (found, mass.sum(axis=1))
     ]
     where = np.log(np.clip(radius, 0.5, None))
+    # In the logarithm of radius, in which the turnover's dependence is close to linear.
     even, whole = (np.interp(where, np.log(at), ratio) for ratio in ratios)
     return np.asarray(even + beyond * whole, np.float64)

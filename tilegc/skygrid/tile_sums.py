@@ -88,6 +88,8 @@ def settle_cells(
     shared = _shared(sums, mesh, core, shape, pixel_arcsec)
     at = np.flatnonzero(shared & (sums.n_pixels > 0))
     light, rho = sums.light_sum(), sums.rho_sum()
+    # Rounded sums of shared cells must not be added: rounding twice differs from rounding once. Their limbs are
+    # kept.
     light[shared], rho[shared] = 0.0, 0.0
     return TileCells(
         number,
@@ -110,6 +112,7 @@ def _shared(
     found = np.zeros(sums.box.shape, np.bool_)
     reach = _reach(mesh, pixel_arcsec)
     height, width = core.shape
+    # A tile may be narrower than the reach: all of its cells are then shared.
     rows, columns = min(reach, height), min(reach, width)
     bands = [
         (core.y0 > 0, Box(core.y0, core.x0, core.y0 + rows, core.x1)),
@@ -117,6 +120,7 @@ def _shared(
         (core.x0 > 0, Box(core.y0, core.x0, core.y1, core.x0 + columns)),
         (core.x1 < shape[1], Box(core.y0, core.x1 - columns, core.y1, core.x1)),
     ]
+    # At the border of the field no other tile contributes.
     for open_side, band in bands:
         if open_side:
             eta, xi = cells(mesh, band, pixel_arcsec)
@@ -150,6 +154,7 @@ def join_cells(a: tuple[TileCells, ...], b: tuple[TileCells, ...]) -> tuple[Tile
     joined: list[TileCells] = []
     for part in (*a, *b):
         whole = part
+        # Joining two rectangles may make a third one adjacent.
         while True:
             near = next((i for i, other in enumerate(joined) if _beside(whole, other)), None)
             if near is None:
@@ -212,6 +217,8 @@ def _added(
             total[at] += own
         alone = part.n_pixels > 0
         alone.ravel()[part.shared] = False
+        # A defect of this module must not end in a sum that is wrong in its last bits only, where nobody would
+        # see it.
         if (rounded[at] & alone).any():
             raise RuntimeError("sky grid: two tiles have rounded the sum of the same cell")
         rounded[at] |= alone

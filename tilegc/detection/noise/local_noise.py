@@ -23,6 +23,7 @@ from tilegc.detection.noise.noise_map import LocalNoise, NoiseMap, NullCounts, w
 from tilegc.detection.noise.null_maps import SLICES, NullParams, null_pass
 from tilegc.detection.noise.quiet_pixels import QUIET_PASS, Bins, Partial, quiet_pass
 from tilegc.detection.periodicity import BIN
+from tilegc.detection.shape_ratios import ShapeTables
 from tilegc.engine import run_pass
 from tilegc.filter.detection_map import FilterParams
 from tilegc.kernels.lattice import fill, lattice_shape
@@ -61,7 +62,11 @@ def maps_of(recipe: str) -> tuple[str, ...]:
 
 
 def local_noise(
-    context: Context, radius: float, noises: Mapping[str, Noise], filtering: Mapping[str, FilterParams]
+    context: Context,
+    radius: float,
+    noises: Mapping[str, Noise],
+    filtering: Mapping[str, FilterParams],
+    shapes: Mapping[str, ShapeTables] | None = None,
 ) -> dict[str, LocalNoise]:
     """Measure local noise and null peaks of every field.
 
@@ -76,6 +81,8 @@ def local_noise(
         The fields' global noise, which stands in where a field has too few pixels for a local one.
     filtering : mapping
         What `detection_map` filtered the fields with.
+    shapes : mapping, optional
+        Tables of every field, if only points are catalogued: then points are counted among the peaks of noise.
     """
     names = context.names
     blocks = tuple(blocks_of(field) for field in context.fields)
@@ -96,7 +103,15 @@ def local_noise(
         guess = NoiseMap(fill(_on_lattice(cells, index, "sigma", shape)), expected)
         limits = _limits(cells, index, guess, shape) if expected and guess.known else None
         params[name] = NullParams(
-            index, filtering[name], guess, balance.patterns, balance.scales, balance.main, radius, limits
+            index,
+            filtering[name],
+            guess,
+            balance.patterns,
+            balance.scales,
+            balance.main,
+            radius,
+            limits,
+            shapes[name] if shapes is not None and expected else None,
         )
     searched = [block for block in blocks if params[block.source.name].noise.known]
     null = None
@@ -212,17 +227,17 @@ def _assemble(
     lattice = lattice_shape(shape)
     good = _on_lattice(cells, params.index, "good", shape)[..., None]
     away = np.zeros((*lattice, params.classes), np.int64)
-    peaks = np.zeros((*away.shape, len(SLICES)), np.int64)
+    peaks = points = np.zeros((*away.shape, len(SLICES)), np.int64)
     factors = params.noise.lattice
     if null is not None and bool((null["field"] == params.index).any()):
         good = _on_lattice(null, params.index, "good", shape)
-        peaks = _on_lattice(null, params.index, "peaks", shape)
+        peaks, points = (_on_lattice(null, params.index, name, shape) for name in ("peaks", "points"))
         scales = _on_lattice(null, params.index, "sigma", shape)
         measured = _on_lattice(null, params.index, "detection", shape)
         # A cell in which some map has no noise has counted no peaks, or not all.
         has = np.isfinite(scales).all(axis=-1) if params.patterns else np.isfinite(measured)
         away = np.where(has[..., None], _on_lattice(null, params.index, "away", shape), 0)
-        peaks = np.where(has[..., None, None], peaks, 0)
+        peaks, points = (np.where(has[..., None, None], counted, 0) for counted in (peaks, points))
         if params.patterns:
             measured = _unscaled(null, params, scales, away.sum(axis=-1)) * common
             if params.noise.expected:
@@ -249,6 +264,7 @@ def _assemble(
         params.floor,
         params.limits,
         params.noise.lattice,
+        points if params.shapes is not None else None,
     )
     quantiles = factors[..., None] * steps
     values = quantiles[..., quantiles.shape[-1] // 2]

@@ -15,10 +15,25 @@ if TYPE_CHECKING:
     from tilegc.geometry import Box
     from tilegc.io.window import Window
 
-__all__ = ["QUANTILES", "LocalNoise", "NoiseMap", "NullCounts", "weighted_quantile"]
+__all__ = ["QUANTILES", "LocalNoise", "NoiseMap", "NullCounts", "Steps", "weighted_quantile"]
 
 QUANTILES: Final = tuple((k + 0.5) / 16 for k in range(16))
 """Quantiles of the expected noise that each cell records, from which a field's median and limits are taken."""
+
+
+@dataclass(frozen=True)
+class Steps:
+    """A factor that depends on the zone of noise alone: the limit of each zone over that of the usual one."""
+
+    bounds: tuple[float, float]
+    """Noise, nJy per pixel, at which the usual and the shallow zone begin."""
+    factors: tuple[float, float, float]
+    """Deep, usual, shallow."""
+
+    def of(self, noise: np.ndarray) -> np.ndarray:
+        """Return the factor at pixels with this noise (nJy per pixel), float64."""
+        factor: np.ndarray = np.array(self.factors)[np.searchsorted(self.bounds, noise, side="right")]
+        return factor
 
 
 @dataclass(frozen=True)
@@ -33,6 +48,8 @@ class NoiseMap:
     """Noise, nJy per pixel, or its ratio to the expected noise, float64 (cell_y, cell_x), at the cells' centres."""
     expected: bool = False
     """Whether the lattice is a ratio to the expected noise."""
+    steps: Steps | None = None
+    """Factors on the noise: where limits differ by zone, one number times the product is the limit everywhere."""
 
     @property
     def reads(self) -> tuple[str, ...]:
@@ -53,6 +70,8 @@ class NoiseMap:
         values = bilinear(self.lattice, box)
         if self.expected:
             values *= window[EXPECTED].values
+        if self.steps is not None:
+            values *= self.steps.of(values).astype(np.float32)
         return values
 
     @property
@@ -83,6 +102,8 @@ class NullCounts:
     """Noise, nJy per pixel, at which the usual and the shallow class begin, of `guess`."""
     guess: np.ndarray | None = None
     """Lattice of the noise that the classes were told by."""
+    points: np.ndarray | None = None
+    """Those of the peaks that have the shape of a point; None: shapes do not decide, and all of them count."""
 
 
 @dataclass(frozen=True)
@@ -116,11 +137,13 @@ class LocalNoise:
         """Median noise of the good pixels, nJy per pixel; NaN where nothing is good."""
         return self.quantile(0.5)
 
-    def quantile(self, share: float) -> float:
-        """Return the noise below which a share of the good area lies, nJy per pixel."""
+    def quantile(self, share: float, factors: Steps | None = None) -> float:
+        """Return the noise, or its product with factors, below which a share of the good area lies, nJy per pixel."""
         good = self.good
         has = good > 0
         steps = self.quantiles[has]
+        if factors is not None:
+            steps = steps * factors.of(steps)
         weights = np.repeat(good[has], steps.shape[-1]) if steps.size else np.zeros(0, np.int64)
         return weighted_quantile(steps.ravel(), weights, share)
 

@@ -18,6 +18,7 @@ import numpy as np
 
 from tilegc.detection.noise.noise_map import NoiseMap
 from tilegc.detection.noise.peak_counts import CLOSED, FLOOR, SLICES, PeakCounts
+from tilegc.detection.shape_ratios import ShapeTables
 from tilegc.engine import Pass
 from tilegc.filter.detection_map import (
     EXPECTED,
@@ -151,6 +152,8 @@ class NullParams:
     """Exclusion radius of peaks, pixels."""
     limits: tuple[float, float] | None = None
     """Noise, nJy per pixel, at which the usual and the shallow class of pixels begin; None: one class."""
+    shapes: ShapeTables | None = None
+    """By which points are told, where shapes decide what is catalogued."""
 
     @property
     def classes(self) -> int:
@@ -254,6 +257,7 @@ def null_rule(window: Window, tile: Tile, params: NullParams) -> tuple[dict[str,
         params.radius,
         params.floor,
         maxima=params.noise.expected,
+        shapes=params.shapes,
     )
     if not params.patterns:
         _flipped(detection, window, quiet, count)
@@ -310,15 +314,17 @@ def _flipped(detection: np.ndarray, window: Window, quiet: np.ndarray, count: Pe
     It is all that one band can tell. With the noise known pixel by pixel it is also the better null map of several
     bands: it holds the very noise of the detection map, with its texture and what the bands have in common, and away
     from sources nothing else. Null maps weight the bands differently, and where PSFs differ as those of F115W and
-    F444W do, noise makes half as many peaks in them.
+    F444W do, noise makes half as many peaks in them. Where only points are catalogued, those of the peaks that look
+    like points are counted, too: not all of them do.
     """
+    light = None if count.shapes is None else -window["light"].values
     if EXPECTED in window:
         with np.errstate(invalid="ignore", divide="ignore"):
             detection = detection / window[EXPECTED].values
     table = count.table
     for number, (_, _, place) in enumerate(count.cells):
         table["detection"][number] = _centred(detection[place][quiet[place]])
-    count.peaks(-detection / spread(table["detection"], count.tile))
+    count.peaks(-detection / spread(table["detection"], count.tile), light)
 
 
 def _empty(cells: int, patterns: int, classes: int) -> Table:
@@ -327,7 +333,7 @@ def _empty(cells: int, patterns: int, classes: int) -> Table:
         **{name: np.zeros((cells, classes), np.int64) for name in ("good", "away")},
         **{name: np.full(cells, np.nan) for name in ("balanced", "plain", "detection")},
         "sigma": np.full((cells, max(patterns, 1)), np.nan),
-        "peaks": np.zeros((cells, classes, len(SLICES)), np.int64),
+        **{name: np.zeros((cells, classes, len(SLICES)), np.int64) for name in ("peaks", "points")},
     }
 
 
@@ -379,6 +385,6 @@ def null_pass(filtering: Mapping[str, FilterParams]) -> Pass:
     bytes_per_pixel = 64.0 + 12.0 * bands
     if expected:
         longest = max((params.reads for params in filtering.values()), key=len)
-        reads = (*longest, *reads[1:], EXPECTED)
-        bytes_per_pixel += 16.0 + 4.0 * bands * len(longest)
+        reads = (*longest, *reads[1:], EXPECTED, "light")
+        bytes_per_pixel += 24.0 + 4.0 * bands * len(longest)
     return Pass("null map", reads, halo, (), null_rule, concatenate, bytes_per_pixel=bytes_per_pixel)
