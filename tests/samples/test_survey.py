@@ -22,7 +22,9 @@ from tests.support.command import tilegc as command
 from tilegc import samples
 from tilegc.errors import ConfigError, InputError, RunFolderError
 from tilegc.io import probe
+from tilegc.population.common_depth import Limit
 from tilegc.run_folder import Heartbeat, keep_products
+from tilegc.samples.common import Common, common_depths, read_common
 from tilegc.samples.driving import Drive, driven
 from tilegc.samples.live import StatusPage
 from tilegc.samples.observation import footprint, wavelengths
@@ -31,7 +33,7 @@ from tilegc.samples.planning import ClusterPlan, SamplePlan, in_order
 from tilegc.samples.report import failure
 from tilegc.samples.running import _is_open
 from tilegc.samples.sample import merge
-from tilegc.samples.status import ClusterStatus
+from tilegc.samples.status import ClusterStatus, write_record
 from tilegc.viewer.aladin import moc_order, searched
 
 
@@ -449,3 +451,29 @@ def test_without_its_scheduler_a_cluster_is_stopped_and_no_further_one_begins(fo
     assert _is_open("stopped", retry_failed=False)
     assert not _is_open("failed", retry_failed=False)
     assert _is_open("failed", retry_failed=True)
+
+
+def test_the_common_depth_is_part_of_a_sample_file(folder, tmp_path):
+    content = yaml.safe_load((folder / "sample.yaml").read_text())
+    content["common"] = {"magnitude": -9.0, "fading": 0.05, "k_correction": [[0.2, -0.2], [0.6, -0.5]]}
+    path = folder / "common.yaml"
+    path.write_text(yaml.safe_dump(content))
+    common = samples.load_sample(str(path)).common
+    write_record(tmp_path, [], None, common.model_dump())
+    assert read_common(tmp_path) == common
+    (tmp_path / "survey.json").write_text('{"tilegc-survey": 1, "clusters": []}')
+    assert read_common(tmp_path) == Common()
+    limits = [
+        Limit(name=name, redshift=0.348, modulus=41.33, lookback=3.9, m50=m50)
+        for name, m50 in (("a", 31.0), ("b", 32.7))
+    ]
+    found = common_depths(limits, Common())
+    # half of all clusters are brighter than the turnover
+    assert found["b"].factor * 0.5 == pytest.approx(found["a"].factor * 0.0869, rel=0.01)
+    assert found["a"].extrapolated
+    assert not found["b"].extrapolated
+    assert common_depths([None], Common()) == {}
+    content["common"] = {"depth": 1}
+    path.write_text(yaml.safe_dump(content))
+    with pytest.raises(ConfigError, match="common: "):
+        samples.load_sample(str(path))

@@ -7,7 +7,7 @@ dimensions; all results are averages over that grid. A cluster with few counts t
 out, and the scatter is not inflated by the errors of the clusters, as it would be if it were the standard deviation of
 their best fits.
 
-The prior of each scatter is proportional to t^(1/2), between flat in t and flat in t^2. With a prior flat in t and a
+The prior of each scatter is proportional to t^(1/4), between flat in t and flat in t^2. With a prior flat in t and a
 dozen clusters, samples whose scatter comes out too small pull their clusters too close to the mean: their errors are
 then 7 % too small on average, also if the likelihoods are exactly normal. A prior flat in t^2 overstates the scatter.
 

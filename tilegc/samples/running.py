@@ -202,18 +202,21 @@ def _run_all(
             if watch is not None:
                 watch(statuses)
 
-        _record(home, states, busy)
+        common = sample.common.model_dump()
+        _record(home, states, busy, common)
         tell()
         for name, state, message in driven(queue, drive, many, tell):
             states[name] = (state, message)
-            _record(home, states, busy)
+            _record(home, states, busy, common)
             tell()
     page.write(sample_status(home), busy, ended=True)
 
 
-def _record(home: Place, states: Mapping[str, tuple[str, str]], busy: Occupancy) -> None:
+def _record(
+    home: Place, states: Mapping[str, tuple[str, str]], busy: Occupancy, common: Mapping[str, object]
+) -> None:
     clusters = [{"name": name, "state": state, "message": why} for name, (state, why) in states.items()]
-    write_record(home, clusters, {"whole": busy.whole, "while_shared": busy.shared})
+    write_record(home, clusters, {"whole": busy.whole, "while_shared": busy.shared}, common)
 
 
 def _is_open(state: str, *, retry_failed: bool) -> bool:

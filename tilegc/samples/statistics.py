@@ -14,6 +14,7 @@ from tilegc.io.atomic import write_bytes
 from tilegc.io.tables import write_ecsv
 from tilegc.places import Place
 from tilegc.population.cluster_counts import PARAMETERS, PIVOT, ClusterCounts
+from tilegc.population.common_depth import CommonDepth
 from tilegc.population.hierarchical import LEAST_CLUSTERS, Normal, SampleLaw, fit_sample_law
 from tilegc.population.richness import LEAST_CLUSTERS as LEAST_WITH_MASS
 from tilegc.population.richness import MassRelation, fit_mass_relation
@@ -74,6 +75,8 @@ class SampleStatistics:
     by_r_200: Stack
     r_200: Mapping[str, float]
     """kpc."""
+    depths: Mapping[str, CommonDepth]
+    """What brings the numbers of each cluster to one absolute magnitude; without clusters of unknown depth."""
     missing: Mapping[str, str]
     """Why something is missing, by what: law, relation."""
 
@@ -101,14 +104,20 @@ class SampleStatistics:
         return np.concatenate([np.zeros(0), *(one.pulls for one in self.left_out.values())])
 
 
-def sample_statistics(clusters: Sequence[Measured]) -> SampleStatistics:
+def sample_statistics(
+    clusters: Sequence[Measured], depths: Mapping[str, CommonDepth] | None = None
+) -> SampleStatistics:
     """Measure a sample.
 
     Parameters
     ----------
     clusters : sequence of Measured
         Those whose runs are finished.
+    depths : mapping of str to CommonDepth, optional
+        What brings clusters to one depth: their profiles are then stacked at that depth, if at least two have one.
     """
+    depths = depths or {}
+    profiles = {one.name: _at_depth(one.profile, depths, one.name) for one in clusters}
     missing: dict[str, str] = {}
     counted = [one.counts for one in clusters if one.counts is not None]
     law = None
@@ -151,11 +160,17 @@ def sample_statistics(clusters: Sequence[Measured]) -> SampleStatistics:
         apertures=apertures,
         relation=relation,
         relation_names=tuple(usable),
-        by_kpc=stack([one.profile for one in clusters], EDGES_KPC),
+        by_kpc=stack([one for one in profiles.values() if one is not None], EDGES_KPC),
         by_r_200=stack(
-            [_scaled(one.profile, one.r_200) for one in clusters if math.isfinite(one.r_200)], EDGES_R_200
+            [
+                _scaled(profile, one.r_200)
+                for one in clusters
+                if math.isfinite(one.r_200) and (profile := profiles[one.name]) is not None
+            ],
+            EDGES_R_200,
         ),
         r_200={one.name: one.r_200 for one in clusters if math.isfinite(one.r_200)},
+        depths=depths,
         missing=missing,
     )
 
@@ -215,6 +230,16 @@ def _predicted(cluster: ClusterCounts, law: Normal) -> Kept | None:
     return Kept(name=cluster.name, ln_ratio=ln_ratio, err=math.sqrt(variance))
 
 
+def _at_depth(profile: Profile, depths: Mapping[str, CommonDepth], name: str) -> Profile | None:
+    """Return a profile at the common depth; as it is if fewer than two clusters have one."""
+    if len(depths) < 2:
+        return profile
+    if name not in depths or not math.isfinite(depths[name].factor):
+        return None
+    factor = depths[name].factor
+    return Profile(lo=profile.lo, hi=profile.hi, value=factor * profile.value, err=factor * profile.err)
+
+
 def _scaled(profile: Profile, unit: float) -> Profile:
     return Profile(lo=profile.lo / unit, hi=profile.hi / unit, value=profile.value, err=profile.err)
 
@@ -227,6 +252,13 @@ def _described(found: SampleStatistics) -> dict[str, Any]:
         "predicted": {one.name: _left_out(one, found.left_out.get(one.name)) for one in found.predicted},
         "calibration": _calibration(found.pulls),
         "outliers": dict(found.outliers),
+        "common_depth": None
+        if not found.depths
+        else {
+            "absolute_magnitude": next(iter(found.depths.values())).common,
+            "extrapolated": [name for name, one in found.depths.items() if one.extrapolated],
+            "stacked": len(found.depths) > 1,
+        },
         "aperture_kpc": next((one.radius for one in found.apertures.values()), None),
         "relation": None
         if relation is None

@@ -35,10 +35,18 @@ class ClusterStatus:
 
 
 def write_record(
-    folder: Place, clusters: list[dict[str, Any]], occupancy: Mapping[str, float | None] | None = None
+    folder: Place,
+    clusters: list[dict[str, Any]],
+    occupancy: Mapping[str, float | None] | None = None,
+    common: Mapping[str, Any] | None = None,
 ) -> None:
-    """Write the record of a sample: its clusters, and the share of their time that the workers had a task."""
-    content = {MARKER: 1, "clusters": clusters, "occupancy": dict(occupancy or {})}
+    """Write the record of a sample: its clusters, the share of their time that the workers had a task, and `common`."""
+    content = {
+        MARKER: 1,
+        "clusters": clusters,
+        "occupancy": dict(occupancy or {}),
+        "common": dict(common or {}),
+    }
     write_bytes(folder / RECORD, (json.dumps(content, indent=1) + "\n").encode())
 
 
