@@ -6,14 +6,19 @@ import operator
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
+from tilegc.deferred import Deferred
 from tilegc.engine.futures import Drive
 from tilegc.engine.on_worker import Fitness, Listed
 from tilegc.engine.progress import Progress, Silent
-from tilegc.engine.work import Books, Combine, Function, Gather, Marks, Unit
+from tilegc.engine.work import Books, Combine, Function, Gather, Marks, Unit, describe
 from tilegc.engine.written import Joined, Stamped
+from tilegc.errors import RunFailedError
 
 if TYPE_CHECKING:
+    import distributed
     from distributed import Client
+else:
+    distributed = Deferred("distributed")
 
 __all__ = ["PATIENCE_SECONDS", "DaskEngine"]
 
@@ -111,6 +116,12 @@ class DaskEngine:
                     function, combine = Stamped(function), Joined(combine)
                 with drive.interrupts:
                     return drive.go((name, function, combine, common, self.fitness), units_per_task)
+            except distributed.comm.CommClosedError as error:
+                # The client notices that its scheduler is gone a moment later than a question that was under way. It
+                # may also be only a connection that broke; then nothing else is known of the pass either.
+                raise RunFailedError(
+                    f"{name}: lost the scheduler ({describe(error)}); finished work is recorded: rerun with --resume"
+                ) from error
             finally:
                 # Remembered for the next pass, so that workers that come or go between two passes are
                 # reported, too.

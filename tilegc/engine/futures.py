@@ -127,7 +127,7 @@ class Drive:
             self.fill()
             if self.running:
                 self.take(self.wait(), in_driver=in_driver)
-            elif self.books.failed or not self.ready:
+            elif not self.ready or (self.books.failed and not self.books.rooted):
                 return books.result(tries=self.retries + 1)
             else:
                 part = self.ready.popleft()

@@ -121,6 +121,11 @@ class Run:
         return _tables().read_ecsv(self._there(FILES.sensitivity))
 
     @property
+    def assumptions(self) -> QTable:
+        """The law of counts with one assumption changed at a time; without a row where there is no law."""
+        return _tables().read_ecsv(self._there(FILES.assumptions))
+
+    @property
     def goodness(self) -> QTable:
         """Tests of the law of counts; without a row where there is no law."""
         return _tables().read_ecsv(self._there(FILES.goodness))
