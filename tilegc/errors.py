@@ -76,8 +76,16 @@ class ResourceError(InputError):
     """What was asked for does not fit into the memory or the disk there is."""
 
 
+class NoSchedulerError(InputError):
+    """No Dask scheduler answers at the address that was given."""
+
+
 class RunFailedError(TileGCError):
     """A run that began and could not end."""
+
+
+class SchedulerLostError(RunFailedError):
+    """The Dask scheduler, or the connection to it, is gone: the run is fine, and goes on with another one."""
 
 
 class DiskFullError(RunFailedError):

@@ -129,6 +129,8 @@ class Workers:
     scheduler: str | None
     cluster_name: str | None
     tls: TLS | None
+    priority: int = 0
+    """Among runs on the same scheduler: workers take units of the run with the highest one first."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -198,7 +200,12 @@ def run_in(
             folder.require_stores(tell)
             told = Told(progress or Silent(), heart)
             engine = for_client(
-                pool.client, told, patience=pool.patience, shortage=pool.shortage, fitness=token
+                pool.client,
+                told,
+                patience=pool.patience,
+                shortage=pool.shortage,
+                fitness=token,
+                priority=asked.priority,
             )
             if tell is not None and engine.dashboard is not None:
                 tell(f"dashboard: {engine.dashboard}")

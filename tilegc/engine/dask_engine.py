@@ -43,6 +43,8 @@ class DaskEngine:
         Returns one line on why no more workers will come, or None as long as some may.
     fitness : Fitness, optional
         Check made on each worker before its first unit; a worker that does not pass is dismissed.
+    priority : int
+        Priority of the units among those of other clients of the scheduler; joining partial results has one more.
     """
 
     def __init__(
@@ -54,6 +56,7 @@ class DaskEngine:
         patience: float = PATIENCE_SECONDS,
         shortage: Callable[[], str | None] | None = None,
         fitness: Fitness | None = None,
+        priority: int = 0,
     ) -> None:
         self.client: Client = client
         self.progress: Progress = progress or Silent()
@@ -61,6 +64,7 @@ class DaskEngine:
         self.patience = patience
         self.shortage = shortage or (lambda: None)
         self.fitness = fitness
+        self.priority = priority
         self.here: set[str] | None = None
         """Addresses of the workers at the last count."""
 
@@ -100,6 +104,7 @@ class DaskEngine:
                 patience=self.patience,
                 shortage=self.shortage,
                 here=self.here,
+                priority=self.priority,
             )
             try:
                 # Results pass through the same reduction in either case. Gathered partials travel as lists,

@@ -309,6 +309,7 @@ class RunFolder:
         if found["environment"] != here:
             odd = manifests.changed_settings(found["environment"], here)
             log.warning("%s: resumed with other libraries or another CPU: %s", self.path, "; ".join(odd))
+        found.pop(manifests.KEPT, None)
         self.manifest = {**found, "state": "running", "error": None, "ended": None, "until": None}
         # Of paths that have changed, the new ones are those to read from. The fingerprint of the marks stays.
         self.manifest |= {"config": settings, "inputs": dict(inputs)}
