@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Callable, Iterator
+from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
@@ -80,6 +81,11 @@ def workers_for(
     compute = compute or Compute()
     count = _checked_count(workers, scheduler, cluster, compute, tls)
     memory = compute.memory or max(LEAST_MEMORY, need + need // 4)
+    if count != 0 or scheduler is not None or cluster is not None:
+        # Now, and not where something of it is first used. Imported while Dask's config is set for the time of a run,
+        # it would lose its own defaults when that is taken back, and a second run in this process would fail; and it
+        # would put its own log, on the terminal, in place of ours.
+        import_module("distributed")
     with contextlib.ExitStack() as stack:
         stack.enter_context(dask_logs_to_ours())
         if scheduler is not None:
