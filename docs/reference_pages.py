@@ -45,6 +45,7 @@ TABLES: Final[Mapping[str, Sequence[schema.Column]]] = {
     schema.FILES.inpainted: schema.INPAINTED,
     schema.FILES.artificial: schema.artificial_columns(["B"]),
     schema.FILES.completeness: schema.COMPLETENESS,
+    schema.FILES.response: schema.RESPONSE,
     schema.FILES.luminosity: schema.LUMINOSITY,
     schema.FILES.relation: schema.RELATION,
     schema.FILES.ranking: schema.RANKING,

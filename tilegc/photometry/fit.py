@@ -27,7 +27,7 @@ from tilegc.photometry.solve import Solution, System, solve
 from tilegc.photometry.sources import FieldSources
 from tilegc.photometry.spline_psf import SplinePsf
 
-__all__ = ["ROUNDS", "BandFit", "FieldFit", "fit_fields"]
+__all__ = ["ROUNDS", "BandFit", "FieldFit", "fit_fields", "sky_variance"]
 
 log = logging.getLogger("tilegc")
 
@@ -83,6 +83,10 @@ class FieldFit:
     close: NDArray[np.bool_]
     """Whether another source lies within `CLOSE` pixels."""
     bands: tuple[BandFit, ...]
+    sources: FieldSources
+    """Positions, fluxes and planes of the last solution."""
+    params: FitParams
+    """PSFs, and the sky of the last solution."""
 
 
 def fit_fields(
@@ -165,7 +169,7 @@ def fit_fields(
             known[name],
             growth[name],
             *rest[name],
-            params[name].shape,
+            params[name],
         )
         for name in systems
     }
@@ -332,13 +336,13 @@ def _assembled(
     growth: Floats,
     table: Sequence[dict[str, Floats]],
     cells: Sequence[dict[str, NDArray[Any]]],
-    shape: tuple[int, int],
+    params: FitParams,
 ) -> FieldFit:
     """Put the numbers of one field together."""
     bands = []
     square, information = np.zeros(error.shape[0]), np.zeros(error.shape[0])
     for n, (system, solution) in enumerate(zip(systems, solutions, strict=True)):
-        noise, pixel = noise_map(cells[n], shape)
+        noise, pixel = noise_map(cells[n], params.shape)
         variance = variances(system, solution)
         scale, pixel_scale = (
             bilinear_at(one, sources.y_peak, sources.x_peak, CELL).astype(np.float64)
@@ -356,7 +360,8 @@ def _assembled(
         over_white = np.sqrt(square / information)
     moved = np.asarray((np.abs(sources.offset) >= FARTHEST).any(axis=1))
     close = closest_pairs(systems[0].first, systems[0].second, sources.y, sources.x, CLOSE)
-    return FieldFit(sources.y, sources.x, error * over_white[:, None], moved, close, tuple(bands))
+    position = sources.y, sources.x, error * over_white[:, None]
+    return FieldFit(*position, moved, close, tuple(bands), sources, params)
 
 
 def _band(
@@ -369,14 +374,8 @@ def _band(
     pixel_scale: Floats,
     noise: Floats,
 ) -> BandFit:
-    some = system.diagonal > 0
-    flux = np.where(some, solution.flux, np.nan)
-    # A plane of its own makes a flux less certain. The splines' sky, which alone is under a source without one, is
-    # fitted over so many pixels that its error matters for the faintest sources only.
-    # sum w P / sum w P^2 is what a flux changes by when the sky changes by one unit per pixel.
-    ratio = np.where(some, variance.weight / np.where(some, system.diagonal, 1.0), np.nan)
-    of_sky = ratio * ratio * SKY_SHARE / np.where(variance.weight > 0, variance.weight, np.nan)
-    formal = scale * scale * np.where(growth > 1, variance.white * growth, variance.white + of_sky)
+    flux = np.where(system.diagonal > 0, solution.flux, np.nan)
+    formal = scale * scale * sky_variance(system.diagonal, variance.white, variance.weight, growth)
     # The detector's gain is known of no mosaic: it is measured on bright sources, whose residuals scatter more
     # than the sky explains.
     gain = _gain(table["excess"], flux, np.sqrt(formal))
@@ -392,6 +391,32 @@ def _band(
         gain,
         noise,
     )
+
+
+def sky_variance(diagonal: Floats, white: Floats, weight: Floats, growth: Floats) -> Floats:
+    """Return the variance of fluxes by the sky's noise, nJy^2, for white noise of the weights.
+
+    Parameters
+    ----------
+    diagonal, weight : float64
+        sum w P^2 and sum w P over the stamps, nJy^-2.
+    white : float64
+        Variance with a known sky, nJy^2.
+    growth : float64
+        Variance with the free plane over that with a known sky; 1 where no plane was fitted.
+
+    Returns
+    -------
+    float64
+        NaN where a stamp has no pixel of weight.
+    """
+    # A plane of its own makes a flux less certain. The splines' sky, which alone is under a source without one, is
+    # fitted over so many pixels that its error matters for the faintest sources only.
+    # sum w P / sum w P^2 is what a flux changes by when the sky changes by one unit per pixel.
+    some = diagonal > 0
+    ratio = np.where(some, weight / np.where(some, diagonal, 1.0), np.nan)
+    of_sky = ratio * ratio * SKY_SHARE / np.where(weight > 0, weight, np.nan)
+    return np.where(growth > 1, white * growth, white + of_sky)
 
 
 def _gain(excess: Floats, flux: Floats, error: Floats) -> float:

@@ -47,6 +47,7 @@ PRODUCTS: Final = (
     FILES.inpainted,
     FILES.artificial,
     FILES.completeness,
+    FILES.response,
     FILES.luminosity,
     FILES.relation,
     FILES.ranking,

@@ -60,6 +60,8 @@ class Files:
     """Artificial stars."""
     completeness: str = "completeness.ecsv"
     """Depths at 50, 80 and 90 % completeness by band, zone of noise and radius."""
+    response: str = "response.ecsv"
+    """Measured against true fluxes of artificial stars by band, radius and magnitude."""
     luminosity: str = "luminosity.ecsv"
     """Counts by radius and magnitude against the luminosity function."""
     relation: str = "relation.ecsv"
