@@ -155,7 +155,7 @@ def test_a_sample_goes_on_after_the_scheduler_and_a_driver_are_killed(undisturbe
         assert first.returncode == 3, (out, err)
         assert "scheduler" in err
     left = states(runs)
-    assert "failed" not in left.values(), left
+    assert "failed" not in left.values(), (left, err)
     assert "stopped" in left.values(), left
     with scheduler(home, 2) as (file, process):
         second = survey(sample, runs, "--scheduler", file, "--resume")

@@ -20,12 +20,12 @@ import tilegc
 from tests.support import mock
 from tests.support.command import tilegc as command
 from tilegc import samples
-from tilegc.errors import ConfigError, InputError, RunFolderError
+from tilegc.errors import ConfigError, InputError, RunFolderError, SchedulerLostError
 from tilegc.io import probe
 from tilegc.population.common_depth import Limit
 from tilegc.run_folder import Heartbeat, keep_products
 from tilegc.samples.common import Common, common_depths, read_common
-from tilegc.samples.driving import Drive, driven
+from tilegc.samples.driving import Drive, driven, lost_scheduler
 from tilegc.samples.live import StatusPage
 from tilegc.samples.observation import footprint, wavelengths
 from tilegc.samples.occupancy import Occupancy
@@ -451,6 +451,22 @@ def test_without_its_scheduler_a_cluster_is_stopped_and_no_further_one_begins(fo
     assert _is_open("stopped", retry_failed=False)
     assert not _is_open("failed", retry_failed=False)
     assert _is_open("failed", retry_failed=True)
+
+
+def test_a_lost_scheduler_is_known_by_whatever_error_it_shows_itself():
+    class CommClosedError(OSError):
+        pass
+
+    def raised(first, second):
+        """What an exit raises that fails as well."""
+        second.__context__ = first
+        return second
+
+    assert lost_scheduler(SchedulerLostError("gone"))
+    assert lost_scheduler(raised(CommClosedError("reset"), TimeoutError("closing")))
+    assert lost_scheduler(raised(SchedulerLostError("gone"), RuntimeError("cannot close")))
+    assert not lost_scheduler(raised(ValueError("a"), RuntimeError("b")))
+    assert not lost_scheduler(ConfigError("a mistake"))
 
 
 def test_the_common_depth_is_part_of_a_sample_file(folder, tmp_path):

@@ -27,6 +27,9 @@ Keep = Literal["store", "products"]
 LOOK_SECONDS: Final = 2.0
 """Interval in seconds between calls of the watcher while no cluster ends."""
 
+COMMUNICATION: Final = ("CommClosedError", "FutureCancelledError", "ConnectionRefusedError")
+"""Errors of a connection to a scheduler that has gone."""
+
 LOST: Final = "stopped"
 """State of a cluster that ended for no reason of its own: a resumed survey continues it."""
 
@@ -107,6 +110,22 @@ def _ended(process: BaseProcess, receiver: Connection) -> tuple[str, str, bool]:
     return LOST, message, False
 
 
+def lost_scheduler(error: BaseException) -> bool:
+    """Return whether an error, or one that it followed from, says that the scheduler is gone.
+
+    Whatever is closed while the connection is lost may fail once more, and its error then hides the first one.
+    """
+    seen: set[int] = set()
+    now: BaseException | None = error
+    while now is not None and id(now) not in seen:
+        seen.add(id(now))
+        # distributed's own errors by their names, since importing it takes a second.
+        if isinstance(now, SchedulerLostError | NoSchedulerError) or type(now).__name__ in COMMUNICATION:
+            return True
+        now = now.__cause__ or now.__context__
+    return False
+
+
 def _drive(told: Drive, sender: Any) -> None:
     """Run one cluster in this process and report how it ended."""
     from tilegc import running  # noqa: PLC0415
@@ -125,13 +144,14 @@ def _drive(told: Drive, sender: Any) -> None:
         )
         if told.keep == "products":
             keep_products(directory)
-    except (SchedulerLostError, NoSchedulerError) as error:
-        sender.send((LOST, one_line(error), True))
-    except TileGCError as error:
-        sender.send(("failed", one_line(error), False))
     except KeyboardInterrupt:
         sender.send(("waiting", "interrupted", False))
     except Exception as error:  # noqa: BLE001  (one cluster never stops the others)
-        sender.send(("failed", f"unexpected error: {type(error).__name__}: {one_line(error)}", False))
+        message = one_line(error)
+        if not isinstance(error, TileGCError):
+            message = f"unexpected error: {type(error).__name__}: {message}"
+        if lost := lost_scheduler(error):
+            message = f"lost the scheduler ({one_line(error)[:200]}); rerun with --resume"
+        sender.send((LOST if lost else "failed", message, lost))
     else:
         sender.send(("done", "", False))
