@@ -48,7 +48,7 @@ def test_the_median_of_stars_is_their_psf_whatever_galaxies_are_among_them():
     measured = psfs.stack(
         table(stars + galaxies, [0.8 + 0.03 * draw.random() for _ in stars] + [0.5] * len(galaxies)), 2
     )
-    for (psf, n_stars), sigma in zip(measured, SIGMA.values(), strict=True):
+    for (psf, n_stars, _), sigma in zip(measured, SIGMA.values(), strict=True):
         assert n_stars == 30
         truth = gaussian(sigma, radius=psfs.STACK)
         assert psf.image == pytest.approx(truth / truth.sum(), abs=0.04 * truth.max() / truth.sum())
@@ -58,14 +58,14 @@ def test_the_median_of_stars_is_their_psf_whatever_galaxies_are_among_them():
 def test_stars_without_light_or_off_centre_are_left_out():
     good = [[gaussian(1.2)] for _ in range(psfs.LEAST)]
     bad = [[-gaussian(1.2)], [np.zeros((25, 25))], [gaussian(1.2, 0.0, 4.0)]]
-    ((psf, n_stars),) = psfs.stack(table(good + bad, [0.8] * (len(good) + 3)), 1)
+    ((psf, n_stars, _),) = psfs.stack(table(good + bad, [0.8] * (len(good) + 3)), 1)
     assert (n_stars, psf.image.argmax()) == (psfs.LEAST, psf.image.size // 2)
 
 
 def test_too_few_stars_give_no_psf():
     few = table([[gaussian(1.2)] * 2] * (psfs.LEAST - 1), [0.8] * (psfs.LEAST - 1))
     spread = table([[gaussian(1.2)] * 2] * 12, np.arange(12.0))
-    assert psfs.stack(None, 2) == psfs.stack(few, 2) == psfs.stack(spread, 2) == [(None, 0)] * 2
+    assert psfs.stack(None, 2) == psfs.stack(few, 2) == psfs.stack(spread, 2) == [(None, 0, None)] * 2
 
 
 def test_the_brightest_stars_of_any_parts_in_any_order(monkeypatch):

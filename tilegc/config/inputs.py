@@ -54,6 +54,10 @@ class Cluster(Section):
     both coordinates at once."""
     dec: Annotated[float, BeforeValidator(declination), Field(ge=-90, le=90), Unit("deg")]
     """Declination of the centre, ICRS: degrees, or sexagesimal."""
+    m_200: Annotated[Positive | None, Unit("Msun")] = None
+    """Mass within r_200, for radii in units of it in a sample; by default r_200 follows from the convergence map."""
+    concentration: Positive | None = None
+    """Concentration of the NFW halo with which r_200 follows from the convergence map; 5 by default."""
 
     @model_validator(mode="before")
     @classmethod

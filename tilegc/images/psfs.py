@@ -99,9 +99,9 @@ def _choose(
     band: str,
     scale: float,
     given: Psf | None,
-    measured: Psf | None = None,
-    n_stars: int = 0,
-    fine: NativePsf | None = None,
+    measured: Psf | None,
+    n_stars: int,
+    fine: NativePsf | None,
 ) -> BandPsf:
     if given is not None:
         return BandPsf(band, given, "given", 0)
@@ -149,10 +149,8 @@ STARS_BESIDE = replace(STARS, name="stars, other bands")
 """The same over a band that is only measured."""
 
 
-def stack(stars: Table | None, bands: int) -> list[tuple[Psf, int, NativePsf] | tuple[()]]:
-    """Return the PSF of every band, of how many stars it is, and what it lacks between pixels.
-
-    Where there are too few stars the tuple is empty.
+def stack(stars: Table | None, bands: int) -> list[tuple[Psf | None, int, NativePsf | None]]:
+    """Return the PSF of every band, of how many stars it is, and what it lacks between pixels; None with too few.
 
     Parameters
     ----------
@@ -161,7 +159,7 @@ def stack(stars: Table | None, bands: int) -> list[tuple[Psf, int, NativePsf] | 
     bands : int
     """
     if stars is None or stars["y"].size < LEAST:
-        return [()] * bands
+        return [(None, 0, None)] * bands
     chosen = _points(stars["concentration"])
     stamps = stars["stamp"][chosen].astype(np.float64)
     return [_median(stamps[:, band]) for band in range(bands)]
@@ -177,7 +175,7 @@ def _points(concentration: np.ndarray) -> np.ndarray:
     return inside_locus
 
 
-def _median(stamps: np.ndarray) -> tuple[Psf, int, NativePsf] | tuple[()]:
+def _median(stamps: np.ndarray) -> tuple[Psf | None, int, NativePsf | None]:
     """Return the median of stars, each centred and normalised, their number, and the correction between pixels."""
     offset = np.arange(-STACK, STACK + 1)
     aperture = offset[:, None] ** 2 + offset**2 <= APERTURE2
@@ -198,6 +196,6 @@ def _median(stamps: np.ndarray) -> tuple[Psf, int, NativePsf] | tuple[()]:
             parts.append(centred / total)
             used.append(image)
     if len(parts) < LEAST:
-        return ()
+        return None, 0, None
     psf = quantised(np.median(parts, axis=0))
     return psf, len(parts), correction(np.stack(used), psf.image)

@@ -15,8 +15,9 @@ from tilegc.io.atomic import write_bytes
 from tilegc.places import Place, is_remote, place, reach
 from tilegc.redaction import redact, redacted
 from tilegc.run_folder import manifest as manifests
+from tilegc.run_folder import setting_aside
 from tilegc.run_folder.layout import links_in, make, map_name, psf_name, remove, remove_leftovers
-from tilegc.run_folder.ledger import SET_ASIDE, Ledger, segments
+from tilegc.run_folder.ledger import Ledger, segments
 from tilegc.run_folder.lock import is_held, lock
 from tilegc.run_folder.manifest import Manifest
 from tilegc.run_folder.resuming import not_as_left, require_same
@@ -243,18 +244,10 @@ class RunFolder:
         self.manifest = {**found, "files": claimed, "products": {**found["products"], **drawn}}
         self._save()
 
-    def set_aside(self) -> dict[str, list[str]]:
-        """Return the tiles that failed for their data and count as masked, by pass."""
-        return {
-            name.removesuffix(SET_ASIDE): sorted(self.ledger.done(name))
-            for name in self.ledger.passes
-            if name.endswith(SET_ASIDE)
-        }
-
     def pause(self, until: str) -> None:
         """Record that the run stops here because it was asked to; `resume` continues it."""
         self.manifest["until"] = until
-        self.manifest["set_aside"] = self.set_aside()
+        self.manifest["set_aside"] = setting_aside.units(self.ledger)
         self._end("stopped")
         self._finished = True
 
@@ -266,7 +259,7 @@ class RunFolder:
         self.manifest["products"] = manifests.digests(self.path, self.manifest["fields"], beside)
         self.manifest["timing"] = dict(timing or {})
         self.manifest["until"] = None
-        self.manifest["set_aside"] = self.set_aside()
+        self.manifest["set_aside"] = setting_aside.units(self.ledger)
         self.manifest.pop(manifests.ADDING, None)
         self._end("done")
         self._finished = True
@@ -315,6 +308,7 @@ class RunFolder:
         if found["environment"] != here:
             odd = manifests.changed_settings(found["environment"], here)
             log.warning("%s: resumed with other libraries or another CPU: %s", self.path, "; ".join(odd))
+        found.pop(manifests.KEPT, None)
         self.manifest = {**found, "state": "running", "error": None, "ended": None, "until": None}
         # Of paths that have changed, the new ones are those to read from. The fingerprint of the marks stays.
         self.manifest |= {"config": settings, "inputs": dict(inputs)}

@@ -389,4 +389,4 @@ def open_run(path: str | Place, *, check: bool = True) -> Run:
         raise RunFolderError(f"{folder / FILES.manifest}: damaged ({error})") from None
     # While a run is going on, or goes on with its writing, its digests are those of an earlier time.
     trusted = not check or found.get("state") != "done"
-    return Run(folder, config, found, Check(folder, found["fields"], {} if trusted else found["products"]))
+    return Run(folder, config, found, Check(folder, found, {} if trusted else found["products"]))

@@ -387,4 +387,4 @@ def null_pass(filtering: Mapping[str, FilterParams]) -> Pass:
         longest = max((params.reads for params in filtering.values()), key=len)
         reads = (*longest, *reads[1:], EXPECTED, "light")
         bytes_per_pixel += 24.0 + 4.0 * bands * len(longest)
-    return Pass("null map", reads, halo, (), null_rule, concatenate, bytes_per_pixel=bytes_per_pixel)
+    return Pass("null map", reads, halo, (), null_rule, concatenate, bytes_per_pixel, whole_cells=True)
