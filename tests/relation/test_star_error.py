@@ -24,19 +24,19 @@ def test_the_error_is_that_of_leaving_out_each_group(monkeypatch):
     number = np.arange(803)
     asked = []
 
-    def fit_counts(cells, side, max_radius, *, kept, recovery, light, thorough):
-        asked.append((cells, side, max_radius, kept, light, thorough))
+    def fit_counts(cells, side, max_radius, *, kept, recovery, light, floor, thorough):
+        asked.append((cells, side, max_radius, kept, light, floor, thorough))
         return SimpleNamespace(law=SimpleNamespace(c=recovery))
 
     # As if the power were the mean of the stars, whose jackknife error is known.
     monkeypatch.setattr(module, "seen_share", lambda cells, stars, limit: float(np.mean(stars.number)))
     monkeypatch.setattr(module, "fit_counts", fit_counts)
-    found = module.star_error("cells", Stars(number), 2.0, 3.0, 60.0, kept="kept", light=None)
+    found = module.star_error("cells", Stars(number), 2.0, 3.0, 60.0, kept="kept", light=None, floor="floor")
     groups = [number[number % module.GROUPS == group] for group in range(module.GROUPS)]
     left = [(number.sum() - group.sum()) / (number.size - group.size) for group in groups]
     expected = np.sqrt((module.GROUPS - 1) / module.GROUPS * sum((one - np.mean(left)) ** 2 for one in left))
     assert found == pytest.approx(expected, rel=1e-12)
-    assert asked == [("cells", 3.0, 60.0, "kept", None, False)] * module.GROUPS
+    assert asked == [("cells", 3.0, 60.0, "kept", None, "floor", False)] * module.GROUPS
 
 
 def test_no_error_where_one_of_the_fits_fails(monkeypatch):
