@@ -23,7 +23,8 @@ from tilegc.kernels.compiled import PLAIN
 from tilegc.kernels.lattice import bilinear_at
 from tilegc.phases.context import Context
 from tilegc.phases.partials import Table, stacked
-from tilegc.photometry.fit import ROUNDS, FieldFit, sky_variance
+from tilegc.photometry.fit import ROUNDS, FieldFit
+from tilegc.photometry.flux_errors import sky_variance
 from tilegc.photometry.noise_cells import CELL
 from tilegc.photometry.normal_matrix import stamps
 from tilegc.photometry.one_more import Added, Answers, Scene, answers, measure_one_by_one

@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 
 from tilegc.engine import Engine, FieldTiles, Pass, run_pass
 from tilegc.kernels.lattice import bilinear_at
+from tilegc.photometry.flux_errors import photon_gain, sky_variance
 from tilegc.photometry.local_inverse import Variance, closest_pairs, variances
 from tilegc.photometry.noise_cells import CELL
 from tilegc.photometry.noise_map import noise_map
@@ -27,7 +28,7 @@ from tilegc.photometry.solve import Solution, System, solve
 from tilegc.photometry.sources import FieldSources
 from tilegc.photometry.spline_psf import SplinePsf
 
-__all__ = ["ROUNDS", "BandFit", "FieldFit", "fit_fields", "sky_variance"]
+__all__ = ["ROUNDS", "BandFit", "FieldFit", "fit_fields"]
 
 log = logging.getLogger("tilegc")
 
@@ -39,15 +40,6 @@ ROUNDS: Final = 2
 
 CLOSE: Final = 0.7
 """Pixels between two sources below which their fluxes cannot be told apart."""
-
-BRIGHT: Final = 50.0
-"""Signal-to-noise from which sources tell how errors grow with flux."""
-
-FEWEST: Final = 20
-"""Bright sources from which the photons' share is known."""
-
-SKY_SHARE: Final = 3.5e-4
-"""Variance of the fitted sky, over that of one pixel, for the splines' spacing and penalty (white noise)."""
 
 
 @dataclass(frozen=True)
@@ -378,7 +370,7 @@ def _band(
     formal = scale * scale * sky_variance(system.diagonal, variance.white, variance.weight, growth)
     # The detector's gain is known of no mosaic: it is measured on bright sources, whose residuals scatter more
     # than the sky explains.
-    gain = _gain(table["excess"], flux, np.sqrt(formal))
+    gain = photon_gain(table["excess"], flux, np.sqrt(formal))
     photons = gain * flux.clip(0.0) * table["photons"] * variance.white * variance.white
     return BandFit(
         flux,
@@ -391,39 +383,3 @@ def _band(
         gain,
         noise,
     )
-
-
-def sky_variance(diagonal: Floats, white: Floats, weight: Floats, growth: Floats) -> Floats:
-    """Return the variance of fluxes by the sky's noise, nJy^2, for white noise of the weights.
-
-    Parameters
-    ----------
-    diagonal, weight : float64
-        sum w P^2 and sum w P over the stamps, nJy^-2.
-    white : float64
-        Variance with a known sky, nJy^2.
-    growth : float64
-        Variance with the free plane over that with a known sky; 1 where no plane was fitted.
-
-    Returns
-    -------
-    float64
-        NaN where a stamp has no pixel of weight.
-    """
-    # A plane of its own makes a flux less certain. The splines' sky, which alone is under a source without one, is
-    # fitted over so many pixels that its error matters for the faintest sources only.
-    # sum w P / sum w P^2 is what a flux changes by when the sky changes by one unit per pixel.
-    some = diagonal > 0
-    ratio = np.where(some, weight / np.where(some, diagonal, 1.0), np.nan)
-    of_sky = ratio * ratio * SKY_SHARE / np.where(weight > 0, weight, np.nan)
-    return np.where(growth > 1, white * growth, white + of_sky)
-
-
-def _gain(excess: Floats, flux: Floats, error: Floats) -> float:
-    """Return the variance per flux of the sources' photons, from what errors have in bright sources beyond the sky."""
-    with np.errstate(invalid="ignore"):
-        bright = np.isfinite(excess) & (flux > BRIGHT * error)
-    # A handful of bright stars with imperfect PSFs would pass for photon noise.
-    if bright.sum() < FEWEST:
-        return 0.0
-    return max(float(np.median(excess[bright] / flux[bright])), 0.0)

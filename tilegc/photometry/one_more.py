@@ -17,6 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tilegc.kernels.compiled import compiled
+from tilegc.photometry.elimination import solved
 from tilegc.photometry.local_sky import HALF, planes_of
 from tilegc.photometry.positions import refine_all
 from tilegc.photometry.spline_psf import stamp
@@ -169,7 +170,7 @@ def measure_one_by_one(
                     shapes[b],
                     matrix[b],
                 )
-                pivot = _solved(matrix[b], right[b], count + 1, root, solution)
+                pivot = solved(matrix[b], right[b], count + 1, root, solution)
                 flux[b, 0] = solution[0] if pivot > 0 else 0.0
                 if number == rounds:
                     if pivot > 0:
@@ -370,42 +371,3 @@ def _with_members(
             for i in range(max(x, u), min(x, u) + 2 * radius + 1):
                 total += weight[j, i] * (shape[j - y, i - x] * shapes[k, j - v, i - u])
         matrix[k + 1, 0] = total
-
-
-@compiled
-def _solved(matrix: Floats, right: Floats, size: int, root: Floats, solution: Floats) -> float:
-    """Solve a symmetric system of which the lower half is given; return the star's pivot, 0 where there is none.
-
-    The star is eliminated last: its pivot is the inverse of its variance. Sources without weight stay as they are.
-    """
-    for a in range(size):
-        i = a + 1 if a + 1 < size else 0
-        for b in range(a + 1):
-            j = b + 1 if b + 1 < size else 0
-            value = matrix[max(i, j), min(i, j)]
-            for k in range(b):
-                value -= root[a, k] * root[b, k]
-            if a == b:
-                if value > 1e-9 * matrix[i, i]:
-                    root[a, a] = np.sqrt(value)
-                elif i == 0:
-                    return 0.0
-                else:
-                    root[a, a] = np.inf
-            else:
-                root[a, b] = value / root[b, b]
-    work = np.empty(size)
-    for a in range(size):
-        value = right[a + 1 if a + 1 < size else 0]
-        for k in range(a):
-            value -= root[a, k] * work[k]
-        work[a] = value / root[a, a]
-    for a in range(size - 1, -1, -1):
-        value = work[a]
-        for k in range(a + 1, size):
-            value -= root[k, a] * work[k]
-        work[a] = value / root[a, a]
-    for a in range(size):
-        solution[a + 1 if a + 1 < size else 0] = work[a]
-    pivot: float = root[size - 1, size - 1] * root[size - 1, size - 1]
-    return pivot

@@ -7,7 +7,6 @@ import logging
 import os
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from pathlib import Path
 
 from tilegc import config as run_file
 from tilegc.config import RunConfig
@@ -17,7 +16,7 @@ from tilegc.places import Place, is_remote, place, reach
 from tilegc.redaction import redact, redacted
 from tilegc.run_folder import manifest as manifests
 from tilegc.run_folder import setting_aside
-from tilegc.run_folder.layout import links_in, map_name, psf_name, remove, remove_leftovers
+from tilegc.run_folder.layout import links_in, make, map_name, psf_name, remove, remove_leftovers
 from tilegc.run_folder.ledger import Ledger, segments
 from tilegc.run_folder.lock import is_held, lock
 from tilegc.run_folder.manifest import Manifest
@@ -163,7 +162,7 @@ class RunFolder:
         self.check(resume=resume, overwrite=overwrite)
         inputs = redacted(dict(inputs))
         self._require_no_links(config)
-        made = _make(self.path)
+        made = make(self.path)
         fresh = False
         try:
             with lock(self.path):
@@ -389,19 +388,3 @@ class RunFolder:
 
     def _save(self) -> None:
         manifests.write(self.path, self.manifest)
-
-
-def _make(path: Place) -> list[Path]:
-    """Make a folder; return those that had to be made, outermost first. Object stores have none to be made."""
-    if is_remote(path):
-        return []
-    # Determined before they are made: afterwards nothing tells a new directory from one that was empty
-    # before.
-    absent = [folder for folder in (*reversed(path.parents), path) if not folder.exists()]
-    try:
-        path.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise RunFolderError(
-            f"{path}: cannot be created ({error.strerror}); choose another directory with -o"
-        ) from None
-    return absent
