@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from benchmarks import bounds, chain, density, detection, figure, kernels, reading, whole_chain
+from benchmarks import bounds, chain, commands, density, detection, figure, kernels, reading, whole_chain
 from benchmarks.command_line import Parser, at_least, require, said
 from benchmarks.measure import console, keep, on_processor, show
 from tilegc.simulation import PRESETS
@@ -52,6 +52,7 @@ def main() -> None:
         console().print(detection.table(found, title))
     against, passes = whole_chain.compare(given.peers, 1024, max(given.runs // 2, 1))
     cases = [
+        *([] if on_processor() else commands.cases(given.peers, max(given.runs // 2, 1))),
         *against,
         kernels.double_filter(given.size, given.runs, gaps=False),
         kernels.double_filter(given.size, given.runs, gaps=True),

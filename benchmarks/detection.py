@@ -6,6 +6,8 @@ Peers look at the same pixels, with noise by the weight maps, twice: inside the 
 masks as well. Their settings are
 those of `peers.CHOSEN`; `--scan` tries all of them and shows the best, which is how they were chosen. Completeness of
 all is that of the truth outside of our masks; that of peers is told by the masks of `recipe: diego2026`.
+*As many as* a peer with our masks finds: the deepest catalogue of `calibrated`, cut in signal-to-noise until it holds
+as many matched sources, so that purities are compared at equal completeness.
 """
 
 from __future__ import annotations
@@ -98,6 +100,42 @@ class _Pool:
         return [Row(*key, counts) for key, counts in self.counts.items()]
 
 
+AS_MANY = "calibrated, as many as "
+DEEPEST = "calibrated, threshold auto"
+
+
+def as_many(
+    one: Found, wanted: int, truth: Mapping[str, np.ndarray], image: np.ndarray
+) -> tuple[Counts, float]:
+    """Cut a catalogue in signal-to-noise until it holds a number of matched sources; all of it where it has fewer.
+
+    Parameters
+    ----------
+    one : Found
+        The catalogue.
+    wanted : int
+        Number of matched sources.
+    truth : mapping
+        Of `matching.of_field`.
+    image : ndarray, shape (ny, nx)
+        Double-filtered map, for the magnitudes.
+
+    Returns
+    -------
+    Counts, float
+        Of the cut catalogue, and where it was cut.
+    """
+    order = np.argsort(-one.snr, kind="stable")
+    low, high = 0, order.size
+    while low < high:
+        middle = (low + high) // 2
+        some = count(one.places[order[:middle]], truth, one.mask, image, chance=False)
+        low, high = (middle + 1, high) if some.real < wanted else (low, middle)
+    kept = order[:low]
+    limit = float(one.snr[kept].min()) if low else np.nan
+    return count(one.places[kept], truth, one.mask, image), limit
+
+
 def compare(
     preset: str,
     seeds: Iterable[int],
@@ -157,6 +195,7 @@ def _of_seed(
     source = simulate(folder / "mock", preset=preset, seed=seed, size=size)
     table_ = read_parquet(folder / "mock" / "truth.parquet")
     paper_run: dict[str, Found] = {}
+    deepest: dict[str, Found] = {}
     for by, changes in RECIPES.items():
         begun = time.process_time()
         found = find(configured(source, changes), folder / by.replace(", ", "-"))
@@ -172,6 +211,8 @@ def _of_seed(
         )
         if changes["recipe"] == "diego2026":
             paper_run = found
+        if by == DEEPEST:
+            deepest = found
     for (by, where), choices in tried.items():
         if absent(by) is not None:
             continue
@@ -183,6 +224,13 @@ def _of_seed(
                 places = on_good(DETECTORS[by](seen, settings), mask)
                 counts = count(places, of_field(table_, name), one.mask, one.detection)
                 pool.add(by, where, _text(settings), name, counts)
+                if where == MASKS and deepest and len(choices) <= len(IMAGES):
+                    cut, limit = as_many(deepest[name], counts.real, of_field(table_, name), one.detection)
+                    pool.add(AS_MANY + by, where, _text(settings), name, cut)
+                    print(
+                        f"seed {seed}, {name}: as many as {by} ({settings['image']}) above S/N {limit:.2f}",
+                        flush=True,
+                    )
 
 
 def relative_noise(mock: Path, field: str) -> np.ndarray:

@@ -2,7 +2,8 @@
 
 Mock samples at the level of counts in boxes (`tilegc.population.mocks`). For ln alpha, c and floor: the mean of the
 best fits of the clusters and its standard deviation between them, which is what one has without a hierarchical law,
-beside mean and intrinsic scatter of the law of the sample, with their pulls.
+beside mean and intrinsic scatter of the law of the sample. Pulls of the mean are deviations over errors. The posterior
+of a scatter is skewed, so that its pulls are the normal deviates of the posterior probability below the planted value.
 """
 
 from __future__ import annotations
@@ -10,6 +11,7 @@ from __future__ import annotations
 import time
 
 import numpy as np
+from scipy.stats import norm
 
 from benchmarks.command_line import Parser, at_least
 from tilegc.population.cluster_counts import PARAMETERS
@@ -25,7 +27,7 @@ def main() -> None:
     options.add_argument("--seed", type=at_least(0), default=1, help="seed of the first sample")
     given = options.parse_args()
     begun = time.process_time()
-    mean, err, scatter, scatter_err, naive, naive_scatter, own = [], [], [], [], [], [], []
+    mean, err, scatter, rank, naive, naive_scatter, own = [], [], [], [], [], [], []
     for seed in range(given.seed, given.seed + given.samples):
         clusters, laws = mock_clusters(given.clusters, seed)
         found = fit_sample_law(clusters, leave_one_out=False)
@@ -33,11 +35,12 @@ def main() -> None:
         mean.append(population.mean.mean - PLANTED.mean)
         err.append(population.mean.err)
         scatter.append(population.scatter - PLANTED.scatter)
-        scatter_err.append(population.scatter_err)
+        below = population.nodes < np.array(PLANTED.scatter)
+        rank.append(norm.ppf(np.clip(population.weight @ below, 1e-3, 1 - 1e-3)))
         naive.append(np.nanmean(found.alone, axis=0) - PLANTED.mean)
         naive_scatter.append(np.nanstd(found.alone, axis=0, ddof=1) - PLANTED.scatter)
         own.append([(one.mean - law) / one.err for one, law in zip(found.shrunken, laws, strict=True)])
-    pull, scatter_pull = np.array(mean) / np.array(err), np.array(scatter) / np.array(scatter_err)
+    pull = np.array(mean) / np.array(err)
     own_pull = np.reshape(own, (-1, 3))
     print(f"{given.samples} samples of {given.clusters}, {time.process_time() - begun:.0f} s of CPU")
     rows = (
@@ -51,7 +54,9 @@ def main() -> None:
         ("planted scatter", np.array(PLANTED.scatter)),
         ("std of best fits: median bias", np.median(naive_scatter, axis=0)),
         ("intrinsic scatter: bias", np.mean(scatter, axis=0)),
-        ("intrinsic scatter: std of pulls", scatter_pull.std(axis=0)),
+        ("planted scatter in posterior: mean", np.mean(rank, axis=0)),
+        ("planted scatter in posterior: std", np.std(rank, axis=0)),
+        ("within the 68 % interval", np.mean(np.abs(rank) < 1, axis=0)),
         ("single clusters: mean pull", own_pull.mean(axis=0)),
         ("single clusters: std of pulls", own_pull.std(axis=0)),
     )

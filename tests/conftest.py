@@ -53,3 +53,12 @@ def no_report() -> Iterator[None]:
     with pytest.MonkeyPatch.context() as patch:
         mock.no_report(patch)
         yield
+
+
+@pytest.fixture(scope="session")
+def mock_runs(tmp_path_factory: pytest.TempPathFactory) -> dict[str, object]:
+    """Runs of the mock cluster by recipe, without a report: what the phases of every package wrote is compared with
+    plain arithmetic in `tests/<package>/test_phase.py`."""
+    from tests.support import mock
+
+    return mock.both_recipes(tmp_path_factory.mktemp("mock"))

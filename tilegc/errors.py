@@ -6,7 +6,7 @@ Every message is one line: what is wrong, in which file or key, and what to do a
 from __future__ import annotations
 
 import errno
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 
 from tilegc.redaction import redact
 
@@ -76,8 +76,16 @@ class ResourceError(InputError):
     """What was asked for does not fit into the memory or the disk there is."""
 
 
+class NoSchedulerError(InputError):
+    """No Dask scheduler answers at the address that was given."""
+
+
 class RunFailedError(TileGCError):
     """A run that began and could not end."""
+
+
+class SchedulerLostError(RunFailedError):
+    """The Dask scheduler, or the connection to it, is gone: the run is fine, and goes on with another one."""
 
 
 class DiskFullError(RunFailedError):
@@ -97,16 +105,30 @@ class TilesFailedError(RunFailedError):
         One line.
     memory : iterable of str
         Keys of the tiles that ran out of memory.
-    data : iterable of str
-        Keys of those on whose pixels the rule raised, every time.
+    step : str
+        Name of the pass.
+    failed : iterable of str
+        Keys of all tiles that failed.
+    areas : mapping
+        Of those on whose pixels the rule raised, every time: field and area (y0, x0, y1, x1), by key.
     """
 
     exit_code = 3
 
-    def __init__(self, message: object = "", *, memory: Iterable[str] = (), data: Iterable[str] = ()) -> None:
+    def __init__(
+        self,
+        message: object = "",
+        *,
+        memory: Iterable[str] = (),
+        step: str = "",
+        failed: Iterable[str] = (),
+        areas: Mapping[str, tuple[str, tuple[int, int, int, int]]] | None = None,
+    ) -> None:
         super().__init__(message)
         self.memory = frozenset(memory)
-        self.data = frozenset(data)
+        self.step = step
+        self.failed = frozenset(failed)
+        self.areas = dict(areas or {})
 
 
 def disk_full(error: BaseException) -> DiskFullError | None:

@@ -7,7 +7,7 @@ import math
 import os
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from astropy.coordinates import SkyCoord
@@ -15,6 +15,7 @@ from astropy.table import QTable
 
 from tilegc.config import Band, FieldInput, Pointing, RunConfig
 from tilegc.errors import ConfigError, InputChangedError, InputError
+from tilegc.geometry import Box
 from tilegc.images import ingest
 from tilegc.io import store
 from tilegc.io.convergence import Kappa, check_overlap
@@ -54,6 +55,19 @@ class Inputs:
     def kappa(self) -> Kappa | None:
         """The run's convergence map."""
         return None if self.lens is None else self.lens.kappa
+
+    @property
+    def pixels(self) -> Mapping[str, int]:
+        """Number of pixels of every field."""
+        return {source.name: source.box.size for source in (*self.sources, *self.others)}
+
+    def without(self, areas: Mapping[str, tuple[Box, ...]]) -> Inputs:
+        """Return inputs whose images have no data in some areas of fields."""
+        sources, others = (
+            tuple(replace(source, blank=areas.get(source.name, ())) for source in several)
+            for several in (self.sources, self.others)
+        )
+        return replace(self, sources=sources, others=others)
 
     def files(self, config: RunConfig) -> set[str]:
         """Return the paths of all input files."""

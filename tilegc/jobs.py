@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from tilegc.config import DetectionConfig, RunConfig
 from tilegc.engine import Engine
+from tilegc.geometry import Box
 from tilegc.inputs import Inputs
 from tilegc.kernels.psf import Psf
 from tilegc.mask.mask_map import Regions
@@ -53,6 +54,10 @@ class Job(DetectionJob):
     """Where the run stops early."""
     timing: dict[str, float] = field(default_factory=dict)
     """Seconds that phases took, by their key in summary.json; filled as they end."""
+
+    def without(self, areas: Mapping[str, tuple[Box, ...]]) -> Job:
+        """Return the job whose images have no data in some areas."""
+        return self if not areas else replace(self, inputs=self.inputs.without(areas))
 
     @property
     def ledger(self) -> Place:

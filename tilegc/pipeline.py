@@ -2,8 +2,7 @@
 
 One entry per phase, in order: what it is given, and from which earlier phases. Maps stay in the store of every field,
 tables and numbers come back as its result. `run`, `plan`, the stores and the documentation derive from this list.
-
-    FITS -> tiles -> detection map -> mask -> catalogue -> density -> sky grid -> laws, profiles, masses -> report
+FITS -> tiles -> detection map -> mask -> catalogue -> density -> sky grid -> laws, profiles, masses -> report.
 """
 
 from __future__ import annotations

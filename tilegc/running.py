@@ -15,7 +15,7 @@ from tilegc import planning
 from tilegc.cluster import TLS, workers_for
 from tilegc.config import RunConfig
 from tilegc.engine import Engine, Progress, SerialEngine, Silent, Told, for_client, seconds_compiled
-from tilegc.errors import ConfigError, InputError
+from tilegc.errors import ConfigError, InputError, TilesFailedError
 from tilegc.images import ingest
 from tilegc.inputs import Inputs, examine, located
 from tilegc.jobs import Job
@@ -25,7 +25,7 @@ from tilegc.places import Place, is_remote, is_url, place
 from tilegc.products.results import Written
 from tilegc.products.summary import write_summary
 from tilegc.radial.phase import edges_of
-from tilegc.run_folder import Run, RunFolder, beating, logged, marked, open_run
+from tilegc.run_folder import Run, RunFolder, beating, logged, marked, open_run, setting_aside
 from tilegc.schema import FILES
 from tilegc.sky import ClusterFrame, SkyGrid
 from tilegc.workload import workers_pay
@@ -129,6 +129,8 @@ class Workers:
     scheduler: str | None
     cluster_name: str | None
     tls: TLS | None
+    priority: int = 0
+    """Among runs on the same scheduler: workers take units of the run with the highest one first."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -198,7 +200,12 @@ def run_in(
             folder.require_stores(tell)
             told = Told(progress or Silent(), heart)
             engine = for_client(
-                pool.client, told, patience=pool.patience, shortage=pool.shortage, fitness=token
+                pool.client,
+                told,
+                patience=pool.patience,
+                shortage=pool.shortage,
+                fitness=token,
+                priority=asked.priority,
             )
             if tell is not None and engine.dashboard is not None:
                 tell(f"dashboard: {engine.dashboard}")
@@ -255,7 +262,15 @@ def _job(
 
 def _run_phases(job: Job, begun: float) -> None:
     """Run the phases of a job, and complete the times in its summary."""
-    results = carry_out(phases_until(job.until), job, Results(), _timing(job.timing))
+    ledger = job.folder.ledger
+    while True:
+        try:
+            blank = job.without(setting_aside.areas(ledger))
+            results = carry_out(phases_until(job.until), blank, Results(), _timing(job.timing))
+            break
+        except TilesFailedError as error:
+            # Everything that was measured must be of the same pixels: from the start again, without those of the tile.
+            setting_aside.set_aside(ledger, error, job.inputs.pixels)
     job.timing["total_s"] = round(time.perf_counter() - begun, 3)
     if written := results.get(Written):
         write_summary(job.folder.path / FILES.summary, {**written.summary, "timing": job.timing})

@@ -2,6 +2,9 @@
 
 Worker processes take seconds to start: each imports the libraries and loads the compiled kernels, and a scheduler
 starts beside them. A field of 4096 px is searched in that time by this process alone.
+
+The constants are rough, those of photometry and artificial stars guesses: near the threshold both choices take the
+same time, and far from it no precision is needed.
 """
 
 from __future__ import annotations

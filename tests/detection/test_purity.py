@@ -14,9 +14,10 @@ from tilegc.detection.automatic import limit_in_flux, lowest_limit
 from tilegc.detection.limits import Threshold
 from tilegc.detection.noise.noise_map import NullCounts
 from tilegc.detection.noise.null_maps import FLOOR, SLICES
-from tilegc.detection.purity import purity_of, rising, tail
+from tilegc.detection.purity import purity_of, tail
 from tilegc.detection.threshold import Selection
 from tilegc.geometry import LATTICE
+from tilegc.kernels.monotone import rising
 
 AREA = 9e-4
 

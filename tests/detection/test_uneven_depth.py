@@ -141,12 +141,36 @@ def test_noise_follows_errors_or_weights(case, tmp_path):
 
 
 def test_weights_of_one_band_only(tmp_path):
-    """The noise of the other band is taken as uniform, so the step appears in half of the variance."""
-    sci, sigma, _ = field()
-    _, noise, mask, filtering = detected(tmp_path, sci, wht={"F115W": (sigma[0] ** -2.0).astype(np.float32)})
-    assert [one.kind for one in filtering.pixels] == ["wht", "flat"]
+    """The noise of the other band is measured in its image, so that the sum follows the step in full."""
+    sci, sigma, places = field()
+    selection, noise, mask, filtering = detected(
+        tmp_path, sci, wht={"F115W": (sigma[0] ** -2.0).astype(np.float32)}
+    )
+    assert [one.kind for one in filtering.pixels] == ["wht", "data"]
     assert np.isfinite(noise[mask == 0]).all()
     assert (noise[mask == 0] > 0).all()
+    judged(selection, noise, sigma, places, mask)
+
+
+def test_without_errors_or_weights_the_noise_is_measured_in_the_image(tmp_path):
+    """The planted step is followed to 5 % at 10 px from it, with any tiles; a uniform image is left uniform."""
+    sci, sigma, places = field(3)
+    selection, noise, mask, filtering = detected(tmp_path, sci)
+    assert {one.kind for one in filtering.pixels} == {"data"}
+    assert selection.local["f"].kinds == ("data", "data")
+    judged(selection, noise, sigma, places, mask)
+    other = tmp_path / "tiles"
+    other.mkdir()
+    again = detected(other, sci, 130)
+    assert noise.tobytes() == again[1].tobytes()
+    assert repr(selection.candidates["snr"].tolist()) == repr(again[0].candidates["snr"].tolist())
+
+
+def test_uniform_noise_is_not_measured_in_the_image(tmp_path):
+    sci, sigma, _ = field(3)
+    flat = (sci / sigma * SIGMA).astype(np.float32)
+    *_, filtering = detected(tmp_path, flat)
+    assert {one.kind for one in filtering.pixels} == {"flat"}
 
 
 def test_weights_of_zero_or_below_are_no_data(tmp_path):

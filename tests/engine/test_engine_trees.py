@@ -326,6 +326,26 @@ def listed(_common, payload):
     return [payload]
 
 
+def listed_but_one(common, payload):
+    if payload == common:
+        raise MemoryError("no room")
+    return [payload]
+
+
+@pytest.mark.parametrize("engine", ["serial", "dask"])
+@pytest.mark.parametrize("combine", [None, lambda a, b: a + b], ids=["alone", "joined"])
+def test_what_is_gathered_beside_a_unit_that_fails(client, engine, combine):
+    """Everything else comes once, so that only that unit must be done in another way."""
+    units, found = [Unit(str(i), 2048 * 2048, i) for i in range(50)], []
+    driver = SerialEngine() if engine == "serial" else DaskEngine(client)
+    with pytest.raises(TilesFailedError) as caught:
+        driver.run(
+            "p", listed_but_one, units, common=7, combine=combine, gather=found.append, units_per_task=3
+        )
+    assert caught.value.memory == caught.value.failed == {"7"}
+    assert sorted(number for part in found for number in part) == [n for n in range(50) if n != 7]
+
+
 def test_runs_of_units_are_sent_together(client, monkeypatch):
     """Half of what may be in flight at a time: 4 threads of 4 tasks each, so 300 tasks in 38 messages or a few more."""
     sent = []

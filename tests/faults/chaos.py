@@ -296,11 +296,11 @@ def _judged(code: int, said: str, struck: list[Fault]) -> str | None:
     kinds = {fault.kind for fault in struck}
     if code == -signal.SIGKILL and "killed driver" in kinds:
         return None
-    lines = [line for line in said.splitlines() if line.startswith("tilegc: ")]
+    lines = said.splitlines()
     if code == 0:
-        return f"exit 0 with {lines}" if lines else None
+        return f"exit 0 with {said[-600:]}" if lines else None
     # A scheduler that is lost, or of which no worker is left, ends a run; nothing else may.
-    if code == 1 and len(lines) == 1 and "--resume" in lines[0] and "failed unexpectedly" not in lines[0]:
+    if code == 1 and len(lines) == 1 and lines[0].startswith("tilegc: ") and "--resume" in lines[0]:
         return None if "lost scheduler" in kinds else f"exit 1 without a lost scheduler: {lines[0]}"
     return f"exit {code}: {said[-600:]}"
 

@@ -62,9 +62,9 @@ def _drive(said: str, words: list[str]) -> None:
     from tilegc.cli import main
 
     os.setsid()
-    with Path(said).open("w") as stream:
-        os.dup2(stream.fileno(), 2)
-        os.dup2(stream.fileno(), 1)
+    for number, name in ((1, f"{said}.out"), (2, said)):
+        with Path(name).open("w") as stream:
+            os.dup2(stream.fileno(), number)
     sys.argv = ["tilegc", *words]
     code: object = 99
     try:

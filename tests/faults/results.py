@@ -92,6 +92,7 @@ def _chaos(lines: list[dict[str, Any]]) -> Row:
         for kind, count in line["kinds"].items():
             kinds[kind] = kinds.get(kind, 0) + count
     remark = ", ".join(f"{kind} {count}" for kind, count in sorted(kinds.items()))
+    remark = "; ".join([remark, *(f"open: {line['open']}" for line in lines if "open" in line)])
     found = _counted(what, lines, "200")
     return Row(what, found.tried, found.survived, found.asked, remark)
 

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import dataclasses
 import gzip
 import pickle
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -12,7 +14,8 @@ import xarray as xr
 from astropy.io import fits
 
 from tilegc import config
-from tilegc.errors import InputError
+from tilegc.engine import SerialEngine
+from tilegc.errors import ConfigError, InputError
 from tilegc.geometry import Box
 from tilegc.images import ingest as stage
 from tilegc.io import ingest, store
@@ -232,3 +235,45 @@ def test_real_mosaics_go_in_whole(tmp_path, real_data, monkeypatch):
 )
 def test_which_files_are_copied_into_a_store(kind, mode, store, tmp_path) -> None:
     assert stage.needs_store(probe(files(tmp_path / kind, kind)), mode) is store
+
+
+def asked(**more):
+    """A field of which only what decides on a store is known."""
+    known = {"store": None, "windowed": True, "compressed": False, "resampled": False, "joined": False}
+    return SimpleNamespace(name="f", **(known | more))
+
+
+@pytest.mark.parametrize(
+    ("mode", "more", "expected"),
+    [
+        ("auto", {}, False),
+        ("auto", {"compressed": True}, True),
+        ("auto", {"joined": True}, True),
+        ("never", {"compressed": True}, False),
+        ("always", {}, True),
+        ("always", {"store": "earlier.zarr"}, False),
+    ],
+)
+def test_which_fields_need_a_store(mode, more, expected):
+    assert stage.needs_store(asked(**more), mode) is expected
+
+
+@pytest.mark.parametrize("more", [{"windowed": False}, {"resampled": True}])
+def test_files_that_cannot_be_read_in_windows_need_a_store(more):
+    with pytest.raises(ConfigError, match=r"ingest: never, but field 'f'.*set ingest to auto or always"):
+        stage.needs_store(asked(**more), "never")
+
+
+def test_only_the_fields_that_need_it_are_ingested(tmp_path):
+    plain = probe(files(tmp_path / "plain", "plain"))
+    packed = dataclasses.replace(probe(files(tmp_path / "gzip", "gzip")), name="g")
+    folder = SimpleNamespace(store=lambda name: tmp_path / f"{name}.zarr", ledger=None)
+    digests = {path: file_digest(path) for path in packed.paths}
+    assert stage.ingest([plain], "auto", folder, {}, SerialEngine()) == (plain,)
+    first, second = stage.ingest([plain, packed], "auto", folder, digests, SerialEngine())
+    assert first is plain
+    assert second == store.open_field("g", str(tmp_path / "g.zarr"))
+    assert store.attributes(second.store)["ingest"]["sci/F090W"] == digests[packed.paths[0]]
+    truth = np.stack([mosaic(0), mosaic(1)]).astype(np.float64) * 10
+    whole = store.read_window(second, "nowhere", ("sci",), second.box)["sci"].values
+    assert np.array_equal(whole, truth.astype(np.float32), equal_nan=True)

@@ -375,6 +375,13 @@ def test_doctor():
     assert found.out.count("\n") == found.out.count("ok  ") >= 5
 
 
+@pytest.mark.slow
+def test_doctor_compiles_the_kernels_of_both_recipes():
+    found = tilegc("doctor", "--warm")
+    assert found.code == 0, found
+    assert re.fullmatch(r"ok +compiled kernels +(compiled in \d+ s|all in the cache on disk)\n", found.out)
+
+
 def test_doctor_says_what_is_broken(monkeypatch):
     def broken():
         raise OSError("no fonts")

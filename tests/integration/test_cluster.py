@@ -414,6 +414,22 @@ def test_a_plain_script_runs_once_and_leaves_a_clean_terminal(tmp_path):
     assert done.stderr == ""
 
 
+def test_runs_one_after_the_other_in_one_process(tmp_path):
+    """Dask keeps its defaults, and its log stays off the terminal, whenever it is imported."""
+    command = script(
+        tmp_path,
+        """
+        import logging, dask
+        for _ in range(2):
+            with connect(workers=1):
+                assert not any(type(one) is logging.StreamHandler for one in logging.getLogger("distributed").handlers)
+            print(dask.config.get("distributed.comm.tls.ciphers", "nothing"))
+        """,
+    )
+    done = subprocess.run(command, check=False, capture_output=True, text=True, timeout=120)
+    assert (done.stdout.split(), done.stderr) == (["None", "None"], "")
+
+
 def test_a_worker_that_dies_leaves_no_trace_on_the_terminal(tmp_path):
     command = script(
         tmp_path,

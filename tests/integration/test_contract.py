@@ -215,6 +215,7 @@ TOP = {
     "ranking.ecsv",
     "sensitivity.ecsv",
     "goodness.ecsv",
+    "assumptions.ecsv",
     "cumulative.ecsv",
     "excesses.ecsv",
     "purity.ecsv",
@@ -616,7 +617,7 @@ def no_convergence(run, summary):
     assert summary["relation"] is None
     assert summary["comparison"] is None
     assert summary["mass"]["lens_within_60arcsec_msun"] is None
-    for name in ("relation", "ranking", "sensitivity", "goodness", "cumulative", "excesses"):
+    for name in ("relation", "ranking", "sensitivity", "assumptions", "goodness", "cumulative", "excesses"):
         assert len(Table.read(run.path / f"{name}.ecsv")) == 0
     assert summary["n_detected"] > 50
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import io
 import logging
 import os
 import select
@@ -16,7 +17,9 @@ from collections.abc import Iterator
 from importlib.util import find_spec
 from pathlib import Path
 
+import pyarrow.parquet as pq
 import pytest
+import yaml
 
 from tests.support import ceph, mock
 from tests.support.command import tilegc
@@ -25,7 +28,7 @@ from tilegc.errors import InputError, RunFolderError
 from tilegc.io.fits import read_window
 from tilegc.io.probe import probe_field
 from tilegc.places import content, create, files_below, place
-from tilegc.run_folder import lease, log, status, verify
+from tilegc.run_folder import lease, log, open_run, status, verify
 from tilegc.run_folder.ledger import Ledger
 from tilegc.schema import FILES
 
@@ -190,12 +193,33 @@ def test_processes_of_a_cluster_write_to_the_store(uploaded, reference):
     done = tilegc("run", uploaded, "-o", f"s3://{BUCKET}/two", "--workers", 1)
     assert (done.code, done.err) == (0, "")
     assert f"s3://{BUCKET}/two/report.html" in done.out
-    from tilegc.run_folder import open_run
-
     assert mock.products(open_run(f"s3://{BUCKET}/two")) == mock.products(reference)
     again = tilegc("status", f"s3://{BUCKET}/two")
     assert (again.code, again.err) == (0, "")
     assert "done" in again.out
+
+
+@pytest.mark.slow
+def test_a_sample_in_the_store(uploaded, reference):
+    """Sample file, inputs, runs and results of a sample are objects; one cluster has no run file."""
+    folder, runs = place(f"s3://{BUCKET}/in"), f"s3://{BUCKET}/sample"
+    content = {"clusters": [{"name": "one", "run": "run.yaml"}, {"name": "absent", "run": "none.yaml"}]}
+    (folder / "sample.yaml").write_bytes(yaml.safe_dump(content).encode())
+    done = tilegc("survey", f"{folder}/sample.yaml", "-o", runs, "--workers", 0)
+    assert done.code == 3, done.err
+    assert "absent: refused" in done.err
+    assert mock.products(open_run(f"{runs}/one")) == mock.products(reference)
+    table = pq.read_table(io.BytesIO((place(runs) / "clusters.parquet").read_bytes())).to_pydict()
+    assert table["state"] == ["done", "refused"]
+    for name in ("report.html", "status.html", "sample.json", "sources.parquet", "sources.vot"):
+        assert (place(runs) / name).is_file(), name
+    said = tilegc("survey", "status", runs)
+    assert (said.code, said.err) == (0, "")
+    assert "1 done, 1 refused" in said.out
+    again = tilegc(
+        "survey", f"{folder}/sample.yaml", "-o", runs, "--workers", 0, "--resume", "--keep", "products"
+    )
+    assert again.code == 3, again.err
 
 
 @pytest.mark.slow

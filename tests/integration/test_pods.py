@@ -18,7 +18,9 @@ from tests.integration.test_image import image  # noqa: F401  (a fixture)
 from tests.support import kube as kubernetes
 from tests.support import mock
 from tilegc import running
+from tilegc.samples import load_sample
 from tilegc.simulation import simulate
+from tilegc.simulation.sample import simulate_sample
 
 pytestmark = [
     pytest.mark.slow,
@@ -178,6 +180,35 @@ def test_a_worker_pod_is_killed_and_the_bytes_are_those_of_one_process(kube, vol
     mock.assert_same(fetched(kube, "/data/killed", tmp_path / "run"), reference)
     until(lambda: len(workers(kube)) == 2, "the operator does not replace the worker")
     assert victim not in workers(kube)
+
+
+def test_a_sample_of_four_clusters_on_the_pods(kube, tmp_path):
+    """A survey beside the scheduler: its drivers share the workers, every cluster has the bytes of one process."""
+    until(lambda: len(workers(kube)) == 2, "the workers do not come")
+    sample = simulate_sample(tmp_path / "sky", 4, size=(256, 192))
+    with subprocess.Popen(["tar", "-C", sample.parent, "-c", "."], stdout=subprocess.PIPE) as packed:
+        subprocess.run(
+            [*in_box(kube), "sh", "-c", "mkdir -p /data/sky && tar -x --no-same-owner -C /data/sky"],
+            stdin=packed.stdout,
+            check=True,
+            timeout=300,
+        )
+    command = [
+        "tilegc",
+        "survey",
+        "/data/sky/sample.yaml",
+        "-o",
+        "/data/sample",
+        "--scheduler",
+        "tcp://tilegc-scheduler:8786",
+    ]
+    done = subprocess.run(
+        [*in_box(kube), "entrypoint.sh", *command], capture_output=True, text=True, timeout=1800, check=False
+    )
+    assert done.returncode == 0, (done.stdout, done.stderr)
+    first = load_sample(str(sample)).entries[0]
+    alone = running.run(first.config, tmp_path / "alone", workers=0)
+    mock.assert_same(fetched(kube, f"/data/sample/{first.name}", tmp_path / "run"), alone.path)
 
 
 def test_what_the_server_enforces(kube):

@@ -24,7 +24,9 @@ from tilegc.config import Compute
 from tilegc.engine import Unit, for_client
 from tilegc.errors import InputError
 from tilegc.run_folder import Ledger
+from tilegc.samples import load_sample, survey
 from tilegc.simulation import simulate
+from tilegc.simulation.sample import simulate_sample
 
 cloudpickle.register_pickle_by_value(sys.modules[__name__])
 
@@ -141,6 +143,24 @@ def test_a_job_cancelled_in_the_middle_is_replaced_and_the_bytes_are_those_of_on
     assert "left: tls://" in log
     assert not list(tmp_path.glob("tilegc-slurm-*"))
     assert not list((tmp_path / "run").glob(".here-*"))
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(3600)
+def test_a_sample_of_four_clusters_in_jobs(slurm, tmp_path):
+    """Drivers of the clusters share the jobs' workers, and the certificates that were made for the survey."""
+    sample = simulate_sample(tmp_path / "sky", 4, size=(256, 192))
+    content = yaml.safe_load(sample.read_text())
+    compute = {"workers": 2, "memory": "1 GiB", "jobs": JOBS}
+    content["defaults"] = {**(content.get("defaults") or {}), "compute": compute}
+    sample.write_text(yaml.safe_dump(content))
+    outcomes = survey(str(sample), tmp_path / "runs", cluster_name="slurm")
+    assert [(one.state, one.message) for one in outcomes] == [("done", "")] * 4
+    first = load_sample(str(sample)).entries[0]
+    alone = running.run(first.config, tmp_path / "alone", workers=0)
+    mock.assert_same(tmp_path / "runs" / first.name, alone)
+    assert "tls://" in (tmp_path / "runs" / first.name / "log.txt").read_text()
+    assert not list(tmp_path.glob("**/tilegc-tls-*"))
 
 
 @pytest.mark.slow

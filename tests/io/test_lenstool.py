@@ -217,6 +217,26 @@ def test_a_model_as_the_convergence_of_a_run(tmp_path: Path, frame: str) -> None
     np.testing.assert_allclose(found.at(place.icrs.ra.deg, place.icrs.dec.deg), want, rtol=2e-3)
 
 
+def test_potentials_can_be_left_out(tmp_path: Path) -> None:
+    path = tmp_path / "best.par"
+    path.write_text(TEXT)
+    cosmo = cosmology(Cosmology())
+    whole, less = (
+        read_convergence(LensMap(par=str(path), without=names), cosmo, 0.308, 3.0) for names in ((), ("17",))
+    )
+    model = read_par("best.par", TEXT)
+    galaxy = next(part for part in model.potentials if part.name == "17")
+    ra, dec = model.ra + np.array([0.001, -0.002]), model.dec + np.array([0.0015, 0.001])
+    alone = LenstoolModel(model.ra, model.dec, (galaxy,), "best.par").kappa(ra, dec)
+    np.testing.assert_allclose(whole.at(ra, dec) - less.at(ra, dec), whole.factor * alone, rtol=0.02)
+    for names, message in (
+        (("18",), "no potential is called '18'"),
+        (("O1", "17", "G"), "leaves no potential"),
+    ):
+        with pytest.raises(ConvergenceError, match=message):
+            read_convergence(LensMap(par=str(path), without=names), cosmo, 0.308, 3.0)
+
+
 @pytest.mark.parametrize("content", [None, b"SIMPLE  =\0\0"])
 def test_a_parameter_file_that_is_none(tmp_path: Path, content: bytes | None) -> None:
     path = tmp_path / "best.par"

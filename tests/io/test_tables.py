@@ -10,6 +10,7 @@ from pathlib import Path
 
 import astropy.units as u
 import numpy as np
+import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 import regions
@@ -52,6 +53,31 @@ def content(columns, rows, seed=1):
             values[::7], values[3::11] = np.nan, np.inf
             data[column.name] = values
     return data
+
+
+@each_table
+@pytest.mark.parametrize("rows", [0, 1, 50])
+def test_parquet_has_the_bytes_that_arrow_writes_of_the_same_arrays(tmp_path, monkeypatch, columns, rows):
+    data = content(columns, rows)
+    tables.write_parquet(tmp_path / "ours", columns, data, META)
+    monkeypatch.setattr(tables, "_arrow", lambda values, kind: pa.array(values, type=kind))
+    tables.write_parquet(tmp_path / "theirs", columns, data, META)
+    assert (tmp_path / "ours").read_bytes() == (tmp_path / "theirs").read_bytes()
+
+
+def test_tables_are_written_and_read_without_pandas(tmp_path):
+    code = """
+import sys
+from tilegc.io import tables
+from tilegc.schema import INPAINTED
+tables.write_parquet("t", INPAINTED, {column.name: [] for column in INPAINTED})
+assert len(tables.read_parquet("t")) == 0
+print("pandas" in sys.modules)
+"""
+    done = subprocess.run(
+        [sys.executable, "-c", code], cwd=tmp_path, capture_output=True, text=True, check=True
+    )
+    assert done.stdout == "False\n"
 
 
 @each_kind

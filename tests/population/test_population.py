@@ -12,7 +12,7 @@ from tilegc.population.cluster_counts import Quadratic, quadratic_at
 from tilegc.population.hierarchical import fit_population, fit_sample_law
 from tilegc.population.mocks import PLANTED, mock_clusters
 from tilegc.population.richness import fit_mass_relation
-from tilegc.population.stacking import Profile, r_200_of, stack
+from tilegc.population.stacking import Profile, r_200_of, r_200_of_mass, stack
 from tilegc.relation.counts_law import score
 
 
@@ -46,8 +46,8 @@ def test_the_marginal_likelihood_of_a_node_is_that_of_the_normal_distribution():
     picks = draw.integers(0, len(population.nodes), 12)
     logs, centres = zip(*(direct(population.nodes[k]) for k in picks), strict=True)
     np.testing.assert_allclose(population.centres[picks], centres, rtol=1e-9)
-    # the weight of a node is its density times its volume, which goes as the cube root of each scatter
-    found = np.log(population.weight[picks] / np.cbrt(population.nodes[picks]).prod(axis=1))
+    # the weight of a node is its density times prior and volume, which go as fourth and cube root of each scatter
+    found = np.log(population.weight[picks] / (population.nodes[picks] ** (1 / 3 + 1 / 4)).prod(axis=1))
     np.testing.assert_allclose(found - found[0], np.array(logs) - logs[0], atol=1e-8)
 
 
@@ -180,6 +180,8 @@ def test_r_200_gives_back_the_projected_mass():
     mass = scipy.integrate.quad(lambda r: 2 * np.pi * r * surface(r), 1e-3, 250.0, epsrel=1e-5)[0]
     assert r_200_of(mass, 250.0, density) == pytest.approx(r_200, rel=1e-3)
     assert np.isnan(r_200_of(0.0, 250.0, density))
+    m_200 = 200 * density * 4 / 3 * np.pi * r_200**3
+    assert r_200_of_mass(m_200, density) == pytest.approx(r_200, rel=1e-12)
 
 
 @pytest.mark.slow

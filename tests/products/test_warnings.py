@@ -75,6 +75,7 @@ def test_what_is_not_known():
     )
     text = told([1.0], limit=zones, threshold="auto")["threshold_not_pure"].text
     assert text == "threshold: auto: no limit in the shallow part; limits: usual 4.50."
+    assert "F115W" in told([1.0], kinds=("data", "wht"))["noise_from_the_image"].text
     assert "F150W" in told([1.0], kinds=("wht", "flat"))["noise_without_weights"].text
 
 

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from benchmarks import __main__ as suite
-from benchmarks import codecs, command_line, density, reading, sample_law, scaling, settling, size
+from benchmarks import codecs, command_line, commands, density, reading, sample_law, scaling, settling, size
 from benchmarks.measure import Case
 from tilegc.errors import ConfigError
 
@@ -25,6 +25,7 @@ WRONG = [
     (scaling, "--tiles 0", "--tiles: '0'"),
     (scaling, "--workers 0", "--workers: '0'"),
     (scaling, "--run NOWHERE.yaml", "NOWHERE.yaml: no such file"),
+    (commands, "--run NOWHERE.yaml", "NOWHERE.yaml: no such file"),
     (settling, "--candidates 0", "--candidates: '0'"),
     (settling, "--undecided 2", "--undecided: 2: give a share, from 0 to 1"),
     (sample_law, "--clusters 2", "--clusters: '2'"),
@@ -73,3 +74,21 @@ def test_small_images_have_edges_too(side, monkeypatch) -> None:
     assert found.pixels == side * side
     assert list(found.seconds) == ["tilegc", "scipy.ndimage"]
     assert np.isfinite(found.pixels)
+
+
+def test_commands_are_compared_run_by_run(monkeypatch, capsys) -> None:
+    taken = {
+        "detect": {
+            "tilegc": [commands.Spent(2.0, 4.0), commands.Spent(4.0, 8.0)],
+            "SExtractor": [commands.Spent(1.0, 1.0), commands.Spent(4.0, 2.0)],
+        }
+    }
+    monkeypatch.setattr(commands, "compare", lambda size, runs: taken)
+    monkeypatch.setattr(sys, "argv", ["benchmark"])
+    commands.main()
+    rows = [line.split() for line in capsys.readouterr().out.splitlines()]
+    assert ["detect", "tilegc", "3.00", "6.00"] in rows
+    assert ["SExtractor", "2.50", "1.50", "0.75", "0.25"] in rows
+    (case,) = commands.cases(64, 2)
+    assert case.seconds == {"tilegc": [2.0, 4.0], "SExtractor": [1.0, 4.0]}
+    assert case.counted["CPU of all processes, s (tilegc)"] == 6.0

@@ -15,7 +15,7 @@ from tilegc.relation.attenuation import attenuation
 from tilegc.relation.clumping import LENGTHS, REACH, Clumping, _widened, clumping, sandwich
 from tilegc.relation.counts import LEAST_LN_KAPPA, BoxCounts, OuterField, gather
 from tilegc.relation.counts_law import fit_law, least_floor
-from tilegc.relation.intervals import FLOOR, C, interval
+from tilegc.relation.intervals import FLOOR, C, _end, _NoFitError, interval
 from tilegc.relation.resampling import block_numbers, block_weights, bootstrap
 
 
@@ -275,6 +275,27 @@ def test_interval_inside_is_the_profile_of_the_likelihood(parameter):
         assert 2 * (law.ln_likelihood - there.ln_likelihood) == pytest.approx(1.0, abs=2e-3)
     wide = interval(data, law, parameter, 4 * covariance)  # clumped: as if there were a quarter of the counts
     assert (wide[1] - wide[0]) / (high - low) == pytest.approx(2.0, rel=0.15)
+
+
+def test_the_end_of_an_interval_is_a_root_a_bound_or_not_found():
+    def excess(value):
+        return (value - 2.0) ** 2 - 9.0
+
+    assert _end(excess, 2.0, 0.5, math.inf) == pytest.approx(5.0, abs=1e-3)
+    assert _end(excess, 2.0, -0.5, 0.0) == 0.0  # the bound comes first
+    assert math.isnan(_end(lambda _: -1.0, 2.0, 0.5, math.inf))  # the likelihood never falls far enough
+
+    def fails(value):
+        raise _NoFitError
+
+    assert math.isnan(_end(fails, 2.0, 0.5, math.inf))
+
+
+def test_no_interval_without_a_law_or_an_inverse():
+    law, covariance = fit_law(some(), dispersion=0.0), np.eye(4)
+    assert np.isnan(interval(some(), replace(law, c=math.nan), C, covariance)).all()
+    singular = replace(law, information=np.zeros_like(law.information))
+    assert np.isnan(interval(some(), singular, C, covariance)).all()
 
 
 def _pull(data, law):

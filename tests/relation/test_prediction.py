@@ -164,7 +164,7 @@ def folder(
         "fields": [{"name": "a", "bands": {"F": "a.fits"}}],
         "convergence": {"path": "k.fits", "source_redshift": 3.0} if relation else None,
     }
-    made = Run(path, config.resolve(run), {}, Check(path, (), {}))
+    made = Run(path, config.resolve(run), {}, Check(path, {"fields": ()}, {}))
     told = {"sky": lambda _: data, "catalogue": catalogue, "relation": bins}
     band = SimpleNamespace(to_numpy=lambda: np.array(bands, np.dtypes.StringDType()))
     stand_ins[path] = {**told, "field": lambda _, __: {"band": band}}

@@ -32,6 +32,7 @@ from tilegc.report.places import place
 from tilegc.report.reading import Mosaic, block_means, census
 from tilegc.schema import (
     ARRAYS,
+    ASSUMPTIONS,
     CANDIDATES,
     CONTAMINATION,
     INPAINTED,
@@ -79,6 +80,7 @@ class FakeRun:
     masked: QTable
     ranking: QTable
     sensitivity: QTable
+    assumptions: QTable
 
     def field(self, name: str) -> xr.Dataset:
         return self.stores[name]
@@ -136,6 +138,16 @@ RANKED = {
     "n_sources": [200, 200, 0],
     "area_arcsec2": [900.0, 900.0, 0.0],
     "c_at_bound": [False, True, False],
+}
+ASSUMED = {column.name: [1.0, np.nan] for column in ASSUMPTIONS} | {
+    "assumption": ["own", "registered"],
+    "index": [0.724, 0.731],
+    "index_err": [0.0227, 0.0241],
+    "gain": [0.0, 3.4],
+    "first": [np.nan, -0.41],
+    "first_err": [np.nan, 0.22],
+    "second": [np.nan, 0.1],
+    "second_err": [np.nan, 0.21],
 }
 SAMPLED = {column.name: [1.0, np.nan] for column in SENSITIVITY} | {
     "sample": ["all", "snr_10"],
@@ -459,6 +471,7 @@ def fake_run(
         table(MASKED, None if empty else masked_columns(masks)),
         table(RANKING, RANKED if kappa and not empty else None),
         table(SENSITIVITY, SAMPLED if kappa and not empty else None),
+        table(ASSUMPTIONS, ASSUMED if kappa and not empty else None),
     )
 
 

@@ -73,11 +73,11 @@ def test_every_file_of_every_product_is_compared(finished):
             else:
                 file.unlink()
             with pytest.raises(RunFolderError, match=r"has changed|is missing") as caught:
-                Check(finished, fields, products).require(product)
+                Check(finished, {"fields": fields}, products).require(product)
             assert product in str(caught.value)
             file.write_bytes(before)
             cases += 1
-    Check(finished, fields, products).require(*products)
+    Check(finished, {"fields": fields}, products).require(*products)
     assert cases > 30
 
 

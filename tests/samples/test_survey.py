@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import shutil
 import subprocess
 import sys
 import warnings
@@ -19,13 +20,20 @@ import tilegc
 from tests.support import mock
 from tests.support.command import tilegc as command
 from tilegc import samples
-from tilegc.errors import ConfigError, InputError, RunFolderError
+from tilegc.errors import ConfigError, InputError, RunFolderError, SchedulerLostError
 from tilegc.io import probe
+from tilegc.population.common_depth import Limit
+from tilegc.run_folder import Heartbeat, keep_products
+from tilegc.samples.common import Common, common_depths, read_common
+from tilegc.samples.driving import Drive, driven, lost_scheduler
+from tilegc.samples.live import StatusPage
 from tilegc.samples.observation import footprint, wavelengths
+from tilegc.samples.occupancy import Occupancy
 from tilegc.samples.planning import ClusterPlan, SamplePlan, in_order
 from tilegc.samples.report import failure
+from tilegc.samples.running import _is_open
 from tilegc.samples.sample import merge
-from tilegc.samples.status import ClusterStatus
+from tilegc.samples.status import ClusterStatus, write_record
 from tilegc.viewer.aladin import moc_order, searched
 
 
@@ -357,3 +365,131 @@ def test_the_searched_sky_is_that_of_the_good_area(surveyed):
     assert np.abs(dec - mock.DEC).max() < 0.05
     # 1 arcsec cells: order 17 has pixels of 1.6 arcsec, order 18 of 0.8, between which cells would leave gaps
     assert moc_order({"paper": run}) == 17
+
+
+def test_a_run_without_its_arrays_keeps_its_results_and_says_what_is_gone(surveyed, tmp_path):
+    runs, _ = surveyed
+    lean = tmp_path / "lean"
+    shutil.copytree(runs / "paper", lean)
+    before = tilegc.open_run(lean)
+    wcs, rho = before.wcs("a").to_header_string(), (lean / "maps" / "a_rho.fits").read_bytes()
+    keep_products(lean)
+    keep_products(lean)  # a second time changes nothing
+    assert not tilegc.verify(lean)
+    run = tilegc.open_run(lean)
+    assert run.summary == before.summary
+    assert run.wcs("a").to_header_string() == wcs
+    assert (lean / "maps" / "a_rho.fits").read_bytes() == rho
+    assert float(run.sky()["n_gc"].sum()) > 0
+    with pytest.raises(RunFolderError, match=r"arrays of its fields were removed .*--resume"):
+        run.field("a")
+    size = [
+        sum(path.stat().st_size for path in one.rglob("*") if path.is_file())
+        for one in (lean / "store", runs / "paper" / "store")
+    ]
+    assert size[0] < 0.5 * size[1]
+
+
+def test_the_status_page_shows_every_cluster_and_no_markup_of_others(tmp_path):
+    beat = Heartbeat(1, "host", "", "", "peaks", 30, 40, 2.5e6, 170)
+    statuses = [
+        ClusterStatus("one", "running", "peaks", beat),
+        ClusterStatus("two", "failed", "<script>alert(1)</script>"),
+        ClusterStatus("three", "waiting", ""),
+    ]
+    page = StatusPage(tmp_path)
+    assert page.is_due
+    page.write(statuses, Occupancy(threads=20, busy=19))
+    assert not page.is_due
+    text = (tmp_path / "status.html").read_text()
+    assert "http-equiv" in text
+    assert "95 % of the time" in text
+    assert "1 running, 1 failed, 1 waiting" in text
+    assert '<progress max="1" value="0.750">' in text
+    assert "&lt;script&gt;alert" in text
+    assert "<script>alert" not in text
+    page.write(statuses, Occupancy(), ended=True)
+    assert "http-equiv" not in (tmp_path / "status.html").read_text()
+
+
+def test_a_thread_is_busy_if_its_worker_has_a_task_for_it():
+    class Workers:
+        def nthreads(self):
+            return {"a": 1, "b": 2, "c": 1}
+
+        def processing(self):
+            return {"a": ("x", "y"), "b": ("z",), "c": ()}
+
+    busy = Occupancy()
+    assert busy.whole is None
+    busy.look(Workers())
+    busy.clusters_left = 2
+    busy.look(Workers())
+    assert busy.whole == pytest.approx(0.5)
+    assert (busy.shared_busy, busy.shared_threads) == (2, 4)
+
+
+def test_without_its_scheduler_a_cluster_is_stopped_and_no_further_one_begins(folder, tmp_path):
+    """No cluster is called broken for it: a resumed survey goes on with all of them."""
+    config = samples.load_sample(str(folder / "sample.yaml")).entries[0].config
+    told = Drive(
+        config=config,
+        directory=str(tmp_path / "run"),
+        scheduler="tcp://127.0.0.1:9",
+        workers=None,
+        tls=None,
+        resume=False,
+        overwrite=False,
+        priority=0,
+        keep="store",
+    )
+    plans = [ClusterPlan(name, 1, 1, 1.0, 1, 1, None) for name in ("first", "second")]
+    seen = list(driven(plans, lambda _: told, 1, lambda: None))
+    assert [(name, state) for name, state, _ in seen] == [("first", "running"), ("first", "stopped")]
+    assert "no scheduler answers" in seen[-1][2]
+    assert not _is_open("done", retry_failed=True)
+    assert _is_open("stopped", retry_failed=False)
+    assert not _is_open("failed", retry_failed=False)
+    assert _is_open("failed", retry_failed=True)
+
+
+def test_a_lost_scheduler_is_known_by_whatever_error_it_shows_itself():
+    class CommClosedError(OSError):
+        pass
+
+    def raised(first, second):
+        """What an exit raises that fails as well."""
+        second.__context__ = first
+        return second
+
+    assert lost_scheduler(SchedulerLostError("gone"))
+    assert lost_scheduler(raised(CommClosedError("reset"), TimeoutError("closing")))
+    assert lost_scheduler(raised(SchedulerLostError("gone"), RuntimeError("cannot close")))
+    assert not lost_scheduler(raised(ValueError("a"), RuntimeError("b")))
+    assert not lost_scheduler(ConfigError("a mistake"))
+
+
+def test_the_common_depth_is_part_of_a_sample_file(folder, tmp_path):
+    content = yaml.safe_load((folder / "sample.yaml").read_text())
+    content["common"] = {"magnitude": -9.0, "fading": 0.05, "k_correction": [[0.2, -0.2], [0.6, -0.5]]}
+    path = folder / "common.yaml"
+    path.write_text(yaml.safe_dump(content))
+    common = samples.load_sample(str(path)).common
+    write_record(tmp_path, [], None, common.model_dump())
+    assert read_common(tmp_path) == common
+    (tmp_path / "survey.json").write_text('{"tilegc-survey": 1, "clusters": []}')
+    assert read_common(tmp_path) == Common()
+    limits = [
+        Limit(name=name, redshift=0.348, modulus=41.33, lookback=3.9, m50=m50)
+        for name, m50 in (("a", 31.0), ("b", 32.7))
+    ]
+    found = common_depths(limits, Common())
+    # half of all clusters are brighter than the turnover
+    assert found["b"].factor * 0.5 == pytest.approx(found["a"].factor * 0.0869, rel=0.01)
+    assert found["a"].extrapolated
+    assert not found["b"].extrapolated
+    assert common_depths([None], Common()) == {}
+    content["common"] = {"depth": 1}
+    path.write_text(yaml.safe_dump(content))
+    with pytest.raises(ConfigError, match="common: "):
+        samples.load_sample(str(path))

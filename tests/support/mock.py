@@ -13,10 +13,12 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pytest
 import xarray as xr
 import yaml
 from astropy.io import fits
 
+from tilegc import running
 from tilegc.config import load
 from tilegc.geometry import Box
 from tilegc.inputs import examine
@@ -276,6 +278,17 @@ def edited(path: Path, to: str, changes: Mapping[str, Any]) -> Path:
 def no_report(monkeypatch: Any) -> None:
     """Leave out figures and page, which promise no bytes and take most of a small run's time."""
     monkeypatch.setattr(report_phase, "write_report", lambda *_: None)
+
+
+def both_recipes(folder: Path) -> dict[str, Run]:
+    """Run the mock with each recipe in this process, without figures, the calibrated one with 300 artificial stars."""
+    runs = {}
+    with pytest.MonkeyPatch.context() as patch:
+        no_report(patch)
+        for recipe, settings in (("diego2026", {}), ("calibrated", {"completeness": {"stars": 300}})):
+            run_file = write_inputs(folder / recipe, recipe=recipe, **settings)
+            runs[recipe] = running.run(run_file, folder / f"{recipe}-run", workers=0)
+    return runs
 
 
 def logged_passes(run: Run | Path) -> list[str]:

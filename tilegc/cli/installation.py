@@ -19,6 +19,9 @@ def doctor(
             help="Run file (path or URL): start workers as in its compute section, and check its directory.",
         ),
     ] = None,
+    warm: Annotated[
+        bool, typer.Option("--warm", help="Compile all kernels now, so that the first run need not.")
+    ] = False,
     cluster: ClusterName = None,
     scheduler: Scheduler = None,
     tls_ca: TLSAuthority = None,
@@ -30,6 +33,8 @@ def doctor(
     from tilegc import doctor as examination
     from tilegc.places import parent
 
+    if warm:
+        raise typer.Exit(examination.warm(typer.echo))
     if cluster is None and scheduler is None:
         raise typer.Exit(examination.report(typer.echo))
     compute = None if run_file is None else config.load(run_file).compute

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Self
 import typer
 
 from tilegc.cli.arguments import (
+    ClusterName,
     Overwrite,
     Resume,
     Scheduler,
@@ -29,7 +30,14 @@ if TYPE_CHECKING:
 
 __all__ = ["survey"]
 
-COLOURS = {"done": "green", "running": "cyan", "failed": "bold red", "refused": "red", "stalled": "yellow"}
+COLOURS = {
+    "done": "green",
+    "running": "cyan",
+    "failed": "bold red",
+    "refused": "red",
+    "stalled": "yellow",
+    "stopped": "yellow",
+}
 
 
 def survey(
@@ -49,6 +57,7 @@ def survey(
     ] = None,
     workers: Workers = None,
     scheduler: Scheduler = None,
+    cluster_name: ClusterName = None,
     tls_ca: TLSAuthority = None,
     tls_cert: TLSCertificate = None,
     tls_key: TLSKey = None,
@@ -59,10 +68,19 @@ def survey(
     overwrite: Overwrite = False,
     only: Annotated[str, typer.Option(metavar="NAME,...", help="Run only these clusters.")] = "",
     retry_failed: Annotated[bool, typer.Option("--retry-failed", help="Run failed clusters again.")] = False,
+    keep: Annotated[
+        str,
+        typer.Option(
+            metavar="store|products",
+            help="What remains of a finished cluster: everything, or all but the pixel arrays in its store.",
+        ),
+    ] = "store",
 ) -> None:
     """Run a sample of clusters on the same workers. Each cluster is an ordinary run."""
     from tilegc import samples
 
+    if keep not in {"store", "products"}:
+        raise ConfigError(f"--keep {keep}: expected store or products")
     action, path = (words[0], words[1]) if len(words) == 2 else ("run", words[0])
     if len(words) > 2 or action not in {"run", "plan", "status", "report", "hats"}:
         raise ConfigError(
@@ -94,15 +112,17 @@ def survey(
             folder,
             workers=workers,
             scheduler=scheduler,
+            cluster_name=cluster_name,
             tls=certificates(tls_ca, tls_cert, tls_key),
             drivers=drivers,
             resume=resume,
             overwrite=overwrite,
             only=tuple(name for name in only.split(",") if name),
             retry_failed=retry_failed,
+            keep="products" if keep == "products" else "store",
             watch=live.show,
         )
-    bad = [outcome for outcome in outcomes if outcome.state in {"failed", "refused"}]
+    bad = [outcome for outcome in outcomes if outcome.state in {"failed", "refused", "stopped"}]
     done = sum(outcome.state == "done" for outcome in outcomes)
     typer.echo(
         f"{done} of {len(outcomes)} clusters done; results of all clusters in {folder}/clusters.parquet, "

@@ -8,8 +8,8 @@ all the rest comes from Dask's own config.
 from __future__ import annotations
 
 from tilegc.cluster.connecting import NAMES, connect, workers_for
-from tilegc.cluster.security import TLS
+from tilegc.cluster.security import TLS, as_files
 from tilegc.cluster.settings import ONE_THREAD
 from tilegc.cluster.workers import Workers
 
-__all__ = ["NAMES", "ONE_THREAD", "TLS", "Workers", "connect", "workers_for"]
+__all__ = ["NAMES", "ONE_THREAD", "TLS", "Workers", "as_files", "connect", "workers_for"]

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING
 from tilegc.cluster.workers import Workers, require_same_software
 from tilegc.config import Compute
 from tilegc.deferred import Deferred
-from tilegc.errors import ConfigError, InputError, one_line
+from tilegc.errors import ConfigError, InputError, NoSchedulerError, one_line
 
 if TYPE_CHECKING:
     import distributed
@@ -91,7 +91,7 @@ def client_at(address: str, name: str, security: Security | None) -> Iterator[Cl
         # The unfinished client sits in a cycle. Collected later, perhaps while distributed holds the lock of its
         # event loops, its __del__ would wait for that lock in the thread that holds it: for ever.
         gc.collect()
-        raise InputError(f"{name}: {reason}")
+        raise NoSchedulerError(f"{name}: {reason}")
     with client:
         yield client
 

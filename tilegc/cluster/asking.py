@@ -55,4 +55,4 @@ def ask(client: Client, function: Callable[[], Any], seconds: float | None = Non
 
 def is_gone(answer: Any) -> bool:
     """Whether a worker could not be asked because it has just left: its connection is closed."""
-    return isinstance(answer, distributed.CommClosedError)
+    return isinstance(answer, distributed.comm.CommClosedError)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Callable, Iterator
+from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
@@ -16,7 +17,7 @@ from tilegc.cluster.security import TLS, security_for
 from tilegc.cluster.workers import Workers
 from tilegc.config import Compute
 from tilegc.deferred import Deferred
-from tilegc.errors import ConfigError
+from tilegc.errors import ConfigError, SchedulerLostError, one_line
 
 if TYPE_CHECKING:
     from dask import system
@@ -74,10 +75,17 @@ def workers_for(
         If no workers are to be had, or they have other software.
     ResourceError
         If no local workers can be started.
+    SchedulerLostError
+        In place of whatever distributed raises within the context if the scheduler goes away.
     """
     compute = compute or Compute()
     count = _checked_count(workers, scheduler, cluster, compute, tls)
     memory = compute.memory or max(LEAST_MEMORY, need + need // 4)
+    if count != 0 or scheduler is not None or cluster is not None:
+        # Now, and not where something of it is first used. Imported while Dask's config is set for the time of a run,
+        # it would lose its own defaults when that is taken back, and a second run in this process would fail; and it
+        # would put its own log, on the terminal, in place of ours.
+        import_module("distributed")
     with contextlib.ExitStack() as stack:
         stack.enter_context(dask_logs_to_ours())
         if scheduler is not None:
@@ -100,7 +108,18 @@ def workers_for(
             found = local(
                 count or system.CPU_COUNT, compute, security_for(tls, encrypt=bool(compute.encrypt))
             )
-        yield stack.enter_context(found)
+        given = stack.enter_context(found)
+        try:
+            yield given
+        except OSError as error:
+            # By its name, because importing distributed here would cost every command a second. Whoever asked the
+            # scheduler something while it went away gets this; passes find out by themselves.
+            if type(error).__name__ != "CommClosedError":
+                raise
+            raise SchedulerLostError(
+                f"{given.name}: lost the connection to the scheduler ({one_line(error)[:120]}); finished work is "
+                "recorded: rerun with --resume"
+            ) from error
 
 
 def _checked_count(

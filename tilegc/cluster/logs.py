@@ -6,6 +6,8 @@ import contextlib
 import logging
 from collections.abc import Iterator
 
+from tilegc.errors import RunFailedError
+
 __all__ = ["dask_logs_to_ours"]
 
 
@@ -20,7 +22,11 @@ class _Forward(logging.Handler):
 
 @contextlib.contextmanager
 def dask_logs_to_ours() -> Iterator[None]:
-    """Send what `distributed` logs in this process, from WARNING up, to the logger "tilegc.dask"."""
+    """Send what `distributed` logs in this process, from WARNING up, to the logger "tilegc.dask".
+
+    If the run fails that remains so: a client that has lost its scheduler goes on trying to reach it for some seconds
+    after it was closed, and would then tell the terminal what the error of the run has said already.
+    """
     forward = _Forward(logging.WARNING)
     kept = []
     for name in (
@@ -36,8 +42,12 @@ def dask_logs_to_ours() -> Iterator[None]:
         logger = logging.getLogger(name)
         kept.append((logger, logger.handlers[:], logger.propagate))
         logger.handlers, logger.propagate = [forward], False
+    restored = True
     try:
         yield
+    except RunFailedError:
+        restored = False
+        raise
     finally:
-        for logger, handlers, propagate in kept:
+        for logger, handlers, propagate in kept if restored else ():
             logger.handlers, logger.propagate = handlers, propagate

@@ -6,6 +6,9 @@ else; on the network of a computing centre it is everybody.
 
 from __future__ import annotations
 
+import contextlib
+import tempfile
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -21,7 +24,7 @@ else:
     dask = Deferred("dask")
     distributed = Deferred("distributed")
 
-__all__ = ["TLS", "security_for"]
+__all__ = ["TLS", "as_files", "security_for"]
 
 
 @dataclass(frozen=True)
@@ -65,3 +68,23 @@ def security_for(tls: TLS | None, *, encrypt: bool) -> Security | None:
             "compute.encrypt: certificates cannot be made here; `pip install cryptography`, give --tls-ca, "
             "--tls-cert and --tls-key, or set it to false"
         ) from None
+
+
+@contextlib.contextmanager
+def as_files(security: Security | None) -> Iterator[TLS | None]:
+    """Yield certificates that were made for one run as files, for processes that also connect to its scheduler.
+
+    They are in a directory that only this user can read, and are removed on leaving. None if there is nothing to hand
+    on: no encryption, or files that every process finds by itself.
+    """
+    inline = security is not None and "-----BEGIN" in str(security.tls_ca_file)
+    if security is None or not inline:
+        yield None
+        return
+    with tempfile.TemporaryDirectory(prefix="tilegc-tls-") as folder:
+        paths = {}
+        for name in ("ca_file", "client_cert", "client_key"):
+            paths[name] = Path(folder) / f"{name}.pem"
+            paths[name].write_text(str(getattr(security, f"tls_{name}")))
+            paths[name].chmod(0o600)
+        yield TLS(*(str(path) for path in paths.values()))

@@ -352,6 +352,7 @@ def _listed(
         "radius_arcsec": separation_arcsec(ra, dec, frame.ra, frame.dec),
         "mag": stars.magnitude[rows],
         "mag_in": stars.magnitudes[:, rows],
+        "flux_in": stars.flux[:, rows],
         "q": stars.position_density[rows] / area * stars.magnitude_density[rows],
         "recovered": found["verdict"] == recovery.FOUND,
     }

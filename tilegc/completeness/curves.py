@@ -14,9 +14,10 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
+from tilegc.kernels.monotone import falling
 from tilegc.phases.partials import Table
 
-__all__ = ["EDGES", "FEWEST", "LEVELS", "Curve", "curve", "depths", "falling", "zones_and_annuli"]
+__all__ = ["EDGES", "FEWEST", "LEVELS", "Curve", "curve", "depths", "zones_and_annuli"]
 
 Floats = NDArray[np.float64]
 Bool = NDArray[np.bool_]
@@ -99,22 +100,6 @@ def depths(found: Curve) -> dict[float, tuple[float, float]]:
         sigma = np.hypot((1 - part) * error[k - 1], part * error[k])
         result[level] = float(at), float(sigma * (magnitude[k] - magnitude[k - 1]) / drop)
     return result
-
-
-def falling(values: Floats, weight: Floats) -> Floats:
-    """Return the closest sequence that never rises, by pooling neighbours that do.
-
-    Parameters
-    ----------
-    values, weight : (n,) float64
-    """
-    blocks: list[tuple[float, float, int]] = []
-    for value, own in zip(values.tolist(), weight.tolist(), strict=True):
-        blocks.append((value, own, 1))
-        while len(blocks) > 1 and blocks[-2][0] < blocks[-1][0]:
-            (a, wa, na), (b, wb, nb) = blocks[-2:]
-            blocks[-2:] = [((a * wa + b * wb) / (wa + wb), wa + wb, na + nb)]
-    return np.array([value for value, _, n in blocks for _ in range(n)])
 
 
 def zones_and_annuli(table: Table, zone: NDArray[np.int64]) -> list[tuple[int, float, float, Bool]]:

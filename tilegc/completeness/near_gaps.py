@@ -112,9 +112,12 @@ def _take(norm: Floats, total: Floats, kernel: Floats, y: int, x: int, value: fl
     """Take a pixel out of both sums: the kernel about it, and the same times the light on it."""
     size, reach = total.shape[0], kernel.shape[0] // 2
     first, last = max(x - reach, 0), min(x + reach + 1, size)
+    if first >= last:
+        return
     for j in range(max(y - reach, 0), min(y + reach + 1, size)):
-        taps = kernel[j - y + reach]
-        for i in range(first, last):
-            tap = taps[i - x + reach]
-            norm[j, i] -= tap
-            total[j, i] -= value * tap
+        # Views that begin at 0 make the inner loop one of vector instructions.
+        taps = kernel[j - y + reach, first - x + reach : last - x + reach]
+        one, other = norm[j, first:last], total[j, first:last]
+        for i in range(last - first):
+            one[i] -= taps[i]
+            other[i] -= value * taps[i]

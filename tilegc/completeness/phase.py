@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 
 import numpy as np
 
@@ -11,7 +12,9 @@ from tilegc.completeness.artificial import TURNOVER, inject, prepare
 from tilegc.completeness.injection import AREA, halo_of, stars_pass
 from tilegc.completeness.kept import KeptStars
 from tilegc.completeness.recovery_map import recovery_map
+from tilegc.completeness.response_table import response_table
 from tilegc.completeness.results import Completed
+from tilegc.completeness.star_fluxes import FLUXES, star_fluxes
 from tilegc.completeness.tables import artificial_table, common_magnitude, completeness_table, with_recovery
 from tilegc.config import RunConfig
 from tilegc.detection import shapes
@@ -41,6 +44,11 @@ def passes(planned: Planned) -> Iterator[Step]:
     }
     step = stars_pass(halo, expected=planned.config.recipe == "calibrated")
     yield planned.over_tiles(step, "what became of the stars of every tile")
+    if planned.config.photometry_settings is not None:
+        memory = 32.0 + 26.0 * planned.bands
+        yield planned.over_tiles(
+            replace(FLUXES, bytes_per_pixel=memory), "fluxes of the recovered stars of every tile"
+        )
 
 
 def completed(
@@ -71,6 +79,7 @@ def completed(
     )
     kept = None if ledger is None else KeptStars(ledger)
     stars = inject(context, prepared, frame, stars=settings.number, seed=settings.seed, kept=kept)
+    fluxes = star_fluxes(context, found.fits, prepared, stars)
     recovery = with_recovery(selection.candidates, stars, prepared, ranked=is_local(config))
     depths = completeness_table(stars, selection.local)
     magnitude = common_magnitude(depths)
@@ -81,8 +90,9 @@ def completed(
     return Completed(
         stars=stars,
         prepared=prepared,
-        artificial=artificial_table(stars, prepared, band_names(context)),
+        artificial=artificial_table(stars, prepared, band_names(context), fluxes),
         depths=depths,
+        response=response_table(stars, fluxes),
         maps=maps,
         p_recovery=np.asarray(recovery["p_recovery"]),
         p_point=np.asarray(recovery["p_point"]),

@@ -11,18 +11,19 @@ from tilegc.io.maps import write_planes
 from tilegc.phases.output import Output, Part, null
 from tilegc.phases.phase import Results
 from tilegc.photometry.catalogue import band_names
-from tilegc.schema import COMPLETENESS, COMPLETENESS_MAP, FILES, artificial_columns
+from tilegc.schema import COMPLETENESS, COMPLETENESS_MAP, FILES, RESPONSE, artificial_columns
 from tilegc.sky import binned
 
 __all__ = ["summarise", "write"]
 
 
 def write(out: Output, results: Results) -> None:
-    """Write artificial.parquet, completeness.ecsv and the maps; nothing where no stars were put in."""
+    """Write artificial.parquet, completeness.ecsv, response.ecsv and the maps; nothing where no stars were put in."""
     found = results.get(Completed)
     if found is not None:
         out.parquet(FILES.artificial, artificial_columns(band_names(out.context)), found.artificial)
         out.ecsv(FILES.completeness, COMPLETENESS, found.depths)
+        out.ecsv(FILES.response, RESPONSE, found.response)
         for name, one in found.maps.items():
             _write_map(out, name, one)
 

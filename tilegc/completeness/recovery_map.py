@@ -16,7 +16,8 @@ import numpy as np
 import scipy
 from numpy.typing import NDArray
 
-from tilegc.completeness.curves import FEWEST, curve, falling
+from tilegc.completeness.curves import FEWEST, curve
+from tilegc.kernels.monotone import falling
 from tilegc.phases.partials import Table
 
 __all__ = ["CELL", "RecoveryMap", "recovery_map"]

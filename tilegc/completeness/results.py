@@ -27,6 +27,8 @@ class Completed:
     """Columns of `schema.artificial_columns`."""
     depths: Table
     """Columns of `schema.COMPLETENESS`."""
+    response: Table
+    """Columns of `schema.RESPONSE`."""
     maps: Mapping[str, RecoveryMap]
     """By field, where it is complete."""
     p_recovery: NDArray[np.float64]

@@ -15,6 +15,7 @@ from tilegc.completeness.curves import LEVELS, curve, depths, zones_and_annuli
 from tilegc.detection.noise.noise_map import LocalNoise
 from tilegc.phases.partials import Table
 from tilegc.photometry.columns import ZERO_POINT
+from tilegc.photometry.columns import magnitudes as converted
 from tilegc.schema import COMPLETENESS, StarFlag, artificial_columns
 
 __all__ = [
@@ -48,7 +49,10 @@ FLAGS: Final = {
 
 
 def artificial_table(
-    stars: Mapping[str, FieldStars], prepared: Mapping[str, Prepared], bands: tuple[str, ...]
+    stars: Mapping[str, FieldStars],
+    prepared: Mapping[str, Prepared],
+    bands: tuple[str, ...],
+    fluxes: Mapping[str, tuple[Floats, Floats]],
 ) -> Table:
     """Return the columns of artificial.parquet: all fields, in run-file order, stars by their numbers.
 
@@ -58,15 +62,19 @@ def artificial_table(
         By field.
     bands : tuple of str
         Of all fields.
+    fluxes : mapping
+        Of `star_fluxes`: measured fluxes and errors by field, nJy.
     """
     columns = artificial_columns(bands)
     if not stars:
         return {one.name: np.zeros(0, object if one.dtype == "string" else one.dtype) for one in columns}
-    parts = [_of_field(name, field, prepared[name], bands) for name, field in stars.items()]
+    parts = [_of_field(name, field, prepared[name], bands, fluxes[name]) for name, field in stars.items()]
     return {one.name: np.concatenate([part[one.name] for part in parts]) for one in columns}
 
 
-def _of_field(name: str, field: FieldStars, one: Prepared, bands: tuple[str, ...]) -> Table:
+def _of_field(
+    name: str, field: FieldStars, one: Prepared, bands: tuple[str, ...], fluxes: tuple[Floats, Floats]
+) -> Table:
     table, n = field.table, field.table["mag"].size
     flags = np.zeros(n, np.int32)
     for verdict, flag in FLAGS.items():
@@ -76,6 +84,13 @@ def _of_field(name: str, field: FieldStars, one: Prepared, bands: tuple[str, ...
     with np.errstate(invalid="ignore", divide="ignore"):
         out = ZERO_POINT - 2.5 * np.log10(table["value"] / one.population.share.sum())
     magnitudes = dict(zip(field.magnitudes, table["mag_in"], strict=True))
+    measured: Table = {}
+    for band in bands:
+        unknown = np.full(n, np.nan)
+        flux, error = unknown, unknown
+        if band in field.magnitudes:
+            flux, error = (one_of[field.magnitudes.index(band)] for one_of in fluxes)
+        measured[f"mag_out_{band}"], measured[f"mag_err_out_{band}"] = converted(flux, error)
     return {
         "id": table["number"].astype(np.int64),
         "field": np.full(n, name, dtype=object),
@@ -87,6 +102,7 @@ def _of_field(name: str, field: FieldStars, one: Prepared, bands: tuple[str, ...
         "mag_in": table["mag"],
         "mag_out": np.where(table["recovered"], out, np.nan),
         **{f"mag_in_{band}": magnitudes.get(band, np.full(n, np.nan)) for band in bands},
+        **measured,
         "q": table["q"],
         "noise": table["noise"].astype(np.float64),
         "recovered": table["recovered"],

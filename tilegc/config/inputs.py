@@ -54,6 +54,10 @@ class Cluster(Section):
     both coordinates at once."""
     dec: Annotated[float, BeforeValidator(declination), Field(ge=-90, le=90), Unit("deg")]
     """Declination of the centre, ICRS: degrees, or sexagesimal."""
+    m_200: Annotated[Positive | None, Unit("Msun")] = None
+    """Mass within r_200, for radii in units of it in a sample; by default r_200 follows from the convergence map."""
+    concentration: Positive | None = None
+    """Concentration of the NFW halo with which r_200 follows from the convergence map; 5 by default."""
 
     @model_validator(mode="before")
     @classmethod
@@ -298,6 +302,8 @@ class LensMap(Section):
     """Parameter file of a Lenstool best fit (best.par)."""
     frame: Literal["icrs", "fk5"] = "icrs"
     """Frame of the positions in `par`, which does not state it; the two differ by about 0.02 arcsec."""
+    without: tuple[str, ...] = ()
+    """Titles of potentials of `par` that are left out, such as the stars of the central galaxy."""
     plane: Annotated[int, BeforeValidator(whole), Field(ge=1)] | None = None
     """Plane of a FITS cube that contains kappa, counted from 1 (GLAFIC writes several quantities into one cube)."""
     origin: Origin | None = None
@@ -326,6 +332,8 @@ class LensMap(Section):
             raise ValueError(
                 "par needs no source_redshift and no lens_scaling: a model is evaluated for any source"
             )
+        if self.without and self.par is None:
+            raise ValueError("without names potentials of a Lenstool file: give par as well")
         if self.source_redshift is not None and self.lens_scaling is not None:
             raise ValueError("give source_redshift or lens_scaling, not both")
         return self
@@ -357,6 +365,8 @@ class Convergence(LensMap):
 
     reference_redshift: Positive = 3.0
     """Source redshift to which every map is scaled, and to which the results refer."""
+    resolution: Annotated[Annotated[Positive, Field(le=20)] | None, Unit("arcsec")] = None
+    """FWHM of the Gaussian with which the map is smoothed; the law then uses the map sharpened by it. null: none."""
     ensemble: str | Deflection | None = None
     """Pattern of the range maps (realisations) of the lens model, such as `range/map*_kappa.fits`: convergence maps, or
     `{x: pattern, y: pattern}` of deflections, scaled like the map itself."""

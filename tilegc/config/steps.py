@@ -226,6 +226,26 @@ class Relation(Section):
         float, BeforeValidator(number), Field(ge=0, allow_inf_nan=False), Unit("arcsec")
     ] = 0.0
     """Radius within which the law ignores the counts, where the stars of the central galaxy contribute to kappa."""
+    floor: Literal["flat", "linear"] = "flat"
+    """Whether the floor of the law is the same everywhere, or linear in position."""
+    background_slope: Annotated[
+        Annotated[float, BeforeValidator(number), Field(ge=0, le=1)] | None, Unit("1/mag")
+    ] = None
+    """Slope d log10 N / d mag of the sources behind the lens: the floor is multiplied by mu^(2.5 s - 1), with the
+    magnification mu from the convergence map; null: the lens does not change the floor."""
+    background_slope_err: Annotated[
+        float, BeforeValidator(number), Field(ge=0, le=0.5, allow_inf_nan=False), Unit("1/mag")
+    ] = 0.1
+    """Its standard deviation, a part of the systematic error."""
+    central_galaxy: Literal["keep", "light"] = "keep"
+    """Whether the law uses kappa as it is, or without the stars of the central galaxy: a term that follows its light,
+    whose height is fitted."""
+    registration: Annotated[Literal["off", "auto"], BeforeValidator(toggle)] = "off"
+    """Whether the convergence map is displaced to where the sources prefer it."""
+    max_offset: Annotated[Positive, Field(le=5), Unit("arcsec")] = 1.5
+    """Largest displacement that `registration` may apply; a larger one is refused, with a warning."""
+    outer_galaxies: Annotated[Literal["off", "auto"], BeforeValidator(toggle)] = "off"
+    """Whether the prior on the floor allows for globular clusters of galaxies in the outer field, from their light."""
     galaxy_discs: Annotated[Literal["off", "auto"], BeforeValidator(toggle)] = "auto"
     """Whether the likelihoods without a term for galaxies leave out discs around them."""
     galaxy_light: Annotated[Literal["off", "auto"], BeforeValidator(toggle)] = "auto"

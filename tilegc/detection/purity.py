@@ -16,10 +16,11 @@ from tilegc.detection.noise.local_noise import ZONES, LocalNoise
 from tilegc.detection.noise.null_maps import SLICES
 from tilegc.geometry import LATTICE
 from tilegc.kernels.masks import reach_squared
+from tilegc.kernels.monotone import rising
 from tilegc.phases.context import Context
 from tilegc.phases.partials import Table
 
-__all__ = ["ZONES", "Purity", "purity", "purity_of", "rising", "tail", "zone_of"]
+__all__ = ["ZONES", "Purity", "purity", "purity_of", "tail", "zone_of"]
 
 BY_CHANCE = 3.0
 """Null peaks beyond a Gaussian's tail that are no proof of a heavier one: a residue of a source may be among them."""
@@ -392,26 +393,3 @@ def _curve(table: Table) -> tuple[np.ndarray, np.ndarray]:
     low, high = table["snr_lo"][rows], table["snr_hi"][rows]
     middle = np.where(np.isfinite(high), (low + high) / 2, low)
     return middle, rising(table["purity"][rows], table["n_found"][rows].astype(np.float64))
-
-
-def rising(values: np.ndarray, weights: np.ndarray) -> np.ndarray:
-    """Return the non-decreasing sequence nearest to some values in weighted least squares.
-
-    Pools adjacent violators: Barlow et al. 1972, Statistical Inference under Order Restrictions.
-    """
-    level: list[float] = []
-    weight: list[float] = []
-    length: list[int] = []
-    for value, mass in zip(values.tolist(), weights.tolist(), strict=True):
-        level.append(value)
-        weight.append(mass)
-        length.append(1)
-        # A violation is resolved by pooling, which may create a new one with the block before: hence the loop
-        # backwards.
-        while len(level) > 1 and level[-2] > level[-1]:
-            total = weight[-2] + weight[-1]
-            level[-2] = (level[-2] * weight[-2] + level[-1] * weight[-1]) / total
-            weight[-2] = total
-            length[-2] += length[-1]
-            del level[-1], weight[-1], length[-1]
-    return np.repeat(np.array(level), length)

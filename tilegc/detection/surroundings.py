@@ -207,5 +207,11 @@ def _rule(
 
 
 SURROUNDINGS: Final = Pass(
-    "surroundings", ("detection", "mask", "light", EXPECTED), HALO, (), _rule, bytes_per_pixel=52.0
+    "surroundings",
+    ("detection", "mask", "light", EXPECTED),
+    HALO,
+    (),
+    _rule,
+    bytes_per_pixel=52.0,
+    whole_cells=True,
 )

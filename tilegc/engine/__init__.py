@@ -48,11 +48,14 @@ def for_client(
     patience: float = PATIENCE_SECONDS,
     shortage: Callable[[], str | None] | None = None,
     fitness: Fitness | None = None,
+    priority: int = 0,
 ) -> Engine:
     """Return the engine that works on a client of `tilegc.cluster.connect`; on None the serial one.
 
-    `patience`, `shortage` and `fitness` as `DaskEngine` takes them.
+    `patience`, `shortage`, `fitness` and `priority` as `DaskEngine` takes them.
     """
     if client is None:
         return SerialEngine(progress)
-    return DaskEngine(client, progress, patience=patience, shortage=shortage, fitness=fitness)
+    return DaskEngine(
+        client, progress, patience=patience, shortage=shortage, fitness=fitness, priority=priority
+    )

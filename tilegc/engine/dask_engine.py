@@ -6,14 +6,19 @@ import operator
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
+from tilegc.deferred import Deferred
 from tilegc.engine.futures import Drive
 from tilegc.engine.on_worker import Fitness, Listed
 from tilegc.engine.progress import Progress, Silent
-from tilegc.engine.work import Books, Combine, Function, Gather, Marks, Unit
+from tilegc.engine.work import Books, Combine, Function, Gather, Marks, Unit, describe
 from tilegc.engine.written import Joined, Stamped
+from tilegc.errors import RunFailedError
 
 if TYPE_CHECKING:
+    import distributed
     from distributed import Client
+else:
+    distributed = Deferred("distributed")
 
 __all__ = ["PATIENCE_SECONDS", "DaskEngine"]
 
@@ -38,6 +43,8 @@ class DaskEngine:
         Returns one line on why no more workers will come, or None as long as some may.
     fitness : Fitness, optional
         Check made on each worker before its first unit; a worker that does not pass is dismissed.
+    priority : int
+        Priority of the units among those of other clients of the scheduler; joining partial results has one more.
     """
 
     def __init__(
@@ -49,6 +56,7 @@ class DaskEngine:
         patience: float = PATIENCE_SECONDS,
         shortage: Callable[[], str | None] | None = None,
         fitness: Fitness | None = None,
+        priority: int = 0,
     ) -> None:
         self.client: Client = client
         self.progress: Progress = progress or Silent()
@@ -56,6 +64,7 @@ class DaskEngine:
         self.patience = patience
         self.shortage = shortage or (lambda: None)
         self.fitness = fitness
+        self.priority = priority
         self.here: set[str] | None = None
         """Addresses of the workers at the last count."""
 
@@ -95,6 +104,7 @@ class DaskEngine:
                 patience=self.patience,
                 shortage=self.shortage,
                 here=self.here,
+                priority=self.priority,
             )
             try:
                 # Results pass through the same reduction in either case. Gathered partials travel as lists,
@@ -106,6 +116,12 @@ class DaskEngine:
                     function, combine = Stamped(function), Joined(combine)
                 with drive.interrupts:
                     return drive.go((name, function, combine, common, self.fitness), units_per_task)
+            except distributed.comm.CommClosedError as error:
+                # The client notices that its scheduler is gone a moment later than a question that was under way. It
+                # may also be only a connection that broke; then nothing else is known of the pass either.
+                raise RunFailedError(
+                    f"{name}: lost the scheduler ({describe(error)}); finished work is recorded: rerun with --resume"
+                ) from error
             finally:
                 # Remembered for the next pass, so that workers that come or go between two passes are
                 # reported, too.

@@ -37,7 +37,7 @@ from tilegc.engine.pool import Pool
 from tilegc.engine.tasks import Batch, Merge, Part, batches, run_length
 from tilegc.engine.work import Books, Unit, describe
 from tilegc.engine.written import Written
-from tilegc.errors import RunFailedError, TileGCError
+from tilegc.errors import RunFailedError, SchedulerLostError, TileGCError
 
 if TYPE_CHECKING:
     import dask
@@ -77,10 +77,12 @@ class Drive:
         patience: float,
         shortage: Callable[[], str | None],
         here: set[str] | None,
+        priority: int = 0,
     ) -> None:
         self.client = client
         self.books = books
         self.retries = retries
+        self.priority = priority
         self.interrupts = HeldBack()
         self.pool = Pool(client, books.name, self.interrupts, patience=patience, shortage=shortage, here=here)
         self.lost: set[str] = set()
@@ -110,7 +112,11 @@ class Drive:
         # is gone.
         with dask.config.set(LARGE):
             self.job = self.client.submit(
-                pickle.loads, cloudpickle.dumps(job), key=f"{books.name}-load-{uuid.uuid4().hex}", pure=False
+                pickle.loads,
+                cloudpickle.dumps(job),
+                key=f"{books.name}-load-{uuid.uuid4().hex}",
+                pure=False,
+                priority=self.priority,
             )
         # Units of a ledger must come to the driver one by one, because their marks are written here;
         # otherwise only the joined partials travel.
@@ -121,7 +127,7 @@ class Drive:
             self.fill()
             if self.running:
                 self.take(self.wait(), in_driver=in_driver)
-            elif self.books.failed or not self.ready:
+            elif not self.ready or (self.books.failed and not self.books.rooted):
                 return books.result(tries=self.retries + 1)
             else:
                 part = self.ready.popleft()
@@ -189,16 +195,22 @@ class Drive:
                 [batch.again for batch in runs],
                 key=[self.key("tiles") for _ in runs],
                 pure=False,
+                priority=self.priority,
             )
         for future, batch in zip(futures, runs, strict=True):
             self.enter(future, batch)
 
     def join(self, parts: tuple[Part, ...]) -> None:
         """Submit a task that joins partial results, ahead of further units."""
-        # Priority 1: joining frees the memory of up to `FAN_IN` partials, and must not queue behind units
-        # that create more.
+        # One higher than units: joining frees the memory of up to `FAN_IN` partials, and must not queue behind
+        # units that create more.
         future = self.client.submit(
-            merge, self.job, [part.future for part in parts], key=self.key("merge"), pure=False, priority=1
+            merge,
+            self.job,
+            [part.future for part in parts],
+            key=self.key("merge"),
+            pure=False,
+            priority=self.priority + 1,
         )
         self.enter(future, Merge(parts))
 
@@ -265,7 +277,7 @@ class Drive:
             return
         if future.status != "error":
             self.pool.alive()
-            raise RunFailedError(
+            raise SchedulerLostError(
                 f"{self.books.name}: the scheduler dropped a task ({future.status}); rerun with --resume"
             )
         # From the most general cause to the most special one: bad input ends the run, workers that cannot

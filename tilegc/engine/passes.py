@@ -5,7 +5,8 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Final
+from functools import partial, reduce
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -14,8 +15,7 @@ from tilegc.engine.work import Combine, Engine, Function, Gather, Marks, Unit
 from tilegc.errors import TilesFailedError
 from tilegc.geometry import Box, Tile, TileGrid
 from tilegc.io import store as stores
-from tilegc.io.window import Plane, Window
-from tilegc.run_folder.ledger import SET_ASIDE
+from tilegc.io.window import Window
 
 if TYPE_CHECKING:
     from tilegc.io.fits import FieldSource
@@ -23,9 +23,6 @@ if TYPE_CHECKING:
 __all__ = ["FieldTiles", "Pass", "Rule", "run_pass"]
 
 log = logging.getLogger("tilegc.engine")
-
-MOST_SET_ASIDE: Final = 0.05
-"""Fraction of the tiles of a pass that may be set aside; one tile is always allowed."""
 
 Rule = Callable[[Window, Tile, Any], tuple[dict[str, np.ndarray[Any, Any]], Any]]
 """`rule(window, tile, params) -> (arrays of the core by name, partial or None)`; pure, module-level."""
@@ -48,15 +45,8 @@ class Pass:
     """Joins two partials."""
     bytes_per_pixel: float = 0.0
     """Peak memory of the rule per pixel of its window, including the arrays of the window."""
-
-    @property
-    def may_be_set_aside(self) -> bool:
-        """Whether a tile for which the rule fails can be treated as one without data.
-
-        This holds for passes that read only the images and write: all later passes then see no data there. In any
-        other pass a failure is a bug.
-        """
-        return bool(self.writes) and bool(self.reads) and set(self.reads) <= set(stores.INGESTED)
+    whole_cells: bool = False
+    """Whether it measures whole cells of the lattice, so that its units cannot be cut in four."""
 
     def halo_of(self, field: str) -> int:
         """Return the halo in this field in pixels."""
@@ -127,6 +117,8 @@ def run_pass(
             f"{field.source.name}/{tile.index}",
             tile.core.size,
             (field.source.name, tile.index, *(() if own is None else (own(field, tile),))),
+            # A pass that reads no pixels cannot fail for them.
+            (field.source.name, tile.core) if step.reads else None,
         )
         for field in fields
         for tile in field.grid.tiles()
@@ -145,64 +137,40 @@ def run_pass(
     try:
         return take(do_tile, units)
     except TilesFailedError as error:
-        if marks is None or not _retried(step, units, error, marks, take):
+        # What a tile alone needs, and cells that are measured as a whole, cannot be cut.
+        if not error.memory or own is not None or step.whole_cells:
             raise
+        failed = error
+    large = [unit for unit in units if unit.key in failed.memory]
+    log.warning("%s: repeated in quarters: %s", step.name, ", ".join(unit.key for unit in large))
+    if marks is not None:
+        take(do_in_quarters, large)
         # All units again: those that are marked are skipped by the ledger, and what remains is the pass's result.
         return take(do_tile, units)
-
-
-def _retried(
-    step: Pass,
-    units: Sequence[Unit],
-    error: TilesFailedError,
-    marks: Marks,
-    take: Callable[[Function, Sequence[Unit]], Any],
-) -> bool:
-    """Repeat tiles that failed because of their data or size in another way; return whether there were any."""
-    odd = [unit for unit in units if unit.key in error.data] if step.may_be_set_aside else []
-    large = [unit for unit in units if unit.key in error.memory]
-    # A few tiles may hold damaged data. If many fail, the fault is in the code or in the machine, and a catalogue with
-    # large holes would be worse than none.
-    if len(odd) > max(1, MOST_SET_ASIDE * len(units)) or not (odd or large):
-        return False
-    if odd:
-        log.warning(
-            "%s: set aside and treated as no data: %s", step.name, ", ".join(unit.key for unit in odd)
+    if gather is None:
+        parts = take(do_in_quarters, large), take(do_tile, [unit for unit in units if unit not in large])
+        known = [part for part in parts if part is not None]
+        return (
+            step.combine(*known) if step.combine is not None and len(known) == 2 else next(iter(known), None)
         )
-        # The mark remembers which tiles were set aside although they were observed: a resumed run must know them.
-        take(do_without_data, odd)
-        marks.mark(f"{step.name}{SET_ASIDE}", [unit.key for unit in odd])
-    if large:
-        log.warning("%s: repeated in quarters: %s", step.name, ", ".join(unit.key for unit in large))
-        take(do_in_quarters, large)
-    return True
-
-
-def do_without_data(
-    common: tuple[Pass, Mapping[str, FieldTiles], Mapping[str, Any]], payload: tuple[Any, ...]
-) -> Any:
-    """Write the result of the rule for a tile without any data (on a worker)."""
-    step, fields, params = common
-    name, index, *own = payload
-    field = fields[name]
-    tile = field.grid.tile(index, step.halo_of(name))
-    shape = (len(field.source.bands), *tile.window.shape)
-    # The same arrays as a window of the images would have: missing values in `sci` and `err`, weight 0.
-    exists = {"sci": True, "err": field.source.has_err, "wht": field.source.has_wht}
-    window = Window(
-        {
-            array: Plane(
-                values=np.full(shape, 0.0 if array == "wht" else np.nan, np.float32), dims=("band", "y", "x")
-            )
-            for array in step.reads
-            if exists[array]
-        },
-        field.source.band_names,
+    # The partials of all other tiles have been gathered already.
+    engine.run(
+        step.name,
+        do_in_quarters,
+        large,
+        common=common,
+        combine=step.combine,
+        gather=gather if step.combine is not None else partial(_each, gather),
     )
-    arrays, partial = _ruled(step, window, tile, params[name], own)
-    for array, values in arrays.items():
-        stores.write(field.store, array, tile.core, values)
-    return partial
+    if failed.failed - failed.memory:
+        raise failed
+    return None
+
+
+def _each(gather: Gather, partials: Sequence[Any]) -> None:
+    """Gather the partials of a tile's quarters."""
+    for one in partials:
+        gather(one)
 
 
 def do_in_quarters(
@@ -216,11 +184,11 @@ def do_in_quarters(
     # core is still written at once, since a chunk of the store must be written by one task only.
     halo, whole = step.halo_of(name), field.grid.tile(index)
     made: dict[str, np.ndarray[Any, Any]] = {}
-    result: Any = None
+    partials: list[Any] = []
     for box in _quarters(whole.core):
         part = Tile(index, box, box.grow(halo).clip(field.grid.field), field.grid.shape)
         window = stores.read_window(field.source, field.store, step.reads, part.window)
-        arrays, partial = _ruled(step, window, part, params[name], own)
+        arrays, found = _ruled(step, window, part, params[name], own)
         # The window of one quarter must be gone before the next is read: four at once would need the memory that the
         # tile did not have.
         del window
@@ -229,15 +197,15 @@ def do_in_quarters(
             if array not in made:
                 made[array] = np.empty((*values.shape[:-2], *whole.core.shape), values.dtype)
             made[array][..., place[0], place[1]] = values
-        # The quarters' partials are combined like those of tiles: in any order, with the same result as that of the
-        # whole tile.
-        if result is None or partial is None:
-            result = partial if result is None else result
-        elif step.combine is not None:
-            result = step.combine(result, partial)
+        if found is not None:
+            partials.append(found)
     for array, values in made.items():
         stores.write(field.store, array, whole.core, values)
-    return result
+    # The quarters' partials are combined like those of tiles: in any order, with the result of the whole tile. Those
+    # that nothing combines are gathered one by one.
+    if step.combine is None:
+        return partials or None
+    return reduce(step.combine, partials) if partials else None
 
 
 def _quarters(box: Box) -> list[Box]:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from tilegc.engine.interrupt import HeldBack, hurried
 from tilegc.engine.on_worker import UnfitWorkerError, busy
 from tilegc.engine.work import LISTED, describe
-from tilegc.errors import RunFailedError
+from tilegc.errors import RunFailedError, SchedulerLostError
 
 if TYPE_CHECKING:
     from distributed import Client
@@ -109,7 +109,7 @@ class Pool:
     def alive(self) -> None:
         """Raise RunFailedError if the scheduler is lost."""
         if self.client.status != "running":
-            raise RunFailedError(
+            raise SchedulerLostError(
                 f"{self.name}: lost the scheduler; finished work is recorded: rerun with --resume"
             )
 

@@ -16,6 +16,7 @@ from typing import Any, Protocol, Self
 
 from tilegc.engine.progress import Progress
 from tilegc.errors import TilesFailedError
+from tilegc.geometry import Box
 from tilegc.redaction import redact
 
 __all__ = ["Books", "Combine", "Engine", "Function", "Gather", "Marks", "Unit", "describe"]
@@ -56,6 +57,8 @@ class Unit:
     """Number of pixels of the mosaic that it covers, for progress and for the length of runs of units."""
     payload: Any
     """Second argument of the function; small and picklable."""
+    area: tuple[str, Box] | None = None
+    """Field and pixels that it is about, if it fails on which the run can go on without them."""
 
 
 class Marks(Protocol):
@@ -185,7 +188,7 @@ class Books:
         self.units = [unit for unit in units if unit.key not in done]
         self.failed: dict[str, str] = {}
         self._memory: set[str] = set()
-        self._data: set[str] = set()
+        self._areas: dict[str, tuple[str, tuple[int, int, int, int]]] = {}
         self._total = len(units)
         self._progress = progress
         self._counted: set[str] = set()
@@ -262,8 +265,9 @@ class Books:
         kind = reason.partition(":")[0]
         if memory or kind in _OUT_OF_MEMORY:
             self._memory.add(unit.key)
-        elif data and kind not in _OF_THE_SYSTEM:
-            self._data.add(unit.key)
+        elif data and unit.area is not None and kind not in _OF_THE_SYSTEM:
+            field, box = unit.area
+            self._areas[unit.key] = field, (box.y0, box.x0, box.y1, box.x1)
         log.error("%s: %s failed: %s", self.name, unit.key, reason)
 
     def result(self, partial: Any = None, *, tries: int) -> Any:
@@ -277,7 +281,9 @@ class Books:
                 f"{self.name}: {len(self.failed)} of {self._total} tiles failed in {tries} attempts: "
                 f"{shown}{more}; the others are {fate}; fix the cause and rerun with --resume",
                 memory=self._memory,
-                data=self._data,
+                step=self.name,
+                failed=self.failed,
+                areas=self._areas,
             )
         return self._join(self._result, partial)
 

@@ -9,7 +9,7 @@ flux, nJy, of a point source on that pixel. s_b is the median over cells of the 
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
 
@@ -18,6 +18,7 @@ import numpy as np
 from tilegc.config import Filter
 from tilegc.engine import FieldTiles, Unit
 from tilegc.filter.matched import Matched, matched, matched_difference
+from tilegc.filter.measured_noise import measured_noise
 from tilegc.filter.noise_response import response_variance
 from tilegc.filter.pixel_noise import (
     FLAT,
@@ -119,23 +120,50 @@ def band_noise(
             for order, box in enumerate(spread_blocks(field.grid.field, CELLS))
         ]
     # Cells come back in the order in which workers finish them.
-    found: Table = context.engine.run("band noise", _cell_noise, units, combine=concatenate)
-    order = np.lexsort((found["cell"], found["band"], found["field"]))
-    found = {name: column[order] for name, column in found.items()}
+    noise = _of_bands(context, units, {})
+    flat = [
+        place for place, one in noise.items() if one.pixels.kind == "flat" and math.isfinite(one.response)
+    ]
+    if flat:
+        # Nothing in the files follows the noise of these bands, and it may be uniform: what is measured in the image is
+        # used only if the noise of the filtered band agrees better with it.
+        noise = _of_bands(context, units, measured_noise(context, flat, unobserved))
     return {
-        field.source.name: tuple(
-            _of_band(found, (found["field"] == index) & (found["band"] == band), source.given)
-            for band, source in enumerate(field.source.bands)
-        )
+        field.source.name: tuple(noise[index, band] for band in range(len(field.source.bands)))
         for index, field in enumerate(context.fields)
     }
 
 
-def _of_band(found: Table, rows: np.ndarray, given: tuple[str, ...]) -> BandNoise:
+def _of_bands(
+    context: Context, units: Sequence[Unit], nodes: Mapping[tuple[int, int], np.ndarray]
+) -> dict[tuple[int, int], BandNoise]:
+    """Return the noise of every band, by field and band, with what was measured in the image of some of them."""
+    found: Table = context.engine.run(
+        "band noise", _cell_noise, units, common=dict(nodes), combine=concatenate
+    )
+    # Cells come back in the order in which workers finish: sorted, sums and medians have the same bits.
+    order = np.lexsort((found["cell"], found["band"], found["field"]))
+    found = {name: column[order] for name, column in found.items()}
+    return {
+        (index, band): _of_band(
+            found,
+            (found["field"] == index) & (found["band"] == band),
+            source.given,
+            nodes.get((index, band)),
+        )
+        for index, field in enumerate(context.fields)
+        for band, source in enumerate(field.source.bands)
+    }
+
+
+def _of_band(found: Table, rows: np.ndarray, given: tuple[str, ...], nodes: np.ndarray | None) -> BandNoise:
     """Return the noise of one band from its cells."""
-    ratios = {kind: found[f"{kind}_ratio"][rows] for kind in KINDS if kind in given or kind == "flat"}
+    known = {*given, "flat"} if nodes is None else {*given, "flat", "data"}
+    ratios = {kind: found[f"{kind}_ratio"][rows] for kind in KINDS if kind in known}
     kind = chosen_kind(ratios)
     scale = _middle(ratios[kind])
+    if kind == "data" and math.isfinite(scale):
+        return BandNoise(_middle(found["sigma"][rows]), PixelNoise(kind, scale, 1.0, nodes))
     typical = 1.0 if kind == "flat" else _middle(found[f"{kind}_variance"][rows])
     # A field without a single cell of enough data has no noise to scale by; its bands then count alike.
     if not (math.isfinite(scale) and math.isfinite(typical)):
@@ -148,7 +176,7 @@ def _middle(values: np.ndarray) -> float:
     return float(np.median(good)) if good.size else math.nan
 
 
-def _cell_noise(common: None, cell: _Cell) -> Table:  # noqa: ARG001
+def _cell_noise(common: Mapping[tuple[int, int], np.ndarray], cell: _Cell) -> Table:
     """Measure the bands' noise in one cell (runs on a worker)."""
     source = cell.tiles.source
     reach = max(kernels.radius for kernels in cell.kernels) + (REACH if any(cell.unobserved) else 0)
@@ -172,12 +200,15 @@ def _cell_noise(common: None, cell: _Cell) -> Table:  # noqa: ARG001
             found["sigma"][band] = _spread(values)
             for kind in KINDS:
                 image = window[kind].values[band] if kind in window else None
-                if kind != "flat" and (image is None or kind not in source.bands[band].given):
+                nodes = common.get((cell.field, band)) if kind == "data" else None
+                absent = image is None or kind not in source.bands[band].given
+                if kind != "flat" and nodes is None and absent:
                     continue
-                typical = _typical(kind, image, valid, inside)
+                typical = 1.0 if kind == "data" else _typical(kind, image, valid, inside)
                 if not math.isfinite(typical):
                     continue
-                variance = pixel_variance(PixelNoise(kind, 1.0, typical), image, valid.shape)
+                pixels = PixelNoise(kind, 1.0, typical, nodes)
+                variance = pixel_variance(pixels, image, valid.shape, (box.y0, box.x0))
                 # For each kind of pattern: what the response's noise would be if pixels were independent with
                 # the declared variance. The ratio to the measured noise is constant over the field where the
                 # pattern is right, whatever its scale.

@@ -24,7 +24,7 @@ from tilegc.filter.mid_noise import mid_noise
 from tilegc.filter.noise_response import response_variance
 from tilegc.filter.pixel_noise import FLAT, KINDS, Kind, PixelNoise, pixel_variance
 from tilegc.filter.unobserved import REACH, observed, searched, unobserved_bands
-from tilegc.geometry import Tile
+from tilegc.geometry import Box, Tile
 from tilegc.images.psfs import MODEL, BandPsf
 from tilegc.io.fits import FieldSource
 from tilegc.io.window import Window
@@ -184,7 +184,7 @@ def filter_rule(window: Window, tile: Tile, params: FilterParams) -> tuple[dict[
     core = tile.core_in_window
     made = {"flags": flags[core], "light": light[core], "detection": detection[core]}
     if params.matched:
-        made[EXPECTED] = expected_noise(band_variances(params, window, flags))[core]
+        made[EXPECTED] = expected_noise(band_variances(params, window, flags, tile.window))[core]
     return made, None
 
 
@@ -274,7 +274,7 @@ def band_response(params: FilterParams, band: int, image: np.ndarray, flags: np.
     return response
 
 
-def band_variances(params: FilterParams, window: Window, flags: np.ndarray) -> Iterator[np.ndarray]:
+def band_variances(params: FilterParams, window: Window, flags: np.ndarray, box: Box) -> Iterator[np.ndarray]:
     """Yield, band by band, the variance that its noise is expected to have in the detection map.
 
     Parameters
@@ -285,6 +285,8 @@ def band_variances(params: FilterParams, window: Window, flags: np.ndarray) -> I
         `params.reads`; `sci` is not looked at.
     flags : uint8 (y, x)
         As for `band_response`.
+    box : Box
+        The window's pixels in the field.
 
     Yields
     ------
@@ -294,7 +296,8 @@ def band_variances(params: FilterParams, window: Window, flags: np.ndarray) -> I
     counted = (flags & np.uint8(Bit.NO_DATA | Bit.BRIGHT)) == 0
     for band, (filtering, pixels) in enumerate(zip(params.matched, params.pixels, strict=True)):
         image = window[pixels.kind].values[band] if pixels.kind in window else None
-        variance = response_variance(pixel_variance(pixels, image, counted.shape), counted, filtering.kernels)
+        of_pixels = pixel_variance(pixels, image, counted.shape, (box.y0, box.x0))
+        variance = response_variance(of_pixels, counted, filtering.kernels)
         # The scale is measured on the response, and so holds the correlation of drizzled pixels, which the sum
         # over independent pixels leaves out.
         factor = np.float32((filtering.weight * pixels.scale) ** 2)

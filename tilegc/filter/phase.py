@@ -7,6 +7,7 @@ from collections.abc import Iterator, Mapping
 from tilegc.config import DetectionConfig, RunConfig
 from tilegc.filter import band_noise, mid_noise, products, unobserved
 from tilegc.filter.detection_map import FilterParams, detection_map, filter_pass, maps_of, planned_params
+from tilegc.filter.measured_noise import MEASURED_NOISE
 from tilegc.filter.results import Filtered
 from tilegc.images.psfs import STARS, field_psfs
 from tilegc.io.fits import FieldSource
@@ -27,6 +28,10 @@ def arrays(config: DetectionConfig) -> tuple[str, ...]:
 def planned_filters(planned: Planned) -> dict[str, FilterParams]:
     """Return what every field will be filtered with, as far as that is known before anything is measured."""
     return {source.name: planned_params(planned.config, source) for source in planned.sources}
+
+
+UNWEIGHTED = "neither errors nor weights follow the noise of a band"
+"""When the noise of pixels is measured in the image itself; that of the bands is then measured twice."""
 
 
 def passes(planned: Planned) -> Iterator[Step]:
@@ -67,6 +72,12 @@ def passes(planned: Planned) -> Iterator[Step]:
             bytes_per_pixel=200.0 + 40.0 * planned.bands,
             reads=("sci", "err", "wht"),
             gives="noise of every band's response",
+        )
+        bare = any(
+            not {"err", "wht"} & set(band.given) for source in planned.sources for band in source.bands
+        )
+        yield planned.over_blocks(
+            MEASURED_NOISE, "noise of pixels, from the image itself", rarely="" if bare else UNWEIGHTED
         )
     yield planned.over_tiles(filter_pass(params))
 

@@ -19,10 +19,13 @@ __all__ = ["FLAT", "KINDS", "Kind", "PixelNoise", "chosen_kind", "pixel_variance
 
 Float32 = NDArray[np.float32]
 
-Kind = Literal["err", "wht", "flat"]
+Kind = Literal["err", "wht", "flat", "data"]
 
-KINDS: Final[tuple[Kind, ...]] = ("err", "wht", "flat")
-"""In the order in which they are preferred."""
+KINDS: Final[tuple[Kind, ...]] = ("err", "wht", "flat", "data")
+"""In the order in which they are preferred; `data` is measured in the image itself (`tilegc.filter.measured_noise`)."""
+
+NODE: Final = 8
+"""Pixels between the nodes at which noise is measured in the image itself."""
 
 # A margin, because in a uniform field all patterns fit alike and noise would choose between them.
 MARGIN: Final = 0.03
@@ -44,6 +47,8 @@ class PixelNoise:
     """Measured noise of the filtered band over that expected from independent pixels of this variance."""
     typical: float
     """Median variance of the band's pixels, nJy^2 (1 where flat): used for pixels without a valid error or weight."""
+    nodes: NDArray[np.float32] | None = None
+    """Variance at nodes `NODE` px apart over its median, of the whole field, for `data`."""
 
 
 FLAT: Final = PixelNoise("flat", 1.0, 1.0)
@@ -67,7 +72,12 @@ def raw_variance(kind: Kind, values: NDArray[Any]) -> Float32:
     return np.where(known, variance, np.float32(np.nan)).astype(np.float32)
 
 
-def pixel_variance(noise: PixelNoise, values: NDArray[Any] | None, shape: tuple[int, int]) -> Float32:
+def pixel_variance(
+    noise: PixelNoise,
+    values: NDArray[Any] | None,
+    shape: tuple[int, int],
+    origin: tuple[int, int] = (0, 0),
+) -> Float32:
     """Return the variance of one band's pixels before its scale, float32 (ny, nx), finite and positive everywhere.
 
     Parameters
@@ -77,7 +87,12 @@ def pixel_variance(noise: PixelNoise, values: NDArray[Any] | None, shape: tuple[
         The band's errors or weights, whichever `noise.kind` names; None where flat.
     shape : tuple of int
         ny, nx.
+    origin : tuple of int
+        The first pixel's y, x in the field.
     """
+    if noise.nodes is not None:
+        rows, columns = (np.arange(first, first + n) // NODE for first, n in zip(origin, shape, strict=True))
+        return np.clip(noise.nodes[np.ix_(rows, columns)], np.float32(1 / RANGE), np.float32(RANGE))
     if noise.kind == "flat" or values is None:
         return np.full(shape, noise.typical, np.float32)
     variance = raw_variance(noise.kind, values)

@@ -21,6 +21,7 @@ def write(out: Output, results: Results) -> None:
                 scale=out.context.source(name).scale,
                 origin=one.origin,
                 n_stars=one.n_stars,
+                fine=one.fine,
             )
 
 

@@ -16,9 +16,10 @@ import numpy as np
 
 from tilegc.engine import Pass, run_pass
 from tilegc.geometry import Tile
+from tilegc.images.effective import correction
 from tilegc.images.stars import REACH, find_stars
 from tilegc.io.window import Window
-from tilegc.kernels.psf import Psf, centroid, quantised, resampled
+from tilegc.kernels.psf import NativePsf, Psf, centroid, quantised, resampled
 from tilegc.kernels.psf_model import model
 from tilegc.phases.context import Context
 from tilegc.phases.partials import Table, by_field
@@ -54,6 +55,8 @@ class BandPsf:
     """given, stars or model."""
     n_stars: int
     """Of which it was measured."""
+    fine: NativePsf | None = None
+    """What is to be added to the spline through `psf` between pixels, where it was measured (`images.effective`)."""
 
 
 def field_psfs(
@@ -92,11 +95,18 @@ def field_psfs(
     return psfs
 
 
-def _choose(band: str, scale: float, given: Psf | None, measured: Psf | None, n_stars: int) -> BandPsf:
+def _choose(
+    band: str,
+    scale: float,
+    given: Psf | None,
+    measured: Psf | None,
+    n_stars: int,
+    fine: NativePsf | None,
+) -> BandPsf:
     if given is not None:
         return BandPsf(band, given, "given", 0)
     if measured is not None:
-        return BandPsf(band, measured, "stars", n_stars)
+        return BandPsf(band, measured, "stars", n_stars, fine)
     return BandPsf(band, model(band, scale, MODEL), "model", 0)
 
 
@@ -139,8 +149,8 @@ STARS_BESIDE = replace(STARS, name="stars, other bands")
 """The same over a band that is only measured."""
 
 
-def stack(stars: Table | None, bands: int) -> list[tuple[Psf | None, int]]:
-    """Return the PSF of every band, and of how many stars it is; None where there are too few.
+def stack(stars: Table | None, bands: int) -> list[tuple[Psf | None, int, NativePsf | None]]:
+    """Return the PSF of every band, of how many stars it is, and what it lacks between pixels; None with too few.
 
     Parameters
     ----------
@@ -149,7 +159,7 @@ def stack(stars: Table | None, bands: int) -> list[tuple[Psf | None, int]]:
     bands : int
     """
     if stars is None or stars["y"].size < LEAST:
-        return [(None, 0)] * bands
+        return [(None, 0, None)] * bands
     chosen = _points(stars["concentration"])
     stamps = stars["stamp"][chosen].astype(np.float64)
     return [_median(stamps[:, band]) for band in range(bands)]
@@ -165,13 +175,13 @@ def _points(concentration: np.ndarray) -> np.ndarray:
     return inside_locus
 
 
-def _median(stamps: np.ndarray) -> tuple[Psf | None, int]:
-    """Return the median of stars, each centred and normalised."""
+def _median(stamps: np.ndarray) -> tuple[Psf | None, int, NativePsf | None]:
+    """Return the median of stars, each centred and normalised, their number, and the correction between pixels."""
     offset = np.arange(-STACK, STACK + 1)
     aperture = offset[:, None] ** 2 + offset**2 <= APERTURE2
     border = np.ones(stamps.shape[1:], bool)
     border[2:-2, 2:-2] = False
-    parts = []
+    parts, used = [], []
     for stamp in stamps:
         image = stamp - np.median(stamp[border])
         inner = image[REACH - 4 : REACH + 5, REACH - 4 : REACH + 5]
@@ -184,7 +194,8 @@ def _median(stamps: np.ndarray) -> tuple[Psf | None, int]:
         total = centred[aperture].sum()
         if total > 0:
             parts.append(centred / total)
+            used.append(image)
     if len(parts) < LEAST:
-        return None, 0
-    middle = np.median(parts, axis=0)
-    return quantised(middle), len(parts)
+        return None, 0, None
+    psf = quantised(np.median(parts, axis=0))
+    return psf, len(parts), correction(np.stack(used), psf.image)

@@ -92,7 +92,10 @@ class Kappa:
         ndarray of float64
             Convergence; NaN outside of the outermost pixels' centres and beside a NaN.
         """
-        y, x = world_to_pixel(self.wcs, ra, dec)
+        return self.at_pixels(*world_to_pixel(self.wcs, ra, dec))
+
+    def at_pixels(self, y: Floats, x: Floats) -> Floats:
+        """Interpolate at positions in pixels of the map, as `at` does on the sky."""
         return _bilinear(self.values, y, x)
 
     def circle(

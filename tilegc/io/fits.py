@@ -137,6 +137,8 @@ class FieldSource:
     has_wht: bool
     store: str | None = None
     """Store that holds sci, err and wht; None: they are in the FITS files."""
+    blank: tuple[Box, ...] = ()
+    """Where a run reads no data, whatever is there: some rule failed on these pixels."""
     notes: tuple[str, ...] = ()
     """Remarks for the log."""
     seam: float = 0.0

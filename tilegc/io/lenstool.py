@@ -19,6 +19,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from tilegc.errors import ConvergenceError
 from tilegc.kernels.dpie import dpie_kappa
+from tilegc.kernels.isothermal import isothermal
 
 __all__ = ["Dpie", "LensFields", "LenstoolModel", "Shear", "read_par"]
 
@@ -115,7 +116,7 @@ class Dpie:
         v = (y - self.y) * cos - (x - self.x) * sin
         # A dPIE is the difference of two isothermal profiles, one softened at the core and one at the cut.
         strength = self.einstein_radius * self.cut / (self.cut - self.core)
-        near, far = (_isothermal(u, v, self._epsilon, radius) for radius in (self.core, self.cut))
+        near, far = (isothermal(u, v, self._epsilon, radius) for radius in (self.core, self.cut))
         alpha_u, alpha_v, uu, uv, vv = (strength * (a - b) for a, b in zip(near, far, strict=True))
         # A vector turns with the axes once, the shear (a spin-2 quantity) twice.
         plus, cross = 0.5 * (uu - vv), uv
@@ -378,28 +379,3 @@ def _dpie(path: str, name: str, number: Callable[..., float], *, has_magnitude: 
             f"{path}: potential {name}: expected 0 <= ellipticite < 1 and 0 <= core_radius < cut_radius"
         )
     return part
-
-
-def _isothermal(
-    x: Floats, y: Floats, e: float, radius: float
-) -> tuple[Floats, Floats, Floats, Floats, Floats]:
-    """Return deflection (x, y) and second derivatives (xx, xy, yy) of kappa = 1 / (2 sqrt(radius^2 + R^2)).
-
-    R^2 = (x / (1 + e))^2 + (y / (1 - e))^2. Kassiola & Kovner give the deflection as a complex logarithm; its
-    derivatives along x and y follow in closed form, so that nothing is differenced on a grid.
-    """
-    root = math.sqrt(e)
-    w = np.sqrt(radius**2 + (x / (1.0 + e)) ** 2 + (y / (1.0 - e)) ** 2)
-    # At the centre of a potential without a core kappa diverges; the smallest number keeps the quotients below
-    # finite.
-    w = np.maximum(w, np.finfo(np.float64).tiny)
-    upper = (1.0 - e) / (1.0 + e) * x + 1j * (2.0 * root * w - (1.0 + e) / (1.0 - e) * y)
-    lower = x + 1j * (2.0 * root * radius - y)
-    factor = -0.5j * (1.0 - e * e) / root
-    # One logarithm of a quotient, not a difference of two: the branch cut then lies where nothing is evaluated.
-    alpha = factor * np.log(upper / lower)
-    upper_x = (1.0 - e) / (1.0 + e) + 2j * root * x / ((1.0 + e) ** 2 * w)
-    upper_y = 1j * (2.0 * root * y / ((1.0 - e) ** 2 * w) - (1.0 + e) / (1.0 - e))
-    along_x = factor * (upper_x / upper - 1.0 / lower)
-    along_y = factor * (upper_y / upper + 1j / lower)
-    return alpha.real, alpha.imag, along_x.real, along_x.imag, along_y.imag

@@ -11,7 +11,7 @@ from astropy.io import fits
 from tilegc import config
 from tilegc.errors import ConvergenceError
 from tilegc.io.lens_files import LensImage, first_bytes
-from tilegc.io.lenstool import read_par
+from tilegc.io.lenstool import LenstoolModel, read_par
 from tilegc.sky import header_text, pixel_to_world, tangent_cards, wcs_from_text
 
 __all__ = ["HALF_WIDTH", "PIXEL", "read_par_map"]
@@ -32,7 +32,8 @@ def read_par_map(conf: config.LensMap) -> LensImage:
     Parameters
     ----------
     conf : tilegc.config.LensMap
-        Its `par` is the path or URL of the file, its `frame` the frame of the positions in it.
+        Its `par` is the path or URL of the file, its `frame` the frame of the positions in it, and `without` names
+        potentials that are left out.
 
     Raises
     ------
@@ -40,7 +41,7 @@ def read_par_map(conf: config.LensMap) -> LensImage:
         If the file cannot be read, or a part of its mass is described in a way that is not understood.
     """
     assert conf.par is not None
-    model = read_par(conf.par, _text(conf.par))
+    model = _less(read_par(conf.par, _text(conf.par)), conf.without)
     ra, dec = model.ra, model.dec
     # A `.par` file does not name its frame. The map is laid out in ICRS like all others; positions are turned
     # back below, because the model is evaluated in the frame in which its galaxies' positions were measured.
@@ -57,6 +58,26 @@ def read_par_map(conf: config.LensMap) -> LensImage:
         turned = SkyCoord(*places, unit="deg", frame="icrs").transform_to(FK5(equinox="J2000"))
         places = np.asarray(turned.ra.deg), np.asarray(turned.dec.deg)
     return LensImage(model.kappa(*places), cards, text, conf.par)
+
+
+def _less(model: LenstoolModel, names: tuple[str, ...]) -> LenstoolModel:
+    """Return a model without some of its potentials.
+
+    Raises
+    ------
+    ConvergenceError
+        If a name is not in the file, or no potential is left.
+    """
+    known = {part.name for part in model.potentials}
+    missing = [name for name in names if name not in known]
+    if missing:
+        raise ConvergenceError(
+            f"{model.path}: convergence.without: no potential is called {missing[0]!r}; the first are called "
+            f"{', '.join([part.name for part in model.potentials][:5])}"
+        )
+    if known <= set(names):
+        raise ConvergenceError(f"{model.path}: convergence.without leaves no potential; give fewer names")
+    return model.without(names)
 
 
 def _text(path: str) -> str:

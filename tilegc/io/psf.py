@@ -180,7 +180,16 @@ def _within(where: str, image: Floats, centre: tuple[float, float], radius: floa
     return float((image * inside).sum() / 25)
 
 
-def write_psf(path: Place, psf: Psf, *, band: str, scale: float, origin: str, n_stars: int) -> None:
+def write_psf(
+    path: Place,
+    psf: Psf,
+    *,
+    band: str,
+    scale: float,
+    origin: str,
+    n_stars: int,
+    fine: NativePsf | None = None,
+) -> None:
     """Write a PSF as a FITS image that `read_psf` understands; the same PSF gives the same bytes.
 
     Parameters
@@ -194,6 +203,9 @@ def write_psf(path: Place, psf: Psf, *, band: str, scale: float, origin: str, n_
         given, stars or model.
     n_stars : int
         Of which it was measured.
+    fine : NativePsf, optional
+        What is to be added to the cubic spline through the image between its pixels. It is one row of the table `FINE`:
+        a second image would be taken for another PSF.
     """
     cards = [
         ("EXTNAME", band, "band"),
@@ -203,7 +215,13 @@ def write_psf(path: Place, psf: Psf, *, band: str, scale: float, origin: str, n_
         ("FWHM", round(psf.fwhm * scale, 6) if psf.fwhm > 0 else -1.0, "[arcsec] of the azimuthal mean"),
     ]
     content = io.BytesIO()
-    fits.PrimaryHDU(psf.image.astype(np.float32), fits.Header(cards)).writeto(content)
+    hdus = fits.HDUList([fits.PrimaryHDU(psf.image.astype(np.float32), fits.Header(cards))])
+    if fine is not None:
+        side = fine.image.shape[0]
+        column = fits.Column("FINE", f"{side * side}E", dim=f"({side},{side})", array=fine.image[None])
+        step = fits.Header([("STEP", fine.step, "samples per pixel")])
+        hdus.append(fits.BinTableHDU.from_columns([column], step, name="FINE"))
+    hdus.writeto(content)
     write_bytes(path, content.getvalue())
 
 

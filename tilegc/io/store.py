@@ -257,7 +257,8 @@ def read_window(source: FieldSource, store_path: str, names: Iterable[str], box:
     Parameters
     ----------
     source
-        The field; `sci`, `err` and `wht` come from its FITS files, or from its store once it is ingested.
+        The field; `sci`, `err` and `wht` come from its FITS files, or from its store once it is ingested, and are no
+        data where it is `blank`.
     store_path
         The run's store of this field, which holds everything else.
     names
@@ -286,6 +287,8 @@ def read_window(source: FieldSource, store_path: str, names: Iterable[str], box:
             values = read(store_path, name, box)
         if name == "wht":
             values[[number for number, band in enumerate(source.bands) if "wht" not in band.given]] = 1.0
+        for hole in source.blank if name in INGESTED else ():
+            values[..., *hole.clip(box).within(box)] = 0.0 if name == "wht" else np.nan
         planes[name] = Plane(values=values, dims=array.dims, units=array.unit)
     with_bands = any("band" in plane.dims for plane in planes.values())
     return Window(planes, source.band_names if with_bands else ())

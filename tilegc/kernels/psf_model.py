@@ -10,6 +10,7 @@ wavelength; bluer ones use that of the nearest band.
 
 from __future__ import annotations
 
+import math
 import re
 from typing import Final
 
@@ -18,7 +19,7 @@ from numpy.typing import NDArray
 
 from tilegc.kernels.psf import Psf, quantised
 
-__all__ = ["NIRCAM", "WAVELENGTH", "gaussians", "model", "stretch"]
+__all__ = ["NIRCAM", "WAVELENGTH", "gaussians", "model", "stretch", "within"]
 
 Floats = NDArray[np.float64]
 
@@ -65,6 +66,13 @@ def gaussians(band: str) -> tuple[Floats, Floats]:
     sigma = np.array([_CORE[nearest], _SECOND[nearest], *_WINGS]) * stretch(band)
     weight = np.array(_WEIGHT[nearest])
     return sigma, weight / weight.sum()
+
+
+def within(band: str, half: float) -> float:
+    """Return the fraction of a point's light in a square of half side `half`, arcsec."""
+    sigma, weight = gaussians(band)
+    side = np.array([math.erf(half / (math.sqrt(2.0) * one)) for one in sigma])
+    return float((weight * side * side).sum())
 
 
 def stretch(band: str) -> float:

@@ -150,6 +150,7 @@ SPREAD = Pass(
     _spread_rule,
     partial(by_field, concatenate),
     bytes_per_pixel=24.0,
+    whole_cells=True,
 )
 
 

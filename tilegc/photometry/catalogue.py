@@ -20,6 +20,7 @@ from tilegc.photometry.columns import ZERO_POINT, band_columns
 from tilegc.photometry.extinction import extinctions
 from tilegc.photometry.fit import FieldFit, fit_fields
 from tilegc.photometry.other_bands import measure_others
+from tilegc.photometry.results import Measured
 from tilegc.photometry.sources import FieldSources
 from tilegc.photometry.stamps import splines
 from tilegc.schema import Flag, photometry_columns
@@ -43,7 +44,7 @@ def photometry(
     selection: Selection,
     psfs: Mapping[str, tuple[BandPsf, ...]],
     given: Mapping[str, Mapping[str, Psf]],
-) -> Selection:
+) -> Measured:
     """Return a selection whose candidates and catalogue have positions and fluxes; the same one where it is off.
 
     Parameters
@@ -60,8 +61,8 @@ def photometry(
         The user's PSFs, those of the bands that are only measured among them.
     """
     if settings is None:
-        return selection
-    found = measure(context, selection.candidates, psfs, settings, frame)
+        return Measured(selection=selection)
+    found, fits = measure(context, selection.candidates, psfs, settings, frame)
     if context.others:
         # Bands that are only measured are fields like any others, with tiles and stores of their own: nothing
         # below needs to know the difference.
@@ -74,9 +75,8 @@ def photometry(
         # user's.
         found[f"mag0_{band}"] = found[f"mag_{band}"] - magnitudes
     rows = selection.catalogue["id"]
-    return replace(
-        selection, candidates=found, catalogue={name: column[rows] for name, column in found.items()}
-    )
+    catalogue = {name: column[rows] for name, column in found.items()}
+    return Measured(selection=replace(selection, candidates=found, catalogue=catalogue), fits=fits)
 
 
 def measure(
@@ -85,8 +85,8 @@ def measure(
     psfs: Mapping[str, tuple[BandPsf, ...]],
     settings: Photometry,
     frame: ClusterFrame,
-) -> Table:
-    """Return candidates with sub-pixel positions and the columns of `schema.photometry_columns`."""
+) -> tuple[Table, dict[str, FieldFit]]:
+    """Return candidates with sub-pixel positions and the columns of `schema.photometry_columns`, and the fits."""
     n = candidates["id"].size
     columns = photometry_columns(
         measured_names(context), settings.apertures, corrected=settings.extinction is not None
@@ -100,7 +100,7 @@ def measure(
     }
     searched = [field for field in context.fields if rows[field.source.name].size]
     if not searched:
-        return table
+        return table, {}
     fitted = fit_fields(
         context.engine,
         searched,
@@ -113,7 +113,7 @@ def measure(
         _enter(table, rows[name], fitted[name], field)
     table["radius_arcsec"] = separation_arcsec(table["ra"], table["dec"], frame.ra, frame.dec)
     table["radius_kpc"] = table["radius_arcsec"] * frame.kpc_per_arcsec
-    return table
+    return table, fitted
 
 
 def typical_depth(table: Table, name: str, bands: tuple[str, ...]) -> dict[str, float]:

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from tilegc.photometry.fit import BandFit
 
-__all__ = ["ZERO_POINT", "band_columns"]
+__all__ = ["ZERO_POINT", "band_columns", "magnitudes"]
 
 Floats = NDArray[np.float64]
 
@@ -17,13 +17,17 @@ ZERO_POINT: Final = 31.4
 """AB magnitude of 1 nJy."""
 
 
-def band_columns(band: BandFit) -> dict[str, Floats]:
-    """Return the columns of one band, without the band's name; magnitudes are those of positive fluxes alone."""
+def magnitudes(flux: Floats, error: Floats) -> tuple[Floats, Floats]:
+    """Return AB magnitudes of fluxes in nJy, and their errors; NaN where a flux is not positive."""
     with np.errstate(divide="ignore", invalid="ignore"):
         # A flux of zero or less has no magnitude; its flux and error are in the table.
-        positive = np.where(band.flux > 0, band.flux, np.nan)
-        magnitude = ZERO_POINT - 2.5 * np.log10(positive)
-        error = 2.5 / np.log(10) * band.flux_err / positive
+        positive = np.where(flux > 0, flux, np.nan)
+        return ZERO_POINT - 2.5 * np.log10(positive), 2.5 / np.log(10) * error / positive
+
+
+def band_columns(band: BandFit) -> dict[str, Floats]:
+    """Return the columns of one band, without the band's name; magnitudes are those of positive fluxes alone."""
+    magnitude, error = magnitudes(band.flux, band.flux_err)
     return {
         "flux": band.flux,
         "flux_err": band.flux_err,

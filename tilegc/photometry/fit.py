@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 
 from tilegc.engine import Engine, FieldTiles, Pass, run_pass
 from tilegc.kernels.lattice import bilinear_at
+from tilegc.photometry.flux_errors import photon_gain, sky_variance
 from tilegc.photometry.local_inverse import Variance, closest_pairs, variances
 from tilegc.photometry.noise_cells import CELL
 from tilegc.photometry.noise_map import noise_map
@@ -39,15 +40,6 @@ ROUNDS: Final = 2
 
 CLOSE: Final = 0.7
 """Pixels between two sources below which their fluxes cannot be told apart."""
-
-BRIGHT: Final = 50.0
-"""Signal-to-noise from which sources tell how errors grow with flux."""
-
-FEWEST: Final = 20
-"""Bright sources from which the photons' share is known."""
-
-SKY_SHARE: Final = 3.5e-4
-"""Variance of the fitted sky, over that of one pixel, for the splines' spacing and penalty (white noise)."""
 
 
 @dataclass(frozen=True)
@@ -83,6 +75,10 @@ class FieldFit:
     close: NDArray[np.bool_]
     """Whether another source lies within `CLOSE` pixels."""
     bands: tuple[BandFit, ...]
+    sources: FieldSources
+    """Positions, fluxes and planes of the last solution."""
+    params: FitParams
+    """PSFs, and the sky of the last solution."""
 
 
 def fit_fields(
@@ -165,7 +161,7 @@ def fit_fields(
             known[name],
             growth[name],
             *rest[name],
-            params[name].shape,
+            params[name],
         )
         for name in systems
     }
@@ -332,13 +328,13 @@ def _assembled(
     growth: Floats,
     table: Sequence[dict[str, Floats]],
     cells: Sequence[dict[str, NDArray[Any]]],
-    shape: tuple[int, int],
+    params: FitParams,
 ) -> FieldFit:
     """Put the numbers of one field together."""
     bands = []
     square, information = np.zeros(error.shape[0]), np.zeros(error.shape[0])
     for n, (system, solution) in enumerate(zip(systems, solutions, strict=True)):
-        noise, pixel = noise_map(cells[n], shape)
+        noise, pixel = noise_map(cells[n], params.shape)
         variance = variances(system, solution)
         scale, pixel_scale = (
             bilinear_at(one, sources.y_peak, sources.x_peak, CELL).astype(np.float64)
@@ -356,7 +352,8 @@ def _assembled(
         over_white = np.sqrt(square / information)
     moved = np.asarray((np.abs(sources.offset) >= FARTHEST).any(axis=1))
     close = closest_pairs(systems[0].first, systems[0].second, sources.y, sources.x, CLOSE)
-    return FieldFit(sources.y, sources.x, error * over_white[:, None], moved, close, tuple(bands))
+    position = sources.y, sources.x, error * over_white[:, None]
+    return FieldFit(*position, moved, close, tuple(bands), sources, params)
 
 
 def _band(
@@ -369,17 +366,11 @@ def _band(
     pixel_scale: Floats,
     noise: Floats,
 ) -> BandFit:
-    some = system.diagonal > 0
-    flux = np.where(some, solution.flux, np.nan)
-    # A plane of its own makes a flux less certain. The splines' sky, which alone is under a source without one, is
-    # fitted over so many pixels that its error matters for the faintest sources only.
-    # sum w P / sum w P^2 is what a flux changes by when the sky changes by one unit per pixel.
-    ratio = np.where(some, variance.weight / np.where(some, system.diagonal, 1.0), np.nan)
-    of_sky = ratio * ratio * SKY_SHARE / np.where(variance.weight > 0, variance.weight, np.nan)
-    formal = scale * scale * np.where(growth > 1, variance.white * growth, variance.white + of_sky)
+    flux = np.where(system.diagonal > 0, solution.flux, np.nan)
+    formal = scale * scale * sky_variance(system.diagonal, variance.white, variance.weight, growth)
     # The detector's gain is known of no mosaic: it is measured on bright sources, whose residuals scatter more
     # than the sky explains.
-    gain = _gain(table["excess"], flux, np.sqrt(formal))
+    gain = photon_gain(table["excess"], flux, np.sqrt(formal))
     photons = gain * flux.clip(0.0) * table["photons"] * variance.white * variance.white
     return BandFit(
         flux,
@@ -392,13 +383,3 @@ def _band(
         gain,
         noise,
     )
-
-
-def _gain(excess: Floats, flux: Floats, error: Floats) -> float:
-    """Return the variance per flux of the sources' photons, from what errors have in bright sources beyond the sky."""
-    with np.errstate(invalid="ignore"):
-        bright = np.isfinite(excess) & (flux > BRIGHT * error)
-    # A handful of bright stars with imperfect PSFs would pass for photon noise.
-    if bright.sum() < FEWEST:
-        return 0.0
-    return max(float(np.median(excess[bright] / flux[bright])), 0.0)

@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 
 from tilegc.kernels.compiled import PLAIN, compiled
 
-__all__ = ["BOX", "HALF", "Planes", "kernel", "planes"]
+__all__ = ["BOX", "HALF", "Planes", "kernel", "planes", "planes_of"]
 
 Floats = NDArray[np.float64]
 Float32 = NDArray[np.float32]
@@ -116,12 +116,12 @@ def planes(
     found, growth = np.zeros((own.size, 3)), np.ones(own.size)
     residual, weight = np.require(residual, np.float32, PLAIN), np.require(weight, np.float32, PLAIN)
     peak_row, peak_column, row, column = (np.require(one, np.int64, PLAIN) for one in (*peaks, *places))
-    _planes(residual, weight, peak_row, peak_column, row, column, shapes, own, found, growth)
+    planes_of(residual, weight, peak_row, peak_column, row, column, shapes, own, found, growth)
     return found, growth
 
 
 @compiled
-def _planes(
+def planes_of(
     residual: Float32,
     weight: Float32,
     peak_row: Int64,
@@ -133,6 +133,7 @@ def _planes(
     found: Floats,
     growth: Floats,
 ) -> None:
+    """Do the work of `planes` in compiled code; `found` and `growth` are changed in place."""
     height, width = residual.shape
     radius = shapes.shape[1] // 2
     matrix, root = np.empty((4, 4)), np.empty((4, 4))

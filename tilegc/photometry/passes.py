@@ -26,7 +26,7 @@ from tilegc.photometry.residual import residual, weights
 from tilegc.photometry.sources import MARGIN, TileSources
 from tilegc.photometry.spline_psf import SplinePsf
 
-__all__ = ["BESIDE", "EQUATIONS", "FIRST", "POSITIONS", "REST", "FitParams", "SkyRows"]
+__all__ = ["BESIDE", "EQUATIONS", "FIRST", "POSITIONS", "REST", "FitParams", "SkyRows", "bands_of", "left_of"]
 
 Floats = NDArray[np.float64]
 Float32 = NDArray[np.float32]
@@ -79,7 +79,7 @@ class SkyRows:
     right: Floats
 
 
-def _bands(window: Window, tile: Tile, fit: FitParams) -> list[tuple[Float32, Float32, Float32 | None]]:
+def bands_of(window: Window, tile: Tile, fit: FitParams) -> list[tuple[Float32, Float32, Float32 | None]]:
     """Return data, weight and errors of every band."""
     origin = tile.window.y0, tile.window.x0
     mask = window["mask"].values if "mask" in window else projected(fit.wcs, tile.window, fit.masks)
@@ -104,7 +104,7 @@ def _equations(
     origin = (tile.window.y0, tile.window.x0)
     splines = (sky_spline.basis(), *origin)
     found: list[tuple[Rows, SkyRows | None]] = []
-    for band, ((sci, weight, _), psf) in enumerate(zip(_bands(window, tile, fit), fit.psfs, strict=True)):
+    for band, ((sci, weight, _), psf) in enumerate(zip(bands_of(window, tile, fit), fit.psfs, strict=True)):
         skies = sources.planes(tile, band)
         part = rows(sci, weight, points, psf, stamps(points, psf), splines, skies)
         found.append((part, _sky_rows(sci, weight, tile, fit.shape) if fit.with_sky else None))
@@ -128,7 +128,7 @@ def _positions(
     fit, sources = params
     reach = fit.psfs[0].radius + max(CORE, HALF) + 3
     points, sources = sources.points(tile, fit.shape, reach), sources.near(tile, reach)
-    bands = _bands(window, tile, fit)
+    bands = bands_of(window, tile, fit)
     weight = [one for _, one, _ in bands]
     peaks = sources.y_peak - tile.window.y0, sources.x_peak - tile.window.x0
     # Neighbours from other tiles are in the residual but are not moved here: their own tile does that.
@@ -137,7 +137,7 @@ def _positions(
     for n, ((sci, w, _), psf) in enumerate(zip(bands, fit.psfs, strict=True)):
         shapes = stamps(points, psf)
         # The residual of each band is made once, and serves planes and positions.
-        left.append(_left(sci, n, points, sources, shapes, fit, tile))
+        left.append(left_of(sci, n, points, sources, shapes, fit, tile))
         found.append(planes(left[n], w, peaks, (points.row, points.column), shapes, own))
     skies = [Planes(peaks[0][own], peaks[1][own], terms) for terms, _ in found]
     offset, error = sources.offset[own], np.full((own.size, 2), np.nan)
@@ -152,20 +152,20 @@ def _rest(window: Window, tile: Tile, params: tuple[FitParams, TileSources]) -> 
     fit, sources = params
     sources = sources.near(tile, MARGIN)
     points = sources.points(tile, fit.shape, MARGIN)
-    bands = _bands(window, tile, fit)
+    bands = bands_of(window, tile, fit)
     origin = (tile.window.y0, tile.window.x0)
     radii = np.zeros(0) if fit.radii is None else fit.radii
     found = []
     for n, ((sci, weight, err), psf) in enumerate(zip(bands, fit.psfs, strict=True)):
         shapes = stamps(points, psf)
-        left = _left(sci, n, points, sources, shapes, fit, tile)
+        left = left_of(sci, n, points, sources, shapes, fit, tile)
         flux, skies = sources.flux[n], sources.planes(tile, n)
         measured = quality(left, weight, err, points, flux, shapes, fit.sky[n], origin, radii, skies)
         found.append((measured, noise_cells(left, weight, points, psf.image(), tile.core, origin)))
     return {}, (points.number[points.own], found)
 
 
-def _left(
+def left_of(
     sci: Float32,
     band: int,
     points: Points,

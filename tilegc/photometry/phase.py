@@ -59,7 +59,7 @@ def measured(
 ) -> Measured:
     """Measure all candidates, where the run file asks for it."""
     settings = config.photometry_settings
-    return Measured(selection=photometry(context, settings, frame, found.selection, psfs, given))
+    return photometry(context, settings, frame, found.selection, psfs, given)
 
 
 MEASURE: Phase[object, RunConfig] = Phase(

@@ -17,7 +17,7 @@ from tilegc.photometry.local_sky import Planes
 from tilegc.photometry.normal_matrix import Points
 from tilegc.photometry.spline_psf import SplinePsf, stamp, stamp_with_slopes
 
-__all__ = ["CORE", "FARTHEST", "refine"]
+__all__ = ["CORE", "FARTHEST", "refine", "refine_all"]
 
 Floats = NDArray[np.float64]
 Float32 = NDArray[np.float32]
@@ -78,7 +78,7 @@ def refine(
     peak_row, peak_column, _ = skies[0].arrays()
     plane = np.stack([one.terms for one in skies])
     flux = np.require(flux, np.float64, PLAIN)
-    _refine(
+    refine_all(
         stacked,
         weights,
         row,
@@ -98,7 +98,7 @@ def refine(
 
 
 @compiled
-def _refine(
+def refine_all(
     residuals: NDArray[np.float32],
     weight: NDArray[np.float32],
     row: Int64,
@@ -114,6 +114,7 @@ def _refine(
     offset: Floats,
     error: Floats,
 ) -> None:
+    """Do the work of `refine` in compiled code; `offset` and `error` are changed in place."""
     bands, height, width = residuals.shape
     # Stamps and slopes on a slightly larger square, so that a move into the next pixel needs no new residuals.
     size = 2 * CORE + 3  # one pixel more, as the source may cross into the next pixel

@@ -105,8 +105,9 @@ def residual(
     model = np.zeros(data.shape)
     row, column, _, _ = points.arrays()
     _model(shapes, row, column, np.require(flux, np.float64, PLAIN), model)
-    sky = evaluate(coefficients, origin, data.shape)
-    return ((data - sky) - model).astype(np.float32)
+    left = evaluate(coefficients, origin, data.shape)
+    _subtract(np.require(data, np.float32, PLAIN), model, left)
+    return left
 
 
 def light(shape: tuple[int, int], y: Floats, x: Floats, flux: Floats, psf: SplinePsf) -> Floats:
@@ -131,6 +132,14 @@ def light(shape: tuple[int, int], y: Floats, x: Floats, flux: Floats, psf: Splin
 
 
 @compiled
+def _subtract(data: Float32, model: Floats, sky: Float32) -> None:
+    """Set the sky to the data less sky and model: in one go, where NumPy would write two more images."""
+    for y in range(sky.shape[0]):
+        for x in range(sky.shape[1]):
+            sky[y, x] = np.float32((data[y, x] - sky[y, x]) - model[y, x])
+
+
+@compiled
 def _model(shapes: Floats, row: Int64, column: Int64, flux: Floats, out: Floats) -> None:
     height, width = out.shape
     radius = shapes.shape[1] // 2
@@ -138,6 +147,9 @@ def _model(shapes: Floats, row: Int64, column: Int64, flux: Floats, out: Floats)
         top, left = row[i] - radius, column[i] - radius
         if flux[i] == 0 or top >= height or left >= width or row[i] + radius < 0 or column[i] + radius < 0:
             continue
+        begin, end = max(left, 0), min(column[i] + radius + 1, width)
         for y in range(max(top, 0), min(row[i] + radius + 1, height)):
-            for x in range(max(left, 0), min(column[i] + radius + 1, width)):
-                out[y, x] += flux[i] * shapes[i, y - top, x - left]
+            # Views that begin at 0 make the inner loop one of vector instructions.
+            line, shape = out[y, begin:end], shapes[i, y - top, begin - left : end - left]
+            for x in range(end - begin):
+                line[x] += flux[i] * shape[x]

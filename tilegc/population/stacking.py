@@ -10,7 +10,7 @@ import numpy as np
 import scipy
 from numpy.typing import ArrayLike, NDArray
 
-__all__ = ["CONCENTRATION", "Profile", "Stack", "r_200_of", "stack"]
+__all__ = ["CONCENTRATION", "Profile", "Stack", "r_200_of", "r_200_of_mass", "stack"]
 
 Floats = NDArray[np.float64]
 
@@ -134,6 +134,11 @@ def r_200_of(
     if not (mass > 0 and radius > 0 and excess(1e2) < 0 < excess(1e4)):
         return float("nan")
     return float(scipy.optimize.brentq(excess, 1e2, 1e4, rtol=1e-10))
+
+
+def r_200_of_mass(m_200: float, critical_density: float) -> float:
+    """Return the radius, kpc, of the sphere of a mass (Msun) with 200 times the critical density (Msun per kpc^3)."""
+    return float((3.0 * m_200 / (800.0 * np.pi * critical_density)) ** (1 / 3))
 
 
 def _projected(x: float) -> float:

@@ -130,6 +130,7 @@ def _warnings(out: Output, results: Results) -> list[dict[str, str]]:
         (
             *warnings.on_audit(lines),
             *(warnings.on_ranking(related.ranking) if related else ()),
+            *(warnings.on_registration(related.assumptions, related.changes) if related else ()),
             *(warnings.on_limits(limit_trend(related.sensitivity)) if related else ()),
             *warnings.on_edges(out.config, edges),
             *(warnings.on_psfs(results[Filtered].psfs) if out.config.recipe == "calibrated" else ()),

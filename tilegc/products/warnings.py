@@ -8,9 +8,10 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
-from typing import Final
+from typing import Any, Final
 
 import numpy as np
+from numpy.typing import NDArray
 
 from tilegc.config import RunConfig
 from tilegc.detection.automatic import HIGHEST
@@ -31,18 +32,21 @@ __all__ = [
     "on_limits",
     "on_psfs",
     "on_ranking",
+    "on_registration",
     "rows",
 ]
 
 CODES: Final = {
     "audit_<check>": "The audit calls this check of the input images or of the convergence map wrong.",
     "completeness": "b rises or falls by more than two standard deviations with the limit of the sources.",
+    "convergence_displaced": "The sources clearly prefer the convergence map displaced by a few arcsec.",
     "edge_mask_large": "The edge mask covers more than a quarter of the pixels of a field that have data.",
     "kappa_turned": "The positions of the sources clearly prefer the convergence map rotated, mirrored or transposed.",
     "mostly_noise": "More than half of the catalogue of a field is expected to be noise.",
     "no_good_pixel": "Every pixel of a field is masked or without data.",
     "no_noise": "The noise of a field cannot be measured, so there is no threshold and no source.",
     "noise_without_weights": "A band has no errors or weights that follow its noise.",
+    "noise_from_the_image": "A band has no errors or weights that follow its noise, which was measured in its image.",
     "psf_of_another_camera": "A band of another camera takes the PSF model of NIRCam, for want of a PSF file or stars.",
     "purity_below_target": "The expected purity of the catalogue of a field is below `detect.purity`.",
     "purity_unknown": "The purity of the catalogue of a field cannot be measured.",
@@ -179,6 +183,36 @@ def on_limits(trend: Trend) -> Iterator[RunWarning]:
         )
 
 
+DISPLACED = 16.0
+"""Gain in 2 ln L by a displaced convergence map from which a run warns; its two parameters gain 2 by chance."""
+
+
+def on_registration(table: Mapping[str, NDArray[Any]], changes: Mapping[str, Any]) -> Iterator[RunWarning]:
+    """Yield that the sources prefer the convergence map elsewhere, and that it was not moved there.
+
+    Parameters
+    ----------
+    table : mapping
+        Columns of `schema.ASSUMPTIONS`.
+    changes : mapping
+        How the map of the law differs from that of the run file.
+    """
+    verdict = changes.get("registration", {}).get("verdict")
+    rows = np.flatnonzero(table["assumption"].astype(str) == "registered")
+    if verdict in ("applied", "not significant") or not rows.size:
+        return
+    east, north, gain = (float(table[name][rows[0]]) for name in ("first", "second", "gain"))
+    if verdict == "refused" or gain > DISPLACED:
+        yield RunWarning(
+            "convergence_displaced",
+            "",
+            f"The sources prefer the convergence map displaced by {east:.2f} arcsec to the east and {north:.2f} "
+            f"arcsec to the north (2 ln L rises by {gain:.0f}).",
+            "Check the astrometry of map and images; relation.registration: auto displaces the map by up to "
+            "relation.max_offset.",
+        )
+
+
 def _sentence(words: str) -> str:
     return f"{words[0].upper()}{words[1:].rstrip('.')}." if words else ""
 
@@ -239,6 +273,16 @@ def on_detection(
 def _uneven(selection: Selection, name: str, bands: Sequence[str]) -> Iterator[RunWarning]:
     """Yield in which bands neither errors nor weights tell how the noise varies."""
     kinds = selection.local[name].kinds
+    measured = [band for band, kind in zip(bands, kinds, strict=False) if kind == "data"]
+    if measured:
+        yield RunWarning(
+            "noise_from_the_image",
+            name,
+            f"{', '.join(measured)}: no errors or weights that follow the noise, which varies over the image; it was "
+            "measured in the image itself, so strips narrower than 12 px and steps below a quarter are missed, and "
+            "crowded sources pass for noise.",
+            "Give the error or weight image of each band.",
+        )
     flat = [band for band, kind in zip(bands, kinds, strict=False) if kind == "flat"]
     if flat:
         yield RunWarning(

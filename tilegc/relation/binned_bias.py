@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from tilegc.relation.boxes import Boxes, binned_law
 from tilegc.relation.counts import Law
+from tilegc.relation.floors import FLAT, Floor
 from tilegc.relation.sky_counts import gathered
 from tilegc.skygrid.cells import SkyCells
 
@@ -41,6 +42,7 @@ def binned_bias(
     found: Boxes,
     recovery: Floats | None = None,
     light: Floats | None = None,
+    floor: Floor = FLAT,
 ) -> BinnedBias | None:
     """Simulate counts from the law in the boxes of the binned fit, and fit them in the same way.
 
@@ -49,7 +51,7 @@ def binned_bias(
     """
     area = cells.good_area.sum(axis=0)
     use = cells.kept & np.isfinite(cells.kappa)
-    data = gathered(cells, side, cells.kappa, area, np.zeros(area.shape), use, light)
+    data = gathered(cells, side, cells.kappa, area, np.zeros(area.shape), use, light, floor)
     place = {
         pair: number for number, pair in enumerate(zip(data.row.tolist(), data.column.tolist(), strict=True))
     }
@@ -60,7 +62,7 @@ def binned_bias(
     recorded = data
     if recovery is not None:
         share = np.where(np.isfinite(recovery), recovery, 1.0)
-        recorded = gathered(cells, side, cells.kappa, area * share, np.zeros(area.shape), use, light)
+        recorded = gathered(cells, side, cells.kappa, area * share, np.zeros(area.shape), use, light, floor)
     mu = np.maximum((recorded.expected(law) / data.box_area)[at], 0.0) * found.area
     draws = np.random.Generator(np.random.PCG64(SEED))
     indices = []

@@ -89,6 +89,8 @@ class BoxCounts:
     """Factor of the floor in each cell, for sources that are seen through the lens; 1 by default; (cell,)."""
     tilt: Floats | None = None
     """Position of each cell, east and north, in any unit, if the floor is linear in it; (2, cell)."""
+    cell: Ints | None = None
+    """Index of each cell in the flattened grid that the boxes were made from; (cell,)."""
 
     @property
     def parameters(self) -> int:
@@ -242,4 +244,5 @@ def gather(
         light=light[j, i] if light is not None and light[j, i].any() else None,
         floor_shape=None if floor_shape is None else floor_shape[j, i],
         tilt=None if tilt is None else np.stack([i + first[1] + 0.5, j + first[0] + 0.5]) * (pixel / tilt),
+        cell=j * kappa.shape[1] + i,
     )

@@ -21,6 +21,7 @@ from tilegc.io.convergence import Kappa
 from tilegc.relation.counts import Law
 from tilegc.relation.counts_law import fit_law
 from tilegc.relation.families import Families, Family
+from tilegc.relation.floors import FLAT, Floor
 from tilegc.relation.sky_counts import box_counts
 from tilegc.skygrid.cells import SkyCells
 
@@ -51,6 +52,7 @@ def lens_families(
     light: Floats | None,
     alternatives: Mapping[str, Kappa],
     assumed_rms: float,
+    floor: Floor = FLAT,
 ) -> Families | None:
     """Fit the law with each family's map, or with the run's own map changed as families differ.
 
@@ -69,6 +71,8 @@ def lens_families(
         Maps of other families, by name.
     assumed_rms : float
         Scatter of ln kappa between two families that is assumed where there are none; 0: nothing is assumed.
+    floor : Floor
+        How the floor of the law depends on position.
 
     Returns
     -------
@@ -78,7 +82,13 @@ def lens_families(
 
     def law(kappa: Floats, begin: Law | None = None) -> Law:
         data = box_counts(
-            replace(cells, kappa=kappa), side, max_radius, kept=kept & common, recovery=recovery, light=light
+            replace(cells, kappa=kappa),
+            side,
+            max_radius,
+            kept=kept & common,
+            recovery=recovery,
+            light=light,
+            floor=floor,
         )
         return fit_law(data, begin=begin)
 

@@ -16,6 +16,7 @@ from tilegc.relation.clumping import Clumping, clumping, sandwich
 from tilegc.relation.counts import NO_LAW, BoxCounts, Law, OuterField
 from tilegc.relation.counts_law import LARGEST_LN_A, fit_law
 from tilegc.relation.families import Families
+from tilegc.relation.floors import FLAT, Floor
 from tilegc.relation.intervals import FLOOR, MEMBERS, C, interval
 from tilegc.relation.resampling import bootstrap
 from tilegc.relation.sky_counts import box_counts, gathered, used_area, used_cells
@@ -128,6 +129,7 @@ def fit_counts(
     kept: NDArray[np.bool_] | None = None,
     recovery: Floats | None = None,
     light: Floats | None = None,
+    floor: Floor = FLAT,
     thorough: bool = True,
 ) -> CountsRelation:
     """Fit the law to the sources of a run.
@@ -151,10 +153,14 @@ def fit_counts(
         default 1.
     light : float64 (eta, xi), optional
         Light of galaxies, from `tilegc.skygrid.galaxy_light.galaxy_light`; by default there is no term for it.
+    floor : Floor
+        How the floor of the law depends on position.
     thorough : bool
         Whether to compute resamples, intervals and simulations, or only the sandwich covariance.
     """
-    data = box_counts(cells, side, max_radius, count=count, kept=kept, recovery=recovery, light=light)
+    data = box_counts(
+        cells, side, max_radius, count=count, kept=kept, recovery=recovery, light=light, floor=floor
+    )
     data, law = _fitted(data)
     light = None if data.light is None else light
     effective = float(data.area.sum())
@@ -193,7 +199,7 @@ def fit_counts(
         c_interval=interval(data, law, C, covariance),
         floor_interval=interval(data, law, FLOOR, covariance, 2.0),
         members_interval=(np.nan, np.nan) if light is None else interval(data, law, MEMBERS, covariance, 2.0),
-        bias=None if found is None else binned_bias(cells, side, law, found, recovery, light),
+        bias=None if found is None else binned_bias(cells, side, law, found, recovery, light, floor),
         attenuation=flattened,
     )
 

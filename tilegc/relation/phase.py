@@ -18,12 +18,15 @@ from tilegc.phases.partials import Table
 from tilegc.phases.phase import Phase
 from tilegc.phases.planned import Planned, Step
 from tilegc.relation import products
+from tilegc.relation.assumptions import Frame, assumptions, assumptions_table, parts_of
 from tilegc.relation.boxes import Boxes, boxes, compare, fit
 from tilegc.relation.families import Families
+from tilegc.relation.floors import Floor
 from tilegc.relation.goodness import Goodness, goodness
 from tilegc.relation.kernel import kernel_statistics
 from tilegc.relation.lens_families import lens_families
 from tilegc.relation.likelihood import CountsRelation, fit_counts
+from tilegc.relation.options import law_map, slope_error
 from tilegc.relation.ranking import rank_maps
 from tilegc.relation.results import Related
 from tilegc.relation.sensitivity import SAMPLES, Settings, as_table, sample_row, systematic_of
@@ -46,8 +49,8 @@ def passes(planned: Planned) -> Iterator[Step]:
     if planned.config.convergence is not None:
         yield planned.over_sky(
             "relation",
-            4 + len(SAMPLES),
-            "law of counts, families, kernel, ranking of maps, and the law from samples",
+            5 + len(SAMPLES),
+            "law of counts, families, assumptions, kernel, ranking of maps, and the law from samples",
         )
 
 
@@ -84,14 +87,17 @@ def related(
         None without a convergence map.
     """
     reach = config.relation.max_radius
+    use = None if lens is None else law_map(config, sky, lens.kappa)
+    if use is not None and lens is not None and use.changes:
+        sky, lens = replace(sky, cells=use.cells), replace(lens, kappa=use.kappa)
     in_boxes = None if lens is None else boxes(sky.cells, config.relation.box)
     products.write_sky_grid(config.recipe, sky_store, sky, in_boxes)
-    if lens is None or in_boxes is None:
+    if lens is None or in_boxes is None or use is None:
         return None
     sigma = {name: one.sigma for name, one in noises.items()}
     _remark(too_small_outer(sky.cells, reach, sky.in_law, sky.recovery))
     chosen = eligible(config.detect, candidates)
-    settings = _settings(config, sky, inpainted)
+    settings = _settings(config, sky, inpainted, use.frame.floor)
     shared = {
         "cells": Stored(sky.cells, stored_cells, sky_store),
         "range_maps": sky.range_maps,
@@ -100,21 +106,35 @@ def related(
         "within": np.where(sky.counting, sky.recovery, np.nan),
         "candidates": {name: chosen[name] for name in ("field", "ra", "dec", "peak")},
     }
-    calls = _calls(config, sky, in_boxes, lens, settings, sigma)
+    calls = _calls(config, sky, in_boxes, lens, settings, sigma, use.frame)
     answers = together(bounded(context.near, sky.cells.nbytes), "relation", calls, shared)
     sensitivity = as_table([answers[name] for name in SAMPLES])
     counts: CountsRelation = answers["counts"]
     families: Families | None = answers["families"]
     parts = systematic_of(sensitivity, counts.attenuation)
-    if families is not None:
-        parts = replace(parts, lens_family=families.c_err)
+    changed = assumptions_table(answers["assumptions"])
+    parts = replace(
+        parts,
+        lens_family=np.nan if families is None else families.c_err,
+        background=slope_error(config, use),
+        **parts_of(changed),
+    )
     if sky.seen is not None and counts.law.found:
         error = star_error(
-            sky.cells, sky.seen, sky.limit, config.relation.box, reach, kept=sky.in_law, light=sky.light
+            sky.cells,
+            sky.seen,
+            sky.limit,
+            config.relation.box,
+            reach,
+            kept=sky.in_law,
+            light=sky.light,
+            floor=use.frame.floor,
         )
         parts = replace(parts, stars=error)
     return Related(
-        goodness=_goodness(config, sky, counts),
+        goodness=_goodness(config, sky, counts, use.frame.floor),
+        assumptions=changed,
+        changes=use.changes,
         boxes=in_boxes,
         binned=fit(in_boxes),
         counts=replace(counts, systematic=parts, families=families),
@@ -125,13 +145,15 @@ def related(
     )
 
 
-def _goodness(config: RunConfig, sky: Gridded, counts: CountsRelation) -> Goodness | None:
+def _goodness(config: RunConfig, sky: Gridded, counts: CountsRelation, floor: Floor) -> Goodness | None:
     """Compare the residuals of the law with those of simulated skies; None without a law."""
     if not counts.law.found:
         return None
     pixel, reach = config.comparison.pixel, config.relation.max_radius
     side = pixel * max(1, round(RESIDUAL_SIDE / pixel))
-    fine = box_counts(sky.cells, side, reach, kept=sky.in_law, recovery=sky.recovery, light=sky.light)
+    fine = box_counts(
+        sky.cells, side, reach, kept=sky.in_law, recovery=sky.recovery, light=sky.light, floor=floor
+    )
     # A law of too few sources has no term for the light of galaxies.
     fine = fine if counts.law.free.size > 3 else replace(fine, light=None)
     return goodness(fine, counts.law, counts.clumping, config.relation.box)
@@ -144,6 +166,7 @@ def _calls(
     lens: LensModels,
     settings: Settings,
     sigma: Mapping[str, float],
+    frame: Frame,
 ) -> dict[str, Call]:
     """Return the independent measurements, the longest first, so that no worker is left with it at the end."""
     reach, side = config.relation.max_radius, config.relation.box
@@ -158,6 +181,7 @@ def _calls(
             kept=sky.in_law,
             recovery=Shared("recovery"),
             light=sky.light,
+            floor=frame.floor,
         ),
         "kernel": Call(
             kernel_statistics,
@@ -179,7 +203,9 @@ def _calls(
             light=sky.light,
             alternatives=lens.alternatives,
             assumed_rms=config.convergence.family_rms if config.convergence else 0.0,
+            floor=frame.floor,
         ),
+        "assumptions": Call(assumptions, Shared("cells"), lens.kappa, frame),
         "ranking": Call(rank_maps, Shared("cells"), lens.kappa, lens.rivals, reach, Shared("within")),
     }
     for name in SAMPLES:
@@ -189,7 +215,7 @@ def _calls(
     return calls
 
 
-def _settings(config: RunConfig, sky: Gridded, inpainted: Table) -> Settings:
+def _settings(config: RunConfig, sky: Gridded, inpainted: Table, floor: Floor) -> Settings:
     """Return what the relation is measured with, the same for all samples."""
     hidden = inpainted["field"] == sky.cells.fields[sky.centre]
     drawn = sky.cells.count(inpainted["ra"][hidden], inpainted["dec"][hidden])
@@ -204,6 +230,7 @@ def _settings(config: RunConfig, sky: Gridded, inpainted: Table) -> Settings:
         sky.zones,
         sky.light,
         stars=sky.seen,
+        floor=floor,
         min_radius=config.relation.min_radius,
     )
 

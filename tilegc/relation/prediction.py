@@ -43,13 +43,13 @@ class Smoothed:
     """Poisson variance; with fewer than one source under the kernel, that of one."""
 
 
-def smooth_counts(count: NDArray[np.int64], area: Floats, sigma: float) -> Smoothed:
+def smooth_counts(count: NDArray[np.int64] | Floats, area: Floats, sigma: float) -> Smoothed:
     """Smooth counts and area in the same way, and divide: masked sky then neither adds nor removes sources.
 
     Parameters
     ----------
-    count : ndarray of int64 (eta, xi)
-        Sources.
+    count : ndarray of int64 or float64 (eta, xi)
+        Sources, or their expected numbers.
     area : ndarray of float64 (eta, xi)
         Good area in arcsec^2.
     sigma : float

@@ -18,6 +18,7 @@ from tilegc.relation.likelihood import describe
 from tilegc.relation.limit_trend import LIMITS, Trend, limit_trend
 from tilegc.relation.results import Related
 from tilegc.schema import (
+    ASSUMPTIONS,
     CUMULATIVE,
     EXCESSES,
     FILES,
@@ -92,6 +93,7 @@ def write(out: Output, results: Results) -> None:
     out.ecsv(FILES.relation, RELATION, None if found is None else found.binned.bins)
     out.ecsv(FILES.ranking, RANKING, None if found is None else found.ranking)
     out.ecsv(FILES.sensitivity, SENSITIVITY, None if found is None else found.sensitivity)
+    out.ecsv(FILES.assumptions, ASSUMPTIONS, None if found is None else found.assumptions)
     good = None if found is None else found.goodness
     out.ecsv(FILES.goodness, GOODNESS, None if good is None else good.tests)
     out.ecsv(FILES.cumulative, CUMULATIVE, None if good is None else good.curves)
@@ -142,6 +144,7 @@ def summarise(out: Output, results: Results) -> Part:
         **_kernel(found.kernel),
     }
     law = {**_law(found, out.config.relation.box), "limit_trend": _trend(limit_trend(found.sensitivity))}
+    law["map"] = dict(found.changes)
     law["goodness"] = found.goodness and _goodness(found.goodness)
     return Part(run={"relation": law, "comparison": likeness})
 

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
 from tilegc.phases.partials import Table
 from tilegc.relation.boxes import Boxes, Comparison, Relation
@@ -22,6 +24,10 @@ class Related:
     """The law from boxes, binned in the counted n."""
     counts: CountsRelation
     """The law from the likelihood of the counts given kappa."""
+    assumptions: Table
+    """The law with one assumption changed at a time: columns of `schema.ASSUMPTIONS`."""
+    changes: Mapping[str, Any]
+    """How the map of the law differs from that of the run file; empty if it does not."""
     goodness: Goodness | None
     """Residuals of this law against simulated skies; None without a law."""
     comparison: Comparison

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from tilegc.relation.attenuation import Attenuation
 from tilegc.relation.boxes import boxes, fit
+from tilegc.relation.floors import FLAT, Floor
 from tilegc.relation.kernel import cell_maps
 from tilegc.relation.kernel_maps import kernel_sums, likeness
 from tilegc.relation.likelihood import fit_counts
@@ -81,6 +82,8 @@ class Settings:
     """Artificial stars, which give the completeness of every sample in place of its crowding."""
     limits: tuple[float, float] = (0.0, np.inf)
     """Limits in peak of the sample, nJy."""
+    floor: Floor = FLAT
+    """How the floor of the law depends on position."""
     min_radius: float = 0.0
     """Radius in arcsec within which cells do not enter the law."""
 
@@ -220,6 +223,7 @@ def _row(
         kept=kept,
         recovery=recovery,
         light=settings.light,
+        floor=settings.floor,
         thorough=False,
     )
     # With fewer sources, fewer are hidden by the mask.

@@ -8,12 +8,13 @@ that decreases as a power law of roughly known slope.
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import Final
+from typing import Any, Final
 
 import numpy as np
 from numpy.typing import NDArray
 
 from tilegc.relation.counts import BoxCounts, OuterField, gather
+from tilegc.relation.floors import FLAT, Floor
 from tilegc.relation.resampling import block_numbers
 from tilegc.skygrid.cells import SkyCells
 
@@ -47,15 +48,35 @@ def box_counts(
     kept: NDArray[np.bool_] | None = None,
     recovery: Floats | None = None,
     light: Floats | None = None,
+    floor: Floor = FLAT,
 ) -> BoxCounts:
     """Gather the cells within `max_radius` into boxes, and the sky far from the centre into an outer field.
 
     All boxes with any area count, since the law takes the area of each into account.
     """
     use, area, sources = used_cells(cells, max_radius, count, kept, recovery)
-    data = gathered(cells, side, cells.kappa, area, sources, use, light)
+    data = gathered(cells, side, cells.kappa, area, sources, use, light, floor)
     far = (cells.kept if kept is None else kept) & (True if recovery is None else np.isfinite(recovery))
-    return replace(data, outer=_outer(cells, max_radius, area, sources, far))
+    outer = _outer(cells, max_radius, area, sources, far)
+    if outer is None:
+        return replace(data, outer=None)
+    beyond = far & (cells.radius >= FAR * max_radius)
+    return replace(data, outer=replace(outer, **_means(cells, area, beyond, light, floor)))
+
+
+def _means(
+    cells: SkyCells, area: Floats, beyond: NDArray[np.bool_], light: Floats | None, floor: Floor
+) -> dict[str, Any]:
+    """Return the mean light of galaxies in the outer field, and its mean position if the floor is tilted."""
+    weight = area[beyond]
+    total = float(weight.sum())
+    more: dict[str, Any] = {}
+    if light is not None:
+        more["light"] = float((light[beyond] * weight).sum()) / total
+    if floor.tilt is not None:
+        xi, eta = np.meshgrid(cells.xi, cells.eta)
+        more["place"] = tuple(float((axis[beyond] * weight).sum()) / total / floor.tilt for axis in (xi, eta))
+    return more
 
 
 def used_cells(
@@ -88,6 +109,7 @@ def gathered(
     sources: Floats,
     use: NDArray[np.bool_],
     light: Floats | None = None,
+    floor: Floor = FLAT,
 ) -> BoxCounts:
     """Return the boxes of some cells of the sky grid, with the given convergence, effective area and sources."""
     pixel = cells.grid.pixel
@@ -100,6 +122,8 @@ def gathered(
         cells=round(side / pixel),
         pixel=pixel,
         light=light,
+        floor_shape=floor.shape,
+        tilt=floor.tilt,
     )
 
 

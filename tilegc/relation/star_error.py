@@ -7,6 +7,7 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
+from tilegc.relation.floors import FLAT, Floor
 from tilegc.relation.likelihood import fit_counts
 from tilegc.skygrid.cells import SkyCells
 from tilegc.skygrid.seen_share import SeenStars, seen_share
@@ -26,6 +27,7 @@ def star_error(
     *,
     kept: NDArray[np.bool_],
     light: NDArray[np.float64] | None,
+    floor: Floor = FLAT,
 ) -> float:
     """Return the standard deviation of c that the stars cause, from a jackknife over groups of them; NaN without a fit.
 
@@ -39,6 +41,7 @@ def star_error(
         As in `tilegc.relation.likelihood.fit_counts`.
     kept : bool (eta, xi)
     light : float64 (eta, xi) or None
+    floor : Floor
     """
     powers = []
     for group in range(GROUPS):
@@ -50,6 +53,7 @@ def star_error(
             kept=kept,
             recovery=seen_share(cells, some, limit),
             light=light,
+            floor=floor,
             thorough=False,
         ).law
         powers.append(law.c)

@@ -46,6 +46,15 @@ class Systematic:
     stars: float = np.nan
     """The number of artificial stars; NaN if completeness does not come from them."""
 
+    floor_gradient: float = np.nan
+    """The law with a floor that is linear in position."""
+    background: float = np.nan
+    """The slope of the counts behind the lens; NaN for a floor that the lens does not change."""
+    centre: float = np.nan
+    """The law without the middle, or without the stars of the central galaxy in kappa."""
+    registration: float = np.nan
+    """The law with the map displaced to where the sources prefer it."""
+
     @property
     def largest(self) -> str | None:
         """Name of the largest term; None if none is known."""

@@ -21,6 +21,10 @@ PARTS: Final = {
     "outer_field": "the outer field",
     "lens_family": "the family of the lens model",
     "stars": "the number of artificial stars",
+    "floor_gradient": "a gradient of the floor",
+    "background": "the counts behind the lens",
+    "centre": "the middle of the cluster",
+    "registration": "the position of the κ map",
 }
 """What the parts of the systematic error are called in a sentence."""
 

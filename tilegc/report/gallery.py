@@ -24,6 +24,7 @@ from tilegc.report import (
     purity,
     radial,
     relation,
+    response,
     style,
 )
 from tilegc.report.drawing import Drawing, Drawn
@@ -86,6 +87,7 @@ def _orders(material: Material) -> list[_Order]:
         _Order("psf", psf.images),
         _Order("noise", depth.completeness),
         *(_Order("noise", depth.completeness_map, name) for name in (central, *others)),
+        _Order("noise", response.responses),
         _Order("noise", luminosity.functions),
         _Order("noise", purity.purity),
         _Order("noise", purity.regularity),

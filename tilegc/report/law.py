@@ -100,6 +100,9 @@ def laws(material: Material) -> Drawing | None:
         "law binned in n, with axes exchanged, refers to all detected sources. Bands are one standard deviation. "
         "Points only guide the eye: the likelihood uses every cell."
     )
+    relation = material.config.relation
+    if relation.floor == "linear" or relation.background_slope is not None:
+        words += " The floor varies with position; the curve has that of an undepleted sky at the centre."
     return Drawing("both-laws", figure, words, wide=True)
 
 

@@ -14,6 +14,7 @@ from tilegc.config import dump
 from tilegc.report import style
 from tilegc.report.answer import NO_GOOD, NOT_COVERED, any_good, lead, no_kappa, problems, relation_missing
 from tilegc.report.arithmetic import SUN, Step, arithmetic
+from tilegc.report.assumptions import NO_EVIDENCE, PAPER, assumption_rows, map_changes
 from tilegc.report.audit import audit_rows, counted
 from tilegc.report.drawing import Drawn
 from tilegc.report.embedding import data_url
@@ -129,6 +130,10 @@ def page(material: Material, drawings: Mapping[str, Sequence[Drawn]]) -> str:
         likelihood=likelihood_rows(material),
         boxes_index=_boxes_index(material),
         goodness=verdict(material),
+        assumptions=assumption_rows(material),
+        map_changes=map_changes(material),
+        paper=PAPER,
+        no_evidence=NO_EVIDENCE,
         excesses=excess_rows(material),
         ranking=ranking_rows(material),
         sensitivity=sensitivity_rows(material),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from tilegc.run_folder.dropping import keep_products
 from tilegc.run_folder.extending import with_more_stars
 from tilegc.run_folder.folder import RunFolder
 from tilegc.run_folder.heartbeat import Heartbeat, beating
@@ -23,6 +24,7 @@ __all__ = [
     "Status",
     "Token",
     "beating",
+    "keep_products",
     "logged",
     "marked",
     "open_run",

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from typing import Any
 
 from tilegc.errors import RunFolderError
 from tilegc.places import Place
 from tilegc.run_folder import manifest as manifests
+from tilegc.schema import FILES
 
 __all__ = ["Check"]
 
@@ -20,16 +21,17 @@ class Check:
     ----------
     folder : Place
         Directory of the run.
-    fields : iterable of str
-        Names of its fields.
+    manifest : mapping
+        Its manifest.
     products : mapping
         SHA-256 of every product, by its path relative to the folder; empty: nothing is compared.
     """
 
-    def __init__(self, folder: Place, fields: Iterable[str], products: Mapping[str, str]) -> None:
+    def __init__(self, folder: Place, manifest: Mapping[str, Any], products: Mapping[str, str]) -> None:
         self._folder = folder
-        self._fields = tuple(fields)
+        self._fields = tuple(manifest["fields"])
         self._left = dict(products)
+        self._removed = manifest.get(manifests.KEPT) == "products"
         self._lock = threading.Lock()
 
     def require(self, *names: str) -> None:
@@ -38,8 +40,14 @@ class Check:
         Raises
         ------
         RunFolderError
-            If one is absent or not as the run wrote it.
+            If one is absent or not as the run wrote it, or one of the arrays that were removed at the end of the run.
         """
+        stores = tuple(f"{FILES.store}/{field}.zarr" for field in self._fields)
+        if self._removed and any(name.startswith(stores) for name in names):
+            raise RunFolderError(
+                f"{self._folder}: the arrays of its fields were removed at the end of the run (--keep products); run "
+                "it again with --resume to have them"
+            )
         # Readers in several threads may ask for the same product: one computes its digest, the others wait
         # for the verdict instead of reading the file again.
         with self._lock:
@@ -66,7 +74,8 @@ class Check:
 
     def __getstate__(self) -> dict[str, Any]:
         """Return what other processes need: locks cannot be sent."""
-        return {"_folder": self._folder, "_fields": self._fields, "_left": self._left}
+        names = ("_folder", "_fields", "_left", "_removed")
+        return {name: getattr(self, name) for name in names}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         self.__dict__.update(state)

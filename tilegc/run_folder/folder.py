@@ -7,7 +7,6 @@ import logging
 import os
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from pathlib import Path
 
 from tilegc import config as run_file
 from tilegc.config import RunConfig
@@ -16,8 +15,9 @@ from tilegc.io.atomic import write_bytes
 from tilegc.places import Place, is_remote, place, reach
 from tilegc.redaction import redact, redacted
 from tilegc.run_folder import manifest as manifests
-from tilegc.run_folder.layout import links_in, map_name, psf_name, remove, remove_leftovers
-from tilegc.run_folder.ledger import SET_ASIDE, Ledger, segments
+from tilegc.run_folder import setting_aside
+from tilegc.run_folder.layout import links_in, make, map_name, psf_name, remove, remove_leftovers
+from tilegc.run_folder.ledger import Ledger, segments
 from tilegc.run_folder.lock import is_held, lock
 from tilegc.run_folder.manifest import Manifest
 from tilegc.run_folder.resuming import not_as_left, require_same
@@ -162,7 +162,7 @@ class RunFolder:
         self.check(resume=resume, overwrite=overwrite)
         inputs = redacted(dict(inputs))
         self._require_no_links(config)
-        made = _make(self.path)
+        made = make(self.path)
         fresh = False
         try:
             with lock(self.path):
@@ -244,18 +244,10 @@ class RunFolder:
         self.manifest = {**found, "files": claimed, "products": {**found["products"], **drawn}}
         self._save()
 
-    def set_aside(self) -> dict[str, list[str]]:
-        """Return the tiles that failed for their data and count as masked, by pass."""
-        return {
-            name.removesuffix(SET_ASIDE): sorted(self.ledger.done(name))
-            for name in self.ledger.passes
-            if name.endswith(SET_ASIDE)
-        }
-
     def pause(self, until: str) -> None:
         """Record that the run stops here because it was asked to; `resume` continues it."""
         self.manifest["until"] = until
-        self.manifest["set_aside"] = self.set_aside()
+        self.manifest["set_aside"] = setting_aside.units(self.ledger)
         self._end("stopped")
         self._finished = True
 
@@ -267,7 +259,7 @@ class RunFolder:
         self.manifest["products"] = manifests.digests(self.path, self.manifest["fields"], beside)
         self.manifest["timing"] = dict(timing or {})
         self.manifest["until"] = None
-        self.manifest["set_aside"] = self.set_aside()
+        self.manifest["set_aside"] = setting_aside.units(self.ledger)
         self.manifest.pop(manifests.ADDING, None)
         self._end("done")
         self._finished = True
@@ -316,6 +308,7 @@ class RunFolder:
         if found["environment"] != here:
             odd = manifests.changed_settings(found["environment"], here)
             log.warning("%s: resumed with other libraries or another CPU: %s", self.path, "; ".join(odd))
+        found.pop(manifests.KEPT, None)
         self.manifest = {**found, "state": "running", "error": None, "ended": None, "until": None}
         # Of paths that have changed, the new ones are those to read from. The fingerprint of the marks stays.
         self.manifest |= {"config": settings, "inputs": dict(inputs)}
@@ -395,19 +388,3 @@ class RunFolder:
 
     def _save(self) -> None:
         manifests.write(self.path, self.manifest)
-
-
-def _make(path: Place) -> list[Path]:
-    """Make a folder; return those that had to be made, outermost first. Object stores have none to be made."""
-    if is_remote(path):
-        return []
-    # Determined before they are made: afterwards nothing tells a new directory from one that was empty
-    # before.
-    absent = [folder for folder in (*reversed(path.parents), path) if not folder.exists()]
-    try:
-        path.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise RunFolderError(
-            f"{path}: cannot be created ({error.strerror}); choose another directory with -o"
-        ) from None
-    return absent

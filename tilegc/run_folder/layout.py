@@ -12,6 +12,7 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Final
 
+from tilegc.errors import RunFolderError
 from tilegc.places import Place, files_below, is_remote
 from tilegc.run_folder.ledger import SEGMENT
 from tilegc.schema import ARRAYS, COMPLETENESS_MAP, FILES, HERE, MEASURED_BANDS, SKY_STORE, STAR_BATCH
@@ -25,6 +26,7 @@ __all__ = [
     "is_leftover",
     "is_ours",
     "links_in",
+    "make",
     "map_name",
     "psf_name",
     "remove",
@@ -47,10 +49,12 @@ PRODUCTS: Final = (
     FILES.inpainted,
     FILES.artificial,
     FILES.completeness,
+    FILES.response,
     FILES.luminosity,
     FILES.relation,
     FILES.ranking,
     FILES.sensitivity,
+    FILES.assumptions,
     FILES.goodness,
     FILES.cumulative,
     FILES.excesses,
@@ -290,3 +294,19 @@ def _below(root: Path) -> Iterator[str]:
     for folder, _, files in walk(root):
         for name in files:
             yield (Path(folder) / name).relative_to(root).as_posix()
+
+
+def make(path: Place) -> list[Path]:
+    """Make a folder; return those that had to be made, outermost first. Object stores have none to be made."""
+    if is_remote(path):
+        return []
+    # Determined before they are made: afterwards nothing tells a new directory from one that was empty
+    # before.
+    absent = [folder for folder in (*reversed(path.parents), path) if not folder.exists()]
+    try:
+        path.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise RunFolderError(
+            f"{path}: cannot be created ({error.strerror}); choose another directory with -o"
+        ) from None
+    return absent

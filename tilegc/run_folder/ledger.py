@@ -17,7 +17,7 @@ import logging
 import os
 import re
 import secrets
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
@@ -133,6 +133,12 @@ class Ledger:
                 f"{self.path}: cannot write there ({error.strerror}); fix the cause and rerun with --resume"
             ) from error
         self._marks[segment] = _Mark(name, tuple(keys), partial, files)
+
+    def forget(self, keep: Collection[str]) -> None:
+        """Remove the marks of all passes but some: their units will be done again."""
+        for segment in [name for name, mark in self._marks.items() if mark.name not in keep]:
+            (self.path / segment).unlink(missing_ok=True)
+            del self._marks[segment]
 
     def drop_damaged(self) -> dict[str, str]:
         """Remove the marks whose files are not as they were written; their units will be done again.

@@ -26,6 +26,7 @@ from tilegc.schema import FILES, SCHEMA_VERSION, SKY_STORE
 
 __all__ = [
     "ADDING",
+    "KEPT",
     "MARKER",
     "Manifest",
     "changed_settings",
@@ -49,6 +50,8 @@ MARKER: Final = "tilegc"
 """The key by which a folder is known as a run's; its value is the version that wrote it."""
 ADDING: Final = "adding_stars"
 """The key that is there while artificial stars are added to a finished run."""
+KEPT: Final = "kept"
+"""The key that says "products" after the arrays of a finished run have been removed."""
 DIGEST: Final = "digest"
 """The key of the SHA-256 of all other entries."""
 

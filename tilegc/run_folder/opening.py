@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -13,8 +13,9 @@ from tilegc import config as run_file
 from tilegc.config import RunConfig
 from tilegc.errors import ConfigError, RunFolderError
 from tilegc.geometry import Box
-from tilegc.places import Place, prepare_store
+from tilegc.places import Place
 from tilegc.run_folder.checking import Check
+from tilegc.run_folder.late import open_store, tables
 from tilegc.run_folder.layout import MAPS, map_name
 from tilegc.run_folder.showing import as_html, one_line
 from tilegc.run_folder.status import require
@@ -67,12 +68,12 @@ class Run:
     @property
     def candidates(self) -> QTable:
         """All peaks >= T, with units."""
-        return _tables().read_parquet(self._there(FILES.candidates))
+        return tables().read_parquet(self._there(FILES.candidates))
 
     @property
     def catalogue(self) -> QTable:
         """The sources: candidates >= keep x T, with units."""
-        return _tables().read_parquet(self._there(FILES.catalogue))
+        return tables().read_parquet(self._there(FILES.catalogue))
 
     @property
     def sources(self) -> QTable:
@@ -86,99 +87,104 @@ class Run:
     @property
     def inpainted(self) -> QTable:
         """The drawn sources under the mask, with units."""
-        return _tables().read_parquet(self._there(FILES.inpainted))
+        return tables().read_parquet(self._there(FILES.inpainted))
 
     @property
     def artificial(self) -> QTable:
         """The artificial stars, with units; only of a run with `completeness`."""
-        return _tables().read_parquet(self._there(self._with_stars(FILES.artificial)))
+        return tables().read_parquet(self._there(self._with_stars(FILES.artificial)))
 
     @property
     def completeness(self) -> QTable:
         """Depths by field, band, zone of noise and annulus; only of a run with `completeness`."""
-        return _tables().read_ecsv(self._there(self._with_stars(FILES.completeness)))
+        return tables().read_ecsv(self._there(self._with_stars(FILES.completeness)))
 
     @property
     def luminosity(self) -> QTable:
         """Counts by annulus and magnitude against the luminosity function; only of a run with `completeness`."""
-        return _tables().read_ecsv(self._there(self._with_stars(FILES.luminosity)))
+        return tables().read_ecsv(self._there(self._with_stars(FILES.luminosity)))
 
     @property
     def relation(self) -> QTable:
         """Counts n against kappa in bins, with units; only of a run with a convergence map."""
         if self.config.convergence is None:
             raise RunFolderError(f"{self.path}: no relation: the run file has no convergence map")
-        return _tables().read_ecsv(self._there(FILES.relation))
+        return tables().read_ecsv(self._there(FILES.relation))
 
     @property
     def ranking(self) -> QTable:
         """The run's kappa map ranked against others; without a row where there is no convergence map."""
-        return _tables().read_ecsv(self._there(FILES.ranking))
+        return tables().read_ecsv(self._there(FILES.ranking))
 
     @property
     def sensitivity(self) -> QTable:
         """Relation and comparison with parts of the sources; without a row where there is no convergence map."""
-        return _tables().read_ecsv(self._there(FILES.sensitivity))
+        return tables().read_ecsv(self._there(FILES.sensitivity))
+
+    @property
+    def assumptions(self) -> QTable:
+        """The law of counts with one assumption changed at a time; without a row where there is no law."""
+        return tables().read_ecsv(self._there(FILES.assumptions))
 
     @property
     def goodness(self) -> QTable:
         """Tests of the law of counts; without a row where there is no law."""
-        return _tables().read_ecsv(self._there(FILES.goodness))
+        return tables().read_ecsv(self._there(FILES.goodness))
 
     @property
     def cumulative(self) -> QTable:
         """Residuals of the law summed along kappa, radius, light and angle; without a row where there is no law."""
-        return _tables().read_ecsv(self._there(FILES.cumulative))
+        return tables().read_ecsv(self._there(FILES.cumulative))
 
     @property
     def excesses(self) -> QTable:
         """Places with more or fewer sources than the law gives; without a row where there is no law."""
-        return _tables().read_ecsv(self._there(FILES.excesses))
+        return tables().read_ecsv(self._there(FILES.excesses))
 
     @property
     def profile(self) -> QTable:
         """The radial profiles, with units."""
-        return _tables().read_ecsv(self._there(FILES.profile))
+        return tables().read_ecsv(self._there(FILES.profile))
 
     @property
     def radial(self) -> QTable:
         """Sources, kappa, light and rho in round and elliptical annuli over all fields, with units."""
-        return _tables().read_ecsv(self._there(FILES.radial))
+        return tables().read_ecsv(self._there(FILES.radial))
 
     @property
     def shape(self) -> QTable:
         """Axis ratio and position angle of each tracer in rings."""
-        return _tables().read_ecsv(self._there(FILES.shape))
+        return tables().read_ecsv(self._there(FILES.shape))
 
     @property
     def masses(self) -> QTable:
         """Masses and checks, each with its arithmetic; units stand in a column."""
-        return _tables().read_ecsv(self._there(FILES.masses))
+        return tables().read_ecsv(self._there(FILES.masses))
 
     @property
     def contamination(self) -> QTable:
         """The contamination by every way there is, with units."""
-        return _tables().read_ecsv(self._there(FILES.contamination))
+        return tables().read_ecsv(self._there(FILES.contamination))
 
     @property
     def purity(self) -> QTable:
         """Purity against signal-to-noise by zone of noise, with units."""
-        return _tables().read_ecsv(self._there(FILES.purity))
+        return tables().read_ecsv(self._there(FILES.purity))
 
     @property
     def pattern(self) -> QTable:
         """The strongest periodicity of the sources' positions in slices of signal-to-noise, with units."""
-        return _tables().read_ecsv(self._there(FILES.pattern))
+        return tables().read_ecsv(self._there(FILES.pattern))
 
     @property
     def masked(self) -> QTable:
         """Area of every bit of the mask against radius, with units."""
-        return _tables().read_ecsv(self._there(FILES.masked))
+        return tables().read_ecsv(self._there(FILES.masked))
 
     @property
     def stars(self) -> QTable:
         """The bright stars and the discs that mask their wings, with units."""
-        return _tables().read_ecsv(self._there(FILES.stars))
+        return tables().read_ecsv(self._there(FILES.stars))
 
     def field(self, name: str) -> xr.Dataset:
         """Return a field's arrays, dask-backed: sci, err, wht (if ingested), mask, detection, rho, density.
@@ -203,11 +209,11 @@ class Run:
 
     def _arrays(self, name: str) -> xr.Dataset:
         given = next(one.store for one in self.config.fields if one.name == self._known(name))
-        data = _open(self._there(f"{FILES.store}/{name}.zarr"))
+        data = open_store(self._there(f"{FILES.store}/{name}.zarr"))
         if given is None or "sci" in data:
             return data
         # the pixels stand in the store that the run file names
-        earlier = _open(given)
+        earlier = open_store(given)
         return data.assign({key: earlier[key] for key in ("sci", "err", "wht") if key in earlier})
 
     def window(self, name: str, array: str, box: Box) -> NDArray[Any]:
@@ -220,14 +226,14 @@ class Run:
 
     def sky(self) -> xr.Dataset:
         """Return the sky grid: counts, areas, light and rho at (field, eta, xi), kappa at (eta, xi), lazily."""
-        return _open(self._there(f"{FILES.store}/{SKY_STORE}.zarr"), chunks=None)
+        return open_store(self._there(f"{FILES.store}/{SKY_STORE}.zarr"), chunks=None)
 
     def wcs(self, name: str) -> WCS:
         """Return a field's celestial WCS."""
         from tilegc.sky import wcs_from_text  # noqa: PLC0415  (astropy.wcs takes a while to import)
 
         path = self._exists(f"{FILES.store}/{self._known(name)}.zarr")
-        text: str = _open(path).attrs["wcs"]
+        text: str = open_store(path).attrs["wcs"]
         return wcs_from_text(text)
 
     def plot(
@@ -383,18 +389,4 @@ def open_run(path: str | Place, *, check: bool = True) -> Run:
         raise RunFolderError(f"{folder / FILES.manifest}: damaged ({error})") from None
     # While a run is going on, or goes on with its writing, its digests are those of an earlier time.
     trusted = not check or found.get("state") != "done"
-    return Run(folder, config, found, Check(folder, found["fields"], {} if trusted else found["products"]))
-
-
-def _open(path: str | Place, **options: Any) -> xr.Dataset:
-    import xarray as xr  # noqa: PLC0415  (half a second, which `status` need not wait for)
-
-    opener: Callable[..., xr.Dataset] = xr.open_zarr
-    prepare_store(path)
-    return opener(str(path), **options)
-
-
-def _tables() -> Any:
-    from tilegc.io import tables  # noqa: PLC0415  (pyarrow and astropy.table: only who reads a table pays)
-
-    return tables
+    return Run(folder, config, found, Check(folder, found, {} if trusted else found["products"]))

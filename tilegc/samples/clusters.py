@@ -86,7 +86,17 @@ CLUSTERS: Final = (
     Column("lens_mass_in_aperture", "float64", "Msun", "lens mass within it, corrected for coverage"),
     Column("ln_lens_mass_err", "float64", "", "error of its logarithm"),
     Column("coverage_in_aperture", "float64", "", "share of the circle that was searched"),
-    Column("r_200_kpc", "float64", "kpc", "r_200 of the NFW halo of concentration 5 with the lens mass"),
+    Column("r_200_kpc", "float64", "kpc", "r_200 from m_200, or of the NFW halo with the lens mass"),
+    Column("absolute_limit", "float64", "mag", "absolute magnitude of the 50 per cent depth"),
+    Column("k_correction", "float64", "mag", "K-correction that it contains"),
+    Column("common_limit", "float64", "mag", "absolute magnitude to which the sample is brought"),
+    Column("to_common_limit", "float64", "", "factor that brings numbers of sources to it"),
+    Column(
+        "extrapolated",
+        "int32",
+        "",
+        "1 if the cluster is shallower than that, so that the factor extrapolates",
+    ),
     Column("tilegc_version", "string", "", "version that made the run"),
     Column("config_digest", "string", "", "SHA-256 of the settings"),
     Column("fingerprint", "string", "", "SHA-256 of inputs and settings, as in the run's manifest"),
@@ -187,6 +197,10 @@ def _of_sample(name: str, found: SampleStatistics, ln_mass_err: Mapping[str, flo
     for one in found.predicted:
         if one.name == name:
             row |= {"ln_kappa_ratio": one.ln_ratio, "ln_kappa_ratio_err": one.err}
+    if (depth := found.depths.get(name)) is not None:
+        row |= {"absolute_limit": depth.limit, "k_correction": depth.k_correction}
+        row |= {"common_limit": depth.common, "to_common_limit": depth.factor}
+        row |= {"extrapolated": int(depth.extrapolated)}
     if (aperture := found.apertures.get(name)) is not None:
         row |= {
             "aperture_kpc": aperture.radius,

@@ -8,7 +8,8 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from tilegc.population.cluster_counts import ClusterCounts, counts_of
-from tilegc.population.stacking import Profile, r_200_of
+from tilegc.population.common_depth import Limit
+from tilegc.population.stacking import CONCENTRATION, Profile, r_200_of, r_200_of_mass
 from tilegc.relation.sky_counts import box_counts
 from tilegc.run_folder import Run
 from tilegc.sky import cosmology
@@ -42,7 +43,9 @@ class Measured:
     profile: Profile
     """Sources per kpc^2 minus the contamination, radii in kpc; of the field that holds the centre."""
     r_200: float
-    """kpc, from the lens mass; NaN without one."""
+    """kpc, from the mass in the run file or from the lens mass; NaN without either."""
+    limit: Limit | None = None
+    """How deep it is in the band of its luminosity function; None without artificial stars."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -105,8 +108,9 @@ def measure(name: str, run: Run) -> Measured:
         counts=counts,
         profile=_profile(run, scale),
         r_200=math.nan,
+        limit=_limit(name, run),
     )
-    return _with_r_200(found, run) if has_map else found
+    return _with_r_200(found, run)
 
 
 def within(measured: Measured, radius: float, floor: float, floor_err: float) -> Aperture | None:
@@ -149,6 +153,24 @@ def within(measured: Measured, radius: float, floor: float, floor_err: float) ->
     )
 
 
+def _limit(name: str, run: Run) -> Limit | None:
+    """Return the depth of a run: the brightest 50 per cent depth of its fields."""
+    summary, config = run.summary, run.config
+    band = (summary.get("luminosity") or {}).get("band")
+    depths = [(field.get("depth") or {}).get(band) or {} for field in summary["fields"].values()]
+    levels = [float(one["m50"]) for one in depths if one.get("m50") is not None]
+    if band is None or not levels:
+        return None
+    cosmo, z = cosmology(config.cosmology), config.cluster.redshift
+    return Limit(
+        name=name,
+        redshift=z,
+        modulus=float(cosmo.distmod(z).value),
+        lookback=float(cosmo.lookback_time(z).to_value("Gyr")),
+        m50=min(levels),
+    )
+
+
 def _inflated(counts: ClusterCounts, relation: dict[str, object]) -> ClusterCounts:
     """Return counts whose likelihood is as wide as the run's own error of c, clumping included, says."""
     covariance, information = relation.get("covariance"), counts.law.information
@@ -174,9 +196,14 @@ def _profile(run: Run, scale: float) -> Profile:
 
 
 def _with_r_200(found: Measured, run: Run) -> Measured:
-    aperture = within(found, found.reach, 0.0, 0.0)
-    if aperture is None:
-        return found
+    """Return the cluster with its r_200: from the mass in its run file, or from the lens map."""
+    cluster = run.config.cluster
     cosmo = cosmology(run.config.cosmology)
     density = float(cosmo.critical_density(found.redshift).to_value("Msun / kpc3"))
-    return replace(found, r_200=r_200_of(aperture.mass, aperture.radius, density))
+    if cluster.m_200 is not None:
+        return replace(found, r_200=r_200_of_mass(cluster.m_200, density))
+    aperture = within(found, found.reach, 0.0, 0.0) if math.isfinite(found.sigma_cr) else None
+    if aperture is None:
+        return found
+    concentration = cluster.concentration or CONCENTRATION
+    return replace(found, r_200=r_200_of(aperture.mass, aperture.radius, density, concentration))

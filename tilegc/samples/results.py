@@ -9,6 +9,8 @@ from tilegc.errors import RunFolderError
 from tilegc.places import Place, place
 from tilegc.run_folder import Run, open_run
 from tilegc.samples.clusters import write_clusters
+from tilegc.samples.common import common_depths, read_common
+from tilegc.samples.left_out import write_left_out
 from tilegc.samples.measured import measure
 from tilegc.samples.sources import write_sources
 from tilegc.samples.statistics import SampleStatistics, sample_statistics, write_statistics
@@ -22,7 +24,8 @@ TABLE = "clusters.parquet"
 def write_results(folder: str | Place) -> SampleStatistics:
     """Write all results of a sample from the runs in its directory: finished ones count, others are listed.
 
-    `clusters.parquet`, `sample.json`, `stacked-profiles.ecsv`, `sources.parquet`, `sources.vot` and `report.html`.
+    `clusters.parquet`, `sample.json`, `stacked-profiles.ecsv`, `sources.parquet`, `sources.vot`,
+    `left-out/<name>.fits` and `report.html`.
 
     Parameters
     ----------
@@ -44,9 +47,11 @@ def write_results(folder: str | Place) -> SampleStatistics:
     home = place(folder)
     statuses, runs = _opened(home, sample_status(home))
     measured = [measure(name, run) for name, run in runs.items() if run.config.cluster.known]
-    found = sample_statistics(measured)
+    found = sample_statistics(measured, common_depths([one.limit for one in measured], read_common(home)))
     write_clusters(home / TABLE, statuses, runs, found, {one.name: one.ln_mass_err for one in measured})
     write_statistics(home, found)
+    by_name = {one.name: one for one in measured}
+    write_left_out(home, {name: (by_name[name], one) for name, one in found.left_out.items()})
     write_sources(home, runs)
     write_sample_report(home, statuses, runs, measured, found)
     return found

@@ -4,19 +4,16 @@ from __future__ import annotations
 
 import contextlib
 import logging
-import multiprocessing
-import multiprocessing.connection
-import warnings
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from multiprocessing.connection import Connection
-from multiprocessing.process import BaseProcess
-from typing import Any, Final
 
-from tilegc.cluster import TLS, workers_for
-from tilegc.config import Compute, RunConfig
-from tilegc.errors import ConfigError, RunFolderError, TileGCError, one_line
+from tilegc.cluster import TLS, as_files, workers_for
+from tilegc.config import Compute
+from tilegc.errors import ConfigError, RunFolderError
 from tilegc.places import Place, is_remote, place
+from tilegc.samples.driving import Drive, Keep, driven
+from tilegc.samples.live import StatusPage
+from tilegc.samples.occupancy import Occupancy, watched
 from tilegc.samples.planning import ClusterPlan, plan_sample
 from tilegc.samples.results import write_results
 from tilegc.samples.sample import Sample, default_output, load_sample
@@ -29,9 +26,6 @@ log = logging.getLogger("tilegc")
 Watch = Callable[[Sequence[ClusterStatus]], None]
 """Called whenever a cluster starts or ends, and regularly in between."""
 
-LOOK_SECONDS: Final = 2.0
-"""Interval in seconds between calls of the watcher while no cluster ends."""
-
 
 @dataclass(frozen=True)
 class Outcome:
@@ -39,22 +33,10 @@ class Outcome:
 
     name: str
     state: str
-    """One of done, failed, refused, or waiting (excluded by `only`)."""
+    """One of done, failed, refused, stopped (its scheduler or its driver was lost; resume continues it), or waiting
+    (excluded by `only`, or not begun when the scheduler was lost)."""
     message: str
-    """Why it failed or was refused; otherwise empty."""
-
-
-@dataclass(frozen=True)
-class _Drive:
-    """Instructions for the process of a driver."""
-
-    config: RunConfig
-    directory: str
-    scheduler: str | None
-    workers: int | None
-    tls: TLS | None
-    resume: bool
-    overwrite: bool
+    """Why it failed, stopped or was refused; otherwise empty."""
 
 
 def survey(
@@ -63,15 +45,20 @@ def survey(
     *,
     workers: int | None = None,
     scheduler: str | None = None,
+    cluster_name: str | None = None,
     tls: TLS | None = None,
     drivers: int | None = None,
     resume: bool = False,
     overwrite: bool = False,
     only: Sequence[str] = (),
     retry_failed: bool = False,
+    keep: Keep = "store",
     watch: Watch | None = None,
 ) -> tuple[Outcome, ...]:
     """Run every cluster of a sample, the one with the most work first.
+
+    Workers take tiles of the clusters that began first before those of later ones, which fill the gaps that the serial
+    steps of the first ones leave. `status.html` in the directory of the sample shows the progress.
 
     Parameters
     ----------
@@ -84,19 +71,25 @@ def survey(
         Number of worker processes shared by all clusters, by default one per core; 0: each driver does its own work.
     scheduler : str, optional
         Address of a Dask scheduler to use instead.
+    cluster_name : str, optional
+        Kind of workers to start, as in `tilegc.run`; settings are those of `compute` of the first cluster that runs.
     tls : TLS, optional
         Certificates for the scheduler.
     drivers : int, optional
         Number of clusters processed at the same time, by default one more than workers, so that the serial steps of
         one cluster leave no worker idle.
     resume : bool
-        Continue an earlier survey; finished clusters are kept.
+        Continue an earlier survey: clusters that were waiting, running or stopped. Finished and failed ones remain as
+        they are.
     overwrite : bool
         Run all clusters again.
     only : sequence of str
         Names of the clusters to run; by default all.
     retry_failed : bool
         Like `resume`, but also run failed clusters again.
+    keep : {"store", "products"}
+        What remains of a finished cluster: everything, or all but the pixel arrays in its store, which are most of its
+        size.
     watch : callable, optional
         Called with the state of all clusters.
 
@@ -135,9 +128,11 @@ def survey(
         states,
         workers=workers,
         scheduler=scheduler,
+        cluster_name=cluster_name,
         tls=tls,
         drivers=drivers,
         overwrite=overwrite,
+        keep=keep,
         watch=watch,
     )
     write_results(home)
@@ -152,50 +147,80 @@ def _run_all(
     *,
     workers: int | None,
     scheduler: str | None,
+    cluster_name: str | None,
     tls: TLS | None,
     drivers: int | None,
     overwrite: bool,
+    keep: Keep,
     watch: Watch | None,
 ) -> None:
     """Run the clusters of the queue on common workers; their states change as they start and end."""
     configs = {entry.name: entry.config for entry in sample.entries if entry.config is not None}
-
-    def record() -> None:
-        write_record(
-            home, [{"name": name, "state": state, "message": why} for name, (state, why) in states.items()]
-        )
-
-    record()
+    ranks = {one.name: rank for rank, one in enumerate(queue)}
+    compute = configs[queue[0].name].compute if queue and cluster_name else Compute()
     memory = max((one.memory for one in queue), default=0)
-    with workers_for(workers=workers, scheduler=scheduler, compute=Compute(), tls=tls, need=memory) as found:
-        address = None if found.client is None else str(found.client.scheduler.address)
-        many = drivers or (found.threads + 1 if found.client is not None else found.threads)
+    page = StatusPage(home)
+    with contextlib.ExitStack() as stack:
+        made = workers_for(
+            workers=workers,
+            scheduler=scheduler,
+            cluster=cluster_name,
+            compute=compute,
+            tls=tls,
+            need=memory,
+            beside=None if is_remote(home) else home,
+        )
+        found = stack.enter_context(made)
+        client = found.client
+        address = None if client is None else str(client.scheduler.address)
+        drivers_tls = tls or (None if client is None else stack.enter_context(as_files(client.security)))
+        busy = stack.enter_context(watched(client))
+        many = drivers or found.threads + (client is not None)
 
-        def drive(one: ClusterPlan) -> _Drive:
+        def drive(one: ClusterPlan) -> Drive:
             there = home / one.name
-            return _Drive(
+            return Drive(
                 config=configs[one.name],
                 directory=str(there),
                 scheduler=scheduler or address,
                 workers=None if scheduler or address else 0,
-                tls=tls,
+                tls=drivers_tls,
                 resume=not overwrite and there.exists(),
                 overwrite=overwrite,
+                # Two apart: joining the partial results of a cluster comes before the tiles of its own pass only.
+                priority=-2 * ranks[one.name],
+                keep=keep,
             )
 
-        for name, state, message in _driven(queue, drive, many, lambda: _tell(watch, home)):
+        def tell() -> None:
+            busy.clusters_left = sum(states[one.name][0] in {"waiting", "running"} for one in queue)
+            if watch is None and not page.is_due:
+                return
+            statuses = sample_status(home)
+            if page.is_due:
+                page.write(statuses, busy)
+            if watch is not None:
+                watch(statuses)
+
+        common = sample.common.model_dump()
+        _record(home, states, busy, common)
+        tell()
+        for name, state, message in driven(queue, drive, many, tell):
             states[name] = (state, message)
-            record()
-            _tell(watch, home)
+            _record(home, states, busy, common)
+            tell()
+    page.write(sample_status(home), busy, ended=True)
+
+
+def _record(
+    home: Place, states: Mapping[str, tuple[str, str]], busy: Occupancy, common: Mapping[str, object]
+) -> None:
+    clusters = [{"name": name, "state": state, "message": why} for name, (state, why) in states.items()]
+    write_record(home, clusters, {"whole": busy.whole, "while_shared": busy.shared}, common)
 
 
 def _is_open(state: str, *, retry_failed: bool) -> bool:
-    return state not in ({"done", "waiting"} if retry_failed else {"done"})
-
-
-def _tell(watch: Watch | None, home: Place) -> None:
-    if watch is not None:
-        watch(sample_status(home))
+    return state not in ({"done"} if retry_failed else {"done", "failed"})
 
 
 def _checked(
@@ -228,71 +253,3 @@ def _checked(
     return {
         name: ("waiting", "") if state == "running" else (state, why) for name, (state, why) in found.items()
     }
-
-
-def _driven(
-    queue: Sequence[ClusterPlan], drive: Callable[[ClusterPlan], _Drive], many: int, idle: Callable[[], None]
-) -> Iterator[tuple[str, str, str]]:
-    """Run clusters in processes, `many` at a time; yield name, state and message whenever one starts or ends."""
-    context = multiprocessing.get_context("spawn")
-    waiting = list(queue)
-    running: dict[str, tuple[BaseProcess, Connection]] = {}
-    process: BaseProcess
-    try:
-        while waiting or running:
-            while waiting and len(running) < many:
-                one = waiting.pop(0)
-                receiver, sender = context.Pipe(duplex=False)
-                process = context.Process(target=_drive, args=(drive(one), sender), name=f"tilegc {one.name}")
-                process.start()
-                sender.close()
-                running[one.name] = process, receiver
-                yield one.name, "running", ""
-            multiprocessing.connection.wait(
-                [process.sentinel for process, _ in running.values()], timeout=LOOK_SECONDS
-            )
-            idle()
-            for name in [name for name, (process, _) in running.items() if not process.is_alive()]:
-                process, receiver = running.pop(name)
-                process.join()
-                yield name, *_ended(process, receiver)
-    finally:
-        for process, _ in running.values():
-            process.terminate()
-        for process, _ in running.values():
-            process.join(60)
-
-
-def _ended(process: BaseProcess, receiver: Connection) -> tuple[str, str]:
-    with receiver, contextlib.suppress(EOFError):
-        if receiver.poll():
-            state, message = receiver.recv()
-            return str(state), str(message)
-    return "failed", f"its driver exited with code {process.exitcode} without a message; see its log.txt"
-
-
-def _drive(told: _Drive, sender: Any) -> None:
-    """Run one cluster in this process and report how it ended."""
-    from tilegc import running  # noqa: PLC0415
-
-    # Each run has its own log; messages of libraries do not belong on the terminal of the survey.
-    logging.lastResort = None
-    warnings.simplefilter("ignore")
-    try:
-        running.run(
-            told.config,
-            told.directory,
-            workers=told.workers,
-            scheduler=told.scheduler,
-            tls=told.tls,
-            resume=told.resume,
-            overwrite=told.overwrite and place(told.directory).exists(),
-        )
-    except TileGCError as error:
-        sender.send(("failed", one_line(error)))
-    except KeyboardInterrupt:
-        sender.send(("waiting", "interrupted"))
-    except Exception as error:  # noqa: BLE001  (one cluster never stops the others)
-        sender.send(("failed", f"unexpected error: {type(error).__name__}: {one_line(error)}"))
-    else:
-        sender.send(("done", ""))

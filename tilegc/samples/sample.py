@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
+
+from pydantic import ValidationError
 
 from tilegc.config import RunConfig, read_yaml, resolve
 from tilegc.errors import ConfigError, InputError, one_line
 from tilegc.places import Place, parent, place
+from tilegc.samples.common import Common
 
 __all__ = ["Entry", "Sample", "default_output", "load_sample"]
 
@@ -24,7 +27,7 @@ _TABLES: Final = {
     ".parquet": "parquet",
 }
 
-_KEYS: Final = ("defaults", "clusters")
+_KEYS: Final = ("defaults", "clusters", "common")
 
 _SHORT: Final = {
     "ra": "cluster.ra",
@@ -55,6 +58,8 @@ class Sample:
 
     path: str
     entries: tuple[Entry, ...]
+    common: Common = field(default_factory=Common)
+    """The system to which all clusters are brought."""
 
 
 def default_output(path: str) -> Place:
@@ -64,7 +69,7 @@ def default_output(path: str) -> Place:
 
 
 def load_sample(path: str) -> Sample:
-    """Read a sample: a YAML file with `clusters` and optionally `defaults`, or a table with one row per cluster.
+    """Read a sample: a YAML file with `clusters` and optionally `defaults` and `common`, or a table, a row per cluster.
 
     The run file of a cluster is merged from up to three layers, key by key, later ones taking precedence (lists are
     replaced as a whole): `defaults`; the file named by its key `run`; its other keys. Relative paths refer to the
@@ -110,7 +115,11 @@ def load_sample(path: str) -> Sample:
     twice = sorted({name for name in names if names.count(name) > 1})
     if twice:
         raise ConfigError(f"{path}: clusters: duplicate name {twice[0]!r}")
-    return Sample(path, tuple(_entry(path, defaults, one) for one in described))
+    try:
+        common = Common(**(content.get("common") or {}))
+    except (ValidationError, TypeError) as error:
+        raise ConfigError(f"{path}: common: {one_line(str(error))[:200]}") from None
+    return Sample(path, tuple(_entry(path, defaults, one) for one in described), common)
 
 
 def _described(path: str, number: int, cluster: object) -> Mapping[str, Any]:

@@ -14,10 +14,12 @@ from tilegc.io.atomic import write_bytes
 from tilegc.io.tables import write_ecsv
 from tilegc.places import Place
 from tilegc.population.cluster_counts import PARAMETERS, PIVOT, ClusterCounts
+from tilegc.population.common_depth import CommonDepth
 from tilegc.population.hierarchical import LEAST_CLUSTERS, Normal, SampleLaw, fit_sample_law
 from tilegc.population.richness import LEAST_CLUSTERS as LEAST_WITH_MASS
 from tilegc.population.richness import MassRelation, fit_mass_relation
 from tilegc.population.stacking import Profile, Stack, stack
+from tilegc.samples.left_out import LeftOut, left_out
 from tilegc.samples.measured import Aperture, Measured, within
 from tilegc.schema import Column
 
@@ -33,6 +35,9 @@ STACK: Final = (
     Column("n_clusters", "int64", "", "clusters that cover the annulus"),
 )
 """Columns of stacked-profiles.ecsv."""
+
+FAR: Final = 3.0
+"""Standard deviations from which a cluster is called an outlier."""
 
 EDGES_KPC: Final = (10, 15, 22, 33, 50, 75, 110, 165, 250, 370, 550, 820, 1200)
 EDGES_R_200: Final = (0.005, 0.0075, 0.011, 0.0165, 0.025, 0.037, 0.055, 0.082, 0.12, 0.18, 0.27, 0.4, 0.6)
@@ -60,6 +65,8 @@ class SampleStatistics:
 
     law: SampleLaw | None
     predicted: tuple[Kept, ...]
+    left_out: Mapping[str, LeftOut]
+    """Kappa of each cluster from the law of the others."""
     apertures: Mapping[str, Aperture]
     """Numbers and lens masses within the same radius, by cluster."""
     relation: MassRelation | None
@@ -68,22 +75,54 @@ class SampleStatistics:
     by_r_200: Stack
     r_200: Mapping[str, float]
     """kpc."""
+    depths: Mapping[str, CommonDepth]
+    """What brings the numbers of each cluster to one absolute magnitude; without clusters of unknown depth."""
     missing: Mapping[str, str]
     """Why something is missing, by what: law, relation."""
 
+    @property
+    def outliers(self) -> Mapping[str, str]:
+        """Clusters that do not fit the others, with the reason; more than 3 standard deviations."""
+        found: dict[str, str] = {}
+        for one in self.predicted:
+            if abs(one.pull) > FAR:
+                factor = math.exp(one.ln_ratio)
+                found[one.name] = (
+                    f"by the law of the others its counts ask for {factor:.2f} times the kappa of its map, "
+                    f"{abs(one.pull):.1f} standard deviations from 1"
+                )
+        if self.relation is not None:
+            for k in self.relation.outliers:
+                name = self.relation_names[k]
+                more = "its number is off the relation with lens mass by more than 3 standard deviations"
+                found[name] = f"{found[name]}; {more}" if name in found else more
+        return found
 
-def sample_statistics(clusters: Sequence[Measured]) -> SampleStatistics:
+    @property
+    def pulls(self) -> np.ndarray:
+        """Pulls of all cells of all predicted maps; (cell,)."""
+        return np.concatenate([np.zeros(0), *(one.pulls for one in self.left_out.values())])
+
+
+def sample_statistics(
+    clusters: Sequence[Measured], depths: Mapping[str, CommonDepth] | None = None
+) -> SampleStatistics:
     """Measure a sample.
 
     Parameters
     ----------
     clusters : sequence of Measured
         Those whose runs are finished.
+    depths : mapping of str to CommonDepth, optional
+        What brings clusters to one depth: their profiles are then stacked at that depth, if at least two have one.
     """
+    depths = depths or {}
+    profiles = {one.name: _at_depth(one.profile, depths, one.name) for one in clusters}
     missing: dict[str, str] = {}
     counted = [one.counts for one in clusters if one.counts is not None]
     law = None
     predicted: tuple[Kept, ...] = ()
+    maps: dict[str, LeftOut] = {}
     if sum(one.law.found for one in counted) >= LEAST_CLUSTERS:
         law = fit_sample_law(counted)
         predicted = tuple(
@@ -91,6 +130,8 @@ def sample_statistics(clusters: Sequence[Measured]) -> SampleStatistics:
             for one, other in zip(counted, law.left_out, strict=False)
             if (found := _predicted(one, other))
         )
+        others = dict(zip(law.names, law.left_out, strict=False))
+        maps = {one.name: left_out(one, others[one.name]) for one in clusters if one.name in others}
     else:
         missing["law"] = (
             f"{len(counted)} clusters have a convergence map and sources; {LEAST_CLUSTERS} are needed"
@@ -115,14 +156,21 @@ def sample_statistics(clusters: Sequence[Measured]) -> SampleStatistics:
     return SampleStatistics(
         law=law,
         predicted=predicted,
+        left_out=maps,
         apertures=apertures,
         relation=relation,
         relation_names=tuple(usable),
-        by_kpc=stack([one.profile for one in clusters], EDGES_KPC),
+        by_kpc=stack([one for one in profiles.values() if one is not None], EDGES_KPC),
         by_r_200=stack(
-            [_scaled(one.profile, one.r_200) for one in clusters if math.isfinite(one.r_200)], EDGES_R_200
+            [
+                _scaled(profile, one.r_200)
+                for one in clusters
+                if math.isfinite(one.r_200) and (profile := profiles[one.name]) is not None
+            ],
+            EDGES_R_200,
         ),
         r_200={one.name: one.r_200 for one in clusters if math.isfinite(one.r_200)},
+        depths=depths,
         missing=missing,
     )
 
@@ -182,6 +230,16 @@ def _predicted(cluster: ClusterCounts, law: Normal) -> Kept | None:
     return Kept(name=cluster.name, ln_ratio=ln_ratio, err=math.sqrt(variance))
 
 
+def _at_depth(profile: Profile, depths: Mapping[str, CommonDepth], name: str) -> Profile | None:
+    """Return a profile at the common depth; as it is if fewer than two clusters have one."""
+    if len(depths) < 2:
+        return profile
+    if name not in depths or not math.isfinite(depths[name].factor):
+        return None
+    factor = depths[name].factor
+    return Profile(lo=profile.lo, hi=profile.hi, value=factor * profile.value, err=factor * profile.err)
+
+
 def _scaled(profile: Profile, unit: float) -> Profile:
     return Profile(lo=profile.lo / unit, hi=profile.hi / unit, value=profile.value, err=profile.err)
 
@@ -191,7 +249,16 @@ def _described(found: SampleStatistics) -> dict[str, Any]:
     return {
         "missing": dict(found.missing),
         "law": None if law is None else _law(law),
-        "predicted": {one.name: {"ln_ratio": one.ln_ratio, "err": one.err} for one in found.predicted},
+        "predicted": {one.name: _left_out(one, found.left_out.get(one.name)) for one in found.predicted},
+        "calibration": _calibration(found.pulls),
+        "outliers": dict(found.outliers),
+        "common_depth": None
+        if not found.depths
+        else {
+            "absolute_magnitude": next(iter(found.depths.values())).common,
+            "extrapolated": [name for name, one in found.depths.items() if one.extrapolated],
+            "stacked": len(found.depths) > 1,
+        },
         "aperture_kpc": next((one.radius for one in found.apertures.values()), None),
         "relation": None
         if relation is None
@@ -234,6 +301,24 @@ def _law(law: SampleLaw) -> dict[str, Any]:
                 law.names, law.alone, law.alone_err, law.shrunken, left_out, strict=True
             )
         },
+    }
+
+
+def _left_out(one: Kept, found: LeftOut | None) -> dict[str, float | None]:
+    rms = None if found is None or not found.pulls.size else found.rms
+    return {"ln_ratio": one.ln_ratio, "err": one.err, "map_pull_rms": rms}
+
+
+def _calibration(pulls: np.ndarray) -> dict[str, float] | None:
+    """Describe the pulls of the predicted maps: for honest errors 0, 1, 0.68 and 0.95."""
+    if not pulls.size:
+        return None
+    return {
+        "cells": int(pulls.size),
+        "mean": float(pulls.mean()),
+        "standard_deviation": float(pulls.std()),
+        "within_1": float((np.abs(pulls) < 1).mean()),
+        "within_2": float((np.abs(pulls) < 2).mean()),
     }
 
 

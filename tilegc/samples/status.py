@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
 from tilegc.errors import RunFolderError
 from tilegc.io.atomic import write_bytes
 from tilegc.places import Place, place
+from tilegc.run_folder import Heartbeat
 from tilegc.run_folder import status as run_status
 
 __all__ = ["ClusterStatus", "read_record", "sample_status", "write_record"]
@@ -28,11 +30,24 @@ class ClusterStatus:
     """One of waiting, running, stalled, stopped, failed, refused or done."""
     doing: str
     """The current pass, or why the run ended."""
+    heartbeat: Heartbeat | None = None
+    """The last sign of life of a running cluster."""
 
 
-def write_record(folder: Place, clusters: list[dict[str, Any]]) -> None:
-    """Write the record of a sample."""
-    write_bytes(folder / RECORD, (json.dumps({MARKER: 1, "clusters": clusters}, indent=1) + "\n").encode())
+def write_record(
+    folder: Place,
+    clusters: list[dict[str, Any]],
+    occupancy: Mapping[str, float | None] | None = None,
+    common: Mapping[str, Any] | None = None,
+) -> None:
+    """Write the record of a sample: its clusters, the share of their time that the workers had a task, and `common`."""
+    content = {
+        MARKER: 1,
+        "clusters": clusters,
+        "occupancy": dict(occupancy or {}),
+        "common": dict(common or {}),
+    }
+    write_bytes(folder / RECORD, (json.dumps(content, indent=1) + "\n").encode())
 
 
 def read_record(folder: Place) -> list[dict[str, Any]] | None:
@@ -78,6 +93,10 @@ def _cluster(home: Place, described: dict[str, Any]) -> ClusterStatus:
     if found.state == "running" and found.heartbeat is not None:
         beat = found.heartbeat
         return ClusterStatus(
-            name, "running", f"{beat.name or 'between passes'}, {beat.units_of_run} tiles done"
+            name, "running", f"{beat.name or 'between passes'}, {beat.units_of_run} tiles done", beat
         )
-    return ClusterStatus(name, found.state, found.error or "")
+    if state == "stopped" and found.state in {"failed", "stopped"}:
+        # Its scheduler or its driver was lost; the run itself can only say that it did not end.
+        return ClusterStatus(name, state, str(described.get("message") or ""))
+    why = found.error or (str(described.get("message") or "") if found.state in {"failed", "stopped"} else "")
+    return ClusterStatus(name, found.state, why)

@@ -13,11 +13,13 @@ from tilegc.schema.sources import (
     INPAINTED,
     LUMINOSITY,
     MEMBERSHIP_COLUMNS,
+    RESPONSE,
     SURROUNDINGS,
     artificial_columns,
     photometry_columns,
 )
 from tilegc.schema.tables import (
+    ASSUMPTIONS,
     AUDIT,
     CONTAMINATION,
     CUMULATIVE,
@@ -41,6 +43,7 @@ from tilegc.schema.versions import SCHEMA_VERSION, VERSION
 
 __all__ = [
     "ARRAYS",
+    "ASSUMPTIONS",
     "AUDIT",
     "CANDIDATES",
     "COMPLETENESS",
@@ -67,6 +70,7 @@ __all__ = [
     "RADIAL",
     "RANKING",
     "RELATION",
+    "RESPONSE",
     "SCHEMA_VERSION",
     "SENSITIVITY",
     "SHAPE",

@@ -14,6 +14,7 @@ __all__ = [
     "INPAINTED",
     "LUMINOSITY",
     "MEMBERSHIP_COLUMNS",
+    "RESPONSE",
     "SURROUNDINGS",
     "artificial_columns",
     "photometry_columns",
@@ -227,6 +228,16 @@ def artificial_columns(bands: Sequence[str]) -> tuple[Column, ...]:
             "the same, measured from the peak in the detection map; NaN if there is no peak",
         ),
         *(Column(f"mag_in_{band}", "float64", "mag", "AB magnitude of the star") for band in bands),
+        *(
+            Column(
+                f"{key}_{band}",
+                "float64",
+                "mag",
+                f"{what} from photometry of the star; NaN if it is not recovered or its flux is not positive",
+            )
+            for band in bands
+            for key, what in (("mag_out", "AB magnitude"), ("mag_err_out", "error of the AB magnitude"))
+        ),
         Column(
             "q",
             "float64",
@@ -245,6 +256,25 @@ def artificial_columns(bands: Sequence[str]) -> tuple[Column, ...]:
         Column("psf", "string", "", "PSF used for the injection: model"),
         Column("flags", "int32", "", "bits of tilegc.schema.StarFlag"),
     )
+
+
+RESPONSE: Final = (
+    Column("field", "string", "", "name of the field"),
+    Column("band", "string", "", "name of the band"),
+    Column("r_lo", "float64", "arcsec", "inner radius"),
+    Column("r_hi", "float64", "arcsec", "outer radius; infinite for the whole field"),
+    Column("mag_lo", "float64", "mag", "bright end of the bin of true AB magnitude"),
+    Column("mag_hi", "float64", "mag", "faint end of the bin"),
+    Column("n_stars", "int64", "", "number of artificial stars"),
+    Column("n_measured", "int64", "", "number of them that are recovered and measured"),
+    Column("recovered", "float64", "", "fraction that is recovered and measured, uniform over the area"),
+    Column("bias", "float64", "", "median of measured over true flux, less 1"),
+    Column("bias_err", "float64", "", "error of bias"),
+    Column("scatter", "float64", "", "half the central 68 % interval of measured over true flux"),
+    Column("pull", "float64", "", "median of the difference of measured and true flux over its error"),
+    Column("pull_width", "float64", "", "half the central 68 % interval of that; 1 if errors are right"),
+)
+"""Columns of response.ecsv: one row per field, band, annulus and bin of magnitude with enough measured stars."""
 
 
 COMPLETENESS: Final = (

@@ -7,6 +7,7 @@ from typing import Final
 from tilegc.schema.columns import Column
 
 __all__ = [
+    "ASSUMPTIONS",
     "AUDIT",
     "CONTAMINATION",
     "CUMULATIVE",
@@ -109,6 +110,39 @@ SENSITIVITY: Final = (
     Column("spearman", "float64", "", "Spearman rank correlation of kappa and rho on these cells"),
 )
 """Columns of sensitivity.ecsv."""
+
+ASSUMPTIONS: Final = (
+    Column(
+        "assumption",
+        "string",
+        "",
+        "own: the law of the run; linear_floor: a floor linear in position; lensed_floor: a background that the lens "
+        "depletes; no_centre: without the inner 5 arcsec; central_light: kappa without stars of the central galaxy; "
+        "registered: the map displaced to where the sources prefer it",
+    ),
+    Column("c", "float64", "", "exponent of n = a kappa^c + f"),
+    Column("c_err", "float64", "", "its standard deviation"),
+    Column(
+        "c_err_systematic",
+        "float64",
+        "",
+        "difference of c from that of the run in excess of the expected scatter",
+    ),
+    Column("index", "float64", "", "b = 1 / c"),
+    Column("index_err", "float64", "", "its standard deviation"),
+    Column("gain", "float64", "", "gain in 2 ln L over the law of the run; NaN for other cells"),
+    Column(
+        "first",
+        "float64",
+        "",
+        "change of the floor to the east per arcmin; slope of the background; convergence of the stars at 1 arcsec; or "
+        "displacement to the east in arcsec",
+    ),
+    Column("first_err", "float64", "", "its standard deviation"),
+    Column("second", "float64", "", "change of the floor to the north per arcmin, or displacement in arcsec"),
+    Column("second_err", "float64", "", "its standard deviation"),
+)
+"""Columns of assumptions.ecsv."""
 
 GOODNESS: Final = (
     Column(

@@ -190,17 +190,20 @@ def galaxies(light: Floats, cells: SkyCells, stars: Table, max_radius: float) ->
     return found
 
 
-def galaxy_light(light: Floats, cells: SkyCells, stars: Table, max_radius: float) -> Floats:
+def galaxy_light(
+    light: Floats, cells: SkyCells, stars: Table, max_radius: float, *, everywhere: bool = False
+) -> Floats:
     """Return the light of galaxies, spread like their globular clusters, per arcsec^2; float64 (eta, xi).
 
     It is normalised to mean 1 over the good sky within `max_radius`, so that g in the law is the mean density there
-    of sources that belong to galaxies; 0 everywhere if there is no galaxy. The arguments are those of `galaxies`.
+    of sources that belong to galaxies; 0 everywhere if there is no galaxy. The arguments are those of `galaxies`; with
+    `everywhere` the light beyond `max_radius` stays, in the same unit.
     """
     pixel = cells.grid.pixel
     side = int(np.ceil(SPREAD * SCALE / pixel))
     y, x = (np.indices((2 * side + 1, 2 * side + 1)) - side) * pixel
     kernel = np.exp(-np.hypot(y, x) / SCALE)
-    found = galaxies(light, cells, stars, max_radius)
+    found = galaxies(light, cells, stars, np.inf if everywhere else max_radius)
     rows, columns = np.nonzero(found)
     spread = np.zeros(found.shape)
     if rows.size:
@@ -211,7 +214,8 @@ def galaxy_light(light: Floats, cells: SkyCells, stars: Table, max_radius: float
         # Only around the galaxies: transforms of the whole grid would take longer. They leave tiny negative
         # values behind.
         spread[part] = np.maximum(_convolved(found[part], kernel), 0.0)
-    spread[cells.radius >= max_radius] = 0.0
+    if not everywhere:
+        spread[cells.radius >= max_radius] = 0.0
     area = cells.good_area.sum(axis=0) * (cells.kept & (cells.radius < max_radius))
     mean = float((spread * area).sum() / area.sum()) if area.any() else 0.0
     return spread / mean if mean > 0 else spread

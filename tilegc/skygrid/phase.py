@@ -20,6 +20,7 @@ from tilegc.phases.planned import Planned, Step
 from tilegc.sky import SkyGrid
 from tilegc.skygrid import crowding, products
 from tilegc.skygrid.cells import CELLS, add_up, field_of_centre
+from tilegc.skygrid.central_light import central_light
 from tilegc.skygrid.galaxies import galaxy_discs
 from tilegc.skygrid.galaxy_light import galaxy_light, whole_light
 from tilegc.skygrid.lens_models import APERTURE, LensModels, realisations
@@ -34,13 +35,21 @@ def passes(planned: Planned) -> Iterator[Step]:
     config = planned.config
     step = CELLS if config.recipe == "diego2026" else replace(CELLS, reads=(*CELLS.reads, EXPECTED))
     yield planned.over_tiles(step, "exact sums per cell of the sky grid")
-    if config.convergence is not None and config.relation.galaxy_light == "auto":
+    if _reads_light(config):
         yield planned.by_tile(
             "galaxy-light",
             lambda source, grid: CELLS.window_bytes(source.name, grid),
             reads=("mask", "light"),
             gives="the same sums of all light near the centre",
         )
+
+
+def _reads_light(config: RunConfig) -> bool:
+    """Return whether the law has a term that follows the light of galaxies, of the central one or of the others."""
+    relation = config.relation
+    return config.convergence is not None and (
+        relation.galaxy_light == "auto" or relation.central_galaxy == "light"
+    )
 
 
 def gridded(
@@ -85,9 +94,13 @@ def gridded(
     # Discs around galaxies are for the likelihoods of positions; a law with a term for galaxies' light needs no
     # discs.
     counting = beyond & ~discs if config.relation.galaxy_discs == "auto" else beyond
-    light = None
-    if lens is not None and config.relation.galaxy_light == "auto":
-        light = galaxy_light(whole_light(context, cells, reach), cells, stars, reach)
+    light = central = None
+    if _reads_light(config):
+        everywhere = config.relation.outer_galaxies == "auto"
+        whole = whole_light(context, cells, np.inf if everywhere else reach)
+        central = central_light(whole, cells)
+        if config.relation.galaxy_light == "auto":
+            light = galaxy_light(whole, cells, stars, reach, everywhere=everywhere)
     range_maps = None
     if lens is not None and lens.ensemble is not None:
         range_maps = realisations(cells, lens.ensemble, max(reach, APERTURE))
@@ -104,6 +117,7 @@ def gridded(
         counting=counting,
         in_law=counting if light is None else beyond,
         light=light,
+        central_light=central,
         range_maps=range_maps,
     )
 

@@ -40,5 +40,7 @@ class Gridded:
     """Cells that the law of counts counts, (eta, xi)."""
     light: NDArray[np.float64] | None
     """Light of galaxies for the law's own term, (eta, xi); None where the law has none."""
+    central_light: NDArray[np.float64] | None
+    """Light of the central galaxy in units of its value at 1 arcsec, (eta, xi); None where it is not measured."""
     range_maps: Realisations | None
     """Realisations of the lens model on these cells; None without any."""

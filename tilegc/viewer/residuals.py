@@ -13,7 +13,7 @@ from tilegc.geometry import Box
 from tilegc.images.psfs import BandPsf
 from tilegc.io.hdus import open_bytes
 from tilegc.io.psf import read_psf
-from tilegc.kernels.psf import Psf
+from tilegc.kernels.psf import NativePsf, Psf
 from tilegc.photometry.residual import light
 from tilegc.photometry.spline_psf import SplinePsf
 from tilegc.photometry.stamps import splines
@@ -84,6 +84,13 @@ def _psf(run: Run, field: str, band: str, given: Any, scale: float) -> BandPsf:
     """Return the PSF that the photometry used: the user's file where it can still be read, else that of the run."""
     with open_bytes(str(run.path / psf_name(field, band))) as stream, fits.open(stream, memmap=False) as hdus:
         origin, image = str(hdus[0].header["PSFORIG"]), np.asarray(hdus[0].data, np.float64)
+        fine = None
+        if "FINE" in hdus:
+            values, step = (
+                np.asarray(hdus["FINE"].data["FINE"][0], np.float64),
+                float(hdus["FINE"].header["STEP"]),
+            )
+            fine = NativePsf(values, (values.shape[0] // 2, values.shape[0] // 2), step, optical=False)
     settings = (given or {}).get(band)
     if origin == "given" and settings is not None and settings.psf is not None:
         ee = settings.psf_ee
@@ -95,7 +102,7 @@ def _psf(run: Run, field: str, band: str, given: Any, scale: float) -> BandPsf:
             psf_ee=None if ee is None else (ee.radius, ee.fraction),
         )
         return BandPsf(band, found, origin, 0)
-    return BandPsf(band, Psf(image), origin, 0)
+    return BandPsf(band, Psf(image), origin, 0, fine)
 
 
 def _plain(column: Any) -> NDArray[np.float64]:

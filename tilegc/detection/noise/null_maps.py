@@ -265,7 +265,7 @@ def null_rule(window: Window, tile: Tile, params: NullParams) -> tuple[dict[str,
     parts = plus_groups(window, params.patterns, params.filtering)
     variances: list[np.ndarray] = []
     if params.noise.expected:
-        variances = list(band_variances(params.filtering, window, window["flags"].values))
+        variances = list(band_variances(params.filtering, window, window["flags"].values, tile.window))
     for pattern, (plus, balance) in enumerate(zip(parts, params.balances, strict=True)):
         minus = detection - plus
         null = plus - np.float32(balance) * minus
@@ -387,4 +387,4 @@ def null_pass(filtering: Mapping[str, FilterParams]) -> Pass:
         longest = max((params.reads for params in filtering.values()), key=len)
         reads = (*longest, *reads[1:], EXPECTED, "light")
         bytes_per_pixel += 24.0 + 4.0 * bands * len(longest)
-    return Pass("null map", reads, halo, (), null_rule, concatenate, bytes_per_pixel=bytes_per_pixel)
+    return Pass("null map", reads, halo, (), null_rule, concatenate, bytes_per_pixel, whole_cells=True)

@@ -127,7 +127,9 @@ def _binned(good: np.ndarray) -> np.ndarray:
     return np.add.reduceat(rows, np.arange(0, good.shape[1], BIN), axis=1)
 
 
-QUIET_PASS: Final = Pass("quiet pixels", ("detection", "mask"), HALO, (), quiet_rule, bytes_per_pixel=48.0)
+QUIET_PASS: Final = Pass(
+    "quiet pixels", ("detection", "mask"), HALO, (), quiet_rule, bytes_per_pixel=48.0, whole_cells=True
+)
 
 
 def quiet_pass(*, expected: bool) -> Pass:
@@ -135,4 +137,4 @@ def quiet_pass(*, expected: bool) -> Pass:
     if not expected:
         return QUIET_PASS
     reads = (*QUIET_PASS.reads, EXPECTED)
-    return Pass(QUIET_PASS.name, reads, HALO, (), quiet_rule, bytes_per_pixel=56.0)
+    return Pass(QUIET_PASS.name, reads, HALO, (), quiet_rule, bytes_per_pixel=56.0, whole_cells=True)

@@ -252,10 +252,13 @@ def _band(planes: Planes, number: int, given: tuple[str, ...], box: Box) -> _Ban
     elif wht is not None:
         expected = np.asarray(one / np.sqrt(np.where(valid, wht, one)), np.float32)
     relative = np.asarray(pixels / expected, np.float32)
-    relative -= np.where(valid, background(relative, valid), np.float32(0))
+    smooth = background(relative, valid)
+    relative -= np.where(valid, smooth, np.float32(0))
     blank = blank_sky(relative, valid)
     measured = scatter(relative, blank)
-    flat = np.where(valid, pixels - background(pixels, valid), np.float32(0))
+    # Without errors and weights the expected noise is 1, and the background is that of the pixels.
+    light = smooth if err is None and wht is None else background(pixels, valid)
+    flat = np.where(valid, pixels - light, np.float32(0))
     patch = mad(box_sum(flat, 3)[blank])
     weight = wht
     if weight is None and err is not None:

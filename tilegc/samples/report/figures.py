@@ -54,11 +54,12 @@ def sample_figures(found: SampleStatistics, measured: Sequence[Measured]) -> lis
         drawn.append(_predicted(found))
     if found.relation is not None:
         drawn.append(_number_and_mass(found, found.relation))
+    depth = _depth_of_stacks(found)
     if (found.by_kpc.n_clusters > 1).any():
         everyone = dict.fromkeys((one.name for one in measured), 1.0)
-        drawn.append(_stack(found.by_kpc, measured, "profiles-kpc", "radius (kpc)", everyone))
+        drawn.append(_stack(found.by_kpc, measured, "profiles-kpc", "radius (kpc)", everyone, depth))
     if (found.by_r_200.n_clusters > 1).any():
-        drawn.append(_stack(found.by_r_200, measured, "profiles-r200", "radius / r₂₀₀", found.r_200))
+        drawn.append(_stack(found.by_r_200, measured, "profiles-r200", "radius / r₂₀₀", found.r_200, depth))
     return drawn
 
 
@@ -239,8 +240,18 @@ def _number_and_mass(found: SampleStatistics, relation: MassRelation) -> Drawn:
     )
 
 
+def _depth_of_stacks(found: SampleStatistics) -> str:
+    """Say to which depth the stacked profiles were brought."""
+    if len(found.depths) < 2:
+        return "Depths differ between clusters, and no correction to a common luminosity is made."
+    common = next(iter(found.depths.values())).common
+    shallow = [name for name, one in found.depths.items() if one.extrapolated]
+    said = f"The mean is brought to the absolute magnitude {common:.1f}; grey: as observed."
+    return f"{said} Extrapolated, because they are shallower: {', '.join(shallow)}." if shallow else said
+
+
 def _stack(
-    stack: Stack, measured: Sequence[Measured], name: str, label: str, units: Mapping[str, float]
+    stack: Stack, measured: Sequence[Measured], name: str, label: str, units: Mapping[str, float], depth: str
 ) -> Drawn:
     figure, axes = log_panel(f"Mean profile: {label}")
     for one in measured:
@@ -272,7 +283,6 @@ def _stack(
         name,
         png(figure),
         "Density of sources minus contamination; grey: single clusters. Up to "
-        f"{int(stack.n_clusters.max())} clusters in an annulus. "
-        "Depths differ between clusters, and no correction to a common luminosity is made.",
+        f"{int(stack.n_clusters.max())} clusters in an annulus. {depth}",
         wide=False,
     )
