@@ -58,7 +58,9 @@ def tails(drawn: Floats) -> list[Tail]:
 
 
 def surprises(skies: Floats, drawn: Floats) -> Floats:
-    """Return the largest surprise of each sky among its statistics; (sky,)."""
+    """Return the largest surprise of each sky among its statistics, 0 without any; (sky,)."""
+    if not skies.shape[1]:  # fields too small for any scale of the residuals
+        return np.zeros(len(skies))
     each = [
         _surprise(column, tail.location, tail.scale)
         for column, tail in zip(skies.T, tails(drawn), strict=True)
