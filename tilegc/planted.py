@@ -76,6 +76,8 @@ class Planted:
     profile: Table
     """Columns of `schema.PROFILE` for the planted sources, and n_apart, the number of those without a brighter one
     within the exclusion radius, which is what a perfect catalogue would contain."""
+    law: tuple[float, float] | None
+    """A and b of the planted law kappa = A n^b, at source redshift 3; None where the table does not tell it."""
 
 
 def read_truth(path: str) -> QTable:
@@ -166,8 +168,24 @@ def planted(
     mine, theirs = boxes(cells, box), boxes(cells, box, count.sum(axis=0))
     n_found = int((cells.n_gc.sum(axis=0) * cells.kept).sum())
     return Planted(
-        response, limit, total, n_found, found, pure, fit(theirs), *index_difference(mine, theirs), table
+        response,
+        limit,
+        total,
+        n_found,
+        found,
+        pure,
+        fit(theirs),
+        *index_difference(mine, theirs),
+        table,
+        _law(truth),
     )
+
+
+def _law(truth: QTable) -> tuple[float, float] | None:
+    """Return the planted law that the table's metadata hold."""
+    if not {"law_amplitude", "law_index"} <= truth.meta.keys():
+        return None
+    return float(truth.meta["law_amplitude"]), float(truth.meta["law_index"])
 
 
 def compared(
@@ -352,6 +370,7 @@ def _summary(planted: Planted) -> dict[str, Any]:
         "index_difference_err": null(planted.index_difference_err),
         "amplitude": null(planted.relation.amplitude),
         "amplitude_err": null(planted.relation.amplitude_err),
+        "law": None if planted.law is None else dict(zip(("amplitude", "index"), planted.law, strict=True)),
         "profile": {
             name: [null(v) if isinstance(v, float) else v for v in planted.profile[name].tolist()]
             for name in ("field", "r_lo", "r_hi", "area_arcsec2", "n_gc", "n_per_arcsec2", "n_apart")

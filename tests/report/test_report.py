@@ -422,6 +422,7 @@ def fake_run(
             "index_err": value(0.02),
             "amplitude": value(0.4),
             "amplitude_err": value(0.012),
+            "law": {"amplitude": 0.437, "index": 0.655},
             "profile": {
                 "field": [] if empty else [row[0] for row in rows],
                 "r_lo": [] if empty else [float(row[1]) for row in rows],
@@ -924,6 +925,15 @@ def test_found_over_planted(full: FakeRun) -> None:
     assert text.count("0.500 ± 0.0") + text.count("0.50 ± 0.") == len(rows)
     n = rows[-1][0]
     assert f"{n:,} {2 * n:,} {numbers.error_text(0.5, 0.5 / n**0.5)}" in text
+
+
+def test_the_law_of_this_simulation_is_compared(full: FakeRun) -> None:
+    """Clusters of a simulated sample differ in their law: what was planted here is shown, not the usual law."""
+    text = outline(full).text.replace("\N{NO-BREAK SPACE}", " ")
+    apart = abs(full.summary["relation"]["index"] - 0.655)
+    error = full.summary["relation"].get("index_err_total") or full.summary["relation"]["index_err"]
+    assert f"not binned 0.655 {apart / error:.1f} σ" in text
+    assert " 0.437 " in text
 
 
 def test_laws_contamination_and_masses_stand_on_the_page(full: FakeRun) -> None:

@@ -10,6 +10,7 @@ from astropy.table import Table
 from tests.support.command import tilegc as command
 from tilegc import samples
 from tilegc.errors import ConfigError, RunFolderError
+from tilegc.planted import read_truth
 from tilegc.simulation import sample as drawing
 from tilegc.simulation import simulate_sample
 from tilegc.simulation.population import populate
@@ -34,6 +35,20 @@ def test_a_sample_of_five_has_a_blank_field_and_two_that_are_refused(five):
         assert ("convergence" in run) == one["with_kappa"] == (five / one["name"] / "kappa.fits").exists()
         assert ("cluster" in run) == (one["kind"] != "blank")
         assert ",".join(run["fields"][0]["bands"]) == one["bands"]
+
+
+def test_every_truth_table_tells_the_law_of_its_own_cluster(five):
+    """The law that is planted, kappa = A n^b, differs between clusters; at the density that it counts kappa is 0.4."""
+    for one in Table.read(five / "sample_truth.ecsv"):
+        told = read_truth(str(five / one["name"] / "truth.parquet")).meta
+        if one["kind"] == "blank":
+            assert "law_index" not in told
+            continue
+        index, amplitude = float(told["law_index"]), float(told["law_amplitude"])
+        assert index == pytest.approx(1.0 / one["power"], rel=1e-9)
+        drawn = next(mock for mock in drawing.draw_sample(5, 1) if mock.name == one["name"])
+        density = drawing.preset_of(find_preset("small"), drawn).globulars.density
+        assert amplitude * density**index == pytest.approx(0.4, rel=1e-9)
 
 
 def test_its_plan_lists_what_would_be_refused(five):

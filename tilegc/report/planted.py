@@ -10,7 +10,6 @@ from markupsafe import Markup
 from tilegc.report.answer import NO_KAPPA, relation_missing
 from tilegc.report.numbers import DASH, missing, plain, share, with_error, with_power
 from tilegc.report.reading import Material, rows_of
-from tilegc.report.relation import PLANTED_LAW
 
 __all__ = ["limit", "planted_rows", "profile_rows", "shares"]
 
@@ -26,17 +25,17 @@ def planted_rows(material: Material) -> list[list[Cell]] | None:
     why = relation_missing(material) or "no fit"
     no_fit = NO_KAPPA if material.config.convergence is None else "no fit"
     names = {"index": Markup("Index b of κ = A n<sup>b</sup>, binned"), "amplitude": "Amplitude A, binned"}
-    law = dict(zip(("amplitude", "index"), PLANTED_LAW, strict=True))
+    law = truth.get("law") or {}
     return [
-        *_headline(material, law["index"]),
+        *_headline(material, law.get("index")),
         *_binned(relation, truth, names, law, why, no_fit),
     ]
 
 
-def _headline(material: Material, planted: float) -> list[list[Cell]]:
-    """Return the row of the headline, which estimates the planted law itself; empty if it is the binned fit."""
+def _headline(material: Material, planted: float | None) -> list[list[Cell]]:
+    """Return the row of the headline, which estimates the planted law itself; empty if either is not known."""
     relation = material.summary["relation"] or {}
-    if relation.get("method") != "likelihood" or relation["index"] is None:
+    if planted is None or relation.get("method") != "likelihood" or relation["index"] is None:
         return []
     error = relation.get("index_err_total") or relation["index_err"]
     return [
@@ -44,7 +43,7 @@ def _headline(material: Material, planted: float) -> list[list[Cell]]:
             Markup("Index b, headline (likelihood), ± its whole error"),
             with_error(relation["index"], error, ""),
             missing("not binned"),
-            f"{planted:g}",
+            f"{planted:.3g}",
             f"{abs(relation['index'] - planted) / error:.1f} σ" if error else missing(),
         ]
     ]
@@ -64,7 +63,7 @@ def _binned(
             name,
             with_error(relation.get(key), relation.get(f"{key}_err"), why),
             with_error(truth[key], truth[f"{key}_err"], no_fit),
-            f"{law[key]:g}",
+            f"{law[key]:.3g}" if law else missing(),
             _apart(relation, truth, key),
         ]
         for key, name in names.items()

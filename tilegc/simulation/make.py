@@ -184,7 +184,7 @@ def simulate(
             _write_field(scene, folder, layout, chosen.cluster_name, tile, tell, truth)
         if chosen.has_kappa:
             write_whole(folder / "kappa.fits", kappa_map(mass, frames, chosen.redshift))
-        write_whole(folder / "truth.parquet", truth_table(objects, frames, names))
+        write_whole(folder / "truth.parquet", truth_table(chosen, objects, frames, names))
         write_whole(run, run_file(chosen, frames, names, layout, recipe).encode())
     return run
 

@@ -82,6 +82,11 @@ class Globulars:
     dimming: float = 0.0
     """Magnitudes by which they are fainter than at redshift 0.348."""
 
+    @property
+    def law(self) -> tuple[float, float]:
+        """A and b of the same law, written as kappa = A n^b."""
+        return 0.4 * self.density ** (-1.0 / self.power), 1.0 / self.power
+
 
 USUAL = Globulars()
 """The globular clusters of Abell S1063."""

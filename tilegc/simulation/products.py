@@ -73,12 +73,13 @@ def _fits_bytes(data: NDArray[np.floating], header: fits.Header) -> bytes:
     return buffer.getvalue()
 
 
-def truth_table(objects: Objects, frames: Sequence[Frame], bands: Sequence[str]) -> bytes:
+def truth_table(preset: Preset, objects: Objects, frames: Sequence[Frame], bands: Sequence[str]) -> bytes:
     """Return the table of every object as Parquet.
 
     Columns: `id` (row), `kind`, `field` (empty if on none), `ra`, `dec` (degrees), `x`, `y` (0-based
     pixel in that field, NaN if on none), `flux_<band>` (nJy, total), `mag_f150w` (AB), `r_e` (half-light
-    radius in pixels, 0 for points; of an arc its radius of curvature).
+    radius in pixels, 0 for points; of an arc its radius of curvature). Where there is a cluster, the metadata
+    hold the planted law kappa = A n^b of the globular clusters: `law_amplitude` and `law_index`.
     """
     ra, dec = plane(frames[0].ra, frames[0].dec).radec(objects.xi, objects.eta)
     field = np.full(len(objects), -1)
@@ -100,8 +101,12 @@ def truth_table(objects: Objects, frames: Sequence[Frame], bands: Sequence[str])
         "mag_f150w": objects.mag,
         "r_e": objects.radius / frames[0].scale,
     }
+    table = pa.table(columns)
+    if preset.mass is not None:
+        law = preset.globulars.law
+        table = table.replace_schema_metadata({"law_amplitude": repr(law[0]), "law_index": repr(law[1])})
     sink = pa.BufferOutputStream()
-    pq.write_table(pa.table(columns), sink, compression="zstd")
+    pq.write_table(table, sink, compression="zstd")
     return bytes(sink.getvalue())
 
 
