@@ -210,8 +210,7 @@ def write(path: str, name: str, box: Box, values: Values, band: int | None = Non
     ValueError
         A box that cuts a shard (two tasks would own it), or values of another shape or dtype.
     """
-    known = shards.layout(path, name)
-    array = known or _open_array(path, name, "r+")
+    array = shards.layout(path, name) or _open_array(path, name, "r+")
     sides = array.shards or array.chunks
     for start, stop, side, length in zip(
         (box.y0, box.x0), (box.y1, box.x1), sides[-2:], array.shape[-2:], strict=True
@@ -238,8 +237,7 @@ def write(path: str, name: str, box: Box, values: Values, band: int | None = Non
 
 def read(path: str, name: str, box: Box, band: int | None = None) -> Values:
     """Return a window of one array, of any box inside of the field; all bands where `band` is None."""
-    known = shards.layout(path, name)
-    array = known or _open_array(path, name, "r")
+    array = shards.layout(path, name) or _open_array(path, name, "r")
     window = _window(name, array.shape, box, band)
     if isinstance(array, shards.Layout):
         values = shards.read(array, window)

@@ -6,6 +6,16 @@ from tilegc.schema.arrays import ARRAYS, COMPLETENESS_MAP, MAPS, SKY_GRID, Array
 from tilegc.schema.bits import MASK_MEANINGS, Bit, Flag, StarFlag
 from tilegc.schema.columns import Column
 from tilegc.schema.files import FILES, HERE, MEASURED_BANDS, SKY_STORE, STAR_BATCH, Files
+from tilegc.schema.relation import (
+    ASSUMPTIONS,
+    CUMULATIVE,
+    EXCESSES,
+    GOODNESS,
+    METHODS,
+    RANKING,
+    RELATION,
+    SENSITIVITY,
+)
 from tilegc.schema.sources import (
     CANDIDATES,
     COMPLETENESS,
@@ -19,22 +29,14 @@ from tilegc.schema.sources import (
     photometry_columns,
 )
 from tilegc.schema.tables import (
-    ASSUMPTIONS,
     AUDIT,
     CONTAMINATION,
-    CUMULATIVE,
-    EXCESSES,
-    GOODNESS,
     MASKED,
     MASSES,
-    METHODS,
     PATTERN,
     PROFILE,
     PURITY,
     RADIAL,
-    RANKING,
-    RELATION,
-    SENSITIVITY,
     SHAPE,
     STARS,
     STUDY_MASK,
