@@ -205,14 +205,14 @@ def test_the_median_of_stars_is_their_psf():
         "concentration": np.full(30, 0.7, np.float32) - 0.3 * (np.arange(30) == 7),
         "stamp": np.array(stamps, np.float32)[:, None],
     }
-    ((found, count),) = psf_stage.stack(table, 1)
+    ((found, count, _),) = psf_stage.stack(table, 1)
     assert count == 29
     assert found.fwhm == pytest.approx(2.3548 * SIGMA, rel=0.08)
     assert found.image.sum() == pytest.approx(1, abs=1e-6)
     assert abs(found.image[0]).max() < 1e-3
-    assert psf_stage.stack(None, 2) == [(None, 0)] * 2
+    assert psf_stage.stack(None, 2) == [(None, 0, None)] * 2
     few = {name: column[:5] for name, column in table.items()}
-    assert psf_stage.stack(few, 1) == [(None, 0)]
+    assert psf_stage.stack(few, 1) == [(None, 0, None)]
 
 
 @pytest.mark.parametrize("radius", [2.0, 3.0])

@@ -11,7 +11,7 @@ from typing import Any, Literal, get_args, get_origin
 import yaml
 from pydantic.fields import FieldInfo
 
-from tilegc.config.inputs import EncircledEnergy
+from tilegc.config.inputs import Cluster, EncircledEnergy
 from tilegc.config.loading import resolve
 from tilegc.config.run import RunConfig, section_order
 from tilegc.config.steps import SigmaThreshold, ValueThreshold
@@ -90,6 +90,8 @@ def _section(values: Section, place: str, active: Any, notes: Mapping[str, str])
     for name in names:
         value = getattr(values, name)
         if value == "" or value != value:  # noqa: PLR0124  (NaN: no cluster, or its centre is not known yet)
+            continue
+        if value is None and isinstance(values, Cluster) and not values.known:  # its mass would ask for its name
             continue
         key = f"{place}.{name}".lstrip(".")
         info = model.model_fields[name]
