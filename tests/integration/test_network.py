@@ -126,7 +126,7 @@ def test_tls_gives_the_same_bytes_and_refuses_strangers(tmp_path, capfd):
         with pytest.raises(InputError, match="no scheduler answers"), workers_for(scheduler=plain):
             pass
         with (
-            pytest.raises(InputError, match="nothing secures"),
+            pytest.raises(InputError, match="is not encrypted"),
             workers_for(scheduler=plain, tls=files(ours)),
         ):
             pass
