@@ -62,7 +62,10 @@ def test_defaults_are_the_recipes():
         ({"zzz": 1}, r"zzz: unknown key \(valid: recipe, "),
         ({"x[": 1}, r"x\[: unknown key \(valid: recipe, "),
         ({"float": 1}, r"float: unknown key"),
-        ({"cluster__z": 1}, r"cluster\.z: unknown key.*\(valid: name, redshift, ra, dec, m_200, concentration\)"),
+        (
+            {"cluster__z": 1},
+            r"cluster\.z: unknown key.*\(valid: name, redshift, ra, dec, m_200, concentration\)",
+        ),
         ({"cluster__redshift": None}, r"cluster\.redshift: required"),
         ({"cluster__redshift": 0}, r"cluster\.redshift: .*greater than 0 \(found 0\)"),
         ({"cluster__redshift": "far"}, r"cluster\.redshift: 'far' is not a number"),

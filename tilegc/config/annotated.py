@@ -91,8 +91,8 @@ def _section(values: Section, place: str, active: Any, notes: Mapping[str, str])
         value = getattr(values, name)
         if value == "" or value != value:  # noqa: PLR0124  (NaN: no cluster, or its centre is not known yet)
             continue
-        if value is None and isinstance(values, Cluster) and not values.known:  # its mass would ask for its name
-            continue
+        if value is None and isinstance(values, Cluster) and not values.known:
+            continue  # a mass without a cluster would ask for the cluster's name
         key = f"{place}.{name}".lstrip(".")
         info = model.model_fields[name]
         lines = list(_entry(name, value, info, key, active, notes))
