@@ -23,6 +23,7 @@ import yaml
 from bokeh.client import pull_session
 from distributed import Client, LocalCluster
 
+from tests.support.threads import thread_workers
 from tilegc.cluster.http_guard import COOKIE, OPEN, VARIABLE
 from tilegc.cluster.settings import LOOPBACK
 from tilegc.engine import DaskEngine, Unit
@@ -56,14 +57,7 @@ def fails(common, payload):
 def test_pages_of_a_failing_run_hold_no_secret(caplog):
     caplog.set_level(logging.ERROR)
     with (
-        LocalCluster(
-            n_workers=1,
-            threads_per_worker=1,
-            processes=False,
-            protocol="tcp://",
-            dashboard_address=LOOPBACK,
-            silence_logs=False,
-        ) as cluster,
+        thread_workers(1, silence_logs=False) as cluster,
         Client(cluster) as client,
     ):
         units = [Unit(str(n), 1, ADDRESS) for n in range(2)]
@@ -101,14 +95,7 @@ def guarded():
         pytest.MonkeyPatch.context() as patch,
     ):
         patch.setenv(VARIABLE, TOKEN)
-        with LocalCluster(
-            n_workers=1,
-            threads_per_worker=1,
-            processes=False,
-            protocol="tcp://",
-            dashboard_address=LOOPBACK,
-            silence_logs=logging.CRITICAL,
-        ) as cluster:
+        with thread_workers(1) as cluster:
             yield cluster
 
 

@@ -5,17 +5,14 @@ Whichever pass fails, in this process or on Dask workers, the products are those
 
 from __future__ import annotations
 
-import logging
-
 import numpy as np
 import pytest
 from astropy.io import fits
-from distributed import LocalCluster
 
 from tests.support import mock
 from tests.support.command import tilegc
+from tests.support.threads import thread_workers
 from tilegc import running
-from tilegc.cluster.settings import LOOPBACK
 from tilegc.engine import passes
 from tilegc.errors import RunFailedError, TilesFailedError
 from tilegc.run_folder import open_run, status
@@ -77,8 +74,9 @@ def holds_poison(window, tile):
     values = {
         name: array.values[..., y - tile.window.y0, x - tile.window.x0] for name, array in window.items()
     }
-    if "mask" in values:
-        return not values["mask"] & Bit.NO_DATA
+    for name in ("mask", "flags"):
+        if name in values:
+            return not values[name] & Bit.NO_DATA
     return all(np.isfinite(values[name]).all() for name in ("sci", "detection", "light") if name in values)
 
 
@@ -125,7 +123,7 @@ def test_a_counting_pass_that_fails(run_file, expected_catalogue, tmp_path, monk
     assert_same_catalogue(found, expected_catalogue)
 
 
-COUNTING = ("masked-area", "sigma 2/2", "shapes", "coverage", "inpaint", "sky", "extended-find")
+COUNTING = ("masked-area", "sigma 2/2", "shapes", "coverage", "inpaint", "sky-grid", "extended-find")
 
 
 @pytest.mark.slow
@@ -142,14 +140,7 @@ def test_any_counting_pass_that_fails(run_file, expected, tmp_path, monkeypatch,
 @pytest.fixture(scope="module")
 def scheduler():
     """Two workers that are threads of this process."""
-    with LocalCluster(
-        n_workers=2,
-        threads_per_worker=1,
-        processes=False,
-        protocol="tcp://",
-        dashboard_address=LOOPBACK,
-        silence_logs=logging.CRITICAL,
-    ) as cluster:
+    with thread_workers(2) as cluster:
         yield cluster.scheduler_address
 
 

@@ -6,16 +6,15 @@ The reference is computed in one tile a field, in this process, straight from FI
 from __future__ import annotations
 
 import json
-import logging
 from zlib import crc32
 
 import numpy as np
 import pytest
-from distributed import LocalCluster
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from tests.support import mock
+from tests.support.threads import thread_workers
 from tilegc import running, schema
 from tilegc.cluster import connect
 from tilegc.engine.serial import SerialEngine
@@ -47,14 +46,7 @@ def processes():
 @pytest.fixture(scope="module")
 def threads():
     """Two workers of two threads each in this process."""
-    with LocalCluster(
-        n_workers=2,
-        threads_per_worker=2,
-        processes=False,
-        protocol="tcp://",
-        dashboard_address=":0",
-        silence_logs=logging.CRITICAL,
-    ) as cluster:
+    with thread_workers(2, threads=2) as cluster:
         yield cluster.scheduler_address
 
 
