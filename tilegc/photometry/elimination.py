@@ -1,4 +1,4 @@
-"""The small symmetric system of a star and its neighbours, solved by elimination with the star last."""
+"""Small symmetric systems: that of a star and its neighbours, solved by elimination with the star last."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from numpy.typing import NDArray
 
 from tilegc.kernels.compiled import compiled
 
-__all__ = ["solved"]
+__all__ = ["solved", "substitute"]
 
 Floats = NDArray[np.float64]
 
@@ -34,18 +34,27 @@ def solved(matrix: Floats, right: Floats, size: int, root: Floats, solution: Flo
                     root[a, a] = np.inf
             else:
                 root[a, b] = value / root[b, b]
-    work = np.empty(size)
     for a in range(size):
-        value = right[a + 1 if a + 1 < size else 0]
-        for k in range(a):
-            value -= root[a, k] * work[k]
-        work[a] = value / root[a, a]
-    for a in range(size - 1, -1, -1):
-        value = work[a]
-        for k in range(a + 1, size):
-            value -= root[k, a] * work[k]
-        work[a] = value / root[a, a]
-    for a in range(size):
-        solution[a + 1 if a + 1 < size else 0] = work[a]
+        solution[a] = right[a + 1 if a + 1 < size else 0]
+    substitute(root, solution, size)
+    star = solution[size - 1]
+    for a in range(size - 1, 0, -1):
+        solution[a] = solution[a - 1]
+    solution[0] = star
     pivot: float = root[size - 1, size - 1] * root[size - 1, size - 1]
     return pivot
+
+
+@compiled
+def substitute(root: Floats, values: Floats, size: int) -> None:
+    """Turn the right side of a system into its solution, in place, given the lower triangular root of its matrix."""
+    for a in range(size):
+        value = values[a]
+        for k in range(a):
+            value -= root[a, k] * values[k]
+        values[a] = value / root[a, a]
+    for a in range(size - 1, -1, -1):
+        value = values[a]
+        for k in range(a + 1, size):
+            value -= root[k, a] * values[k]
+        values[a] = value / root[a, a]

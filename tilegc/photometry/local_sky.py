@@ -20,6 +20,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tilegc.kernels.compiled import PLAIN, compiled
+from tilegc.photometry.elimination import substitute
 
 __all__ = ["BOX", "HALF", "Planes", "kernel", "planes", "planes_of"]
 
@@ -215,14 +216,7 @@ def _solved(matrix: Floats, right: Floats, terms: int, root: Floats, solution: F
             else:
                 root[a, b] = value / root[b, b]
     for a in range(size):
-        value = right[a if a < terms else 3]
-        for k in range(a):
-            value -= root[a, k] * solution[k]
-        solution[a] = value / root[a, a]
-    for a in range(size - 1, -1, -1):
-        value = solution[a]
-        for k in range(a + 1, size):
-            value -= root[k, a] * solution[k]
-        solution[a] = value / root[a, a]
+        solution[a] = right[a if a < terms else 3]
+    substitute(root, solution, size)
     pivot: float = root[terms, terms] * root[terms, terms]
     return pivot
