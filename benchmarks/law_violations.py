@@ -24,12 +24,13 @@ from scipy.ndimage import gaussian_filter
 from benchmarks.command_line import Parser, at_least
 from tilegc.config import Cosmology, LensMap
 from tilegc.io.convergence import Kappa, read_convergence
+from tilegc.kernels.smoothing import FWHM_PER_SIGMA
 from tilegc.relation.assumptions import Frame, assumptions, assumptions_table, parts_of
 from tilegc.relation.floors import FLAT, Floor, lensed_floor
 from tilegc.relation.lens_families import lens_families
 from tilegc.relation.likelihood import CountsRelation
 from tilegc.relation.map_changes import displaced, registered, without_stars
-from tilegc.relation.sharpening import FWHM, sharpened
+from tilegc.relation.sharpening import sharpened
 from tilegc.sky import SkyGrid, cosmology, pixel_scale, wcs_from_text
 from tilegc.skygrid.cells import SkyCells
 
@@ -142,7 +143,7 @@ def rows(at: Place) -> dict[str, Callable[[np.random.Generator], Trial]]:
         return lambda _: Trial(n + FLOOR * shape, at.kappa, at.values, floor=Floor(shape))
 
     def smoothed(fwhm: float) -> Callable[[np.random.Generator], Trial]:
-        sigma = fwhm / FWHM / pixel_scale(wcs_from_text(at.kappa.wcs))
+        sigma = fwhm / FWHM_PER_SIGMA / pixel_scale(wcs_from_text(at.kappa.wcs))
         soft = replace(at.kappa, values=gaussian_filter(at.kappa.values, sigma))
         values = displaced(at.cells(np.zeros(r.shape, np.int64), at.values), soft, 0.0, 0.0, 1.5 * REACH)
         return lambda _: Trial(plain, soft, values, change="sharpened", parameter=fwhm)
@@ -176,8 +177,8 @@ def rows(at: Place) -> dict[str, Callable[[np.random.Generator], Trial]]:
         "gradient 30%": lambda _: Trial(
             n + FLOOR * (1 + 0.3 * at.xi / REACH), at.kappa, at.values, floor=tilt
         ),
-        "kappa smoothed, sigma 2": smoothed(2.0 * FWHM),
-        "kappa smoothed, sigma 4": smoothed(4.0 * FWHM),
+        "kappa smoothed, sigma 2": smoothed(2.0 * FWHM_PER_SIGMA),
+        "kappa smoothed, sigma 4": smoothed(4.0 * FWHM_PER_SIGMA),
         "cusp 0.5, stars": cusp(0.5, "stars"),
         "cusp 1.5, stars": cusp(1.5, "stars"),
         "cusp 0.5, no_centre": cusp(0.5, "no_centre"),
@@ -191,7 +192,7 @@ def rows(at: Place) -> dict[str, Callable[[np.random.Generator], Trial]]:
 
 def _clumps(shape: tuple[int, ...], rms: float, length: float, draw: np.random.Generator) -> Floats:
     """Return a lognormal field of mean 1."""
-    sigma = length / FWHM / PIXEL
+    sigma = length / FWHM_PER_SIGMA / PIXEL
     field = gaussian_filter(draw.normal(size=shape), sigma, mode="wrap")
     spread = np.sqrt(np.log1p(rms**2))
     clumps: Floats = np.exp(spread * field / field.std() - spread**2 / 2)

@@ -11,12 +11,13 @@ from scipy.ndimage import gaussian_filter
 
 from tests.support.hand import DEC, RA, flat_kappa
 from tilegc.kernels.magnification import magnification
+from tilegc.kernels.smoothing import FWHM_PER_SIGMA
 from tilegc.products.warnings import on_registration
 from tilegc.relation.assumptions import Frame, assumptions, assumptions_table, parts_of
 from tilegc.relation.counts_law import fit_law, score
 from tilegc.relation.floors import FLAT, Floor, lensed_floor
 from tilegc.relation.map_changes import displaced, less_stars
-from tilegc.relation.sharpening import FWHM, sharpened
+from tilegc.relation.sharpening import sharpened
 from tilegc.relation.sky_counts import box_counts
 from tilegc.sky import SkyGrid
 from tilegc.skygrid.cells import SkyCells
@@ -169,7 +170,7 @@ def test_the_light_of_the_central_galaxy_ignores_its_satellites():
 
 
 def test_a_smoothed_map_is_sharpened():
-    soft = replace(KAPPA, values=gaussian_filter(KAPPA.values, 3.0 / FWHM / 0.5, mode="nearest"))
+    soft = replace(KAPPA, values=gaussian_filter(KAPPA.values, 3.0 / FWHM_PER_SIGMA / 0.5, mode="nearest"))
     sharp = sharpened(soft, 3.0)
     inside = (slice(40, 160), slice(40, 160))
     before, after = (np.abs(one.values[inside] - KAPPA.values[inside]).max() for one in (soft, sharp))

@@ -8,11 +8,12 @@ import numpy as np
 import pytest
 
 from tests.support import counts
+from tilegc.kernels.smoothing import FWHM_PER_SIGMA
 from tilegc.relation.clumping import Clumping, clumping
 from tilegc.relation.counts import BoxCounts, gather
 from tilegc.relation.counts_law import fit_law
 from tilegc.relation.goodness import SCALES, goodness
-from tilegc.relation.residual_skies import FWHM, Smoother, residual_sky
+from tilegc.relation.residual_skies import Smoother, residual_sky
 
 LAW = counts.LAWS["0.7"]
 NONE = Clumping(0.0, 1.0, "exponential", 0.0)
@@ -64,7 +65,7 @@ def test_the_smoothed_residual_is_a_sum_over_its_error(place, plain):
     sky = residual_sky(fine(place, count, outer), law, 3.0)
     smooth = Smoother(sky, 10.0, 0.5)
     (got,) = smooth.significance(sky.residual[None])
-    data, sigma = sky.data, 10.0 / FWHM
+    data, sigma = sky.data, 10.0 / FWHM_PER_SIGMA
     xi, eta = (data.column + 0.5) * data.side, (data.row + 0.5) * data.side
     for box in (0, 700, 2000):
         weight = np.exp(-0.5 * ((xi - xi[box]) ** 2 + (eta - eta[box]) ** 2) / sigma**2)

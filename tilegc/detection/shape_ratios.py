@@ -22,6 +22,7 @@ from numpy.typing import NDArray
 
 from tilegc.kernels.compiled import PLAIN, compiled
 from tilegc.kernels.psf import Psf, resampled
+from tilegc.kernels.smoothing import FWHM_PER_SIGMA
 
 __all__ = ["REACH", "ShapeTables", "measure", "shape_tables", "shapes_at"]
 
@@ -74,7 +75,7 @@ def shape_tables(psf: Psf) -> ShapeTables:
         ],
         axis=0,
     )
-    sigma = 2 * (psf.fwhm if psf.fwhm > 0 else 2.0) / 2.3548200450309493
+    sigma = 2 * (psf.fwhm if psf.fwhm > 0 else 2.0) / FWHM_PER_SIGMA
     broad = np.exp(-0.5 * (distance / sigma) ** 2)
     broad /= broad.sum()
     inside = [np.where(disc, image, 0.0) for image in (point, broad, np.ones_like(point))]

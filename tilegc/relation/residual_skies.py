@@ -14,6 +14,7 @@ import numpy as np
 import scipy
 from numpy.typing import NDArray
 
+from tilegc.kernels.smoothing import FWHM_PER_SIGMA
 from tilegc.relation.clumping import Clumping
 from tilegc.relation.counts import BoxCounts, Law
 from tilegc.relation.counts_law import LEAST_MEAN, products
@@ -24,9 +25,6 @@ Floats = NDArray[np.float64]
 
 CHUNK = 32
 """Simulated skies that are held in memory at a time."""
-
-FWHM = 2.354820045
-"""Full width at half maximum of a Gaussian in units of its sigma."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -159,7 +157,7 @@ class Smoother:
     def __init__(self, sky: ResidualSky, fwhm: float, covered: float) -> None:
         data = sky.data
         self.row, self.column = data.row - data.row.min(), data.column - data.column.min()
-        sigma = fwhm / FWHM / data.side
+        sigma = fwhm / FWHM_PER_SIGMA / data.side
         reach = int(np.ceil(4 * sigma))
         self.extent = (int(self.row.max()) + 1, int(self.column.max()) + 1)
         height, width = (side + reach for side in self.extent)

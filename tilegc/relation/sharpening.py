@@ -16,6 +16,7 @@ import numpy as np
 import scipy
 
 from tilegc.io.convergence import Kappa
+from tilegc.kernels.smoothing import FWHM_PER_SIGMA
 from tilegc.sky import pixel_scale, wcs_from_text
 
 __all__ = ["sharpened"]
@@ -24,8 +25,6 @@ ITERATIONS: Final = 6
 
 LEAST: Final = 0.1
 """Smallest value of the sharpened map, relative to the map itself: a deconvolution can overshoot."""
-
-FWHM: Final = 2.354820045
 
 
 def sharpened(kappa: Kappa, resolution: float) -> Kappa:
@@ -37,7 +36,7 @@ def sharpened(kappa: Kappa, resolution: float) -> Kappa:
     resolution : float
         FWHM in arcsec of the Gaussian with which the map is smoothed.
     """
-    sigma = resolution / FWHM / pixel_scale(wcs_from_text(kappa.wcs))
+    sigma = resolution / FWHM_PER_SIGMA / pixel_scale(wcs_from_text(kappa.wcs))
     known = np.isfinite(kappa.values)
     weight = scipy.ndimage.gaussian_filter(known.astype(np.float64), sigma, mode="constant")
     own = np.where(known, kappa.values, 0.0)
